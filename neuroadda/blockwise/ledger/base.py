@@ -1,0 +1,165 @@
+"""What every ledger does: the one truth about which block of which task is running, done or failed."""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from pydantic import Field
+
+from neuroadda.config import Config
+
+Status = Literal["running", "done", "failed"]
+
+
+class TaskRecord(Config):
+    """A task as the ledger knows it.
+
+    Attributes
+    ----------
+    fingerprint
+        Key of the task: sha256 of all that determines its output.
+    stage
+        Such as ``predict``.
+    blocks
+        Number of blocks in its grid (0 .. blocks - 1 are its dense indices).
+    voxels
+        Voxels written by the whole task.
+    output
+        Where its output lies.
+    instance
+        Random id stored with the output too: a ledger that remembers blocks of an output that was deleted or made anew by another
+        run is noticed, and forgets them.
+    grid, parameters
+        The block grid and the stage's parameters, for people and tools that read the ledger alone.
+    created
+        Seconds since the epoch.
+    """
+
+    fingerprint: str
+    stage: str
+    blocks: int
+    voxels: int
+    output: str
+    instance: str
+    grid: dict[str, Any] = Field(default_factory=dict)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    created: float = Field(default_factory=time.time)
+
+
+class Worker(Config):
+    """Who worked on a block."""
+
+    host: str
+    pid: int
+    device: str = "cpu"
+
+
+class Failure(Config):
+    """Why a block failed; the traceback is cut to its last lines."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+class BlockRecord(Config):
+    """One event in a block's life, to be written over what the ledger knows of that block.
+
+    Attributes
+    ----------
+    block
+        Dense index in the task's grid.
+    attempts
+        How many tries this record adds to the block's count (1 for a try that has just begun, or one told of only now).
+    results
+        What the stage reports, such as ``{"fragments": 120}``.
+    """
+
+    fingerprint: str
+    block: int
+    status: Status
+    worker: Worker
+    attempts: int = 0
+    started: float
+    finished: float | None = None
+    seconds: float | None = None
+    voxels: int = 0
+    results: dict[str, Any] = Field(default_factory=dict)
+    failure: Failure | None = None
+
+
+class Summary(Config):
+    """Progress of a task.
+
+    Attributes
+    ----------
+    seconds, voxels
+        Summed over done blocks: worker seconds and voxels written.
+    started, finished
+        First start and last finish over all blocks; None when there are none.
+    """
+
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    voxels: int = 0
+    started: float | None = None
+    finished: float | None = None
+
+
+class FailureGroup(Config):
+    """Failed blocks that share an error type and message, with one of their tracebacks."""
+
+    type: str
+    message: str
+    traceback: str
+    blocks: list[int]
+
+
+class Ledger(Protocol):
+    """A store of tasks and blocks. Writes are upserts: said twice, they change nothing but the count of tries.
+
+    A ``running`` record never overwrites ``done``, nor does ``failed``; ``done`` overwrites everything.
+    """
+
+    def register(self, task: TaskRecord) -> None:
+        """Insert or replace a task's record; its blocks are left as they are."""
+        ...
+
+    def task(self, fingerprint: str) -> TaskRecord | None:
+        """Return one task's record, or None."""
+        ...
+
+    def tasks(self) -> list[TaskRecord]:
+        """Return all tasks, oldest first."""
+        ...
+
+    def write(self, records: Sequence[BlockRecord]) -> None:
+        """Upsert a batch of records, durably, in one round trip."""
+        ...
+
+    def done_mask(self, fingerprint: str, blocks: int) -> np.ndarray:
+        """Return bool[blocks]: which blocks are done."""
+        ...
+
+    def summary(self, fingerprint: str) -> Summary:
+        """Return the task's progress."""
+        ...
+
+    def failures(self, fingerprint: str) -> list[FailureGroup]:
+        """Return failed blocks grouped by error, largest group first."""
+        ...
+
+    def blocks(self, fingerprint: str) -> list[dict[str, Any]]:
+        """Return every block's full record as plain data (``block``, ``status``, ``tries``, ...), by index."""
+        ...
+
+    def reset(self, fingerprint: str) -> None:
+        """Forget the task's blocks and the task itself."""
+        ...
+
+    def close(self) -> None:
+        """Release connections."""
+        ...

@@ -1,0 +1,139 @@
+"""Strict configuration: TOML or JSON in, frozen pydantic models out, and the fingerprints made of them."""
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from neuroadda.errors import UserError
+
+Zyx = tuple[int, int, int]
+ZyxFloat = tuple[float, float, float]
+
+
+class Config(BaseModel):
+    """Base of every stage's parameters: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+C = TypeVar("C", bound=Config)
+
+
+def load_config_file(path: Path) -> dict[str, Any]:
+    """Read a TOML (or JSON) file into plain data.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or malformed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UserError(f"the config cannot be read: {reason}", str(path)) from error
+    try:
+        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (json.JSONDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UserError(f"the config is malformed: {error}", str(path), "see configs/ for examples") from error
+    if not isinstance(data, dict):
+        raise UserError("the config is not a table of keys", str(path), "see configs/ for examples")
+    return data
+
+
+def apply_overrides(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Set dotted keys (``a.b=1``; values in TOML syntax, bare words are strings) in a copy of `data`.
+
+    Raises
+    ------
+    UserError
+        If an override has no ``=`` or goes through something that is not a table.
+    """
+    result: dict[str, Any] = json.loads(json.dumps(data, default=str))
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            raise UserError(f"{override!r} is not an override", "--set", "write --set key.subkey=value")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        *parents, last = key.strip().split(".")
+        table = result
+        for parent in parents:
+            table = table.setdefault(parent, {})
+            if not isinstance(table, dict):
+                raise UserError(f"{parent!r} is not a table", f"--set {key}")
+        table[last] = value
+    return result
+
+
+def parse_config(model: type[C], data: Mapping[str, Any], where: str) -> C:
+    """Validate plain data as `model`, strictly.
+
+    Raises
+    ------
+    UserError
+        One line for the first thing that is wrong; an unknown key names its nearest neighbour.
+    """
+    try:
+        return model.model_validate_json(json.dumps(data, default=str), strict=True)
+    except ValidationError as error:
+        raise _explain(error, model, where) from error
+
+
+def _explain(error: ValidationError, model: type[BaseModel], where: str) -> UserError:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(path) or "the config"
+    if first["type"] == "extra_forbidden":
+        known = sorted(_keys_at(model, path[:-1]))
+        near = difflib.get_close_matches(path[-1], known, n=1)
+        right = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        return UserError(f"unknown key {key!r}", where, right)
+    if first["type"] == "missing":
+        return UserError(f"key {key!r} is missing", where)
+    given = first.get("input")
+    shown = "" if isinstance(given, dict) else f", not {given!r}"
+    message = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    return UserError(f"{key} should be {message}{shown}" if "Input should be" in first["msg"] else f"{key}: {message}", where)
+
+
+def _keys_at(model: type[BaseModel], path: list[str]) -> set[str]:
+    for part in path:
+        field = model.model_fields.get(part)
+        annotation = field.annotation if field else None
+        nested = [a for a in (annotation, *getattr(annotation, "__args__", ())) if _is_model(a)]
+        if not nested:
+            return set(model.model_fields)
+        model = nested[0]
+    return set(model.model_fields)
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def dump_config(config: BaseModel) -> dict[str, Any]:
+    """Return the config as plain JSON data."""
+    return config.model_dump(mode="json")
+
+
+def fingerprint(*parts: Any) -> str:
+    """Return the sha256 (hex) of JSON-like parts, independent of key order and white space."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    partial.replace(path)

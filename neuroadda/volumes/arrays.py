@@ -1,0 +1,268 @@
+"""Arrays on disk with a place in the world: the one importer of zarr and funlib.persistence.
+
+World units are whole nanometres; a volume whose voxel size is not a whole number of nanometres is kept in picometres, because
+`Roi` and `Coordinate` hold integers. Code that works in voxels, or in a volume's own units, never needs to know.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from funlib.geometry import Coordinate, Roi
+from funlib.persistence import Array, open_ds, prepare_ds
+from numcodecs import Blosc
+
+from neuroadda.config import fingerprint
+from neuroadda.errors import UserError
+
+PM_PER_NM = 1000
+
+
+class Volume:
+    """A zarr array of shape ``[c,] z, y, x`` with voxel size and offset.
+
+    Attributes
+    ----------
+    path
+        Where it lies, such as ``run/volumes.zarr/affs``.
+    data
+        The zarr array.
+    voxel_size
+        zyx, in world units.
+    roi
+        Extent in world units.
+    unit
+        ``"nm"`` or ``"pm"``: the world unit of `roi` and `voxel_size`.
+    """
+
+    def __init__(self, path: Path, data: zarr.Array) -> None:
+        attrs = dict(data.attrs)
+        self.path, self.data = path, data
+        self.voxel_size = Coordinate(attrs["voxel_size"])
+        self.unit: str = (attrs.get("units") or ["nm"])[-1]
+        self.roi = Roi(Coordinate(attrs.get("offset", (0, 0, 0))), Coordinate(data.shape[-3:]) * self.voxel_size)
+
+    @classmethod
+    def open(cls, path: Path | str, mode: str = "r") -> "Volume":
+        """Open an existing array (``mode`` "r" or "r+").
+
+        Raises
+        ------
+        UserError
+            If nothing is there, it is not a zarr array of 3 or 4 axes, or it has no voxel size.
+        """
+        path = Path(path)
+        if path.is_file():
+            raise UserError("this is a file, not a zarr array", str(path), "make it one with `neuroadda import`")
+        try:
+            data = zarr.open(str(path), mode=mode)
+        except (zarr.errors.PathNotFoundError, zarr.errors.ArrayNotFoundError, FileNotFoundError) as error:
+            raise UserError("there is no array here", str(path), _nearby(path)) from error
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise UserError(f"the array's metadata cannot be read ({error})", str(path)) from error
+        if not isinstance(data, zarr.Array):
+            arrays = ", ".join(sorted(name for name, _ in data.arrays())) or "none"
+            raise UserError("this is a zarr group, not an array", str(path), f"arrays in it: {arrays}")
+        if data.ndim not in (3, 4):
+            raise UserError(f"the array has {data.ndim} axes", str(path), "zyx or czyx is expected")
+        if "voxel_size" not in data.attrs:
+            raise UserError("the array has no voxel_size", str(path), "import it with --voxel-size Z Y X (nm)")
+        return cls(path, data)
+
+    @classmethod
+    def create(
+        cls,
+        path: Path | str,
+        shape_vx: Sequence[int],
+        voxel_size_nm: Sequence[float],
+        dtype: Any,
+        *,
+        offset_nm: Sequence[float] = (0, 0, 0),
+        channels: int | None = None,
+        chunk_vx: Sequence[int] | None = None,
+        attrs: Mapping[str, Any] | None = None,
+    ) -> "Volume":
+        """Create an empty (all zero) array; whatever lay there is deleted.
+
+        Parameters
+        ----------
+        shape_vx, voxel_size_nm, offset_nm, chunk_vx
+            zyx. Chunks default to at most 64 voxels an axis.
+        channels
+            Number of leading channels; None for a zyx array. A chunk holds them all.
+        attrs
+            Further JSON attributes.
+
+        Raises
+        ------
+        UserError
+            If the place cannot be written to.
+        """
+        path = Path(path)
+        scale, unit = _world_units(voxel_size_nm, offset_nm)
+        lead = () if channels is None else (channels,)
+        chunk_vx = tuple(min(64, s) for s in shape_vx) if chunk_vx is None else tuple(chunk_vx)
+        dtype = np.dtype(dtype)
+        shuffle = Blosc.NOSHUFFLE if dtype.itemsize == 1 else Blosc.SHUFFLE
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _create_parent_groups(path)
+            prepare_ds(
+                str(path),
+                shape=Coordinate((*lead, *shape_vx)),
+                offset=Coordinate(round(o * scale) for o in offset_nm),
+                voxel_size=Coordinate(round(v * scale) for v in voxel_size_nm),
+                axis_names=[*(["c^"] if lead else []), "z", "y", "x"],
+                units=[unit] * 3,
+                chunk_shape=Coordinate((*lead, *chunk_vx)),
+                dtype=dtype,
+                mode="w",
+                custom_metadata=dict(attrs or {}),
+                compressor=Blosc(cname="zstd", clevel=1, shuffle=shuffle),
+                fill_value=0,
+            )
+        except OSError as error:
+            raise UserError(f"the array cannot be created: {error.strerror or error}", str(path)) from error
+        return cls.open(path, "r+")
+
+    @property
+    def shape_vx(self) -> Coordinate:
+        """Shape in voxels, zyx (channels left out)."""
+        return Coordinate(self.data.shape[-3:])
+
+    @property
+    def chunk_vx(self) -> Coordinate:
+        """Chunk shape in voxels, zyx."""
+        return Coordinate(self.data.chunks[-3:])
+
+    @property
+    def channels(self) -> int | None:
+        """Number of leading channels, None for a zyx array."""
+        return int(self.data.shape[0]) if self.data.ndim == 4 else None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Data type of the voxels."""
+        return np.dtype(self.data.dtype)
+
+    @property
+    def units_per_nm(self) -> int:
+        """World units in a nanometre: 1, or 1000 for a volume in picometres."""
+        return PM_PER_NM if self.unit == "pm" else 1
+
+    @property
+    def voxel_size_nm(self) -> tuple[float, ...]:
+        """Voxel size in nm, zyx."""
+        return tuple(v / self.units_per_nm for v in self.voxel_size)
+
+    @property
+    def offset_nm(self) -> tuple[float, ...]:
+        """Offset in nm, zyx."""
+        return tuple(o / self.units_per_nm for o in self.roi.offset)
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """A copy of the JSON attributes."""
+        return dict(self.data.attrs)
+
+    @cached_property
+    def array(self) -> Array:
+        """The same array as funlib.persistence knows it (for gunpowder's ArraySource)."""
+        return open_ds(str(self.path))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What determines its content: the fingerprint it was written with, else its metadata and place."""
+        attrs = self.attrs
+        if "fingerprint" in attrs:
+            return str(attrs["fingerprint"])
+        place = str(self.path.resolve())
+        return fingerprint(place, list(self.data.shape), str(self.dtype), json.loads(json.dumps(attrs)))
+
+    def update_attrs(self, **attrs: Any) -> None:
+        """Set JSON attributes."""
+        self.data.attrs.update(attrs)
+
+    def to_slices(self, roi: Roi) -> tuple[slice, ...]:
+        """Return the voxel slices (zyx) of a world ROI.
+
+        Raises
+        ------
+        UserError
+            If it is not on the voxel grid or not inside the volume.
+        """
+        if not self.roi.contains(roi):
+            raise UserError(f"{describe_roi(roi)} is outside the volume", str(self.path), f"it spans {describe_roi(self.roi)}")
+        begin, end = roi.begin - self.roi.begin, roi.end - self.roi.begin
+        if any(c % v for c, v in zip((*begin, *end), (*self.voxel_size, *self.voxel_size), strict=True)):
+            raise UserError(f"{describe_roi(roi)} is not on the voxel grid", str(self.path), f"voxel size {tuple(self.voxel_size)}")
+        return tuple(slice(b, e) for b, e in zip(begin / self.voxel_size, end / self.voxel_size, strict=True))
+
+    def read(self, roi: Roi | None = None) -> np.ndarray:
+        """Return the voxels of `roi` (all of them by default), shape ``[c,] z, y, x``."""
+        slices = self.to_slices(self.roi if roi is None else roi)
+        return np.asarray(self.data[(..., *slices)])
+
+    def read_mirrored(self, roi: Roi) -> np.ndarray:
+        """Return the voxels of `roi`; what lies outside the volume is its mirror image at the border.
+
+        What is returned depends on the volume and `roi` alone, so that blocks agree where they overlap.
+        """
+        first = (roi.begin - self.roi.begin) / self.voxel_size
+        indices = [
+            _mirror(np.arange(b, b + n), s)
+            for b, n, s in zip(first, roi.shape / self.voxel_size, self.shape_vx, strict=True)
+        ]
+        low = [int(i.min()) for i in indices]
+        box = np.asarray(self.data[(..., *(slice(lo, int(i.max()) + 1) for lo, i in zip(low, indices, strict=True)))])
+        for axis, (lo, index) in enumerate(zip(low, indices, strict=True), start=box.ndim - 3):
+            if len(index) != box.shape[axis] or np.any(np.diff(index) != 1):
+                box = np.take(box, index - lo, axis=axis)
+        return box
+
+    def write(self, roi: Roi, data: np.ndarray) -> None:
+        """Write the voxels of `roi`."""
+        self.data[(..., *self.to_slices(roi))] = data
+
+    def delete(self) -> None:
+        """Delete the array from disk."""
+        shutil.rmtree(self.path)
+
+
+def describe_roi(roi: Roi) -> str:
+    """Return a ROI as ``[z:z, y:y, x:x]`` in world units."""
+    return "[" + ", ".join(f"{b}:{e}" for b, e in zip(roi.begin, roi.end, strict=True)) + "]"
+
+
+def _mirror(index: np.ndarray, size: int) -> np.ndarray:
+    if size == 1:
+        return np.zeros_like(index)
+    period = 2 * (size - 1)
+    index = np.abs(index) % period
+    return np.where(index >= size, period - index, index)
+
+
+def _world_units(voxel_size_nm: Sequence[float], offset_nm: Sequence[float]) -> tuple[int, str]:
+    if any(v <= 0 for v in voxel_size_nm) or len(voxel_size_nm) != 3:
+        raise UserError(f"voxel size {tuple(voxel_size_nm)} is not three positive lengths", None, "give Z Y X in nm")
+    whole = all(float(v).is_integer() for v in (*voxel_size_nm, *offset_nm))
+    return (1, "nm") if whole else (PM_PER_NM, "pm")
+
+
+def _create_parent_groups(path: Path) -> None:
+    """Make every folder from the ``.zarr`` or ``.n5`` container down to the array a zarr group, as readers expect."""
+    container = next((p for p in path.parents if p.suffix == ".zarr"), None)
+    if container is not None:
+        zarr.open_group(str(container), mode="a").require_group(str(path.parent.relative_to(container)))
+
+
+def _nearby(path: Path) -> str | None:
+    if not path.parent.is_dir():
+        return None
+    names = sorted(p.name for p in path.parent.iterdir() if p.is_dir())
+    return f"beside it: {', '.join(names[:8])}" if names else None
