@@ -1,0 +1,91 @@
+"""The card of a backbone: what it is, what it was trained on and how good it is. Needs no torch."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from neuroadda.backbones.architecture import UNetConfig
+from neuroadda.backbones.normalisation import Normalisation
+from neuroadda.config import Config, Zyx, ZyxFloat, load_config_file, parse_config
+from neuroadda.errors import UserError
+
+CARD, WEIGHTS = "card.json", "weights.safetensors"
+NEAREST: tuple[Zyx, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
+
+
+def check_offsets(offsets: tuple[Zyx, ...]) -> tuple[Zyx, ...]:
+    """Return `offsets` if they begin with the three nearest neighbours and none is repeated, else raise ValueError."""
+    if offsets[:3] != NEAREST:
+        raise ValueError("offsets must begin with [-1, 0, 0], [0, -1, 0], [0, 0, -1]")
+    if len(set(offsets)) != len(offsets):
+        raise ValueError("offsets are repeated")
+    return offsets
+
+
+class Card(Config):
+    """Provenance of a backbone, kept as ``card.json`` beside its weights.
+
+    Attributes
+    ----------
+    name
+        Of the backbone.
+    domain, organism, region, modality
+        What it was trained on; `domain` is the name in the zoo.
+    voxel_size_nm
+        zyx.
+    normalisation
+        How raw becomes the network's input.
+    architecture
+        Of the network.
+    offsets
+        zyx offset of each affinity channel: the affinity of voxel p for offset o is 1 iff labels[p] == labels[p + o] != 0. The first
+        three are the nearest neighbours.
+    training_data
+        For every sample its name, licence, citation and ROI.
+    metrics
+        Quality on data it was not trained on, by name.
+    digest
+        sha256 of the weights file.
+    iterations, cpu_minutes
+        Spent in training.
+    """
+
+    name: str
+    domain: str
+    organism: str = ""
+    region: str = ""
+    modality: str = ""
+    voxel_size_nm: ZyxFloat
+    normalisation: Normalisation = Field(default_factory=Normalisation)
+    architecture: UNetConfig
+    offsets: tuple[Zyx, ...]
+    training_data: tuple[dict[str, Any], ...] = ()
+    metrics: dict[str, float] = Field(default_factory=dict)
+    digest: str = ""
+    iterations: int = 0
+    cpu_minutes: float = 0.0
+
+    @model_validator(mode="after")
+    def _check(self) -> "Card":
+        check_offsets(self.offsets)
+        if self.architecture.out_channels != len(self.offsets):
+            raise ValueError(f"the network has {self.architecture.out_channels} channels for {len(self.offsets)} offsets")
+        return self
+
+
+def load_card(folder: Path | str) -> Card:
+    """Read the card of the backbone in `folder`.
+
+    Raises
+    ------
+    UserError
+        If there is no such folder, no card in it, or the card is malformed.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError("there is no such folder", str(folder), f"a backbone is a folder with {CARD} and {WEIGHTS}")
+    path = folder / CARD
+    if not path.is_file():
+        raise UserError(f"there is no {CARD} here", str(folder), f"a backbone is a folder with {CARD} and {WEIGHTS}")
+    return parse_config(Card, load_config_file(path), str(path))

@@ -1,0 +1,65 @@
+"""A backbone on disk: ``card.json`` and ``weights.safetensors`` in a folder. Nothing is ever unpickled."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError
+
+from neuroadda.backbones.card import CARD, WEIGHTS, Card, load_card
+from neuroadda.backbones.unet import UNet
+from neuroadda.config import dump_config, write_json
+from neuroadda.errors import UserError
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A trained network (in eval mode), its card and where it came from."""
+
+    model: UNet
+    card: Card
+    folder: Path
+
+
+def save_backbone(folder: Path | str, model: UNet, card: Card) -> Card:
+    """Write a backbone and return its card with the digest of the weights.
+
+    Both files are complete before either replaces an older one; a reader that falls between the two sees a digest mismatch.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    data = safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})
+    card = card.model_copy(update={"digest": hashlib.sha256(data).hexdigest(), "architecture": model.config})
+    partial = folder / f".{WEIGHTS}.partial"
+    partial.write_bytes(data)
+    partial.replace(folder / WEIGHTS)
+    write_json(folder / CARD, dump_config(card))
+    return card
+
+
+def load_backbone(folder: Path | str) -> Backbone:
+    """Load a backbone, its network on the CPU and in eval mode.
+
+    Raises
+    ------
+    UserError
+        If the folder or a file in it is missing, the card is malformed, or the weights are not those that the card describes.
+    """
+    folder = Path(folder)
+    card = load_card(folder)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise UserError(f"there is no {WEIGHTS} here", str(folder), f"a backbone is a folder with {CARD} and {WEIGHTS}")
+    data = path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != card.digest:
+        what = f"the weights are damaged or another card's (sha256 {digest[:12]}, the card says {card.digest[:12] or 'none'})"
+        raise UserError(what, str(path), "fetch or train the backbone again")
+    model = UNet(card.architecture)
+    try:
+        model.load_state_dict(safetensors.torch.load(data))
+    except (SafetensorError, RuntimeError) as error:
+        reason = next((line.strip() for line in str(error).splitlines()[1:] if line.strip()), str(error))
+        raise UserError(f"the weights do not fit the card's architecture ({reason})", str(path)) from error
+    return Backbone(model.eval(), card, folder)
