@@ -1,0 +1,1 @@
+"""How good is a segmentation: contingency tables, VOI and Rand, expected run length."""
