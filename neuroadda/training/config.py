@@ -1,0 +1,201 @@
+"""What determines a training: one strict model and its parts."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from neuroadda.backbones.architecture import UNetConfig
+from neuroadda.backbones.card import NEAREST, check_offsets
+from neuroadda.config import Config, Zyx, ZyxFloat, dump_config, fingerprint
+
+Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class RoiConfig(Config):
+    """A box in nm, zyx."""
+
+    offset_nm: ZyxFloat
+    shape_nm: ZyxFloat
+
+
+class SampleConfig(Config):
+    """One labelled volume.
+
+    Attributes
+    ----------
+    raw, labels, mask
+        Arrays on one voxel grid: uint8 raw, integer labels, and where labels count (non-zero; everywhere by default).
+    roi
+        Part of the labels to train on; all of them by default.
+    weight
+        How often it is drawn, relative to the other samples.
+    background
+        What label 0 means: ``"boundary"`` (affinity 0) or ``"ignore"`` (unknown, left out of the loss).
+    erode_vx
+        Voxels taken off every label's border, for labels that touch each other.
+    provenance
+        Name, licence and citation, for the card.
+    """
+
+    raw: str
+    labels: str
+    mask: str | None = None
+    roi: RoiConfig | None = None
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    background: Literal["boundary", "ignore"] = "boundary"
+    erode_vx: Count = 0
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+class AugmentConfig(Config):
+    """Random changes to what the network sees. Probabilities of 0 turn them off.
+
+    Attributes
+    ----------
+    transpose
+        Which axes may be exchanged: ``"yx"``, or ``"zyx"`` for isotropic volumes; mirroring is always along all of them and z.
+    elastic, elastic_spacing_vx, elastic_jitter_vx, elastic_scale
+        Probability of an elastic deformation with rotation in the section, the spacing (zyx) of its control points, their jitter's
+        standard deviation (zyx), and the interval of scale factors.
+    misalign, max_misalign_vx
+        Probability, for each section, that it slips (and, as often, that all after it shift) by up to that many voxels.
+    contrast, brightness
+        Intensities (0..1) are scaled by 1 ± contrast and shifted by ± brightness; by section if `sectionwise`.
+    missing, low_contrast
+        Probability of each section to be black, or nearly without contrast.
+    noise
+        Standard deviation of Gaussian noise (raw in 0..1), used for half of the batches.
+    """
+
+    transpose: Literal["none", "yx", "zyx"] = "yx"
+    elastic: Probability = 0.5
+    elastic_spacing_vx: Zyx = (4, 48, 48)
+    elastic_jitter_vx: ZyxFloat = (0.0, 2.0, 2.0)
+    elastic_scale: tuple[float, float] = (0.9, 1.1)
+    misalign: Probability = 0.0
+    max_misalign_vx: Count = 8
+    contrast: NotNegative = 0.2
+    brightness: NotNegative = 0.1
+    sectionwise: bool = True
+    missing: Probability = 0.0
+    low_contrast: Probability = 0.0
+    noise: NotNegative = 0.03
+
+
+class LossConfig(Config):
+    """How far predicted affinities are from the truth.
+
+    Attributes
+    ----------
+    kind
+        ``"bce"`` (binary cross entropy) or ``"mse"`` (squared error of the sigmoid).
+    balance
+        Weight 0 and 1 equally in every channel of a batch; fractions are clipped to 5..95 %.
+    dice
+        Weight of an added soft Dice loss of the boundary (1 - affinity).
+    far
+        Weight of the channels beyond the three nearest neighbours.
+    """
+
+    kind: Literal["bce", "mse"] = "bce"
+    balance: bool = True
+    dice: NotNegative = 0.0
+    far: NotNegative = 0.5
+
+
+class TrainConfig(Config):
+    """A training: its result depends on everything here but `threads`, `workers`, `output` and the ``..._every`` keys.
+
+    Attributes
+    ----------
+    name, domain, organism, region, modality
+        For the card.
+    samples
+        What to train on.
+    network
+        The U-Net; its `out_channels` follow from `offsets`.
+    offsets
+        Affinity channels; the first three are the nearest neighbours, further ones help the network to see farther.
+    output_shape_vx
+        zyx of what one sample of a batch teaches; the input is larger by the network's context.
+    iterations, batch_size, learning_rate, warm_up, weight_decay, clip_gradient, ema
+        AdamW with linear warm-up over `warm_up` iterations, then cosine decay to 0. `ema` is the decay of an exponential moving average
+        of the weights which becomes the backbone; 0 for none.
+    seed
+        Batch i depends on it and i alone.
+    workers, threads
+        Processes that make batches (0: this one), and threads of the network.
+    device
+        ``"auto"``: CUDA where there is one.
+    precision
+        ``"auto"``: bfloat16 where the hardware has it natively, else float32.
+    channels_last
+        Memory layout of the network.
+    checkpoint_every, validate_every, picture_every
+        In iterations; 0 for never.
+    keep_best
+        Name of a validation metric (lower is better): the backbone is then the best validated one, not the last.
+    output
+        The run's folder.
+    """
+
+    name: str
+    domain: str
+    organism: str = ""
+    region: str = ""
+    modality: str = ""
+    samples: Annotated[tuple[SampleConfig, ...], Field(min_length=1)]
+    network: UNetConfig = Field(default_factory=UNetConfig)
+    offsets: tuple[Zyx, ...] = NEAREST
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    loss: LossConfig = Field(default_factory=LossConfig)
+    output_shape_vx: Zyx = (8, 184, 184)
+    iterations: Positive
+    batch_size: Positive = 1
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    warm_up: Count = 20
+    weight_decay: NotNegative = 1e-4
+    clip_gradient: Annotated[float, Field(gt=0)] = 1.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    seed: Count = 0
+    workers: Count = 1
+    threads: Positive = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    channels_last: bool = False
+    checkpoint_every: Count = 50
+    validate_every: Count = 0
+    picture_every: Count = 100
+    keep_best: str | None = None
+    output: Path
+
+    @model_validator(mode="after")
+    def _check(self) -> "TrainConfig":
+        check_offsets(self.offsets)
+        if self.output_shape_vx != self.architecture.nearest_output_shape_vx(self.output_shape_vx):
+            near = self.architecture.nearest_output_shape_vx(self.output_shape_vx)
+            raise ValueError(f"output_shape_vx {self.output_shape_vx} is not possible; the nearest is {near}")
+        if self.keep_best and not self.validate_every:
+            raise ValueError("keep_best needs validate_every")
+        return self
+
+    @property
+    def architecture(self) -> UNetConfig:
+        """The network with one output channel for each offset."""
+        return self.network.model_copy(update={"out_channels": len(self.offsets)})
+
+
+_NOT_DETERMINING = {
+    *("workers", "threads", "device", "precision", "channels_last"),
+    *("checkpoint_every", "validate_every", "picture_every", "output"),
+}
+
+
+def training_fingerprint(config: TrainConfig, volumes: list[str]) -> str:
+    """Return the fingerprint of a training on volumes of these fingerprints."""
+    parameters = {k: v for k, v in dump_config(config).items() if k not in _NOT_DETERMINING}
+    return fingerprint("train", 1, parameters, volumes)

@@ -1,0 +1,64 @@
+"""Batches for torch: sample i of a training depends on its seed and i alone, whichever process makes it."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import gunpowder as gp
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from neuroadda.training.config import TrainConfig
+from neuroadda.training.requests import AFFS, AFFS_MASK, make_pipeline, make_request
+from neuroadda.training.sample import LABELS, RAW, open_sample
+
+Batch = dict[str, Any]
+
+
+class AffinityDataset(Dataset[Batch]):
+    """Map-style: item i holds raw, affs, mask and labels as arrays, and the CPU seconds that making it took.
+
+    Each process builds its own pipeline, on first use.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self._pipeline: gp.Pipeline | None = None
+        self._accounted = 0.0
+
+    def __len__(self) -> int:
+        return self.config.iterations * self.config.batch_size
+
+    def __getitem__(self, index: int) -> Batch:
+        if self._pipeline is None:
+            torch.set_num_threads(self.config.threads if torch.utils.data.get_worker_info() is None else 1)
+            self._accounted = time.process_time() if torch.utils.data.get_worker_info() is None else 0.0
+            samples = [open_sample(s, self.config.output_shape_vx) for s in self.config.samples]
+            self._pipeline = make_pipeline(self.config, samples)
+            self._pipeline.setup()
+        seed = int(np.random.SeedSequence([self.config.seed, index]).generate_state(1)[0])
+        batch = self._pipeline.request_batch(make_request(self.config, seed))
+        now = time.process_time()
+        seconds, self._accounted = now - self._accounted, now
+        return {
+            "raw": np.ascontiguousarray(batch[RAW].data, np.float32)[None],
+            "affs": np.ascontiguousarray(batch[AFFS].data, np.uint8),
+            "mask": np.ascontiguousarray(batch[AFFS_MASK].data, np.uint8),
+            "labels": np.ascontiguousarray(batch[LABELS].data, np.int32),
+            "cpu_seconds": seconds,
+        }
+
+
+def load_batches(config: TrainConfig, start: int) -> Iterator[Batch]:
+    """Yield the batches of iterations `start` to the end, in order, with a leading batch axis, made by `config.workers` processes."""
+    indices = range(start * config.batch_size, config.iterations * config.batch_size)
+    loader = DataLoader(
+        AffinityDataset(config),
+        batch_size=config.batch_size,
+        sampler=indices,
+        num_workers=config.workers,
+        generator=torch.Generator().manual_seed(config.seed),
+        prefetch_factor=2 if config.workers else None,
+    )
+    yield from loader

@@ -1,0 +1,94 @@
+"""What a person sees of a training: a progress bar or plain lines, TensorBoard, metrics.jsonl, and pictures."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+import matplotlib.image
+import numpy as np
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch.utils.tensorboard import SummaryWriter
+
+PLAIN_EVERY_S = 15.0
+
+
+class Report:
+    """Writes the log of a run; used as a context."""
+
+    def __init__(self, folder: Path, name: str, iterations: int, done: int, show: bool) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.name, self.iterations = folder, name, iterations
+        self._metrics = folder / "metrics.jsonl"
+        self._drop_after(done)
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
+        self._show, self._printed, self._first, self._started = show, time.monotonic(), done, time.monotonic()
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns) if show and sys.stdout.isatty() else None
+        self._task = self._bar.add_task(name, total=iterations, completed=done) if self._bar else None
+
+    def __enter__(self) -> "Report":
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar:
+            self._bar.stop()
+        self._board.close()
+
+    def log(self, iteration: int, values: dict[str, float]) -> None:
+        """Record the values of an iteration."""
+        with self._metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"iteration": iteration, **values}) + "\n")
+        for key, value in values.items():
+            self._board.add_scalar(key, value, iteration)
+        if not self._show:
+            return
+        rate = (iteration - self._first) / max(1e-9, time.monotonic() - self._started)
+        text = f"{self.name}  loss {values['loss']:.4f}  {rate:.2f} it/s" if "loss" in values else None
+        if self._bar and self._task is not None and text:
+            self._bar.update(self._task, completed=iteration, description=text)
+        elif text and (time.monotonic() - self._printed > PLAIN_EVERY_S or iteration == self.iterations):
+            self._printed = time.monotonic()
+            print(f"{text}  iteration {iteration}/{self.iterations}", flush=True)
+        if text is None:
+            print(f"{self.name}  " + "  ".join(f"{k} {v:.4f}" for k, v in values.items()), flush=True)
+
+    def draw(self, iteration: int, raw: np.ndarray, labels: np.ndarray, affs: np.ndarray, predicted: np.ndarray) -> None:
+        """Write a PNG of the middle section: raw, labels, true and predicted affinities (the nearest neighbours as z, y, x = RGB).
+
+        Parameters
+        ----------
+        raw
+            float zyx in -1..1, with context.
+        labels, affs, predicted
+            zyx, and czyx in 0..1.
+        """
+        z, shape = labels.shape[0] // 2, labels.shape
+        crop = [slice((r - s) // 2, (r - s) // 2 + s) for r, s in zip(raw.shape, shape, strict=True)]
+        grey = np.repeat(np.clip((raw[tuple(crop)][z, ..., None] + 1) / 2, 0, 1), 3, axis=-1)
+        colours = np.random.default_rng(0).uniform(0.2, 1, (997, 3))
+        colours[0] = 0
+        index = np.where(labels[z] > 0, labels[z] % 996 + 1, 0)
+        rgb = [np.moveaxis(np.asarray(a[:3, z], float), 0, -1) for a in (affs, predicted)]
+        picture = np.concatenate([grey, colours[index], *rgb], axis=1)
+        folder = self.folder / "pictures"
+        folder.mkdir(exist_ok=True)
+        matplotlib.image.imsave(folder / f"{iteration:08d}.png", np.ascontiguousarray(picture))
+
+    def _drop_after(self, done: int) -> None:
+        """Drop what was logged after the checkpoint that training goes on from: it will be logged again."""
+        if not self._metrics.is_file():
+            return
+        kept = []
+        for line in self._metrics.read_text(encoding="utf-8").splitlines(keepends=True):
+            try:
+                if json.loads(line)["iteration"] <= done:
+                    kept.append(line)
+            except (ValueError, KeyError):  # a line cut short by a kill
+                continue
+        partial = self._metrics.with_suffix(".partial")
+        partial.write_text("".join(kept), encoding="utf-8")
+        partial.replace(self._metrics)

@@ -1,0 +1,67 @@
+"""The Gunpowder request graph: random places of the samples, augmented, with affinities."""
+
+from collections.abc import Sequence
+
+import gunpowder as gp
+import numpy as np
+
+from neuroadda.config import Zyx
+from neuroadda.training.config import AugmentConfig, TrainConfig
+from neuroadda.training.sample import LABELS, MASK, RAW, RandomSample, Sample
+
+AFFS, AFFS_MASK = gp.ArrayKey("AFFS"), gp.ArrayKey("AFFS_MASK")
+
+
+def make_pipeline(config: TrainConfig, samples: Sequence[Sample]) -> gp.Pipeline:
+    """Return the pipeline (not built yet) that serves what `make_request` asks for."""
+    sources = tuple(RandomSample(sample, config.output_shape_vx) for sample in samples)
+    pipeline = sources + gp.RandomProvider(probabilities=[s.config.weight for s in samples])
+    for node in _augmentations(config.augment):
+        pipeline += node
+    pipeline += gp.AddAffinities(
+        config.offsets, LABELS, AFFS, labels_mask=MASK, affinities_mask=AFFS_MASK, dtype=np.uint8
+    )
+    return pipeline + gp.IntensityScaleShift(RAW, 2, -1)
+
+
+def make_request(config: TrainConfig, seed: int) -> gp.BatchRequest:
+    """Return the request for one sample of a batch; the same seed gives the same sample."""
+    request = gp.BatchRequest(random_seed=seed)
+    for key, shape in _shapes(config).items():
+        request.add(key, shape)
+    return request
+
+
+def _shapes(config: TrainConfig) -> dict[gp.ArrayKey, Zyx]:
+    output = config.output_shape_vx
+    return {RAW: config.architecture.input_shape_vx(output), LABELS: output, AFFS: output, AFFS_MASK: output}
+
+
+def _augmentations(augment: AugmentConfig) -> list[gp.BatchFilter]:
+    # geometry first; intensities stay in 0..1 until the end, where gunpowder's nodes expect them
+    axes = {"none": [], "yx": [1, 2], "zyx": [0, 1, 2]}[augment.transpose]
+    nodes = [gp.SimpleAugment(transpose_only=axes)]
+    if augment.elastic or augment.misalign:
+        # not DeformAugment, which its deprecation warning recommends: that one magnifies and shifts raw against labels
+        nodes.append(
+            gp.ElasticAugment(
+                control_point_spacing=augment.elastic_spacing_vx,
+                jitter_sigma=augment.elastic_jitter_vx,
+                rotation_interval=(0, np.pi / 2),
+                scale_interval=augment.elastic_scale,
+                prob_slip=augment.misalign,
+                prob_shift=augment.misalign,
+                max_misalign=augment.max_misalign_vx,
+                subsample=8,
+                p=augment.elastic,
+            )
+        )
+    slab = (1, -1, -1) if augment.sectionwise else (-1, -1, -1)
+    contrast, brightness = augment.contrast, augment.brightness
+    if contrast or brightness:
+        nodes.append(gp.IntensityAugment(RAW, 1 - contrast, 1 + contrast, -brightness, brightness, slab=slab))
+    if augment.missing or augment.low_contrast:
+        nodes.append(gp.DefectAugment(RAW, augment.missing, augment.low_contrast, contrast_scale=0.3))
+    if augment.noise:
+        nodes.append(gp.NoiseAugment(RAW, var=augment.noise**2, p=0.5))
+    return nodes

@@ -1,0 +1,181 @@
+"""Random places of one labelled volume, as a source for Gunpowder; it works in voxels."""
+
+from dataclasses import dataclass
+
+import fastremap
+import gunpowder as gp
+import numpy as np
+from funlib.geometry import Coordinate, Roi
+
+from neuroadda.config import Zyx
+from neuroadda.errors import UserError
+from neuroadda.training.config import SampleConfig
+from neuroadda.volumes.arrays import Volume, describe_roi
+
+RAW, LABELS, MASK = gp.ArrayKey("RAW"), gp.ArrayKey("LABELS"), gp.ArrayKey("MASK")
+TRIES = 200
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A labelled volume, opened and checked.
+
+    Attributes
+    ----------
+    roi
+        Where labels may be drawn from, in world units.
+    """
+
+    config: SampleConfig
+    raw: Volume
+    labels: Volume
+    mask: Volume | None
+    roi: Roi
+
+
+def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
+    """Open a sample and check that it can be trained on.
+
+    Raises
+    ------
+    UserError
+        If an array is missing, raw is not uint8, labels or mask are not integers, their grid is not that of raw, they lie outside of
+        it, or the sample is smaller than what the network puts out.
+    """
+    raw, labels = Volume.open(config.raw), Volume.open(config.labels)
+    mask = Volume.open(config.mask) if config.mask else None
+    if raw.dtype != np.uint8 or raw.channels is not None:
+        raise UserError(f"raw is {raw.dtype} with {raw.data.ndim} axes", config.raw, "import it as uint8 zyx")
+    roi = labels.roi
+    for volume in (labels, *([mask] if mask else [])):
+        where = str(volume.path)
+        if not (np.issubdtype(volume.dtype, np.integer) or volume.dtype == bool) or volume.channels is not None:
+            raise UserError(f"this is {volume.dtype} with {volume.data.ndim} axes", where, "labels and masks are integers, zyx")
+        if volume.voxel_size_nm != raw.voxel_size_nm or volume.unit != raw.unit:
+            what = f"voxel size {volume.voxel_size_nm} nm is not that of raw, {raw.voxel_size_nm} nm"
+            raise UserError(what, where, f"raw is {config.raw}")
+        if any((a - b) % v for a, b, v in zip(volume.roi.begin, raw.roi.begin, raw.voxel_size, strict=True)):
+            raise UserError("the voxel grid is shifted against that of raw", where, f"raw begins at {tuple(raw.roi.begin)}")
+        if not raw.roi.contains(volume.roi):
+            what = f"{describe_roi(volume.roi)} is not inside raw, {describe_roi(raw.roi)}"
+            raise UserError(what, where, "cut it or import it again")
+        roi = roi.intersect(volume.roi)
+    if config.roi:
+        wanted = _to_world(config.roi.offset_nm, config.roi.shape_nm, raw)
+        if not roi.contains(wanted):
+            raise UserError(f"roi {describe_roi(wanted)} is outside the labels", config.labels, f"they span {describe_roi(roi)}")
+        raw.to_slices(wanted)
+        roi = wanted
+    shape = roi.shape / raw.voxel_size
+    if any(s < o for s, o in zip(shape, output_shape_vx, strict=True)):
+        what = f"the sample is {tuple(shape)} voxels, smaller than output_shape_vx {tuple(output_shape_vx)}"
+        raise UserError(what, config.labels, "choose a smaller output_shape_vx")
+    return Sample(config, raw, labels, mask, roi)
+
+
+class RandomSample(gp.BatchProvider):
+    """Serves `RAW`, `LABELS` (renumbered, eroded) and `MASK` (uint8) of any shape from random places of a sample.
+
+    The centre of the request lies so that a box of `output_shape_vx` around it is inside the sample; where the request reaches beyond
+    the volume, raw is mirrored (as in prediction) and the mask is 0. With a mask (or ignored background) places with nothing to learn
+    from are drawn again.
+
+    Raises
+    ------
+    UserError
+        If no such place is found.
+    """
+
+    def __init__(self, sample: Sample, output_shape_vx: Zyx) -> None:
+        self.sample = sample
+        self.output_shape_vx = Coordinate(output_shape_vx)
+
+    def setup(self) -> None:
+        everywhere = gp.Roi((0, 0, 0), (None, None, None))
+        for key, interpolatable, dtype in ((RAW, True, np.float32), (LABELS, False, np.uint32), (MASK, False, np.uint8)):
+            self.provides(key, gp.ArraySpec(everywhere, (1, 1, 1), interpolatable, dtype=dtype))
+
+    def provide(self, request: gp.BatchRequest) -> gp.Batch:
+        place = self._place()
+        centre = request[LABELS].roi.center if LABELS in request else request.get_total_roi().center
+        batch = gp.Batch()
+        if RAW in request:
+            raw = self.sample.raw.read_mirrored(self._to_world(request[RAW].roi - centre + place))
+            batch[RAW] = self._array(RAW, request, raw.astype(np.float32) / np.float32(255))
+        if LABELS in request or MASK in request:
+            roi = request[LABELS if LABELS in request else MASK].roi
+            labels, mask = self._read_labels(self._to_world(roi - centre + place))
+            for key, data in ((LABELS, labels), (MASK, mask)):
+                if key in request:
+                    inside = (request[key].roi - roi.begin).to_slices()
+                    batch[key] = self._array(key, request, data[inside])
+        return batch
+
+    def _array(self, key: gp.ArrayKey, request: gp.BatchRequest, data: np.ndarray) -> gp.Array:
+        spec = self.spec[key].copy()
+        spec.roi = request[key].roi
+        return gp.Array(np.ascontiguousarray(data), spec)
+
+    def _to_world(self, roi_vx: Roi) -> Roi:
+        return roi_vx * self.sample.raw.voxel_size + self.sample.raw.roi.begin
+
+    def _place(self) -> Coordinate:
+        """Return the centre of a random box of `output_shape_vx` inside the sample, in voxels of raw."""
+        raw = self.sample.raw
+        begin = (self.sample.roi.begin - raw.roi.begin) / raw.voxel_size
+        room = self.sample.roi.shape / raw.voxel_size - self.output_shape_vx
+        for _ in range(TRIES):
+            origin = begin + Coordinate(np.random.randint(r + 1) for r in room)  # noqa: NPY002 (gunpowder seeds the global one)
+            if self.sample.mask is None and self.sample.config.background == "boundary":
+                break
+            if self._read_labels(self._to_world(Roi(origin, self.output_shape_vx)))[1].mean() > 0.1:
+                break
+        else:
+            what = f"of {TRIES} random places none has labels on more than a tenth of it"
+            raise UserError(what, self.sample.config.labels, "give a roi, a smaller output_shape_vx, or leave the sample out")
+        return origin + self.output_shape_vx / 2
+
+    def _read_labels(self, roi: Roi) -> tuple[np.ndarray, np.ndarray]:
+        """Return labels and mask of `roi`, both 0 outside of the sample."""
+        sample = self.sample
+        inner = roi.intersect(sample.roi)
+        shape = roi.shape / sample.raw.voxel_size
+        labels, mask = np.zeros(shape, np.uint32), np.zeros(shape, np.uint8)
+        if not inner.empty:
+            place = ((inner - roi.begin) / sample.raw.voxel_size).to_slices()
+            # small consecutive ids: what follows computes in int32, where large ids would collide
+            known = fastremap.renumber(sample.labels.read(inner), preserve_zero=True)[0].astype(np.uint32)
+            mask[place] = 1 if sample.mask is None else sample.mask.read(inner) != 0
+            if sample.config.background == "ignore":
+                mask[place] *= known > 0
+            labels[place] = erode(known, sample.config.erode_vx, mask[place], self._only_yx)
+        return labels, mask
+
+    @property
+    def _only_yx(self) -> bool:
+        z, y, _ = self.sample.raw.voxel_size_nm
+        return z > 1.5 * y
+
+
+def erode(labels: np.ndarray, steps: int, known: np.ndarray, only_yx: bool) -> np.ndarray:
+    """Return labels with `steps` voxels taken off the border of every label (0 there), as gunpowder's GrowBoundary does.
+
+    Labels do not shrink at the border of the array nor where `known` is 0. Unlike GrowBoundary it takes one pass a step, however many
+    labels there are.
+    """
+    labels = labels.copy()
+    for _ in range(steps):
+        border = np.zeros(labels.shape, bool)
+        for axis in (1, 2) if only_yx else (0, 1, 2):
+            lower = (*[slice(None)] * axis, slice(None, -1))
+            upper = (*[slice(None)] * axis, slice(1, None))
+            differ = (labels[lower] != labels[upper]) & (known[lower] != 0) & (known[upper] != 0)
+            border[lower] |= differ
+            border[upper] |= differ
+        labels[border] = 0
+    return labels
+
+
+def _to_world(offset_nm: tuple[float, ...], shape_nm: tuple[float, ...], volume: Volume) -> Roi:
+    scale = volume.units_per_nm
+    return Roi(Coordinate(round(o * scale) for o in offset_nm), Coordinate(round(s * scale) for s in shape_nm))

@@ -1,0 +1,198 @@
+"""Train a backbone; killed at any moment, it goes on from its last checkpoint to the same weights."""
+
+import copy
+import math
+import shutil
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from neuroadda.backbones.card import Card, load_card
+from neuroadda.backbones.checkpoint import Backbone, save_backbone
+from neuroadda.backbones.unet import UNet
+from neuroadda.config import dump_config, write_json
+from neuroadda.errors import RunFailed, UserError
+from neuroadda.training.config import TrainConfig, training_fingerprint
+from neuroadda.training.dataset import Batch, load_batches
+from neuroadda.training.losses import affinity_loss
+from neuroadda.training.report import Report
+from neuroadda.training.sample import Sample, open_sample
+from neuroadda.training.state import Progress, find_state, load_state, save_state
+
+Validate = Callable[[Backbone], dict[str, float]]
+
+
+def train(config: TrainConfig, validate: Validate | None = None, progress: bool = True, overwrite: bool = False) -> Card:
+    """Train a backbone and write it to ``<output>/backbone``.
+
+    The run's folder also holds ``config.json``, ``metrics.jsonl``, ``tensorboard/``, ``pictures/`` and ``checkpoints/``. Training
+    resumes from the newest whole checkpoint; when it is finished already, the card is returned at once.
+
+    Parameters
+    ----------
+    config
+        What to do.
+    validate
+        Called every `config.validate_every` iterations with the backbone so far; returns metrics.
+    progress
+        Show a progress bar (plain lines when this is not a terminal).
+    overwrite
+        Begin anew where another training (other data or parameters) lies in the output folder.
+
+    Raises
+    ------
+    UserError
+        If a sample cannot be trained on, or another training lies in the output folder.
+    RunFailed
+        If the loss is no longer a number.
+    """
+    if config.keep_best and validate is None:
+        raise UserError("keep_best is set, but there is no validation", "keep_best", "leave it out or give a validation volume")
+    samples = [open_sample(sample, config.output_shape_vx) for sample in config.samples]
+    sizes = {sample.raw.voxel_size_nm for sample in samples}
+    if len(sizes) > 1:
+        raise UserError(f"samples have different voxel sizes {sorted(sizes)}", "samples", "train on one voxel size")
+    mine = training_fingerprint(config, [v.fingerprint for s in samples for v in (s.raw, s.labels, s.mask) if v])
+    found = find_state(config.output / "checkpoints")
+    if found and found[1] != mine:
+        if not overwrite:
+            right = "give another output, or --overwrite"
+            raise UserError("another training (other data or parameters) lies here", str(config.output), right)
+        found = None
+    if found is None:
+        for name in ("checkpoints", "tensorboard", "pictures", "backbone", "candidate"):
+            shutil.rmtree(config.output / name, ignore_errors=True)
+        (config.output / "metrics.jsonl").unlink(missing_ok=True)
+    run = _Run(config, samples, mine, validate)
+    if found:
+        run.progress = load_state(found[0], run.model, run.average, run.optimizer)
+        if run.progress.iteration == config.iterations and (config.output / "backbone").is_dir():
+            return load_card(config.output / "backbone")
+    write_json(config.output / "config.json", dump_config(config))
+    return run.finish(progress)
+
+
+def learning_rate(config: TrainConfig, iteration: int) -> float:
+    """Return the learning rate of an iteration: linear warm-up, then cosine decay to 0."""
+    if iteration < config.warm_up:
+        return config.learning_rate * (iteration + 1) / (config.warm_up + 1)
+    done = (iteration - config.warm_up) / max(1, config.iterations - config.warm_up)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+class _Run:
+    """A training between its first and last iteration."""
+
+    def __init__(self, config: TrainConfig, samples: list[Sample], fingerprint: str, validate: Validate | None) -> None:
+        torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        self.config, self.fingerprint, self.validate, self.samples = config, fingerprint, validate, samples
+        cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+        self.device = torch.device("cuda" if cuda else "cpu")
+        self.bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and has_bfloat16(self.device))
+        self.layout = torch.channels_last_3d if config.channels_last else torch.contiguous_format
+        self.model = UNet(config.architecture).to(self.device, memory_format=self.layout)
+        self.average = copy.deepcopy(self.model) if config.ema else None
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.progress = Progress()
+
+    def finish(self, show: bool) -> Card:
+        config, state = self.config, self.progress
+        with Report(config.output, config.name, config.iterations, state.iteration, show) as report:
+            before = time.process_time()
+            for batch in load_batches(config, state.iteration):
+                rate = learning_rate(config, state.iteration)
+                loss, logits = self._step(batch, rate)
+                state.iteration += 1
+                state.losses.append(loss)
+                made = float(batch["cpu_seconds"].sum()) if config.workers else 0.0
+                now = time.process_time()
+                state.cpu_seconds, before = state.cpu_seconds + now - before + made, now
+                if not math.isfinite(loss):
+                    raise RunFailed(f"the loss is {loss} at iteration {state.iteration}: lower learning_rate ({config.learning_rate})")
+                report.log(state.iteration, {"loss": loss, "lr": rate, "cpu_seconds": round(state.cpu_seconds, 2)})
+                if _due(config.picture_every, state.iteration, config.iterations):
+                    raw, labels, affs = (batch[k][0].numpy() for k in ("raw", "labels", "affs"))
+                    report.draw(state.iteration, raw[0], labels, affs, torch.sigmoid(logits[0].detach().float()).cpu().numpy())
+                if self.validate and _due(config.validate_every, state.iteration, config.iterations):
+                    self._validate(report)
+                    before = time.process_time()
+                if _due(config.checkpoint_every, state.iteration, config.iterations) or state.iteration == config.iterations:
+                    folder = config.output / "checkpoints"
+                    save_state(folder, self.fingerprint, state, self.model, self.average, self.optimizer)
+        if config.keep_best:
+            return load_card(config.output / "backbone")
+        return self._save("backbone")
+
+    def _step(self, batch: Batch, rate: float) -> tuple[float, Tensor]:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        raw = batch["raw"].to(self.device, memory_format=self.layout)
+        affs, mask = batch["affs"].to(self.device), batch["mask"].to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            logits = self.model(raw)
+        loss = affinity_loss(logits, affs, mask, self.config.loss)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_gradient)
+        self.optimizer.step()
+        if self.average is not None:
+            # a young average is a plain mean, or the first, random weights would stay in it
+            decay = min(self.config.ema, self.progress.iteration / (self.progress.iteration + 10))
+            with torch.no_grad():
+                for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
+                    mean.lerp_(value, 1 - decay)
+        return float(loss.detach()), logits
+
+    def _validate(self, report: Report) -> None:
+        assert self.validate is not None
+        state, key = self.progress, self.config.keep_best
+        card = self._save("candidate")
+        model = copy.deepcopy(self.average or self.model).eval()
+        metrics = self.validate(Backbone(model, card, self.config.output / "candidate"))
+        self.model.train()
+        torch.set_num_threads(self.config.threads)
+        report.log(state.iteration, {f"validation_{k}": v for k, v in metrics.items()})
+        if key is None:
+            state.metrics = metrics
+            return
+        if key not in metrics:
+            raise UserError(f"validation gives no {key!r}", "keep_best", f"it gives {', '.join(metrics)}")
+        if state.best is None or metrics[key] < state.best:
+            state.best, state.metrics = metrics[key], metrics
+            self._save("backbone")
+
+    def _save(self, name: str) -> Card:
+        config, state = self.config, self.progress
+        provenance = [
+            {**s.config.provenance, "raw": s.config.raw, "labels": s.config.labels, "offset": list(s.roi.offset), "shape": list(s.roi.shape)}
+            for s in self.samples
+        ]
+        card = Card(
+            name=config.name,
+            domain=config.domain,
+            organism=config.organism,
+            region=config.region,
+            modality=config.modality,
+            voxel_size_nm=self.samples[0].raw.voxel_size_nm,
+            architecture=config.architecture,
+            offsets=config.offsets,
+            training_data=tuple(provenance),
+            metrics=state.metrics,
+            iterations=state.iteration,
+            cpu_minutes=round(state.cpu_seconds / 60, 3),
+        )
+        return save_backbone(config.output / name, self.average or self.model, card)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether the hardware computes in bfloat16 natively; elsewhere autocast is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def _due(every: int, iteration: int, last: int) -> bool:
+    return every > 0 and (iteration % every == 0 or iteration == last)
