@@ -1,0 +1,1 @@
+"""The ledger: which block of which task is running, done or failed."""

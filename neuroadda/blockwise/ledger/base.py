@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from neuroadda.config import Config
+from neuroadda.errors import UserError
 
 Status = Literal["running", "done", "failed"]
 
@@ -28,8 +29,8 @@ class TaskRecord(Config):
     output
         Where its output lies.
     instance
-        Random id stored with the output too: a ledger that remembers blocks of an output that was deleted or made anew by another
-        run is noticed, and forgets them.
+        Random id stored with the output too: a ledger that remembers blocks of an output that was deleted or made anew
+        by another run is noticed, and forgets them.
     grid, parameters
         The block grid and the stage's parameters, for people and tools that read the ledger alone.
     created
@@ -118,10 +119,16 @@ class FailureGroup(Config):
     blocks: list[int]
 
 
+class LedgerUnavailable(UserError):
+    """The store does not answer now: server unreachable, connection lost, file locked. Saying it again may help."""
+
+
 class Ledger(Protocol):
     """A store of tasks and blocks. Writes are upserts: said twice, they change nothing but the count of tries.
 
-    A ``running`` record never overwrites ``done``, nor does ``failed``; ``done`` overwrites everything.
+    A ``running`` record never overwrites ``done``, nor does ``failed``; ``done`` overwrites everything. Every attempt
+    counts, also one on a block that is done already: tries are the sum of attempts, however they were batched.
+    Methods may be called from any thread or process; they raise `LedgerUnavailable` where the store does not answer.
     """
 
     def register(self, task: TaskRecord) -> None:
@@ -137,7 +144,7 @@ class Ledger(Protocol):
         ...
 
     def write(self, records: Sequence[BlockRecord]) -> None:
-        """Upsert a batch of records, durably, in one round trip."""
+        """Upsert a batch of records, durably, in one round trip; later records of a block count as later."""
         ...
 
     def done_mask(self, fingerprint: str, blocks: int) -> np.ndarray:
@@ -148,8 +155,8 @@ class Ledger(Protocol):
         """Return the task's progress."""
         ...
 
-    def failures(self, fingerprint: str) -> list[FailureGroup]:
-        """Return failed blocks grouped by error, largest group first."""
+    def failures(self, fingerprint: str, since: float = 0.0) -> list[FailureGroup]:
+        """Return failed blocks grouped by error, largest group first; only those that failed at `since` or later."""
         ...
 
     def blocks(self, fingerprint: str) -> list[dict[str, Any]]:

@@ -1,0 +1,203 @@
+"""The ledger in MongoDB: for workers on many machines. Queries keep to what MongoDB 4.4 and its stand-ins agree on."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from pymongo import MongoClient, UpdateOne, WriteConcern
+from pymongo.database import Database
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    ConnectionFailure,
+    InvalidName,
+    OperationFailure,
+    PyMongoError,
+)
+
+from neuroadda.blockwise.ledger.base import BlockRecord, FailureGroup, LedgerUnavailable, Summary, TaskRecord
+from neuroadda.blockwise.ledger.records import BLOCK_FIELDS, block_document, coalesce, group_failures, to_plain
+from neuroadda.errors import UserError
+
+DEFAULT_DATABASE = "neuroadda"
+DURABLE = WriteConcern("majority", j=True)  # anything less loses acknowledged writes when the server is killed
+DUPLICATE_KEY = 11000
+REFUSED_LOGIN = (18, 8000)  # 8000 is what Atlas says
+UNAUTHORIZED = 13
+
+Document = dict[str, Any]
+
+
+class MongoLedger:
+    """A ledger in a MongoDB database: collection ``tasks`` by fingerprint, ``blocks`` by ``<fingerprint>:<block>``.
+
+    Parameters
+    ----------
+    url
+        ``mongodb://user:password@host:port/database?options``; the database is ``neuroadda`` where the URL names none.
+
+    Raises
+    ------
+    UserError
+        If the URL is malformed or, by any method, if the server refuses the login; `LedgerUnavailable` if it does not
+        answer within five seconds. Messages never contain credentials.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._clients: dict[int, MongoClient[Document]] = {}  # by process: a client does not survive a fork
+        with self._database():
+            pass
+
+    def register(self, task: TaskRecord) -> None:
+        with self._database() as database:
+            database.blocks.create_index([("fingerprint", 1), ("status", 1)])
+            database.tasks.replace_one({"_id": task.fingerprint}, to_plain(task.model_dump()), upsert=True)
+
+    def task(self, fingerprint: str) -> TaskRecord | None:
+        with self._database() as database:
+            found = list(database.tasks.find({"_id": fingerprint}, {"_id": 0}))
+        return TaskRecord(**to_plain(found[0])) if found else None
+
+    def tasks(self) -> list[TaskRecord]:
+        with self._database() as database:
+            found = [TaskRecord(**to_plain(document)) for document in database.tasks.find({}, {"_id": 0})]
+        return sorted(found, key=lambda task: (task.created, task.fingerprint))
+
+    def write(self, records: Sequence[BlockRecord]) -> None:
+        if not records:
+            return
+        merged = coalesce(records)  # a bulk is unordered: one operation a block
+        with self._database() as database:
+            try:
+                database.blocks.bulk_write([_upsert(record) for record in merged], ordered=False)
+            except BulkWriteError as error:
+                wrong = error.details["writeErrors"]
+                if error.details["writeConcernErrors"] or any(each["code"] != DUPLICATE_KEY for each in wrong):
+                    raise
+                # The filter passed by a block that exists: it is done, or another worker inserted it just now.
+                again = [update for each in wrong for update in _updates(merged[each["index"]])]
+                database.blocks.bulk_write(again, ordered=False)
+
+    def done_mask(self, fingerprint: str, blocks: int) -> np.ndarray:
+        mask = np.zeros(blocks, dtype=bool)
+        with self._database() as database:
+            done = database.blocks.find({"fingerprint": fingerprint, "status": "done"}, {"_id": 0, "block": 1})
+            indices = np.fromiter((document["block"] for document in done), dtype=np.int64)
+        mask[indices[indices < blocks]] = True
+        return mask
+
+    def summary(self, fingerprint: str) -> Summary:
+        group = {
+            "_id": "$status",
+            "count": {"$sum": 1},
+            "seconds": {"$sum": "$seconds"},
+            "voxels": {"$sum": "$voxels"},
+            "started": {"$min": "$started"},
+            "finished": {"$max": "$finished"},
+        }
+        with self._database() as database:
+            found = list(database.blocks.aggregate([{"$match": {"fingerprint": fingerprint}}, {"$group": group}]))
+        done: Document = next((each for each in found if each["_id"] == "done"), {})
+        return Summary(
+            **{each["_id"]: each["count"] for each in found},
+            seconds=done.get("seconds", 0.0),
+            voxels=done.get("voxels", 0),
+            started=min((each["started"] for each in found), default=None),
+            finished=max((each["finished"] for each in found if each["finished"] is not None), default=None),
+        )
+
+    def failures(self, fingerprint: str, since: float = 0.0) -> list[FailureGroup]:
+        failed_since = {"fingerprint": fingerprint, "status": "failed", "finished": {"$gte": since}}
+        with self._database() as database:
+            failed = database.blocks.find(failed_since, {"_id": 0, "block": 1, "failure": 1})
+            return group_failures((document["block"], document["failure"]) for document in failed)
+
+    def blocks(self, fingerprint: str) -> list[dict[str, Any]]:
+        with self._database() as database:
+            found = list(database.blocks.find({"fingerprint": fingerprint}))
+        # Sorted here: a server sorts no more than 100 MB.
+        found.sort(key=lambda document: document["block"])
+        return [to_plain({field: document[field] for field in BLOCK_FIELDS}) for document in found]
+
+    def reset(self, fingerprint: str) -> None:
+        with self._database() as database:
+            database.blocks.delete_many({"fingerprint": fingerprint})
+            database.tasks.delete_one({"_id": fingerprint})
+
+    def close(self) -> None:
+        if client := self._clients.pop(os.getpid(), None):
+            client.close()
+
+    @contextmanager
+    def _database(self) -> Iterator[Database[Document]]:
+        try:
+            client = self._clients.get(os.getpid())
+            if client is None:
+                client = self._clients.setdefault(os.getpid(), _connect(self._url))
+            yield client.get_default_database(DEFAULT_DATABASE, write_concern=DURABLE)
+        except PyMongoError as error:
+            explained = explain(error, self._url)
+            if explained is None:
+                raise
+            raise explained from error
+
+
+def redact(url: str) -> str:
+    """Return the URL without user, password and options (which may hold secrets too), for messages."""
+    return re.sub(r"//.*@", "//***@", url, flags=re.DOTALL).partition("?")[0]
+
+
+def explain(error: PyMongoError, url: str) -> UserError | None:
+    """Say in one line what is wrong with the server or its URL; None for an error that is neither."""
+    if isinstance(error, ConnectionFailure):
+        return LedgerUnavailable("no MongoDB server answers", redact(url), "is it running, and is its port reachable?")
+    code = error.code if isinstance(error, OperationFailure) else None
+    if code in REFUSED_LOGIN:
+        return UserError("the MongoDB server refuses the login", redact(url), "check user, password and authSource")
+    if code == UNAUTHORIZED:
+        return UserError("the MongoDB server does not permit this", redact(url), "give a user who may read and write")
+    if isinstance(error, ConfigurationError | InvalidName):
+        return _malformed(url)
+    return None
+
+
+def _malformed(url: str) -> UserError:
+    return UserError(
+        "this is not the URL of a MongoDB server",
+        redact(url),
+        "write mongodb://user:password@host:port/database with special characters of the password as %XX",
+    )
+
+
+def _connect(url: str) -> MongoClient[Document]:
+    # A socket that stays silent for a minute is dead; without a limit its reader would wait for ever.
+    defaults = {"serverSelectionTimeoutMS": 5_000, "socketTimeoutMS": 60_000}
+    options: Any = {key: value for key, value in defaults.items() if key.lower() not in url.lower()}
+    try:
+        return MongoClient(url, **options)
+    except (ConfigurationError, ValueError, TypeError):
+        raise _malformed(url) from None  # the error may quote parts of the password
+
+
+def _filter(record: BlockRecord) -> Document:
+    key: Document = {"_id": f"{record.fingerprint}:{record.block}"}
+    return key if record.status == "done" else key | {"status": {"$ne": "done"}}
+
+
+def _changes(record: BlockRecord) -> tuple[Document, Document]:
+    fields = {"fingerprint": record.fingerprint} | to_plain(block_document(record))
+    return {"$inc": {"tries": fields.pop("tries")}}, {"$set": fields}
+
+
+def _upsert(record: BlockRecord) -> UpdateOne:
+    count, fields = _changes(record)
+    return UpdateOne(_filter(record), fields | count, upsert=True)
+
+
+def _updates(record: BlockRecord) -> tuple[UpdateOne, UpdateOne]:
+    count, fields = _changes(record)
+    return UpdateOne({"_id": _filter(record)["_id"]}, count), UpdateOne(_filter(record), fields)

@@ -1,0 +1,79 @@
+"""What both stores share: records as plain data, the rule by which they add up, failures in groups."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from neuroadda.blockwise.ledger.base import BlockRecord, FailureGroup
+
+BLOCK_FIELDS = (
+    "block",
+    "status",
+    "tries",
+    "worker",
+    "started",
+    "finished",
+    "seconds",
+    "voxels",
+    "results",
+    "failure",
+)
+
+
+def to_json(value: Any) -> str:
+    """Return JSON text; NumPy scalars and arrays become plain numbers and lists."""
+    return json.dumps(value, default=_unwrap)
+
+
+def _unwrap(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"the ledger cannot store a {type(value).__name__}")
+
+
+def to_plain(value: Any) -> Any:
+    """Return a copy made of dict, list, str, int, float, bool and None alone."""
+    return json.loads(to_json(value))
+
+
+def block_document(record: BlockRecord) -> dict[str, Any]:
+    """Return what is stored of a record (`BLOCK_FIELDS`); ``tries`` is what it adds to the stored count."""
+    data = record.model_dump()
+    data["tries"] = data["attempts"]
+    return {field: data[field] for field in BLOCK_FIELDS}
+
+
+def coalesce(records: Iterable[BlockRecord]) -> list[BlockRecord]:
+    """Return one record a block that says all they say in turn: the last counts, done stays, attempts add up."""
+    merged: dict[tuple[str, int], BlockRecord] = {}
+    for record in records:
+        key = record.fingerprint, record.block
+        merged[key] = follow(merged.get(key), record)
+    return list(merged.values())
+
+
+def follow(earlier: BlockRecord | None, later: BlockRecord) -> BlockRecord:
+    """Return one record that says what `earlier` and then `later` say of the same block."""
+    if earlier is None:
+        return later
+    kept = earlier if earlier.status == "done" and later.status != "done" else later
+    return kept.model_copy(update={"attempts": earlier.attempts + later.attempts})
+
+
+def group_failures(failed: Iterable[tuple[int, dict[str, Any] | None]]) -> list[FailureGroup]:
+    """Group (block, failure) by error type and message: largest first, each with its lowest block's traceback."""
+    unknown = {"type": "unknown", "message": "", "traceback": ""}
+    groups: dict[tuple[str, str], tuple[list[int], int, str]] = {}
+    for block, stored in failed:
+        failure = stored or unknown
+        key = failure["type"], failure["message"]
+        blocks, lowest, traceback = groups.get(key, ([], block, failure["traceback"]))
+        blocks.append(block)
+        groups[key] = (blocks, block, failure["traceback"]) if block < lowest else (blocks, lowest, traceback)
+    found = [
+        FailureGroup(type=type_, message=message, traceback=traceback, blocks=sorted(blocks))
+        for (type_, message), (blocks, _, traceback) in groups.items()
+    ]
+    return sorted(found, key=lambda group: (-len(group.blocks), group.blocks[0]))

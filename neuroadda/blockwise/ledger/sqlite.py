@@ -1,0 +1,230 @@
+"""The ledger in one SQLite file: the embedded default, for all processes and threads of one machine."""
+
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuroadda.blockwise.ledger.base import BlockRecord, FailureGroup, LedgerUnavailable, Summary, TaskRecord
+from neuroadda.blockwise.ledger.records import BLOCK_FIELDS, block_document, group_failures, to_json
+from neuroadda.errors import UserError
+
+BUSY_SECONDS = 30.0
+VERSION = 1
+
+SCHEMA = (
+    """CREATE TABLE tasks (
+        fingerprint TEXT PRIMARY KEY, stage TEXT NOT NULL, blocks INTEGER NOT NULL, voxels INTEGER NOT NULL,
+        output TEXT NOT NULL, instance TEXT NOT NULL, grid TEXT NOT NULL, parameters TEXT NOT NULL,
+        created REAL NOT NULL
+    ) WITHOUT ROWID""",
+    """CREATE TABLE blocks (
+        fingerprint TEXT NOT NULL, block INTEGER NOT NULL, status TEXT NOT NULL, tries INTEGER NOT NULL,
+        worker TEXT NOT NULL, started REAL NOT NULL, finished REAL, seconds REAL, voxels INTEGER NOT NULL,
+        results TEXT NOT NULL, failure TEXT, PRIMARY KEY (fingerprint, block)
+    ) WITHOUT ROWID""",
+)
+
+TASK_FIELDS = tuple(TaskRecord.model_fields)
+JSON_FIELDS = frozenset({"grid", "parameters", "worker", "results", "failure"})
+
+_IS_KEPT = "blocks.status = 'done' AND excluded.status <> 'done'"
+_OVERWRITTEN = ", ".join(
+    f"{field} = CASE WHEN {_IS_KEPT} THEN blocks.{field} ELSE excluded.{field} END"
+    for field in BLOCK_FIELDS
+    if field not in ("block", "tries")
+)
+UPSERT_BLOCK = (
+    f"INSERT INTO blocks (fingerprint, {', '.join(BLOCK_FIELDS)}) VALUES (?{', ?' * len(BLOCK_FIELDS)}) "
+    f"ON CONFLICT (fingerprint, block) DO UPDATE SET tries = blocks.tries + excluded.tries, {_OVERWRITTEN}"
+)
+REPLACE_TASK = f"REPLACE INTO tasks ({', '.join(TASK_FIELDS)}) VALUES ({', '.join('?' * len(TASK_FIELDS))})"
+
+
+class SqliteLedger:
+    """A ledger in one file (write-ahead log, every batch synced to disk); on network file systems, use MongoDB.
+
+    Parameters
+    ----------
+    path
+        The file; it and its parent folders are made if missing.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read and written, is no SQLite database, or was made by another version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path).absolute()
+        # One connection a thread and process: SQLite connections must not be shared over a fork.
+        self._connections: dict[tuple[int, int], sqlite3.Connection] = {}
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"the ledger's folder cannot be made: {error.strerror}", str(self.path)) from error
+        with self._connection():
+            pass
+
+    def register(self, task: TaskRecord) -> None:
+        with self._connection() as connection:
+            connection.execute(REPLACE_TASK, _to_row(task.model_dump(), TASK_FIELDS))
+
+    def task(self, fingerprint: str) -> TaskRecord | None:
+        found = self._query(f"SELECT {', '.join(TASK_FIELDS)} FROM tasks WHERE fingerprint = ?", fingerprint)
+        return TaskRecord(**_from_row(found[0], TASK_FIELDS)) if found else None
+
+    def tasks(self) -> list[TaskRecord]:
+        rows = self._query(f"SELECT {', '.join(TASK_FIELDS)} FROM tasks ORDER BY created, fingerprint")
+        return [TaskRecord(**_from_row(row, TASK_FIELDS)) for row in rows]
+
+    def write(self, records: Sequence[BlockRecord]) -> None:
+        if not records:
+            return
+        rows = [(record.fingerprint, *_to_row(block_document(record), BLOCK_FIELDS)) for record in records]
+        with self._connection() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(UPSERT_BLOCK, rows)
+
+    def done_mask(self, fingerprint: str, blocks: int) -> np.ndarray:
+        done = self._query(
+            "SELECT block FROM blocks WHERE fingerprint = ? AND status = 'done' AND block < ?", fingerprint, blocks
+        )
+        mask = np.zeros(blocks, dtype=bool)
+        mask[np.fromiter((block for (block,) in done), dtype=np.int64, count=len(done))] = True
+        return mask
+
+    def summary(self, fingerprint: str) -> Summary:
+        rows = self._query(
+            "SELECT status, count(*), sum(seconds), sum(voxels), min(started), max(finished) "
+            "FROM blocks WHERE fingerprint = ? GROUP BY status",
+            fingerprint,
+        )
+        seconds, voxels = next(((row[2], row[3]) for row in rows if row[0] == "done"), (None, None))
+        return Summary(
+            **{status: count for status, count, *_ in rows},
+            seconds=seconds or 0.0,
+            voxels=voxels or 0,
+            started=min((row[4] for row in rows), default=None),
+            finished=max((row[5] for row in rows if row[5] is not None), default=None),
+        )
+
+    def failures(self, fingerprint: str, since: float = 0.0) -> list[FailureGroup]:
+        rows = self._query(
+            "SELECT block, failure FROM blocks WHERE fingerprint = ? AND status = 'failed' AND finished >= ?",
+            fingerprint,
+            since,
+        )
+        return group_failures((block, failure and json.loads(failure)) for block, failure in rows)
+
+    def blocks(self, fingerprint: str) -> list[dict[str, Any]]:
+        rows = self._query(
+            f"SELECT {', '.join(BLOCK_FIELDS)} FROM blocks WHERE fingerprint = ? ORDER BY block", fingerprint
+        )
+        return [_from_row(row, BLOCK_FIELDS) for row in rows]
+
+    def reset(self, fingerprint: str) -> None:
+        with self._connection() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("DELETE FROM blocks WHERE fingerprint = ?", (fingerprint,))
+            connection.execute("DELETE FROM tasks WHERE fingerprint = ?", (fingerprint,))
+
+    def close(self) -> None:
+        for key in [key for key in self._connections if key[0] == os.getpid()]:
+            self._connections.pop(key).close()
+
+    def _query(self, sql: str, *values: Any) -> list[Any]:
+        with self._connection() as connection:
+            return connection.execute(sql, values).fetchall()
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        key = os.getpid(), threading.get_ident()
+        try:
+            if key not in self._connections:
+                self._connections[key] = self._connect()
+            yield self._connections[key]
+        except sqlite3.DatabaseError as error:
+            explained = self._explain(error)
+            if explained is None:
+                raise
+            raise explained from error
+
+    def _connect(self) -> sqlite3.Connection:
+        # Autocommit, with explicit transactions; closed by close(), which another thread may call.
+        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            _use_wal(connection)
+            connection.execute("PRAGMA synchronous = FULL")
+            if _version(connection) == 0:
+                with connection:
+                    connection.execute("BEGIN IMMEDIATE")
+                    if _version(connection) == 0:  # nobody was faster
+                        for statement in SCHEMA:
+                            connection.execute(statement)
+                        connection.execute(f"PRAGMA user_version = {VERSION}")
+            if (version := _version(connection)) != VERSION:
+                raise UserError(
+                    f"the ledger has version {version}", str(self.path), f"this program reads version {VERSION}"
+                )
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _explain(self, error: sqlite3.DatabaseError) -> UserError | None:
+        """Say in one line what ails the file; None if it is not the file."""
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return LedgerUnavailable("the ledger is locked by another process", str(self.path))
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            return UserError(
+                f"the ledger is no intact SQLite database ({error})",
+                str(self.path),
+                "move it away: a new one is made, and blocks are computed again",
+            )
+        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+            return UserError(
+                f"the ledger cannot be opened for writing ({error})", str(self.path), "give a file in a writable folder"
+            )
+        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+            return UserError(f"the ledger cannot be written ({error})", str(self.path), "is the disk full?")
+        return None
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # The first switch of a new file to WAL needs it alone, and does not heed the busy timeout.
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _to_row(document: dict[str, Any], fields: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(
+        to_json(document[field]) if field in JSON_FIELDS and document[field] is not None else document[field]
+        for field in fields
+    )
+
+
+def _from_row(row: Sequence[Any], fields: Sequence[str]) -> dict[str, Any]:
+    return {
+        field: json.loads(value) if field in JSON_FIELDS and value is not None else value
+        for field, value in zip(fields, row, strict=True)
+    }

@@ -1,0 +1,88 @@
+"""Fixtures for the whole test suite."""
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+MongoServer = Callable[..., AbstractContextManager[str]]
+LOCAL_OPTIONS = "directConnection=true&retryWrites=false"  # the stand-in scans its whole log for each retryable write
+
+
+@contextmanager
+def run_mongo_server(folder: Path, *options: str) -> Iterator[str]:
+    """Run a MongoDB wire server on `folder`; yield ``host:port/?options`` of it, or skip where it does not start."""
+    program = shutil.which(
+        "secantusd-py", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    )
+    if program is None:
+        pytest.skip(
+            "no MongoDB: secantusd-py is not installed (pip install neuroadda[test]) nor NEUROADDA_MONGO_URL set"
+        )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [program, "--host", "127.0.0.1", "--port", str(port), "--storage-path", str(folder / "data"), *options]
+    with (folder / "server.log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 60
+        while not _answers(port):
+            if server.poll() is not None or time.monotonic() > deadline:
+                pytest.skip(f"no MongoDB: secantusd-py did not start: {(folder / 'server.log').read_text()[-500:]}")
+            time.sleep(0.05)
+        yield f"127.0.0.1:{port}/?{LOCAL_OPTIONS}"
+    finally:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _answers(port: int) -> bool:
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    try:
+        with MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=500) as client:
+            return bool(client.admin.command("ping")["ok"])
+    except PyMongoError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def mongo_server() -> MongoServer:
+    """``with mongo_server(folder, *options) as address``: a server of the test's own, to kill or to lock."""
+    return run_mongo_server
+
+
+@pytest.fixture(scope="session")
+def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of an empty MongoDB database: on NEUROADDA_MONGO_URL's server if set, else on a stand-in started here."""
+    name = f"neuroadda_test_{secrets.token_hex(6)}"
+    given = os.environ.get("NEUROADDA_MONGO_URL")
+    if given is None:
+        with run_mongo_server(tmp_path_factory.mktemp("mongo")) as address:
+            yield f"mongodb://{address.replace('/', f'/{name}')}"
+        return
+
+    from pymongo import MongoClient
+
+    server, database, options = re.fullmatch(r"(\w[\w+]*://[^/?]+)/?([^?]*)\??(.*)", given).groups()
+    if database and "authsource" not in options.lower():
+        options = f"authSource={database}&{options}".rstrip("&")
+    url = f"{server}/{name}?{options}".rstrip("?")
+    yield url
+    with MongoClient(url) as client:
+        client.drop_database(name)
