@@ -243,6 +243,15 @@ def test_failures_are_grouped_by_error_largest_group_first(ledger: Ledger, task:
     ]
 
 
+def test_failures_since_a_time(ledger: Ledger, task: str) -> None:
+    for block, (started, finished) in enumerate([(1.0, 2.0), (1.0, 5.0), (5.0, None), (4.0, None), (6.0, 9.0)]):
+        failure = make_failure("bad")
+        ledger.write([make_record(task, block, "failed", started=started, finished=finished, failure=failure)])
+    assert [group.blocks for group in ledger.failures(task, since=5.0)] == [[1, 2, 4]]
+    assert [group.blocks for group in ledger.failures(task)] == [[0, 1, 2, 3, 4]]
+    assert ledger.failures(task, since=10.0) == []
+
+
 def test_reset_forgets_one_task_and_its_blocks(ledger: Ledger, task: str) -> None:
     other = task + "2"
     for fingerprint in (task, other):

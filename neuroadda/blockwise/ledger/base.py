@@ -156,7 +156,10 @@ class Ledger(Protocol):
         ...
 
     def failures(self, fingerprint: str, since: float = 0.0) -> list[FailureGroup]:
-        """Return failed blocks grouped by error, largest group first; only those that failed at `since` or later."""
+        """Return failed blocks grouped by error, largest group first; only those that failed at `since` or later.
+
+        A block failed when it finished, or when it started where its record does not say when it finished.
+        """
         ...
 
     def blocks(self, fingerprint: str) -> list[dict[str, Any]]:

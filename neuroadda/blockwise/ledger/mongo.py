@@ -111,7 +111,12 @@ class MongoLedger:
         )
 
     def failures(self, fingerprint: str, since: float = 0.0) -> list[FailureGroup]:
-        failed_since = {"fingerprint": fingerprint, "status": "failed", "finished": {"$gte": since}}
+        late = {"$gte": since}
+        failed_since = {
+            "fingerprint": fingerprint,
+            "status": "failed",
+            "$or": [{"finished": late}, {"finished": None, "started": late}],
+        }
         with self._database() as database:
             failed = database.blocks.find(failed_since, {"_id": 0, "block": 1, "failure": 1})
             return group_failures((document["block"], document["failure"]) for document in failed)

@@ -4,7 +4,6 @@ import json
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,7 +117,8 @@ class SqliteLedger:
 
     def failures(self, fingerprint: str, since: float = 0.0) -> list[FailureGroup]:
         rows = self._query(
-            "SELECT block, failure FROM blocks WHERE fingerprint = ? AND status = 'failed' AND finished >= ?",
+            "SELECT block, failure FROM blocks "
+            "WHERE fingerprint = ? AND status = 'failed' AND coalesce(finished, started) >= ?",
             fingerprint,
             since,
         )
@@ -161,7 +161,7 @@ class SqliteLedger:
         # Autocommit, with explicit transactions; closed by close(), which another thread may call.
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            _use_wal(connection)
+            connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             if _version(connection) == 0:
                 with connection:
@@ -197,19 +197,6 @@ class SqliteLedger:
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             return UserError(f"the ledger cannot be written ({error})", str(self.path), "is the disk full?")
         return None
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    # The first switch of a new file to WAL needs it alone, and does not heed the busy timeout.
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
 
 
 def _version(connection: sqlite3.Connection) -> int:
