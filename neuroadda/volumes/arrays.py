@@ -1,24 +1,28 @@
 """Arrays on disk with a place in the world: the one importer of zarr and funlib.persistence.
 
-World units are whole nanometres; a volume whose voxel size is not a whole number of nanometres is kept in picometres, because
-`Roi` and `Coordinate` hold integers. Code that works in voxels, or in a volume's own units, never needs to know.
+World units are whole nanometres; a volume whose voxel size is not a whole number of nanometres is kept in picometres,
+because `Roi` and `Coordinate` hold integers. Code that works in voxels, or in a volume's own units, need not know.
 """
 
 import json
+import math
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zarr
 from funlib.geometry import Coordinate, Roi
-from funlib.persistence import Array, open_ds, prepare_ds
 from numcodecs import Blosc
 
 from neuroadda.config import fingerprint
 from neuroadda.errors import UserError
+
+if TYPE_CHECKING:
+    from funlib.persistence import Array
 
 PM_PER_NM = 1000
 
@@ -57,21 +61,12 @@ class Volume:
             If nothing is there, it is not a zarr array of 3 or 4 axes, or it has no voxel size.
         """
         path = Path(path)
-        if path.is_file():
-            raise UserError("this is a file, not a zarr array", str(path), "make it one with `neuroadda import`")
-        try:
-            data = zarr.open(str(path), mode=mode)
-        except (zarr.errors.PathNotFoundError, zarr.errors.ArrayNotFoundError, FileNotFoundError) as error:
-            raise UserError("there is no array here", str(path), _nearby(path)) from error
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise UserError(f"the array's metadata cannot be read ({error})", str(path)) from error
-        if not isinstance(data, zarr.Array):
-            arrays = ", ".join(sorted(name for name, _ in data.arrays())) or "none"
-            raise UserError("this is a zarr group, not an array", str(path), f"arrays in it: {arrays}")
+        data = open_array(path, mode)
         if data.ndim not in (3, 4):
             raise UserError(f"the array has {data.ndim} axes", str(path), "zyx or czyx is expected")
         if "voxel_size" not in data.attrs:
             raise UserError("the array has no voxel_size", str(path), "import it with --voxel-size Z Y X (nm)")
+        _check_whole(data.attrs, path)
         return cls(path, data)
 
     @classmethod
@@ -109,6 +104,8 @@ class Volume:
         chunk_vx = tuple(min(64, s) for s in shape_vx) if chunk_vx is None else tuple(chunk_vx)
         dtype = np.dtype(dtype)
         shuffle = Blosc.NOSHUFFLE if dtype.itemsize == 1 else Blosc.SHUFFLE
+        from funlib.persistence import prepare_ds  # pulls in dask and pandas: more than a second, which workers are spared
+
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _create_parent_groups(path)
@@ -171,8 +168,10 @@ class Volume:
         return dict(self.data.attrs)
 
     @cached_property
-    def array(self) -> Array:
+    def array(self) -> "Array":
         """The same array as funlib.persistence knows it (for gunpowder's ArraySource)."""
+        from funlib.persistence import open_ds
+
         return open_ds(str(self.path))
 
     @cached_property
@@ -197,10 +196,14 @@ class Volume:
             If it is not on the voxel grid or not inside the volume.
         """
         if not self.roi.contains(roi):
-            raise UserError(f"{describe_roi(roi)} is outside the volume", str(self.path), f"it spans {describe_roi(self.roi)}")
+            raise UserError(
+                f"{describe_roi(roi)} is outside the volume", str(self.path), f"it spans {describe_roi(self.roi)}"
+            )
         begin, end = roi.begin - self.roi.begin, roi.end - self.roi.begin
         if any(c % v for c, v in zip((*begin, *end), (*self.voxel_size, *self.voxel_size), strict=True)):
-            raise UserError(f"{describe_roi(roi)} is not on the voxel grid", str(self.path), f"voxel size {tuple(self.voxel_size)}")
+            raise UserError(
+                f"{describe_roi(roi)} is not on the voxel grid", str(self.path), f"voxel size {tuple(self.voxel_size)}"
+            )
         return tuple(slice(b, e) for b, e in zip(begin / self.voxel_size, end / self.voxel_size, strict=True))
 
     def read(self, roi: Roi | None = None) -> np.ndarray:
@@ -234,6 +237,37 @@ class Volume:
         shutil.rmtree(self.path)
 
 
+def open_array(path: Path, mode: str = "r") -> zarr.Array:
+    """Open any zarr (format 2) or N5 array, with or without a voxel size.
+
+    Raises
+    ------
+    UserError
+        If nothing is there, or it is not a zarr array.
+    """
+    if path.is_file():
+        raise UserError("this is a file, not a zarr array", str(path), "make it one with `neuroadda import`")
+    if (path / "zarr.json").is_file():
+        raise UserError("this is zarr format 3", str(path), "format 2 (or N5) is expected")
+    container = next((p for p in (path, *path.parents) if p.suffix == ".n5"), None)
+    try:
+        if container is None:
+            data = zarr.open(str(path), mode=mode)
+        else:
+            with warnings.catch_warnings():  # N5Store announces that zarr 3 drops it, at every opening
+                warnings.simplefilter("ignore", FutureWarning)
+                store = zarr.N5Store(str(container))
+            data = zarr.open(store, mode=mode, path=path.relative_to(container).as_posix().removeprefix("."))
+    except (zarr.errors.PathNotFoundError, zarr.errors.ArrayNotFoundError, FileNotFoundError) as error:
+        raise UserError("there is no array here", str(path), _nearby(path)) from error
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise UserError(f"the array's metadata cannot be read ({error})", str(path)) from error
+    if not isinstance(data, zarr.Array):
+        arrays = ", ".join(sorted(name for name, _ in data.arrays())) or "none"
+        raise UserError("this is a zarr group, not an array", str(path), f"arrays in it: {arrays}")
+    return data
+
+
 def describe_roi(roi: Roi) -> str:
     """Return a ROI as ``[z:z, y:y, x:x]`` in world units."""
     return "[" + ", ".join(f"{b}:{e}" for b, e in zip(roi.begin, roi.end, strict=True)) + "]"
@@ -248,17 +282,33 @@ def _mirror(index: np.ndarray, size: int) -> np.ndarray:
 
 
 def _world_units(voxel_size_nm: Sequence[float], offset_nm: Sequence[float]) -> tuple[int, str]:
-    if any(v <= 0 for v in voxel_size_nm) or len(voxel_size_nm) != 3:
+    if len(voxel_size_nm) != 3 or not all(1 / PM_PER_NM <= v < math.inf for v in voxel_size_nm):
         raise UserError(f"voxel size {tuple(voxel_size_nm)} is not three positive lengths", None, "give Z Y X in nm")
+    if len(offset_nm) != 3 or not all(math.isfinite(o) for o in offset_nm):
+        raise UserError(f"offset {tuple(offset_nm)} is not three lengths", None, "give Z Y X in nm")
     whole = all(float(v).is_integer() for v in (*voxel_size_nm, *offset_nm))
     return (1, "nm") if whole else (PM_PER_NM, "pm")
+
+
+def _check_whole(attrs: Mapping[str, Any], path: Path) -> None:
+    """A foreign array's 4.6 nm must not be cut to 4 by `Coordinate`, nor its micrometres be taken for nanometres."""
+    place = (*attrs["voxel_size"], *attrs.get("offset", (0, 0, 0)))
+    units = set(attrs.get("units") or ["nm"]) - {""}
+    if not all(float(v).is_integer() for v in place) or not units <= {"nm", "nanometer", "pm"}:
+        raise UserError(
+            f"voxel size or offset {place} in {'/'.join(sorted(units))} is not whole nm or pm",
+            str(path),
+            "import it first",
+        )
 
 
 def _create_parent_groups(path: Path) -> None:
     """Make every folder from the ``.zarr`` or ``.n5`` container down to the array a zarr group, as readers expect."""
     container = next((p for p in path.parents if p.suffix == ".zarr"), None)
     if container is not None:
-        zarr.open_group(str(container), mode="a").require_group(str(path.parent.relative_to(container)))
+        group = zarr.open_group(str(container), mode="a")
+        if path.parent != container:
+            group.require_group(path.parent.relative_to(container).as_posix())
 
 
 def _nearby(path: Path) -> str | None:

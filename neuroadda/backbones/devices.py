@@ -1,0 +1,24 @@
+"""Where a network runs and in what precision."""
+
+from typing import Literal
+
+import torch
+
+Precision = Literal["fp32", "bf16"]
+
+
+def resolve_device(device: str) -> str:
+    """Return `device`; ``"auto"`` is CUDA where there is one."""
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def resolve_precision(precision: Literal["auto", "fp32", "bf16"], device: str) -> Precision:
+    """Return `precision`; ``"auto"`` is bfloat16 where the hardware computes in it natively, else float32."""
+    if precision != "auto":
+        return precision
+    if device.startswith("cuda"):
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    capabilities = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return "bf16" if capabilities else "fp32"

@@ -1,0 +1,58 @@
+"""Do one block of a task and tell the ledger: the same code in a daisy worker and in the serial engine."""
+
+import os
+import socket
+import time
+import traceback
+from dataclasses import dataclass, field
+
+from neuroadda.blockwise.ledger.base import BlockRecord, Failure, Worker
+from neuroadda.blockwise.ledger.writer import LedgerWriter
+from neuroadda.blockwise.task import BlockFunction, Task
+
+TRACEBACK_CHARACTERS = 4000
+
+
+@dataclass
+class BlockRunner:
+    """Does blocks of one task in this process; inputs are opened at the first block, so that a failing set-up is on record too."""
+
+    task: Task
+    writer: LedgerWriter
+    device: str = "cpu"
+    _function: BlockFunction | None = field(default=None, init=False)
+
+    def __call__(self, index: int) -> None:
+        """Do block `index`.
+
+        Raises
+        ------
+        Exception
+            Whatever the stage raises, after it was recorded.
+        """
+        block = self.task.grid[index]
+        started = time.time()
+        worker = Worker(host=socket.gethostname(), pid=os.getpid(), device=self.device)
+
+        def record(**what: object) -> None:
+            known = {"fingerprint": self.task.fingerprint, "block": index, "worker": worker, "started": started}
+            self.writer.add(BlockRecord.model_validate(known | what))
+
+        record(status="running", attempts=1)
+        clock = time.perf_counter()
+        try:
+            if self._function is None:
+                self._function = self.task.bound.open(self.task)
+            results = self._function(block)
+        except Exception as error:
+            failure = Failure(
+                type=type(error).__name__,
+                message=str(error),
+                traceback=traceback.format_exc()[-TRACEBACK_CHARACTERS:],
+            )
+            seconds = time.perf_counter() - clock
+            record(status="failed", failure=failure, finished=time.time(), seconds=seconds)
+            raise
+        seconds = time.perf_counter() - clock
+        voxels = self.task.grid.voxels(block.write_roi)
+        record(status="done", results=results, finished=time.time(), seconds=seconds, voxels=voxels)

@@ -1,0 +1,219 @@
+"""Run a task over every block once, whatever dies."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from neuroadda.blockwise.blocks import BlockRunner
+from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.ledger.base import BlockRecord, Failure, FailureGroup, Ledger, Summary, Worker
+from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.ledger.writer import LedgerWriter
+from neuroadda.blockwise.task import Task, prepare_output
+from neuroadda.config import dump_config
+from neuroadda.errors import RunFailed, RunStopped, UserError
+
+POLL_SECONDS = 0.1
+PROGRESS_SECONDS = 0.5
+PASSES = 3
+USERS_FAULT = ("No space left", "Disk quota", "Read-only file system", "Permission denied")
+
+Observer = Callable[[Task, Summary], None]
+
+
+def run_task(
+    task: Task,
+    ledger_url: str,
+    execution: Execution,
+    logs: Path,
+    *,
+    overwrite: bool = False,
+    observe: Observer = lambda task, summary: None,
+) -> Task:
+    """Run every block of `task` that the ledger does not have as done.
+
+    Parameters
+    ----------
+    logs
+        Folder for the workers' logs.
+    overwrite
+        Replace an output that was made with other parameters or inputs.
+    observe
+        Called with the task's progress, at least at the start and at the end.
+
+    Returns
+    -------
+    Task
+        The task, with the instance of its output.
+
+    Raises
+    ------
+    UserError
+        If the output is another task's, or the blocks fail for something the user can mend (such as a full disk).
+    RunFailed
+        If blocks are left over.
+    RunStopped
+        On SIGINT or SIGTERM; no process is left behind.
+    """
+    ledger = open_ledger(ledger_url)
+    try:
+        task = prepare_output(task, ledger, overwrite)
+        # A single block gains nothing from a worker process, whose start takes seconds.
+        carry_out = _run_serial if execution.launcher == "serial" or len(task.grid) == 1 else _run_processes
+        with stop_on_signals():
+            for _ in range(PASSES):
+                observe(task, ledger.summary(task.fingerprint))
+                if _remaining(task, ledger).size == 0:
+                    break
+                # A worker may die between finishing a block and telling the ledger: such blocks are done again.
+                if not carry_out(task, ledger, ledger_url, execution, logs, observe):
+                    break
+        observe(task, ledger.summary(task.fingerprint))
+        _raise_if_incomplete(task, ledger, logs)
+        return task
+    finally:
+        ledger.close()
+
+
+def _remaining(task: Task, ledger: Ledger) -> np.ndarray:
+    return np.flatnonzero(~ledger.done_mask(task.fingerprint, len(task.grid)))
+
+
+def _run_serial(
+    task: Task, ledger: Ledger, ledger_url: str, execution: Execution, logs: Path, observe: Observer
+) -> bool:
+    before, failed, told = time.time(), 0, time.monotonic()
+    with LedgerWriter(ledger) as writer:
+        run = BlockRunner(task, writer)
+        for index in _remaining(task, ledger):
+            try:
+                run(int(index))
+            except Exception:
+                failed += 1
+                writer.flush()
+                _stop_early(task, ledger, execution, before)
+            if time.monotonic() - told > PROGRESS_SECONDS:
+                observe(task, ledger.summary(task.fingerprint))
+                told = time.monotonic()
+    return failed == 0
+
+
+def _run_processes(
+    task: Task, ledger: Ledger, ledger_url: str, execution: Execution, logs: Path, observe: Observer
+) -> bool:
+    plan = {
+        "task": dump_config(task),
+        "execution": dump_config(execution),
+        "ledger": ledger_url,
+        "logs": str(logs / f"{task.name}-{task.fingerprint[:12]}"),
+    }
+    logs.mkdir(parents=True, exist_ok=True)
+    before = time.time()
+    with open(logs / "scheduler.log", "ab") as log:
+        scheduler = subprocess.Popen(
+            [sys.executable, "-m", "neuroadda.blockwise.scheduler"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=os.environ | {"OMP_NUM_THREADS": str(execution.threads)},
+        )
+        try:
+            assert scheduler.stdin is not None
+            scheduler.stdin.write(json.dumps(plan).encode())
+            scheduler.stdin.close()
+            told = time.monotonic()
+            while scheduler.poll() is None:
+                time.sleep(POLL_SECONDS)
+                if time.monotonic() - told > PROGRESS_SECONDS:
+                    observe(task, ledger.summary(task.fingerprint))
+                    _stop_early(task, ledger, execution, before)
+                    told = time.monotonic()
+        finally:
+            _kill_group(scheduler)
+    if scheduler.returncode != 0:
+        _record_lost(task, ledger)
+    return scheduler.returncode == 0
+
+
+def _kill_group(process: subprocess.Popen[Any]) -> None:
+    """Kill the scheduler and its workers; what they had begun is done again, since blocks are idempotent."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+def _stop_early(task: Task, ledger: Ledger, execution: Execution, since: float) -> None:
+    for group in ledger.failures(task.fingerprint, since=since):
+        if len(group.blocks) >= execution.same_error_limit:
+            raise _failure(task, group, f"stopped early: {len(group.blocks)} blocks failed with the same error")
+
+
+def _record_lost(task: Task, ledger: Ledger) -> None:
+    """Turn blocks whose worker died for good (killed, crashed, timed out) into failures."""
+    now = time.time()
+    failure = Failure(type="WorkerDied", message="the worker died or timed out in this block", traceback="")
+    lost = [
+        BlockRecord(
+            fingerprint=task.fingerprint,
+            block=block["block"],
+            status="failed",
+            worker=Worker.model_validate(block["worker"]),
+            started=block["started"],
+            finished=now,
+            failure=failure,
+        )
+        for block in ledger.blocks(task.fingerprint)
+        if block["status"] == "running"
+    ]
+    if lost:
+        ledger.write(lost)
+
+
+def _raise_if_incomplete(task: Task, ledger: Ledger, logs: Path) -> None:
+    remaining = _remaining(task, ledger).size
+    if not remaining:
+        return
+    groups = ledger.failures(task.fingerprint)
+    left = f"{remaining} of {len(task.grid)} blocks are left"
+    if not groups:
+        raise RunFailed(f"{task.name}: {left}: the workers died; see {logs}")
+    raise _failure(task, groups[0], left)
+
+
+def _failure(task: Task, group: FailureGroup, left: str) -> UserError | RunFailed:
+    text = f"{group.type}: {group.message} (block {group.blocks[0]})"
+    if group.type == "UserError" or any(reason in group.message for reason in USERS_FAULT):
+        return UserError(group.message, task.name, left)
+    return RunFailed(f"{task.name}: {left}: {text}\n{group.traceback}".rstrip())
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into `RunStopped` inside the block (in the main thread; elsewhere nothing changes)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise RunStopped(signum)
+
+    before = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

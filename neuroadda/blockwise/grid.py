@@ -1,0 +1,119 @@
+"""The grid of blocks over a volume: dense indices, write ROIs that tile it, read ROIs with context."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from funlib.geometry import Coordinate, Roi
+
+from neuroadda.config import Config, Zyx
+from neuroadda.errors import UserError
+from neuroadda.volumes.arrays import describe_roi
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block: `index` is dense in C order, `position` its place in the grid, ROIs are in world units."""
+
+    index: int
+    position: Zyx
+    write_roi: Roi
+    read_roi: Roi
+
+
+class BlockGrid(Config):
+    """Blocks of one shape, the last of each axis cut to the volume.
+
+    Attributes
+    ----------
+    offset, shape
+        The volume to be written, in world units, zyx.
+    block
+        Shape of a block, in world units.
+    voxel_size
+        In world units.
+    context
+        Read around a block but not written, in world units; read ROIs may leave the volume.
+    """
+
+    offset: Zyx
+    shape: Zyx
+    block: Zyx
+    voxel_size: Zyx
+    context: Zyx = (0, 0, 0)
+
+    @classmethod
+    def make(cls, roi: Roi, voxel_size: Coordinate, block_vx: Zyx, context_vx: Zyx = (0, 0, 0)) -> "BlockGrid":
+        """Make a grid over `roi` from shapes in voxels.
+
+        Raises
+        ------
+        UserError
+            If the ROI is empty or a block has no voxels.
+        """
+        if roi.empty or any(s <= 0 for s in roi.shape):
+            raise UserError(f"the ROI {describe_roi(roi)} is empty")
+        if min(block_vx) < 1 or min(context_vx) < 0:
+            raise UserError(f"block {block_vx} with context {context_vx} has no voxels", "block_vx")
+        return cls(
+            offset=tuple(roi.offset),
+            shape=tuple(roi.shape),
+            block=tuple(Coordinate(block_vx) * voxel_size),
+            voxel_size=tuple(voxel_size),
+            context=tuple(Coordinate(context_vx) * voxel_size),
+        )
+
+    @property
+    def roi(self) -> Roi:
+        """All that is written."""
+        return Roi(self.offset, self.shape)
+
+    @property
+    def counts(self) -> Zyx:
+        """Blocks along each axis."""
+        z, y, x = (-(-s // b) for s, b in zip(self.shape, self.block, strict=True))
+        return z, y, x
+
+    @property
+    def block_vx(self) -> Zyx:
+        """Shape of a block in voxels."""
+        z, y, x = (b // v for b, v in zip(self.block, self.voxel_size, strict=True))
+        return z, y, x
+
+    def voxels(self, roi: Roi | None = None) -> int:
+        """Return the number of voxels in `roi`, by default in all that is written."""
+        return math.prod((roi or self.roi).shape / Coordinate(self.voxel_size))
+
+    def __len__(self) -> int:
+        return math.prod(self.counts)
+
+    def __getitem__(self, index: int) -> Block:
+        if not 0 <= index < len(self):
+            raise IndexError(f"block {index} of {len(self)}")
+        _, y, x = self.counts
+        return self.at((index // (y * x), index // x % y, index % x))
+
+    def blocks(self) -> Iterator[Block]:
+        """Iterate over all blocks by index."""
+        return (self[index] for index in range(len(self)))
+
+    def at(self, position: Zyx) -> Block:
+        """Return the block at a place in the grid."""
+        _, y, x = self.counts
+        index = (position[0] * y + position[1]) * x + position[2]
+        begin = self.roi.begin + Coordinate(position) * Coordinate(self.block)
+        write_roi = Roi(begin, self.block).intersect(self.roi)
+        return Block(index, position, write_roi, write_roi.grow(Coordinate(self.context), Coordinate(self.context)))
+
+    def position_of(self, begin: Coordinate) -> Zyx:
+        """Return the grid position of the block whose write ROI begins at `begin`."""
+        z, y, x = (Coordinate(begin) - self.roi.begin) / Coordinate(self.block)
+        return int(z), int(y), int(x)
+
+    def neighbourhood(self, index: int) -> list[int]:
+        """Return the indices of a block and the up to 26 that touch it, ascending."""
+        ranges = [
+            range(max(0, p - 1), min(n, p + 2)) for p, n in zip(self[index].position, self.counts, strict=True)
+        ]
+        return [self.at(position).index for position in product(*ranges)]

@@ -1,0 +1,187 @@
+"""A task: a stage bound to its inputs, its output and a grid; plain data that a worker anywhere can rebuild."""
+
+import importlib
+import json
+import secrets
+import shutil
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from neuroadda.blockwise.grid import Block, BlockGrid
+from neuroadda.blockwise.ledger.base import Ledger, TaskRecord
+from neuroadda.config import Config, dump_config, fingerprint, parse_config, write_json
+from neuroadda.errors import UserError
+
+BlockFunction = Callable[[Block], dict[str, Any]]
+TAG_FILE = "task.json"
+
+
+class Stage(Config):
+    """What is done to a block. Its fields are its parameters, and all of them determine the result.
+
+    Subclass it in an importable module; raise `version` whenever the same parameters give other results.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    @abstractmethod
+    def create_output(self, task: "Task") -> None:
+        """Create the empty output, tagged with ``task.tag``."""
+
+    @abstractmethod
+    def open(self, task: "Task") -> BlockFunction:
+        """Open inputs and output, once a worker; return the function that does a block and reports its results."""
+
+
+class Task(Config):
+    """A stage bound to inputs, output and grid.
+
+    Attributes
+    ----------
+    stage
+        ``module:Class`` of the stage.
+    parameters
+        The stage's fields.
+    inputs
+        Name to path.
+    input_fingerprints
+        Name to what determines that input's content.
+    output
+        Path of what is written: a zarr array or a folder.
+    instance
+        Random id of this output; see `TaskRecord`.
+    """
+
+    stage: str
+    parameters: dict[str, Any]
+    inputs: dict[str, str]
+    input_fingerprints: dict[str, str]
+    output: str
+    grid: BlockGrid
+    instance: str = Field(default_factory=lambda: secrets.token_hex(8))
+
+    @classmethod
+    def make(
+        cls,
+        stage: Stage,
+        inputs: Mapping[str, tuple[Path, str]],
+        output: Path,
+        grid: BlockGrid,
+    ) -> "Task":
+        """Bind a stage; each input is its path and its content's fingerprint."""
+        return cls(
+            stage=f"{type(stage).__module__}:{type(stage).__qualname__}",
+            parameters=dump_config(stage),
+            inputs={name: str(path) for name, (path, _) in inputs.items()},
+            input_fingerprints={name: print_ for name, (_, print_) in inputs.items()},
+            output=str(output),
+            grid=grid,
+        )
+
+    @cached_property
+    def bound(self) -> Stage:
+        """The stage itself."""
+        module, _, name = self.stage.partition(":")
+        return parse_config(getattr(importlib.import_module(module), name), self.parameters, f"task {self.stage}")
+
+    @property
+    def name(self) -> str:
+        """The stage's name."""
+        return self.bound.name
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The sha256 of all that determines the output."""
+        return fingerprint(
+            self.stage, self.bound.version, self.parameters, self.input_fingerprints, dump_config(self.grid)
+        )
+
+    @property
+    def tag(self) -> dict[str, Any]:
+        """What the output carries to say where it comes from."""
+        return {
+            "fingerprint": self.fingerprint,
+            "instance": self.instance,
+            "stage": self.name,
+            "parameters": self.parameters,
+            "input_fingerprints": self.input_fingerprints,
+        }
+
+    def create_folder(self) -> None:
+        """Make the output a folder, tagged (for stages whose output is not an array)."""
+        try:
+            write_json(Path(self.output) / TAG_FILE, self.tag)
+        except OSError as error:
+            raise UserError(f"the folder cannot be created: {error.strerror}", self.output) from error
+
+
+def read_tag(output: Path) -> dict[str, Any] | None:
+    """Return the tag of an output array or folder; None when nothing is there, empty when it has none."""
+    if not output.exists():
+        return None
+    for name in (".zattrs", TAG_FILE):
+        try:
+            return dict(json.loads((output / name).read_text()))
+        except (OSError, ValueError):
+            continue
+    return {}
+
+
+def _create_at_once(task: Task, output: Path) -> None:
+    partial = output.with_name(f".{output.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    task.bound.create_output(task.model_copy(update={"output": str(partial)}))
+    partial.rename(output)
+
+
+def prepare_output(task: Task, ledger: Ledger, overwrite: bool) -> Task:
+    """Make the task's output ready and the ledger agree with it; return the task with the output's instance.
+
+    A finished block is kept only if the output carries this task's fingerprint and is the very one the ledger remembers.
+
+    Raises
+    ------
+    UserError
+        If the output belongs to another fingerprint and `overwrite` is false.
+    """
+    output = Path(task.output)
+    tag = read_tag(output)
+    if tag is not None and tag.get("fingerprint") == task.fingerprint and "instance" in tag:
+        task = task.model_copy(update={"instance": tag["instance"]})
+    else:
+        if tag is not None:
+            if not overwrite:
+                raise UserError(
+                    f"the output of {task.name} was made with other parameters or inputs",
+                    task.output,
+                    "pass --overwrite to replace it, or choose another output",
+                )
+            if "fingerprint" in tag:
+                ledger.reset(tag["fingerprint"])
+            try:
+                shutil.rmtree(output)
+            except OSError as error:
+                raise UserError(f"the output cannot be replaced: {error.strerror}", task.output) from error
+        _create_at_once(task, output)
+    known = ledger.task(task.fingerprint)
+    if known is None or known.instance != task.instance:
+        ledger.reset(task.fingerprint)
+        ledger.register(
+            TaskRecord(
+                fingerprint=task.fingerprint,
+                stage=task.name,
+                blocks=len(task.grid),
+                voxels=task.grid.voxels(),
+                output=task.output,
+                instance=task.instance,
+                grid=dump_config(task.grid),
+                parameters=task.parameters,
+            )
+        )
+    return task

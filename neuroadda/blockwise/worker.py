@@ -1,0 +1,45 @@
+"""A worker process: takes blocks from daisy until none are left."""
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+
+import daisy.v2
+
+from neuroadda.blockwise.blocks import BlockRunner
+from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.ledger.writer import LedgerWriter
+from neuroadda.blockwise.task import Task
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies (Linux), so that a killed run leaves no orphans."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if parent == 1:
+            os._exit(1)
+
+
+def work(task_json: str, ledger_url: str) -> None:
+    """Do blocks until daisy has no more; a failing block is recorded and costs no worker."""
+    die_with_parent()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    task = Task.model_validate_json(task_json)
+    client = daisy.v2.Client()
+    ledger = open_ledger(ledger_url)
+    with LedgerWriter(ledger) as writer:
+        run = BlockRunner(task, writer)
+        while True:
+            try:
+                with client.acquire_block() as block:
+                    if block is None:
+                        break
+                    run(task.grid.at(task.grid.position_of(block.write_roi.begin)).index)
+            except Exception:
+                logging.exception("a block of %s failed", task.name)
+    ledger.close()

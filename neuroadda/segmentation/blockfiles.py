@@ -1,0 +1,24 @@
+"""Small per-block files of columns, written whole or not at all."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+
+def write_columns(path: Path, **columns: np.ndarray) -> None:
+    """Write columns under a temporary name, then rename: a second writer of the same block does no harm."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(partial, "wb") as file:
+            np.savez(file, **columns)  # type: ignore[arg-type]
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_columns(path: Path, *names: str) -> dict[str, np.ndarray]:
+    """Read the named columns."""
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in names}

@@ -1,0 +1,175 @@
+"""Connected components of the fragments at a threshold, out of core: edges are streamed, memory is a few bytes a fragment."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numba
+import numpy as np
+from pydantic import Field
+
+from neuroadda.blockwise.grid import Block, BlockGrid
+from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.errors import UserError
+from neuroadda.segmentation.agglomerate import read_scores
+from neuroadda.segmentation.edges import read_sizes
+from neuroadda.segmentation.ids import capacity_of, to_local
+
+LUT, FIRST = "lut.npy", "first.npy"
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """Dense numbers for all fragments: those of block b are ``first[b] .. first[b + 1] - 1``.
+
+    Attributes
+    ----------
+    first
+        int64, one more than there are blocks.
+    capacity
+        See `ids`.
+    """
+
+    first: np.ndarray
+    capacity: int
+
+    @classmethod
+    def read(cls, edges: Path, grid: BlockGrid) -> "Numbering":
+        """Count the fragments in every block's edge file."""
+        counts = [len(read_sizes(edges, index)) for index in range(len(grid))]
+        return cls(np.r_[0, np.cumsum(counts)].astype(np.int64), capacity_of(grid))
+
+    def to_dense(self, fragments: np.ndarray) -> np.ndarray:
+        """Return the int64 dense numbers of fragment ids (all above 0)."""
+        block, local = to_local(fragments, self.capacity)
+        return self.first[block] + local
+
+
+class Components(Stage):
+    """Parameters of the last, global step; its grid is one block.
+
+    Attributes
+    ----------
+    threshold
+        Fragments are one segment where edges score below it (score = 1 - mean affinity when they join).
+    min_voxels
+        Smaller segments become background (0).
+    blocks
+        The grid of the fragments.
+    """
+
+    name: ClassVar[str] = "components"
+
+    threshold: float = Field(default=0.5, gt=0, le=1)
+    min_voxels: int = Field(default=0, ge=0)
+    blocks: BlockGrid
+
+    def create_output(self, task: Task) -> None:
+        """Create the folder of the lookup table."""
+        task.create_folder()
+
+    def open(self, task: Task) -> BlockFunction:
+        """Return the function that writes the lookup table and reports the number of segments."""
+        edges, scores = Path(task.inputs["edges"]), Path(task.inputs["scores"])
+        blocks = range(len(self.blocks))
+
+        def connect(block: Block) -> dict[str, Any]:
+            numbering = Numbering.read(edges, self.blocks)
+            lut = connect_components(numbering, (read_scores(scores, i) for i in blocks), self.threshold)
+            if self.min_voxels:
+                lut = drop_small(lut, (read_sizes(edges, i) for i in blocks), self.min_voxels)
+            output = Path(task.output)
+            for name, array in ((FIRST, numbering.first), (LUT, lut)):
+                partial = output / f".{name}.npy"
+                np.save(partial, array)
+                partial.replace(output / name)
+            return {"fragments": len(lut), "segments": int(lut.max(initial=0))}
+
+        return connect
+
+
+def connect_components(
+    numbering: Numbering, scores: Iterable[dict[str, np.ndarray]], threshold: float
+) -> np.ndarray:
+    """Return the lookup table: uint64 segment (1, 2, ... in order of first fragment) of every dense fragment number."""
+    parent = np.arange(numbering.first[-1])
+    for columns in scores:
+        joined = columns["score"] < threshold
+        u, v = (numbering.to_dense(columns[name][joined]) for name in ("u", "v"))
+        _unite(parent, u, v)
+    return _number_roots(parent)
+
+
+def drop_small(lut: np.ndarray, sizes: Iterable[np.ndarray], min_voxels: int) -> np.ndarray:
+    """Return the lookup table without segments of fewer voxels than `min_voxels`, renumbered."""
+    voxels = np.zeros(int(lut.max(initial=0)) + 1, np.int64)
+    position = 0
+    for part in sizes:
+        np.add.at(voxels, lut[position : position + len(part)].astype(np.int64), part)
+        position += len(part)
+    kept = voxels >= min_voxels
+    kept[0] = False
+    return np.where(kept, np.cumsum(kept), 0).astype(np.uint64)[lut.astype(np.int64)]
+
+
+@numba.njit(cache=True)
+def _find(parent: np.ndarray, x: int) -> int:  # pragma: no cover - compiled
+    while parent[x] != x:
+        parent[x] = parent[parent[x]]
+        x = parent[x]
+    return x
+
+
+@numba.njit(cache=True)
+def _unite(parent: np.ndarray, u: np.ndarray, v: np.ndarray) -> None:  # pragma: no cover - compiled
+    """Unite pairs; the smallest number is the root, so that the order of edges does not matter."""
+    for i in range(len(u)):
+        a, b = _find(parent, u[i]), _find(parent, v[i])
+        if a < b:
+            parent[b] = a
+        else:
+            parent[a] = b
+
+
+@numba.njit(cache=True)
+def _number_roots(parent: np.ndarray) -> np.ndarray:  # pragma: no cover - compiled
+    numbers = np.zeros(len(parent), np.uint64)
+    last = np.uint64(0)
+    for x in range(len(parent)):
+        root = _find(parent, x)
+        if root == x:
+            last += np.uint64(1)
+            numbers[x] = last
+        else:
+            numbers[x] = numbers[root]
+    return numbers
+
+
+@dataclass(frozen=True)
+class Lut:
+    """A written lookup table, read by block.
+
+    Raises
+    ------
+    UserError
+        On opening, if the table is not there.
+    """
+
+    first: np.ndarray
+    table: np.ndarray
+
+    @classmethod
+    def open(cls, folder: Path) -> "Lut":
+        """Open without reading: the table is mapped."""
+        try:
+            return cls(np.load(folder / FIRST, mmap_mode="r"), np.load(folder / LUT, mmap_mode="r"))
+        except OSError as error:
+            raise UserError("there is no lookup table here", str(folder), "run the components stage first") from error
+
+    def of_block(self, index: int) -> np.ndarray:
+        """Return the uint64 segments of a block's fragments, by local number."""
+        return np.asarray(self.table[self.first[index] : self.first[index + 1]])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self.of_block(index) for index in range(len(self.first) - 1))

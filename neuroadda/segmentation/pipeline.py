@@ -1,0 +1,236 @@
+"""From raw to neurons: the stages bound together, planned first, then run one after another."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from funlib.geometry import Roi
+from pydantic import Field
+
+from neuroadda.backbones.card import load_card
+from neuroadda.blockwise.engine import Observer, run_task
+from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.grid import BlockGrid
+from neuroadda.blockwise.task import Task
+from neuroadda.config import Config, Zyx, dump_config, load_config_file, write_json
+from neuroadda.errors import UserError
+from neuroadda.segmentation.agglomerate import Agglomerate
+from neuroadda.segmentation.components import Components
+from neuroadda.segmentation.edges import CollectEdges
+from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
+from neuroadda.segmentation.predict import Predict, check_raw
+from neuroadda.segmentation.relabel import Relabel
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.regions import RoiConfig
+
+RESOLVED = "config.json"
+ISOTROPIC_BLOCK_VX = (128, 128, 128)
+ANISOTROPIC_BLOCK_VX = (32, 256, 256)
+
+
+class Threshold(Config):
+    """The part of the components stage that a user chooses; see `Components`."""
+
+    threshold: float = Field(default=0.5, gt=0, le=1)
+    min_voxels: int = Field(default=0, ge=0)
+
+
+class SegmentConfig(Config):
+    """From raw to a segmentation.
+
+    Attributes
+    ----------
+    raw, mask
+        Arrays; outside the mask (0) nothing is predicted.
+    backbone
+        Folder of the network.
+    output
+        Folder of the run: ``volumes.zarr/affs``, ``fragments`` and ``segmentation``, edges, scores, lookup table, logs, config.
+    ledger
+        URL of the ledger, ``sqlite:///<output>/ledger.db`` by default.
+    roi
+        Part of the volume; all of it by default.
+    block_vx
+        Shape of a block of every stage; by default 128 an axis, or (32, 256, 256) for anisotropic volumes, at most the volume.
+    """
+
+    raw: str
+    backbone: str
+    output: str
+    mask: str | None = None
+    ledger: str | None = None
+    roi: RoiConfig | None = None
+    block_vx: Zyx | None = None
+    predict: Predict = Field(default_factory=Predict)
+    fragments: Fragments = Field(default_factory=Fragments)
+    agglomerate: Agglomerate = Field(default_factory=Agglomerate)
+    components: Threshold = Field(default_factory=Threshold)
+    execution: Execution = Field(default_factory=Execution)
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's URL, with the default filled in."""
+        return self.ledger or f"sqlite:///{Path(self.output) / 'ledger.db'}"
+
+
+class Plan(Config):
+    """The tasks of a segmentation in their order, with everything decided."""
+
+    config: SegmentConfig
+    tasks: tuple[Task, ...]
+
+    def task(self, name: str) -> Task:
+        """Return the task of a stage."""
+        return next(task for task in self.tasks if task.name == name)
+
+    def output(self, name: str) -> Path:
+        """Return where a stage's output lies."""
+        return Path(self.task(name).output)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return stage, blocks, voxels and uncompressed bytes written by each task, for a dry run."""
+        per_voxel = {"predict": len(load_card(self.config.backbone).offsets), "fragments": 8, "relabel": 8}
+        return [
+            {
+                "stage": task.name,
+                "fingerprint": task.fingerprint,
+                "blocks": len(task.grid),
+                "voxels": task.grid.voxels(),
+                "bytes": task.grid.voxels() * per_voxel.get(task.name, 0),
+                "output": task.output,
+            }
+            for task in self.tasks
+        ]
+
+
+def make_plan(config: SegmentConfig) -> Plan:
+    """Check the inputs, decide what is open, and bind every stage; nothing is written.
+
+    Raises
+    ------
+    UserError
+        If an input is missing or does not fit the others.
+    """
+    raw, card = Volume.open(config.raw), load_card(config.backbone)
+    check_raw(raw, card)
+    roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
+    config = _resolve(config, raw, roi)
+    assert config.block_vx is not None
+    folder = Path(config.output)
+    volumes = folder / "volumes.zarr"
+
+    def grid(context: Zyx = (0, 0, 0)) -> BlockGrid:
+        assert config.block_vx is not None
+        return BlockGrid.make(roi, raw.voxel_size, config.block_vx, context)
+
+    inputs = {"raw": (Path(config.raw), raw.fingerprint), "backbone": (Path(config.backbone), card.digest)}
+    if config.mask is not None:
+        inputs["mask"] = (Path(config.mask), _open_mask(config.mask, raw, roi).fingerprint)
+    predict = Task.make(config.predict, inputs, volumes / "affs", grid())
+    affs = (volumes / "affs", predict.fingerprint)
+    around = context_vx(config.fragments, raw.voxel_size_nm)
+    fragments = Task.make(config.fragments, {"affs": affs}, volumes / "fragments", grid(around))
+    supervoxels = (volumes / "fragments", fragments.fingerprint)
+    edges = Task.make(CollectEdges(), {"affs": affs, "fragments": supervoxels}, folder / "edges", grid())
+    edge_files = (folder / "edges", edges.fingerprint)
+    agglomerate = Task.make(config.agglomerate, {"edges": edge_files}, folder / "scores", grid())
+    whole = BlockGrid.make(roi, raw.voxel_size, tuple(roi.shape / raw.voxel_size))
+    components = Task.make(
+        Components(**dict(config.components), blocks=grid()),
+        {"edges": edge_files, "scores": (folder / "scores", agglomerate.fingerprint)},
+        folder / "lut",
+        whole,
+    )
+    relabel = Task.make(
+        Relabel(),
+        {"fragments": supervoxels, "lut": (folder / "lut", components.fingerprint)},
+        volumes / "segmentation",
+        grid(),
+    )
+    return Plan(config=config, tasks=(predict, fragments, edges, agglomerate, components, relabel))
+
+
+def segment(config: SegmentConfig, *, overwrite: bool = False, observe: Observer = lambda task, summary: None) -> Plan:
+    """Run every stage; finished blocks are skipped. Returns the plan, which says where everything lies.
+
+    Raises
+    ------
+    UserError, RunFailed, RunStopped
+        As `run_task`; also UserError if another run is at work in the same folder.
+    """
+    plan = make_plan(config)
+    folder = Path(config.output)
+    with lock_folder(folder):
+        write_json(folder / RESOLVED, {"requested": _requested(config), "resolved": _requested(plan.config)})
+        for task in plan.tasks:
+            run_task(
+                task, plan.config.ledger_url, config.execution, folder / "logs", overwrite=overwrite, observe=observe
+            )
+    return plan
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold a folder for one run; the lock goes with the process, however it ends.
+
+    Raises
+    ------
+    UserError
+        If another process holds it, or it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / ".lock", "w")  # noqa: SIM115 (held for the whole block)
+    except OSError as error:
+        raise UserError(f"the folder cannot be written to: {error.strerror}", str(folder)) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError("another run is at work in this folder", str(folder), "wait for it, or stop it") from error
+        yield
+
+
+def _resolve(config: SegmentConfig, raw: Volume, roi: Roi) -> SegmentConfig:
+    block_vx = config.block_vx or _default_block_vx(raw, roi)
+    architecture = load_card(config.backbone).architecture
+    return config.model_copy(
+        update={
+            "block_vx": block_vx,
+            "predict": _remembered(config) or config.predict.resolve(architecture, block_vx),
+            "fragments": config.fragments.resolve(raw.voxel_size_nm),
+            "ledger": config.ledger_url,
+        }
+    )
+
+
+def _remembered(config: SegmentConfig) -> Predict | None:
+    """Return what an earlier run of the same request decided for the prediction, on whatever machine that was."""
+    path = Path(config.output) / RESOLVED
+    if not path.exists():
+        return None
+    before = load_config_file(path)
+    same = all(before["requested"].get(key) == _requested(config)[key] for key in ("predict", "block_vx", "backbone"))
+    return Predict.model_validate(before["resolved"]["predict"]) if same else None
+
+
+def _requested(config: SegmentConfig) -> dict[str, Any]:
+    """Return what determines the result, as plain data: no worker counts, and no ledger, whose URL may hold a password."""
+    return {key: value for key, value in dump_config(config).items() if key not in ("execution", "ledger")}
+
+
+def _default_block_vx(raw: Volume, roi: Roi) -> Zyx:
+    z, y, x = raw.voxel_size_nm
+    block = ANISOTROPIC_BLOCK_VX if z >= ANISOTROPIC * max(y, x) else ISOTROPIC_BLOCK_VX
+    z_vx, y_vx, x_vx = (min(b, s) for b, s in zip(block, roi.shape / raw.voxel_size, strict=True))
+    return z_vx, y_vx, x_vx
+
+
+def _open_mask(path: str, raw: Volume, roi: Roi) -> Volume:
+    mask = Volume.open(path)
+    if mask.channels is not None or mask.voxel_size != raw.voxel_size or mask.unit != raw.unit:
+        raise UserError("the mask is not on the voxel grid of raw", path, f"raw has {raw.voxel_size_nm} nm")
+    mask.to_slices(roi)
+    return mask

@@ -1,0 +1,169 @@
+"""Affinities of raw: a valid-padded network over aligned tiles, so that blocks fit together without seams."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from itertools import product
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from funlib.geometry import Coordinate, Roi
+from pydantic import Field
+
+from neuroadda.backbones.architecture import UNetConfig
+from neuroadda.backbones.card import Card
+from neuroadda.backbones.checkpoint import Backbone, load_backbone
+from neuroadda.backbones.devices import resolve_device, resolve_precision
+from neuroadda.backbones.normalisation import normalise
+from neuroadda.blockwise.grid import Block
+from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.config import Zyx
+from neuroadda.errors import UserError
+from neuroadda.volumes.arrays import Volume
+
+TILE_INPUT_VOXELS = 1_500_000
+
+
+class Predict(Stage):
+    """Parameters of the prediction.
+
+    What is ``auto`` or None is decided once by `resolve`, and then part of the fingerprint: tile, precision and threads change
+    the last bits of a sum.
+
+    Attributes
+    ----------
+    tile_vx
+        Output shape of one pass through the network; a multiple of the network's alignment.
+    device, precision
+        ``auto``: CUDA where there is one; bfloat16 where the hardware has it natively.
+    threads
+        Of torch, in each worker.
+    """
+
+    name: ClassVar[str] = "predict"
+
+    tile_vx: Zyx | None = None
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    threads: int = Field(default=1, ge=1)
+
+    def resolve(self, architecture: UNetConfig, block_vx: Zyx) -> "Predict":
+        """Return the parameters with everything decided for this machine.
+
+        Raises
+        ------
+        UserError
+            If the network cannot put out `tile_vx`.
+        """
+        device = resolve_device(self.device)
+        tile_vx = self.tile_vx or choose_tile_vx(architecture, block_vx)
+        architecture.input_shape_vx(tile_vx)
+        precision = resolve_precision(self.precision, device)
+        return self.model_copy(update={"tile_vx": tile_vx, "device": device, "precision": precision})
+
+    def create_output(self, task: Task) -> None:
+        """Create the uint8 affinities, shape czyx, 255 for certain."""
+        raw = Volume.open(task.inputs["raw"])
+        offsets = load_backbone(task.inputs["backbone"]).card.offsets
+        scale = raw.units_per_nm
+        Volume.create(
+            Path(task.output),
+            tuple(task.grid.roi.shape / raw.voxel_size),
+            raw.voxel_size_nm,
+            np.uint8,
+            offset_nm=tuple(o / scale for o in task.grid.offset),
+            channels=len(offsets),
+            chunk_vx=chunk_shape_vx(task.grid.block_vx),
+            attrs=task.tag | {"offsets": [list(o) for o in offsets]},
+        )
+
+    def open(self, task: Task) -> BlockFunction:
+        """Return the function that predicts a block."""
+        torch.set_num_threads(self.threads)
+        raw, affs = Volume.open(task.inputs["raw"]), Volume.open(task.output, "r+")
+        backbone = load_backbone(task.inputs["backbone"])
+        mask = Volume.open(task.inputs["mask"]) if "mask" in task.inputs else None
+        predictor = Predictor(backbone, self)
+
+        def predict(block: Block) -> dict[str, Any]:
+            inside = None if mask is None else mask.read(block.write_roi) > 0
+            if inside is not None and not inside.any():
+                return {"tiles": 0}
+            predicted, tiles = predictor(raw, block.write_roi)
+            affs.write(block.write_roi, predicted if inside is None else predicted * inside)
+            return {"tiles": tiles}
+
+        return predict
+
+
+class Predictor:
+    """A network ready to predict; not a second way to do it, but the one that stages and validation share."""
+
+    def __init__(self, backbone: Backbone, parameters: Predict) -> None:
+        assert parameters.tile_vx is not None, "resolve the parameters first"
+        self.architecture, self.tile_vx = backbone.card.architecture, parameters.tile_vx
+        self.normalisation = backbone.card.normalisation
+        self.device, self.precision = parameters.device, parameters.precision
+        self.model = backbone.model.to(self.device).eval()
+
+    def __call__(self, raw: Volume, roi: Roi) -> tuple[np.ndarray, int]:
+        """Return uint8 affinities of `roi` (czyx) and the number of tiles; beyond its border, raw is mirrored."""
+        begin = (roi.begin - raw.roi.begin) / raw.voxel_size
+        shape = roi.shape / raw.voxel_size
+        context = Coordinate(self.architecture.context_vx)
+        affs = np.empty((self.architecture.out_channels, *shape), np.uint8)
+        tiles = 0
+        for tile in self._tiles(begin, shape):
+            read = Roi(tile.begin - context, tile.shape + context * 2) * raw.voxel_size + raw.roi.begin
+            predicted = self._infer(raw.read_mirrored(read))
+            kept = tile.intersect(Roi(begin, shape))
+            affs[(slice(None), *(kept - begin).to_slices())] = predicted[(slice(None), *(kept - tile.begin).to_slices())]
+            tiles += 1
+        return affs, tiles
+
+    def _tiles(self, begin: Coordinate, shape: Coordinate) -> Iterator[Roi]:
+        """Tiles that cover a box, on the alignment of the whole volume, so that a voxel's value depends on no block or tile."""
+        alignment = Coordinate(self.architecture.alignment_vx)
+        first = begin // alignment * alignment
+        ranges = [range(f, b + s, t) for f, b, s, t in zip(first, begin, shape, self.tile_vx, strict=True)]
+        return (Roi(origin, self.tile_vx) for origin in product(*ranges))
+
+    def _infer(self, raw: np.ndarray) -> np.ndarray:
+        image = torch.from_numpy(normalise(raw, self.normalisation))[None, None].to(self.device)
+        kind = torch.device(self.device).type
+        cast = torch.autocast(kind, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+        with torch.inference_mode(), cast:
+            affs = torch.sigmoid(self.model(image)[0].float()).mul_(255).round_().to(torch.uint8)
+        return affs.cpu().numpy()
+
+
+def choose_tile_vx(architecture: UNetConfig, block_vx: Zyx) -> Zyx:
+    """Return the tile that covers a block, halved along its longest axis until it is cheap on memory."""
+    alignment = architecture.alignment_vx
+    tile = [-(-b // a) * a for b, a in zip(block_vx, alignment, strict=True)]
+
+    def voxels() -> int:
+        return int(np.prod(architecture.input_shape_vx((tile[0], tile[1], tile[2]))))
+
+    while voxels() > TILE_INPUT_VOXELS:
+        axis = int(np.argmax([t / a if t > a else 0 for t, a in zip(tile, alignment, strict=True)]))
+        if tile[axis] <= alignment[axis]:
+            break
+        tile[axis] = max(alignment[axis], -(-tile[axis] // 2 // alignment[axis]) * alignment[axis])
+    return tile[0], tile[1], tile[2]
+
+
+def chunk_shape_vx(block_vx: Zyx) -> Zyx:
+    """Return a chunk shape that divides the block, near 64 voxels an axis."""
+    z, y, x = (b // max(1, round(b / 64)) if b % max(1, round(b / 64)) == 0 else b for b in block_vx)
+    return z, y, x
+
+
+def check_raw(raw: Volume, card: Card) -> None:
+    """Raise UserError if a volume cannot be the input of a backbone."""
+    if raw.channels is not None or raw.dtype != np.uint8:
+        what = f"raw is {raw.dtype} with {'no' if raw.channels is None else raw.channels} channels"
+        raise UserError(what, str(raw.path), "a backbone takes one-channel uint8 raw (zyx)")
+    if card.architecture.in_channels != 1:
+        raise UserError(f"the backbone takes {card.architecture.in_channels} channels, raw has one", card.name)

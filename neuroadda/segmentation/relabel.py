@@ -1,0 +1,37 @@
+"""Write the segmentation: every fragment's voxels get its segment's id."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from neuroadda.blockwise.grid import Block
+from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.segmentation.components import Lut
+from neuroadda.segmentation.fragments import create_labels
+from neuroadda.segmentation.ids import capacity_of, to_local
+from neuroadda.volumes.arrays import Volume
+
+
+class Relabel(Stage):
+    """Relabel fragments by the lookup table; a block reads its own part of it alone."""
+
+    name: ClassVar[str] = "relabel"
+
+    def create_output(self, task: Task) -> None:
+        """Create the uint64 segmentation, chunked like the fragments."""
+        create_labels(task, Volume.open(task.inputs["fragments"]))
+
+    def open(self, task: Task) -> BlockFunction:
+        """Return the function that writes a block of the segmentation."""
+        fragments, segmentation = Volume.open(task.inputs["fragments"]), Volume.open(task.output, "r+")
+        lut, capacity = Lut.open(Path(task.inputs["lut"])), capacity_of(task.grid)
+
+        def relabel(block: Block) -> dict[str, Any]:
+            ids = fragments.read(block.write_roi)
+            _, local = to_local(ids, capacity)
+            table = np.r_[np.uint64(0), lut.of_block(block.index)]
+            segmentation.write(block.write_roi, table[np.where(ids > 0, local + 1, 0)])
+            return {}
+
+        return relabel
