@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -161,7 +162,7 @@ class SqliteLedger:
         # Autocommit, with explicit transactions; closed by close(), which another thread may call.
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             if _version(connection) == 0:
                 with connection:
@@ -197,6 +198,19 @@ class SqliteLedger:
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             return UserError(f"the ledger cannot be written ({error})", str(self.path), "is the disk full?")
         return None
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # Processes that turn the same new file to WAL at once get "locked" now and then, whatever the busy timeout.
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _version(connection: sqlite3.Connection) -> int:
