@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["float32", "bfloat16"]
 
 
 def resolve_device(device: str) -> str:
@@ -14,11 +14,11 @@ def resolve_device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def resolve_precision(precision: Literal["auto", "fp32", "bf16"], device: str) -> Precision:
+def resolve_precision(precision: Literal["auto", "float32", "bfloat16"], device: str) -> Precision:
     """Return `precision`; ``"auto"`` is bfloat16 where the hardware computes in it natively, else float32."""
     if precision != "auto":
         return precision
     if device.startswith("cuda"):
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     capabilities = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return "bf16" if capabilities else "fp32"
+    return "bfloat16" if capabilities else "float32"

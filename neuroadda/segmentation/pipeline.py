@@ -28,12 +28,16 @@ from neuroadda.volumes.regions import RoiConfig
 RESOLVED = "config.json"
 ISOTROPIC_BLOCK_VX = (128, 128, 128)
 ANISOTROPIC_BLOCK_VX = (32, 256, 256)
+DEFAULT_THRESHOLD = 0.5
 
 
 class Threshold(Config):
-    """The part of the components stage that a user chooses; see `Components`."""
+    """The part of the components stage that a user chooses; see `Components`.
 
-    threshold: float = Field(default=0.5, gt=0, le=1)
+    A threshold of None is the one at which the backbone was validated best, or 0.5 where its card tells none.
+    """
+
+    threshold: float | None = Field(default=None, gt=0, le=1)
     min_voxels: int = Field(default=0, ge=0)
 
 
@@ -152,8 +156,14 @@ def make_plan(config: SegmentConfig) -> Plan:
     return Plan(config=config, tasks=(predict, fragments, edges, agglomerate, components, relabel))
 
 
-def segment(config: SegmentConfig, *, overwrite: bool = False, observe: Observer = lambda task, summary: None) -> Plan:
-    """Run every stage; finished blocks are skipped. Returns the plan, which says where everything lies.
+def segment(
+    config: SegmentConfig,
+    *,
+    upto: str = "relabel",
+    overwrite: bool = False,
+    observe: Observer = lambda task, summary: None,
+) -> Plan:
+    """Run every stage up to the one named; finished blocks are skipped. Returns the plan, which says where everything lies.
 
     Raises
     ------
@@ -168,6 +178,8 @@ def segment(config: SegmentConfig, *, overwrite: bool = False, observe: Observer
             run_task(
                 task, plan.config.ledger_url, config.execution, folder / "logs", overwrite=overwrite, observe=observe
             )
+            if task.name == upto:
+                break
     return plan
 
 
@@ -195,12 +207,14 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 def _resolve(config: SegmentConfig, raw: Volume, roi: Roi) -> SegmentConfig:
     block_vx = config.block_vx or _default_block_vx(raw, roi)
-    architecture = load_card(config.backbone).architecture
+    card = load_card(config.backbone)
+    threshold = config.components.threshold or card.metrics.get("threshold", DEFAULT_THRESHOLD)
     return config.model_copy(
         update={
             "block_vx": block_vx,
-            "predict": _remembered(config) or config.predict.resolve(architecture, block_vx),
+            "predict": _remembered(config) or config.predict.resolve(card.architecture, block_vx),
             "fragments": config.fragments.resolve(raw.voxel_size_nm),
+            "components": config.components.model_copy(update={"threshold": threshold}),
             "ledger": config.ledger_url,
         }
     )

@@ -45,7 +45,7 @@ class Predict(Stage):
 
     tile_vx: Zyx | None = None
     device: str = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int = Field(default=1, ge=1)
 
     def resolve(self, architecture: UNetConfig, block_vx: Zyx) -> "Predict":
@@ -98,7 +98,7 @@ class Predict(Stage):
 
 
 class Predictor:
-    """A network ready to predict; not a second way to do it, but the one that stages and validation share."""
+    """A network ready to predict any ROI of a volume; the stage and the validation share it."""
 
     def __init__(self, backbone: Backbone, parameters: Predict) -> None:
         assert parameters.tile_vx is not None, "resolve the parameters first"
@@ -132,7 +132,7 @@ class Predictor:
     def _infer(self, raw: np.ndarray) -> np.ndarray:
         image = torch.from_numpy(normalise(raw, self.normalisation))[None, None].to(self.device)
         kind = torch.device(self.device).type
-        cast = torch.autocast(kind, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+        cast = torch.autocast(kind, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
         with torch.inference_mode(), cast:
             affs = torch.sigmoid(self.model(image)[0].float()).mul_(255).round_().to(torch.uint8)
         return affs.cpu().numpy()

@@ -1,0 +1,67 @@
+"""The state of a run, from its ledger alone."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from neuroadda.blockwise.ledger.base import Ledger, Summary, TaskRecord
+from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
+from neuroadda.errors import UserError
+
+
+def read_status(where: str) -> list[dict[str, Any]]:
+    """Return every task's progress, rate, time left and failures, oldest task first, as plain data.
+
+    Parameters
+    ----------
+    where
+        A run's folder, or a ledger's URL.
+
+    Raises
+    ------
+    UserError
+        If there is no ledger.
+    """
+    url = where if "://" in where else f"{SQLITE}{Path(where) / 'ledger.db'}"
+    if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
+        raise UserError("there is no ledger here", where, "give a run's folder, or a URL such as mongodb://host/database")
+    ledger = open_ledger(url)
+    try:
+        return [_describe(task, ledger) for task in ledger.tasks()]
+    finally:
+        ledger.close()
+
+
+def _describe(task: TaskRecord, ledger: Ledger) -> dict[str, Any]:
+    summary = ledger.summary(task.fingerprint)
+    rate = _voxels_per_second(summary)
+    left = task.voxels - summary.voxels
+    return {
+        "stage": task.stage,
+        "fingerprint": task.fingerprint[:12],
+        "blocks": task.blocks,
+        "done": summary.done,
+        "running": summary.running,
+        "failed": summary.failed,
+        "voxels": task.voxels,
+        "voxels_per_second": None if rate is None else round(rate),
+        "eta_seconds": round(left / rate) if rate and left else None,
+        "output": task.output,
+        "failures": [
+            {
+                "type": group.type,
+                "message": group.message,
+                "count": len(group.blocks),
+                "blocks": group.blocks[:20],
+                "traceback": group.traceback,
+            }
+            for group in ledger.failures(task.fingerprint)
+        ],
+    }
+
+
+def _voxels_per_second(summary: Summary) -> float | None:
+    if not summary.done or summary.started is None:
+        return None
+    end = time.time() if summary.running else summary.finished or time.time()
+    return summary.voxels / max(end - summary.started, 1e-3)

@@ -1,0 +1,352 @@
+"""The `neuroadda` command: one verb a stage. It parses, calls and prints; whatever is slow to import is imported in a verb."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from neuroadda import __version__
+from neuroadda.errors import RunFailed, RunStopped, UserError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="From raw electron microscopy to neurons, with as few human labels as possible.",
+)
+
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="TOML or JSON; see configs/.")]
+Overrides = Annotated[list[str], typer.Option("--set", help="Set a key: --set segment.components.threshold=0.4")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print blocks, voxels and bytes of each stage; write nothing.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace outputs that were made with other parameters or inputs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Triple = tuple[float, float, float]
+
+
+def main() -> None:
+    """Run the command; a user's error is one line and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        _fail(str(error), error.exit_code)
+    except (RunFailed, RunStopped) as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("stopped; run the same command again to go on", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"neuroadda: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """From raw electron microscopy to neurons, with as few human labels as possible."""
+    if show:
+        print(f"neuroadda {__version__}")
+        raise typer.Exit
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="HDF5 (CREMI), TIFF, folder of TIFF or PNG, Zarr, N5 or .npy.")],
+    target: Annotated[Path, typer.Argument(help="Zarr array such as volume.zarr/raw, or volume.zarr.")],
+    voxel_size: Annotated[Triple | None, typer.Option(metavar="Z Y X", help="nm")] = None,
+    offset: Annotated[Triple | None, typer.Option(metavar="Z Y X", help="nm")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name inside the file.")] = None,
+    kind: Annotated[str | None, typer.Option(help="raw or labels")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Bring a volume into the zarr arrays that every other verb reads."""
+    from neuroadda.volumes.importing import import_volume
+    from neuroadda.volumes.info import describe
+
+    if kind not in (None, "raw", "labels"):
+        raise UserError(f"{kind!r} is no kind of volume", "--kind", "raw or labels")
+    volume = import_volume(
+        source,
+        target,
+        voxel_size_nm=voxel_size,
+        offset_nm=offset,
+        dataset=dataset,
+        kind=kind,  # type: ignore[arg-type]
+        overwrite=overwrite,
+    )
+    _print_facts(describe(volume), as_json)
+
+
+@app.command()
+def export(
+    source: Annotated[Path, typer.Argument(help="Zarr array.")],
+    target: Annotated[Path, typer.Argument(help="Such as segmentation.h5, segmentation.tif or segmentation.zarr.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a volume as CREMI HDF5, multi-page TIFF or Zarr."""
+    from neuroadda.volumes.arrays import Volume
+    from neuroadda.volumes.exporting import export_volume
+
+    print(export_volume(Volume.open(source), target, overwrite=overwrite))
+
+
+@app.command()
+def info(volume: Annotated[Path, typer.Argument(help="Zarr array.")], as_json: Json = False) -> None:
+    """Print what a volume is: shape, voxel size, place, size on disk, provenance."""
+    from neuroadda.volumes.arrays import Volume
+    from neuroadda.volumes.info import describe
+
+    _print_facts(describe(Volume.open(volume)), as_json)
+
+
+@app.command()
+def phantom(
+    target: Annotated[Path, typer.Argument(help="A .zarr folder: raw and labels are written into it.")],
+    shape: Annotated[tuple[int, int, int], typer.Option(metavar="Z Y X", help="voxels")] = (64, 512, 512),
+    seed: int = 0,
+    overrides: Overrides = [],  # noqa: B006 (typer reads it, nobody writes it)
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Write a synthetic volume with exact labels, of any size."""
+    from neuroadda.config import apply_overrides, parse_config
+    from neuroadda.volumes.info import describe
+    from neuroadda.volumes.phantom import PhantomConfig, write_phantom
+
+    data = apply_overrides({"shape_vx": list(shape), "seed": seed}, overrides)
+    raw, _ = write_phantom(parse_config(PhantomConfig, data, "phantom"), target, overwrite=overwrite)
+    _print_facts(describe(raw), as_json)
+
+
+@app.command()
+def train(
+    config: ConfigFile,
+    overrides: Overrides = [],  # noqa: B006
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Train a backbone ([train] and [validation] of the config); killed, it goes on from its last checkpoint."""
+    from neuroadda.config import dump_config
+    from neuroadda.flow import train_backbone
+
+    card = train_backbone(_load(config, overrides), overwrite=overwrite, progress=not as_json)
+    if as_json:
+        from neuroadda.console import print_json
+
+        print_json(dump_config(card))
+    else:
+        print(f"{card.name}: {card.iterations} iterations in {card.cpu_minutes:.1f} CPU minutes {card.metrics or ''}")
+
+
+@app.command()
+def predict(
+    config: ConfigFile,
+    overrides: Overrides = [],  # noqa: B006
+    dry_run: DryRun = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Predict affinities of the whole volume ([segment] of the config)."""
+    _segment(config, overrides, "predict", dry_run, overwrite, as_json)
+
+
+@app.command()
+def segment(
+    config: ConfigFile,
+    overrides: Overrides = [],  # noqa: B006
+    dry_run: DryRun = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Predict, then fragments, edges, agglomeration, components and relabelling ([segment] of the config)."""
+    _segment(config, overrides, "relabel", dry_run, overwrite, as_json)
+
+
+@app.command()
+def evaluate(
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="Sweep the thresholds of its [segment].")] = None,
+    segmentation: Annotated[Path | None, typer.Option(help="Or score this array ...")] = None,
+    labels: Annotated[Path | None, typer.Option(help="... against these labels.")] = None,
+    overrides: Overrides = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Score a segmentation against labels: VOI (nats), Rand, and the sweep of thresholds."""
+    from neuroadda.config import dump_config
+    from neuroadda.console import print_json, print_table
+
+    if config is None:
+        from neuroadda.evaluation.sweep import evaluate_volume
+
+        if segmentation is None or labels is None:
+            raise UserError("nothing to evaluate", None, "give --config, or --segmentation and --labels")
+        _print_facts(dump_config(evaluate_volume(segmentation, labels)), as_json)
+        return
+    from neuroadda.evaluation.measure import measure_plan
+    from neuroadda.segmentation.pipeline import make_plan
+
+    loaded = _load(config, overrides)
+    if loaded.segment is None or loaded.evaluate is None:
+        raise UserError("there is no [segment] or no [evaluate] section", str(config), "see configs/ for examples")
+    measured = measure_plan(make_plan(loaded.segment), loaded.evaluate)
+    if as_json:
+        print_json(measured.to_data())
+        return
+    assert measured.sweep is not None and measured.scores is not None
+    shown = ("voi_split", "voi_merge", "voi", "adapted_rand_error")
+    sweep = zip(measured.sweep.thresholds, measured.sweep.scores, strict=True)
+    print_table(
+        f"sweep ({measured.scores.units})",
+        [{"threshold": t} | {name: round(getattr(s, name), 4) for name in shown} for t, s in sweep],
+    )
+    print(f"at the segmentation's threshold {measured.threshold}: VOI {measured.scores.voi:.4f} {measured.scores.units}")
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    overrides: Overrides = [],  # noqa: B006
+    dry_run: DryRun = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Do all that the config has: train, segment, evaluate, report."""
+    from neuroadda import flow
+    from neuroadda.console import print_json, show_progress
+
+    loaded = _load(config, overrides)
+    if dry_run:
+        _dry_run(loaded, as_json)
+        return
+    with show_progress(quiet=as_json) as observe:
+        summary = flow.run(loaded, overwrite=overwrite, observe=observe, progress=not as_json)
+    if as_json:
+        print_json(summary)
+    elif summary:
+        _print_summary(summary)
+
+
+@app.command()
+def status(
+    ledger: Annotated[str, typer.Argument(help="Run folder, or the ledger's URL.")],
+    as_json: Json = False,
+) -> None:
+    """Tell from the ledger alone how far each task is, how fast it goes and why blocks failed."""
+    from neuroadda.blockwise.status import read_status
+    from neuroadda.console import print_json, print_table
+
+    tasks = read_status(ledger)
+    if as_json:
+        print_json(tasks)
+        return
+    failures = [failure | {"stage": task["stage"]} for task in tasks for failure in task["failures"]]
+    print_table("tasks", [{key: value for key, value in task.items() if key in STATUS_COLUMNS} for task in tasks])
+    for failure in failures:
+        print(f"\n{failure['stage']}: {failure['count']} blocks failed: {failure['type']}: {failure['message']}")
+        print(failure["traceback"].rstrip())
+
+
+STATUS_COLUMNS = ("stage", "done", "blocks", "running", "failed", "voxels_per_second", "eta_seconds", "fingerprint")
+
+
+@app.command()
+def view(
+    config: ConfigFile,
+    overrides: Overrides = [],  # noqa: B006
+    base_url: Annotated[str, typer.Option(help="Where the volumes are served from.")] = "http://127.0.0.1:8000",
+) -> None:
+    """Write the report anew and print a Neuroglancer state (JSON) of a finished run."""
+    from neuroadda.console import print_json
+    from neuroadda.viewing.run_view import state_of_plan
+
+    loaded = _load(config, overrides)
+    if loaded.segment is None:
+        raise UserError("there is no [segment] section", str(config), "see configs/ for examples")
+    from neuroadda.segmentation.pipeline import make_plan
+
+    print_json(state_of_plan(make_plan(loaded.segment), base_url))
+
+
+def _load(path: Path, overrides: list[str]) -> Any:
+    from neuroadda.config import apply_overrides, load_config_file, parse_config
+    from neuroadda.flow import RunConfig
+
+    return parse_config(RunConfig, apply_overrides(load_config_file(path), overrides), str(path))
+
+
+def _segment(path: Path, overrides: list[str], upto: str, dry_run: bool, overwrite: bool, as_json: bool) -> None:
+    from neuroadda.console import print_json, show_progress
+    from neuroadda.segmentation import pipeline
+
+    loaded = _load(path, overrides)
+    if loaded.segment is None:
+        raise UserError("there is no [segment] section", str(path), "see configs/ for examples")
+    if dry_run:
+        _dry_run(loaded, as_json)
+        return
+    with show_progress(quiet=as_json) as observe:
+        plan = pipeline.segment(loaded.segment, upto=upto, overwrite=overwrite, observe=observe)
+    output = {"output": str(plan.output(upto))}
+    print_json(output) if as_json else print(output["output"])
+
+
+def _dry_run(loaded: Any, as_json: bool) -> None:
+    from neuroadda.console import format_count, print_json, print_table
+    from neuroadda.segmentation.pipeline import make_plan
+
+    if loaded.segment is None:
+        raise UserError("there is no [segment] section to plan", None, "see configs/ for examples")
+    stages = make_plan(loaded.segment).describe()
+    if as_json:
+        print_json(stages)
+        return
+    shown = [
+        {
+            "stage": s["stage"],
+            "blocks": s["blocks"],
+            "voxels": format_count(s["voxels"], "vx"),
+            "bytes, uncompressed": format_count(s["bytes"], "B"),
+            "output": s["output"],
+        }
+        for s in stages
+    ]
+    print_table("dry run: nothing was written", shown)
+
+
+def _print_facts(facts: dict[str, Any], as_json: bool) -> None:
+    from neuroadda.console import print_json, print_table
+
+    if as_json:
+        print_json(facts)
+    else:
+        print_table("", [{"what": key, "is": value} for key, value in facts.items()])
+
+
+def _print_summary(summary: dict[str, Any]) -> None:
+    from neuroadda.console import format_seconds, print_table
+
+    stages = [
+        {
+            "stage": s["stage"],
+            "blocks": s["blocks"],
+            "time": format_seconds(s["seconds"]),
+            "Mvoxels/s": round(s["voxels"] / max(s["seconds"], 1e-3) / 1e6, 2),
+        }
+        for s in summary["stages"]
+    ]
+    print_table(summary["title"], stages)
+    if "scores" in summary:
+        scores = summary["scores"]
+        print(
+            f"VOI {scores['voi']:.3f} {scores['units']} (split {scores['voi_split']:.3f}, merge {scores['voi_merge']:.3f}), "
+            f"adapted Rand error {scores['adapted_rand_error']:.3f} at threshold {summary['threshold']}"
+        )
+    print(f"segmentation: {summary['segmentation']}")
+    print(f"report: {summary['report']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""How the command line speaks: tables and progress for people, plain lines for logs, JSON for scripts."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from neuroadda.blockwise.engine import Observer
+from neuroadda.blockwise.ledger.base import Summary
+from neuroadda.blockwise.task import Task
+
+PLAIN_EVERY_SECONDS = 10.0
+PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def print_json(data: Any) -> None:
+    """Print data for a script."""
+    print(json.dumps(data, indent=2))
+
+
+def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows of equal keys; tab-separated when this is not a terminal."""
+    if not rows:
+        return
+    if not sys.stdout.isatty():
+        print("\t".join(rows[0]))
+        for row in rows:
+            print("\t".join(str(value) for value in row.values()))
+        return
+    table = Table(title=title, title_justify="left")
+    for column, value in rows[0].items():
+        table.add_column(column, justify="right" if isinstance(value, int | float) else "left")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)
+
+
+def format_count(number: float, unit: str = "") -> str:
+    """Return a number in three digits and its unit prefix, such as ``12.3 M``."""
+    for size, prefix in PREFIXES:
+        if number >= size:
+            return f"{number / size:.3g} {prefix}{unit}"
+    return f"{number:.3g} {unit}".strip()
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration such as ``1 h 05 min``, ``3 min 20 s`` or ``4.2 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {rest:02d} s"
+
+
+@contextmanager
+def show_progress(quiet: bool) -> Iterator[Observer]:
+    """Show the blocks of each task as they are done: a bar in a terminal, a line now and then elsewhere."""
+    if quiet:
+        yield lambda task, summary: None
+    elif sys.stderr.isatty():
+        with Progress(
+            TextColumn("{task.description:12}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        ) as progress:
+            yield _bars(progress)
+    else:
+        yield _lines()
+
+
+def _bars(progress: Progress) -> Observer:
+    bars: dict[str, TaskID] = {}
+
+    def observe(task: Task, summary: Summary) -> None:
+        if task.fingerprint not in bars:
+            bars[task.fingerprint] = progress.add_task(task.name, total=len(task.grid), rate="")
+        failed = f"  {summary.failed} failed" if summary.failed else ""
+        progress.update(bars[task.fingerprint], completed=summary.done, rate=_rate(summary) + failed)
+
+    return observe
+
+
+def _lines() -> Observer:
+    told: dict[str, tuple[float, int]] = {}
+
+    def observe(task: Task, summary: Summary) -> None:
+        when, done = told.get(task.fingerprint, (0.0, -1))
+        finished = summary.done == len(task.grid)
+        if summary.done == done or (not finished and time.monotonic() - when < PLAIN_EVERY_SECONDS):
+            return
+        told[task.fingerprint] = (time.monotonic(), summary.done)
+        failed = f", {summary.failed} failed" if summary.failed else ""
+        print(f"{task.name}: {summary.done}/{len(task.grid)} blocks{failed} {_rate(summary)}".rstrip(), file=sys.stderr)
+
+    return observe
+
+
+def _rate(summary: Summary) -> str:
+    if not summary.done or summary.finished is None or summary.started is None:
+        return ""
+    return format_count(summary.voxels / max(summary.finished - summary.started, 1e-3), "vx/s")

@@ -1,0 +1,114 @@
+"""Measure a finished segmentation: what it is worth, and what it cost."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from neuroadda.blockwise.ledger.base import Summary
+from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.config import Config, dump_config
+from neuroadda.evaluation.contingency import Contingency
+from neuroadda.evaluation.metrics import Scores, score
+from neuroadda.evaluation.skeletons import ErlScores, array_lookup, expected_run_length, skeletonize_labels
+from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, overlap_volumes, sweep_plan
+from neuroadda.segmentation.pipeline import Plan
+from neuroadda.volumes.arrays import Volume
+
+
+class EvaluateConfig(Config):
+    """What a segmentation is measured against.
+
+    Attributes
+    ----------
+    labels
+        Truth, on the voxel grid of raw.
+    thresholds
+        Of the sweep.
+    skeletons
+        Also measure the expected run length on skeletons of the labels, which are then read into memory.
+    """
+
+    labels: str
+    thresholds: tuple[float, ...] = THRESHOLDS
+    skeletons: bool = False
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a segmentation is worth and what it cost; quality is None where there are no labels.
+
+    Attributes
+    ----------
+    threshold
+        The segmentation's; the sweep says how others would have done.
+    stages
+        Name and progress (blocks, voxels, seconds) of every stage.
+    """
+
+    threshold: float
+    stages: list[tuple[str, Summary]]
+    scores: Scores | None = None
+    overlaps: Contingency | None = None
+    sweep: Sweep | None = None
+    erl: ErlScores | None = None
+
+    def to_data(self) -> dict[str, Any]:
+        """Return it as plain data (without the overlaps)."""
+        stages = [
+            {
+                "stage": name,
+                "blocks": summary.done,
+                "voxels": summary.voxels,
+                "seconds": round(wall_seconds(summary), 3),
+                "worker_seconds": round(summary.seconds, 3),
+            }
+            for name, summary in self.stages
+        ]
+        quality = {"scores": self.scores, "erl": self.erl, "sweep": self.sweep}
+        return {
+            "threshold": self.threshold,
+            **({"best_threshold": self.sweep.thresholds[self.sweep.best]} if self.sweep else {}),
+            **{name: dump_config(value) for name, value in quality.items() if value is not None},
+            "stages": stages,
+        }
+
+
+def measure_plan(plan: Plan, config: EvaluateConfig | None) -> Measured:
+    """Measure a finished plan, against labels if there are any.
+
+    Raises
+    ------
+    UserError
+        If the labels do not fit the segmentation.
+    """
+    threshold = plan.config.components.threshold
+    assert threshold is not None
+    ledger = open_ledger(plan.config.ledger_url)
+    try:
+        stages = [(task.name, ledger.summary(task.fingerprint)) for task in plan.tasks]
+    finally:
+        ledger.close()
+    if config is None:
+        return Measured(threshold, stages)
+    labels, segmentation = Volume.open(config.labels), Volume.open(plan.output("relabel"))
+    overlaps = overlap_volumes(segmentation, labels)
+    return Measured(
+        threshold,
+        stages,
+        score(overlaps),
+        overlaps,
+        sweep_plan(plan, labels, config.thresholds),
+        _measure_run_length(segmentation, labels) if config.skeletons else None,
+    )
+
+
+def wall_seconds(summary: Summary) -> float:
+    """Return the seconds from the first block's start to the last block's end."""
+    return (summary.finished or 0.0) - (summary.started or 0.0)
+
+
+def _measure_run_length(segmentation: Volume, labels: Volume) -> ErlScores:
+    both = segmentation.roi.intersect(labels.roi)
+    offset_nm = tuple(o / labels.units_per_nm for o in both.offset)
+    skeletons = skeletonize_labels(labels.read(both), labels.voxel_size_nm, offset_nm)
+    look_up = array_lookup(segmentation.read(both), labels.voxel_size_nm, offset_nm)
+    return expected_run_length(skeletons, look_up)

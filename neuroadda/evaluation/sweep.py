@@ -1,0 +1,113 @@
+"""Every threshold of one agglomeration against truth labels: fragments are counted once, thresholds only relabel the counts."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from neuroadda.config import Config
+from neuroadda.errors import UserError
+from neuroadda.evaluation.contingency import Contingency, count_overlaps, merge
+from neuroadda.evaluation.metrics import Scores, score
+from neuroadda.segmentation.agglomerate import read_scores
+from neuroadda.segmentation.components import Numbering, connect_components, drop_small
+from neuroadda.segmentation.edges import read_sizes
+from neuroadda.segmentation.pipeline import Plan
+from neuroadda.volumes.arrays import Volume, describe_roi
+
+THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 19))
+
+
+class Sweep(Config):
+    """Scores at each threshold, ascending."""
+
+    thresholds: tuple[float, ...]
+    scores: tuple[Scores, ...]
+
+    @property
+    def best(self) -> int:
+        """Index of the threshold with the lowest VOI (the lowest such threshold)."""
+        return int(np.argmin([s.voi for s in self.scores]))
+
+    def at(self, threshold: float) -> Scores:
+        """Return the scores at a threshold of the sweep."""
+        return self.scores[self.thresholds.index(threshold)]
+
+
+def sweep_plan(plan: Plan, labels: Volume, thresholds: Sequence[float] = THRESHOLDS) -> Sweep:
+    """Score a finished agglomeration at every threshold.
+
+    Parameters
+    ----------
+    labels
+        Truth on the voxel grid of the fragments; only where both are is counted.
+
+    Raises
+    ------
+    UserError
+        If labels and fragments are on different grids or do not overlap.
+    """
+    fragments = Volume.open(plan.output("fragments"))
+    grid, edges, scores = plan.task("fragments").grid, plan.output("edges"), plan.output("agglomerate")
+    numbering = Numbering.read(edges, grid)
+    min_voxels = plan.config.components.min_voxels
+
+    def lut_at(threshold: float) -> Callable[[np.ndarray], np.ndarray]:
+        lut = connect_components(numbering, (read_scores(scores, i) for i in range(len(grid))), threshold)
+        if min_voxels:
+            lut = drop_small(lut, (read_sizes(edges, i) for i in range(len(grid))), min_voxels)
+
+        def look_up(ids: np.ndarray) -> np.ndarray:
+            segments = np.zeros(len(ids), np.uint64)
+            segments[ids > 0] = lut[numbering.to_dense(ids[ids > 0])]
+            return segments
+
+        return look_up
+
+    return sweep_contingency(overlap_volumes(fragments, labels), lut_at, thresholds)
+
+
+def sweep_contingency(
+    fragments: Contingency, lut_at: Callable[[float], Callable[[np.ndarray], np.ndarray]], thresholds: Iterable[float]
+) -> Sweep:
+    """Score fragments merged by ``lut_at(threshold)`` at every threshold, from their overlaps with the truth."""
+    ascending = sorted(set(thresholds))
+    return Sweep(
+        thresholds=tuple(ascending),
+        scores=tuple(score(fragments.relabel(lut_at(threshold))) for threshold in ascending),
+    )
+
+
+def overlap_volumes(segmentation: Volume, labels: Volume) -> Contingency:
+    """Count overlaps of two volumes where both are, slab by slab.
+
+    Raises
+    ------
+    UserError
+        If they are on different voxel grids or do not overlap.
+    """
+    where = str(labels.path)
+    if labels.channels is not None or not np.issubdtype(labels.dtype, np.integer):
+        raise UserError(f"labels are {labels.dtype} with {labels.data.ndim} axes", where, "integers, zyx, are expected")
+    if labels.voxel_size != segmentation.voxel_size or labels.unit != segmentation.unit:
+        what = f"voxel size {labels.voxel_size_nm} nm is not the segmentation's {segmentation.voxel_size_nm} nm"
+        raise UserError(what, where)
+    both = segmentation.roi.intersect(labels.roi)
+    if both.empty:
+        what = f"labels {describe_roi(labels.roi)} and segmentation {describe_roi(segmentation.roi)} do not overlap"
+        raise UserError(what, where)
+    return merge(_count_slabs(segmentation, labels))
+
+
+def _count_slabs(segmentation: Volume, labels: Volume) -> Iterable[Contingency]:
+    both = segmentation.roi.intersect(labels.roi)
+    step = segmentation.chunk_vx[0] * segmentation.voxel_size[0]
+    for begin in range(both.begin[0], both.end[0], step):
+        shape = (min(step, both.end[0] - begin), *both.shape[1:])
+        slab = type(both)((begin, *both.begin[1:]), shape)
+        yield count_overlaps(segmentation.read(slab), labels.read(slab))
+
+
+def evaluate_volume(segmentation: Path | str, labels: Path | str) -> Scores:
+    """Score a segmentation on disk against labels on disk."""
+    return score(overlap_volumes(Volume.open(segmentation), Volume.open(labels)))

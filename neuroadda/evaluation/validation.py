@@ -1,0 +1,71 @@
+"""Validate a network while it trains: segment a held-out part in memory and score it at its best threshold."""
+
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from neuroadda.backbones.checkpoint import Backbone
+from neuroadda.config import Config
+from neuroadda.evaluation.contingency import count_overlaps
+from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, sweep_contingency
+from neuroadda.segmentation.agglomerate import Agglomerate
+from neuroadda.segmentation.fragments import Fragments
+from neuroadda.segmentation.predict import Predict, Predictor
+from neuroadda.segmentation.whole import agglomerate_array
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.regions import RoiConfig
+
+
+class ValidateConfig(Config):
+    """A labelled part that is not trained on, small enough for memory.
+
+    Attributes
+    ----------
+    raw, labels
+        Arrays on one voxel grid.
+    roi
+        The part; all of the labels by default.
+    """
+
+    raw: str
+    labels: str
+    roi: RoiConfig | None = None
+    predict: Predict = Field(default_factory=Predict)
+    fragments: Fragments = Field(default_factory=Fragments)
+    agglomerate: Agglomerate = Field(default_factory=Agglomerate)
+
+
+@dataclass(frozen=True)
+class Validator:
+    """Scores a backbone on a held-out part; callable, as `neuroadda.training.trainer.train` wants it."""
+
+    config: ValidateConfig
+
+    def __call__(self, backbone: Backbone) -> dict[str, float]:
+        """Return VOI (nats) split, merge and total at the best threshold, that threshold, and the adapted Rand error."""
+        sweep = self.sweep(backbone)
+        best = sweep.scores[sweep.best]
+        return {
+            "voi": best.voi,
+            "voi_split": best.voi_split,
+            "voi_merge": best.voi_merge,
+            "adapted_rand_error": best.adapted_rand_error,
+            "threshold": sweep.thresholds[sweep.best],
+        }
+
+    def sweep(self, backbone: Backbone) -> Sweep:
+        """Return the scores at all thresholds."""
+        config = self.config
+        raw, labels = Volume.open(config.raw), Volume.open(config.labels)
+        roi = labels.roi if config.roi is None else config.roi.to_roi(labels)
+        shape = roi.shape / raw.voxel_size
+        predict = config.predict.resolve(backbone.card.architecture, (shape[0], shape[1], shape[2]))
+        affs, _ = Predictor(backbone, predict)(raw, roi)
+        whole = agglomerate_array(affs, raw.voxel_size_nm, config.fragments, config.agglomerate)
+        overlaps = count_overlaps(whole.fragments, labels.read(roi))
+
+        def lut_at(threshold: float):  # type: ignore[no-untyped-def]
+            lut = whole.lut(threshold)
+            return lambda ids: lut[ids.astype("int64")]
+
+        return sweep_contingency(overlaps, lut_at, THRESHOLDS)

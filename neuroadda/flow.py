@@ -1,0 +1,89 @@
+"""The whole road in one config: train, segment, evaluate, report. Each part may be left out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from neuroadda.blockwise.engine import Observer, stop_on_signals
+from neuroadda.config import Config, dump_config, write_json
+from neuroadda.errors import UserError
+from neuroadda.evaluation.measure import EvaluateConfig, Measured, measure_plan
+from neuroadda.evaluation.metrics import Scores
+from neuroadda.evaluation.validation import ValidateConfig, Validator
+from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment
+from neuroadda.training.config import TrainConfig
+from neuroadda.volumes.arrays import Volume
+
+if TYPE_CHECKING:
+    from neuroadda.backbones.card import Card
+
+
+class RunConfig(Config):
+    """A whole run; `validation` is a held-out part that is scored while training and chooses the threshold."""
+
+    title: str = "neuroadda"
+    train: TrainConfig | None = None
+    validation: ValidateConfig | None = None
+    segment: SegmentConfig | None = None
+    evaluate: EvaluateConfig | None = None
+
+
+def run(config: RunConfig, *, overwrite: bool = False, observe: Observer, progress: bool = True) -> dict[str, Any]:
+    """Do all that the config has; finished work is skipped.
+
+    Returns
+    -------
+    dict
+        The summary; see `report`.
+
+    Raises
+    ------
+    UserError, RunFailed, RunStopped
+        As the parts do.
+    """
+    if config.train is not None:
+        train_backbone(config, overwrite=overwrite, progress=progress)
+    if config.segment is None:
+        return {}
+    plan = segment(config.segment, overwrite=overwrite, observe=observe)
+    return report(config, plan, measure_plan(plan, config.evaluate))
+
+
+def train_backbone(config: RunConfig, *, overwrite: bool = False, progress: bool = True) -> "Card":
+    """Train as the config says; a finished training returns at once."""
+    from neuroadda.training.trainer import train  # torch and gunpowder take seconds to import
+
+    if config.train is None:
+        raise UserError("there is no [train] section in the config", None, "see configs/ for examples")
+    validate = None if config.validation is None else Validator(config.validation)
+    with stop_on_signals():
+        return train(config.train, validate, progress=progress, overwrite=overwrite)
+
+
+def report(
+    config: RunConfig, plan: Plan, measured: Measured, baselines: Mapping[str, Scores] | None = None
+) -> dict[str, Any]:
+    """Write ``summary.json`` and ``report.html`` into the segmentation's folder and return the summary."""
+    from neuroadda.viewing.run_report import report_plan  # matplotlib takes a second to import
+
+    folder = Path(plan.config.output)
+    page = report_plan(
+        folder / "report.html",
+        config.title,
+        plan,
+        measured,
+        labels=Volume.open(config.evaluate.labels) if config.evaluate else None,
+        baselines=baselines,
+        training=config.train.output if config.train else None,
+        # A ledger's URL may hold a password.
+        config=dump_config(config.model_copy(update={"segment": plan.config.model_copy(update={"ledger": None})})),
+    )
+    summary = {
+        "title": config.title,
+        "segmentation": str(plan.output("relabel")),
+        "report": str(page),
+        **measured.to_data(),
+        **({"baselines": {name: dump_config(s) for name, s in baselines.items()}} if baselines else {}),
+    }
+    write_json(folder / "summary.json", summary)
+    return summary

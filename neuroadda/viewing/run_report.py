@@ -1,0 +1,118 @@
+"""The report of a run: what was measured and what lies on disk, put on one page."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from funlib.geometry import Roi
+
+from neuroadda.evaluation.measure import Measured, wall_seconds
+from neuroadda.evaluation.metrics import Scores
+from neuroadda.segmentation.pipeline import Plan
+from neuroadda.viewing.curves import Curve
+from neuroadda.viewing.report import Baseline, DataSource, Report, SliceView, StageCost, write_report
+from neuroadda.volumes.arrays import Volume
+
+VERSIONS = ("neuroadda", "torch", "daisy", "gunpowder", "zarr", "numpy", "bioimage-cpp")
+SECTIONS = 3
+
+
+def report_plan(
+    target: Path,
+    title: str,
+    plan: Plan,
+    measured: Measured,
+    *,
+    labels: Volume | None = None,
+    baselines: Mapping[str, Scores] | None = None,
+    training: Path | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the report of a finished plan.
+
+    Parameters
+    ----------
+    target
+        The page, an .html file.
+    labels
+        Truth, shown beside the segmentation.
+    baselines
+        Scores of other methods on the same voxels.
+    training
+        Folder of the training whose loss is drawn.
+    config
+        The resolved configuration.
+    """
+    raw = Volume.open(plan.config.raw)
+    return write_report(
+        target,
+        Report(
+            title=title,
+            data=_describe(raw),
+            scores=measured.scores,
+            erl=measured.erl,
+            baselines=[Baseline(name, scores) for name, scores in (baselines or {}).items()],
+            slices=_cut_slices(plan, raw, labels),
+            overlaps=measured.overlaps,
+            sweep=measured.sweep,
+            stages=[StageCost(name, s.done, s.voxels, wall_seconds(s), s.seconds) for name, s in measured.stages],
+            training=[] if training is None else _read_losses(training / "metrics.jsonl"),
+            config=config or {},
+            versions={"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
+            machine={"system": platform.platform(), "cores": str(os.cpu_count())},
+        ),
+    )
+
+
+def _describe(raw: Volume) -> DataSource:
+    told = raw.attrs.get("provenance", {})
+    file = told.get("attributes", {})
+    phantom = told.get("source") == "phantom"
+    tissue = ", ".join(str(file[key]) for key in ("organism", "region", "modality") if key in file)
+    return DataSource(
+        name="phantom" if phantom else Path(str(told.get("source", raw.path))).stem,
+        kind="phantom" if phantom else "real",
+        description=tissue,
+        citation=str(file.get("citation", "")),
+        licence=str(file.get("licence", file.get("license", ""))),
+        shape_vx=tuple(raw.shape_vx),
+        voxel_size_nm=raw.voxel_size_nm,
+    )
+
+
+def _cut_slices(plan: Plan, raw: Volume, labels: Volume | None) -> list[SliceView]:
+    """Read sections spread over what was segmented; no more than these are read."""
+    roi = plan.task("relabel").grid.roi
+    depth, step = roi.shape[0] // raw.voxel_size[0], raw.voxel_size[0]
+    layers = {
+        "raw": raw,
+        "affs": Volume.open(plan.output("predict")),
+        "fragments": Volume.open(plan.output("fragments")),
+        "segmentation": Volume.open(plan.output("relabel")),
+    }
+    if labels is not None:
+        layers["truth"] = labels
+    views = []
+    for z in sorted({int(f * depth) for f in np.linspace(0, 1, SECTIONS + 2)[1:-1]}):
+        section = Roi((roi.begin[0] + z * step, *roi.begin[1:]), (step, *roi.shape[1:]))
+        cut = {name: v.read(section)[..., 0, :, :] for name, v in layers.items() if v.roi.contains(section)}
+        views.append(SliceView(f"z = {z}", **cut))
+    return views
+
+
+def _read_losses(path: Path) -> Sequence[Curve]:
+    if not path.exists():
+        return []
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    losses = [(row["iteration"], row["loss"]) for row in rows if "loss" in row]
+    if not losses:
+        return []
+    steps, values = zip(*losses, strict=True)
+    width = max(1, len(values) // 200)
+    means = np.convolve(values, np.ones(width) / width, "valid")
+    return [Curve("loss", steps[width - 1 :], means.tolist())]
