@@ -54,6 +54,17 @@ class Contingency:
             raise UserError(f"{self.segments.size} ids became {new.size}", "lut", "one new id an id is expected")
         return _sum_pairs(_as_ids(new, "lut"), self.labels, self.counts)
 
+    def main_labels(self) -> LookupTable:
+        """Return ``(segments, labels)``: each segment with the label it shares most voxels with.
+
+        Background counts only for a segment that has nothing else; of equals, the smaller label wins.
+        """
+        return _main_partners(self.segments, self.labels, self.counts)
+
+    def main_segments(self) -> LookupTable:
+        """Return ``(labels, segments)``: each label with the segment it shares most voxels with, chosen likewise."""
+        return _main_partners(self.labels, self.segments, self.counts)
+
 
 def count_overlaps(segmentation: np.ndarray, labels: np.ndarray) -> Contingency:
     """Count the voxels of each (segment id, truth id) pair.
@@ -105,6 +116,12 @@ def _sum_pairs(segments: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> 
     new = (segments[1:] != segments[:-1]) | (labels[1:] != labels[:-1])
     first = np.concatenate([[0], np.flatnonzero(new) + 1])
     return Contingency(segments[first], labels[first], np.add.reduceat(counts, first))
+
+
+def _main_partners(ids: np.ndarray, partners: np.ndarray, counts: np.ndarray) -> LookupTable:
+    order = np.lexsort((partners, -counts, partners == 0, ids))
+    unique, first = np.unique(ids[order], return_index=True)
+    return unique, partners[order][first]
 
 
 def _as_ids(ids: np.ndarray, where: str) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Pictures for people: figures, the report page, neuroglancer states."""

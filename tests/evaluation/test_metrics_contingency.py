@@ -76,6 +76,13 @@ def test_a_table_that_lacks_ids_is_refused() -> None:
         table.relabel((np.array([1]), np.array([7, 8])))
 
 
+def test_main_partners_share_most_voxels_and_are_background_only_in_need() -> None:
+    segments, labels = np.array([1, 1, 1, 1, 1, 2, 2, 3]), np.array([0, 0, 0, 7, 8, 8, 8, 0])
+    table = count_overlaps(segments, labels)
+    assert [a.tolist() for a in table.main_labels()] == [[1, 2, 3], [7, 8, 0]]
+    assert [a.tolist() for a in table.main_segments()] == [[0, 7, 8], [1, 1, 2]]
+
+
 def test_nothing_counts_to_an_empty_table() -> None:
     empty = count_overlaps(np.empty((0, 4), np.uint64), np.empty((0, 4), np.uint64))
     assert as_tuples(empty) == as_tuples(merge([])) == []

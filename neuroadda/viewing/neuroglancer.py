@@ -1,0 +1,119 @@
+"""Neuroglancer states for zarr volumes that any static file server offers (it must allow cross-origin requests)."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote
+
+from neuroadda.config import ZyxFloat
+from neuroadda.errors import UserError
+from neuroadda.volumes.arrays import Volume
+
+Kind = Literal["raw", "affs", "labels"]
+
+VIEWER = "https://neuroglancer-demo.appspot.com"
+AFFS_SHADER = """void main() {
+  emitRGB(vec3(toNormalized(getDataValue(0)), toNormalized(getDataValue(1)), toNormalized(getDataValue(2))));
+}
+"""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A volume as the viewer finds it.
+
+    Attributes
+    ----------
+    url
+        http(s) address of the zarr array's folder.
+    kind
+        "raw" (grey), "affs" (czyx, at least 3 channels, in red, green, blue) or "labels" (any ids).
+    voxel_size_nm, offset_nm
+        Its place, zyx.
+    """
+
+    name: str
+    url: str
+    kind: Kind
+    voxel_size_nm: ZyxFloat
+    offset_nm: ZyxFloat = (0.0, 0.0, 0.0)
+
+    @classmethod
+    def of(cls, volume: Volume, name: str, url: str, kind: Kind) -> "Layer":
+        """Return the layer of a volume served at `url`."""
+        z, y, x = volume.voxel_size_nm
+        oz, oy, ox = volume.offset_nm
+        return cls(name, url, kind, (z, y, x), (oz, oy, ox))
+
+
+def neuroglancer_state(
+    layers: Sequence[Layer], position_nm: Sequence[float] | None = None, voxel_size_nm: Sequence[float] | None = None
+) -> dict[str, Any]:
+    """Return the viewer's state as plain JSON data.
+
+    Parameters
+    ----------
+    layers
+        From bottom to top. Labels above raw are seen through.
+    position_nm
+        What to look at, zyx; the first layer's corner by default.
+    voxel_size_nm
+        Unit of the viewer's coordinates, zyx; the first layer's by default.
+
+    Raises
+    ------
+    UserError
+        If there are no layers, two share a name, or an address is not http(s).
+    """
+    if not layers:
+        raise UserError("there is nothing to view", "layers")
+    names = [layer.name for layer in layers]
+    if len(set(names)) < len(names):
+        raise UserError(f"layers share a name: {', '.join(names)}", "layers")
+    voxel_size_nm = layers[0].voxel_size_nm if voxel_size_nm is None else voxel_size_nm
+    position_nm = layers[0].offset_nm if position_nm is None else position_nm
+    return {
+        "dimensions": _dimensions(voxel_size_nm),
+        "position": [p / v for p, v in zip(position_nm, voxel_size_nm, strict=True)],
+        "crossSectionScale": 1,
+        "projectionScale": 2048,
+        "layers": [_layer_state(layer) for layer in layers],
+        "layout": "4panel",
+    }
+
+
+def state_url(state: dict[str, Any], viewer: str = VIEWER) -> str:
+    """Return the address that opens `state` in a viewer."""
+    return f"{viewer.rstrip('/')}/#!{quote(json.dumps(state, separators=(',', ':')), safe='')}"
+
+
+def _layer_state(layer: Layer) -> dict[str, Any]:
+    if not layer.url.startswith(("http://", "https://")):
+        raise UserError(f"{layer.url!r} is not an http(s) address", f"layer {layer.name!r}", "serve the folder first")
+    state: dict[str, Any] = {
+        "type": "segmentation" if layer.kind == "labels" else "image",
+        "name": layer.name,
+        "source": {"url": f"zarr://{layer.url.rstrip('/')}", "transform": _transform(layer)},
+    }
+    if layer.kind == "affs":
+        state |= {"shader": AFFS_SHADER, "opacity": 0.5}
+    return state
+
+
+def _transform(layer: Layer) -> dict[str, Any]:
+    """Name and scale the array's axes: our arrays keep voxel size and offset where the viewer does not look."""
+    lead: dict[str, list[Any]] = {"c^": [1, ""]} if layer.kind == "affs" else {}
+    output = lead | _dimensions(layer.voxel_size_nm)
+    offset_vx = [0.0] * len(lead) + [o / v for o, v in zip(layer.offset_nm, layer.voxel_size_nm, strict=True)]
+    rank = len(output)
+    matrix = [[*(float(row == column) for column in range(rank)), offset_vx[row]] for row in range(rank)]
+    return {
+        "inputDimensions": {f"d{axis}": scale for axis, scale in enumerate(output.values())},
+        "outputDimensions": output,
+        "matrix": matrix,
+    }
+
+
+def _dimensions(voxel_size_nm: Sequence[float]) -> dict[str, list[Any]]:
+    return {axis: [size / 1e9, "m"] for axis, size in zip("zyx", voxel_size_nm, strict=True)}

@@ -1,0 +1,252 @@
+"""The report of a run: one self-contained page, whatever of it there is."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import jinja2
+import numpy as np
+
+from neuroadda.errors import UserError
+from neuroadda.evaluation.contingency import Contingency, count_overlaps, merge
+from neuroadda.evaluation.metrics import Scores
+from neuroadda.evaluation.skeletons import ErlScores
+from neuroadda.viewing import figures
+from neuroadda.viewing.colours import Palette
+from neuroadda.viewing.curves import Curve, Sweep, Themed, plot_curves, plot_sweep
+
+# Slices are thinned out to this many pixels a side: enough to see errors, and a page of a few megabytes.
+PANEL_SIDE = 512
+TEMPLATE = "report.html"
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Which volume a report is about.
+
+    Attributes
+    ----------
+    kind
+        "real", or "phantom": a synthetic volume with exact truth, said so at the top of the page.
+    link
+        Where the citation points to, an http(s) address.
+    """
+
+    name: str
+    kind: Literal["real", "phantom"]
+    description: str = ""
+    citation: str = ""
+    licence: str = ""
+    link: str = ""
+    shape_vx: Sequence[int] | None = None
+    voxel_size_nm: Sequence[float] | None = None
+
+
+@dataclass(frozen=True)
+class SliceView:
+    """One section of what there is of a volume: arrays [y, x], affinities [c, y, x], or None."""
+
+    title: str
+    raw: np.ndarray | None = None
+    affs: np.ndarray | None = None
+    fragments: np.ndarray | None = None
+    segmentation: np.ndarray | None = None
+    truth: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Another method's scores on the same voxels."""
+
+    name: str
+    scores: Scores
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """What a stage did and took. `seconds` are of wall clock, `worker_seconds` summed over workers."""
+
+    name: str
+    blocks: int
+    voxels: int
+    seconds: float
+    worker_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a page can tell. What is left empty is left out.
+
+    Attributes
+    ----------
+    baselines
+        To compare `scores` with; of the same units.
+    overlaps
+        Of segmentation and truth, in the whole volume: tells which segment is a label's own. Of the slices if absent.
+    training
+        Loss curves by step.
+    config
+        The resolved configuration, as plain data.
+    versions, machine
+        What ran it, name by name.
+    """
+
+    title: str
+    data: DataSource
+    scores: Scores | None = None
+    erl: ErlScores | None = None
+    baselines: Sequence[Baseline] = ()
+    slices: Sequence[SliceView] = ()
+    overlaps: Contingency | None = None
+    sweep: Sweep | None = None
+    stages: Sequence[StageCost] = ()
+    training: Sequence[Curve] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    machine: Mapping[str, str] = field(default_factory=dict)
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A picture on the page: its caption and its address (``data:``)."""
+
+    caption: str
+    address: str
+
+
+def write_report(target: Path, report: Report) -> Path:
+    """Write the page to `target` (an .html file) and return it; a reader sees the old page or the new one.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written, or the report contradicts itself (such as baselines in other units).
+    """
+    page = render_report(report)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(page, encoding="utf-8")
+        partial.replace(target)
+    except OSError as error:
+        raise UserError(f"the report cannot be written: {error.strerror or error}", str(target)) from error
+    return target
+
+
+def render_report(report: Report) -> str:
+    """Return the page as text; see `write_report`."""
+    for baseline in report.baselines:
+        if report.scores and baseline.scores.units != report.scores.units:
+            raise UserError(f"VOI in {baseline.scores.units}, not {report.scores.units}", f"baseline {baseline.name!r}")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "count": format_count,
+        "bytes": format_bytes,
+        "seconds": format_seconds,
+        "number": "{:g}".format,
+    }
+    return environment.get_template(TEMPLATE).render(
+        report=report,
+        sections=_draw_slices(report),
+        sweep_picture=_addresses(plot_sweep(report.sweep)) if report.sweep else None,
+        training_picture=_addresses(plot_curves(report.training, "step", "loss")) if report.training else None,
+        config=json.dumps(report.config, indent=2, default=str),
+        error_colours={
+            "split": figures.SPLIT_COLOUR,
+            "merged": figures.MERGE_COLOUR,
+            "both": figures.BOTH_COLOUR,
+            "unsegmented": figures.MISSING_COLOUR,
+        },
+    )
+
+
+def cut_slices(sections: Sequence[int], **volumes: Any) -> list[SliceView]:
+    """Return the given sections of volumes.
+
+    Parameters
+    ----------
+    sections
+        Indices along z.
+    volumes
+        ``raw``, ``fragments``, ``segmentation``, ``truth`` [z, y, x] and ``affs`` [c, z, y, x]: numpy or zarr
+        arrays, or None.
+    """
+    present = {name: volume for name, volume in volumes.items() if volume is not None}
+    return [
+        SliceView(f"z = {z}", **{name: np.asarray(volume[..., z, :, :]) for name, volume in present.items()})
+        for z in sections
+    ]
+
+
+def format_count(number: float) -> str:
+    """Return a number in three digits and its unit prefix, such as ``12.3 M``."""
+    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= 0.9995 * size:
+            return f"{number / size:.3g} {prefix}"
+    return f"{number:.3g}"
+
+
+def format_bytes(number: float) -> str:
+    """Return a size such as ``1.5 GiB``."""
+    for power, unit in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if number >= 1024**power:
+            return f"{number / 1024**power:.1f} {unit}"
+    return f"{number:.0f} B"
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a time such as ``0.35 s``, ``3 min 20 s`` or ``2 h 05 min``."""
+    if seconds < 59.95:
+        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _addresses(pictures: Themed) -> dict[str, str]:
+    return {"light": figures.to_data_uri(pictures.light), "dark": figures.to_data_uri(pictures.dark)}
+
+
+def _draw_slices(report: Report) -> list[tuple[str, list[Panel]]]:
+    views = [_thin_out(view) for view in report.slices]
+    overlaps = report.overlaps
+    pairs = [(v.segmentation, v.truth) for v in views if v.segmentation is not None and v.truth is not None]
+    if overlaps is None and pairs:
+        overlaps = merge(count_overlaps(segmentation, truth) for segmentation, truth in pairs)
+    return [(view.title, _draw_slice(view, overlaps)) for view in views]
+
+
+def _thin_out(view: SliceView) -> SliceView:
+    arrays = {name: value for name, value in vars(view).items() if isinstance(value, np.ndarray)}
+    if len({array.shape[-2:] for array in arrays.values()}) > 1:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise UserError(f"pictures of different shapes: {shapes}", f"slice {view.title!r}", "crop them alike")
+    return SliceView(view.title, **{name: figures.thin_out(array, PANEL_SIDE) for name, array in arrays.items()})
+
+
+def _draw_slice(view: SliceView, overlaps: Contingency | None) -> list[Panel]:
+    images = {}
+    if view.raw is not None:
+        images["raw"] = figures.raw_image(view.raw)
+    if view.affs is not None:
+        images["affinities"] = figures.affs_image(view.affs)
+    if view.fragments is not None:
+        images["fragments"] = figures.labels_image(view.fragments, view.raw)
+    if view.segmentation is not None:
+        images["segmentation"] = figures.labels_image(view.segmentation, view.raw, Palette(overlaps=overlaps))
+    if view.truth is not None:
+        images["truth"] = figures.labels_image(view.truth, view.raw)
+    if view.segmentation is not None and view.truth is not None and overlaps is not None:
+        images["errors"] = figures.errors_image(view.segmentation, view.truth, overlaps, view.raw)
+    return [Panel(name, figures.to_data_uri(figures.to_png(image))) for name, image in images.items()]

@@ -1,0 +1,232 @@
+import dataclasses
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from neuroadda.errors import UserError
+from neuroadda.evaluation.contingency import count_overlaps
+from neuroadda.evaluation.metrics import Scores, score
+from neuroadda.evaluation.skeletons import ErlScores
+from neuroadda.viewing.curves import Curve
+from neuroadda.viewing.report import (
+    Baseline,
+    DataSource,
+    Report,
+    SliceView,
+    StageCost,
+    cut_slices,
+    format_bytes,
+    format_count,
+    format_seconds,
+    render_report,
+    write_report,
+)
+
+VOID = {"meta", "img", "source", "br", "link", "input", "hr"}
+HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)> & {{ 7 * 7 }}"
+
+
+class Page(HTMLParser):
+    """A page's elements and text; fails where tags are not closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def tags(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.elements if tag == name]
+
+
+def scores(pieces: int = 3) -> Scores:
+    segments = np.arange(640) * pieces // 640 + 1
+    return score(count_overlaps(segments, np.arange(640) // 320 + 1))
+
+
+def full_report(name: str = "mouse cortex") -> Report:
+    rng = np.random.default_rng(0)
+    truth = np.arange(1, 5).repeat(4).reshape(1, 4, 4).repeat(3, 0).repeat(8, 1).repeat(8, 2)
+    return Report(
+        title=f"Report of {name}",
+        data=DataSource(
+            name,
+            "real",
+            name,
+            f"Someone et al. 2015 {name}",
+            f"CC BY 4.0 {name}",
+            "https://example.org/a?b=1&c=2",
+            (3, 32, 32),
+            (30, 4.05, 4),
+        ),
+        scores=scores(),
+        erl=ErlScores(
+            erl_nm=1234.5,
+            max_erl_nm=5000.0,
+            normalised=0.2469,
+            skeletons=3,
+            length_nm=9e3,
+            split_edges=2,
+            omitted_edges=1,
+            merged_segments=0,
+            merged_skeletons=0,
+        ),
+        baselines=[Baseline(name, scores(7), name), Baseline("other", scores(2))],
+        slices=cut_slices(
+            [0, 2],
+            raw=rng.integers(0, 256, truth.shape, np.uint8),
+            affs=rng.random((3, *truth.shape)),
+            fragments=rng.integers(0, 9, truth.shape),
+            segmentation=truth * 10,
+            truth=truth,
+        ),
+        sweep=SimpleNamespace(thresholds=[0.1, 0.25, 0.9], scores=[scores(7), scores(2), scores(5)], best=1),
+        stages=[StageCost(name, 96, 6_291_456, 12.0, 24.0, 3 * 2**29), StageCost("relabel", 4, 100, 0.0)],
+        training=[Curve(name, [0, 1], [1.0, 0.5])],
+        config={name: {"block_vx": [32, 64, 64], "path": Path("a/b")}},
+        versions={name: "1.2.3"},
+        machine={"cpu": name},
+        created=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
+    )
+
+
+def test_the_page_tells_the_given_numbers() -> None:
+    report = full_report()
+    text = Page(render_report(report)).text
+    for given in [report.scores, *(b.scores for b in report.baselines)]:
+        assert f"{given.voi_split:.3f}" in text
+        assert f"{given.voi:.3f}" in text
+        assert f"{given.adapted_rand_error:.4f}" in text
+    for expected in (
+        "nats", "1.23 µm", "24.7 % of the possible 5 µm", "3 \u00d7 32 \u00d7 32 voxels",
+        "30 \u00d7 4.05 \u00d7 4 nm", "CC BY 4.0",
+        f"Best: {scores(2).voi:.3f} nats VOI at threshold 0.25", "96 6.29 M 12.0 s 524 k 24.0 s 1.5 GiB",
+        "2026-01-02 03:04 UTC", '"block_vx"', "1.2.3", "real data",
+    ):  # fmt: skip
+        assert expected in text
+
+
+def test_the_page_needs_nothing_from_elsewhere() -> None:
+    html = render_report(full_report())
+    page = Page(html)
+    assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in page.elements}
+    addresses = [e.get(key) for _, e in page.elements for key in ("src", "srcset", "data", "poster") if key in e]
+    assert len(addresses) == 2 * 6 + 2 * 2
+    assert all(address.startswith("data:image/png;base64,") for address in addresses)
+    assert [a["href"] for a in page.tags("a")] == ["https://example.org/a?b=1&c=2"]
+    assert not re.search(r"@import|url\(|@font-face", html)
+    policy = next(m["content"] for m in page.tags("meta") if m.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy
+
+
+def test_hostile_names_are_text() -> None:
+    page = Page(render_report(full_report(HOSTILE)))
+    plain = Page(render_report(full_report()))
+    assert [tag for tag, _ in page.elements] == [tag for tag, _ in plain.elements]
+    assert page.text.count("<script>alert('x')</script>") >= 8
+    assert "{{ 7 * 7 }}" in page.text
+    assert not any(key.startswith("on") for _, attributes in page.elements for key in attributes)
+
+
+@pytest.mark.parametrize("link", ["javascript:alert(1)", "data:text/html,x", "ftp://x", ""])
+def test_only_web_addresses_become_links(link: str) -> None:
+    page = Page(render_report(Report("r", DataSource("d", "real", citation="Someone 2015", link=link))))
+    assert page.tags("a") == []
+    assert "Someone 2015" in page.text
+
+
+def test_absent_sections_are_left_out() -> None:
+    text = Page(render_report(Report("Small", DataSource("made", "phantom")))).text
+    assert "phantom: synthetic data" in text
+    for heading in (
+        "VOI",
+        "Comparison",
+        "Slices",
+        "sweep",
+        "Training",
+        "Stages",
+        "Machine",
+        "Versions",
+        "config",
+        "Licence",
+    ):
+        assert heading not in text
+
+
+@pytest.mark.parametrize(
+    ("absent", "captions"),
+    [
+        ((), ["raw", "affinities", "fragments", "segmentation", "truth", "errors"]),
+        (("truth",), ["raw", "affinities", "fragments", "segmentation"]),
+        (("raw", "affs", "fragments", "segmentation"), ["truth"]),
+    ],
+)
+def test_slices_show_what_there_is(absent: tuple[str, ...], captions: list[str]) -> None:
+    view = dataclasses.replace(full_report().slices[0], **dict.fromkeys(absent))
+    page = Page(render_report(Report("r", DataSource("d", "phantom"), slices=[view])))
+    assert [img["alt"] for img in page.tags("img")] == [f"{caption}, z = 0" for caption in captions]
+    assert ("Errors:" in page.text) == ("errors" in captions)
+
+
+def test_the_lowest_total_is_bold() -> None:
+    html = render_report(full_report())
+    row = re.search(r'<tr class="best">(.*?)</tr>', html, re.DOTALL)
+    assert row
+    assert "other" in row[1]
+
+
+def test_large_slices_are_thinned_out() -> None:
+    big = SliceView("z = 0", raw=np.random.default_rng(0).integers(0, 256, (2000, 1500), np.uint8))
+    assert len(render_report(Report("r", DataSource("d", "real"), slices=[big]))) < 600_000
+
+
+def test_contradictions_are_refused() -> None:
+    other_units = score(count_overlaps(np.ones(4, int), np.ones(4, int)), base=2)
+    with pytest.raises(UserError, match="baseline 'b': VOI in bits, not nats"):
+        render_report(Report("r", DataSource("d", "real"), scores=scores(), baselines=[Baseline("b", other_units)]))
+    uneven = SliceView("z = 3", raw=np.zeros((4, 4), np.uint8), truth=np.zeros((4, 5), int))
+    with pytest.raises(UserError, match="slice 'z = 3'"):
+        render_report(Report("r", DataSource("d", "real"), slices=[uneven]))
+
+
+def test_the_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = write_report(tmp_path / "new" / "report.html", full_report())
+    assert target.read_text(encoding="utf-8") == render_report(full_report())
+    assert [p.name for p in target.parent.iterdir()] == ["report.html"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_report(tmp_path / "file" / "report.html", full_report())
+
+
+def test_numbers_are_readable() -> None:
+    assert [format_count(n) for n in (0, 7, 999, 999.7, 1500, 6_291_456, 999_950_000, 3.2e12)] == [
+        "0", "7", "999", "1 k", "1.5 k", "6.29 M", "1 G", "3.2 T",
+    ]  # fmt: skip
+    assert [format_bytes(n) for n in (12, 2048, 3 * 2**29)] == ["12 B", "2.0 KiB", "1.5 GiB"]
+    assert [format_seconds(s) for s in (0.345, 12, 59.97, 200, 7500)] == [
+        "0.34 s", "12.0 s", "1 min 00 s", "3 min 20 s", "2 h 05 min",
+    ]  # fmt: skip
