@@ -104,7 +104,9 @@ class Volume:
         chunk_vx = tuple(min(64, s) for s in shape_vx) if chunk_vx is None else tuple(chunk_vx)
         dtype = np.dtype(dtype)
         shuffle = Blosc.NOSHUFFLE if dtype.itemsize == 1 else Blosc.SHUFFLE
-        from funlib.persistence import prepare_ds  # pulls in dask and pandas: more than a second, which workers are spared
+        from funlib.persistence import (
+            prepare_ds,
+        )  # pulls in dask and pandas: more than a second, which workers are spared
 
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

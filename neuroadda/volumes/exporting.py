@@ -1,0 +1,162 @@
+"""Our volumes into the formats of others: zarr, CREMI HDF5 and TIFF, streamed box by box."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import tifffile
+
+from neuroadda.errors import UserError
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.importing import boxes
+from neuroadda.volumes.placing import placing
+from neuroadda.volumes.readers import CREMI_LABELS, CREMI_RAW, HDF5_SUFFIXES, TIFF_SUFFIXES
+from neuroadda.volumes.stacks import layer_buffer
+
+Format = Literal["zarr", "hdf5", "tiff"]
+
+
+def export_volume(volume: Volume, target: Path, format: Format | None = None, *, overwrite: bool = False) -> Path:
+    """Write a volume in another format.
+
+    Zarr keeps everything, and adds ``resolution`` (as CREMI and gunpowder name the voxel size) where it is in nm. HDF5
+    has the CREMI layout: uint8 is written to ``volumes/raw``, wider integers to ``volumes/labels/neuron_ids``, each with
+    ``resolution`` and ``offset`` in nm; a file that has only one gets the other added. TIFF is an OME-TIFF of one
+    page a section, and 64-bit ids become uint32.
+
+    Parameters
+    ----------
+    target
+        The file, or for zarr the array, such as ``out.zarr/raw``.
+    format
+        Defaults to what the name of `target` says.
+    overwrite
+        Replace what is there.
+
+    Returns
+    -------
+    Path
+        `target`.
+
+    Raises
+    ------
+    UserError
+        If the format is not known or cannot hold this volume, or `target` exists; nothing is left behind.
+    """
+    format = format or _format_of(target)
+    if format != "zarr" and volume.channels is not None:
+        raise UserError(f"it has {volume.channels} channels", str(volume.path), "export it to zarr")
+    if format == "zarr":
+        with placing(target, overwrite) as partial:
+            _write_zarr(volume, partial)
+    elif format == "hdf5":
+        dataset = _cremi_dataset(volume)
+        adds = target.is_file() and not overwrite and _lacks(target, dataset)
+        with placing(target, overwrite or adds) as partial:
+            if adds:
+                shutil.copyfile(target, partial)
+            _write_hdf5(volume, partial, dataset)
+    else:
+        with placing(target, overwrite) as partial:
+            _write_tiff(volume, partial)
+    return target
+
+
+def _format_of(target: Path) -> Format:
+    suffix = target.suffix.lower()
+    if suffix in HDF5_SUFFIXES:
+        return "hdf5"
+    if suffix in TIFF_SUFFIXES:
+        return "tiff"
+    if any(p.suffix == ".zarr" for p in target.parents):
+        return "zarr"
+    raise UserError("the format is not clear from the name", str(target), "name.hdf, name.tif or name.zarr/array")
+
+
+def _write_zarr(volume: Volume, partial: Path) -> None:
+    ours = ("offset", "voxel_size", "axis_names", "units", "types")
+    attrs = {key: value for key, value in volume.attrs.items() if key not in ours}
+    copy = Volume.create(
+        partial,
+        volume.shape_vx,
+        volume.voxel_size_nm,
+        volume.dtype,
+        offset_nm=volume.offset_nm,
+        channels=volume.channels,
+        chunk_vx=volume.chunk_vx,
+        attrs={**attrs, **({"resolution": list(volume.voxel_size)} if volume.unit == "nm" else {})},
+    )
+    itemsize = volume.dtype.itemsize * (volume.channels or 1)
+    for box in boxes(volume.shape_vx, volume.chunk_vx, itemsize):
+        copy.data[(..., *box)] = volume.data[(..., *box)]
+
+
+def _cremi_dataset(volume: Volume) -> str:
+    if volume.dtype == np.uint8:
+        return CREMI_RAW
+    if volume.dtype.kind in "iu":
+        return CREMI_LABELS
+    raise UserError(
+        f"its data type is {volume.dtype}", str(volume.path), "CREMI files hold uint8 raw and integer labels"
+    )
+
+
+def _lacks(path: Path, dataset: str) -> bool:
+    if not h5py.is_hdf5(path):
+        return False
+    with h5py.File(path, "r") as file:
+        return dataset not in file
+
+
+def _write_hdf5(volume: Volume, partial: Path, dataset: str) -> None:
+    chunks = tuple(min(c, s) for c, s in zip(volume.chunk_vx, volume.shape_vx, strict=True))
+    with h5py.File(partial, "a") as file:
+        node = file.create_dataset(
+            dataset, volume.shape_vx, volume.dtype, chunks=chunks, compression="gzip", shuffle=True
+        )
+        node.attrs["resolution"] = np.asarray(volume.voxel_size_nm, np.float64)
+        node.attrs["offset"] = np.asarray(volume.offset_nm, np.float64)
+        for key, value in volume.attrs.get("provenance", {}).get("attributes", {}).items():
+            if isinstance(value, str | int | float):
+                file.attrs.setdefault(key, value)
+        for box in boxes(volume.shape_vx, volume.chunk_vx, volume.dtype.itemsize):
+            node[box] = volume.data[box]
+
+
+def _write_tiff(volume: Volume, partial: Path) -> None:
+    narrow = volume.dtype.kind in "iu" and volume.dtype.itemsize == 8
+    dtype = np.dtype(np.uint32) if narrow else volume.dtype
+    (sz, sy, sx), (oz, oy, ox) = volume.voxel_size_nm, volume.offset_nm
+    depth = volume.shape_vx[0]
+    size: dict[str, Any] = {"PhysicalSizeX": sx, "PhysicalSizeY": sy, "PhysicalSizeZ": sz}
+    size |= {f"PhysicalSize{axis}Unit": "nm" for axis in "XYZ"}
+    position: dict[str, Any] = {f"Position{axis}Unit": ["nm"] * depth for axis in "XYZ"}
+    position |= {"PositionX": [ox] * depth, "PositionY": [oy] * depth, "PositionZ": [oz + i * sz for i in range(depth)]}
+    with tifffile.TiffWriter(partial, bigtiff=volume.data.nbytes > 2**31, ome=True) as file:
+        file.write(
+            _pages(volume, dtype),
+            shape=tuple(volume.shape_vx),
+            dtype=dtype,
+            photometric="minisblack",
+            metadata={"axes": "ZYX", **size, "Plane": position},
+        )
+
+
+def _pages(volume: Volume, dtype: np.dtype[Any]) -> Iterator[np.ndarray]:
+    shape, layer, start = volume.shape_vx, np.empty((0, 0, 0), dtype), -1
+    for box in boxes(shape, volume.chunk_vx, volume.dtype.itemsize):
+        z, y, x = box
+        if z.start != start:
+            yield from layer
+            layer, start = layer_buffer((z.stop - z.start, shape[1], shape[2]), dtype), z.start
+        voxels = volume.data[box]
+        if voxels.dtype != dtype and (voxels.min() < 0 or voxels.max() > np.iinfo(dtype).max):
+            largest = f"ids from {voxels.min()} to {voxels.max()}"
+            raise UserError(
+                f"{largest} do not fit into a TIFF's {dtype}", str(volume.path), "relabel it, or export to zarr or HDF5"
+            )
+        layer[:, y, x] = voxels
+    yield from layer

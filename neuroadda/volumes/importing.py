@@ -1,0 +1,197 @@
+"""Foreign volumes into ours: checked, streamed box by box, and put in place only when whole."""
+
+import hashlib
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from neuroadda.config import fingerprint
+from neuroadda.errors import UserError
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.placing import placing
+from neuroadda.volumes.readers import CREMI_LABELS, CREMI_RAW, Box, Source, open_source
+
+Kind = Literal["raw", "labels"]
+Progress = Callable[[int, int], None]
+BOX_BYTES = 64 * 2**20
+SCALE_PERCENTILES = (0.1, 99.9)
+SCALE_LAYERS = 16
+
+
+def import_volume(
+    source: Path,
+    target: Path,
+    *,
+    voxel_size_nm: Sequence[float] | None = None,
+    offset_nm: Sequence[float] | None = None,
+    dataset: str | None = None,
+    kind: Kind | None = None,
+    chunk_vx: Sequence[int] | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Volume:
+    """Import HDF5, TIFF, .npy, zarr, N5, or a folder of TIFF or PNG sections.
+
+    Raw becomes uint8: uint8 stays as it is; other integers are scaled linearly, so that the 0.1st and 99.9th percentile
+    (of 16 sections spread over the stack) become 0 and 255, and what lies outside is clipped. Labels become uint64.
+    Provenance (source, its sha256, what it tells of itself, the scale) and fingerprint are attributes of the result.
+    Memory holds one box of 64 MiB, or for image stacks the pages of one layer of chunks (on disk when over 512 MiB).
+
+    Parameters
+    ----------
+    source
+        File or folder.
+    target
+        Such as ``volumes.zarr/raw``. If it ends in ``.zarr``, the volume is written to ``raw`` or ``labels`` in it, and
+        from a CREMI file, when neither `dataset` nor `kind` is given, both are.
+    voxel_size_nm, offset_nm
+        zyx; default to what the source says, the offset to 0.
+    dataset
+        Name inside an HDF5 file, or below a zarr or N5 folder. By default ``volumes/raw`` of a CREMI file (for `kind`
+        "labels", ``volumes/labels/neuron_ids``), or the one volume in the file.
+    kind
+        Defaults to labels for names as in CREMI and for integers of more than 16 bits, otherwise raw.
+    chunk_vx
+        Chunk shape, zyx.
+    overwrite
+        Replace an existing array.
+    progress
+        Called with voxels done and voxels in all.
+
+    Returns
+    -------
+    Volume
+        What was written; the raw volume if raw and labels were.
+
+    Raises
+    ------
+    UserError
+        One line for whatever is wrong with source, target or arguments; nothing is left behind.
+    """
+    with ExitStack() as stack:
+        first = stack.enter_context(open_source(source, dataset, prefer_labels=kind == "labels"))
+        found = kind or _guess_kind(first)
+        jobs = [(first, target / found if target.suffix == ".zarr" else target, found)]
+        both = dataset is None and kind is None and first.dataset == CREMI_RAW and CREMI_LABELS in first.datasets
+        if both and target.suffix == ".zarr":
+            jobs.append((stack.enter_context(open_source(source, CREMI_LABELS)), target / "labels", "labels"))
+        plans = [_plan(opened, kind, voxel_size_nm, offset_nm) for opened, _, kind in jobs]
+        partials = [stack.enter_context(placing(path, overwrite)) for _, path, _ in jobs]
+        digest = digest_files(first.files)
+        total, done = sum(math.prod(plan.source.shape) for plan in plans), 0
+        for plan, partial in zip(plans, partials, strict=True):
+            for voxels in _write(plan, partial, digest, chunk_vx):
+                done += voxels
+                if progress is not None:
+                    progress(done, total)
+    return Volume.open(jobs[0][1], "r+")
+
+
+def digest_files(files: Sequence[Path]) -> str:
+    """Return the sha256 (hex) of a file; of several, the sha256 of their sorted names and digests."""
+    if len(files) == 1:
+        with files[0].open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    root = os.path.commonpath(files) if files else ""
+    lines = sorted(f"{path.relative_to(root).as_posix()} {digest_files([path])}" for path in files)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def boxes(shape: Sequence[int], chunk: Sequence[int], itemsize: int) -> Iterator[Box]:
+    """Cover a volume with boxes made of whole chunks, one chunk high, of at most about 64 MiB each; by layers of z."""
+    wide = max(1, BOX_BYTES // (chunk[0] * chunk[1] * chunk[2] * itemsize)) * chunk[2]
+    step_x = min(wide, shape[2])
+    step_y = (
+        max(1, BOX_BYTES // (chunk[0] * chunk[1] * step_x * itemsize)) * chunk[1] if step_x == shape[2] else chunk[1]
+    )
+    for z in range(0, shape[0], chunk[0]):
+        for y in range(0, shape[1], step_y):
+            for x in range(0, shape[2], step_x):
+                starts, steps = (z, y, x), (chunk[0], step_y, step_x)
+                yield tuple(slice(b, min(b + n, s)) for b, n, s in zip(starts, steps, shape, strict=True))  # type: ignore[misc]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    source: Source
+    kind: Kind
+    voxel_size_nm: Sequence[float]
+    offset_nm: Sequence[float]
+    scale: tuple[float, float] | None
+
+    def convert(self, voxels: np.ndarray) -> np.ndarray:
+        if self.kind == "labels":
+            if voxels.dtype.kind == "i" and voxels.min() < 0:
+                raise UserError(
+                    f"there are negative labels ({voxels.min()})", str(self.source), "ids start at 1, 0 is background"
+                )
+            return voxels.astype(np.uint64)
+        if self.scale is None:
+            return voxels.astype(np.uint8)
+        low, high = self.scale
+        scaled = (voxels.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
+        return np.rint(scaled.clip(0, 255)).astype(np.uint8)
+
+
+def _guess_kind(source: Source) -> Kind:
+    name = (source.dataset or source.path.name).rsplit("/", 1)[-1].lower()
+    named = any(word in name for word in ("label", "neuron_ids", "segmentation"))
+    return "labels" if source.dtype.kind in "iu" and (named or source.dtype.itemsize > 2) else "raw"
+
+
+def _plan(
+    source: Source, kind: Kind, voxel_size_nm: Sequence[float] | None, offset_nm: Sequence[float] | None
+) -> _Plan:
+    voxel_size = source.voxel_size_nm if voxel_size_nm is None else voxel_size_nm
+    if voxel_size is None:
+        raise UserError("it does not say its voxel size", str(source), "give --voxel-size Z Y X (nm)")
+    offset = offset_nm if offset_nm is not None else source.offset_nm or (0.0, 0.0, 0.0)
+    if source.dtype.kind == "f":
+        right = "scale it to uint8 first, as in (255 * (x - low) / (high - low)).clip(0, 255).astype('uint8')"
+        right = right if kind == "raw" else "labels are whole numbers"
+        raise UserError(f"its data type is {source.dtype}", str(source), right)
+    scaled = kind == "raw" and source.dtype not in (np.dtype(np.uint8), np.dtype(bool))
+    return _Plan(source, kind, voxel_size, offset, _sample_scale(source) if scaled else None)
+
+
+def _sample_scale(source: Source) -> tuple[float, float]:
+    """Return the grey values that become 0 and 255, from sections spread evenly over the stack."""
+    depth, height, width = source.shape
+    step = max(1, math.ceil(math.sqrt(height * width / 2**18)))
+    layers = np.unique(np.linspace(0, depth - 1, min(depth, SCALE_LAYERS)).round().astype(int))
+    sample = [
+        source.read((slice(z, z + 1), slice(0, height), slice(0, width)))[:, ::step, ::step].ravel() for z in layers
+    ]
+    low, high = np.percentile(np.concatenate(sample), SCALE_PERCENTILES, method="nearest")
+    return float(low), float(max(high, low + 1))
+
+
+def _write(plan: _Plan, partial: Path, digest: str, chunk_vx: Sequence[int] | None) -> Iterator[int]:
+    source, dtype = plan.source, np.dtype(np.uint64 if plan.kind == "labels" else np.uint8)
+    place = [float(v) for v in plan.voxel_size_nm], [float(o) for o in plan.offset_nm]
+    provenance: dict[str, Any] = {"source": source.path.name, "sha256": digest, "attributes": source.attributes}
+    if source.dataset is not None:
+        provenance["dataset"] = source.dataset
+    if plan.scale is not None:
+        low, high = plan.scale
+        provenance["scale"] = {"from": str(source.dtype), "low": low, "high": high, "percentiles": SCALE_PERCENTILES}
+    made_of = fingerprint("import", digest, source.dataset, *place, list(source.shape), dtype.name)
+    volume = Volume.create(
+        partial,
+        source.shape,
+        place[0],
+        dtype,
+        offset_nm=place[1],
+        chunk_vx=chunk_vx,
+        attrs={"fingerprint": made_of, "provenance": provenance},
+    )
+    for box in boxes(source.shape, volume.chunk_vx, source.dtype.itemsize):
+        voxels = plan.convert(source.read(box))
+        volume.data[box] = voxels
+        yield voxels.size

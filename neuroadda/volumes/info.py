@@ -1,0 +1,58 @@
+"""What a volume is, in plain data."""
+
+from typing import Any
+
+import numpy as np
+
+from neuroadda.volumes.arrays import Volume
+
+SAMPLE_BYTES = 64 * 2**20
+
+
+def describe(volume: Volume) -> dict[str, Any]:
+    """Return what is to be known of a volume, as JSON-like data.
+
+    Returns
+    -------
+    dict
+        ``path``, ``shape`` (with channels), ``dtype``, ``voxel_size_nm``, ``offset_nm``, ``roi_nm`` (begin and end),
+        ``chunks``, ``bytes`` (of the voxels), ``bytes_on_disk``, ``fingerprint``, ``provenance``, and ``sample``:
+        ``box_vx`` (begin and end) of at most 64 MiB around the centre, and in it ``min``, ``max`` and ``mean``, or for
+        integers of more than 8 bits the number of ``ids`` other than 0.
+    """
+    return {
+        "path": str(volume.path),
+        "shape": list(volume.data.shape),
+        "dtype": str(volume.dtype),
+        "voxel_size_nm": list(volume.voxel_size_nm),
+        "offset_nm": list(volume.offset_nm),
+        "roi_nm": [[c / volume.units_per_nm for c in corner] for corner in (volume.roi.begin, volume.roi.end)],
+        "chunks": list(volume.data.chunks),
+        "bytes": int(volume.data.nbytes),
+        "bytes_on_disk": sum(p.stat().st_size for p in volume.path.rglob("*") if p.is_file()),
+        "fingerprint": volume.fingerprint,
+        "provenance": volume.attrs.get("provenance", {}),
+        "sample": _sample(volume),
+    }
+
+
+def _sample(volume: Volume) -> dict[str, Any]:
+    """Look at the centre: as many whole sections as fit, or a part of one."""
+    shape = np.asarray(volume.shape_vx)
+    budget = max(1, SAMPLE_BYTES // (volume.dtype.itemsize * (volume.channels or 1)))
+    size = shape.copy()
+    for axis in range(3):
+        size[axis] = max(1, min(shape[axis], budget // max(1, int(np.prod(size[axis + 1 :])))))
+    first = (shape - size) // 2
+    box = tuple(slice(int(b), int(b + n)) for b, n in zip(first, size, strict=True))
+    voxels = np.asarray(volume.data[(..., *box)])
+    sample: dict[str, Any] = {"box_vx": [[s.start for s in box], [s.stop for s in box]]}
+    if volume.dtype.kind in "iu" and volume.dtype.itemsize > 1:
+        ids = np.unique(voxels)
+        return {**sample, "ids": int(np.count_nonzero(ids))}
+    return {
+        **sample,
+        "min": voxels.min().item(),
+        "max": voxels.max().item(),
+        "mean": float(voxels.mean(dtype=np.float64)),
+    }

@@ -1,0 +1,91 @@
+"""What tifffile leaves to us: damage that it only logs, pages one by one, and the place in the world."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import tifffile
+
+from neuroadda.config import Zyx, ZyxFloat
+from neuroadda.errors import UserError
+
+NM = {"nm": 1.0, "µm": 1e3, "um": 1e3, "\\u00B5m": 1e3, "micron": 1e3, "mm": 1e6, "pm": 1e-3}
+DAMAGE = ("invalid page offset", "invalid value offset", "corrupted", "premature")
+
+
+@contextmanager
+def check_intact(path: Path) -> Iterator[None]:
+    """Turn what tifffile logs of a truncated file, and then reads as a shorter one, into an error.
+
+    Raises
+    ------
+    UserError
+        If the body made tifffile speak of damage.
+    """
+    damage: list[str] = []
+    watcher = logging.Handler()
+    watcher.emit = lambda record: damage.append(record.getMessage())  # type: ignore[method-assign]
+    logger = tifffile.logger()
+    propagate = logger.propagate
+    logger.addHandler(watcher)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(watcher)
+        logger.propagate = propagate
+    if any(word in line for line in damage for word in DAMAGE):
+        raise UserError("the TIFF is truncated or damaged", str(path))
+
+
+def decoder(path: Path, file: tifffile.TiffFile, shape: Zyx) -> Callable[[int], np.ndarray]:
+    """Return a function that decodes one page of a stack of `shape`."""
+    series = file.series
+    if len(series) > 1:
+        return lambda index: series[index].asarray()
+    stack = series[0]
+    if stack.dataoffset is not None:  # one run of bytes, for which ImageJ may have written a single page header
+        end = stack.dataoffset + int(np.prod(shape, dtype=np.int64)) * stack.dtype.itemsize
+        if end > path.stat().st_size:
+            raise UserError("the TIFF is truncated or damaged", str(path))
+        pages = tifffile.memmap(path, mode="r").reshape(shape)
+        return lambda index: pages[index]
+
+    def decode(index: int) -> np.ndarray:
+        page = stack.pages[index]
+        if page is None or 0 in page.databytecounts:
+            raise ValueError(f"page {index} is missing or has no data")
+        return page.asarray()
+
+    return decode
+
+
+def place_of(file: tifffile.TiffFile) -> tuple[ZyxFloat | None, ZyxFloat | None]:
+    """Return voxel size and offset (nm, zyx) told by OME (``PhysicalSize``, first ``Position``) or ImageJ metadata."""
+    if file.is_ome and file.ome_metadata:
+        pixels = ElementTree.fromstring(file.ome_metadata).find(".//{*}Pixels")
+        plane = None if pixels is None else pixels.find("{*}Plane")
+        return _lengths(pixels, "PhysicalSize"), _lengths(plane, "Position")
+    ij, tags = file.imagej_metadata or {}, file.pages.first.tags
+    scale = NM.get(str(ij.get("unit")))
+    if scale is None or "spacing" not in ij or "XResolution" not in tags or "YResolution" not in tags:
+        return None, None
+    (y_pixels, y_units), (x_pixels, x_units) = tags["YResolution"].value, tags["XResolution"].value
+    if not y_pixels or not x_pixels:
+        return None, None
+    lengths = (float(ij["spacing"]), y_units / y_pixels, x_units / x_pixels)
+    return tuple(round(length * scale, 3) for length in lengths), None  # type: ignore[return-value]
+
+
+def _lengths(node: ElementTree.Element | None, prefix: str) -> ZyxFloat | None:
+    found = []
+    for axis in "ZYX":
+        value = None if node is None else node.get(prefix + axis)
+        unit = "" if node is None else node.get(f"{prefix}{axis}Unit", "µm")
+        if value is None or unit not in NM:
+            return None
+        found.append(round(float(value) * NM[unit], 6))
+    return found[0], found[1], found[2]
