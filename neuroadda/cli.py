@@ -168,7 +168,9 @@ def segment(
 
 @app.command()
 def evaluate(
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="Sweep the thresholds of its [segment].")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Sweep the thresholds of its [segment].")
+    ] = None,
     segmentation: Annotated[Path | None, typer.Option(help="Or score this array ...")] = None,
     labels: Annotated[Path | None, typer.Option(help="... against these labels.")] = None,
     overrides: Overrides = [],  # noqa: B006
@@ -195,14 +197,17 @@ def evaluate(
     if as_json:
         print_json(measured.to_data())
         return
-    assert measured.sweep is not None and measured.scores is not None
+    assert measured.sweep is not None
+    assert measured.scores is not None
     shown = ("voi_split", "voi_merge", "voi", "adapted_rand_error")
     sweep = zip(measured.sweep.thresholds, measured.sweep.scores, strict=True)
     print_table(
         f"sweep ({measured.scores.units})",
         [{"threshold": t} | {name: round(getattr(s, name), 4) for name in shown} for t, s in sweep],
     )
-    print(f"at the segmentation's threshold {measured.threshold}: VOI {measured.scores.voi:.4f} {measured.scores.units}")
+    print(
+        f"at the segmentation's threshold {measured.threshold}: VOI {measured.scores.voi:.4f} {measured.scores.units}"
+    )
 
 
 @app.command()

@@ -13,6 +13,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Test machines are shared: an example's time says nothing.
+settings.register_profile("neuroadda", deadline=None, max_examples=40)
+settings.load_profile("neuroadda")
 
 MongoServer = Callable[..., AbstractContextManager[str]]
 LOCAL_OPTIONS = "directConnection=true&retryWrites=false"  # the stand-in scans its whole log for each retryable write

@@ -20,6 +20,7 @@ class BlockRunner:
     task: Task
     writer: LedgerWriter
     device: str = "cpu"
+    careful: bool = False
     _function: BlockFunction | None = field(default=None, init=False)
 
     def __call__(self, index: int) -> None:
@@ -37,6 +38,8 @@ class BlockRunner:
         def record(**what: object) -> None:
             known = {"fingerprint": self.task.fingerprint, "block": index, "worker": worker, "started": started}
             self.writer.add(BlockRecord.model_validate(known | what))
+            if self.careful:
+                self.writer.flush()
 
         record(status="running", attempts=1)
         clock = time.perf_counter()

@@ -26,7 +26,6 @@ from neuroadda.errors import RunFailed, RunStopped, UserError
 
 POLL_SECONDS = 0.1
 PROGRESS_SECONDS = 0.5
-PASSES = 3
 USERS_FAULT = ("No space left", "Disk quota", "Read-only file system", "Permission denied")
 
 Observer = Callable[[Task, Summary], None]
@@ -70,15 +69,19 @@ def run_task(
     try:
         task = prepare_output(task, ledger, overwrite)
         # A single block gains nothing from a worker process, whose start takes seconds.
-        carry_out = _run_serial if execution.launcher == "serial" or len(task.grid) == 1 else _run_processes
+        serial = execution.launcher == "serial" or len(task.grid) == 1
+        since = time.time()
         with stop_on_signals():
-            for _ in range(PASSES):
-                observe(task, ledger.summary(task.fingerprint))
-                if _remaining(task, ledger).size == 0:
+            observe(task, ledger.summary(task.fingerprint))
+            # A worker that dies takes its last records along. Blocks without a trace are done again, with every record written at
+            # once, so that afterwards each block is known to be done or to have failed.
+            for careful in (False, True):
+                if not open_blocks(task, ledger, since).any():
                     break
-                # A worker may die between finishing a block and telling the ledger: such blocks are done again.
-                if not carry_out(task, ledger, ledger_url, execution, logs, observe):
-                    break
+                if serial:
+                    _run_serial(task, ledger, execution, since, observe)
+                else:
+                    _run_processes(task, ledger, ledger_url, execution, logs, since, careful, observe)
         observe(task, ledger.summary(task.fingerprint))
         _raise_if_incomplete(task, ledger, logs)
         return task
@@ -86,40 +89,48 @@ def run_task(
         ledger.close()
 
 
-def _remaining(task: Task, ledger: Ledger) -> np.ndarray:
-    return np.flatnonzero(~ledger.done_mask(task.fingerprint, len(task.grid)))
+def open_blocks(task: Task, ledger: Ledger, since: float) -> np.ndarray:
+    """Return bool, by block: which are neither done nor failed at `since` or later."""
+    todo = ~ledger.done_mask(task.fingerprint, len(task.grid))
+    for group in ledger.failures(task.fingerprint, since=since):
+        todo[group.blocks] = False
+    return todo
 
 
-def _run_serial(
-    task: Task, ledger: Ledger, ledger_url: str, execution: Execution, logs: Path, observe: Observer
-) -> bool:
-    before, failed, told = time.time(), 0, time.monotonic()
+def _run_serial(task: Task, ledger: Ledger, execution: Execution, since: float, observe: Observer) -> None:
+    told = time.monotonic()
     with LedgerWriter(ledger) as writer:
         run = BlockRunner(task, writer)
-        for index in _remaining(task, ledger):
+        for index in np.flatnonzero(open_blocks(task, ledger, since)):
             try:
                 run(int(index))
             except Exception:
-                failed += 1
                 writer.flush()
-                _stop_early(task, ledger, execution, before)
+                _stop_early(task, ledger, execution, since)
             if time.monotonic() - told > PROGRESS_SECONDS:
                 observe(task, ledger.summary(task.fingerprint))
                 told = time.monotonic()
-    return failed == 0
 
 
 def _run_processes(
-    task: Task, ledger: Ledger, ledger_url: str, execution: Execution, logs: Path, observe: Observer
-) -> bool:
+    task: Task,
+    ledger: Ledger,
+    ledger_url: str,
+    execution: Execution,
+    logs: Path,
+    since: float,
+    careful: bool,
+    observe: Observer,
+) -> None:
     plan = {
         "task": dump_config(task),
         "execution": dump_config(execution),
         "ledger": ledger_url,
+        "since": since,
+        "careful": careful,
         "logs": str(logs / f"{task.name}-{task.fingerprint[:12]}"),
     }
     logs.mkdir(parents=True, exist_ok=True)
-    before = time.time()
     with open(logs / "scheduler.log", "ab") as log:
         scheduler = subprocess.Popen(
             [sys.executable, "-m", "neuroadda.blockwise.scheduler"],
@@ -127,7 +138,8 @@ def _run_processes(
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env=os.environ | {"OMP_NUM_THREADS": str(execution.threads)},
+            # Workers find the stages that this process finds.
+            env=os.environ | {"OMP_NUM_THREADS": str(execution.threads), "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         try:
             assert scheduler.stdin is not None
@@ -138,13 +150,12 @@ def _run_processes(
                 time.sleep(POLL_SECONDS)
                 if time.monotonic() - told > PROGRESS_SECONDS:
                     observe(task, ledger.summary(task.fingerprint))
-                    _stop_early(task, ledger, execution, before)
+                    _stop_early(task, ledger, execution, since)
                     told = time.monotonic()
         finally:
             _kill_group(scheduler)
     if scheduler.returncode != 0:
         _record_lost(task, ledger)
-    return scheduler.returncode == 0
 
 
 def _kill_group(process: subprocess.Popen[Any]) -> None:
@@ -184,7 +195,7 @@ def _record_lost(task: Task, ledger: Ledger) -> None:
 
 
 def _raise_if_incomplete(task: Task, ledger: Ledger, logs: Path) -> None:
-    remaining = _remaining(task, ledger).size
+    remaining = int((~ledger.done_mask(task.fingerprint, len(task.grid))).sum())
     if not remaining:
         return
     groups = ledger.failures(task.fingerprint)

@@ -113,7 +113,5 @@ class BlockGrid(Config):
 
     def neighbourhood(self, index: int) -> list[int]:
         """Return the indices of a block and the up to 26 that touch it, ascending."""
-        ranges = [
-            range(max(0, p - 1), min(n, p + 2)) for p, n in zip(self[index].position, self.counts, strict=True)
-        ]
-        return [self.at(position).index for position in product(*ranges)]
+        ranges = [range(max(0, p - 1), min(n, p + 2)) for p, n in zip(self[index].position, self.counts, strict=True)]
+        return [self.at((z, y, x)).index for z, y, x in product(*ranges)]

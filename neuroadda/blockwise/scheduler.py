@@ -14,6 +14,7 @@ import daisy.logging
 import daisy.v2
 from funlib.geometry import Coordinate, Roi
 
+from neuroadda.blockwise.engine import open_blocks
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.task import Task
@@ -47,12 +48,12 @@ def main() -> int:
     plan = json.load(sys.stdin)
     task, execution = Task.model_validate(plan["task"]), Execution.model_validate(plan["execution"])
     ledger = open_ledger(plan["ledger"])
-    skip = ledger.done_mask(task.fingerprint, len(task.grid)).reshape(task.grid.counts)
+    skip = ~open_blocks(task, ledger, plan["since"]).reshape(task.grid.counts)
     ledger.close()
     logs = Path(plan["logs"])
     logs.mkdir(parents=True, exist_ok=True)
     daisy.logging.set_log_basedir(logs)
-    function = partial(work, task.model_dump_json(), plan["ledger"])
+    function = partial(work, task.model_dump_json(), plan["ledger"], plan["careful"])
     server = daisy.v2.Server()
     daisy_task = make_daisy_task(task, execution, function, skip.astype("uint8"))
     states = server.run_blockwise([daisy_task], progress=False, host=execution.host, summary=False)

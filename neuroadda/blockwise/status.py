@@ -24,7 +24,9 @@ def read_status(where: str) -> list[dict[str, Any]]:
     """
     url = where if "://" in where else f"{SQLITE}{Path(where) / 'ledger.db'}"
     if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
-        raise UserError("there is no ledger here", where, "give a run's folder, or a URL such as mongodb://host/database")
+        raise UserError(
+            "there is no ledger here", where, "give a run's folder, or a URL such as mongodb://host/database"
+        )
     ledger = open_ledger(url)
     try:
         return [_describe(task, ledger) for task in ledger.tasks()]

@@ -25,15 +25,18 @@ def die_with_parent() -> None:
             os._exit(1)
 
 
-def work(task_json: str, ledger_url: str) -> None:
-    """Do blocks until daisy has no more; a failing block is recorded and costs no worker."""
+def work(task_json: str, ledger_url: str, careful: bool) -> None:
+    """Do blocks until daisy has no more; a failing block is recorded and costs no worker.
+
+    `careful` writes every record at once, so that no death of this process goes unnoticed.
+    """
     die_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     task = Task.model_validate_json(task_json)
     client = daisy.v2.Client()
     ledger = open_ledger(ledger_url)
     with LedgerWriter(ledger) as writer:
-        run = BlockRunner(task, writer)
+        run = BlockRunner(task, writer, careful=careful)
         while True:
             try:
                 with client.acquire_block() as block:

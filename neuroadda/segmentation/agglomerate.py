@@ -57,7 +57,5 @@ def read_scores(folder: Path, block: int) -> dict[str, np.ndarray]:
 def _rows_of(own: Edges, around: Edges) -> np.ndarray:
     """Return bool: which rows of `around` are rows of `own` (both sorted by u, v)."""
     pairs = np.dtype([("u", np.uint64), ("v", np.uint64)])
-    mine, all_ = (
-        np.rec.fromarrays([edges.u, edges.v], dtype=pairs) for edges in (own, around)
-    )
+    mine, all_ = (np.rec.fromarrays([edges.u, edges.v], dtype=pairs) for edges in (own, around))
     return np.isin(all_.view("V16"), mine.view("V16"))

@@ -54,7 +54,7 @@ def _merge(
     degree = np.zeros(n, np.int64)
     next_ = np.full(2 * edges, -1, np.int64)
     lookup = numba.typed.Dict.empty(numba.int64, numba.int64)
-    heap = [(0.0, np.int64(0), np.int64(0)) for _ in range(0)]
+    heap = [(0.0, np.int64(0), np.int64(0)) for _ in range(0)]  # typed, and empty
     for e in range(edges):
         for half, region in ((2 * e, a[e]), (2 * e + 1, b[e])):
             if head[region] < 0:
@@ -76,7 +76,7 @@ def _merge(
     risen = np.zeros(n)  # region -> greatest height inside it
 
     while len(heap) > 0:
-        score, e, stamp = heapq.heappop(heap)
+        score, e, stamp = heapq.heappop(heap)  # type: ignore[assignment]
         if not alive[e] or version[e] != stamp:
             continue
         keep, gone = a[e], b[e]

@@ -89,9 +89,7 @@ class Components(Stage):
         return connect
 
 
-def connect_components(
-    numbering: Numbering, scores: Iterable[dict[str, np.ndarray]], threshold: float
-) -> np.ndarray:
+def connect_components(numbering: Numbering, scores: Iterable[dict[str, np.ndarray]], threshold: float) -> np.ndarray:
     """Return the lookup table: uint64 segment (1, 2, ... in order of first fragment) of every dense fragment number."""
     parent = np.arange(numbering.first[-1])
     for columns in scores:

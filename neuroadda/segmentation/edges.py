@@ -122,7 +122,7 @@ def collect_edges(affs: np.ndarray, fragments: np.ndarray, low: tuple[int, ...] 
         vs.append(b[touching])
         values.append(value[touching])
     ids = np.zeros(len(mapping) + 1, np.uint64)
-    ids[list(mapping.values())] = list(mapping.keys())
+    ids[np.fromiter(mapping.values(), np.int64)] = np.fromiter(mapping.keys(), np.uint64)
     first, second = ids[np.concatenate(us)], ids[np.concatenate(vs)]
     return _sum_up(np.minimum(first, second), np.maximum(first, second), np.concatenate(values), scale)
 

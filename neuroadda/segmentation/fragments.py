@@ -1,7 +1,7 @@
 """Fragments (supervoxels): seeded watershed of the affinities, in 3-D or section by section."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import cc3d
 import edt

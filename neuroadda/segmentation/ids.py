@@ -23,7 +23,9 @@ def capacity_of(grid: BlockGrid) -> int:
     z, y, x = grid.block_vx
     capacity = z * y * x
     if len(grid) * capacity > MAX_ID:
-        raise UserError(f"{len(grid)} blocks of {capacity} voxels need ids above 2^63", "block_vx", "segment a smaller ROI")
+        raise UserError(
+            f"{len(grid)} blocks of {capacity} voxels need ids above 2^63", "block_vx", "segment a smaller ROI"
+        )
     return capacity
 
 

@@ -118,7 +118,9 @@ class Predictor:
             read = Roi(tile.begin - context, tile.shape + context * 2) * raw.voxel_size + raw.roi.begin
             predicted = self._infer(raw.read_mirrored(read))
             kept = tile.intersect(Roi(begin, shape))
-            affs[(slice(None), *(kept - begin).to_slices())] = predicted[(slice(None), *(kept - tile.begin).to_slices())]
+            affs[(slice(None), *(kept - begin).to_slices())] = predicted[
+                (slice(None), *(kept - tile.begin).to_slices())
+            ]
             tiles += 1
         return affs, tiles
 

@@ -1,0 +1,164 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from funlib.geometry import Coordinate, Roi
+from toy_stages import Fill
+
+from neuroadda.blockwise.engine import run_task
+from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.grid import BlockGrid
+from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.task import Task, read_tag
+from neuroadda.errors import RunFailed, UserError
+from neuroadda.volumes.arrays import Volume
+
+GRID = BlockGrid.make(Roi((0, 0, 0), (6, 6, 5)), Coordinate(1, 1, 1), (2, 2, 2))
+BLOCKS = len(GRID)
+
+
+def make_task(folder: Path, **parameters) -> Task:
+    return Task.make(Fill(**parameters), {}, folder / "out.zarr" / "filled", GRID)
+
+
+def go(task: Task, folder: Path, launcher: str = "serial", *, overwrite: bool = False, **options) -> Task:
+    url = f"sqlite:///{folder / 'ledger.db'}"
+    execution = Execution(launcher=launcher, workers=2, **options)
+    return run_task(task, url, execution, folder / "logs", overwrite=overwrite)
+
+
+def filled(task: Task) -> np.ndarray:
+    return Volume.open(task.output).read()
+
+
+def executed(folder: Path) -> list[int]:
+    log = folder / "out.zarr" / "executions.log"
+    return [int(line) for line in log.read_text().split()] if log.exists() else []
+
+
+def expected(add: int = 1) -> np.ndarray:
+    result = np.zeros((6, 6, 5), np.uint32)
+    for block in GRID.blocks():
+        result[block.write_roi.to_slices()] = block.index + add
+    return result
+
+
+@pytest.mark.parametrize("launcher", ["serial", "local"])
+def test_every_block_is_done_once_and_a_rerun_does_nothing(tmp_path, launcher):
+    task = go(make_task(tmp_path), tmp_path, launcher)
+    assert (filled(task) == expected()).all()
+    assert sorted(executed(tmp_path)) == list(range(BLOCKS))
+    go(make_task(tmp_path), tmp_path, launcher)
+    assert len(executed(tmp_path)) == BLOCKS
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    rows = ledger.blocks(task.fingerprint)
+    assert [row["results"]["index"] for row in rows] == list(range(BLOCKS))
+    assert {row["tries"] for row in rows} == {1}
+    assert ledger.summary(task.fingerprint).voxels == 6 * 6 * 5
+
+
+def test_a_worker_that_dies_costs_nothing_but_its_block_done_again(tmp_path):
+    task = go(make_task(tmp_path, die_once_in=(0, 7)), tmp_path, "local")
+    assert (filled(task) == expected()).all()
+
+
+def test_poison_blocks_are_on_record_and_the_rest_completes(tmp_path):
+    task = make_task(tmp_path, raise_in=(3,), die_in=(5,))
+    with pytest.raises(RunFailed, match=f"fill: 2 of {BLOCKS} blocks are left"):
+        go(task, tmp_path, "local", retries=1)
+    done = filled(task)
+    for block in GRID.blocks():
+        assert (done[block.write_roi.to_slices()] == (0 if block.index in (3, 5) else block.index + 1)).all()
+    groups = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}").failures(task.fingerprint)
+    assert {(group.type, tuple(group.blocks)) for group in groups} == {("RuntimeError", (3,)), ("WorkerDied", (5,))}
+
+
+def test_a_bug_stops_the_run_early_with_one_error(tmp_path):
+    task = make_task(tmp_path, raise_in=tuple(range(BLOCKS)))
+    with pytest.raises(RunFailed, match="stopped early") as caught:
+        go(task, tmp_path, "serial", same_error_limit=4)
+    assert len(executed(tmp_path)) == 4
+    assert str(caught.value).count("Traceback") == 1
+
+
+def test_a_full_disk_is_the_users_to_mend(tmp_path):
+    with pytest.raises(UserError, match="No space left on device"):
+        go(make_task(tmp_path, raise_in=(1,), message="[Errno 28] No space left on device"), tmp_path)
+
+
+def test_another_parameter_needs_overwrite_and_then_forgets_the_old_blocks(tmp_path):
+    first = go(make_task(tmp_path, add=1), tmp_path)
+    other = make_task(tmp_path, add=2)
+    assert other.fingerprint != first.fingerprint
+    with pytest.raises(UserError, match="--overwrite"):
+        go(other, tmp_path)
+    assert (filled(first) == expected(1)).all()
+    assert (filled(go(other, tmp_path, overwrite=True)) == expected(2)).all()
+    assert read_tag(Path(other.output))["fingerprint"] == other.fingerprint
+    # Back again: what the ledger once knew of the first must not be believed.
+    assert (filled(go(make_task(tmp_path, add=1), tmp_path, overwrite=True)) == expected(1)).all()
+
+
+def test_an_output_that_vanished_is_computed_again(tmp_path):
+    task = go(make_task(tmp_path), tmp_path)
+    Volume.open(task.output).delete()
+    assert (filled(go(make_task(tmp_path), tmp_path)) == expected()).all()
+
+
+def test_a_ledger_does_not_vouch_for_an_output_made_by_another_run(tmp_path):
+    task = go(make_task(tmp_path), tmp_path)
+    Volume.open(task.output).delete()
+    # Another run, with another ledger, began the same output anew and was given up half way.
+    again = make_task(tmp_path)
+    again.bound.create_output(again)
+    function = again.bound.open(again)
+    for index in range(BLOCKS // 2):
+        function(GRID[index])
+    assert (filled(go(make_task(tmp_path), tmp_path)) == expected()).all()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_everything_and_the_next_run_resumes(tmp_path, signum):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "from test_engine import go, make_task\n"
+        "from neuroadda.errors import RunStopped\n"
+        "try: go(make_task(Path(sys.argv[1]), seconds=0.3), Path(sys.argv[1]), 'local')\n"
+        "except RunStopped as error: sys.exit(error.exit_code)\n"
+    )
+    process = subprocess.Popen([sys.executable, script, tmp_path, Path(__file__).parent])
+    deadline = time.monotonic() + 120
+    while len(executed(tmp_path)) < 4:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signum)
+    assert process.wait(timeout=30) == 128 + signum
+    assert processes_about(tmp_path) == []
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    task = make_task(tmp_path, seconds=0.3)
+    already = ledger.done_mask(task.fingerprint, BLOCKS)
+    assert not already.all()
+    (tmp_path / "out.zarr" / "executions.log").unlink()
+    assert (filled(go(task, tmp_path)) == expected()).all()
+    assert sorted(executed(tmp_path)) == np.flatnonzero(~already).tolist()
+
+
+def processes_about(folder: Path) -> list[int]:
+    """Return live processes that hold a file of the folder open (scheduler and workers log into it)."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                files = [os.readlink(link) for link in (entry / "fd").iterdir()]
+            except OSError:
+                continue
+            if any(file.startswith(str(folder)) for file in files):
+                found.append(int(entry.name))
+    return found

@@ -1,0 +1,48 @@
+"""Stages for tests of the engine; worker processes import them by name."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from neuroadda.blockwise.grid import Block
+from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.volumes.arrays import Volume
+
+
+class Fill(Stage):
+    """Writes each block's index plus a constant, and can be told to misbehave in some blocks."""
+
+    name: ClassVar[str] = "fill"
+
+    add: int = 1
+    raise_in: tuple[int, ...] = ()
+    die_once_in: tuple[int, ...] = ()
+    die_in: tuple[int, ...] = ()
+    message: str = "a bug"
+    seconds: float = 0.0
+
+    def create_output(self, task: Task) -> None:
+        shape = tuple(task.grid.roi.shape)
+        Volume.create(Path(task.output), shape, (1, 1, 1), np.uint32, chunk_vx=task.grid.block_vx, attrs=task.tag)
+
+    def open(self, task: Task) -> BlockFunction:
+        output = Volume.open(task.output, "r+")
+
+        def fill(block: Block) -> dict[str, int]:
+            time.sleep(self.seconds)
+            with open(Path(task.output).parent / "executions.log", "a") as log:
+                log.write(f"{block.index}\n")
+            if block.index in self.raise_in:
+                raise RuntimeError(self.message)
+            marker = Path(task.output).parent / f"died-{block.index}"
+            if block.index in self.die_in or (block.index in self.die_once_in and not marker.exists()):
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            output.write(block.write_roi, np.full(tuple(block.write_roi.shape), block.index + self.add, np.uint32))
+            return {"index": block.index}
+
+        return fill
