@@ -160,6 +160,8 @@ class TrainConfig(Config):
     warm_up: Count = 20
     weight_decay: NotNegative = 1e-4
     clip_gradient: Annotated[float, Field(gt=0)] = 1.0
+    batch_norm: bool = True
+    padded: Annotated[float, Field(ge=0, le=1)] = 0.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     seed: Count = 0
     workers: Count = 1

@@ -16,7 +16,7 @@ def make_pipeline(config: TrainConfig, samples: Sequence[Sample]) -> gp.Pipeline
     """Return the pipeline (not built yet) that serves what `make_request` asks for."""
     sources = tuple(RandomSample(sample, config.output_shape_vx) for sample in samples)
     pipeline = sources + gp.RandomProvider(probabilities=[s.config.weight for s in samples])
-    for node in _augmentations(config.augment):
+    for node in _augmentations(config.augment, _shapes(config)[RAW]):
         pipeline += node
     pipeline += gp.AddAffinities(
         config.offsets, LABELS, AFFS, labels_mask=MASK, affinities_mask=AFFS_MASK, dtype=np.uint8
@@ -37,12 +37,14 @@ def _shapes(config: TrainConfig) -> dict[gp.ArrayKey, Zyx]:
     return {RAW: config.architecture.input_shape_vx(output), LABELS: output, AFFS: output, AFFS_MASK: output}
 
 
-def _augmentations(augment: AugmentConfig) -> list[gp.BatchFilter]:
+def _augmentations(augment: AugmentConfig, shape_vx: Zyx) -> list[gp.BatchFilter]:
     # geometry first; intensities stay in 0..1 until the end, where gunpowder's nodes expect them
     axes = {"none": [], "yx": [1, 2], "zyx": [0, 1, 2]}[augment.transpose]
     nodes = [gp.SimpleAugment(transpose_only=axes)]
     if augment.elastic or augment.misalign:
-        # not DeformAugment, which its deprecation warning recommends: that one magnifies and shifts raw against labels
+        # not DeformAugment, which its deprecation warning recommends: that one magnifies and shifts raw against labels; and with
+        # fewer than two subsampled points along an axis ElasticAugment collapses that axis to its first voxel
+        subsample = max(1, min(8, min(shape_vx) // 2))
         nodes.append(
             gp.ElasticAugment(
                 control_point_spacing=augment.elastic_spacing_vx,
@@ -52,7 +54,7 @@ def _augmentations(augment: AugmentConfig) -> list[gp.BatchFilter]:
                 prob_slip=augment.misalign,
                 prob_shift=augment.misalign,
                 max_misalign=augment.max_misalign_vx,
-                subsample=8,
+                subsample=subsample,
                 p=augment.elastic,
             )
         )

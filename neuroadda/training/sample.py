@@ -97,7 +97,7 @@ class RandomSample(gp.BatchProvider):
 
     def provide(self, request: gp.BatchRequest) -> gp.Batch:
         place = self._place()
-        centre = request[LABELS].roi.center if LABELS in request else request.get_total_roi().center
+        centre = request.get_total_roi().center
         batch = gp.Batch()
         if RAW in request:
             raw = self.sample.raw.read_mirrored(self._to_world(request[RAW].roi - centre + place))

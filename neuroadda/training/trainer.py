@@ -11,7 +11,7 @@ from torch import Tensor
 
 from neuroadda.backbones.card import Card, load_card
 from neuroadda.backbones.checkpoint import Backbone, save_backbone
-from neuroadda.backbones.unet import UNet
+from neuroadda.backbones.unet import UNet, fold
 from neuroadda.config import dump_config, write_json
 from neuroadda.errors import RunFailed, UserError
 from neuroadda.training.config import TrainConfig, training_fingerprint
@@ -93,7 +93,7 @@ class _Run:
         self.device = torch.device("cuda" if cuda else "cpu")
         self.bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and has_bfloat16(self.device))
         self.layout = torch.channels_last_3d if config.channels_last else torch.contiguous_format
-        self.model = UNet(config.architecture).to(self.device, memory_format=self.layout)
+        self.model = UNet(config.architecture, config.batch_norm).to(self.device, memory_format=self.layout)
         self.average = copy.deepcopy(self.model) if config.ema else None
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
         self.progress = Progress()
@@ -131,8 +131,11 @@ class _Run:
             group["lr"] = rate
         raw = batch["raw"].to(self.device, memory_format=self.layout)
         affs, mask = batch["affs"].to(self.device), batch["mask"].to(self.device)
+        padded = self.progress.iteration < self.config.padded * self.config.iterations
+        if padded:
+            raw = raw[(..., *(slice(c, raw.shape[i + 2] - c) for i, c in enumerate(self.model.context_vx)))]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            logits = self.model(raw)
+            logits = self.model(raw, padded)
         loss = affinity_loss(logits, affs, mask, self.config.loss)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -144,15 +147,15 @@ class _Run:
             with torch.no_grad():
                 for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
                     mean.lerp_(value, 1 - decay)
+                for mean, value in zip(self.average.buffers(), self.model.buffers(), strict=True):
+                    mean.copy_(value)
         return float(loss.detach()), logits
 
     def _validate(self, report: Report) -> None:
         assert self.validate is not None
         state, key = self.progress, self.config.keep_best
         card = self._save("candidate")
-        model = copy.deepcopy(self.average or self.model).eval()
-        metrics = self.validate(Backbone(model, card, self.config.output / "candidate"))
-        self.model.train()
+        metrics = self.validate(Backbone(fold(self.average or self.model), card, self.config.output / "candidate"))
         torch.set_num_threads(self.config.threads)
         report.log(state.iteration, {f"validation_{k}": v for k, v in metrics.items()})
         if key is None:
@@ -184,7 +187,7 @@ class _Run:
             iterations=state.iteration,
             cpu_minutes=round(state.cpu_seconds / 60, 3),
         )
-        return save_backbone(config.output / name, self.average or self.model, card)
+        return save_backbone(config.output / name, fold(self.average or self.model), card)
 
 
 def has_bfloat16(device: torch.device) -> bool:
