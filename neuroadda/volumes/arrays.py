@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import zarr
 from funlib.geometry import Coordinate, Roi
-from numcodecs import Blosc
+from numcodecs import Blosc, blosc
 
 from neuroadda.config import fingerprint
 from neuroadda.errors import UserError
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from funlib.persistence import Array
 
 PM_PER_NM = 1000
+
+blosc.use_threads = False  # its threads store a chunk's parts as they finish: the same voxels as different bytes
 
 
 class Volume:
@@ -99,7 +101,7 @@ class Volume:
             If the place cannot be written to.
         """
         path = Path(path)
-        scale, unit = _world_units(voxel_size_nm, offset_nm)
+        scale, unit = world_units(voxel_size_nm, offset_nm)
         lead = () if channels is None else (channels,)
         chunk_vx = tuple(min(64, s) for s in shape_vx) if chunk_vx is None else tuple(chunk_vx)
         dtype = np.dtype(dtype)
@@ -283,7 +285,14 @@ def _mirror(index: np.ndarray, size: int) -> np.ndarray:
     return np.where(index >= size, period - index, index)
 
 
-def _world_units(voxel_size_nm: Sequence[float], offset_nm: Sequence[float]) -> tuple[int, str]:
+def world_units(voxel_size_nm: Sequence[float], offset_nm: Sequence[float]) -> tuple[int, str]:
+    """Return (world units in a nm, their name) for a voxel size and offset (zyx).
+
+    Raises
+    ------
+    UserError
+        If they are not three lengths each, or the voxel size is not positive.
+    """
     if len(voxel_size_nm) != 3 or not all(1 / PM_PER_NM <= v < math.inf for v in voxel_size_nm):
         raise UserError(f"voxel size {tuple(voxel_size_nm)} is not three positive lengths", None, "give Z Y X in nm")
     if len(offset_nm) != 3 or not all(math.isfinite(o) for o in offset_nm):

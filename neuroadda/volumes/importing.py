@@ -13,7 +13,7 @@ import numpy as np
 
 from neuroadda.config import fingerprint
 from neuroadda.errors import UserError
-from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.arrays import Volume, world_units
 from neuroadda.volumes.placing import placing
 from neuroadda.volumes.readers import CREMI_LABELS, CREMI_RAW, Box, Source, open_source
 
@@ -152,6 +152,7 @@ def _plan(
     if voxel_size is None:
         raise UserError("it does not say its voxel size", str(source), "give --voxel-size Z Y X (nm)")
     offset = offset_nm if offset_nm is not None else source.offset_nm or (0.0, 0.0, 0.0)
+    world_units(voxel_size, offset)
     if source.dtype.kind == "f":
         right = "scale it to uint8 first, as in (255 * (x - low) / (high - low)).clip(0, 255).astype('uint8')"
         right = right if kind == "raw" else "labels are whole numbers"

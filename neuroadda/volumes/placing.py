@@ -32,7 +32,8 @@ def placing(target: Path, overwrite: bool = False) -> Iterator[Path]:
         partial.rename(target)
         remove(old)
     except BaseException as error:
-        remove(partial)
+        if target.parent.is_dir():
+            remove(partial)
         _remove_empty_groups(missing)
         if isinstance(error, OSError):
             raise UserError(f"it cannot be written: {error.strerror or error}", str(target)) from error

@@ -1,6 +1,7 @@
 """Stacks of images, as pages of one shape: a multi-page TIFF, a folder of TIFFs, a folder of PNGs."""
 
 import re
+import struct
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -18,7 +19,10 @@ from neuroadda.errors import UserError
 from neuroadda.volumes.tiff import check_intact, decoder, place_of
 
 IN_MEMORY = 512 * 2**20
-BROKEN = (OSError, ValueError, RuntimeError, LookupError, TypeError, SyntaxError, EOFError, zlib.error)
+BROKEN = (
+    *(OSError, ValueError, RuntimeError, LookupError, TypeError, SyntaxError, EOFError),
+    *(zlib.error, struct.error, tifffile.TiffFileError),
+)
 GREY_MODES: dict[str, np.dtype[Any]] = {"L": np.dtype(np.uint8), "I;16": np.dtype(np.uint16), "1": np.dtype(bool)}
 
 
@@ -119,12 +123,19 @@ def open_folder(path: Path) -> Stack:
                 str(file),
                 "images of one shape and data type are expected",
             )
-    return Stack((len(files), *shape), dtype, lambda index: decode(files[index]), tuple(files))
+    return Stack((len(files), *shape), dtype, lambda index: _decode(decode, files[index]), tuple(files))
 
 
 def natural_key(path: Path) -> list[tuple[int, int, str]]:
     """Return a sort key that takes runs of digits as numbers."""
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", path.name) if part]
+
+
+def _decode(decode: Callable[[Path], np.ndarray], file: Path) -> np.ndarray:
+    try:
+        return decode(file)
+    except BROKEN as error:
+        raise UserError(f"the image cannot be read: {error}", str(file)) from error
 
 
 def _words(shape: tuple[int, int], dtype: np.dtype[Any]) -> str:
