@@ -39,8 +39,8 @@ class Card(Config):
     architecture
         Of the network.
     offsets
-        zyx offset of each affinity channel: the affinity of voxel p for offset o is 1 iff labels[p] == labels[p + o] != 0. The first
-        three are the nearest neighbours.
+        zyx offset of each affinity channel: the affinity of voxel p for offset o is 1 iff labels[p] == labels[p + o] !=
+        0. The first three are the nearest neighbours.
     training_data
         For every sample its name, licence, citation and ROI.
     metrics
@@ -70,7 +70,9 @@ class Card(Config):
     def _check(self) -> "Card":
         check_offsets(self.offsets)
         if self.architecture.out_channels != len(self.offsets):
-            raise ValueError(f"the network has {self.architecture.out_channels} channels for {len(self.offsets)} offsets")
+            raise ValueError(
+                f"the network has {self.architecture.out_channels} channels for {len(self.offsets)} offsets"
+            )
         return self
 
 

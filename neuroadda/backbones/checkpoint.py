@@ -25,7 +25,8 @@ class Backbone:
 def save_backbone(folder: Path | str, model: UNet, card: Card) -> Card:
     """Write a backbone and return its card with the digest of the weights.
 
-    Both files are complete before either replaces an older one; a reader that falls between the two sees a digest mismatch.
+    Both files are complete before either replaces an older one; a reader that falls between the two sees a digest
+    mismatch.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,7 +45,8 @@ def load_backbone(folder: Path | str) -> Backbone:
     Raises
     ------
     UserError
-        If the folder or a file in it is missing, the card is malformed, or the weights are not those that the card describes.
+        If the folder or a file in it is missing, the card is malformed, or the weights are not those that the card
+        describes.
     """
     folder = Path(folder)
     card = load_card(folder)

@@ -14,8 +14,9 @@ from neuroadda.config import Zyx
 class UNet(nn.Module):
     """Image in, affinity logits out: ``(N, C, z, y, x)`` float, valid-padded.
 
-    After Ronneberger et al. 2015 and Funke et al. 2019 (2-D kernels where z is coarse). In eval mode no layer looks beyond its
-    kernel (no statistics over a tile), so predictions of tiles whose origins are multiples of `alignment_vx` agree.
+    After Ronneberger et al. 2015 and Funke et al. 2019 (2-D kernels where z is coarse). In eval mode no layer looks
+    beyond its kernel (no statistics over a tile), so predictions of tiles whose origins are multiples of `alignment_vx`
+    agree.
 
     Parameters
     ----------
@@ -52,8 +53,8 @@ class UNet(nn.Module):
     def forward(self, raw: Tensor, padded: bool = False) -> Tensor:
         """Return logits for normalised raw of an allowed input shape.
 
-        With `padded` (for training only) the output has the shape of the input, a multiple of the alignment, and zeros are the
-        context at its border: several times as many voxels teach in the same time.
+        With `padded` (for training only) the output has the shape of the input, a multiple of the alignment, and zeros
+        are the context at its border: several times as many voxels teach in the same time.
 
         Raises
         ------
@@ -117,13 +118,16 @@ def _convolve(sections: Tensor, convolution: nn.Conv3d, padded: bool) -> Tensor:
     if sections.is_cuda:
         volume = sections.transpose(1, 2)
         return functional.conv3d(volume, convolution.weight, convolution.bias, padding=(z, *yx)).transpose(1, 2)
-    # On CPUs 2-D convolutions are up to ten times faster than torch's 3-D ones: neighbouring sections become further channels.
+    # On CPUs 2-D convolutions are up to ten times faster than torch's 3-D ones: neighbouring sections become further
+    # channels.
     if depth > 1:
         sections = functional.pad(sections, (0, 0, 0, 0, 0, 0, z, z))
         n = sections.shape[1] - depth + 1
         sections = torch.cat([sections[:, k : k + n] for k in range(depth)], dim=2)
     weight = convolution.weight.transpose(1, 2).flatten(1, 2)
-    return functional.conv2d(sections.flatten(0, 1), weight, convolution.bias, padding=yx).unflatten(0, sections.shape[:2])
+    return functional.conv2d(sections.flatten(0, 1), weight, convolution.bias, padding=yx).unflatten(
+        0, sections.shape[:2]
+    )
 
 
 def _pool(sections: Tensor, factors: Zyx) -> Tensor:
@@ -141,5 +145,6 @@ def _repeat(sections: Tensor, factors: Zyx) -> Tensor:
 
 def _crop(sections: Tensor, shape: Zyx) -> Tensor:
     """Return the centre, of zyx shape `shape`."""
-    z, y, x = (slice((s - n) // 2, (s - n) // 2 + n) for s, n in zip((sections.shape[1], *sections.shape[3:]), shape, strict=True))
+    sizes = (sections.shape[1], *sections.shape[3:])
+    z, y, x = (slice((s - n) // 2, (s - n) // 2 + n) for s, n in zip(sizes, shape, strict=True))
     return sections[:, z, :, y, x]

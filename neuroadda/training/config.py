@@ -57,10 +57,11 @@ class AugmentConfig(Config):
     Attributes
     ----------
     transpose
-        Which axes may be exchanged: ``"yx"``, or ``"zyx"`` for isotropic volumes; mirroring is always along all of them and z.
+        Which axes may be exchanged: ``"yx"``, or ``"zyx"`` for isotropic volumes; mirroring is always along all of them
+        and z.
     elastic, elastic_spacing_vx, elastic_jitter_vx, elastic_scale
-        Probability of an elastic deformation with rotation in the section, the spacing (zyx) of its control points, their jitter's
-        standard deviation (zyx), and the interval of scale factors.
+        Probability of an elastic deformation with rotation in the section, the spacing (zyx) of its control points,
+        their jitter's standard deviation (zyx), and the interval of scale factors.
     misalign, max_misalign_vx
         Probability, for each section, that it slips (and, as often, that all after it shift) by up to that many voxels.
     contrast, brightness
@@ -123,8 +124,8 @@ class TrainConfig(Config):
     output_shape_vx
         zyx of what one sample of a batch teaches; the input is larger by the network's context.
     iterations, batch_size, learning_rate, warm_up, weight_decay, clip_gradient, ema
-        AdamW with linear warm-up over `warm_up` iterations, then cosine decay to 0. `ema` is the decay of an exponential moving average
-        of the weights which becomes the backbone; 0 for none.
+        AdamW with linear warm-up over `warm_up` iterations, then cosine decay to 0. `ema` is the decay of an
+        exponential moving average of the weights which becomes the backbone; 0 for none.
     seed
         Batch i depends on it and i alone.
     workers, threads
@@ -184,6 +185,10 @@ class TrainConfig(Config):
         if self.keep_best and not self.validate_every:
             raise ValueError("keep_best needs validate_every")
         return self
+
+    def is_padded(self, iteration: int) -> bool:
+        """Return whether the network sees no context in this iteration."""
+        return iteration < self.padded * self.iterations
 
     @property
     def architecture(self) -> UNetConfig:

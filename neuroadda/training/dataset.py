@@ -38,7 +38,8 @@ class AffinityDataset(Dataset[Batch]):
             self._pipeline = make_pipeline(self.config, samples)
             self._pipeline.setup()
         seed = int(np.random.SeedSequence([self.config.seed, index]).generate_state(1)[0])
-        batch = self._pipeline.request_batch(make_request(self.config, seed))
+        padded = self.config.is_padded(index // self.config.batch_size)
+        batch = self._pipeline.request_batch(make_request(self.config, seed, padded))
         now = time.process_time()
         seconds, self._accounted = now - self._accounted, now
         return {
@@ -51,7 +52,7 @@ class AffinityDataset(Dataset[Batch]):
 
 
 def load_batches(config: TrainConfig, start: int) -> Iterator[Batch]:
-    """Yield the batches of iterations `start` to the end, in order, with a leading batch axis, made by `config.workers` processes."""
+    """Yield the batches of iterations `start` to the end, in order, made by `config.workers` processes."""
     indices = range(start * config.batch_size, config.iterations * config.batch_size)
     loader = DataLoader(
         AffinityDataset(config),

@@ -33,7 +33,9 @@ class Report:
             self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar:
             self._bar.stop()
         self._board.close()
@@ -56,7 +58,9 @@ class Report:
         if text is None:
             print(f"{self.name}  " + "  ".join(f"{k} {v:.4f}" for k, v in values.items()), flush=True)
 
-    def draw(self, iteration: int, raw: np.ndarray, labels: np.ndarray, affs: np.ndarray, predicted: np.ndarray) -> None:
+    def draw(
+        self, iteration: int, raw: np.ndarray, labels: np.ndarray, affs: np.ndarray, predicted: np.ndarray
+    ) -> None:
         """Write a PNG of the middle section: raw, labels, true and predicted affinities (the nearest neighbours as z, y, x = RGB).
 
         Parameters

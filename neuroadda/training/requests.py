@@ -16,7 +16,7 @@ def make_pipeline(config: TrainConfig, samples: Sequence[Sample]) -> gp.Pipeline
     """Return the pipeline (not built yet) that serves what `make_request` asks for."""
     sources = tuple(RandomSample(sample, config.output_shape_vx) for sample in samples)
     pipeline = sources + gp.RandomProvider(probabilities=[s.config.weight for s in samples])
-    for node in _augmentations(config.augment, _shapes(config)[RAW]):
+    for node in _augmentations(config.augment, config.output_shape_vx):
         pipeline += node
     pipeline += gp.AddAffinities(
         config.offsets, LABELS, AFFS, labels_mask=MASK, affinities_mask=AFFS_MASK, dtype=np.uint8
@@ -24,17 +24,18 @@ def make_pipeline(config: TrainConfig, samples: Sequence[Sample]) -> gp.Pipeline
     return pipeline + gp.IntensityScaleShift(RAW, 2, -1)
 
 
-def make_request(config: TrainConfig, seed: int) -> gp.BatchRequest:
-    """Return the request for one sample of a batch; the same seed gives the same sample."""
+def make_request(config: TrainConfig, seed: int, padded: bool = False) -> gp.BatchRequest:
+    """Return the request for one sample of a batch; the same seed gives the same sample; without context if `padded`."""
     request = gp.BatchRequest(random_seed=seed)
-    for key, shape in _shapes(config).items():
+    for key, shape in _shapes(config, padded).items():
         request.add(key, shape)
     return request
 
 
-def _shapes(config: TrainConfig) -> dict[gp.ArrayKey, Zyx]:
+def _shapes(config: TrainConfig, padded: bool) -> dict[gp.ArrayKey, Zyx]:
     output = config.output_shape_vx
-    return {RAW: config.architecture.input_shape_vx(output), LABELS: output, AFFS: output, AFFS_MASK: output}
+    source = output if padded else config.architecture.input_shape_vx(output)
+    return {RAW: source, LABELS: output, AFFS: output, AFFS_MASK: output}
 
 
 def _augmentations(augment: AugmentConfig, shape_vx: Zyx) -> list[gp.BatchFilter]:
@@ -42,8 +43,8 @@ def _augmentations(augment: AugmentConfig, shape_vx: Zyx) -> list[gp.BatchFilter
     axes = {"none": [], "yx": [1, 2], "zyx": [0, 1, 2]}[augment.transpose]
     nodes = [gp.SimpleAugment(transpose_only=axes)]
     if augment.elastic or augment.misalign:
-        # not DeformAugment, which its deprecation warning recommends: that one magnifies and shifts raw against labels; and with
-        # fewer than two subsampled points along an axis ElasticAugment collapses that axis to its first voxel
+        # not DeformAugment, which its deprecation warning recommends: that one magnifies and shifts raw against labels;
+        # and with fewer than two subsampled points along an axis ElasticAugment collapses that axis to its first voxel
         subsample = max(1, min(8, min(shape_vx) // 2))
         nodes.append(
             gp.ElasticAugment(

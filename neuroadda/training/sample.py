@@ -39,8 +39,8 @@ def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
     Raises
     ------
     UserError
-        If an array is missing, raw is not uint8, labels or mask are not integers, their grid is not that of raw, they lie outside of
-        it, or the sample is smaller than what the network puts out.
+        If an array is missing, raw is not uint8, labels or mask are not integers, their grid is not that of raw, they
+        lie outside of it, or the sample is smaller than what the network puts out.
     """
     raw, labels = Volume.open(config.raw), Volume.open(config.labels)
     mask = Volume.open(config.mask) if config.mask else None
@@ -50,12 +50,16 @@ def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
     for volume in (labels, *([mask] if mask else [])):
         where = str(volume.path)
         if not (np.issubdtype(volume.dtype, np.integer) or volume.dtype == bool) or volume.channels is not None:
-            raise UserError(f"this is {volume.dtype} with {volume.data.ndim} axes", where, "labels and masks are integers, zyx")
+            raise UserError(
+                f"this is {volume.dtype} with {volume.data.ndim} axes", where, "labels and masks are integers, zyx"
+            )
         if volume.voxel_size_nm != raw.voxel_size_nm or volume.unit != raw.unit:
             what = f"voxel size {volume.voxel_size_nm} nm is not that of raw, {raw.voxel_size_nm} nm"
             raise UserError(what, where, f"raw is {config.raw}")
         if any((a - b) % v for a, b, v in zip(volume.roi.begin, raw.roi.begin, raw.voxel_size, strict=True)):
-            raise UserError("the voxel grid is shifted against that of raw", where, f"raw begins at {tuple(raw.roi.begin)}")
+            raise UserError(
+                "the voxel grid is shifted against that of raw", where, f"raw begins at {tuple(raw.roi.begin)}"
+            )
         if not raw.roi.contains(volume.roi):
             what = f"{describe_roi(volume.roi)} is not inside raw, {describe_roi(raw.roi)}"
             raise UserError(what, where, "cut it or import it again")
@@ -63,7 +67,9 @@ def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
     if config.roi:
         wanted = _to_world(config.roi.offset_nm, config.roi.shape_nm, raw)
         if not roi.contains(wanted):
-            raise UserError(f"roi {describe_roi(wanted)} is outside the labels", config.labels, f"they span {describe_roi(roi)}")
+            raise UserError(
+                f"roi {describe_roi(wanted)} is outside the labels", config.labels, f"they span {describe_roi(roi)}"
+            )
         raw.to_slices(wanted)
         roi = wanted
     shape = roi.shape / raw.voxel_size
@@ -76,9 +82,9 @@ def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
 class RandomSample(gp.BatchProvider):
     """Serves `RAW`, `LABELS` (renumbered, eroded) and `MASK` (uint8) of any shape from random places of a sample.
 
-    The centre of the request lies so that a box of `output_shape_vx` around it is inside the sample; where the request reaches beyond
-    the volume, raw is mirrored (as in prediction) and the mask is 0. With a mask (or ignored background) places with nothing to learn
-    from are drawn again.
+    The centre of the request lies so that a box of `output_shape_vx` around it is inside the sample; where the request
+    reaches beyond the volume, raw is mirrored (as in prediction) and the mask is 0. With a mask (or ignored background)
+    places with nothing to learn from are drawn again.
 
     Raises
     ------
@@ -92,7 +98,11 @@ class RandomSample(gp.BatchProvider):
 
     def setup(self) -> None:
         everywhere = gp.Roi((0, 0, 0), (None, None, None))
-        for key, interpolatable, dtype in ((RAW, True, np.float32), (LABELS, False, np.uint32), (MASK, False, np.uint8)):
+        for key, interpolatable, dtype in (
+            (RAW, True, np.float32),
+            (LABELS, False, np.uint32),
+            (MASK, False, np.uint8),
+        ):
             self.provides(key, gp.ArraySpec(everywhere, (1, 1, 1), interpolatable, dtype=dtype))
 
     def provide(self, request: gp.BatchRequest) -> gp.Batch:
@@ -125,14 +135,15 @@ class RandomSample(gp.BatchProvider):
         begin = (self.sample.roi.begin - raw.roi.begin) / raw.voxel_size
         room = self.sample.roi.shape / raw.voxel_size - self.output_shape_vx
         for _ in range(TRIES):
-            origin = begin + Coordinate(np.random.randint(r + 1) for r in room)  # noqa: NPY002 (gunpowder seeds the global one)
+            origin = begin + Coordinate(np.random.randint(r + 1) for r in room)  # noqa: NPY002 (gunpowder seeds it)
             if self.sample.mask is None and self.sample.config.background == "boundary":
                 break
             if self._read_labels(self._to_world(Roi(origin, self.output_shape_vx)))[1].mean() > 0.1:
                 break
         else:
             what = f"of {TRIES} random places none has labels on more than a tenth of it"
-            raise UserError(what, self.sample.config.labels, "give a roi, a smaller output_shape_vx, or leave the sample out")
+            right = "give a roi, a smaller output_shape_vx, or leave the sample out"
+            raise UserError(what, self.sample.config.labels, right)
         return origin + self.output_shape_vx / 2
 
     def _read_labels(self, roi: Roi) -> tuple[np.ndarray, np.ndarray]:
@@ -160,8 +171,8 @@ class RandomSample(gp.BatchProvider):
 def erode(labels: np.ndarray, steps: int, known: np.ndarray, only_yx: bool) -> np.ndarray:
     """Return labels with `steps` voxels taken off the border of every label (0 there), as gunpowder's GrowBoundary does.
 
-    Labels do not shrink at the border of the array nor where `known` is 0. Unlike GrowBoundary it takes one pass a step, however many
-    labels there are.
+    Labels do not shrink at the border of the array nor where `known` is 0. Unlike GrowBoundary it takes one pass a
+    step, however many labels there are.
     """
     labels = labels.copy()
     for _ in range(steps):

@@ -43,7 +43,12 @@ class Progress:
 
 
 def save_state(
-    folder: Path, fingerprint: str, progress: Progress, model: nn.Module, average: nn.Module | None, optimizer: torch.optim.Optimizer
+    folder: Path,
+    fingerprint: str,
+    progress: Progress,
+    model: nn.Module,
+    average: nn.Module | None,
+    optimizer: torch.optim.Optimizer,
 ) -> None:
     """Write checkpoint ``<folder>/<iteration>``, whole or not at all, and delete all but the newest `KEPT`."""
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
@@ -58,7 +63,8 @@ def save_state(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     (partial / TENSORS).write_bytes(data)
-    write_json(partial / FACTS, {"fingerprint": fingerprint, "digest": hashlib.sha256(data).hexdigest(), **vars(progress)})
+    digest = hashlib.sha256(data).hexdigest()
+    write_json(partial / FACTS, {"fingerprint": fingerprint, "digest": digest, **vars(progress)})
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
     for old in _checkpoints(folder)[:-KEPT]:

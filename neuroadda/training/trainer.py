@@ -24,11 +24,14 @@ from neuroadda.training.state import Progress, find_state, load_state, save_stat
 Validate = Callable[[Backbone], dict[str, float]]
 
 
-def train(config: TrainConfig, validate: Validate | None = None, progress: bool = True, overwrite: bool = False) -> Card:
+def train(
+    config: TrainConfig, validate: Validate | None = None, progress: bool = True, overwrite: bool = False
+) -> Card:
     """Train a backbone and write it to ``<output>/backbone``.
 
-    The run's folder also holds ``config.json``, ``metrics.jsonl``, ``tensorboard/``, ``pictures/`` and ``checkpoints/``. Training
-    resumes from the newest whole checkpoint; when it is finished already, the card is returned at once.
+    The run's folder also holds ``config.json``, ``metrics.jsonl``, ``tensorboard/``, ``pictures/`` and
+    ``checkpoints/``. Training resumes from the newest whole checkpoint; when it is finished already, the card is
+    returned at once.
 
     Parameters
     ----------
@@ -49,7 +52,9 @@ def train(config: TrainConfig, validate: Validate | None = None, progress: bool 
         If the loss is no longer a number.
     """
     if config.keep_best and validate is None:
-        raise UserError("keep_best is set, but there is no validation", "keep_best", "leave it out or give a validation volume")
+        raise UserError(
+            "keep_best is set, but there is no validation", "keep_best", "leave it out or give a validation volume"
+        )
     samples = [open_sample(sample, config.output_shape_vx) for sample in config.samples]
     sizes = {sample.raw.voxel_size_nm for sample in samples}
     if len(sizes) > 1:
@@ -95,7 +100,9 @@ class _Run:
         self.layout = torch.channels_last_3d if config.channels_last else torch.contiguous_format
         self.model = UNet(config.architecture, config.batch_norm).to(self.device, memory_format=self.layout)
         self.average = copy.deepcopy(self.model) if config.ema else None
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
         self.progress = Progress()
 
     def finish(self, show: bool) -> Card:
@@ -111,15 +118,22 @@ class _Run:
                 now = time.process_time()
                 state.cpu_seconds, before = state.cpu_seconds + now - before + made, now
                 if not math.isfinite(loss):
-                    raise RunFailed(f"the loss is {loss} at iteration {state.iteration}: lower learning_rate ({config.learning_rate})")
+                    raise RunFailed(
+                        f"the loss is {loss} at iteration {state.iteration}: lower learning_rate ({config.learning_rate})"
+                    )
                 report.log(state.iteration, {"loss": loss, "lr": rate, "cpu_seconds": round(state.cpu_seconds, 2)})
                 if _due(config.picture_every, state.iteration, config.iterations):
                     raw, labels, affs = (batch[k][0].numpy() for k in ("raw", "labels", "affs"))
-                    report.draw(state.iteration, raw[0], labels, affs, torch.sigmoid(logits[0].detach().float()).cpu().numpy())
+                    report.draw(
+                        state.iteration, raw[0], labels, affs, torch.sigmoid(logits[0].detach().float()).cpu().numpy()
+                    )
                 if self.validate and _due(config.validate_every, state.iteration, config.iterations):
                     self._validate(report)
                     before = time.process_time()
-                if _due(config.checkpoint_every, state.iteration, config.iterations) or state.iteration == config.iterations:
+                if (
+                    _due(config.checkpoint_every, state.iteration, config.iterations)
+                    or state.iteration == config.iterations
+                ):
                     folder = config.output / "checkpoints"
                     save_state(folder, self.fingerprint, state, self.model, self.average, self.optimizer)
         if config.keep_best:
@@ -131,11 +145,8 @@ class _Run:
             group["lr"] = rate
         raw = batch["raw"].to(self.device, memory_format=self.layout)
         affs, mask = batch["affs"].to(self.device), batch["mask"].to(self.device)
-        padded = self.progress.iteration < self.config.padded * self.config.iterations
-        if padded:
-            raw = raw[(..., *(slice(c, raw.shape[i + 2] - c) for i, c in enumerate(self.model.context_vx)))]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            logits = self.model(raw, padded)
+            logits = self.model(raw, self.config.is_padded(self.progress.iteration))
         loss = affinity_loss(logits, affs, mask, self.config.loss)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -170,7 +181,13 @@ class _Run:
     def _save(self, name: str) -> Card:
         config, state = self.config, self.progress
         provenance = [
-            {**s.config.provenance, "raw": s.config.raw, "labels": s.config.labels, "offset": list(s.roi.offset), "shape": list(s.roi.shape)}
+            {
+                **s.config.provenance,
+                "raw": s.config.raw,
+                "labels": s.config.labels,
+                "offset": list(s.roi.offset),
+                "shape": list(s.roi.shape),
+            }
             for s in self.samples
         ]
         card = Card(
