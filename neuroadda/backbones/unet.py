@@ -84,14 +84,15 @@ class _Convolutions(nn.Module):
 
     def __init__(self, channels: int, features: int, kernels: tuple[Zyx, ...], batch_norm: bool) -> None:
         super().__init__()
-        inputs = (channels, *[features] * (len(kernels) - 1))
-        self.convolutions = nn.ModuleList(
-            nn.Conv3d(n, features, kernel) for n, kernel in zip(inputs, kernels, strict=True)
-        )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(features) for _ in kernels if batch_norm)
-        for convolution in self.convolutions:
+        self.convolutions = nn.ModuleList()
+        for kernel in kernels:
+            convolution = nn.Conv3d(channels, features, kernel)
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+            assert convolution.bias is not None
             nn.init.zeros_(convolution.bias)
+            self.convolutions.append(convolution)
+            channels = features
+        self.norms = nn.ModuleList(nn.BatchNorm2d(features) for _ in kernels if batch_norm)
 
     def forward(self, sections: Tensor, padded: bool) -> Tensor:
         for i, convolution in enumerate(self.convolutions):
@@ -112,7 +113,8 @@ def fold(model: UNet) -> UNet:
     return folded
 
 
-def _convolve(sections: Tensor, convolution: nn.Conv3d, padded: bool) -> Tensor:
+def _convolve(sections: Tensor, convolution: nn.Module, padded: bool) -> Tensor:
+    assert isinstance(convolution, nn.Conv3d)
     depth = convolution.kernel_size[0]
     z, *yx = ((k // 2 if padded else 0) for k in convolution.kernel_size)
     if sections.is_cuda:

@@ -79,12 +79,12 @@ class AugmentConfig(Config):
     elastic_scale: tuple[float, float] = (0.9, 1.1)
     misalign: Probability = 0.0
     max_misalign_vx: Count = 8
-    contrast: NotNegative = 0.2
+    contrast: NotNegative = 0.15
     brightness: NotNegative = 0.1
     sectionwise: bool = True
     missing: Probability = 0.0
     low_contrast: Probability = 0.0
-    noise: NotNegative = 0.03
+    noise: NotNegative = 0.02
 
 
 class LossConfig(Config):
@@ -103,8 +103,8 @@ class LossConfig(Config):
     """
 
     kind: Literal["bce", "mse"] = "bce"
-    balance: bool = True
-    dice: NotNegative = 0.0
+    balance: bool = False
+    dice: NotNegative = 1.0
     far: NotNegative = 0.5
 
 
@@ -126,6 +126,11 @@ class TrainConfig(Config):
     iterations, batch_size, learning_rate, warm_up, weight_decay, clip_gradient, ema
         AdamW with linear warm-up over `warm_up` iterations, then cosine decay to 0. `ema` is the decay of an
         exponential moving average of the weights which becomes the backbone; 0 for none.
+    batch_norm
+        Train with batch norm, which is folded into the weights in the end.
+    padded
+        Fraction of the iterations, the first ones, in which the network sees zeros for context: several times as many voxels
+        teach in the same time. The rest is trained as the network is used.
     seed
         Batch i depends on it and i alone.
     workers, threads
@@ -154,15 +159,15 @@ class TrainConfig(Config):
     offsets: tuple[Zyx, ...] = NEAREST
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
     loss: LossConfig = Field(default_factory=LossConfig)
-    output_shape_vx: Zyx = (8, 184, 184)
+    output_shape_vx: Zyx = (8, 128, 128)
     iterations: Positive
     batch_size: Positive = 1
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-3
     warm_up: Count = 20
     weight_decay: NotNegative = 1e-4
     clip_gradient: Annotated[float, Field(gt=0)] = 1.0
     batch_norm: bool = True
-    padded: Annotated[float, Field(ge=0, le=1)] = 0.0
+    padded: Annotated[float, Field(ge=0, le=1)] = 0.8
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     seed: Count = 0
     workers: Count = 1

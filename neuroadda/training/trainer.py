@@ -98,7 +98,9 @@ class _Run:
         self.device = torch.device("cuda" if cuda else "cpu")
         self.bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and has_bfloat16(self.device))
         self.layout = torch.channels_last_3d if config.channels_last else torch.contiguous_format
-        self.model = UNet(config.architecture, config.batch_norm).to(self.device, memory_format=self.layout)
+        self.model = UNet(config.architecture, config.batch_norm).to(self.device)
+        if config.channels_last:
+            self.model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model) if config.ema else None
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -158,8 +160,8 @@ class _Run:
             with torch.no_grad():
                 for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
                     mean.lerp_(value, 1 - decay)
-                for mean, value in zip(self.average.buffers(), self.model.buffers(), strict=True):
-                    mean.copy_(value)
+                for mean_buffer, buffer in zip(self.average.buffers(), self.model.buffers(), strict=True):
+                    mean_buffer.copy_(buffer)
         return float(loss.detach()), logits
 
     def _validate(self, report: Report) -> None:
@@ -180,6 +182,7 @@ class _Run:
 
     def _save(self, name: str) -> Card:
         config, state = self.config, self.progress
+        z, y, x = self.samples[0].raw.voxel_size_nm
         provenance = [
             {
                 **s.config.provenance,
@@ -196,7 +199,7 @@ class _Run:
             organism=config.organism,
             region=config.region,
             modality=config.modality,
-            voxel_size_nm=self.samples[0].raw.voxel_size_nm,
+            voxel_size_nm=(z, y, x),
             architecture=config.architecture,
             offsets=config.offsets,
             training_data=tuple(provenance),
