@@ -9,6 +9,8 @@ import numpy as np
 def write_columns(path: Path, **columns: np.ndarray) -> None:
     """Write columns under a temporary name, then rename: a second writer of the same block does no harm."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left_by_a_killed_worker in path.parent.glob(f".{path.name}.*"):
+        left_by_a_killed_worker.unlink(missing_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(partial, "wb") as file:

@@ -136,7 +136,8 @@ def _flood(inside: np.ndarray, aspect: tuple[float, ...], parameters: Fragments)
     seeds = cc3d.connected_components(maxima, connectivity=8 if maxima.ndim == 2 else 26)
     height = boundary
     if parameters.distance_weight > 0:
-        depth = distance / max(float(distance.max()), 1e-6)
+        # A fixed scale: one taken from the block's own maximum would make fragments depend on the block.
+        depth = np.minimum(distance / (2 * parameters.seed_distance_vx), 1)
         height = boundary * (1 - parameters.distance_weight) - depth * parameters.distance_weight
     return watershed(np.ascontiguousarray(height, np.float32), seeds.astype(np.uint32))
 

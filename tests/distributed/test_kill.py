@@ -1,0 +1,124 @@
+"""Kill -9 whatever runs, resume, and compare every byte with an undisturbed run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "segmentation"))
+from synthetic import write_backbone, write_raw
+
+from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
+
+PATIENCE_SECONDS = 240
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    write_raw(folder / "raw.zarr/raw", shape=(24, 120, 120))
+    write_backbone(folder / "backbone")
+    return folder
+
+
+def configure(inputs: Path, output: Path, **options) -> SegmentConfig:
+    known = {
+        "raw": str(inputs / "raw.zarr/raw"),
+        "backbone": str(inputs / "backbone"),
+        "output": str(output),
+        "block_vx": (4, 20, 20),
+        "fragments": {"seed_distance_vx": 4},
+        "components": {"threshold": 0.3},
+        "execution": {"workers": 2},
+    }
+    return SegmentConfig.model_validate(known | options)
+
+
+def content(config: SegmentConfig) -> dict[str, bytes]:
+    """Return the bytes of every file of the run's outputs but the tags, which name the instance."""
+    folder = Path(config.output)
+    outputs = [folder / name for name in ("volumes.zarr", "edges", "scores", "lut")]
+    files = (f for output in outputs for f in sorted(output.rglob("*")) if f.is_file())
+    return {str(f.relative_to(folder)): f.read_bytes() for f in files if f.name not in (".zattrs", "task.json")}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(inputs, tmp_path_factory):
+    config = configure(inputs, tmp_path_factory.mktemp("undisturbed"), execution={"launcher": "serial"})
+    segment(config)
+    return content(config)
+
+
+def start(config: SegmentConfig) -> subprocess.Popen:
+    file = Path(config.output).with_suffix(".json")
+    file.write_text(json.dumps({"segment": config.model_dump(mode="json")}))
+    return subprocess.Popen([sys.executable, "-m", "neuroadda.cli", "segment", "-c", str(file)], stderr=subprocess.PIPE)
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert process.poll() is None, process.stderr.read().decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def written(output: Path) -> int:
+    """Return how many chunks or block files a stage has written."""
+    return sum(1 for f in output.rglob("*") if f.is_file() and not f.name.startswith(".") and f.name != "task.json")
+
+
+def worker_pids(scheduler_of: int) -> list[int]:
+    """Return the processes started by the scheduler that a run's main process started."""
+
+    def children(pid: int) -> list[int]:
+        try:
+            return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+        except OSError:
+            return []
+
+    return [worker for scheduler in children(scheduler_of) for worker in children(scheduler)]
+
+
+@pytest.mark.parametrize("store", ["sqlite", "mongo"])
+def test_killed_workers_and_a_killed_run_leave_the_same_bytes(inputs, tmp_path, undisturbed, store, request):
+    ledger = None if store == "sqlite" else request.getfixturevalue("mongo_url")
+    config = configure(inputs, tmp_path / "run", ledger=ledger)
+    plan = make_plan(config)
+    for stage in ("predict", "agglomerate"):
+        task, output = plan.task(stage), plan.output(stage)
+        process = start(config)
+        wait_for(lambda output=output: written(output) > 2 and worker_pids(process.pid), process)  # noqa: B023
+        for worker in worker_pids(process.pid)[:1]:
+            os.kill(worker, signal.SIGKILL)
+        seen = written(output)
+        wait_for(lambda output=output, seen=seen: written(output) > seen + 10, process)
+        family = [process.pid, *worker_pids(process.pid)]
+        process.kill()
+        process.wait()
+        wait_until_gone(family)
+        assert not open_ledger(config.ledger_url).done_mask(task.fingerprint, len(task.grid)).all(), "killed too late to tell"
+    segment(config)
+    assert content(config) == undisturbed
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    """The kernel kills orphans by itself; wait until it has."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while any(is_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, "a process outlived its run"
+        time.sleep(0.001)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

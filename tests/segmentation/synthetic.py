@@ -1,0 +1,46 @@
+"""Small made-up affinities with known structure, shared by the tests of the segmentation."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+
+from neuroadda.backbones.architecture import UNetConfig
+from neuroadda.backbones.card import NEAREST, Card
+from neuroadda.backbones.checkpoint import save_backbone
+from neuroadda.backbones.unet import UNet
+from neuroadda.volumes.arrays import Volume
+
+VOXEL_SIZE_NM = (30, 6, 6)
+
+
+def smooth_noise(shape, sigma, seed=0) -> np.ndarray:
+    """Return smooth random values in 0..1."""
+    values = gaussian_filter(np.random.default_rng(seed).random(shape), sigma)
+    return (values - values.min()) / np.ptp(values)
+
+
+def noisy_affs(shape=(12, 60, 64), seed=0) -> np.ndarray:
+    """Return uint8 affinities, czyx, of blob-like cells with boundaries between them."""
+    noise = np.stack([smooth_noise(shape, (1, 3, 3), seed + c) for c in range(3)])
+    return (np.clip((noise - 0.5) * 3 + 0.6, 0, 1) * 255).astype(np.uint8)
+
+
+def write_raw(path: Path, shape=(24, 90, 100), seed=0) -> Volume:
+    raw = Volume.create(path, shape, VOXEL_SIZE_NM, np.uint8, offset_nm=(60, 12, 0))
+    raw.write(raw.roi, (smooth_noise(shape, (1, 4, 4), seed) * 255).astype(np.uint8))
+    return raw
+
+
+def write_backbone(folder: Path, seed=0, gain=4.0) -> Path:
+    """Write a small network with random weights whose outputs are not all alike."""
+    torch.manual_seed(seed)
+    kernels = (((1, 3, 3),), ((3, 3, 3),))
+    architecture = UNetConfig(out_channels=3, features=(4, 8), downsample=((1, 2, 2),), kernels=kernels)
+    model = UNet(architecture)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(gain)
+    save_backbone(folder, model, Card(name="t", domain="t", voxel_size_nm=VOXEL_SIZE_NM, architecture=architecture, offsets=NEAREST))
+    return folder

@@ -1,0 +1,147 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import write_backbone, write_raw
+
+from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.errors import UserError
+from neuroadda.evaluation.contingency import count_overlaps
+from neuroadda.evaluation.metrics import score
+from neuroadda.segmentation.fragments import Fragments
+from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.regions import RoiConfig
+
+BLOCK_VX = (8, 32, 32)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    write_raw(folder / "raw.zarr/raw")
+    write_backbone(folder / "backbone")
+    return folder
+
+
+def configure(inputs: Path, output: Path, **options) -> SegmentConfig:
+    known = {
+        "raw": str(inputs / "raw.zarr/raw"),
+        "backbone": str(inputs / "backbone"),
+        "output": str(output),
+        "block_vx": BLOCK_VX,
+        "fragments": Fragments(seed_distance_vx=4),
+        "components": Threshold(threshold=0.3),
+        "execution": Execution(launcher="serial"),
+    }
+    return SegmentConfig(**(known | options))
+
+
+def content(plan: Plan) -> dict[str, bytes]:
+    """Return the voxels of every array and the columns of every block file."""
+    arrays = {name: Volume.open(plan.output(name)).read().tobytes() for name in ("predict", "fragments", "relabel")}
+    folders = [plan.output(name) for name in ("edges", "agglomerate", "components")]
+    files = {str(f.relative_to(plan.config.output)): f.read_bytes() for d in folders for f in sorted(d.rglob("*.np*"))}
+    return arrays | files
+
+
+@pytest.fixture(scope="module")
+def serial(inputs, tmp_path_factory):
+    return segment(configure(inputs, tmp_path_factory.mktemp("serial")))
+
+
+def test_there_is_something_to_compare(serial):
+    segmentation = Volume.open(serial.output("relabel")).read()
+    fragments = Volume.open(serial.output("fragments")).read()
+    assert 10 < len(np.unique(segmentation)) < len(np.unique(fragments))
+    assert segmentation.max() == len(np.unique(segmentation[segmentation > 0]))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_processes_and_the_serial_engine_give_the_same_bytes(inputs, tmp_path, serial, workers):
+    plan = segment(configure(inputs, tmp_path, execution=Execution(workers=workers)))
+    assert content(plan) == content(serial)
+
+
+def test_the_order_of_blocks_does_not_matter(inputs, tmp_path, serial):
+    plan = make_plan(configure(inputs, tmp_path))
+    for task in plan.tasks:
+        task.bound.create_output(task)
+        function = task.bound.open(task)
+        for index in np.random.default_rng(1).permutation(len(task.grid)):
+            function(task.grid[int(index)])
+    assert content(plan) == content(serial)
+
+
+def test_affinities_do_not_depend_on_the_block_size_or_on_what_part_is_predicted(inputs, tmp_path, serial):
+    whole = Volume.open(serial.output("predict"))
+    other = segment(configure(inputs, tmp_path / "a", block_vx=(13, 90, 41)), upto="predict")
+    different = whole.read().astype(int) - Volume.open(other.output("predict")).read()
+    assert np.abs(different).max() <= 1  # a sum in another order may round differently
+    part = RoiConfig(offset_nm=(150, 90, 60), shape_nm=(330, 300, 198))
+    some = Volume.open(segment(configure(inputs, tmp_path / "b", roi=part), upto="predict").output("predict"))
+    assert some.offset_nm == (150, 90, 60)
+    assert np.abs(whole.read(some.roi).astype(int) - some.read()).max() <= 1
+
+
+def test_the_segmentation_hardly_depends_on_the_block_size(inputs, tmp_path, serial):
+    other = segment(configure(inputs, tmp_path, block_vx=(24, 64, 50)))
+    first, second = (Volume.open(plan.output("relabel")).read() for plan in (serial, other))
+    assert score(count_overlaps(first, second)).voi < 0.05
+
+
+def test_a_rerun_runs_nothing_and_a_threshold_only_what_depends_on_it(inputs, tmp_path):
+    config = configure(inputs, tmp_path)
+    before = tries(segment(config), config)
+    assert tries(segment(config), config) == before
+    other = config.model_copy(update={"components": Threshold(threshold=0.2)})
+    with pytest.raises(UserError, match="components was made with other parameters"):
+        segment(other)
+    again = segment(other, overwrite=True)
+    changed = {t.name for t, o in zip(again.tasks, make_plan(config).tasks, strict=True) if t.fingerprint != o.fingerprint}
+    assert changed == {"components", "relabel"}
+    after = tries(again, config)
+    assert {stage: after[stage] for stage in ("predict", "fragments", "edges", "agglomerate")} == {
+        stage: before[stage] for stage in ("predict", "fragments", "edges", "agglomerate")
+    }
+    assert segment(config, overwrite=True).config == make_plan(config).config
+
+
+def tries(plan: Plan, config: SegmentConfig) -> dict[str, list[tuple[int, float]]]:
+    ledger = open_ledger(config.ledger_url)
+    return {t.name: [(row["tries"], row["finished"]) for row in ledger.blocks(t.fingerprint)] for t in plan.tasks}
+
+
+def test_another_checkpoint_changes_everything_after_it(inputs, tmp_path):
+    config = configure(inputs, tmp_path)
+    other = config.model_copy(update={"backbone": str(write_backbone(tmp_path / "other", seed=1))})
+    for first, second in zip(make_plan(config).tasks, make_plan(other).tasks, strict=True):
+        assert first.fingerprint != second.fingerprint
+
+
+def test_outside_the_mask_nothing_is_predicted(inputs, tmp_path, serial):
+    raw = Volume.open(inputs / "raw.zarr/raw")
+    mask = Volume.create(tmp_path / "mask.zarr/mask", tuple(raw.shape_vx), raw.voxel_size_nm, np.uint8, offset_nm=raw.offset_nm)
+    inside = np.zeros(tuple(raw.shape_vx), np.uint8)
+    inside[:, :40, :50] = 1
+    mask.write(mask.roi, inside)
+    plan = segment(configure(inputs, tmp_path / "run", mask=str(mask.path)), upto="predict")
+    affs = Volume.open(plan.output("predict")).read()
+    assert (affs == Volume.open(serial.output("predict")).read() * inside).all()
+
+
+def test_what_was_decided_once_stays_decided(inputs, tmp_path):
+    config = configure(inputs, tmp_path)
+    segment(config, upto="predict")
+    record = (tmp_path / "config.json").read_text()
+    assert '"tile_vx": [' in record
+    (tmp_path / "config.json").write_text(record.replace('"precision": "float32"', '"precision": "bfloat16"'))
+    assert make_plan(config).config.predict.precision == "bfloat16"
+
+
+def test_two_runs_do_not_share_a_folder(inputs, tmp_path):
+    from neuroadda.segmentation.pipeline import lock_folder
+
+    with lock_folder(tmp_path), pytest.raises(UserError, match="another run is at work"):
+        segment(configure(inputs, tmp_path))
