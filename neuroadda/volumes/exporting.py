@@ -151,6 +151,7 @@ def _pages(volume: Volume, dtype: np.dtype[Any]) -> Iterator[np.ndarray]:
         z, y, x = box
         if z.start != start:
             yield from layer
+            layer = layer[:0].copy()  # never two layers at a time
             layer, start = layer_buffer((z.stop - z.start, shape[1], shape[2]), dtype), z.start
         voxels = volume.data[box]
         if voxels.dtype != dtype and (voxels.min() < 0 or voxels.max() > np.iinfo(dtype).max):

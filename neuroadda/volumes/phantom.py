@@ -204,7 +204,7 @@ def _waves(random: np.random.Generator, spacing: float) -> np.ndarray:
     Together they move neighbouring points by less than their distance, except where many meet, so neurites stay whole.
     """
     waves: list[np.ndarray[Any, Any]] = []
-    for number, shortest, longest, steepness in ((6, 3.5, 10.0, 0.25), (8, 0.8, 2.2, 0.14)):
+    for number, shortest, longest, steepness in ((12, 3.0, 9.0, 0.27), (8, 0.8, 2.2, 0.14)):
         for _ in range(number):
             length = spacing * random.uniform(shortest, longest)
             vector, shift = random.normal(size=3), random.normal(size=3)

@@ -14,7 +14,7 @@ from numba import njit
 LINK_FIELDS = 10
 # columns of a link: a (zyx), b (zyx), radius at a, radius at b, and two random numbers in [0, 1)
 RADIUS_A, RADIUS_B, CHANCE_ORGANELLE, CHANCE_SHAPE = 6, 7, 8, 9
-JITTER = 0.17  # of the spacing, to both sides
+JITTER = 0.2  # of the spacing, to both sides
 
 _END, _BRANCH, _PLACE, _CALIBER, _LOCAL, _ORGANELLE, _SHAPE = range(7)
 

@@ -60,6 +60,7 @@ class Stack(AbstractContextManager["Stack"]):
         """Return a box of voxels."""
         z, y, x = box
         if (z.start, z.stop) != self._range or self._pages is None:
+            self._pages = None  # never two layers at a time
             self._pages = layer_buffer((z.stop - z.start, *self.shape[1:]), self.dtype)
             for index in range(z.start, z.stop):
                 page = self.page(index)

@@ -51,8 +51,10 @@ def decoder(path: Path, file: tifffile.TiffFile, shape: Zyx) -> Callable[[int], 
         end = stack.dataoffset + int(np.prod(shape, dtype=np.int64)) * stack.dtype.itemsize
         if end > path.stat().st_size:
             raise UserError("the TIFF is truncated or damaged", str(path))
-        pages = tifffile.memmap(path, mode="r").reshape(shape)
-        return lambda index: pages[index]
+        start, dtype, size = stack.dataoffset, stack.dtype.newbyteorder(file.byteorder), shape[1] * shape[2]
+        return lambda index: np.fromfile(path, dtype, size, offset=start + index * size * dtype.itemsize).reshape(
+            shape[1:]
+        )
 
     def decode(index: int) -> np.ndarray:
         page = stack.pages[index]

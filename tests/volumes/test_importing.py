@@ -147,6 +147,14 @@ def test_voxel_size_comes_from_whatever_the_array_calls_it(tmp_path: Path, raw: 
         Volume.open(tmp_path / "0.zarr")
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_byte_order_of_tiffs(tmp_path: Path, order: str, compression: str | None) -> None:
+    ids = np.random.default_rng(1).integers(0, 2**32, SHAPE, dtype=np.uint32)
+    tifffile.imwrite(tmp_path / "a.tif", ids, photometric="minisblack", byteorder=order, compression=compression)
+    assert np.array_equal(import_volume(tmp_path / "a.tif", tmp_path / "out.zarr", voxel_size_nm=NM).read(), ids)
+
+
 @pytest.mark.parametrize("dtype", [np.uint32, np.int64, np.uint16, np.uint8])
 def test_labels_become_uint64(tmp_path: Path, dtype: type) -> None:
     ids = np.random.default_rng(1).integers(0, np.iinfo(dtype).max, SHAPE, dtype=dtype)
