@@ -14,11 +14,12 @@ from pydantic import Field
 
 from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.ledger.base import Ledger, TaskRecord
-from neuroadda.config import Config, dump_config, fingerprint, parse_config, write_json
+from neuroadda.config import Config, Zyx, dump_config, fingerprint, parse_config, write_json
 from neuroadda.errors import UserError
 
 BlockFunction = Callable[[Block], dict[str, Any]]
 TAG_FILE = "task.json"
+CHUNK_VX = 64
 
 
 class Stage(Config):
@@ -54,6 +55,8 @@ class Task(Config):
         Name to what determines that input's content.
     output
         Path of what is written: a zarr array or a folder.
+    chunk_vx
+        Chunk shape of an output array; it divides the block, so that no two blocks write to one chunk.
     instance
         Random id of this output; see `TaskRecord`.
     """
@@ -64,6 +67,7 @@ class Task(Config):
     input_fingerprints: dict[str, str]
     output: str
     grid: BlockGrid
+    chunk_vx: Zyx
     instance: str = Field(default_factory=lambda: secrets.token_hex(8))
 
     @classmethod
@@ -73,8 +77,19 @@ class Task(Config):
         inputs: Mapping[str, tuple[Path, str]],
         output: Path,
         grid: BlockGrid,
+        chunk_vx: Zyx | None = None,
     ) -> "Task":
-        """Bind a stage; each input is its path and its content's fingerprint."""
+        """Bind a stage; each input is its path and its content's fingerprint. Chunks default to about 64 voxels an axis.
+
+        Raises
+        ------
+        UserError
+            If the blocks are not aligned to the chunks.
+        """
+        chunk_vx = chunk_vx or _choose_chunk_vx(grid.block_vx)
+        if any(c < 1 or b % c for b, c in zip(grid.block_vx, chunk_vx, strict=True)):
+            what = f"blocks of {grid.block_vx} voxels are not aligned to chunks of {chunk_vx}"
+            raise UserError(what, "chunk_vx", "choose a chunk shape that divides block_vx")
         return cls(
             stage=f"{type(stage).__module__}:{type(stage).__qualname__}",
             parameters=dump_config(stage),
@@ -82,6 +97,7 @@ class Task(Config):
             input_fingerprints={name: print_ for name, (_, print_) in inputs.items()},
             output=str(output),
             grid=grid,
+            chunk_vx=chunk_vx,
         )
 
     @cached_property
@@ -119,6 +135,11 @@ class Task(Config):
             write_json(Path(self.output) / TAG_FILE, self.tag)
         except OSError as error:
             raise UserError(f"the folder cannot be created: {error.strerror}", self.output) from error
+
+
+def _choose_chunk_vx(block_vx: Zyx) -> Zyx:
+    z, y, x = (next(b // n for n in range(max(1, b // CHUNK_VX), b + 1) if b % n == 0) for b in block_vx)
+    return z, y, x
 
 
 def read_tag(output: Path) -> dict[str, Any] | None:

@@ -60,7 +60,7 @@ class Fragments(Stage):
         return self.model_copy(update={"sections": voxel_size_nm[0] >= ANISOTROPIC * max(voxel_size_nm[1:])})
 
     def create_output(self, task: Task) -> None:
-        """Create the uint64 array of fragments, one chunk grid with the affinities."""
+        """Create the uint64 array of fragments."""
         affs = Volume.open(task.inputs["affs"])
         create_labels(task, affs)
 
@@ -81,7 +81,7 @@ class Fragments(Stage):
 
 
 def create_labels(task: Task, like: Volume) -> None:
-    """Create a task's uint64 output over its grid, with the chunks of another array."""
+    """Create a task's uint64 output over its grid, on the voxels of another array."""
     scale = like.units_per_nm
     Volume.create(
         Path(task.output),
@@ -89,7 +89,7 @@ def create_labels(task: Task, like: Volume) -> None:
         like.voxel_size_nm,
         np.uint64,
         offset_nm=tuple(o / scale for o in task.grid.offset),
-        chunk_vx=tuple(like.chunk_vx),
+        chunk_vx=task.chunk_vx,
         attrs=task.tag,
     )
 

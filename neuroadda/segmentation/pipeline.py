@@ -58,6 +58,8 @@ class SegmentConfig(Config):
         Part of the volume; all of it by default.
     block_vx
         Shape of a block of every stage; by default 128 an axis, or (32, 256, 256) for anisotropic volumes, at most the volume.
+    chunk_vx
+        Chunk shape of the arrays; it divides the block, and is about 64 an axis by default.
     """
 
     raw: str
@@ -67,6 +69,7 @@ class SegmentConfig(Config):
     ledger: str | None = None
     roi: RoiConfig | None = None
     block_vx: Zyx | None = None
+    chunk_vx: Zyx | None = None
     predict: Predict = Field(default_factory=Predict)
     fragments: Fragments = Field(default_factory=Fragments)
     agglomerate: Agglomerate = Field(default_factory=Agglomerate)
@@ -132,10 +135,10 @@ def make_plan(config: SegmentConfig) -> Plan:
     inputs = {"raw": (Path(config.raw), raw.fingerprint), "backbone": (Path(config.backbone), card.digest)}
     if config.mask is not None:
         inputs["mask"] = (Path(config.mask), _open_mask(config.mask, raw, roi).fingerprint)
-    predict = Task.make(config.predict, inputs, volumes / "affs", grid())
+    predict = Task.make(config.predict, inputs, volumes / "affs", grid(), config.chunk_vx)
     affs = (volumes / "affs", predict.fingerprint)
     around = context_vx(config.fragments, raw.voxel_size_nm)
-    fragments = Task.make(config.fragments, {"affs": affs}, volumes / "fragments", grid(around))
+    fragments = Task.make(config.fragments, {"affs": affs}, volumes / "fragments", grid(around), config.chunk_vx)
     supervoxels = (volumes / "fragments", fragments.fingerprint)
     edges = Task.make(CollectEdges(), {"affs": affs, "fragments": supervoxels}, folder / "edges", grid())
     edge_files = (folder / "edges", edges.fingerprint)
@@ -152,6 +155,7 @@ def make_plan(config: SegmentConfig) -> Plan:
         {"fragments": supervoxels, "lut": (folder / "lut", components.fingerprint)},
         volumes / "segmentation",
         grid(),
+        config.chunk_vx,
     )
     return Plan(config=config, tasks=(predict, fragments, edges, agglomerate, components, relabel))
 

@@ -74,7 +74,7 @@ class Predict(Stage):
             np.uint8,
             offset_nm=tuple(o / scale for o in task.grid.offset),
             channels=len(offsets),
-            chunk_vx=chunk_shape_vx(task.grid.block_vx),
+            chunk_vx=task.chunk_vx,
             attrs=task.tag | {"offsets": [list(o) for o in offsets]},
         )
 
@@ -154,12 +154,6 @@ def choose_tile_vx(architecture: UNetConfig, block_vx: Zyx) -> Zyx:
             break
         tile[axis] = max(alignment[axis], -(-tile[axis] // 2 // alignment[axis]) * alignment[axis])
     return tile[0], tile[1], tile[2]
-
-
-def chunk_shape_vx(block_vx: Zyx) -> Zyx:
-    """Return a chunk shape that divides the block, near 64 voxels an axis."""
-    z, y, x = (b // max(1, round(b / 64)) if b % max(1, round(b / 64)) == 0 else b for b in block_vx)
-    return z, y, x
 
 
 def check_raw(raw: Volume, card: Card) -> None:

@@ -19,7 +19,7 @@ class Relabel(Stage):
     name: ClassVar[str] = "relabel"
 
     def create_output(self, task: Task) -> None:
-        """Create the uint64 segmentation, chunked like the fragments."""
+        """Create the uint64 segmentation."""
         create_labels(task, Volume.open(task.inputs["fragments"]))
 
     def open(self, task: Task) -> BlockFunction:

@@ -11,6 +11,7 @@ from neuroadda.backbones.card import NEAREST, Card
 from neuroadda.backbones.checkpoint import save_backbone
 from neuroadda.backbones.unet import UNet
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.phantom import Phantom, PhantomConfig
 
 VOXEL_SIZE_NM = (30, 6, 6)
 
@@ -25,6 +26,18 @@ def noisy_affs(shape=(12, 60, 64), seed=0) -> np.ndarray:
     """Return uint8 affinities, czyx, of blob-like cells with boundaries between them."""
     noise = np.stack([smooth_noise(shape, (1, 3, 3), seed + c) for c in range(3)])
     return (np.clip((noise - 0.5) * 3 + 0.6, 0, 1) * 255).astype(np.uint8)
+
+
+def phantom_affs(shape, seed=0) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels of a phantom and uint8 affinities as a fair network would predict them: blurred and noisy."""
+    _, labels = Phantom(PhantomConfig(shape_vx=shape, seed=seed)).render((0, 0, 0), shape)
+    affs = np.zeros((3, *shape), np.float32)
+    for axis in range(3):
+        upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+        lower = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
+        affs[(axis, *upper)] = (labels[upper] == labels[lower]) & (labels[upper] > 0)
+    noise = gaussian_filter(np.random.default_rng(seed).normal(0, 1, affs.shape), (0, 0, 2, 2))
+    return labels, (np.clip(gaussian_filter(affs, (0, 0, 1, 1)) + noise, 0, 1) * 255).astype(np.uint8)
 
 
 def write_raw(path: Path, shape=(24, 90, 100), seed=0) -> Volume:
@@ -42,5 +55,9 @@ def write_backbone(folder: Path, seed=0, gain=4.0) -> Path:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(gain)
-    save_backbone(folder, model, Card(name="t", domain="t", voxel_size_nm=VOXEL_SIZE_NM, architecture=architecture, offsets=NEAREST))
+    save_backbone(
+        folder,
+        model,
+        Card(name="t", domain="t", voxel_size_nm=VOXEL_SIZE_NM, architecture=architecture, offsets=NEAREST),
+    )
     return folder

@@ -48,7 +48,9 @@ def test_the_order_of_edges_does_not_matter():
     order = rng.permutation(len(whole.u))
     statistics = rng.random(len(whole.u)), rng.integers(1, 9, len(whole.u))
     ordered = score_edges(whole.u, whole.v, statistics[0] * statistics[1], statistics[1], 1.0)
-    mixed = score_edges(whole.u[order], whole.v[order], (statistics[0] * statistics[1])[order], statistics[1][order], 1.0)
+    mixed = score_edges(
+        whole.u[order], whole.v[order], (statistics[0] * statistics[1])[order], statistics[1][order], 1.0
+    )
     assert np.allclose(ordered[order], mixed)
 
 

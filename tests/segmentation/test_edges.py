@@ -59,7 +59,10 @@ def test_each_edge_is_owned_by_one_block_with_the_statistics_of_the_whole_volume
         read = b.write_roi.grow(Coordinate(1, 1, 1), Coordinate(0, 0, 0)).intersect(grid.roi)
         low = tuple(b.write_roi.begin - read.begin)
         parts.append(collect_edges(affs[(slice(None), *b.write_roi.to_slices())], fragments[read.to_slices()], low))
-        assert all(b.index in pair for pair in zip(*(to_local(e, capacity)[0] for e in (parts[-1].u, parts[-1].v)), strict=True))
+        assert all(
+            b.index in pair
+            for pair in zip(*(to_local(e, capacity)[0] for e in (parts[-1].u, parts[-1].v)), strict=True)
+        )
     merged = Edges.concatenate(parts)
     assert len(set(zip(merged.u, merged.v, strict=True))) == len(merged.u)
     assert_same(as_dict(merged), as_dict(collect_edges(affs, fragments)))
