@@ -61,7 +61,8 @@ class AugmentConfig(Config):
         and z.
     elastic, elastic_spacing_vx, elastic_jitter_vx, elastic_scale
         Probability of an elastic deformation with rotation in the section, the spacing (zyx) of its control points,
-        their jitter's standard deviation (zyx), and the interval of scale factors.
+        their jitter's standard deviation (zyx), and the interval of scale factors (of all axes: leave it at
+        1 where sections are thick).
     misalign, max_misalign_vx
         Probability, for each section, that it slips (and, as often, that all after it shift) by up to that many voxels.
     contrast, brightness
@@ -76,7 +77,7 @@ class AugmentConfig(Config):
     elastic: Probability = 0.5
     elastic_spacing_vx: Zyx = (4, 48, 48)
     elastic_jitter_vx: ZyxFloat = (0.0, 2.0, 2.0)
-    elastic_scale: tuple[float, float] = (0.9, 1.1)
+    elastic_scale: tuple[float, float] = (1.0, 1.0)
     misalign: Probability = 0.0
     max_misalign_vx: Count = 8
     contrast: NotNegative = 0.15

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import NEAREST, Card, load_card
 from neuroadda.backbones.checkpoint import load_backbone, save_backbone
@@ -19,7 +20,9 @@ SMALL = UNetConfig(features=(2, 3), downsample=((1, 2, 2),), kernels=(((1, 3, 3)
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    card = Card(name="b", domain="d", voxel_size_nm=(30, 4.6, 4.6), architecture=SMALL, offsets=NEAREST, metrics={"voi": 1.25})
+    card = Card(
+        name="b", domain="d", voxel_size_nm=(30, 4.6, 4.6), architecture=SMALL, offsets=NEAREST, metrics={"voi": 1.25}
+    )
     save_backbone(tmp_path / "b", UNet(SMALL), card)
     return tmp_path / "b"
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.unet import UNet
 from neuroadda.errors import UserError

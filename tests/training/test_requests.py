@@ -1,0 +1,73 @@
+"""The request graph: raw and labels stay together whatever the augmentation, and affinities are what they should be."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neuroadda.backbones.card import NEAREST
+from neuroadda.training.config import TrainConfig
+from neuroadda.training.dataset import AffinityDataset
+
+CALM = {"contrast": 0.0, "brightness": 0.0, "noise": 0.0, "elastic": 0.0}
+WILD = {**CALM, "elastic": 1.0, "elastic_jitter_vx": [0.0, 1.0, 1.0], "misalign": 0.0}
+FAR = [*NEAREST, (-2, 0, 0), (0, -5, 0), (0, 0, -5)]
+
+
+def centre(raw: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return raw[tuple(slice((r - s) // 2, (r - s) // 2 + s) for r, s in zip(raw.shape, shape, strict=True))]
+
+
+@pytest.mark.parametrize("padded", [0.0, 1.0])
+@pytest.mark.parametrize("augment", [CALM, WILD, {**CALM, "misalign": 0.3, "elastic": 1.0, "transpose": "none"}])
+def test_raw_and_labels_stay_together(
+    configure: Callable[..., TrainConfig], augment: dict[str, Any], padded: float
+) -> None:
+    dataset = AffinityDataset(configure(augment=augment, padded=padded))
+    for index in range(6):
+        item = dataset[index]
+        raw = np.round((centre(item["raw"][0], item["labels"].shape) + 1) * 127.5)
+        inside = item["labels"] > 0
+        assert inside.mean() > 0.2
+        # labels are eroded, so that inside of them raw is one grey but where sections were interpolated
+        for label in np.unique(item["labels"][inside]):
+            greys = raw[item["labels"] == label]
+            assert (np.abs(greys - np.median(greys)) <= 1).mean() > 0.9
+
+
+def test_sections_are_not_collapsed(
+    configure: Callable[..., TrainConfig], write_volume: Callable[..., Path], volumes: Path, small: dict[str, Any]
+) -> None:
+    depth = np.broadcast_to(np.arange(14, dtype=np.uint8)[:, None, None] * 10, (14, 64, 64))
+    write_volume(volumes / "depth", np.ascontiguousarray(depth))
+    samples = [{**small["samples"][0], "raw": str(volumes / "depth")}]
+    for shape in ([2, 24, 24], [4, 24, 24]):
+        dataset = AffinityDataset(configure(samples=samples, augment=WILD, padded=1.0, output_shape_vx=shape))
+        for index in range(4):
+            steps = np.diff((dataset[index]["raw"][0] + 1) * 127.5, axis=0)
+            np.testing.assert_allclose(np.abs(steps), 10, atol=0.01)
+
+
+def test_affinities_follow_the_definition(configure: Callable[..., TrainConfig]) -> None:
+    item = AffinityDataset(configure(augment=CALM, offsets=FAR, padded=1.0))[0]
+    labels = item["labels"]
+    for channel, (z, y, x) in enumerate(FAR):
+        here, there = labels[-z:, -y:, -x:], labels[: z or None, : y or None, : x or None]
+        expected = (here == there) & (here > 0)
+        np.testing.assert_array_equal(item["affs"][channel][-z:, -y:, -x:], expected)
+    assert item["mask"].shape == item["affs"].shape
+    assert item["raw"].dtype == np.float32
+    assert np.abs(item["raw"]).max() <= 1
+
+
+def test_samples_are_drawn_by_weight(
+    configure: Callable[..., TrainConfig], write_volume: Callable[..., Path], volumes: Path, small: dict[str, Any]
+) -> None:
+    write_volume(volumes / "black", np.zeros((14, 64, 64), np.uint8))
+    first = {**small["samples"][0], "weight": 1.0}
+    samples = [first, {**first, "raw": str(volumes / "black"), "weight": 3.0}]
+    dataset = AffinityDataset(configure(samples=samples, augment=CALM, iterations=100))
+    black = sum(float(dataset[i]["raw"].max()) == -1 for i in range(60))
+    assert 33 <= black <= 55

@@ -1,0 +1,121 @@
+"""What a sample serves, and what is refused as a sample."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gunpowder as gp
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from neuroadda.errors import UserError
+from neuroadda.training.config import SampleConfig
+from neuroadda.training.sample import LABELS, MASK, RAW, RandomSample, erode, open_sample
+
+SHAPE = (14, 64, 64)
+
+
+def serve(config: SampleConfig, output: tuple[int, int, int], context: int, seed: int) -> dict[str, np.ndarray]:
+    source = RandomSample(open_sample(config, output), output)
+    request = gp.BatchRequest(random_seed=seed)
+    request.add(RAW, tuple(o + 2 * context for o in output))
+    request.add(LABELS, output)
+    request.add(MASK, output)
+    with gp.build(source):
+        batch = source.request_batch(request)
+    return {str(key): batch[key].data for key in (RAW, LABELS, MASK)}
+
+
+def sample_of(volumes: Path, **changes: Any) -> SampleConfig:
+    return SampleConfig(**{"raw": str(volumes / "raw"), "labels": str(volumes / "labels"), **changes})
+
+
+def test_places_lie_inside_and_raw_is_mirrored_outside(volumes: Path, cells: np.ndarray) -> None:
+    grey = (40 + 5 * np.unique(cells, return_inverse=True)[1].reshape(SHAPE)).astype(np.uint8)
+    mirrored = np.pad(grey, 5, mode="reflect")
+    seen = set()
+    for seed in range(12):
+        got = serve(sample_of(volumes), (10, 24, 24), 5, seed)
+        assert got["MASK"].all()
+        raw = np.round(got["RAW"] * 255).astype(np.uint8)
+        windows = np.lib.stride_tricks.sliding_window_view(mirrored, raw.shape)
+        places = np.argwhere((windows == raw).all((3, 4, 5)))
+        assert len(places) >= 1
+        z, y, x = places[0]
+        truth = cells[z : z + 10, y : y + 24, x : x + 24]
+        # renumbered, but the same partition
+        assert len(np.unique(np.stack([truth.ravel(), got["LABELS"].ravel()]), axis=1).T) == len(np.unique(truth))
+        assert len(np.unique(got["LABELS"])) == len(np.unique(truth))
+        seen.add((z, y, x))
+    assert len(seen) > 6
+
+
+def test_what_lies_outside_of_the_labels_is_masked(volumes: Path) -> None:
+    roi = {"offset_nm": (480.0, 240.0, 240.0), "shape_nm": (400.0, 192.0, 192.0)}
+    source = RandomSample(open_sample(sample_of(volumes, roi=roi), (10, 24, 24)), (10, 24, 24))
+    request = gp.BatchRequest(random_seed=0)
+    request.add(MASK, (12, 26, 26))
+    with gp.build(source):
+        mask = source.request_batch(request)[MASK].data
+    assert mask[1:-1, 1:-1, 1:-1].all()
+    assert mask.sum() == 10 * 24 * 24
+
+
+def test_ignored_background_is_masked(volumes: Path, write_volume: Callable[..., Path], cells: np.ndarray) -> None:
+    partly = cells.copy()
+    partly[:, :40] = 0
+    write_volume(volumes / "partly", partly)
+    found = 0
+    for seed in range(6):
+        got = serve(sample_of(volumes, labels=str(volumes / "partly"), background="ignore"), (4, 24, 24), 2, seed)
+        np.testing.assert_array_equal(got["MASK"], got["LABELS"] > 0)
+        assert got["MASK"].mean() > 0.1
+        found += got["MASK"].mean() < 1
+    assert found
+    write_volume(volumes / "nothing", np.zeros_like(cells))
+    with pytest.raises(gp.batch_request.BatchRequest if False else Exception, match="none has labels"):
+        serve(sample_of(volumes, mask=str(volumes / "nothing")), (4, 24, 24), 2, 0)
+
+
+@pytest.mark.parametrize("only_yx", [True, False])
+def test_erode_is_the_erosion_of_every_label(cells: np.ndarray, only_yx: bool) -> None:
+    labels = np.unique(cells, return_inverse=True)[1].reshape(SHAPE).astype(np.uint32)
+    cross = ndimage.generate_binary_structure(3, 1)
+    if only_yx:
+        cross[[0, 2]] = False
+    for steps in (0, 1, 2):
+        expected = np.zeros_like(labels)
+        for label in range(1, labels.max() + 1):
+            inside = labels == label
+            if steps:
+                inside = ndimage.binary_erosion(inside, cross, iterations=steps, border_value=1)
+            expected[inside] = label
+        np.testing.assert_array_equal(erode(labels, steps, np.ones_like(labels), only_yx), expected)
+
+
+def test_labels_are_not_eroded_towards_the_unknown() -> None:
+    labels = np.repeat([1, 1, 1, 0, 0, 2, 2, 2, 2], 9).reshape(9, 3, 3).astype(np.uint32)
+    known = (labels > 0).astype(np.uint8)
+    np.testing.assert_array_equal(erode(labels, 1, known, False), labels)
+    np.testing.assert_array_equal(erode(labels, 1, np.ones_like(known), False)[:, 0, 0], [1, 1, 0, 0, 0, 0, 2, 2, 2])
+
+
+def test_bad_samples_are_refused(volumes: Path, write_volume: Callable[..., Path], cells: np.ndarray) -> None:
+    def refuse(match: str, **changes: Any) -> None:
+        with pytest.raises(UserError, match=match):
+            open_sample(sample_of(volumes, **changes), (4, 24, 24))
+
+    write_volume(volumes / "float", cells.astype(np.float32))
+    write_volume(volumes / "coarse", cells, voxel_size_nm=(40.0, 4.0, 4.0))
+    write_volume(volumes / "shifted", cells[:, :-1], offset_nm=(400.0, 84.0, 80.0))
+    write_volume(volumes / "larger", np.pad(cells, 1))
+    write_volume(volumes / "small", cells[:3])
+    refuse("no array here", raw=str(volumes / "nowhere"))
+    refuse("raw is float32", raw=str(volumes / "float"))
+    refuse("this is float32", labels=str(volumes / "float"))
+    refuse("voxel size", labels=str(volumes / "coarse"))
+    refuse("grid is shifted", labels=str(volumes / "shifted"))
+    refuse("not inside raw", labels=str(volumes / "larger"))
+    refuse("smaller than output_shape_vx", labels=str(volumes / "small"))
+    refuse("outside the labels", roi={"offset_nm": (0.0, 80.0, 80.0), "shape_nm": (400.0, 400.0, 400.0)})
