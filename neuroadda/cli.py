@@ -248,31 +248,41 @@ def status(
         print_json(tasks)
         return
     failures = [failure | {"stage": task["stage"]} for task in tasks for failure in task["failures"]]
-    print_table("tasks", [{key: value for key, value in task.items() if key in STATUS_COLUMNS} for task in tasks])
+    print_table("tasks", [_status_row(task) for task in tasks])
     for failure in failures:
         print(f"\n{failure['stage']}: {failure['count']} blocks failed: {failure['type']}: {failure['message']}")
         print(failure["traceback"].rstrip())
 
 
-STATUS_COLUMNS = ("stage", "done", "blocks", "running", "failed", "voxels_per_second", "eta_seconds", "fingerprint")
+def _status_row(task: dict[str, Any]) -> dict[str, Any]:
+    from neuroadda.console import format_count, format_seconds
+
+    rate, left = task["voxels_per_second"], task["eta_seconds"]
+    return {key: task[key] for key in ("stage", "done", "blocks", "running", "failed")} | {
+        "rate": "" if rate is None else format_count(rate, "vx/s"),
+        "time left": "" if left is None else format_seconds(left),
+        "fingerprint": task["fingerprint"],
+    }
 
 
 @app.command()
 def view(
     config: ConfigFile,
     overrides: Overrides = [],  # noqa: B006
-    base_url: Annotated[str, typer.Option(help="Where the volumes are served from.")] = "http://127.0.0.1:8000",
+    root: Annotated[Path, typer.Option(help="Folder that is served, holding raw and the run.")] = Path(),
+    base_url: Annotated[str, typer.Option(help="Where it is served.")] = "http://127.0.0.1:8000",
+    as_json: Json = False,
 ) -> None:
-    """Write the report anew and print a Neuroglancer state (JSON) of a finished run."""
+    """Print a Neuroglancer link to a run's volumes (--json: its state), served by any web server that allows cross-origin reads."""
     from neuroadda.console import print_json
-    from neuroadda.viewing.run_view import state_of_plan
+    from neuroadda.segmentation.pipeline import make_plan
+    from neuroadda.viewing.run_view import view_plan
 
     loaded = _load(config, overrides)
     if loaded.segment is None:
         raise UserError("there is no [segment] section", str(config), "see configs/ for examples")
-    from neuroadda.segmentation.pipeline import make_plan
-
-    print_json(state_of_plan(make_plan(loaded.segment), base_url))
+    shown = view_plan(make_plan(loaded.segment), root, base_url)
+    print_json(shown["state"]) if as_json else print(shown["url"])
 
 
 def _load(path: Path, overrides: list[str]) -> Any:

@@ -41,7 +41,9 @@ def main() -> None:
     kind = prepare(folder, Path(os.environ.get("NEUROADDA_DATA", ROOT.parent / "shared" / "data")))
     print(f"demo on {kind}", flush=True)
     path = ROOT / "configs" / "demo.toml"
-    config = parse_config(RunConfig, apply_overrides(load_config_file(path), [f'title="Demo: {kind.split(" (")[0]}"']), str(path))
+    config = parse_config(
+        RunConfig, apply_overrides(load_config_file(path), [f'title="Demo: {kind.split(" (")[0]}"']), str(path)
+    )
     assert config.segment is not None
     assert config.evaluate is not None
 
@@ -59,7 +61,9 @@ def main() -> None:
     summary = report(config, plan, measured, baselines)
     scores = measured.scores
     assert scores is not None
-    print(f"VOI {scores.voi:.3f} nats (split {scores.voi_split:.3f}, merge {scores.voi_merge:.3f}) at threshold {measured.threshold}")
+    print(
+        f"VOI {scores.voi:.3f} nats (split {scores.voi_split:.3f}, merge {scores.voi_merge:.3f}) at threshold {measured.threshold}"
+    )
     for name, other in baselines.items():
         print(f"  {name}: VOI {other.voi:.3f} nats at its best")
     print(f"report: {summary['report']}")

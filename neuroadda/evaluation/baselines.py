@@ -63,7 +63,7 @@ def score_classic_recipe(
         segmentations = waterz.agglomerate(
             nearest, list(thresholds), fragments=fragments, scoring_function=MEAN_AFFINITY, discretize_queue=256
         )
-        found = [score(count_overlaps(segmentation, labels)) for segmentation in segmentations]
+        found = [score(count_overlaps(np.asarray(segmentation), labels)) for segmentation in segmentations]
     return min(found, key=lambda scores: scores.voi)
 
 

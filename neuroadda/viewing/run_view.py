@@ -1,0 +1,46 @@
+"""What a viewer shows of a run."""
+
+from pathlib import Path
+from typing import Any
+
+from neuroadda.errors import UserError
+from neuroadda.segmentation.pipeline import Plan
+from neuroadda.viewing.neuroglancer import Kind, Layer, neuroglancer_state, state_url
+from neuroadda.volumes.arrays import Volume
+
+LAYERS: tuple[tuple[str, str, Kind], ...] = (
+    ("affs", "predict", "affs"),
+    ("fragments", "fragments", "labels"),
+    ("segmentation", "relabel", "labels"),
+)
+
+
+def view_plan(plan: Plan, root: Path, base_url: str) -> dict[str, Any]:
+    """Return a Neuroglancer state of a run's volumes, and the link that opens it.
+
+    Parameters
+    ----------
+    root
+        The folder that is served at `base_url`; it holds raw and the run.
+
+    Raises
+    ------
+    UserError
+        If raw or an output is missing.
+    """
+
+    def layer(name: str, path: Path, kind: Kind) -> Layer:
+        try:
+            address = path.resolve().relative_to(root.resolve()).as_posix()
+        except ValueError as error:
+            raise UserError(
+                f"it is not below {root}, the folder that is served", str(path), "give another --root"
+            ) from error
+        return Layer.of(Volume.open(path), name, f"{base_url.rstrip('/')}/{address}", kind)
+
+    layers = [layer("raw", Path(plan.config.raw), "raw")]
+    layers += [layer(name, plan.output(stage), kind) for name, stage, kind in LAYERS if plan.output(stage).exists()]
+    centre = plan.task("relabel").grid.roi.center
+    position_nm = [c / Volume.open(plan.config.raw).units_per_nm for c in centre]
+    state = neuroglancer_state(layers, position_nm)
+    return {"state": state, "url": state_url(state)}
