@@ -11,17 +11,23 @@ shapes = st.tuples(*[st.integers(1, 12)] * 3)
 blocks = st.tuples(*[st.integers(2, 8)] * 3)
 
 
-@given(shape=shapes, block=blocks, context=st.tuples(*[st.integers(0, 5)] * 3), offset=st.tuples(*[st.integers(-9, 9)] * 3))
+@given(
+    shape=shapes, block=blocks, context=st.tuples(*[st.integers(0, 5)] * 3), offset=st.tuples(*[st.integers(-9, 9)] * 3)
+)
 def test_write_rois_tile_the_volume_and_indices_are_dense(shape, block, context, offset):
     voxel_size = Coordinate(30, 6, 5)
-    grid = BlockGrid.make(Roi(Coordinate(offset) * voxel_size, Coordinate(shape) * voxel_size), voxel_size, block, context)
+    grid = BlockGrid.make(
+        Roi(Coordinate(offset) * voxel_size, Coordinate(shape) * voxel_size), voxel_size, block, context
+    )
     written = np.zeros(shape, int)
     for index, found in enumerate(grid.blocks()):
         assert found.index == index
         assert grid.at(grid.position_of(found.write_roi.begin)) == found
         box = ((found.write_roi - grid.roi.begin) / voxel_size).to_slices()
         written[box] += 1
-        assert found.read_roi == found.write_roi.grow(Coordinate(context) * voxel_size, Coordinate(context) * voxel_size)
+        assert found.read_roi == found.write_roi.grow(
+            Coordinate(context) * voxel_size, Coordinate(context) * voxel_size
+        )
     assert (written == 1).all()
     assert grid.voxels() == written.size
     assert index + 1 == len(grid)

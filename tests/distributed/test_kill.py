@@ -80,7 +80,11 @@ def worker_pids(scheduler_of: int) -> list[int]:
 
     def children(pid: int) -> list[int]:
         try:
-            return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+            return [
+                int(child)
+                for task in Path(f"/proc/{pid}/task").iterdir()
+                for child in (task / "children").read_text().split()
+            ]
         except OSError:
             return []
 
@@ -104,7 +108,9 @@ def test_killed_workers_and_a_killed_run_leave_the_same_bytes(inputs, tmp_path, 
         process.kill()
         process.wait()
         wait_until_gone(family)
-        assert not open_ledger(config.ledger_url).done_mask(task.fingerprint, len(task.grid)).all(), "killed too late to tell"
+        assert not open_ledger(config.ledger_url).done_mask(task.fingerprint, len(task.grid)).all(), (
+            "killed too late to tell"
+        )
     segment(config)
     assert content(config) == undisturbed
 
