@@ -106,7 +106,7 @@ class RandomSample(gp.BatchProvider):
             self.provides(key, gp.ArraySpec(everywhere, (1, 1, 1), interpolatable, dtype=dtype))
 
     def provide(self, request: gp.BatchRequest) -> gp.Batch:
-        place = self._place()
+        place = self.place()
         centre = request.get_total_roi().center
         batch = gp.Batch()
         if RAW in request:
@@ -129,8 +129,14 @@ class RandomSample(gp.BatchProvider):
     def _to_world(self, roi_vx: Roi) -> Roi:
         return roi_vx * self.sample.raw.voxel_size + self.sample.raw.roi.begin
 
-    def _place(self) -> Coordinate:
-        """Return the centre of a random box of `output_shape_vx` inside the sample, in voxels of raw."""
+    def place(self) -> Coordinate:
+        """Return the centre of a random box of `output_shape_vx` inside the sample, in voxels of raw.
+
+        Raises
+        ------
+        UserError
+            If none with enough labels is found.
+        """
         raw = self.sample.raw
         begin = (self.sample.roi.begin - raw.roi.begin) / raw.voxel_size
         room = self.sample.roi.shape / raw.voxel_size - self.output_shape_vx

@@ -18,7 +18,7 @@ from neuroadda.training.config import TrainConfig, training_fingerprint
 from neuroadda.training.dataset import Batch, load_batches
 from neuroadda.training.losses import affinity_loss
 from neuroadda.training.report import Report
-from neuroadda.training.sample import Sample, open_sample
+from neuroadda.training.sample import RandomSample, Sample, open_sample
 from neuroadda.training.state import Progress, find_state, load_state, save_state
 
 Validate = Callable[[Backbone], dict[str, float]]
@@ -56,6 +56,8 @@ def train(
             "keep_best is set, but there is no validation", "keep_best", "leave it out or give a validation volume"
         )
     samples = [open_sample(sample, config.output_shape_vx) for sample in config.samples]
+    for sample in samples:
+        RandomSample(sample, config.output_shape_vx).place()  # a sample without labels fails here, in one line
     sizes = {sample.raw.voxel_size_nm for sample in samples}
     if len(sizes) > 1:
         raise UserError(f"samples have different voxel sizes {sorted(sizes)}", "samples", "train on one voxel size")
@@ -67,6 +69,8 @@ def train(
             raise UserError("another training (other data or parameters) lies here", str(config.output), right)
         found = None
     if found is None:
+        if (config.output / "backbone").exists() and not overwrite:
+            raise UserError("a backbone lies here already", str(config.output), "give another output, or --overwrite")
         for name in ("checkpoints", "tensorboard", "pictures", "backbone", "candidate"):
             shutil.rmtree(config.output / name, ignore_errors=True)
         (config.output / "metrics.jsonl").unlink(missing_ok=True)

@@ -54,13 +54,13 @@ def test_what_is_damaged_is_refused(folder: Path) -> None:
         with pytest.raises(UserError, match="damaged"):
             load_backbone(folder)
     weights.unlink()
-    with pytest.raises(UserError, match="no weights.safetensors"):
+    with pytest.raises(UserError, match=r"no weights\.safetensors"):
         load_backbone(folder)
     (folder / "card.json").write_text("{")
     with pytest.raises(UserError, match="malformed"):
         load_card(folder)
     (folder / "card.json").unlink()
-    with pytest.raises(UserError, match="no card.json"):
+    with pytest.raises(UserError, match=r"no card\.json"):
         load_backbone(folder)
     with pytest.raises(UserError, match="no such folder"):
         load_backbone(folder / "nowhere")

@@ -7,9 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
 
 from neuroadda.backbones.architecture import UNetConfig
-from neuroadda.backbones.unet import UNet
+from neuroadda.backbones.unet import UNet, fold
 from neuroadda.errors import UserError
 
 FLAT, CUBE = ((1, 3, 3), (1, 3, 3)), ((3, 3, 3), (3, 3, 3))
@@ -42,6 +44,64 @@ def test_tiles_agree_with_the_whole(config: UNetConfig, whole: tuple[int, ...], 
                     got = model(raw[..., z : z + size[0], y : y + size[1], x : x + size[2]])
                     part = expected[..., z : z + tile[0], y : y + tile[1], x : x + tile[2]]
                     torch.testing.assert_close(got, part, atol=1e-5, rtol=0)
+
+
+def reference(model: UNet, raw: torch.Tensor) -> torch.Tensor:
+    """Compute the same network by the book, with 3-D layers."""
+
+    def block(x: torch.Tensor, level: nn.Module) -> torch.Tensor:
+        for convolution in level.convolutions:
+            x = functional.relu(convolution(x))
+        return x
+
+    def crop(x: torch.Tensor, like: tuple[int, ...]) -> torch.Tensor:
+        return x[(..., *(slice((s - n) // 2, (s - n) // 2 + n) for s, n in zip(x.shape[2:], like, strict=True)))]
+
+    shape, skips, factors = model.config.output_shape_vx(tuple(raw.shape[2:])), [], model.config.downsample
+    for level, down in enumerate(model.down):
+        raw = block(raw, down)
+        if level < len(factors):
+            skips.append(raw)
+            raw = functional.max_pool3d(raw, factors[level])
+    for level in reversed(range(len(factors))):
+        raw = functional.interpolate(raw, scale_factor=[float(f) for f in factors[level]])
+        raw = block(torch.cat([crop(skips[level], raw.shape[2:]), raw], 1), model.up[level])
+    return model.head(crop(raw, shape))
+
+
+@pytest.mark.parametrize("config", [ANISOTROPIC, ISOTROPIC, MIXED])
+def test_sections_as_a_batch_compute_the_same_as_3d_layers(config: UNetConfig) -> None:
+    torch.manual_seed(0)
+    model = UNet(config).eval()
+    raw = torch.randn(2, 1, *config.input_shape_vx(tuple(2 * a for a in config.alignment_vx)))
+    with torch.no_grad():
+        torch.testing.assert_close(model(raw), reference(model, raw), atol=1e-5, rtol=1e-5)
+
+
+def test_batch_norm_folds_into_the_weights() -> None:
+    torch.manual_seed(0)
+    model = UNet(MIXED, batch_norm=True)
+    raw = torch.randn(1, 1, *MIXED.input_shape_vx((2, 9, 9)))
+    for _ in range(3):
+        model(raw)
+    folded = fold(model)
+    assert list(folded.state_dict()) == list(UNet(MIXED).state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(folded(raw), model.eval()(raw), atol=1e-5, rtol=1e-5)
+
+
+def test_padded_output_agrees_with_the_valid_one_away_from_the_border() -> None:
+    torch.manual_seed(0)
+    model = UNet(ANISOTROPIC).eval()
+    raw = torch.randn(1, 1, 8, 64, 64)
+    z, y, x = model.context_vx
+    with torch.no_grad():
+        padded = model(raw, padded=True)
+        # from voxel 2 on the pooling grid of the valid network, which loses 2 and 2 * 2 voxels above, is that of the padded
+        valid = model(raw[..., 2 : 2 + 16 + 2 * y, 2 : 2 + 16 + 2 * x])
+    assert padded.shape[2:] == (8, 64, 64)
+    part = padded[:, :, z:-z, 2 + y : 2 + y + 16, 2 + x : 2 + x + 16]
+    torch.testing.assert_close(part, valid, atol=1e-5, rtol=1e-5)
 
 
 def test_the_context_is_what_an_output_voxel_sees() -> None:

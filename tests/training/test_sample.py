@@ -74,8 +74,9 @@ def test_ignored_background_is_masked(volumes: Path, write_volume: Callable[...,
         found += got["MASK"].mean() < 1
     assert found
     write_volume(volumes / "nothing", np.zeros_like(cells))
-    with pytest.raises(gp.batch_request.BatchRequest if False else Exception, match="none has labels"):
-        serve(sample_of(volumes, mask=str(volumes / "nothing")), (4, 24, 24), 2, 0)
+    empty = open_sample(sample_of(volumes, mask=str(volumes / "nothing")), (4, 24, 24))
+    with pytest.raises(UserError, match="none has labels"):
+        RandomSample(empty, (4, 24, 24)).place()
 
 
 @pytest.mark.parametrize("only_yx", [True, False])
