@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from neuroadda.config import load_config_file, parse_config
 from neuroadda.training.config import TrainConfig
 
