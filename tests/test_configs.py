@@ -1,0 +1,28 @@
+from pathlib import Path
+
+import pytest
+
+from neuroadda.config import load_config_file, parse_config
+from neuroadda.flow import RunConfig
+
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").iterdir())
+
+
+def test_there_are_configs():
+    assert len(CONFIGS) >= 5
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_config_is_valid_and_its_parts_fit_together(path):
+    config = parse_config(RunConfig, load_config_file(path), path.name)
+    assert config.train is not None
+    assert config.segment is not None
+    assert config.evaluate is not None
+    assert config.segment.backbone == f"{config.train.output}/backbone"
+    assert config.evaluate.labels != config.train.samples[0].labels
+    if config.validation is not None:
+        held_out, trained = config.validation.roi, config.train.samples[0].roi
+        assert held_out is not None
+        assert trained is not None
+        ends = [o + s for o, s in zip(trained.offset_nm, trained.shape_nm, strict=True)]
+        assert any(o >= e for o, e in zip(held_out.offset_nm, ends, strict=True)), "the validation is trained on"
