@@ -11,6 +11,7 @@ from torch import Tensor
 
 from neuroadda.backbones.card import Card, load_card
 from neuroadda.backbones.checkpoint import Backbone, save_backbone
+from neuroadda.backbones.devices import resolve_device, resolve_precision
 from neuroadda.backbones.unet import UNet, fold
 from neuroadda.config import dump_config, write_json
 from neuroadda.errors import RunFailed, UserError
@@ -98,9 +99,8 @@ class _Run:
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self.config, self.fingerprint, self.validate, self.samples = config, fingerprint, validate, samples
-        cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
-        self.device = torch.device("cuda" if cuda else "cpu")
-        self.bfloat16 = config.precision == "bfloat16" or (config.precision == "auto" and has_bfloat16(self.device))
+        self.device = torch.device(resolve_device(config.device))
+        self.bfloat16 = resolve_precision(config.precision, self.device.type) == "bfloat16"
         self.layout = torch.channels_last_3d if config.channels_last else torch.contiguous_format
         self.model = UNet(config.architecture, config.batch_norm).to(self.device)
         if config.channels_last:
@@ -212,13 +212,6 @@ class _Run:
             cpu_minutes=round(state.cpu_seconds / 60, 3),
         )
         return save_backbone(config.output / name, fold(self.average or self.model), card)
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Return whether the hardware computes in bfloat16 natively; elsewhere autocast is slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _due(every: int, iteration: int, last: int) -> bool:
