@@ -220,7 +220,7 @@ def run(
 ) -> None:
     """Do all that the config has: train, segment, evaluate, report."""
     from neuroadda import flow
-    from neuroadda.console import print_json, show_progress
+    from neuroadda.console import print_json, print_summary, show_progress
 
     loaded = _load(config, overrides)
     if dry_run:
@@ -231,7 +231,7 @@ def run(
     if as_json:
         print_json(summary)
     elif summary:
-        _print_summary(summary)
+        print_summary(summary)
 
 
 @app.command()
@@ -338,29 +338,6 @@ def _print_facts(facts: dict[str, Any], as_json: bool) -> None:
         print_json(facts)
     else:
         print_table("", [{"what": key, "is": value} for key, value in facts.items()])
-
-
-def _print_summary(summary: dict[str, Any]) -> None:
-    from neuroadda.console import format_seconds, print_table
-
-    stages = [
-        {
-            "stage": s["stage"],
-            "blocks": s["blocks"],
-            "time": format_seconds(s["seconds"]),
-            "Mvoxels/s": round(s["voxels"] / max(s["seconds"], 1e-3) / 1e6, 2),
-        }
-        for s in summary["stages"]
-    ]
-    print_table(summary["title"], stages)
-    if "scores" in summary:
-        scores = summary["scores"]
-        print(
-            f"VOI {scores['voi']:.3f} {scores['units']} (split {scores['voi_split']:.3f}, merge {scores['voi_merge']:.3f}), "
-            f"adapted Rand error {scores['adapted_rand_error']:.3f} at threshold {summary['threshold']}"
-        )
-    print(f"segmentation: {summary['segmentation']}")
-    print(f"report: {summary['report']}")
 
 
 if __name__ == "__main__":

@@ -41,6 +41,30 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     Console().print(table)
 
 
+def print_summary(summary: Mapping[str, Any]) -> None:
+    """Print what a whole run came to."""
+    stages = [
+        {
+            "stage": s["stage"],
+            "blocks": s["blocks"],
+            "time": format_seconds(s["seconds"]),
+            "rate": format_count(s["voxels"] / max(s["seconds"], 1e-3), "vx/s"),
+        }
+        for s in summary["stages"]
+    ]
+    print_table(summary["title"], stages)
+    if "scores" in summary:
+        scores = summary["scores"]
+        print(
+            f"VOI {scores['voi']:.3f} {scores['units']} (split {scores['voi_split']:.3f}, merge {scores['voi_merge']:.3f}), "
+            f"adapted Rand error {scores['adapted_rand_error']:.3f} at threshold {summary['threshold']}"
+        )
+    for name, scores in summary["baselines"].items():
+        print(f"  {name}, at its best: VOI {scores['voi']:.3f} {scores['units']}")
+    print(f"segmentation: {summary['segmentation']}")
+    print(f"report: {summary['report']}")
+
+
 def format_count(number: float, unit: str = "") -> str:
     """Return a number in three digits and its unit prefix, such as ``12.3 M``."""
     for size, prefix in PREFIXES:

@@ -1,6 +1,5 @@
 """The whole road in one config: train, segment, evaluate, report. Each part may be left out."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +7,6 @@ from neuroadda.blockwise.engine import Observer, stop_on_signals
 from neuroadda.config import Config, dump_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.evaluation.measure import EvaluateConfig, Measured, measure_plan
-from neuroadda.evaluation.metrics import Scores
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment
 from neuroadda.training.config import TrainConfig
@@ -60,9 +58,7 @@ def train_backbone(config: RunConfig, *, overwrite: bool = False, progress: bool
         return train(config.train, validate, progress=progress, overwrite=overwrite)
 
 
-def report(
-    config: RunConfig, plan: Plan, measured: Measured, baselines: Mapping[str, Scores] | None = None
-) -> dict[str, Any]:
+def report(config: RunConfig, plan: Plan, measured: Measured) -> dict[str, Any]:
     """Write ``summary.json`` and ``report.html`` into the segmentation's folder and return the summary."""
     from neuroadda.viewing.run_report import report_plan  # matplotlib takes a second to import
 
@@ -73,7 +69,6 @@ def report(
         plan,
         measured,
         labels=Volume.open(config.evaluate.labels) if config.evaluate else None,
-        baselines=baselines,
         training=config.train.output if config.train else None,
         # A ledger's URL may hold a password.
         config=dump_config(config.model_copy(update={"segment": plan.config.model_copy(update={"ledger": None})})),
@@ -83,7 +78,6 @@ def report(
         "segmentation": str(plan.output("relabel")),
         "report": str(page),
         **measured.to_data(),
-        **({"baselines": {name: dump_config(s) for name, s in baselines.items()}} if baselines else {}),
     }
     write_json(folder / "summary.json", summary)
     return summary

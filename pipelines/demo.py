@@ -6,13 +6,9 @@ Run by `make demo`. Everything lands in runs/demo; run it again and finished wor
 import os
 from pathlib import Path
 
+from neuroadda import flow
 from neuroadda.config import apply_overrides, load_config_file, parse_config
-from neuroadda.console import show_progress
-from neuroadda.evaluation.baselines import score_classic_recipe, score_raw_watershed
-from neuroadda.evaluation.measure import measure_plan
-from neuroadda.flow import RunConfig, report, train_backbone
-from neuroadda.segmentation.pipeline import segment
-from neuroadda.volumes.arrays import Volume
+from neuroadda.console import print_summary, show_progress
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 
@@ -42,31 +38,10 @@ def main() -> None:
     print(f"demo on {kind}", flush=True)
     path = ROOT / "configs" / "demo.toml"
     config = parse_config(
-        RunConfig, apply_overrides(load_config_file(path), [f'title="Demo: {kind.split(" (")[0]}"']), str(path)
+        flow.RunConfig, apply_overrides(load_config_file(path), [f'title="Demo: {kind.split(" (")[0]}"']), str(path)
     )
-    assert config.segment is not None
-    assert config.evaluate is not None
-
-    train_backbone(config)
     with show_progress(quiet=False) as observe:
-        plan = segment(config.segment, observe=observe)
-    measured = measure_plan(plan, config.evaluate)
-
-    raw, labels, affs = (Volume.open(p) for p in (config.segment.raw, config.evaluate.labels, plan.output("predict")))
-    truth = labels.read()
-    baselines = {
-        "watershed of smoothed raw": score_raw_watershed(raw.read(), truth, raw.voxel_size_nm),
-        "classic recipe": score_classic_recipe(affs.read(), truth, raw.voxel_size_nm, config.evaluate.thresholds),
-    }
-    summary = report(config, plan, measured, baselines)
-    scores = measured.scores
-    assert scores is not None
-    print(
-        f"VOI {scores.voi:.3f} nats (split {scores.voi_split:.3f}, merge {scores.voi_merge:.3f}) at threshold {measured.threshold}"
-    )
-    for name, other in baselines.items():
-        print(f"  {name}: VOI {other.voi:.3f} nats at its best")
-    print(f"report: {summary['report']}")
+        print_summary(flow.run(config, observe=observe))
 
 
 if __name__ == "__main__":

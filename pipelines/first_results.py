@@ -14,14 +14,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from neuroadda import flow
 from neuroadda.config import load_config_file, parse_config
 from neuroadda.console import show_progress
-from neuroadda.evaluation.baselines import score_classic_recipe, score_raw_watershed
-from neuroadda.evaluation.measure import measure_plan
 from neuroadda.evaluation.metrics import Scores
-from neuroadda.flow import RunConfig, report, train_backbone
-from neuroadda.segmentation.pipeline import segment
-from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 
 ROOT = Path(__file__).parent.parent
@@ -36,21 +32,9 @@ def run_domain(domain: str, data: Path) -> None:
         if not (target / "labels").exists():
             import_volume(data / f"{domain}_{part}.hdf", target)
     path = Path("configs") / f"{domain}.toml"
-    config = parse_config(RunConfig, load_config_file(path), str(path))
-    assert config.segment is not None
-    assert config.evaluate is not None
-    card = train_backbone(config)
+    config = parse_config(flow.RunConfig, load_config_file(path), str(path))
     with show_progress(quiet=False) as observe:
-        plan = segment(config.segment, observe=observe)
-    measured = measure_plan(plan, config.evaluate)
-    raw, labels, affs = (Volume.open(p) for p in (config.segment.raw, config.evaluate.labels, plan.output("predict")))
-    truth = labels.read()
-    baselines = {
-        "watershed of smoothed raw": score_raw_watershed(raw.read(), truth, raw.voxel_size_nm),
-        "classic recipe": score_classic_recipe(affs.read(), truth, raw.voxel_size_nm, config.evaluate.thresholds),
-    }
-    report(config, plan, measured, baselines)
-    print(f"{domain}: {card.cpu_minutes:.1f} CPU minutes of training, VOI {measured.scores and measured.scores.voi:.3f} nats")
+        flow.run(config, observe=observe)
 
 
 def write_table() -> None:
@@ -58,10 +42,10 @@ def write_table() -> None:
     lines = [
         "# First results: from scratch, on four real volumes",
         "",
-        "Trained on the train part alone, segmented and scored on the test part. VOI in nats (natural logarithm); voxels with truth",
-        "label 0 are not scored, unsegmented voxels count as one segment. *ours, chosen* is at the threshold that the training's",
-        "validation chose, never having seen the test part; *ours, best* and both baselines are at the threshold (or smoothing)",
-        "that is best on the test part itself.",
+        "Trained on the train part alone, segmented and scored on the test part. VOI in nats (natural logarithm); voxels with",
+        "truth label 0 are not scored, unsegmented voxels count as one segment. *ours, chosen* is at the threshold that the",
+        "training's validation chose, never having seen the test part; *ours, best* and both baselines are at the threshold (or",
+        "smoothing) that is best on the test part itself.",
         "",
         f"- Command: `python pipelines/first_results.py` (configs in `configs/`), {datetime.date.today().isoformat()}",
         f"- Machine: {_cpu()}, {os.cpu_count()} shared cores, no GPU; float32",

@@ -42,7 +42,11 @@ def _score_raw(raw: np.ndarray, labels: np.ndarray, voxel_size_nm: Sequence[floa
 
 
 def score_classic_recipe(
-    affs: np.ndarray, labels: np.ndarray, voxel_size_nm: Sequence[float], thresholds: Sequence[float], seed_distance_vx: int = 10
+    affs: np.ndarray,
+    labels: np.ndarray,
+    voxel_size_nm: Sequence[float],
+    thresholds: Sequence[float],
+    seed_distance_vx: int = 10,
 ) -> Scores:
     """Return the scores of the field's usual recipe on the same affinities, at its best threshold.
 

@@ -1,11 +1,13 @@
 """Measure a finished segmentation: what it is worth, and what it cost."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.config import Config, dump_config
+from neuroadda.evaluation.baselines import score_classic_recipe, score_raw_watershed
 from neuroadda.evaluation.contingency import Contingency
 from neuroadda.evaluation.metrics import Scores, score
 from neuroadda.evaluation.skeletons import ErlScores, array_lookup, expected_run_length, skeletonize_labels
@@ -25,11 +27,14 @@ class EvaluateConfig(Config):
         Of the sweep.
     skeletons
         Also measure the expected run length on skeletons of the labels, which are then read into memory.
+    baselines
+        Also score what others would have done with the same voxels; see `baselines`. Small volumes only: it is done in memory.
     """
 
     labels: str
     thresholds: tuple[float, ...] = THRESHOLDS
     skeletons: bool = False
+    baselines: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class Measured:
         The segmentation's; the sweep says how others would have done.
     stages
         Name and progress (blocks, voxels, seconds) of every stage.
+    baselines
+        Other methods' scores by name.
     """
 
     threshold: float
@@ -50,6 +57,7 @@ class Measured:
     overlaps: Contingency | None = None
     sweep: Sweep | None = None
     erl: ErlScores | None = None
+    baselines: dict[str, Scores] = field(default_factory=dict)
 
     def to_data(self) -> dict[str, Any]:
         """Return it as plain data (without the overlaps)."""
@@ -68,6 +76,7 @@ class Measured:
             "threshold": self.threshold,
             **({"best_threshold": self.sweep.thresholds[self.sweep.best]} if self.sweep else {}),
             **{name: dump_config(value) for name, value in quality.items() if value is not None},
+            "baselines": {name: dump_config(scores) for name, scores in self.baselines.items()},
             "stages": stages,
         }
 
@@ -98,12 +107,23 @@ def measure_plan(plan: Plan, config: EvaluateConfig | None) -> Measured:
         overlaps,
         sweep_plan(plan, labels, config.thresholds),
         _measure_run_length(segmentation, labels) if config.skeletons else None,
+        _score_baselines(plan, labels, config.thresholds) if config.baselines else {},
     )
 
 
 def wall_seconds(summary: Summary) -> float:
     """Return the seconds from the first block's start to the last block's end."""
     return (summary.finished or 0.0) - (summary.started or 0.0)
+
+
+def _score_baselines(plan: Plan, labels: Volume, thresholds: Sequence[float]) -> dict[str, Scores]:
+    raw, affs = Volume.open(plan.config.raw), Volume.open(plan.output("predict"))
+    both = affs.roi.intersect(labels.roi)
+    truth = labels.read(both)
+    return {
+        "watershed of smoothed raw": score_raw_watershed(raw.read(both), truth, raw.voxel_size_nm),
+        "classic recipe": score_classic_recipe(affs.read(both), truth, raw.voxel_size_nm, thresholds),
+    }
 
 
 def _measure_run_length(segmentation: Volume, labels: Volume) -> ErlScores:

@@ -12,7 +12,6 @@ import numpy as np
 from funlib.geometry import Roi
 
 from neuroadda.evaluation.measure import Measured, wall_seconds
-from neuroadda.evaluation.metrics import Scores
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.viewing.curves import Curve
 from neuroadda.viewing.report import Baseline, DataSource, Report, SliceView, StageCost, write_report
@@ -29,7 +28,6 @@ def report_plan(
     measured: Measured,
     *,
     labels: Volume | None = None,
-    baselines: Mapping[str, Scores] | None = None,
     training: Path | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -41,8 +39,6 @@ def report_plan(
         The page, an .html file.
     labels
         Truth, shown beside the segmentation.
-    baselines
-        Scores of other methods on the same voxels.
     training
         Folder of the training whose loss is drawn.
     config
@@ -56,7 +52,7 @@ def report_plan(
             data=_describe(raw),
             scores=measured.scores,
             erl=measured.erl,
-            baselines=[Baseline(name, scores) for name, scores in (baselines or {}).items()],
+            baselines=[Baseline(name, scores) for name, scores in measured.baselines.items()],
             slices=_cut_slices(plan, raw, labels),
             overlaps=measured.overlaps,
             sweep=measured.sweep,
