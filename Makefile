@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint test-slow clean
+.PHONY: demo test lint bench test-slow clean
 
 demo: $(INSTALLED)
 	$(BIN)/python pipelines/demo.py
@@ -15,6 +15,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(INSTALLED)
+	$(BIN)/python tools/bench.py
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m slow
