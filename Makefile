@@ -9,7 +9,7 @@ demo: $(INSTALLED)
 	$(BIN)/python pipelines/demo.py
 
 test: lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -102,7 +102,9 @@ def _explain(error: ValidationError, model: type[BaseModel], where: str) -> User
     given = first.get("input")
     shown = "" if isinstance(given, dict) else f", not {given!r}"
     message = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-    return UserError(f"{key} should be {message}{shown}" if "Input should be" in first["msg"] else f"{key}: {message}", where)
+    return UserError(
+        f"{key} should be {message}{shown}" if "Input should be" in first["msg"] else f"{key}: {message}", where
+    )
 
 
 def _keys_at(model: type[BaseModel], path: list[str]) -> set[str]:

@@ -37,9 +37,10 @@ def main() -> None:
     kind = prepare(folder, Path(os.environ.get("NEUROADDA_DATA", ROOT.parent / "shared" / "data")))
     print(f"demo on {kind}", flush=True)
     path = ROOT / "configs" / "demo.toml"
-    config = parse_config(
-        flow.RunConfig, apply_overrides(load_config_file(path), [f'title="Demo: {kind.split(" (")[0]}"']), str(path)
-    )
+    overrides = [f"title=Demo: {kind.partition(' (')[0]}"]
+    if "phantom" in kind:
+        overrides += [f'train.{key}="phantom"' for key in ("domain", "organism", "region", "modality")]
+    config = parse_config(flow.RunConfig, apply_overrides(load_config_file(path), overrides), str(path))
     with show_progress(quiet=False) as observe:
         print_summary(flow.run(config, observe=observe))
 

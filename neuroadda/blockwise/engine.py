@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -128,7 +128,7 @@ def _run_processes(
         "ledger": ledger_url,
         "since": since,
         "careful": careful,
-        "logs": str(logs / f"{task.name}-{task.fingerprint[:12]}"),
+        "logs": str(logs),
     }
     logs.mkdir(parents=True, exist_ok=True)
     with open(logs / "scheduler.log", "ab") as log:
@@ -160,10 +160,8 @@ def _run_processes(
 
 def _kill_group(process: subprocess.Popen[Any]) -> None:
     """Kill the scheduler and its workers; what they had begun is done again, since blocks are idempotent."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

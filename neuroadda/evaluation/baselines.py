@@ -37,7 +37,7 @@ def score_raw_watershed(
 def _score_raw(raw: np.ndarray, labels: np.ndarray, voxel_size_nm: Sequence[float], sigma: float) -> Scores:
     sigmas = [sigma * min(voxel_size_nm) / v for v in voxel_size_nm]
     smooth = gaussian_filter(raw.astype(np.float32), sigmas)
-    seeds, _ = label((maximum_filter(smooth, size=3) == smooth))
+    seeds, _ = label(maximum_filter(smooth, size=3) == smooth)
     return score(count_overlaps(watershed(-smooth, seeds).astype(np.uint64), labels))
 
 

@@ -8,18 +8,12 @@ from pydantic import Field, model_validator
 from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import NEAREST, check_offsets
 from neuroadda.config import Config, Zyx, ZyxFloat, dump_config, fingerprint
+from neuroadda.volumes.regions import RoiConfig
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
-
-
-class RoiConfig(Config):
-    """A box in nm, zyx."""
-
-    offset_nm: ZyxFloat
-    shape_nm: ZyxFloat
 
 
 class SampleConfig(Config):

@@ -65,12 +65,11 @@ def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
             raise UserError(what, where, "cut it or import it again")
         roi = roi.intersect(volume.roi)
     if config.roi:
-        wanted = _to_world(config.roi.offset_nm, config.roi.shape_nm, raw)
+        wanted = config.roi.to_roi(raw)
         if not roi.contains(wanted):
             raise UserError(
                 f"roi {describe_roi(wanted)} is outside the labels", config.labels, f"they span {describe_roi(roi)}"
             )
-        raw.to_slices(wanted)
         roi = wanted
     shape = roi.shape / raw.voxel_size
     if any(s < o for s, o in zip(shape, output_shape_vx, strict=True)):
@@ -191,8 +190,3 @@ def erode(labels: np.ndarray, steps: int, known: np.ndarray, only_yx: bool) -> n
             border[upper] |= differ
         labels[border] = 0
     return labels
-
-
-def _to_world(offset_nm: tuple[float, ...], shape_nm: tuple[float, ...], volume: Volume) -> Roi:
-    scale = volume.units_per_nm
-    return Roi(Coordinate(round(o * scale) for o in offset_nm), Coordinate(round(s * scale) for s in shape_nm))
