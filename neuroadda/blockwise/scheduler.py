@@ -50,9 +50,8 @@ def main() -> int:
     ledger = open_ledger(plan["ledger"])
     skip = ~open_blocks(task, ledger, plan["since"]).reshape(task.grid.counts)
     ledger.close()
-    logs = Path(plan["logs"])
-    logs.mkdir(parents=True, exist_ok=True)
-    daisy.logging.set_log_basedir(logs)
+
+    daisy.logging.set_log_basedir(Path(plan["logs"]))
     function = partial(work, task.model_dump_json(), plan["ledger"], plan["careful"])
     server = daisy.v2.Server()
     daisy_task = make_daisy_task(task, execution, function, skip.astype("uint8"))
