@@ -128,6 +128,7 @@ def _run_processes(
         "ledger": ledger_url,
         "since": since,
         "careful": careful,
+        "parent": os.getpid(),
         "logs": str(logs),
     }
     logs.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ comes in on standard input, since a ledger's URL may hold a password that no pro
 """
 
 import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from neuroadda.blockwise.engine import open_blocks
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.task import Task
-from neuroadda.blockwise.worker import die_with_parent, work
+from neuroadda.blockwise.worker import die_with, work
 
 
 def make_daisy_task(task: Task, execution: Execution, function: Any, skip_mask: Any = None) -> daisy.v2.Task:
@@ -44,15 +45,14 @@ def make_daisy_task(task: Task, execution: Execution, function: Any, skip_mask: 
 
 def main() -> int:
     """Run the plan on standard input; exit code 0 when daisy finished every block."""
-    die_with_parent()
     plan = json.load(sys.stdin)
+    die_with(plan["parent"])
     task, execution = Task.model_validate(plan["task"]), Execution.model_validate(plan["execution"])
     ledger = open_ledger(plan["ledger"])
     skip = ~open_blocks(task, ledger, plan["since"]).reshape(task.grid.counts)
     ledger.close()
-
     daisy.logging.set_log_basedir(Path(plan["logs"]))
-    function = partial(work, task.model_dump_json(), plan["ledger"], plan["careful"])
+    function = partial(work, task.model_dump_json(), plan["ledger"], plan["careful"], os.getpid())
     server = daisy.v2.Server()
     daisy_task = make_daisy_task(task, execution, function, skip.astype("uint8"))
     states = server.run_blockwise([daisy_task], progress=False, host=execution.host, summary=False)

@@ -16,21 +16,20 @@ from neuroadda.blockwise.task import Task
 PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent() -> None:
+def die_with(parent: int) -> None:
     """Have the kernel kill this process when its parent dies (Linux), so that a killed run leaves no orphans."""
     if sys.platform == "linux":
-        parent = os.getppid()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if parent == 1:
-            os._exit(1)
+        if os.getppid() != parent:
+            os._exit(1)  # it died before it could be asked for
 
 
-def work(task_json: str, ledger_url: str, careful: bool) -> None:
+def work(task_json: str, ledger_url: str, careful: bool, scheduler: int) -> None:
     """Do blocks until daisy has no more; a failing block is recorded and costs no worker.
 
     `careful` writes every record at once, so that no death of this process goes unnoticed.
     """
-    die_with_parent()
+    die_with(scheduler)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     task = Task.model_validate_json(task_json)
     client = daisy.v2.Client()
