@@ -37,6 +37,7 @@ def main() -> None:
         _fail("stopped; run the same command again to go on", 130)
     except BrokenPipeError:
         sys.stderr.close()
+        sys.exit(1)
 
 
 def _fail(message: str, code: int) -> None:
@@ -255,7 +256,7 @@ def status(
 
 
 def _status_row(task: dict[str, Any]) -> dict[str, Any]:
-    from neuroadda.console import format_count, format_seconds
+    from neuroadda.formats import format_count, format_seconds
 
     rate, left = task["voxels_per_second"], task["eta_seconds"]
     return {key: task[key] for key in ("stage", "done", "blocks", "running", "failed")} | {
@@ -309,7 +310,8 @@ def _segment(path: Path, overrides: list[str], upto: str, dry_run: bool, overwri
 
 
 def _dry_run(loaded: Any, as_json: bool) -> None:
-    from neuroadda.console import format_count, print_json, print_table
+    from neuroadda.console import print_json, print_table
+    from neuroadda.formats import format_bytes, format_count
     from neuroadda.segmentation.pipeline import make_plan
 
     if loaded.segment is None:
@@ -323,7 +325,7 @@ def _dry_run(loaded: Any, as_json: bool) -> None:
             "stage": s["stage"],
             "blocks": s["blocks"],
             "voxels": format_count(s["voxels"], "vx"),
-            "bytes, uncompressed": format_count(s["bytes"], "B"),
+            "bytes, uncompressed": format_bytes(s["bytes"]),
             "output": s["output"],
         }
         for s in stages

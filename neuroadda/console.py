@@ -14,9 +14,9 @@ from rich.table import Table
 from neuroadda.blockwise.engine import Observer
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.task import Task
+from neuroadda.formats import format_count, format_seconds
 
 PLAIN_EVERY_SECONDS = 10.0
-PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def print_json(data: Any) -> None:
@@ -63,22 +63,6 @@ def print_summary(summary: Mapping[str, Any]) -> None:
         print(f"  {name}, at its best: VOI {scores['voi']:.3f} {scores['units']}")
     print(f"segmentation: {summary['segmentation']}")
     print(f"report: {summary['report']}")
-
-
-def format_count(number: float, unit: str = "") -> str:
-    """Return a number in three digits and its unit prefix, such as ``12.3 M``."""
-    for size, prefix in PREFIXES:
-        if number >= size:
-            return f"{number / size:.3g} {prefix}{unit}"
-    return f"{number:.3g} {unit}".strip()
-
-
-def format_seconds(seconds: float) -> str:
-    """Return a duration such as ``1 h 05 min``, ``3 min 20 s`` or ``4.2 s``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {rest:02d} s"
 
 
 @contextmanager

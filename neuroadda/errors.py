@@ -28,8 +28,11 @@ class RunFailed(Exception):
     exit_code = 1
 
 
-class RunStopped(Exception):
-    """A run was stopped by a signal: what finished is kept; exit code is 128 plus the signal's number."""
+class RunStopped(BaseException):
+    """A run was stopped by a signal: what finished is kept; exit code is 128 plus the signal's number.
+
+    Not an `Exception`, lest a block that is interrupted be taken for one that failed.
+    """
 
     def __init__(self, signum: int) -> None:
         self.exit_code = 128 + signum

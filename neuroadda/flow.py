@@ -7,6 +7,7 @@ from neuroadda.blockwise.engine import Observer, stop_on_signals
 from neuroadda.config import Config, dump_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.evaluation.measure import EvaluateConfig, Measured, measure_plan
+from neuroadda.evaluation.sweep import check_labels
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment
 from neuroadda.training.config import TrainConfig
@@ -39,6 +40,10 @@ def run(config: RunConfig, *, overwrite: bool = False, observe: Observer, progre
     UserError, RunFailed, RunStopped
         As the parts do.
     """
+    if config.segment is not None:
+        raw = Volume.open(config.segment.raw)
+        if config.evaluate is not None:
+            check_labels(Volume.open(config.evaluate.labels), raw)
     if config.train is not None:
         train_backbone(config, overwrite=overwrite, progress=progress)
     if config.segment is None:
@@ -54,6 +59,8 @@ def train_backbone(config: RunConfig, *, overwrite: bool = False, progress: bool
     if config.train is None:
         raise UserError("there is no [train] section in the config", None, "see configs/ for examples")
     validate = None if config.validation is None else Validator(config.validation)
+    if validate is not None:
+        validate.check()
     with stop_on_signals():
         return train(config.train, validate, progress=progress, overwrite=overwrite)
 

@@ -240,6 +240,30 @@ def labels_elsewhere(case: Case):
     return case("evaluate", "--segmentation", str(raw), "--labels", str(labels))
 
 
+def another_voxel_size(case: Case):
+    Volume.create(case.folder / "v.zarr/raw", (8, 40, 40), (8, 8, 8), np.uint8)
+    return case.run_segment()
+
+
+def threshold_above_the_limit(case: Case):
+    return case.run_segment(agglomerate={"limit": 0.4})
+
+
+def validation_that_does_not_fit(case: Case):
+    Volume.create(case.folder / "far.zarr/labels", (8, 40, 40), (30, 6, 6), np.uint64, offset_nm=(6000, 0, 0))
+    validation = {"raw": str(case.folder / "v.zarr/raw"), "labels": str(case.folder / "far.zarr/labels")}
+    return case("train", *case.config(train=case.train, validation=validation))
+
+
+def evaluation_before_segmentation(case: Case):
+    labels = {"labels": str(case.folder / "v.zarr/labels")}
+    return case("evaluate", *case.config(segment=case.segment, evaluate=labels))
+
+
+def no_cuda(case: Case):
+    return case.run_segment(predict={"device": "cuda:7"})
+
+
 CASES: list[tuple[Callable[[Case], tuple[int, str]], str]] = [
     (missing_raw, "there is no array here; beside it: labels, raw"),
     (raw_is_a_file, "neuroadda import"),
@@ -273,6 +297,11 @@ CASES: list[tuple[Callable[[Case], tuple[int, str]], str]] = [
     (output_of_another_run, "--overwrite"),
     (no_ledger, "there is no ledger here"),
     (labels_elsewhere, "do not overlap"),
+    (another_voxel_size, "any_voxel_size"),
+    (threshold_above_the_limit, "raise the limit"),
+    (validation_that_does_not_fit, "outside the volume"),
+    (evaluation_before_segmentation, "run `neuroadda segment`"),
+    (no_cuda, "CUDA device"),
 ]
 
 

@@ -23,8 +23,9 @@ from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.task import Task
-from neuroadda.console import format_count, print_table
+from neuroadda.console import print_table
 from neuroadda.evaluation.measure import measure_plan, wall_seconds
+from neuroadda.formats import format_count
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 

@@ -13,6 +13,10 @@ from neuroadda.blockwise.task import BlockFunction, Task
 TRACEBACK_CHARACTERS = 4000
 
 
+class BlockFailed(Exception):
+    """A block failed, and that is on record; the cause is chained. Other errors of a runner are the ledger's."""
+
+
 @dataclass
 class BlockRunner:
     """Does blocks of one task in this process; inputs are opened at the first block, so that a failing set-up is on record too."""
@@ -28,15 +32,15 @@ class BlockRunner:
 
         Raises
         ------
-        Exception
-            Whatever the stage raises, after it was recorded.
+        BlockFailed
+            If the stage raises; it is recorded before.
         """
         block = self.task.grid[index]
         started = time.time()
         worker = Worker(host=socket.gethostname(), pid=os.getpid(), device=self.device)
 
         def record(**what: object) -> None:
-            known = {"fingerprint": self.task.fingerprint, "block": index, "worker": worker, "started": started}
+            known = {"fingerprint": self.task.key, "block": index, "worker": worker, "started": started}
             self.writer.add(BlockRecord.model_validate(known | what))
             if self.careful:
                 self.writer.flush()
@@ -55,7 +59,7 @@ class BlockRunner:
             )
             seconds = time.perf_counter() - clock
             record(status="failed", failure=failure, finished=time.time(), seconds=seconds)
-            raise
+            raise BlockFailed(f"{failure.type}: {failure.message}") from error
         seconds = time.perf_counter() - clock
         voxels = self.task.grid.voxels(block.write_roi)
         record(status="done", results=results, finished=time.time(), seconds=seconds, voxels=voxels)

@@ -15,9 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from neuroadda.blockwise.blocks import BlockRunner
+from neuroadda.blockwise.blocks import BlockFailed, BlockRunner
 from neuroadda.blockwise.execution import Execution
-from neuroadda.blockwise.ledger.base import BlockRecord, Failure, FailureGroup, Ledger, Summary, Worker
+from neuroadda.blockwise.ledger.base import (
+    BlockRecord,
+    Failure,
+    FailureGroup,
+    Ledger,
+    LedgerUnavailable,
+    Summary,
+    Worker,
+)
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
 from neuroadda.blockwise.task import Task, prepare_output
@@ -72,7 +80,7 @@ def run_task(
         serial = execution.launcher == "serial" or len(task.grid) == 1
         since = time.time()
         with stop_on_signals():
-            observe(task, ledger.summary(task.fingerprint))
+            observe(task, ledger.summary(task.key))
             # A worker that dies takes its last records along. Blocks without a trace are done again, with every record written at
             # once, so that afterwards each block is known to be done or to have failed.
             for careful in (False, True):
@@ -82,7 +90,7 @@ def run_task(
                     _run_serial(task, ledger, execution, since, observe)
                 else:
                     _run_processes(task, ledger, ledger_url, execution, logs, since, careful, observe)
-        observe(task, ledger.summary(task.fingerprint))
+        observe(task, ledger.summary(task.key))
         _raise_if_incomplete(task, ledger, logs)
         return task
     finally:
@@ -91,8 +99,8 @@ def run_task(
 
 def open_blocks(task: Task, ledger: Ledger, since: float) -> np.ndarray:
     """Return bool, by block: which are neither done nor failed at `since` or later."""
-    todo = ~ledger.done_mask(task.fingerprint, len(task.grid))
-    for group in ledger.failures(task.fingerprint, since=since):
+    todo = ~ledger.done_mask(task.key, len(task.grid))
+    for group in ledger.failures(task.key, since=since):
         todo[group.blocks] = False
     return todo
 
@@ -104,11 +112,11 @@ def _run_serial(task: Task, ledger: Ledger, execution: Execution, since: float, 
         for index in np.flatnonzero(open_blocks(task, ledger, since)):
             try:
                 run(int(index))
-            except Exception:
+            except BlockFailed:
                 writer.flush()
                 _stop_early(task, ledger, execution, since)
             if time.monotonic() - told > PROGRESS_SECONDS:
-                observe(task, ledger.summary(task.fingerprint))
+                observe(task, ledger.summary(task.key))
                 told = time.monotonic()
 
 
@@ -144,18 +152,23 @@ def _run_processes(
         )
         try:
             assert scheduler.stdin is not None
-            scheduler.stdin.write(json.dumps(plan).encode())
-            scheduler.stdin.close()
-            told = time.monotonic()
+            with suppress(BrokenPipeError), scheduler.stdin:  # one that dies at once says so by its exit code
+                scheduler.stdin.write(json.dumps(plan).encode())
+            due = time.monotonic() + PROGRESS_SECONDS
             while scheduler.poll() is None:
                 time.sleep(POLL_SECONDS)
-                if time.monotonic() - told > PROGRESS_SECONDS:
-                    observe(task, ledger.summary(task.fingerprint))
-                    _stop_early(task, ledger, execution, since)
-                    told = time.monotonic()
+                asked = time.monotonic()
+                if asked > due:
+                    with suppress(
+                        LedgerUnavailable
+                    ):  # workers have patience with it, and say when theirs is at its end
+                        observe(task, ledger.summary(task.key))
+                        _stop_early(task, ledger, execution, since)
+                    # A ledger of millions of blocks is not to be busy with questions.
+                    due = time.monotonic() + max(PROGRESS_SECONDS, 20 * (time.monotonic() - asked))
         finally:
             _kill_group(scheduler)
-    if scheduler.returncode != 0:
+    if careful and scheduler.returncode != 0:
         _record_lost(task, ledger)
 
 
@@ -167,7 +180,7 @@ def _kill_group(process: subprocess.Popen[Any]) -> None:
 
 
 def _stop_early(task: Task, ledger: Ledger, execution: Execution, since: float) -> None:
-    for group in ledger.failures(task.fingerprint, since=since):
+    for group in ledger.failures(task.key, since=since):
         if len(group.blocks) >= execution.same_error_limit:
             raise _failure(task, group, f"stopped early: {len(group.blocks)} blocks failed with the same error")
 
@@ -178,7 +191,7 @@ def _record_lost(task: Task, ledger: Ledger) -> None:
     failure = Failure(type="WorkerDied", message="the worker died or timed out in this block", traceback="")
     lost = [
         BlockRecord(
-            fingerprint=task.fingerprint,
+            fingerprint=task.key,
             block=block["block"],
             status="failed",
             worker=Worker.model_validate(block["worker"]),
@@ -186,7 +199,7 @@ def _record_lost(task: Task, ledger: Ledger) -> None:
             finished=now,
             failure=failure,
         )
-        for block in ledger.blocks(task.fingerprint)
+        for block in ledger.blocks(task.key)
         if block["status"] == "running"
     ]
     if lost:
@@ -194,10 +207,10 @@ def _record_lost(task: Task, ledger: Ledger) -> None:
 
 
 def _raise_if_incomplete(task: Task, ledger: Ledger, logs: Path) -> None:
-    remaining = int((~ledger.done_mask(task.fingerprint, len(task.grid))).sum())
+    remaining = int((~ledger.done_mask(task.key, len(task.grid))).sum())
     if not remaining:
         return
-    groups = ledger.failures(task.fingerprint)
+    groups = ledger.failures(task.key)
     left = f"{remaining} of {len(task.grid)} blocks are left"
     if not groups:
         raise RunFailed(f"{task.name}: {left}: the workers died; see {logs}")

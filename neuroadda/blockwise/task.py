@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import Field
-
 from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.ledger.base import Ledger, TaskRecord
 from neuroadda.config import Config, Zyx, dump_config, fingerprint, parse_config, write_json
@@ -58,7 +56,7 @@ class Task(Config):
     chunk_vx
         Chunk shape of an output array; it divides the block, so that no two blocks write to one chunk.
     instance
-        Random id of this output; see `TaskRecord`.
+        Random id of the very output, given when it is created and stored in its tag; empty before.
     """
 
     stage: str
@@ -68,7 +66,7 @@ class Task(Config):
     output: str
     grid: BlockGrid
     chunk_vx: Zyx
-    instance: str = Field(default_factory=lambda: secrets.token_hex(8))
+    instance: str = ""
 
     @classmethod
     def make(
@@ -119,6 +117,12 @@ class Task(Config):
         )
 
     @property
+    def key(self) -> str:
+        """The ledger's key: what is computed, and into which very output, so that two outputs never vouch for each other."""
+        assert self.instance, "bind the task to its output first"
+        return fingerprint(self.fingerprint, self.instance)
+
+    @property
     def tag(self) -> dict[str, Any]:
         """What the output carries to say where it comes from."""
         return {
@@ -138,7 +142,13 @@ class Task(Config):
 
 
 def _choose_chunk_vx(block_vx: Zyx) -> Zyx:
-    z, y, x = (next(b // n for n in range(max(1, b // CHUNK_VX), b + 1) if b % n == 0) for b in block_vx)
+    """Of the shapes that divide the block, return the one nearest to CHUNK_VX in ratio; a prime side is one chunk."""
+
+    def choose(side: int) -> int:
+        divisors = [d for d in range(1, side + 1) if side % d == 0]
+        return min(divisors, key=lambda d: max(d, CHUNK_VX) / min(d, CHUNK_VX))
+
+    z, y, x = map(choose, block_vx)
     return z, y, x
 
 
@@ -154,55 +164,71 @@ def read_tag(output: Path) -> dict[str, Any] | None:
     return {}
 
 
+def bind_output(task: Task) -> Task | None:
+    """Return the task with the instance of its output; None where the output is missing or another task's."""
+    tag = read_tag(Path(task.output)) or {}
+    if tag.get("fingerprint") != task.fingerprint or not tag.get("instance"):
+        return None
+    return task.model_copy(update={"instance": tag["instance"]})
+
+
+def check_output(task: Task, overwrite: bool) -> None:
+    """Raise UserError if the output belongs to another fingerprint and `overwrite` is false."""
+    if not overwrite and Path(task.output).exists() and bind_output(task) is None:
+        raise UserError(
+            f"the output of {task.name} was made with other parameters or inputs",
+            task.output,
+            "pass --overwrite to replace it, or choose another output",
+        )
+
+
+def prepare_output(task: Task, ledger: Ledger, overwrite: bool) -> Task:
+    """Make the task's output ready and the ledger agree with it; return the task bound to that output.
+
+    Raises
+    ------
+    UserError
+        See `check_output`; also if the output cannot be replaced or created.
+    """
+    check_output(task, overwrite)
+    output = Path(task.output)
+    bound = bind_output(task)
+    if bound is None:
+        for known in ledger.tasks():
+            if known.output == str(output.absolute()):
+                ledger.reset(known.fingerprint)
+        _remove(output)
+        bound = task.model_copy(update={"instance": secrets.token_hex(8)})
+        _create_at_once(bound, output)
+    if ledger.task(bound.key) is None:
+        ledger.register(
+            TaskRecord(
+                fingerprint=bound.key,
+                stage=bound.name,
+                blocks=len(bound.grid),
+                voxels=bound.grid.voxels(),
+                output=str(output.absolute()),
+                grid=dump_config(bound.grid),
+                parameters=bound.parameters,
+            )
+        )
+    return bound
+
+
+def _remove(output: Path) -> None:
+    """Remove an output; it vanishes at once, so that no half of it is ever taken for the whole."""
+    aside = output.with_name(f".{output.name}.removed")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        if output.exists():
+            output.rename(aside)
+            shutil.rmtree(aside)
+    except OSError as error:
+        raise UserError(f"the output cannot be replaced: {error.strerror}", str(output)) from error
+
+
 def _create_at_once(task: Task, output: Path) -> None:
     partial = output.with_name(f".{output.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     task.bound.create_output(task.model_copy(update={"output": str(partial)}))
     partial.rename(output)
-
-
-def prepare_output(task: Task, ledger: Ledger, overwrite: bool) -> Task:
-    """Make the task's output ready and the ledger agree with it; return the task with the output's instance.
-
-    A finished block is kept only if the output carries this task's fingerprint and is the very one the ledger remembers.
-
-    Raises
-    ------
-    UserError
-        If the output belongs to another fingerprint and `overwrite` is false.
-    """
-    output = Path(task.output)
-    tag = read_tag(output)
-    if tag is not None and tag.get("fingerprint") == task.fingerprint and "instance" in tag:
-        task = task.model_copy(update={"instance": tag["instance"]})
-    else:
-        if tag is not None:
-            if not overwrite:
-                raise UserError(
-                    f"the output of {task.name} was made with other parameters or inputs",
-                    task.output,
-                    "pass --overwrite to replace it, or choose another output",
-                )
-            if "fingerprint" in tag:
-                ledger.reset(tag["fingerprint"])
-            try:
-                shutil.rmtree(output)
-            except OSError as error:
-                raise UserError(f"the output cannot be replaced: {error.strerror}", task.output) from error
-        _create_at_once(task, output)
-    known = ledger.task(task.fingerprint)
-    if known is None or known.instance != task.instance:
-        ledger.reset(task.fingerprint)
-        ledger.register(
-            TaskRecord(
-                fingerprint=task.fingerprint,
-                stage=task.name,
-                blocks=len(task.grid),
-                voxels=task.grid.voxels(),
-                output=task.output,
-                instance=task.instance,
-                grid=dump_config(task.grid),
-                parameters=task.parameters,
-            )
-        )
-    return task

@@ -8,7 +8,7 @@ import sys
 
 import daisy.v2
 
-from neuroadda.blockwise.blocks import BlockRunner
+from neuroadda.blockwise.blocks import BlockFailed, BlockRunner
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
 from neuroadda.blockwise.task import Task
@@ -37,11 +37,12 @@ def work(task_json: str, ledger_url: str, careful: bool, scheduler: int) -> None
     with LedgerWriter(ledger) as writer:
         run = BlockRunner(task, writer, careful=careful)
         while True:
+            # Caught outside of the `with`, a failed block costs no worker; a lost scheduler or ledger does end it.
             try:
                 with client.acquire_block() as block:
                     if block is None:
                         break
                     run(task.grid.at(task.grid.position_of(block.write_roi.begin)).index)
-            except Exception:
+            except BlockFailed:
                 logging.exception("a block of %s failed", task.name)
     ledger.close()

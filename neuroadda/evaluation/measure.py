@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.task import bind_output
 from neuroadda.config import Config, dump_config
+from neuroadda.errors import UserError
 from neuroadda.evaluation.baselines import score_classic_recipe, score_raw_watershed
 from neuroadda.evaluation.contingency import Contingency
 from neuroadda.evaluation.metrics import Scores, score
@@ -32,7 +36,7 @@ class EvaluateConfig(Config):
     """
 
     labels: str
-    thresholds: tuple[float, ...] = THRESHOLDS
+    thresholds: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=THRESHOLDS, min_length=1)
     skeletons: bool = False
     baselines: bool = False
 
@@ -87,15 +91,11 @@ def measure_plan(plan: Plan, config: EvaluateConfig | None) -> Measured:
     Raises
     ------
     UserError
-        If the labels do not fit the segmentation.
+        If a stage is not finished, or the labels do not fit the segmentation.
     """
     threshold = plan.config.components.threshold
     assert threshold is not None
-    ledger = open_ledger(plan.config.ledger_url)
-    try:
-        stages = [(task.name, ledger.summary(task.fingerprint)) for task in plan.tasks]
-    finally:
-        ledger.close()
+    stages = finished_stages(plan)
     if config is None:
         return Measured(threshold, stages)
     labels, segmentation = Volume.open(config.labels), Volume.open(plan.output("relabel"))
@@ -109,6 +109,29 @@ def measure_plan(plan: Plan, config: EvaluateConfig | None) -> Measured:
         _measure_run_length(segmentation, labels) if config.skeletons else None,
         _score_baselines(plan, labels, config.thresholds) if config.baselines else {},
     )
+
+
+def finished_stages(plan: Plan) -> list[tuple[str, Summary]]:
+    """Return the progress of every stage.
+
+    Raises
+    ------
+    UserError
+        If a stage's output is missing, unfinished, or made with other parameters.
+    """
+    ledger = open_ledger(plan.config.ledger_url)
+    try:
+        stages = []
+        for task in plan.tasks:
+            bound = bind_output(task)
+            summary = Summary() if bound is None else ledger.summary(bound.key)
+            if summary.done < len(task.grid):
+                what = f"{task.name} is not finished with these parameters ({summary.done} of {len(task.grid)} blocks)"
+                raise UserError(what, task.output, "run `neuroadda segment` with the same config first")
+            stages.append((task.name, summary))
+        return stages
+    finally:
+        ledger.close()
 
 
 def wall_seconds(summary: Summary) -> float:

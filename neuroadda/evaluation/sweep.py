@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.config import Config
 from neuroadda.errors import UserError
 from neuroadda.evaluation.contingency import Contingency, count_overlaps, merge
@@ -15,6 +16,7 @@ from neuroadda.segmentation.edges import read_sizes
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume, describe_roi
 
+BOX_VX = 256
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 19))
 
 
@@ -45,8 +47,13 @@ def sweep_plan(plan: Plan, labels: Volume, thresholds: Sequence[float] = THRESHO
     Raises
     ------
     UserError
-        If labels and fragments are on different grids or do not overlap.
+        If labels and fragments are on different grids or do not overlap, or a threshold is above the scores' limit.
     """
+    limit = plan.config.agglomerate.limit
+    if max(thresholds) > limit:
+        raise UserError(
+            f"threshold {max(thresholds)} is above agglomerate.limit {limit}", "evaluate.thresholds", "raise the limit"
+        )
     fragments = Volume.open(plan.output("fragments"))
     grid, edges, scores = plan.task("fragments").grid, plan.output("edges"), plan.output("agglomerate")
     numbering = Numbering.read(edges, grid)
@@ -79,33 +86,37 @@ def sweep_contingency(
 
 
 def overlap_volumes(segmentation: Volume, labels: Volume) -> Contingency:
-    """Count overlaps of two volumes where both are, slab by slab.
+    """Count overlaps of two volumes where both are, box by box.
 
     Raises
     ------
     UserError
         If they are on different voxel grids or do not overlap.
     """
-    where = str(labels.path)
-    if labels.channels is not None or not np.issubdtype(labels.dtype, np.integer):
-        raise UserError(f"labels are {labels.dtype} with {labels.data.ndim} axes", where, "integers, zyx, are expected")
-    if labels.voxel_size != segmentation.voxel_size or labels.unit != segmentation.unit:
-        what = f"voxel size {labels.voxel_size_nm} nm is not the segmentation's {segmentation.voxel_size_nm} nm"
-        raise UserError(what, where)
+    check_labels(labels, segmentation)
     both = segmentation.roi.intersect(labels.roi)
     if both.empty:
         what = f"labels {describe_roi(labels.roi)} and segmentation {describe_roi(segmentation.roi)} do not overlap"
-        raise UserError(what, where)
-    return merge(_count_slabs(segmentation, labels))
+        raise UserError(what, str(labels.path))
+    return merge(_count_boxes(segmentation, labels))
 
 
-def _count_slabs(segmentation: Volume, labels: Volume) -> Iterable[Contingency]:
+def check_labels(labels: Volume, other: Volume) -> None:
+    """Raise UserError if labels are not integers, zyx, of the other volume's voxel size."""
+    where = str(labels.path)
+    if labels.channels is not None or not np.issubdtype(labels.dtype, np.integer):
+        raise UserError(f"labels are {labels.dtype} with {labels.data.ndim} axes", where, "integers, zyx, are expected")
+    if labels.voxel_size != other.voxel_size or labels.unit != other.unit:
+        raise UserError(
+            f"voxel size {labels.voxel_size_nm} nm is not {other.voxel_size_nm} nm, that of {other.path}", where
+        )
+
+
+def _count_boxes(segmentation: Volume, labels: Volume) -> Iterable[Contingency]:
     both = segmentation.roi.intersect(labels.roi)
-    step = segmentation.chunk_vx[0] * segmentation.voxel_size[0]
-    for begin in range(both.begin[0], both.end[0], step):
-        shape = (min(step, both.end[0] - begin), *both.shape[1:])
-        slab = type(both)((begin, *both.begin[1:]), shape)
-        yield count_overlaps(segmentation.read(slab), labels.read(slab))
+    box_vx = tuple(max(c, BOX_VX // c * c) for c in segmentation.chunk_vx)
+    for box in BlockGrid.make(both, segmentation.voxel_size, box_vx).blocks():
+        yield count_overlaps(segmentation.read(box.write_roi), labels.read(box.write_roi))
 
 
 def evaluate_volume(segmentation: Path | str, labels: Path | str) -> Scores:

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+from funlib.geometry import Roi
 from pydantic import Field
 
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.config import Config
 from neuroadda.evaluation.contingency import count_overlaps
-from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, sweep_contingency
+from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, check_labels, sweep_contingency
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.predict import Predict, Predictor
@@ -53,11 +54,18 @@ class Validator:
             "threshold": sweep.thresholds[sweep.best],
         }
 
+    def check(self) -> tuple[Volume, Volume, Roi]:
+        """Return raw, labels and the part; raise UserError now rather than after hours of training if they do not fit."""
+        raw, labels = Volume.open(self.config.raw), Volume.open(self.config.labels)
+        check_labels(labels, raw)
+        roi = labels.roi if self.config.roi is None else self.config.roi.to_roi(labels)
+        raw.to_slices(roi)
+        return raw, labels, roi
+
     def sweep(self, backbone: Backbone) -> Sweep:
         """Return the scores at all thresholds."""
         config = self.config
-        raw, labels = Volume.open(config.raw), Volume.open(config.labels)
-        roi = labels.roi if config.roi is None else config.roi.to_roi(labels)
+        raw, labels, roi = self.check()
         shape = roi.shape / raw.voxel_size
         predict = config.predict.resolve(backbone.card.architecture, (shape[0], shape[1], shape[2]))
         affs, _ = Predictor(backbone, predict)(raw, roi)

@@ -140,5 +140,5 @@ def _join_heights(
                 reached, y = height[y], parent[y]
             if reached == np.inf:
                 break
-        scores[e] = 2.0 if reached == np.inf else reached
+        scores[e] = UNMERGED if reached == np.inf else reached
     return scores

@@ -81,7 +81,7 @@ class Components(Stage):
                 lut = drop_small(lut, (read_sizes(edges, i) for i in blocks), self.min_voxels)
             output = Path(task.output)
             for name, array in ((FIRST, numbering.first), (LUT, lut)):
-                partial = output / f".{name}.npy"
+                partial = output / f".partial-{name}"
                 np.save(partial, array)
                 partial.replace(output / name)
             return {"fragments": len(lut), "segments": int(lut.max(initial=0))}

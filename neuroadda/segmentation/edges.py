@@ -12,15 +12,12 @@ from typing import Any, ClassVar
 import fastremap
 import numpy as np
 from funlib.geometry import Coordinate
-from pydantic import Field
 
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.segmentation.blockfiles import read_columns, write_columns
 from neuroadda.segmentation.ids import capacity_of, to_local
 from neuroadda.volumes.arrays import Volume
-
-NEAREST = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
 
 
 @dataclass(frozen=True)
@@ -55,8 +52,6 @@ class CollectEdges(Stage):
 
     name: ClassVar[str] = "edges"
 
-    channels: tuple[int, int, int] = Field(default=(0, 1, 2), description="affinity channels of z, y and x")
-
     def create_output(self, task: Task) -> None:
         """Create the folder of edge files."""
         task.create_folder()
@@ -70,7 +65,7 @@ class CollectEdges(Stage):
             read_roi = block.write_roi.grow(affs.voxel_size, Coordinate(0, 0, 0)).intersect(fragments.roi)
             ids = fragments.read(read_roi)
             low = tuple((block.write_roi.begin - read_roi.begin) / affs.voxel_size)
-            edges = collect_edges(affs.read(block.write_roi)[list(self.channels)], ids, low)
+            edges = collect_edges(affs.read(block.write_roi)[:3], ids, low)
             own = ids[low[0] :, low[1] :, low[2] :]
             _, local = to_local(own[own > 0], capacity)
             sizes = np.bincount(local)

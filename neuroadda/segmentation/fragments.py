@@ -67,11 +67,14 @@ class Fragments(Stage):
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes a block's fragments and reports how many there are."""
         affs, fragments = Volume.open(task.inputs["affs"]), Volume.open(task.output, "r+")
+        mask = Volume.open(task.inputs["mask"]) if "mask" in task.inputs else None
         capacity = capacity_of(task.grid)
 
         def find(block: Block) -> dict[str, Any]:
             read_roi = block.read_roi.intersect(affs.roi)
             found = find_fragments(affs.read(read_roi), affs.voxel_size_nm, self)
+            if mask is not None:
+                found[mask.read(read_roi) == 0] = 0
             inside = (block.write_roi - read_roi.begin) / affs.voxel_size
             local, ids = fastremap.renumber(np.ascontiguousarray(found[inside.to_slices()]), in_place=True)
             fragments.write(block.write_roi, to_global(local, block.index, capacity))

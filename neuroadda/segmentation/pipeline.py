@@ -9,12 +9,12 @@ from typing import Any
 from funlib.geometry import Roi
 from pydantic import Field
 
-from neuroadda.backbones.card import load_card
+from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Observer, run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.task import Task
-from neuroadda.config import Config, Zyx, dump_config, load_config_file, write_json
+from neuroadda.blockwise.task import Task, check_output
+from neuroadda.config import Config, Zyx, load_config_file, parse_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.components import Components
@@ -60,6 +60,8 @@ class SegmentConfig(Config):
         Shape of a block of every stage; by default 128 an axis, or (32, 256, 256) for anisotropic volumes, at most the volume.
     chunk_vx
         Chunk shape of the arrays; it divides the block, and is about 64 an axis by default.
+    any_voxel_size
+        Let a backbone see a volume whose voxel size is far from that of its training.
     """
 
     raw: str
@@ -70,6 +72,7 @@ class SegmentConfig(Config):
     roi: RoiConfig | None = None
     block_vx: Zyx | None = None
     chunk_vx: Zyx | None = None
+    any_voxel_size: bool = False
     predict: Predict = Field(default_factory=Predict)
     fragments: Fragments = Field(default_factory=Fragments)
     agglomerate: Agglomerate = Field(default_factory=Agglomerate)
@@ -121,7 +124,7 @@ def make_plan(config: SegmentConfig) -> Plan:
         If an input is missing or does not fit the others.
     """
     raw, card = Volume.open(config.raw), load_card(config.backbone)
-    check_raw(raw, card)
+    check_raw(raw, card, config.any_voxel_size)
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
     config = _resolve(config, raw, roi)
     assert config.block_vx is not None
@@ -133,12 +136,11 @@ def make_plan(config: SegmentConfig) -> Plan:
         return BlockGrid.make(roi, raw.voxel_size, config.block_vx, context)
 
     inputs = {"raw": (Path(config.raw), raw.fingerprint), "backbone": (Path(config.backbone), card.digest)}
-    if config.mask is not None:
-        inputs["mask"] = (Path(config.mask), _open_mask(config.mask, raw, roi).fingerprint)
-    predict = Task.make(config.predict, inputs, volumes / "affs", grid(), config.chunk_vx)
+    mask = {} if config.mask is None else {"mask": (Path(config.mask), _open_mask(config.mask, raw, roi).fingerprint)}
+    predict = Task.make(config.predict, inputs | mask, volumes / "affs", grid(), config.chunk_vx)
     affs = (volumes / "affs", predict.fingerprint)
     around = context_vx(config.fragments, raw.voxel_size_nm)
-    fragments = Task.make(config.fragments, {"affs": affs}, volumes / "fragments", grid(around), config.chunk_vx)
+    fragments = Task.make(config.fragments, {"affs": affs} | mask, volumes / "fragments", grid(around), config.chunk_vx)
     supervoxels = (volumes / "fragments", fragments.fingerprint)
     edges = Task.make(CollectEdges(), {"affs": affs, "fragments": supervoxels}, folder / "edges", grid())
     edge_files = (folder / "edges", edges.fingerprint)
@@ -176,8 +178,12 @@ def segment(
     """
     plan = make_plan(config)
     folder = Path(config.output)
+    for task in plan.tasks:
+        check_output(task, overwrite)
+        if task.name == upto:
+            break
     with lock_folder(folder):
-        write_json(folder / RESOLVED, {"requested": _requested(config), "resolved": _requested(plan.config)})
+        write_json(folder / RESOLVED, _record(config, plan.config))
         for task in plan.tasks:
             run_task(
                 task, plan.config.ledger_url, config.execution, folder / "logs", overwrite=overwrite, observe=observe
@@ -213,10 +219,15 @@ def _resolve(config: SegmentConfig, raw: Volume, roi: Roi) -> SegmentConfig:
     block_vx = config.block_vx or _default_block_vx(raw, roi)
     card = load_card(config.backbone)
     threshold = config.components.threshold or card.metrics.get("threshold", DEFAULT_THRESHOLD)
+    if threshold > config.agglomerate.limit:
+        what = (
+            f"threshold {threshold} is above agglomerate.limit {config.agglomerate.limit}, up to which edges are scored"
+        )
+        raise UserError(what, "components.threshold", "raise the limit or lower the threshold")
     return config.model_copy(
         update={
             "block_vx": block_vx,
-            "predict": (_remembered(config) or config.predict).resolve(card.architecture, block_vx),
+            "predict": (_remembered(config, block_vx, card) or config.predict).resolve(card.architecture, block_vx),
             "fragments": config.fragments.resolve(raw.voxel_size_nm),
             "components": config.components.model_copy(update={"threshold": threshold}),
             "ledger": config.ledger_url,
@@ -224,19 +235,26 @@ def _resolve(config: SegmentConfig, raw: Volume, roi: Roi) -> SegmentConfig:
     )
 
 
-def _remembered(config: SegmentConfig) -> Predict | None:
-    """Return what an earlier run of the same request decided for the prediction, on whatever machine that was."""
-    path = Path(config.output) / RESOLVED
-    if not path.exists():
+def _record(config: SegmentConfig, resolved: SegmentConfig) -> dict[str, Any]:
+    """Return what was asked for and what was decided; no worker counts, and no ledger, whose URL may hold a password."""
+    hidden = {"execution", "ledger"}
+    return {
+        "requested": config.model_dump(mode="json", exclude=hidden),
+        "resolved": resolved.model_dump(mode="json", exclude=hidden),
+        "backbone": load_card(config.backbone).digest,
+    }
+
+
+def _remembered(config: SegmentConfig, block_vx: Zyx, card: Card) -> Predict | None:
+    """Return what an earlier run of the same prediction decided, on whatever machine that was."""
+    try:
+        before = load_config_file(Path(config.output) / RESOLVED)
+        resolved = parse_config(Predict, before["resolved"]["predict"], RESOLVED)
+        asked = parse_config(Predict, before["requested"]["predict"], RESOLVED)
+        same = before["backbone"] == card.digest and before["resolved"]["block_vx"] == list(block_vx)
+    except (UserError, KeyError, TypeError):  # nothing there, or nothing of ours
         return None
-    before = load_config_file(path)
-    same = all(before["requested"].get(key) == _requested(config)[key] for key in ("predict", "block_vx", "backbone"))
-    return Predict.model_validate(before["resolved"]["predict"]) if same else None
-
-
-def _requested(config: SegmentConfig) -> dict[str, Any]:
-    """Return what determines the result, as plain data: no worker counts, and no ledger, whose URL may hold a password."""
-    return {key: value for key, value in dump_config(config).items() if key not in ("execution", "ledger")}
+    return resolved if same and asked == config.predict else None
 
 
 def _default_block_vx(raw: Volume, roi: Roi) -> Zyx:

@@ -23,6 +23,7 @@ from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 
 TILE_INPUT_VOXELS = 1_500_000
+VOXEL_SIZE_RATIO = 1.5
 
 
 class Predict(Stage):
@@ -54,9 +55,11 @@ class Predict(Stage):
         Raises
         ------
         UserError
-            If the network cannot put out `tile_vx`.
+            If the network cannot put out `tile_vx`, or the device is not there.
         """
         device = resolve_device(self.device)
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise UserError(f"there is no CUDA device here for {device!r}", "predict.device", "use auto or cpu")
         tile_vx = self.tile_vx or choose_tile_vx(architecture, block_vx)
         architecture.input_shape_vx(tile_vx)
         precision = resolve_precision(self.precision, device)
@@ -156,10 +159,14 @@ def choose_tile_vx(architecture: UNetConfig, block_vx: Zyx) -> Zyx:
     return tile[0], tile[1], tile[2]
 
 
-def check_raw(raw: Volume, card: Card) -> None:
-    """Raise UserError if a volume cannot be the input of a backbone."""
+def check_raw(raw: Volume, card: Card, any_voxel_size: bool) -> None:
+    """Raise UserError if a volume cannot be the input of a backbone, or has another voxel size by more than a half."""
     if raw.channels is not None or raw.dtype != np.uint8:
         what = f"raw is {raw.dtype} with {'no' if raw.channels is None else raw.channels} channels"
         raise UserError(what, str(raw.path), "a backbone takes one-channel uint8 raw (zyx)")
     if card.architecture.in_channels != 1:
         raise UserError(f"the backbone takes {card.architecture.in_channels} channels, raw has one", card.name)
+    ratios = [max(r, c) / min(r, c) for r, c in zip(raw.voxel_size_nm, card.voxel_size_nm, strict=True)]
+    if not any_voxel_size and max(ratios) > VOXEL_SIZE_RATIO:
+        what = f"voxel size {raw.voxel_size_nm} nm is far from the backbone's {card.voxel_size_nm} nm"
+        raise UserError(what, str(raw.path), "choose another backbone, or set any_voxel_size = true")

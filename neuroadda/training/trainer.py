@@ -5,12 +5,13 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 from torch import Tensor
 
 from neuroadda.backbones.card import Card, load_card
-from neuroadda.backbones.checkpoint import Backbone, save_backbone
+from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbone
 from neuroadda.backbones.devices import resolve_device, resolve_precision
 from neuroadda.backbones.unet import UNet, fold
 from neuroadda.config import dump_config, write_json
@@ -78,8 +79,10 @@ def train(
     run = _Run(config, samples, mine, validate)
     if found:
         run.progress = load_state(found[0], run.model, run.average, run.optimizer)
-        if run.progress.iteration == config.iterations and (config.output / "backbone").is_dir():
-            return load_card(config.output / "backbone")
+        finished = run.progress.iteration == config.iterations
+        with suppress(UserError):  # killed while it wrote its backbone, it writes it again
+            if finished:
+                return load_backbone(config.output / "backbone").card
     write_json(config.output / "config.json", dump_config(config))
     return run.finish(progress)
 

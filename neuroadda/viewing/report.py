@@ -14,6 +14,7 @@ from neuroadda.errors import UserError
 from neuroadda.evaluation.contingency import Contingency, count_overlaps, merge
 from neuroadda.evaluation.metrics import Scores
 from neuroadda.evaluation.skeletons import ErlScores
+from neuroadda.formats import format_bytes, format_count, format_seconds
 from neuroadda.viewing import figures
 from neuroadda.viewing.colours import Palette
 from neuroadda.viewing.curves import Curve, Sweep, Themed, plot_curves, plot_sweep
@@ -188,30 +189,6 @@ def cut_slices(sections: Sequence[int], **volumes: Any) -> list[SliceView]:
         SliceView(f"z = {z}", **{name: np.asarray(volume[..., z, :, :]) for name, volume in present.items()})
         for z in sections
     ]
-
-
-def format_count(number: float) -> str:
-    """Return a number in three digits and its unit prefix, such as ``12.3 M``."""
-    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= 0.9995 * size:
-            return f"{number / size:.3g} {prefix}"
-    return f"{number:.3g}"
-
-
-def format_bytes(number: float) -> str:
-    """Return a size such as ``1.5 GiB``."""
-    for power, unit in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
-        if number >= 1024**power:
-            return f"{number / 1024**power:.1f} {unit}"
-    return f"{number:.0f} B"
-
-
-def format_seconds(seconds: float) -> str:
-    """Return a time such as ``0.35 s``, ``3 min 20 s`` or ``2 h 05 min``."""
-    if seconds < 59.95:
-        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _addresses(pictures: Themed) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from funlib.geometry import Roi
+from funlib.geometry import Coordinate, Roi
 
 from neuroadda.evaluation.measure import Measured, wall_seconds
 from neuroadda.segmentation.pipeline import Plan
@@ -19,6 +19,7 @@ from neuroadda.volumes.arrays import Volume
 
 VERSIONS = ("neuroadda", "torch", "daisy", "gunpowder", "zarr", "numpy", "bioimage-cpp")
 SECTIONS = 3
+WINDOW_VX = 1024
 
 
 def report_plan(
@@ -93,9 +94,13 @@ def _cut_slices(plan: Plan, raw: Volume, labels: Volume | None) -> list[SliceVie
     }
     if labels is not None:
         layers["truth"] = labels
+    # The middle of a section, at most: a section of a large volume fits no memory and no page.
+    shape_vx = [min(WINDOW_VX, s // v) for s, v in zip(roi.shape, raw.voxel_size, strict=True)]
+    corner_vx = [(s // v - w) // 2 for s, v, w in zip(roi.shape, raw.voxel_size, shape_vx, strict=True)]
+    middle = Roi(roi.begin + Coordinate(corner_vx) * raw.voxel_size, Coordinate(shape_vx) * raw.voxel_size)
     views = []
     for z in sorted({int(f * depth) for f in np.linspace(0, 1, SECTIONS + 2)[1:-1]}):
-        section = Roi((roi.begin[0] + z * step, *roi.begin[1:]), (step, *roi.shape[1:]))
+        section = Roi((roi.begin[0] + z * step, *middle.begin[1:]), (step, *middle.shape[1:]))
         cut = {name: v.read(section)[..., 0, :, :] for name, v in layers.items() if v.roi.contains(section)}
         views.append(SliceView(f"z = {z}", **cut))
     return views

@@ -14,7 +14,7 @@ from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.task import Task, read_tag
+from neuroadda.blockwise.task import Task, bind_output, read_tag
 from neuroadda.errors import RunFailed, UserError
 from neuroadda.volumes.arrays import Volume
 
@@ -56,10 +56,10 @@ def test_every_block_is_done_once_and_a_rerun_does_nothing(tmp_path, launcher):
     go(make_task(tmp_path), tmp_path, launcher)
     assert len(executed(tmp_path)) == BLOCKS
     ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    rows = ledger.blocks(task.fingerprint)
+    rows = ledger.blocks(task.key)
     assert [row["results"]["index"] for row in rows] == list(range(BLOCKS))
     assert {row["tries"] for row in rows} == {1}
-    assert ledger.summary(task.fingerprint).voxels == 6 * 6 * 5
+    assert ledger.summary(task.key).voxels == 6 * 6 * 5
 
 
 def test_a_worker_that_dies_costs_nothing_but_its_block_done_again(tmp_path):
@@ -71,10 +71,11 @@ def test_poison_blocks_are_on_record_and_the_rest_completes(tmp_path):
     task = make_task(tmp_path, raise_in=(3,), die_in=(5,))
     with pytest.raises(RunFailed, match=f"fill: 2 of {BLOCKS} blocks are left"):
         go(task, tmp_path, "local", retries=1)
+    task = bind_output(task)
     done = filled(task)
     for block in GRID.blocks():
         assert (done[block.write_roi.to_slices()] == (0 if block.index in (3, 5) else block.index + 1)).all()
-    groups = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}").failures(task.fingerprint)
+    groups = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}").failures(task.key)
     assert {(group.type, tuple(group.blocks)) for group in groups} == {("RuntimeError", (3,)), ("WorkerDied", (5,))}
 
 
@@ -104,6 +105,31 @@ def test_another_parameter_needs_overwrite_and_then_forgets_the_old_blocks(tmp_p
     assert (filled(go(make_task(tmp_path, add=1), tmp_path, overwrite=True)) == expected(1)).all()
 
 
+def test_two_outputs_of_one_ledger_do_not_vouch_for_each_other(tmp_path):
+    first = make_task(tmp_path)
+    other = first.model_copy(update={"output": str(tmp_path / "out.zarr" / "other")})
+    assert first.fingerprint == other.fingerprint
+    assert (filled(go(first, tmp_path)) == expected()).all()
+    assert (filled(go(other, tmp_path)) == expected()).all()
+    go(first, tmp_path)
+    assert len(executed(tmp_path)) == 2 * BLOCKS
+
+
+def test_what_is_removed_is_never_taken_for_whole(tmp_path):
+    task = go(make_task(tmp_path), tmp_path)
+    output = Path(task.output)
+    output.rename(output.with_name(f".{output.name}.removed"))  # killed after the first step of its removal
+    assert (filled(go(make_task(tmp_path), tmp_path)) == expected()).all()
+
+
+@pytest.mark.parametrize(
+    ("side", "chunk"), [(251, 251), (131, 131), (128, 64), (24, 24), (512, 64), (250, 50), (13, 13)]
+)
+def test_chunks_divide_blocks_and_are_neither_dust_nor_rocks(side, chunk):
+    grid = BlockGrid.make(Roi((0, 0, 0), (side, side, side)), Coordinate(1, 1, 1), (side, side, side))
+    assert Task.make(Fill(), {}, Path("x"), grid).chunk_vx == (chunk, chunk, chunk)
+
+
 def test_an_output_that_vanished_is_computed_again(tmp_path):
     task = go(make_task(tmp_path), tmp_path)
     Volume.open(task.output).delete()
@@ -114,7 +140,7 @@ def test_a_ledger_does_not_vouch_for_an_output_made_by_another_run(tmp_path):
     task = go(make_task(tmp_path), tmp_path)
     Volume.open(task.output).delete()
     # Another run, with another ledger, began the same output anew and was given up half way.
-    again = make_task(tmp_path)
+    again = make_task(tmp_path).model_copy(update={"instance": "another"})
     again.bound.create_output(again)
     function = again.bound.open(again)
     for index in range(BLOCKS // 2):
@@ -122,17 +148,19 @@ def test_a_ledger_does_not_vouch_for_an_output_made_by_another_run(tmp_path):
     assert (filled(go(make_task(tmp_path), tmp_path)) == expected()).all()
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_everything_and_the_next_run_resumes(tmp_path, signum):
+@pytest.mark.parametrize(
+    ("signum", "launcher"), [(signal.SIGINT, "local"), (signal.SIGTERM, "local"), (signal.SIGTERM, "serial")]
+)
+def test_a_signal_stops_everything_and_the_next_run_resumes(tmp_path, signum, launcher):
     script = tmp_path / "script.py"
     script.write_text(
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
         "from test_engine import go, make_task\n"
         "from neuroadda.errors import RunStopped\n"
-        "try: go(make_task(Path(sys.argv[1]), seconds=0.3), Path(sys.argv[1]), 'local')\n"
+        "try: go(make_task(Path(sys.argv[1]), seconds=0.3), Path(sys.argv[1]), sys.argv[3])\n"
         "except RunStopped as error: sys.exit(error.exit_code)\n"
     )
-    process = subprocess.Popen([sys.executable, script, tmp_path, Path(__file__).parent])
+    process = subprocess.Popen([sys.executable, script, tmp_path, Path(__file__).parent, launcher])
     deadline = time.monotonic() + 120
     while len(executed(tmp_path)) < 4:
         assert process.poll() is None
@@ -143,7 +171,7 @@ def test_a_signal_stops_everything_and_the_next_run_resumes(tmp_path, signum):
     assert processes_about(tmp_path) == []
     ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     task = make_task(tmp_path, seconds=0.3)
-    already = ledger.done_mask(task.fingerprint, BLOCKS)
+    already = ledger.done_mask(bind_output(task).key, BLOCKS)
     assert not already.all()
     (tmp_path / "out.zarr" / "executions.log").unlink()
     assert (filled(go(task, tmp_path)) == expected()).all()

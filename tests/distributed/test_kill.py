@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "segmentation"))
 from synthetic import write_backbone, write_raw
 
 from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.task import bind_output
 from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
 
 PATIENCE_SECONDS = 240
@@ -108,7 +109,7 @@ def test_killed_workers_and_a_killed_run_leave_the_same_bytes(inputs, tmp_path, 
         process.kill()
         process.wait()
         wait_until_gone(family)
-        assert not open_ledger(config.ledger_url).done_mask(task.fingerprint, len(task.grid)).all(), (
+        assert not open_ledger(config.ledger_url).done_mask(bind_output(task).key, len(task.grid)).all(), (
             "killed too late to tell"
         )
     segment(config)

@@ -27,7 +27,9 @@ def test_without_real_data_it_runs_on_a_phantom_and_says_so(demo, tmp_path):
         assert len(np.unique(labels.read())) > 50
 
 
-@pytest.mark.skipif(not (DATA / "mouse_cortex_sssem_test.hdf").exists(), reason=f"no real EM in {DATA} (NEUROADDA_DATA)")
+@pytest.mark.skipif(
+    not (DATA / "mouse_cortex_sssem_test.hdf").exists(), reason=f"no real EM in {DATA} (NEUROADDA_DATA)"
+)
 def test_with_real_data_it_runs_on_that(demo, tmp_path):
     assert "real EM" in demo.prepare(tmp_path / "demo", DATA)
     raw = Volume.open(tmp_path / "demo/test.zarr/raw")

@@ -6,8 +6,10 @@ from synthetic import VOXEL_SIZE_NM, phantom_affs, write_backbone, write_raw
 
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.task import bind_output
 from neuroadda.errors import UserError
 from neuroadda.evaluation.contingency import count_overlaps
+from neuroadda.evaluation.measure import measure_plan
 from neuroadda.evaluation.metrics import score
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment
@@ -129,7 +131,7 @@ def test_a_rerun_runs_nothing_and_a_threshold_only_what_depends_on_it(inputs, tm
 
 def tries(plan: Plan, config: SegmentConfig) -> dict[str, list[tuple[int, float]]]:
     ledger = open_ledger(config.ledger_url)
-    return {t.name: [(row["tries"], row["finished"]) for row in ledger.blocks(t.fingerprint)] for t in plan.tasks}
+    return {t.name: [(row["tries"], row["finished"]) for row in ledger.blocks(bind_output(t).key)] for t in plan.tasks}
 
 
 def test_another_checkpoint_changes_everything_after_it(inputs, tmp_path):
@@ -139,26 +141,51 @@ def test_another_checkpoint_changes_everything_after_it(inputs, tmp_path):
         assert first.fingerprint != second.fingerprint
 
 
-def test_outside_the_mask_nothing_is_predicted(inputs, tmp_path, serial):
+def test_outside_the_mask_nothing_is_predicted_or_segmented(inputs, tmp_path, serial):
     raw = Volume.open(inputs / "raw.zarr/raw")
-    mask = Volume.create(
-        tmp_path / "mask.zarr/mask", tuple(raw.shape_vx), raw.voxel_size_nm, np.uint8, offset_nm=raw.offset_nm
-    )
-    inside = np.zeros(tuple(raw.shape_vx), np.uint8)
+    shape_vx = tuple(raw.shape_vx)
+    mask = Volume.create(tmp_path / "mask.zarr/mask", shape_vx, raw.voxel_size_nm, np.uint8, offset_nm=raw.offset_nm)
+    inside = np.zeros(shape_vx, np.uint8)
     inside[:, :40, :50] = 1
     mask.write(mask.roi, inside)
-    plan = segment(configure(inputs, tmp_path / "run", mask=str(mask.path)), upto="predict")
+    plan = segment(configure(inputs, tmp_path / "run", mask=str(mask.path)))
     affs = Volume.open(plan.output("predict")).read()
     assert (affs == Volume.open(serial.output("predict")).read() * inside).all()
+    assert ((Volume.open(plan.output("relabel")).read() > 0) == (inside > 0)).all()
 
 
 def test_what_was_decided_once_stays_decided(inputs, tmp_path):
     config = configure(inputs, tmp_path)
     segment(config, upto="predict")
-    record = (tmp_path / "config.json").read_text()
+    path = tmp_path / "config.json"
+    record = path.read_text()
     assert '"tile_vx": [' in record
-    (tmp_path / "config.json").write_text(record.replace('"precision": "float32"', '"precision": "bfloat16"'))
+    path.write_text(record.replace('"precision": "float32"', '"precision": "bfloat16"'))
     assert make_plan(config).config.predict.precision == "bfloat16"
+    other_block = config.model_copy(update={"block_vx": (8, 64, 64)})
+    assert make_plan(other_block).config.predict.precision == "float32"
+    path.write_text("{}")
+    assert make_plan(config).config.predict.precision == "float32"
+
+
+def test_a_refused_run_changes_nothing(inputs, tmp_path):
+    config = configure(inputs, tmp_path)
+    segment(config, upto="fragments")
+    before = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(UserError, match="fragments was made with other parameters"):
+        segment(config.model_copy(update={"fragments": Fragments(seed_distance_vx=5)}))
+    assert (tmp_path / "config.json").read_bytes() == before
+
+
+def test_only_what_is_finished_is_measured(inputs, tmp_path):
+    config = configure(inputs, tmp_path)
+    with pytest.raises(UserError, match="predict is not finished"):
+        measure_plan(make_plan(config), None)
+    segment(config)
+    assert [summary.done for _, summary in measure_plan(make_plan(config), None).stages] == [36, 36, 36, 36, 1, 36]
+    other = config.model_copy(update={"components": Threshold(threshold=0.2)})
+    with pytest.raises(UserError, match="components is not finished with these parameters"):
+        measure_plan(make_plan(other), None)
 
 
 def test_two_runs_do_not_share_a_folder(inputs, tmp_path):

@@ -20,9 +20,6 @@ from neuroadda.viewing.report import (
     SliceView,
     StageCost,
     cut_slices,
-    format_bytes,
-    format_count,
-    format_seconds,
     render_report,
     write_report,
 )
@@ -220,13 +217,3 @@ def test_the_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         write_report(tmp_path / "file" / "report.html", full_report())
-
-
-def test_numbers_are_readable() -> None:
-    assert [format_count(n) for n in (0, 7, 999, 999.7, 1500, 6_291_456, 999_950_000, 3.2e12)] == [
-        "0", "7", "999", "1 k", "1.5 k", "6.29 M", "1 G", "3.2 T",
-    ]  # fmt: skip
-    assert [format_bytes(n) for n in (12, 2048, 3 * 2**29)] == ["12 B", "2.0 KiB", "1.5 GiB"]
-    assert [format_seconds(s) for s in (0.345, 12, 59.97, 200, 7500)] == [
-        "0.34 s", "12.0 s", "1 min 00 s", "3 min 20 s", "2 h 05 min",
-    ]  # fmt: skip

@@ -19,7 +19,7 @@ class TaskRecord(Config):
     Attributes
     ----------
     fingerprint
-        Key of the task: sha256 of all that determines its output.
+        Key of the task: sha256 of all that determines its output, and of which output it is.
     stage
         Such as ``predict``.
     blocks
@@ -28,9 +28,6 @@ class TaskRecord(Config):
         Voxels written by the whole task.
     output
         Where its output lies.
-    instance
-        Random id stored with the output too: a ledger that remembers blocks of an output that was deleted or made anew
-        by another run is noticed, and forgets them.
     grid, parameters
         The block grid and the stage's parameters, for people and tools that read the ledger alone.
     created
@@ -42,7 +39,6 @@ class TaskRecord(Config):
     blocks: int
     voxels: int
     output: str
-    instance: str
     grid: dict[str, Any] = Field(default_factory=dict)
     parameters: dict[str, Any] = Field(default_factory=dict)
     created: float = Field(default_factory=time.time)

@@ -22,7 +22,7 @@ VERSION = 1
 SCHEMA = (
     """CREATE TABLE tasks (
         fingerprint TEXT PRIMARY KEY, stage TEXT NOT NULL, blocks INTEGER NOT NULL, voxels INTEGER NOT NULL,
-        output TEXT NOT NULL, instance TEXT NOT NULL, grid TEXT NOT NULL, parameters TEXT NOT NULL,
+        output TEXT NOT NULL, grid TEXT NOT NULL, parameters TEXT NOT NULL,
         created REAL NOT NULL
     ) WITHOUT ROWID""",
     """CREATE TABLE blocks (
