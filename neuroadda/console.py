@@ -112,6 +112,5 @@ def _lines() -> Observer:
 
 
 def _rate(summary: Summary) -> str:
-    if not summary.done or summary.finished is None or summary.started is None:
-        return ""
-    return format_count(summary.voxels / max(summary.finished - summary.started, 1e-3), "vx/s")
+    rate = summary.voxels_per_second
+    return "" if rate is None else format_count(rate, "vx/s")

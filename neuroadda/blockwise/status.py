@@ -1,10 +1,9 @@
 """The state of a run, from its ledger alone."""
 
-import time
 from pathlib import Path
 from typing import Any
 
-from neuroadda.blockwise.ledger.base import Ledger, Summary, TaskRecord
+from neuroadda.blockwise.ledger.base import Ledger, TaskRecord
 from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
 from neuroadda.errors import UserError
 
@@ -36,7 +35,7 @@ def read_status(where: str) -> list[dict[str, Any]]:
 
 def _describe(task: TaskRecord, ledger: Ledger) -> dict[str, Any]:
     summary = ledger.summary(task.fingerprint)
-    rate = _voxels_per_second(summary)
+    rate = summary.voxels_per_second
     left = task.voxels - summary.voxels
     return {
         "stage": task.stage,
@@ -47,7 +46,7 @@ def _describe(task: TaskRecord, ledger: Ledger) -> dict[str, Any]:
         "failed": summary.failed,
         "voxels": task.voxels,
         "voxels_per_second": None if rate is None else round(rate),
-        "eta_seconds": round(left / rate) if rate and left else None,
+        "eta_seconds": round(left / rate) if rate and left and summary.running else None,
         "output": task.output,
         "failures": [
             {
@@ -60,10 +59,3 @@ def _describe(task: TaskRecord, ledger: Ledger) -> dict[str, Any]:
             for group in ledger.failures(task.fingerprint)
         ],
     }
-
-
-def _voxels_per_second(summary: Summary) -> float | None:
-    if not summary.done or summary.started is None:
-        return None
-    end = time.time() if summary.running else summary.finished or time.time()
-    return summary.voxels / max(end - summary.started, 1e-3)

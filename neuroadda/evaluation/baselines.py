@@ -63,7 +63,7 @@ def score_classic_recipe(
     """
     nearest = affs[:3].astype(np.float32) / np.float32(255)
     fragments = _classic_fragments(nearest, voxel_size_nm, seed_distance_vx)
-    with _silenced_stdout():
+    with silence_stdout():
         segmentations = waterz.agglomerate(
             nearest, list(thresholds), fragments=fragments, scoring_function=MEAN_AFFINITY, discretize_queue=256
         )
@@ -90,7 +90,7 @@ def _flood(inside: np.ndarray, seed_distance_vx: int) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _silenced_stdout() -> Iterator[None]:
+def silence_stdout() -> Iterator[None]:
     """Close the mouth of waterz, which prints from C++."""
     kept, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)

@@ -1,6 +1,3 @@
-import contextlib
-import os
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -8,6 +5,7 @@ import waterz
 from scipy.sparse.csgraph import connected_components
 from synthetic import VOXEL_SIZE_NM, noisy_affs
 
+from neuroadda.evaluation.baselines import silence_stdout
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.agglomeration import UNMERGED, score_edges
 from neuroadda.segmentation.components import Numbering, connect_components, drop_small
@@ -60,7 +58,7 @@ def test_cutting_scores_is_waterz_at_every_threshold(seed):
     noise = np.random.default_rng(seed).normal(0, 0.01, (3, 12, 60, 64))
     affs = np.clip(noisy_affs(seed=10 * seed) / 255 + noise, 0.001, 0.999).astype(np.float32)
     whole = agglomerate_array(affs, VOXEL_SIZE_NM, Fragments(seed_distance_vx=4), Agglomerate(limit=1.0))
-    with silent():
+    with silence_stdout():
         theirs = [
             segmentation.copy()
             for segmentation in waterz.agglomerate(
@@ -121,16 +119,3 @@ def test_weak_fragments_are_dropped():
     kept = find_fragments(affs, VOXEL_SIZE_NM, Fragments(min_affinity=0.7, seed_distance_vx=30))
     assert (kept[0, :, :15] > 0).all()
     assert (kept[0, :, 25:] == 0).all()
-
-
-@contextlib.contextmanager
-def silent():
-    """waterz prints from C++."""
-    kept, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(null)

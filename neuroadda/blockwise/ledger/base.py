@@ -105,6 +105,11 @@ class Summary(Config):
     started: float | None = None
     finished: float | None = None
 
+    @property
+    def voxels_per_second(self) -> float | None:
+        """Rate of all running workers together, from the time they spent on blocks: pauses and downtime do not count."""
+        return self.voxels / self.seconds * max(1, self.running) if self.seconds else None
+
 
 class FailureGroup(Config):
     """Failed blocks that share an error type and message, with one of their tracebacks."""
