@@ -49,8 +49,8 @@ class Fragments(Stage):
     sections: bool | None = None
     boundary: float = Field(default=0.5, gt=0, lt=1)
     smoothing_vx: float = Field(default=0.0, ge=0)
-    seed_distance_vx: int = Field(default=10, ge=1)
-    distance_weight: float = Field(default=0.0, ge=0, le=1)
+    seed_distance_vx: int = Field(default=6, ge=1)
+    distance_weight: float = Field(default=0.5, ge=0, le=1)
     min_affinity: float = Field(default=0.0, ge=0, lt=1)
 
     def resolve(self, voxel_size_nm: tuple[float, ...]) -> "Fragments":

@@ -53,7 +53,10 @@ def report_plan(
             data=_describe(raw),
             scores=measured.scores,
             erl=measured.erl,
-            baselines=[Baseline(name, scores) for name, scores in measured.baselines.items()],
+            baselines=[
+                Baseline(name, scores, "at the setting that is best on this truth")
+                for name, scores in measured.baselines.items()
+            ],
             slices=_cut_slices(plan, raw, labels),
             overlaps=measured.overlaps,
             sweep=measured.sweep,
