@@ -144,6 +144,14 @@ def train(
 
 
 @app.command()
+def validate(config: ConfigFile, overrides: Overrides = [], as_json: Json = False) -> None:  # noqa: B006
+    """Score a trained backbone on the held-out part again and note the best threshold in its card."""
+    from neuroadda.flow import validate_backbone
+
+    _print_facts(dict(validate_backbone(_load(config, overrides)).metrics), as_json)
+
+
+@app.command()
 def predict(
     config: ConfigFile,
     overrides: Overrides = [],  # noqa: B006

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neuroadda.backbones.card import CARD
 from neuroadda.blockwise.engine import Observer, stop_on_signals
 from neuroadda.config import Config, dump_config, write_json
 from neuroadda.errors import UserError
@@ -63,6 +64,27 @@ def train_backbone(config: RunConfig, *, overwrite: bool = False, progress: bool
         validate.check()
     with stop_on_signals():
         return train(config.train, validate, progress=progress, overwrite=overwrite)
+
+
+def validate_backbone(config: RunConfig) -> "Card":
+    """Score a finished backbone on the held-out part again, say after its fragments were changed, and note it in its card.
+
+    Raises
+    ------
+    UserError
+        If the config has no validation, or the backbone is not there.
+    """
+    from neuroadda.backbones.checkpoint import load_backbone
+
+    if config.train is None or config.validation is None:
+        raise UserError(
+            "there is no [train] or no [validation] section in the config", None, "see configs/ for examples"
+        )
+    folder = config.train.output / "backbone"
+    backbone = load_backbone(folder)
+    card = backbone.card.model_copy(update={"metrics": Validator(config.validation)(backbone)})
+    write_json(folder / CARD, dump_config(card))
+    return card
 
 
 def report(config: RunConfig, plan: Plan, measured: Measured) -> dict[str, Any]:

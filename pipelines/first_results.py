@@ -33,6 +33,8 @@ def run_domain(domain: str, data: Path) -> None:
             import_volume(data / f"{domain}_{part}.hdf", target)
     path = Path("configs") / f"{domain}.toml"
     config = parse_config(flow.RunConfig, load_config_file(path), str(path))
+    flow.train_backbone(config)
+    flow.validate_backbone(config)
     with show_progress(quiet=False) as observe:
         flow.run(config, observe=observe)
 

@@ -47,7 +47,7 @@ class Fragments(Stage):
     name: ClassVar[str] = "fragments"
 
     sections: bool | None = None
-    boundary: float = Field(default=0.5, gt=0, lt=1)
+    boundary: float = Field(default=0.3, gt=0, lt=1)
     smoothing_vx: float = Field(default=0.0, ge=0)
     seed_distance_vx: int = Field(default=6, ge=1)
     distance_weight: float = Field(default=0.5, ge=0, le=1)
