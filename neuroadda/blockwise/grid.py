@@ -111,7 +111,8 @@ class BlockGrid(Config):
         z, y, x = (Coordinate(begin) - self.roi.begin) / Coordinate(self.block)
         return int(z), int(y), int(x)
 
-    def neighbourhood(self, index: int) -> list[int]:
-        """Return the indices of a block and the up to 26 that touch it, ascending."""
-        ranges = [range(max(0, p - 1), min(n, p + 2)) for p, n in zip(self[index].position, self.counts, strict=True)]
+    def neighbourhood(self, index: int, rings: int = 1) -> list[int]:
+        """Return the indices of a block and those up to `rings` blocks away (1: the 26 that touch it), ascending."""
+        places = zip(self[index].position, self.counts, strict=True)
+        ranges = [range(max(0, p - rings), min(n, p + rings + 1)) for p, n in places]
         return [self.at((z, y, x)).index for z, y, x in product(*ranges)]

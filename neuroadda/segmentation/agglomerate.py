@@ -9,25 +9,28 @@ from pydantic import Field
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.segmentation.agglomeration import score_edges
-from neuroadda.segmentation.blockfiles import read_columns, write_columns
-from neuroadda.segmentation.edges import Edges, edge_file, read_edges
+from neuroadda.segmentation.blockfiles import block_file, read_columns, write_columns
+from neuroadda.segmentation.edges import Edges, is_pair_of, read_edges
 
 
 class Agglomerate(Stage):
     """Parameters of the agglomeration.
 
-    A block's edges are scored in the graph of all edges owned by it and the blocks that touch it. Their statistics are those of
-    the whole volume, so only merges more than a block away are missed.
+    A block's edges are scored in the graph of all edges owned by it and the blocks around it. Their statistics are those of
+    the whole volume, so only merges further away are missed.
 
     Attributes
     ----------
     limit
         Scores (1 - mean affinity) are computed up to here; thresholds lie below it.
+    rings
+        How many blocks away "around" reaches; more for blocks under about 250 voxels across.
     """
 
     name: ClassVar[str] = "agglomerate"
 
     limit: float = Field(default=0.95, gt=0, le=1)
+    rings: int = Field(default=1, ge=1)
 
     def create_output(self, task: Task) -> None:
         """Create the folder of score files."""
@@ -38,12 +41,12 @@ class Agglomerate(Stage):
         folder = Path(task.inputs["edges"])
 
         def agglomerate(block: Block) -> dict[str, Any]:
-            parts = [read_edges(folder, index) for index in task.grid.neighbourhood(block.index)]
+            parts = [read_edges(folder, index) for index in task.grid.neighbourhood(block.index, self.rings)]
             own = read_edges(folder, block.index)
             around = Edges.concatenate(parts)
-            wanted = _rows_of(own, around)
+            wanted = is_pair_of(around.u, around.v, own.u, own.v)
             scores = score_edges(around.u, around.v, around.sum, around.count, self.limit, wanted)
-            write_columns(edge_file(Path(task.output), block.index), u=own.u, v=own.v, score=scores)
+            write_columns(block_file(Path(task.output), block.index), u=own.u, v=own.v, score=scores)
             return {"edges": len(scores)}
 
         return agglomerate
@@ -51,11 +54,4 @@ class Agglomerate(Stage):
 
 def read_scores(folder: Path, block: int) -> dict[str, np.ndarray]:
     """Return the columns u, v (uint64) and score (float32) of the edges that a block owns."""
-    return read_columns(edge_file(folder, block), "u", "v", "score")
-
-
-def _rows_of(own: Edges, around: Edges) -> np.ndarray:
-    """Return bool: which rows of `around` are rows of `own` (both sorted by u, v)."""
-    pairs = np.dtype([("u", np.uint64), ("v", np.uint64)])
-    mine, all_ = (np.rec.fromarrays([edges.u, edges.v], dtype=pairs) for edges in (own, around))
-    return np.isin(all_.view("V16"), mine.view("V16"))
+    return read_columns(block_file(folder, block), "u", "v", "score")

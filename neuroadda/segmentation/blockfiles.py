@@ -6,6 +6,11 @@ from pathlib import Path
 import numpy as np
 
 
+def block_file(folder: Path, block: int) -> Path:
+    """Return the path of a block's file, a thousand to a folder."""
+    return folder / f"{block // 1000:06d}" / f"{block:09d}.npz"
+
+
 def write_columns(path: Path, **columns: np.ndarray) -> None:
     """Write columns under a temporary name, then rename: a second writer of the same block does no harm."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -21,6 +26,6 @@ def write_columns(path: Path, **columns: np.ndarray) -> None:
 
 
 def read_columns(path: Path, *names: str) -> dict[str, np.ndarray]:
-    """Read the named columns."""
+    """Read the named columns, all of them if none is named."""
     with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in names}
+        return {name: file[name] for name in names or file.files}

@@ -15,8 +15,9 @@ from funlib.geometry import Coordinate
 
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
-from neuroadda.segmentation.blockfiles import read_columns, write_columns
+from neuroadda.segmentation.blockfiles import block_file, read_columns, write_columns
 from neuroadda.segmentation.ids import capacity_of, to_local
+from neuroadda.segmentation.seams import find_cut_pairs
 from neuroadda.volumes.arrays import Volume
 
 
@@ -66,28 +67,24 @@ class CollectEdges(Stage):
             ids = fragments.read(read_roi)
             low = tuple((block.write_roi.begin - read_roi.begin) / affs.voxel_size)
             edges = collect_edges(affs.read(block.write_roi)[:3], ids, low)
+            mark_as_one(edges, *find_cut_pairs(fragments.path, block.index, capacity, ids, low))
             own = ids[low[0] :, low[1] :, low[2] :]
             _, local = to_local(own[own > 0], capacity)
             sizes = np.bincount(local)
-            write_columns(edge_file(Path(task.output), block.index), **vars(edges), sizes=sizes)
+            write_columns(block_file(Path(task.output), block.index), **vars(edges), sizes=sizes)
             return {"edges": len(edges.u), "fragments": len(sizes)}
 
         return collect
 
 
-def edge_file(folder: Path, block: int) -> Path:
-    """Return the path of a block's edge file."""
-    return folder / f"{block // 1000:06d}" / f"{block:09d}.npz"
-
-
 def read_edges(folder: Path, block: int) -> Edges:
     """Return the edges that a block owns."""
-    return Edges(**read_columns(edge_file(folder, block), "u", "v", "sum", "count"))
+    return Edges(**read_columns(block_file(folder, block), "u", "v", "sum", "count"))
 
 
 def read_sizes(folder: Path, block: int) -> np.ndarray:
     """Return int64 voxel counts of a block's fragments, by local number."""
-    return read_columns(edge_file(folder, block), "sizes")["sizes"]
+    return read_columns(block_file(folder, block), "sizes")["sizes"]
 
 
 def collect_edges(affs: np.ndarray, fragments: np.ndarray, low: tuple[int, ...] = (0, 0, 0)) -> Edges:
@@ -120,6 +117,20 @@ def collect_edges(affs: np.ndarray, fragments: np.ndarray, low: tuple[int, ...] 
     ids[np.fromiter(mapping.values(), np.int64)] = np.fromiter(mapping.keys(), np.uint64)
     first, second = ids[np.concatenate(us)], ids[np.concatenate(vs)]
     return _sum_up(np.minimum(first, second), np.maximum(first, second), np.concatenate(values), scale)
+
+
+def mark_as_one(edges: Edges, u: np.ndarray, v: np.ndarray) -> None:
+    """Give the edges between the pairs (u, v) the mean affinity 1: they are cuts through one fragment, and heal first."""
+    cut = is_pair_of(edges.u, edges.v, u, v)
+    edges.sum[cut] = edges.count[cut]
+
+
+def is_pair_of(u: np.ndarray, v: np.ndarray, among_u: np.ndarray, among_v: np.ndarray) -> np.ndarray:
+    """Return bool: which pairs (u, v) of uint64 ids are among others."""
+    pairs, among = (
+        np.stack(columns, axis=1).astype(np.uint64).view("V16").ravel() for columns in ((u, v), (among_u, among_v))
+    )
+    return np.isin(pairs, among)
 
 
 def _sum_up(u: np.ndarray, v: np.ndarray, values: np.ndarray, scale: float) -> Edges:

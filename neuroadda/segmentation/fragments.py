@@ -15,6 +15,7 @@ from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
 from neuroadda.segmentation.ids import capacity_of, to_global
+from neuroadda.segmentation.seams import write_views
 from neuroadda.volumes.arrays import Volume
 
 ANISOTROPIC = 2.0
@@ -75,10 +76,11 @@ class Fragments(Stage):
             found = find_fragments(affs.read(read_roi), affs.voxel_size_nm, self)
             if mask is not None:
                 found[mask.read(read_roi) == 0] = 0
-            inside = (block.write_roi - read_roi.begin) / affs.voxel_size
-            local, ids = fastremap.renumber(np.ascontiguousarray(found[inside.to_slices()]), in_place=True)
+            inside = ((block.write_roi - read_roi.begin) / affs.voxel_size).to_slices()
+            local, numbers = fastremap.renumber(found[inside].copy())
+            write_views(fragments.path, block.index, found, inside, numbers)
             fragments.write(block.write_roi, to_global(local, block.index, capacity))
-            return {"fragments": len(ids) - (0 in ids)}
+            return {"fragments": len(numbers) - (0 in numbers)}
 
         return find
 

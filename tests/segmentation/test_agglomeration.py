@@ -116,6 +116,6 @@ def test_weak_fragments_are_dropped():
     affs = np.full((3, 1, 20, 40), 255, np.uint8)
     affs[:, :, :, 18:22] = 0
     affs[:, :, :, 22:] = 140
-    kept = find_fragments(affs, VOXEL_SIZE_NM, Fragments(min_affinity=0.7, seed_distance_vx=30))
+    kept = find_fragments(affs, VOXEL_SIZE_NM, Fragments(min_affinity=0.7, seed_distance_vx=30, boundary=0.5))
     assert (kept[0, :, :15] > 0).all()
     assert (kept[0, :, 25:] == 0).all()

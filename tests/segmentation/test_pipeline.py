@@ -33,7 +33,7 @@ def configure(inputs: Path, output: Path, **options) -> SegmentConfig:
         "backbone": str(inputs / "backbone"),
         "output": str(output),
         "block_vx": BLOCK_VX,
-        "fragments": Fragments(seed_distance_vx=4),
+        "fragments": Fragments(seed_distance_vx=4, boundary=0.5),
         "components": Threshold(threshold=0.3),
         "execution": Execution(launcher="serial"),
     }
@@ -99,7 +99,7 @@ def test_the_segmentation_hardly_depends_on_the_block_size(inputs, tmp_path):
     labels, affs = phantom_affs((24, 160, 160))
     Volume.create(tmp_path / "raw.zarr/raw", labels.shape, VOXEL_SIZE_NM, np.uint8)
     segmentations = []
-    for block_vx in ((24, 160, 160), (16, 80, 80), (24, 100, 70)):
+    for block_vx in ((24, 160, 160), (16, 80, 80), (24, 100, 70), (12, 60, 90)):
         options = {"block_vx": block_vx, "components": Threshold(threshold=0.5), "fragments": Fragments()}
         output = tmp_path / f"{block_vx}"
         plan = make_plan(configure(inputs, output, raw=str(tmp_path / "raw.zarr/raw"), **options))

@@ -1,0 +1,86 @@
+"""Fragments that a block's border cuts are known for one again.
+
+A block floods a little beyond its border, so it sees how its fragments go on in the layer of voxels just below it along each axis.
+Where that view and what the neighbour wrote there cover each other for the most part, both are pieces of one fragment. Were the
+pieces left to find each other by their affinities, the order of merges, and with it the segmentation, would depend on the blocks.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neuroadda.segmentation.blockfiles import block_file, read_columns, write_columns
+from neuroadda.segmentation.ids import to_global
+
+VIEWS = ".views"
+AXES = ("z", "y", "x")
+
+
+def write_views(
+    fragments: Path, block: int, found: np.ndarray, inside: tuple[slice, ...], numbers: Mapping[Any, Any]
+) -> None:
+    """Keep what a block sees of its own fragments just below its border.
+
+    Parameters
+    ----------
+    fragments
+        Path of the fragments array; the views lie in a hidden folder of it.
+    found
+        The flooding of the block and its context, before it was cut.
+    inside
+        The block's place in it.
+    numbers
+        From the ids of `found` to the block's local numbers.
+    """
+    local = np.zeros(int(found.max(initial=0)) + 1, np.uint32)
+    local[np.fromiter(numbers.keys(), np.int64)] = np.fromiter(numbers.values(), np.uint32)
+    views = {
+        name: local[found[_replace(inside, axis, slice(inside[axis].start - 1, inside[axis].start))]]
+        for axis, name in enumerate(AXES)
+        if inside[axis].start > 0
+    }
+    if views:
+        write_columns(block_file(fragments / VIEWS, block), **views)
+
+
+def find_cut_pairs(
+    fragments: Path, block: int, capacity: int, ids: np.ndarray, low: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return pairs (u, v) of uint64 ids, u < v, that are pieces of one fragment across a lower border of the block.
+
+    Parameters
+    ----------
+    ids
+        The block's fragments, preceded along each axis by `low` voxels of the neighbours.
+    """
+    path = block_file(fragments / VIEWS, block)
+    empty = np.zeros(0, np.uint64)
+    us, vs = [empty], [empty]
+    views = read_columns(path) if path.exists() else {}
+    box = tuple(slice(lo, None) for lo in low)
+    for name, view in views.items():
+        axis = AXES.index(name)
+        if low[axis] == 0:
+            continue
+        written = ids[_replace(box, axis, slice(0, 1))]
+        u, v = _cover_each_other(written.ravel(), to_global(view, block, capacity).ravel())
+        us.append(u)
+        vs.append(v)
+    return np.concatenate(us), np.concatenate(vs)
+
+
+def _cover_each_other(written: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs of ids that share more than half of the voxels of either."""
+    written_ids, a, written_sizes = np.unique(written, return_inverse=True, return_counts=True)
+    seen_ids, b, seen_sizes = np.unique(seen, return_inverse=True, return_counts=True)
+    pairs, shared = np.unique(a * len(seen_ids) + b, return_counts=True)
+    first, second = pairs // len(seen_ids), pairs % len(seen_ids)
+    one = (2 * shared > written_sizes[first]) & (2 * shared > seen_sizes[second])
+    one &= (written_ids[first] > 0) & (seen_ids[second] > 0)
+    return written_ids[first[one]], seen_ids[second[one]]
+
+
+def _replace(box: tuple[slice, ...], axis: int, part: slice) -> tuple[slice, ...]:
+    return tuple(part if i == axis else s for i, s in enumerate(box))
