@@ -20,6 +20,9 @@ from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
 
 
+MIN_SKELETON_NM, MERGE_NODES = 300.0, 2
+
+
 class EvaluateConfig(Config):
     """What a segmentation is measured against.
 
@@ -30,7 +33,8 @@ class EvaluateConfig(Config):
     thresholds
         Of the sweep.
     skeletons
-        Also measure the expected run length on skeletons of the labels, which are then read into memory.
+        Also measure the expected run length on skeletons of the labels, which are then read into memory. Skeletons shorter than
+        300 nm are left out, and a segment holds part of a skeleton if it holds two of its nodes.
     baselines
         Also score what others would have done with the same voxels; see `baselines`. Small volumes only: it is done in memory.
     """
@@ -152,6 +156,6 @@ def _score_baselines(plan: Plan, labels: Volume, thresholds: Sequence[float]) ->
 def _measure_run_length(segmentation: Volume, labels: Volume) -> ErlScores:
     both = segmentation.roi.intersect(labels.roi)
     offset_nm = tuple(o / labels.units_per_nm for o in both.offset)
-    skeletons = skeletonize_labels(labels.read(both), labels.voxel_size_nm, offset_nm)
+    skeletons = skeletonize_labels(labels.read(both), labels.voxel_size_nm, offset_nm, MIN_SKELETON_NM)
     look_up = array_lookup(segmentation.read(both), labels.voxel_size_nm, offset_nm)
-    return expected_run_length(skeletons, look_up)
+    return expected_run_length(skeletons, look_up, MERGE_NODES)
