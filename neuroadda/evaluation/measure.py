@@ -19,7 +19,6 @@ from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, overlap_volumes, sweep
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
 
-
 MIN_SKELETON_NM, MERGE_NODES = 300.0, 2
 
 
