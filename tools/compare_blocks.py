@@ -2,7 +2,7 @@
 
     python tools/compare_blocks.py configs/mouse_cortex_sssem.toml 24,512,512 24,256,256 24,200,180
 
-The config's affinities must have been predicted; they do not depend on the block. Everything after them is done anew for each shape.
+The affinities must have been predicted; they do not depend on the block. Everything after them is done anew for each shape.
 """
 
 import sys
