@@ -65,7 +65,7 @@ def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
             raise UserError(what, where, "cut it or import it again")
         roi = roi.intersect(volume.roi)
     if config.roi:
-        wanted = config.roi.to_roi(raw)
+        wanted = config.roi.to_roi(labels)
         if not roi.contains(wanted):
             raise UserError(
                 f"roi {describe_roi(wanted)} is outside the labels", config.labels, f"they span {describe_roi(roi)}"
