@@ -187,10 +187,6 @@ class Volume:
         place = str(self.path.resolve())
         return fingerprint(place, list(self.data.shape), str(self.dtype), json.loads(json.dumps(attrs)))
 
-    def update_attrs(self, **attrs: Any) -> None:
-        """Set JSON attributes."""
-        self.data.attrs.update(attrs)
-
     def to_slices(self, roi: Roi) -> tuple[slice, ...]:
         """Return the voxel slices (zyx) of a world ROI.
 
