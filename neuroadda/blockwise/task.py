@@ -14,6 +14,7 @@ from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.ledger.base import Ledger, TaskRecord
 from neuroadda.config import Config, Zyx, dump_config, fingerprint, parse_config, write_json
 from neuroadda.errors import UserError
+from neuroadda.volumes.arrays import Volume
 
 BlockFunction = Callable[[Block], dict[str, Any]]
 TAG_FILE = "task.json"
@@ -132,6 +133,19 @@ class Task(Config):
             "parameters": self.parameters,
             "input_fingerprints": self.input_fingerprints,
         }
+
+    def create_array(self, like: Volume, dtype: Any, channels: int | None = None, **attrs: Any) -> None:
+        """Make the output an empty array over the grid, tagged, on the voxels of another array."""
+        Volume.create(
+            Path(self.output),
+            tuple(self.grid.roi.shape / like.voxel_size),
+            like.voxel_size_nm,
+            dtype,
+            offset_nm=tuple(o / like.units_per_nm for o in self.grid.offset),
+            channels=channels,
+            chunk_vx=self.chunk_vx,
+            attrs=self.tag | attrs,
+        )
 
     def create_folder(self) -> None:
         """Make the output a folder, tagged (for stages whose output is not an array)."""

@@ -1,6 +1,5 @@
 """Fragments (supervoxels): seeded watershed of the affinities, in 3-D or section by section."""
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 import cc3d
@@ -62,8 +61,7 @@ class Fragments(Stage):
 
     def create_output(self, task: Task) -> None:
         """Create the uint64 array of fragments."""
-        affs = Volume.open(task.inputs["affs"])
-        create_labels(task, affs)
+        task.create_array(Volume.open(task.inputs["affs"]), np.uint64)
 
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes a block's fragments and reports how many there are."""
@@ -83,20 +81,6 @@ class Fragments(Stage):
             return {"fragments": len(numbers) - (0 in numbers)}
 
         return find
-
-
-def create_labels(task: Task, like: Volume) -> None:
-    """Create a task's uint64 output over its grid, on the voxels of another array."""
-    scale = like.units_per_nm
-    Volume.create(
-        Path(task.output),
-        tuple(task.grid.roi.shape / like.voxel_size),
-        like.voxel_size_nm,
-        np.uint64,
-        offset_nm=tuple(o / scale for o in task.grid.offset),
-        chunk_vx=task.chunk_vx,
-        attrs=task.tag,
-    )
 
 
 def find_fragments(affs: np.ndarray, voxel_size_nm: tuple[float, ...], parameters: Fragments) -> np.ndarray:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import product
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -69,17 +68,7 @@ class Predict(Stage):
         """Create the uint8 affinities, shape czyx, 255 for certain."""
         raw = Volume.open(task.inputs["raw"])
         offsets = load_backbone(task.inputs["backbone"]).card.offsets
-        scale = raw.units_per_nm
-        Volume.create(
-            Path(task.output),
-            tuple(task.grid.roi.shape / raw.voxel_size),
-            raw.voxel_size_nm,
-            np.uint8,
-            offset_nm=tuple(o / scale for o in task.grid.offset),
-            channels=len(offsets),
-            chunk_vx=task.chunk_vx,
-            attrs=task.tag | {"offsets": [list(o) for o in offsets]},
-        )
+        task.create_array(raw, np.uint8, channels=len(offsets), offsets=[list(o) for o in offsets])
 
     def open(self, task: Task) -> BlockFunction:
         """Return the function that predicts a block."""

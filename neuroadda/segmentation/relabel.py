@@ -8,7 +8,6 @@ import numpy as np
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.segmentation.components import Lut
-from neuroadda.segmentation.fragments import create_labels
 from neuroadda.segmentation.ids import capacity_of, to_local
 from neuroadda.volumes.arrays import Volume
 
@@ -20,7 +19,7 @@ class Relabel(Stage):
 
     def create_output(self, task: Task) -> None:
         """Create the uint64 segmentation."""
-        create_labels(task, Volume.open(task.inputs["fragments"]))
+        task.create_array(Volume.open(task.inputs["fragments"]), np.uint64)
 
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes a block of the segmentation."""
