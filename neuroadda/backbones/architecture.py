@@ -90,6 +90,18 @@ class UNetConfig(Config):
 
         return (context(0), context(1), context(2))
 
+    def encoder_input_shape_vx(self, bottom_shape_vx: Zyx) -> Zyx:
+        """Return the input shape (zyx) whose deepest features, without padding, have this shape (in their own voxels)."""
+        bottom = len(self.features) - 1
+
+        def size(axis: int) -> int:
+            needed = bottom_shape_vx[axis] + self.lost_vx(bottom, axis)
+            for level in reversed(range(bottom)):
+                needed = needed * self.downsample[level][axis] + self.lost_vx(level, axis)
+            return needed
+
+        return (size(0), size(1), size(2))
+
     def input_shape_vx(self, output_shape_vx: Zyx) -> Zyx:
         """Return the input shape (zyx) that gives this output shape.
 

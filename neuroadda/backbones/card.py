@@ -15,9 +15,17 @@ NEAREST: tuple[Zyx, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
 
 
 def check_offsets(offsets: tuple[Zyx, ...]) -> tuple[Zyx, ...]:
-    """Return `offsets` if they begin with the three nearest neighbours and none is repeated, else raise ValueError."""
-    if offsets[:3] != NEAREST:
-        raise ValueError("offsets must begin with [-1, 0, 0], [0, -1, 0], [0, 0, -1]")
+    """Return `offsets` if they begin with the nearest neighbours (in the section, or all three) and none is repeated.
+
+    Raises
+    ------
+    ValueError
+        Otherwise.
+    """
+    if offsets[:3] != NEAREST and (offsets[:2] != NEAREST[1:] or any(z for z, _, _ in offsets)):
+        raise ValueError(
+            "offsets must begin with [-1, 0, 0], [0, -1, 0], [0, 0, -1], or with the last two where none leaves its section"
+        )
     if len(set(offsets)) != len(offsets):
         raise ValueError("offsets are repeated")
     return offsets
@@ -40,7 +48,8 @@ class Card(Config):
         Of the network.
     offsets
         zyx offset of each affinity channel: the affinity of voxel p for offset o is 1 iff labels[p] == labels[p + o] !=
-        0. The first three are the nearest neighbours.
+        0. The first three are the nearest neighbours, or, of a backbone that knows single sections only, the first two those
+        in the section.
     training_data
         For every sample its name, licence, citation and ROI.
     metrics
@@ -65,6 +74,11 @@ class Card(Config):
     digest: str = ""
     iterations: int = 0
     cpu_minutes: float = 0.0
+
+    @property
+    def predicted_offsets(self) -> tuple[Zyx, ...]:
+        """What a prediction has as channels: the three nearest neighbours come first, of constant 0 if the network lacks one."""
+        return self.offsets if self.offsets[0] == NEAREST[0] else (NEAREST[0], *self.offsets)
 
     @model_validator(mode="after")
     def _check(self) -> "Card":

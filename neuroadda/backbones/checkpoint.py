@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 
 from neuroadda.backbones.card import CARD, WEIGHTS, Card, load_card
@@ -22,15 +23,16 @@ class Backbone:
     folder: Path
 
 
-def save_backbone(folder: Path | str, model: UNet, card: Card) -> Card:
-    """Write a backbone and return its card with the digest of the weights.
+def save_backbone(folder: Path | str, model: UNet, card: Card, half: bool = False) -> Card:
+    """Write a backbone, in float16 if `half`, and return its card with the digest of the weights.
 
     Both files are complete before either replaces an older one; a reader that falls between the two sees a digest
     mismatch.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    data = safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()})
+    dtype = torch.float16 if half else torch.float32
+    data = safetensors.torch.save({k: v.detach().to("cpu", dtype).contiguous() for k, v in model.state_dict().items()})
     card = card.model_copy(update={"digest": hashlib.sha256(data).hexdigest(), "architecture": model.config})
     partial = folder / f".{WEIGHTS}.partial"
     partial.write_bytes(data)
@@ -40,7 +42,7 @@ def save_backbone(folder: Path | str, model: UNet, card: Card) -> Card:
 
 
 def load_backbone(folder: Path | str) -> Backbone:
-    """Load a backbone, its network on the CPU and in eval mode.
+    """Load a backbone, its network in float32, on the CPU and in eval mode.
 
     Raises
     ------

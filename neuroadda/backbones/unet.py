@@ -63,20 +63,29 @@ class UNet(nn.Module):
         """
         z, y, x = raw.shape[2:]
         shape = (z, y, x) if padded else self.config.output_shape_vx((z, y, x))
-        # between the layers a tensor is a stack of sections, (N, z, C, y, x)
-        sections = raw.transpose(1, 2)
-        skips = []
-        for level, convolutions in enumerate(self.down):
-            sections = convolutions(sections, padded)
-            if level < len(self.up):
-                skips.append(sections)
-                sections = _pool(sections, self.config.downsample[level])
+        skips = self._descend(raw, padded)
+        sections = skips.pop()
         for level in reversed(range(len(self.up))):
             sections = _repeat(sections, self.config.downsample[level])
             n, y, x = sections.shape[1], *sections.shape[3:]
             sections = self.up[level](torch.cat([_crop(skips[level], (n, y, x)), sections], dim=2), padded)
         logits: Tensor = self.head(_crop(sections, shape).transpose(1, 2))
         return logits
+
+    def encode(self, raw: Tensor, padded: bool = False) -> Tensor:
+        """Return the deepest features ``(N, features[-1], z, y, x)``, of an input shape from `encoder_input_shape_vx` or padded."""
+        return self._descend(raw, padded)[-1].transpose(1, 2)
+
+    def _descend(self, raw: Tensor, padded: bool) -> list[Tensor]:
+        """Return the features of every level; between the layers a tensor is a stack of sections, (N, z, C, y, x)."""
+        sections = raw.transpose(1, 2)
+        levels = []
+        for level, convolutions in enumerate(self.down):
+            if level:
+                sections = _pool(sections, self.config.downsample[level - 1])
+            sections = convolutions(sections, padded)
+            levels.append(sections)
+        return levels
 
 
 class _Convolutions(nn.Module):

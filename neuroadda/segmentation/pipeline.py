@@ -101,7 +101,7 @@ class Plan(Config):
 
     def describe(self) -> list[dict[str, Any]]:
         """Return stage, blocks, voxels and uncompressed bytes written by each task, for a dry run."""
-        per_voxel = {"predict": len(load_card(self.config.backbone).offsets), "fragments": 8, "relabel": 8}
+        per_voxel = {"predict": len(load_card(self.config.backbone).predicted_offsets), "fragments": 8, "relabel": 8}
         return [
             {
                 "stage": task.name,

@@ -67,7 +67,7 @@ class Predict(Stage):
     def create_output(self, task: Task) -> None:
         """Create the uint8 affinities, shape czyx, 255 for certain."""
         raw = Volume.open(task.inputs["raw"])
-        offsets = load_backbone(task.inputs["backbone"]).card.offsets
+        offsets = load_backbone(task.inputs["backbone"]).card.predicted_offsets
         task.create_array(raw, np.uint8, channels=len(offsets), offsets=[list(o) for o in offsets])
 
     def open(self, task: Task) -> BlockFunction:
@@ -95,6 +95,7 @@ class Predictor:
     def __init__(self, backbone: Backbone, parameters: Predict) -> None:
         assert parameters.tile_vx is not None, "resolve the parameters first"
         self.architecture, self.tile_vx = backbone.card.architecture, parameters.tile_vx
+        self.channels = len(backbone.card.predicted_offsets)
         self.normalisation = backbone.card.normalisation
         self.device, self.precision = parameters.device, parameters.precision
         self.model = backbone.model.to(self.device).eval()
@@ -104,15 +105,14 @@ class Predictor:
         begin = (roi.begin - raw.roi.begin) / raw.voxel_size
         shape = roi.shape / raw.voxel_size
         context = Coordinate(self.architecture.context_vx)
-        affs = np.empty((self.architecture.out_channels, *shape), np.uint8)
+        affs = np.zeros((self.channels, *shape), np.uint8)
         tiles = 0
         for tile in self._tiles(begin, shape):
             read = Roi(tile.begin - context, tile.shape + context * 2) * raw.voxel_size + raw.roi.begin
             predicted = self._infer(raw.read_mirrored(read))
             kept = tile.intersect(Roi(begin, shape))
-            affs[(slice(None), *(kept - begin).to_slices())] = predicted[
-                (slice(None), *(kept - tile.begin).to_slices())
-            ]
+            predicted = predicted[(slice(None), *(kept - tile.begin).to_slices())]
+            affs[(slice(-len(predicted), None), *(kept - begin).to_slices())] = predicted
             tiles += 1
         return affs, tiles
 
