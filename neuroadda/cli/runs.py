@@ -1,132 +1,20 @@
-"""The `neuroadda` command: one verb a stage. It parses, calls and prints; whatever is slow to import is imported in a verb."""
+"""Verbs on configs and the runs they make: train, validate, predict, segment, evaluate, run, status, view."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from neuroadda import __version__
-from neuroadda.errors import RunFailed, RunStopped, UserError
+from neuroadda.cli.options import ConfigFile, DryRun, Json, Overrides, Overwrite, print_facts
+from neuroadda.errors import UserError
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="From raw electron microscopy to neurons, with as few human labels as possible.",
-)
-
-ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="TOML or JSON; see configs/.")]
-Overrides = Annotated[list[str], typer.Option("--set", help="Set a key: --set segment.components.threshold=0.4")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print blocks, voxels and bytes of each stage; write nothing.")]
-Overwrite = Annotated[bool, typer.Option(help="Replace outputs that were made with other parameters or inputs.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Triple = tuple[float, float, float]
-
-
-def main() -> None:
-    """Run the command; a user's error is one line and exit code 2."""
-    try:
-        app()
-    except UserError as error:
-        _fail(str(error), error.exit_code)
-    except (RunFailed, RunStopped) as error:
-        _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("stopped; run the same command again to go on", 130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
-
-
-def _fail(message: str, code: int) -> None:
-    print(f"neuroadda: {message}", file=sys.stderr)
-    sys.exit(code)
-
-
-@app.callback(invoke_without_command=True)
-def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
-    """From raw electron microscopy to neurons, with as few human labels as possible."""
-    if show:
-        print(f"neuroadda {__version__}")
-        raise typer.Exit
-
-
-@app.command("import")
-def import_(
-    source: Annotated[Path, typer.Argument(help="HDF5 (CREMI), TIFF, folder of TIFF or PNG, Zarr, N5 or .npy.")],
-    target: Annotated[Path, typer.Argument(help="Zarr array such as volume.zarr/raw, or volume.zarr.")],
-    voxel_size: Annotated[Triple | None, typer.Option(metavar="Z Y X", help="nm")] = None,
-    offset: Annotated[Triple | None, typer.Option(metavar="Z Y X", help="nm")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Name inside the file.")] = None,
-    kind: Annotated[str | None, typer.Option(help="raw or labels")] = None,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Bring a volume into the zarr arrays that every other verb reads."""
-    from neuroadda.volumes.importing import import_volume
-    from neuroadda.volumes.info import describe
-
-    if kind not in (None, "raw", "labels"):
-        raise UserError(f"{kind!r} is no kind of volume", "--kind", "raw or labels")
-    volume = import_volume(
-        source,
-        target,
-        voxel_size_nm=voxel_size,
-        offset_nm=offset,
-        dataset=dataset,
-        kind=kind,  # type: ignore[arg-type]
-        overwrite=overwrite,
-    )
-    _print_facts(describe(volume), as_json)
-
-
-@app.command()
-def export(
-    source: Annotated[Path, typer.Argument(help="Zarr array.")],
-    target: Annotated[Path, typer.Argument(help="Such as segmentation.h5, segmentation.tif or segmentation.zarr.")],
-    overwrite: Overwrite = False,
-) -> None:
-    """Write a volume as CREMI HDF5, multi-page TIFF or Zarr."""
-    from neuroadda.volumes.arrays import Volume
-    from neuroadda.volumes.exporting import export_volume
-
-    print(export_volume(Volume.open(source), target, overwrite=overwrite))
-
-
-@app.command()
-def info(volume: Annotated[Path, typer.Argument(help="Zarr array.")], as_json: Json = False) -> None:
-    """Print what a volume is: shape, voxel size, place, size on disk, provenance."""
-    from neuroadda.volumes.arrays import Volume
-    from neuroadda.volumes.info import describe
-
-    _print_facts(describe(Volume.open(volume)), as_json)
-
-
-@app.command()
-def phantom(
-    target: Annotated[Path, typer.Argument(help="A .zarr folder: raw and labels are written into it.")],
-    shape: Annotated[tuple[int, int, int], typer.Option(metavar="Z Y X", help="voxels")] = (64, 512, 512),
-    seed: int = 0,
-    overrides: Overrides = [],  # noqa: B006 (typer reads it, nobody writes it)
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Write a synthetic volume with exact labels, of any size."""
-    from neuroadda.config import apply_overrides, parse_config
-    from neuroadda.volumes.info import describe
-    from neuroadda.volumes.phantom import PhantomConfig, write_phantom
-
-    data = apply_overrides({"shape_vx": list(shape), "seed": seed}, overrides)
-    raw, _ = write_phantom(parse_config(PhantomConfig, data, "phantom"), target, overwrite=overwrite)
-    _print_facts(describe(raw), as_json)
+app = typer.Typer()
 
 
 @app.command()
 def train(
     config: ConfigFile,
-    overrides: Overrides = [],  # noqa: B006
+    overrides: Overrides = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -144,17 +32,17 @@ def train(
 
 
 @app.command()
-def validate(config: ConfigFile, overrides: Overrides = [], as_json: Json = False) -> None:  # noqa: B006
+def validate(config: ConfigFile, overrides: Overrides = None, as_json: Json = False) -> None:
     """Score a trained backbone on the held-out part again and note the best threshold in its card."""
     from neuroadda.flow import validate_backbone
 
-    _print_facts(dict(validate_backbone(_load(config, overrides)).metrics), as_json)
+    print_facts(dict(validate_backbone(_load(config, overrides)).metrics), as_json)
 
 
 @app.command()
 def predict(
     config: ConfigFile,
-    overrides: Overrides = [],  # noqa: B006
+    overrides: Overrides = None,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -166,7 +54,7 @@ def predict(
 @app.command()
 def segment(
     config: ConfigFile,
-    overrides: Overrides = [],  # noqa: B006
+    overrides: Overrides = None,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -182,7 +70,7 @@ def evaluate(
     ] = None,
     segmentation: Annotated[Path | None, typer.Option(help="Or score this array ...")] = None,
     labels: Annotated[Path | None, typer.Option(help="... against these labels.")] = None,
-    overrides: Overrides = [],  # noqa: B006
+    overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
     """Score a segmentation against labels: VOI (nats), Rand, and the sweep of thresholds."""
@@ -194,7 +82,7 @@ def evaluate(
 
         if segmentation is None or labels is None:
             raise UserError("nothing to evaluate", None, "give --config, or --segmentation and --labels")
-        _print_facts(dump_config(evaluate_volume(segmentation, labels)), as_json)
+        print_facts(dump_config(evaluate_volume(segmentation, labels)), as_json)
         return
     from neuroadda.evaluation.measure import measure_plan
     from neuroadda.segmentation.pipeline import make_plan
@@ -222,7 +110,7 @@ def evaluate(
 @app.command()
 def run(
     config: ConfigFile,
-    overrides: Overrides = [],  # noqa: B006
+    overrides: Overrides = None,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -277,7 +165,7 @@ def _status_row(task: dict[str, Any]) -> dict[str, Any]:
 @app.command()
 def view(
     config: ConfigFile,
-    overrides: Overrides = [],  # noqa: B006
+    overrides: Overrides = None,
     root: Annotated[Path, typer.Option(help="Folder that is served, holding raw and the run.")] = Path(),
     base_url: Annotated[str, typer.Option(help="Where it is served.")] = "http://127.0.0.1:8000",
     as_json: Json = False,
@@ -294,14 +182,14 @@ def view(
     print_json(shown["state"]) if as_json else print(shown["url"])
 
 
-def _load(path: Path, overrides: list[str]) -> Any:
+def _load(path: Path, overrides: list[str] | None) -> Any:
     from neuroadda.config import apply_overrides, load_config_file, parse_config
     from neuroadda.flow import RunConfig
 
-    return parse_config(RunConfig, apply_overrides(load_config_file(path), overrides), str(path))
+    return parse_config(RunConfig, apply_overrides(load_config_file(path), overrides or ()), str(path))
 
 
-def _segment(path: Path, overrides: list[str], upto: str, dry_run: bool, overwrite: bool, as_json: bool) -> None:
+def _segment(path: Path, overrides: list[str] | None, upto: str, dry_run: bool, overwrite: bool, as_json: bool) -> None:
     from neuroadda.console import print_json, show_progress
     from neuroadda.segmentation import pipeline
 
@@ -339,16 +227,3 @@ def _dry_run(loaded: Any, as_json: bool) -> None:
         for s in stages
     ]
     print_table("dry run: nothing was written", shown)
-
-
-def _print_facts(facts: dict[str, Any], as_json: bool) -> None:
-    from neuroadda.console import print_json, print_table
-
-    if as_json:
-        print_json(facts)
-    else:
-        print_table("", [{"what": key, "is": value} for key, value in facts.items()])
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "segmentation"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "segmentation"))
 from synthetic import write_backbone, write_raw
 
 from neuroadda.cli import main

@@ -1,0 +1,5 @@
+"""``python -m neuroadda.cli``."""
+
+from neuroadda.cli import main
+
+main()

@@ -1,0 +1,52 @@
+"""The command itself: its verbs, and how errors are told."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from neuroadda import __version__
+from neuroadda.cli import runs, volumes
+from neuroadda.cli.domains import domains
+from neuroadda.cli.zoo import zoo
+from neuroadda.errors import RunFailed, RunStopped, UserError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="From raw electron microscopy to neurons, with as few human labels as possible.",
+)
+app.add_typer(volumes.app)
+app.add_typer(runs.app)
+app.add_typer(zoo, name="zoo")
+app.add_typer(domains, name="domains")
+
+
+def main() -> None:
+    """Run the command; a user's error is one line and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        _fail(str(error), error.exit_code)
+    except (RunFailed, RunStopped) as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("stopped; run the same command again to go on", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"neuroadda: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """From raw electron microscopy to neurons, with as few human labels as possible."""
+    if show:
+        print(f"neuroadda {__version__}")
+        raise typer.Exit

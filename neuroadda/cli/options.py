@@ -1,0 +1,23 @@
+"""Options that several verbs share, and how they print."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="TOML or JSON; see configs/.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="Set a key: --set segment.components.threshold=0.4")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print blocks, voxels and bytes of each stage; write nothing.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace outputs that were made with other parameters or inputs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Triple = tuple[float, float, float]
+
+
+def print_facts(facts: dict[str, Any], as_json: bool) -> None:
+    """Print what is known of one thing, as JSON or as a table of two columns."""
+    from neuroadda.console import print_json, print_table
+
+    if as_json:
+        print_json(facts)
+    else:
+        print_table("", [{"what": key, "is": value} for key, value in facts.items()])

@@ -1,0 +1,81 @@
+"""Verbs on volumes: import, export, info, phantom."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuroadda.cli.options import Json, Overrides, Overwrite, Triple, print_facts
+from neuroadda.errors import UserError
+
+app = typer.Typer()
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="HDF5 (CREMI), TIFF, folder of TIFF or PNG, Zarr, N5 or .npy.")],
+    target: Annotated[Path, typer.Argument(help="Zarr array such as volume.zarr/raw, or volume.zarr.")],
+    voxel_size: Annotated[Triple | None, typer.Option(metavar="Z Y X", help="nm")] = None,
+    offset: Annotated[Triple | None, typer.Option(metavar="Z Y X", help="nm")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name inside the file.")] = None,
+    kind: Annotated[str | None, typer.Option(help="raw or labels")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Bring a volume into the zarr arrays that every other verb reads."""
+    from neuroadda.volumes.importing import import_volume
+    from neuroadda.volumes.info import describe
+
+    if kind not in (None, "raw", "labels"):
+        raise UserError(f"{kind!r} is no kind of volume", "--kind", "raw or labels")
+    volume = import_volume(
+        source,
+        target,
+        voxel_size_nm=voxel_size,
+        offset_nm=offset,
+        dataset=dataset,
+        kind=kind,  # type: ignore[arg-type]
+        overwrite=overwrite,
+    )
+    print_facts(describe(volume), as_json)
+
+
+@app.command()
+def export(
+    source: Annotated[Path, typer.Argument(help="Zarr array.")],
+    target: Annotated[Path, typer.Argument(help="Such as segmentation.h5, segmentation.tif or segmentation.zarr.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a volume as CREMI HDF5, multi-page TIFF or Zarr."""
+    from neuroadda.volumes.arrays import Volume
+    from neuroadda.volumes.exporting import export_volume
+
+    print(export_volume(Volume.open(source), target, overwrite=overwrite))
+
+
+@app.command()
+def info(volume: Annotated[Path, typer.Argument(help="Zarr array.")], as_json: Json = False) -> None:
+    """Print what a volume is: shape, voxel size, place, size on disk, provenance."""
+    from neuroadda.volumes.arrays import Volume
+    from neuroadda.volumes.info import describe
+
+    print_facts(describe(Volume.open(volume)), as_json)
+
+
+@app.command()
+def phantom(
+    target: Annotated[Path, typer.Argument(help="A .zarr folder: raw and labels are written into it.")],
+    shape: Annotated[tuple[int, int, int], typer.Option(metavar="Z Y X", help="voxels")] = (64, 512, 512),
+    seed: int = 0,
+    overrides: Overrides = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Write a synthetic volume with exact labels, of any size."""
+    from neuroadda.config import apply_overrides, parse_config
+    from neuroadda.volumes.info import describe
+    from neuroadda.volumes.phantom import PhantomConfig, write_phantom
+
+    data = apply_overrides({"shape_vx": list(shape), "seed": seed}, overrides or ())
+    raw, _ = write_phantom(parse_config(PhantomConfig, data, "phantom"), target, overwrite=overwrite)
+    print_facts(describe(raw), as_json)
