@@ -51,7 +51,7 @@ class Card(Config):
         0. The first three are the nearest neighbours, or, of a backbone that knows single sections only, the first two those
         in the section.
     training_data
-        For every sample its name, licence, citation and ROI.
+        For every sample its name, licence, citation and ROI; those of a backbone it was fine-tuned from follow.
     metrics
         Quality on data it was not trained on, by name.
     digest

@@ -29,6 +29,8 @@ class SampleConfig(Config):
         How often it is drawn, relative to the other samples.
     background
         What label 0 means: ``"boundary"`` (affinity 0) or ``"ignore"`` (unknown, left out of the loss).
+    linked
+        Whether a label has the same id in every section; if not, affinities between sections are left out of the loss.
     erode_vx
         Voxels taken off every label's border, for labels that touch each other.
     provenance
@@ -41,6 +43,7 @@ class SampleConfig(Config):
     roi: RoiConfig | None = None
     weight: Annotated[float, Field(gt=0)] = 1.0
     background: Literal["boundary", "ignore"] = "boundary"
+    linked: bool = True
     erode_vx: Count = 0
     provenance: dict[str, Any] = Field(default_factory=dict)
 
@@ -103,6 +106,24 @@ class LossConfig(Config):
     far: NotNegative = 0.5
 
 
+class StartConfig(Config):
+    """A trained backbone to start from.
+
+    Attributes
+    ----------
+    backbone
+        Its folder. The channels of its head are kept for the offsets that it knows; others start at random.
+    frozen_levels
+        Levels of the encoder, from the finest, that stay as they are.
+    encoder_rate
+        Learning rate of the rest of the encoder, relative to that of the decoder.
+    """
+
+    backbone: Path
+    frozen_levels: Count = 0
+    encoder_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
 class TrainConfig(Config):
     """A training: its result depends on everything here but `threads`, `workers`, `output` and the ``..._every`` keys.
 
@@ -112,10 +133,15 @@ class TrainConfig(Config):
         For the card.
     samples
         What to train on.
+    any_voxel_size
+        Allow samples of different voxel sizes; the card then has their geometric mean.
+    start
+        A backbone to fine-tune; without one the network starts at random.
     network
-        The U-Net; its `out_channels` follow from `offsets`.
+        The U-Net; its `out_channels` follow from `offsets`. A backbone to start from brings its own.
     offsets
-        Affinity channels; the first three are the nearest neighbours, further ones help the network to see farther.
+        Affinity channels; the first three are the nearest neighbours (or the first two those in the section, for labels that
+        are linked nowhere), further ones help the network to see farther.
     output_shape_vx
         zyx of what one sample of a batch teaches; the input is larger by the network's context.
     iterations, batch_size, learning_rate, warm_up, weight_decay, clip_gradient, ema
@@ -140,6 +166,8 @@ class TrainConfig(Config):
         In iterations; 0 for never.
     keep_best
         Name of a validation metric (lower is better): the backbone is then the best validated one, not the last.
+    patience
+        Stop after so many validations without a better one (needs `keep_best`); 0 for never.
     output
         The run's folder.
     """
@@ -150,6 +178,8 @@ class TrainConfig(Config):
     region: str = ""
     modality: str = ""
     samples: Annotated[tuple[SampleConfig, ...], Field(min_length=1)]
+    any_voxel_size: bool = False
+    start: StartConfig | None = None
     network: UNetConfig = Field(default_factory=UNetConfig)
     offsets: tuple[Zyx, ...] = NEAREST
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
@@ -174,6 +204,7 @@ class TrainConfig(Config):
     validate_every: Count = 0
     picture_every: Count = 100
     keep_best: str | None = None
+    patience: Count = 0
     output: Path
 
     @model_validator(mode="after")
@@ -184,6 +215,14 @@ class TrainConfig(Config):
             raise ValueError(f"output_shape_vx {self.output_shape_vx} is not possible; the nearest is {near}")
         if self.keep_best and not self.validate_every:
             raise ValueError("keep_best needs validate_every")
+        if self.patience and not self.keep_best:
+            raise ValueError("patience needs keep_best")
+        if self.augment.transpose == "zyx" and not all(sample.linked for sample in self.samples):
+            raise ValueError('labels that are not linked across sections cannot be transposed "zyx"')
+        if self.start and self.start.frozen_levels > len(self.network.features):
+            raise ValueError(
+                f"start.frozen_levels is {self.start.frozen_levels} of {len(self.network.features)} levels"
+            )
         return self
 
     def is_padded(self, iteration: int) -> bool:
@@ -202,7 +241,9 @@ _NOT_DETERMINING = {
 }
 
 
-def training_fingerprint(config: TrainConfig, volumes: list[str]) -> str:
-    """Return the fingerprint of a training on volumes of these fingerprints."""
+def training_fingerprint(config: TrainConfig, volumes: list[str], start: str | None = None) -> str:
+    """Return the fingerprint of a training on volumes of these fingerprints, from the backbone of this digest."""
     parameters = {k: v for k, v in dump_config(config).items() if k not in _NOT_DETERMINING}
-    return fingerprint("train", 1, parameters, volumes)
+    if config.start is not None:
+        parameters["start"] = {**parameters["start"], "backbone": start}
+    return fingerprint("train", 2, parameters, volumes)

@@ -7,7 +7,7 @@ import numpy as np
 
 from neuroadda.config import Zyx
 from neuroadda.training.config import AugmentConfig, TrainConfig
-from neuroadda.training.sample import LABELS, MASK, RAW, RandomSample, Sample
+from neuroadda.training.sample import LABELS, MASK, RAW, UNLINKED, RandomSample, Sample
 
 AFFS, AFFS_MASK = gp.ArrayKey("AFFS"), gp.ArrayKey("AFFS_MASK")
 
@@ -21,6 +21,8 @@ def make_pipeline(config: TrainConfig, samples: Sequence[Sample]) -> gp.Pipeline
     pipeline += gp.AddAffinities(
         config.offsets, LABELS, AFFS, labels_mask=MASK, affinities_mask=AFFS_MASK, dtype=np.uint8
     )
+    if not all(sample.config.linked for sample in samples):
+        pipeline += _MaskAcrossSections(config.offsets)
     return pipeline + gp.IntensityScaleShift(RAW, 2, -1)
 
 
@@ -30,6 +32,26 @@ def make_request(config: TrainConfig, seed: int, padded: bool = False) -> gp.Bat
     for key, shape in _shapes(config, padded).items():
         request.add(key, shape)
     return request
+
+
+class _MaskAcrossSections(gp.BatchFilter):
+    """Masks affinities between sections where labels are not linked across them."""
+
+    def __init__(self, offsets: Sequence[Zyx]) -> None:
+        self.across = [channel for channel, (z, _, _) in enumerate(offsets) if z]
+
+    def setup(self) -> None:
+        self.updates(AFFS_MASK, self.spec[AFFS_MASK])
+
+    def prepare(self, request: gp.BatchRequest) -> gp.BatchRequest:
+        needed = gp.BatchRequest()
+        needed[MASK] = gp.ArraySpec(roi=request[AFFS_MASK].roi)
+        return needed
+
+    def process(self, batch: gp.Batch, request: gp.BatchRequest) -> None:
+        unlinked = batch[MASK].crop(request[AFFS_MASK].roi).data == UNLINKED
+        for channel in self.across:
+            batch[AFFS_MASK].data[channel][unlinked] = 0
 
 
 def _shapes(config: TrainConfig, padded: bool) -> dict[gp.ArrayKey, Zyx]:

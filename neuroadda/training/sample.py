@@ -14,6 +14,7 @@ from neuroadda.volumes.arrays import Volume, describe_roi
 
 RAW, LABELS, MASK = gp.ArrayKey("RAW"), gp.ArrayKey("LABELS"), gp.ArrayKey("MASK")
 TRIES = 200
+UNLINKED = 2
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,9 @@ def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
 
 
 class RandomSample(gp.BatchProvider):
-    """Serves `RAW`, `LABELS` (renumbered, eroded) and `MASK` (uint8) of any shape from random places of a sample.
+    """Serves `RAW`, `LABELS` (renumbered, eroded) and `MASK` of any shape from random places of a sample.
+
+    The mask is uint8: 0 where nothing is known, `UNLINKED` where labels are not linked across sections, else 1.
 
     The centre of the request lies so that a box of `output_shape_vx` around it is inside the sample; where the request
     reaches beyond the volume, raw is mirrored (as in prediction) and the mask is 0. With a mask (or ignored background)
@@ -143,7 +146,7 @@ class RandomSample(gp.BatchProvider):
             origin = begin + Coordinate(np.random.randint(r + 1) for r in room)  # noqa: NPY002 (gunpowder seeds it)
             if self.sample.mask is None and self.sample.config.background == "boundary":
                 break
-            if self._read_labels(self._to_world(Roi(origin, self.output_shape_vx)))[1].mean() > 0.1:
+            if self._read_labels(self._to_world(Roi(origin, self.output_shape_vx)))[1].astype(bool).mean() > 0.1:
                 break
         else:
             what = f"of {TRIES} random places none has labels on more than a tenth of it"
@@ -165,7 +168,7 @@ class RandomSample(gp.BatchProvider):
             if sample.config.background == "ignore":
                 mask[place] *= known > 0
             labels[place] = erode(known, sample.config.erode_vx, mask[place], self._only_yx)
-        return labels, mask
+        return labels, mask if sample.config.linked else mask * np.uint8(UNLINKED)
 
     @property
     def _only_yx(self) -> bool:

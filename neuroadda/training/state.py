@@ -29,8 +29,8 @@ class Progress:
         Of the network and of the processes that make batches.
     losses
         One an iteration.
-    best
-        Lowest value of the metric by which the best backbone is kept.
+    best, validations_since_best
+        Lowest value of the metric by which the best backbone is kept, and how many validations did not beat it.
     metrics
         The last validation's (the best's, if the best is kept).
     """
@@ -39,6 +39,7 @@ class Progress:
     cpu_seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
     best: float | None = None
+    validations_since_best: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
 
 

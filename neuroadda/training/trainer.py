@@ -6,7 +6,9 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,9 +23,11 @@ from neuroadda.training.dataset import Batch, load_batches
 from neuroadda.training.losses import affinity_loss
 from neuroadda.training.report import Report
 from neuroadda.training.sample import RandomSample, Sample, open_sample
+from neuroadda.training.start import adopt_network, calibrate_norms, freeze, group_parameters, take_weights
 from neuroadda.training.state import Progress, find_state, load_state, save_state
 
 Validate = Callable[[Backbone], dict[str, float]]
+CALIBRATION_BATCHES = 4
 
 
 def train(
@@ -49,7 +53,8 @@ def train(
     Raises
     ------
     UserError
-        If a sample cannot be trained on, or another training lies in the output folder.
+        If a sample cannot be trained on, the backbone to start from does not fit, or another training lies in the output
+        folder.
     RunFailed
         If the loss is no longer a number.
     """
@@ -57,13 +62,17 @@ def train(
         raise UserError(
             "keep_best is set, but there is no validation", "keep_best", "leave it out or give a validation volume"
         )
+    config = adopt_network(config)
+    start = None if config.start is None else load_backbone(config.start.backbone)
     samples = [open_sample(sample, config.output_shape_vx) for sample in config.samples]
     for sample in samples:
         RandomSample(sample, config.output_shape_vx).place()  # a sample without labels fails here, in one line
     sizes = {sample.raw.voxel_size_nm for sample in samples}
-    if len(sizes) > 1:
-        raise UserError(f"samples have different voxel sizes {sorted(sizes)}", "samples", "train on one voxel size")
-    mine = training_fingerprint(config, [v.fingerprint for s in samples for v in (s.raw, s.labels, s.mask) if v])
+    if len(sizes) > 1 and not config.any_voxel_size:
+        right = "train on one voxel size, or set any_voxel_size = true"
+        raise UserError(f"samples have different voxel sizes {sorted(sizes)}", "samples", right)
+    volumes = [v.fingerprint for s in samples for v in (s.raw, s.labels, s.mask) if v]
+    mine = training_fingerprint(config, volumes, start.card.digest if start else None)
     found = find_state(config.output / "checkpoints")
     if found and found[1] != mine:
         if not overwrite:
@@ -76,10 +85,12 @@ def train(
         for name in ("checkpoints", "tensorboard", "pictures", "backbone", "candidate"):
             shutil.rmtree(config.output / name, ignore_errors=True)
         (config.output / "metrics.jsonl").unlink(missing_ok=True)
-    run = _Run(config, samples, mine, validate)
+    run = _Run(config, samples, start, mine, validate)
+    if found is None and start is not None:
+        run.begin_from(start)
     if found:
         run.progress = load_state(found[0], run.model, run.average, run.optimizer)
-        finished = run.progress.iteration == config.iterations
+        finished = run.progress.iteration == config.iterations or run.out_of_patience
         with suppress(UserError):  # killed while it wrote its backbone, it writes it again
             if finished:
                 return load_backbone(config.output / "backbone").card
@@ -98,21 +109,44 @@ def learning_rate(config: TrainConfig, iteration: int) -> float:
 class _Run:
     """A training between its first and last iteration."""
 
-    def __init__(self, config: TrainConfig, samples: list[Sample], fingerprint: str, validate: Validate | None) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        samples: list[Sample],
+        start: Backbone | None,
+        fingerprint: str,
+        validate: Validate | None,
+    ) -> None:
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self.config, self.fingerprint, self.validate, self.samples = config, fingerprint, validate, samples
+        self.seen_before = start.card.training_data if start else ()
         self.device = torch.device(resolve_device(config.device))
         self.bfloat16 = resolve_precision(config.precision, self.device.type) == "bfloat16"
         self.layout = torch.channels_last_3d if config.channels_last else torch.contiguous_format
         self.model = UNet(config.architecture, config.batch_norm).to(self.device)
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        freeze(self.model, config.start.frozen_levels if config.start else 0)
         self.average = copy.deepcopy(self.model) if config.ema else None
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            group_parameters(self.model, config), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self.progress = Progress()
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the last validations brought nothing better."""
+        return 0 < self.config.patience <= self.progress.validations_since_best
+
+    def begin_from(self, backbone: Backbone) -> None:
+        """Take a backbone's weights; batch norms begin without effect on the first batches of this training."""
+        take_weights(self.model, self.config, backbone)
+        if self.config.batch_norm:
+            first = islice(load_batches(self.config, 0), CALIBRATION_BATCHES)
+            calibrate_norms(self.model, [batch["raw"].to(self.device, memory_format=self.layout) for batch in first])
+        if self.average is not None:
+            self.average.load_state_dict(self.model.state_dict())
 
     def finish(self, show: bool) -> Card:
         config, state = self.config, self.progress
@@ -139,19 +173,19 @@ class _Run:
                 if self.validate and _due(config.validate_every, state.iteration, config.iterations):
                     self._validate(report)
                     before = time.process_time()
-                if (
-                    _due(config.checkpoint_every, state.iteration, config.iterations)
-                    or state.iteration == config.iterations
-                ):
+                last = state.iteration == config.iterations or self.out_of_patience
+                if last or _due(config.checkpoint_every, state.iteration, config.iterations):
                     folder = config.output / "checkpoints"
                     save_state(folder, self.fingerprint, state, self.model, self.average, self.optimizer)
+                if self.out_of_patience:
+                    break
         if config.keep_best:
             return load_card(config.output / "backbone")
         return self._save("backbone")
 
     def _step(self, batch: Batch, rate: float) -> tuple[float, Tensor]:
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         raw = batch["raw"].to(self.device, memory_format=self.layout)
         affs, mask = batch["affs"].to(self.device), batch["mask"].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
@@ -183,13 +217,14 @@ class _Run:
             return
         if key not in metrics:
             raise UserError(f"validation gives no {key!r}", "keep_best", f"it gives {', '.join(metrics)}")
+        state.validations_since_best += 1
         if state.best is None or metrics[key] < state.best:
-            state.best, state.metrics = metrics[key], metrics
+            state.best, state.metrics, state.validations_since_best = metrics[key], metrics, 0
             self._save("backbone")
 
     def _save(self, name: str) -> Card:
         config, state = self.config, self.progress
-        z, y, x = self.samples[0].raw.voxel_size_nm
+        z, y, x = np.exp(np.mean([np.log(s.raw.voxel_size_nm) for s in self.samples], axis=0)).round(3).tolist()
         provenance = [
             {
                 **s.config.provenance,
@@ -209,7 +244,7 @@ class _Run:
             voxel_size_nm=(z, y, x),
             architecture=config.architecture,
             offsets=config.offsets,
-            training_data=tuple(provenance),
+            training_data=(*provenance, *self.seen_before),
             metrics=state.metrics,
             iterations=state.iteration,
             cpu_minutes=round(state.cpu_seconds / 60, 3),

@@ -1,0 +1,102 @@
+"""Start a training from a trained backbone: the same network, new head channels where it knows no such offset."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from neuroadda.backbones.card import load_card
+from neuroadda.backbones.checkpoint import Backbone
+from neuroadda.backbones.unet import UNet
+from neuroadda.config import dump_config, parse_config
+from neuroadda.errors import UserError
+from neuroadda.training.config import TrainConfig
+
+
+def adopt_network(config: TrainConfig) -> TrainConfig:
+    """Return the config with the network of the backbone it starts from, if it does.
+
+    Raises
+    ------
+    UserError
+        If the backbone cannot be read, the config asks for another network, or its outputs do not fit the network.
+    """
+    if config.start is None:
+        return config
+    network = load_card(config.start.backbone).architecture
+    if "network" in config.model_fields_set and config.architecture != network.model_copy(
+        update={"out_channels": len(config.offsets)}
+    ):
+        raise UserError(
+            f"the network is not that of {config.start.backbone}",
+            "train.network",
+            "leave it out to start from a backbone",
+        )
+    return parse_config(TrainConfig, {**dump_config(config), "network": dump_config(network)}, "train")
+
+
+def take_weights(model: UNet, config: TrainConfig, backbone: Backbone) -> None:
+    """Copy a backbone's weights into a model of its architecture; the head's channels go by their offsets."""
+    weights = backbone.model.state_dict()
+    head = {name: weights.pop(name) for name in ("head.weight", "head.bias")}
+    model.load_state_dict(weights, strict=False)
+    with torch.no_grad():
+        for channel, offset in enumerate(config.offsets):
+            if offset in backbone.card.offsets:
+                known = backbone.card.offsets.index(offset)
+                model.head.weight[channel] = head["head.weight"][known]
+                if model.head.bias is not None:
+                    model.head.bias[channel] = head["head.bias"][known]
+
+
+def calibrate_norms(model: UNet, batches: Iterable[Tensor]) -> None:
+    """Set the batch norms of a model with folded weights so that, on these inputs, none of them changes anything.
+
+    A backbone on disk has no batch norm. Each norm gets the mean and standard deviation of what arrives at it both as its
+    statistics and as its shift and scale: the function stays, and training goes on with normalised activations.
+    """
+    sums: dict[nn.BatchNorm2d, list[Tensor]] = {}
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+
+    def record(norm: nn.BatchNorm2d, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        x = inputs[0].double()
+        moments = torch.stack([x.mean((0, 2, 3)), (x**2).mean((0, 2, 3))])
+        sums.setdefault(norm, []).append(moments)
+        return inputs[0]
+
+    hooks = [norm.register_forward_hook(record) for norm in norms]
+    training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for raw in batches:
+            model(raw, padded=True)
+    for hook in hooks:
+        hook.remove()
+    model.train(training)
+    with torch.no_grad():
+        for norm in norms:
+            mean, square = torch.stack(sums[norm]).mean(0)
+            variance = (square - mean**2).clamp(min=0)
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(variance)
+            norm.weight.copy_((variance + norm.eps).sqrt())
+            norm.bias.copy_(mean)
+
+
+def freeze(model: UNet, levels: int) -> None:
+    """Keep the encoder's first levels as they are, the statistics of their batch norms too."""
+    for level in model.down[:levels]:
+        level.requires_grad_(False)
+        for module in level.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+
+def group_parameters(model: UNet, config: TrainConfig) -> list[dict[str, object]]:
+    """Return the optimizer's groups of parameters that learn, each with the `scale` of its learning rate."""
+    rate = 1.0 if config.start is None else config.start.encoder_rate
+    encoder = [p for p in model.down.parameters() if p.requires_grad]
+    others = [p for part in (model.up, model.head) for p in part.parameters()]
+    return [{"params": group, "scale": scale} for group, scale in ((encoder, rate), (others, 1.0)) if group]
