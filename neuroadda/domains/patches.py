@@ -1,0 +1,225 @@
+"""Patches of a volume at a network's pixel size: where they lie, what they show, and which of them belong together."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from neuroadda.config import Config, Zyx
+from neuroadda.errors import UserError
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.resampling import check_pixel, resample_sections
+
+ROUNDS = 100
+BLOCKS, BLOCKS_OF_LARGE = 16, 64
+LARGE_NM = 2000.0
+
+
+class PatchConfig(Config):
+    """Which patches are drawn from a volume; their shape and pixel size are the network's.
+
+    Attributes
+    ----------
+    count
+        How many.
+    seed
+        Of the random places.
+    mask
+        Array that is non-zero where patches may lie; of any voxel size.
+    roi
+        Where patches lie; all of the volume by default.
+    """
+
+    count: Annotated[int, Field(ge=2)] = 1024
+    seed: int = 0
+    mask: str | None = None
+    roi: RoiConfig | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """Patches of one volume.
+
+    Attributes
+    ----------
+    raw
+        uint8 (n, z, y, x).
+    blocks
+        int64 (n,): the spatial block that a patch's centre lies in. Neighbours show the same tissue, so that not
+        patches but blocks are what may be taken for independent.
+    pixel_nm
+        Size of their pixels, y and x.
+    """
+
+    raw: np.ndarray
+    blocks: np.ndarray
+    pixel_nm: float
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where patches lie in a volume: one set serves networks of any pixel size, so that they see the same tissue.
+
+    Attributes
+    ----------
+    centres_vx
+        int64 (n, 3), zyx, in voxels of the volume from its first one.
+    blocks
+        int64 (n,), as in `Patches`.
+    sections
+        The sections (first, past the last) that patches may show.
+    """
+
+    centres_vx: np.ndarray
+    blocks: np.ndarray
+    sections: tuple[int, int]
+
+
+def draw_patches(volume: Volume, pixel_nm: float, shape_vx: Zyx, config: PatchConfig) -> Patches:
+    """Return random patches of a volume: `read_patches` of `draw_places`."""
+    places = draw_places(volume, footprint_vx(volume, pixel_nm, shape_vx), config)
+    return read_patches(volume, places, pixel_nm, shape_vx)
+
+
+def footprint_vx(volume: Volume, pixel_nm: float, shape_vx: Zyx) -> Zyx:
+    """Return the shape (zyx), in voxels of the volume, of what a patch of this shape and pixel size shows."""
+    pixel_nm = check_pixel(pixel_nm)
+    _, y, x = (math.ceil(n * pixel_nm / nm - 1e-6) for n, nm in zip(shape_vx, volume.voxel_size_nm, strict=True))
+    return (shape_vx[0], y, x)
+
+
+def draw_places(volume: Volume, footprint: Zyx, config: PatchConfig) -> Places:
+    """Draw places for patches, uniformly and with replacement: they overlap where the volume is small.
+
+    A patch of the given footprint lies inside the ROI and the volume, and its centre and at least half of its voxels in
+    the mask. If there are fewer sections than a patch has, it shows them all, and their mirror images above and below.
+    Where the mask is so small that a hundred times `count` tries find too few places, those found are repeated.
+
+    Blocks are the cells of a grid over all places there are: it is halved along its physically longest axis until it
+    has 16 cells, and up to 64 while cells are longer than 2 micrometres.
+
+    Parameters
+    ----------
+    footprint
+        zyx voxels of the volume, see `footprint_vx`.
+
+    Raises
+    ------
+    UserError
+        If the volume is not uint8 zyx, the ROI or mask are wrong, or not one patch fits.
+    """
+    if volume.channels is not None or volume.dtype != np.uint8:
+        what = f"raw is {volume.dtype} with {volume.data.ndim} axes"
+        raise UserError(what, str(volume.path), "import it as uint8 zyx")
+    box = volume.to_slices(config.roi.to_roi(volume) if config.roi else volume.roi)
+    begin = np.array([s.start for s in box])
+    shape = np.array([s.stop - s.start for s in box])
+    lacking = np.array([max(0, footprint[0] - int(shape[0])), 0, 0])
+    room = shape + lacking - footprint + 1
+    if room.min() < 1:
+        needed, there = (
+            " x ".join(f"{n * nm:g}" for n, nm in zip(s, volume.voxel_size_nm, strict=True)) for s in (footprint, shape)
+        )
+        what = f"a patch of {needed} nm (zyx) does not fit into the {'ROI' if config.roi else 'volume'} of {there} nm"
+        raise UserError(what, str(volume.path), "take a larger one, or a network of smaller patches or pixels")
+    first = begin - lacking // 2
+    rng = np.random.default_rng(config.seed)
+    inside = _mask_test(volume, config.mask, footprint, box) if config.mask else None
+    origins = first + _draw(rng, room, config, lambda at: inside is None or inside(first + at))
+    cells = _grid(room, volume.voxel_size_nm)
+    blocks = np.ravel_multi_index(tuple(((origins - first) * cells // room).T), tuple(cells))
+    centres = origins + np.array(footprint) // 2
+    return Places(centres, blocks.astype(np.int64), (int(begin[0]), int(begin[0] + shape[0])))
+
+
+def read_patches(volume: Volume, places: Places, pixel_nm: float, shape_vx: Zyx) -> Patches:
+    """Read the patches at these places, and nothing else but a pixel around them for interpolation.
+
+    Parameters
+    ----------
+    pixel_nm, shape_vx
+        Of the patches (zyx); their footprint must not be larger than that the places were drawn for.
+    """
+    pixel_nm = check_pixel(pixel_nm)
+    size = np.array(footprint_vx(volume, pixel_nm, shape_vx))
+    raw = np.empty((len(places.centres_vx), *shape_vx), np.uint8)
+    for patch, origin in zip(raw, places.centres_vx - size // 2, strict=True):
+        z, y, x = (slice(int(o), int(o + n)) for o, n in zip(origin, size, strict=True))
+        held = slice(max(z.start, places.sections[0]), min(z.stop, places.sections[1]))
+        low = [max(0, s.start - 1) for s in (y, x)]
+        voxels = np.asarray(volume.data[held, low[0] : y.stop + 1, low[1] : x.stop + 1])
+        sections = resample_sections(
+            voxels,
+            (volume.voxel_size_nm[1], volume.voxel_size_nm[2]),
+            pixel_nm,
+            first_px=(y.start - low[0], x.start - low[1]),
+            shape_px=shape_vx[1:],
+        )
+        patch[:] = np.pad(sections, ((held.start - z.start, z.stop - held.stop), (0, 0), (0, 0)), mode="reflect")
+    return Patches(raw, places.blocks, pixel_nm)
+
+
+def _draw(
+    rng: np.random.Generator, room: np.ndarray, config: PatchConfig, allowed: Callable[[np.ndarray], bool]
+) -> np.ndarray:
+    """Return int64 (count, 3): random allowed places within `room`."""
+    found = []
+    for _ in range(ROUNDS):
+        for place in rng.integers(room, size=(config.count, 3)):
+            if allowed(place):
+                found.append(place)
+            if len(found) == config.count:
+                return np.array(found)
+    if not found:
+        what = f"of {ROUNDS * config.count} random places none has its centre and half of its patch in the mask"
+        raise UserError(what, config.mask, "give a larger mask, or a roi around it")
+    repeated = rng.integers(len(found), size=config.count - len(found))
+    return np.array(found)[np.concatenate([np.arange(len(found)), repeated])]
+
+
+def _grid(room: np.ndarray, voxel_size_nm: Sequence[float]) -> np.ndarray:
+    """Return the number of cells along each axis."""
+    cells = np.ones(3, np.int64)
+    extent = room * np.array(voxel_size_nm)
+    while True:
+        longest = np.where(cells * 2 <= room, extent / cells, 0)
+        axis = int(longest.argmax())
+        limit = BLOCKS_OF_LARGE if longest[axis] > LARGE_NM else BLOCKS
+        if longest[axis] == 0 or cells.prod() * 2 > limit:
+            return cells
+        cells[axis] *= 2
+
+
+def _mask_test(volume: Volume, mask_path: str, footprint: Zyx, box: tuple[slice, ...]) -> Callable[[np.ndarray], bool]:
+    """Return what tells of an origin (zyx voxels of the volume) whether the part in `box` of a patch there is masked in."""
+    mask = Volume.open(mask_path)
+    if mask.channels is not None or not (np.issubdtype(mask.dtype, np.integer) or mask.dtype == bool):
+        raise UserError(f"this is {mask.dtype} with {mask.data.ndim} axes", mask_path, "masks are integers, zyx")
+    size, first, past = np.array(footprint), np.array([s.start for s in box]), np.array([s.stop for s in box])
+    grids = list(
+        zip(volume.offset_nm, volume.voxel_size_nm, mask.offset_nm, mask.voxel_size_nm, mask.shape_vx, strict=True)
+    )
+
+    def indices(axis: int, begin: int, size: int) -> np.ndarray:
+        """Return the mask's voxels under the centres of these of the volume, those outside of it left out."""
+        offset, nm, mask_offset, mask_nm, length = grids[axis]
+        index = np.floor((offset + (np.arange(begin, begin + size) + 0.5) * nm - mask_offset) / mask_nm)
+        return index[(index >= 0) & (index < length)].astype(np.int64)
+
+    def fraction(origin: np.ndarray, size: np.ndarray) -> float:
+        under = [indices(axis, int(origin[axis]), int(size[axis])) for axis in range(3)]
+        if any(len(index) == 0 for index in under):
+            return 0.0
+        box = np.asarray(mask.data[tuple(slice(int(i[0]), int(i[-1]) + 1) for i in under)])
+        held = box[np.ix_(*(index - index[0] for index in under))]
+        return float(np.count_nonzero(held) / size.prod())
+
+    def inside(origin: np.ndarray) -> bool:
+        begin, end = np.maximum(origin, first), np.minimum(origin + footprint, past)
+        return fraction(origin + size // 2, np.ones(3, int)) == 1 and fraction(begin, end - begin) >= 0.5
+
+    return inside
