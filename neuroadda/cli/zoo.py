@@ -1,5 +1,168 @@
-"""Verbs on a zoo of pretrained backbones."""
+"""Verbs on a zoo of pretrained backbones: list, show, add, verify."""
+
+import re
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-zoo = typer.Typer(no_args_is_help=True, help="A zoo of pretrained backbones.")
+from neuroadda.cli.options import Json, print_facts
+
+if TYPE_CHECKING:
+    from neuroadda.backbones.card import Card
+    from neuroadda.backbones.zoo import Zoo
+
+zoo = typer.Typer(
+    no_args_is_help=True, help="Pretrained backbones: what there is, whose data made it, and whether it is whole."
+)
+
+WHERE = "A folder or URL (http, s3 ...); left out, the zoo that comes with neuroadda."
+ZooArgument = Annotated[str | None, typer.Argument(metavar="ZOO", help=WHERE)]
+ZooOption = Annotated[str | None, typer.Option("--zoo", help=WHERE)]
+
+
+@zoo.command("list")
+def list_(where: ZooArgument = None, as_json: Json = False) -> None:
+    """List the backbones of a zoo."""
+    from neuroadda.backbones.zoo import open_zoo
+    from neuroadda.backbones.zoo_checks import count_parameters
+    from neuroadda.console import print_json, print_table
+    from neuroadda.formats import format_bytes, format_count
+
+    opened = open_zoo(where)
+    if as_json:
+        print_json([_facts(opened, name) for name in opened.names()])
+        return
+    rows = []
+    for name in opened.names():
+        card = opened.card(name)
+        rows.append(
+            {
+                "name": name,
+                "organism": card.organism,
+                "modality": card.modality,
+                "nm zyx": _numbers(card.voxel_size_nm),
+                "parameters": format_count(count_parameters(card.architecture)),
+                "size": format_bytes(_size(opened, name)),
+                "licence": _licence(card),
+            }
+        )
+    print_table(opened.where, rows)
+    _tell_if_empty(opened)
+
+
+@zoo.command()
+def show(name: str, where: ZooOption = None, as_json: Json = False) -> None:
+    """Print the whole card of a backbone."""
+    from neuroadda.backbones.zoo import open_zoo
+    from neuroadda.config import dump_config
+    from neuroadda.console import print_json
+
+    opened = open_zoo(where)
+    card = opened.card(name)
+    if as_json:
+        print_json(dump_config(card))
+        return
+    facts: dict[str, Any] = {"zoo": opened.where, "files": ", ".join(opened.files(name)), "licence": _licence(card)}
+    print_facts(facts | _flat(dump_config(card)), as_json=False)
+
+
+@zoo.command()
+def add(
+    folder: Annotated[Path, typer.Argument(help="Of a trained backbone: card.json and weights.safetensors.")],
+    where: Annotated[str, typer.Option("--zoo", help="Folder of the zoo; it is made if there is none.")],
+    half: Annotated[bool, typer.Option(help="Store the weights as float16.")] = True,
+    overwrite: Annotated[bool, typer.Option(help="Replace an entry of the same domain.")] = False,
+) -> None:
+    """Copy a trained backbone into a zoo, named by the domain in its card."""
+    from neuroadda.backbones.packing import add_backbone
+
+    print(add_backbone(folder, where, half=half, overwrite=overwrite))
+
+
+@zoo.command()
+def verify(where: ZooArgument = None, as_json: Json = False) -> None:
+    """Check every file of a zoo against its digest, and every card, network and embedding; exit code 1 if any is wrong."""
+    from neuroadda.backbones.zoo import open_zoo
+    from neuroadda.console import print_json, print_table
+    from neuroadda.formats import format_bytes
+
+    opened = open_zoo(where)
+    checked = opened.verify()
+    if as_json:
+        print_json([vars(entry) for entry in checked])
+    else:
+        rows = [
+            {
+                "name": entry.name,
+                "files": entry.files,
+                "size": format_bytes(entry.size),
+                "found": f"{len(entry.problems)} wrong" if entry.problems else "ok",
+            }
+            for entry in checked
+        ]
+        print_table(opened.where, rows)
+        for entry in checked:
+            for problem in entry.problems:
+                print(f"{entry.name}: {problem}")
+        if not checked:
+            _tell_if_empty(opened)
+    if any(entry.problems for entry in checked):
+        raise typer.Exit(1)
+
+
+def _facts(opened: "Zoo", name: str) -> dict[str, Any]:
+    from neuroadda.backbones.zoo_checks import count_parameters
+
+    card = opened.card(name)
+    return {
+        "name": name,
+        "organism": card.organism,
+        "region": card.region,
+        "modality": card.modality,
+        "voxel_size_nm": list(card.voxel_size_nm),
+        "parameters": count_parameters(card.architecture),
+        "licences": _licences(card),
+        "non_commercial": any(map(_is_non_commercial, _licences(card))),
+        "bytes": _size(opened, name),
+        "metrics": dict(card.metrics),
+    }
+
+
+def _size(opened: "Zoo", name: str) -> int:
+    return sum(record.size for record in opened.files(name).values())
+
+
+def _licences(card: "Card") -> list[str]:
+    return list(dict.fromkeys(str(sample.get("licence", "none stated")) for sample in card.training_data))
+
+
+def _licence(card: "Card") -> str:
+    licences = _licences(card)
+    short = "; ".join(textwrap.shorten(licence, 40, placeholder=" ...") for licence in licences)
+    return f"NON-COMMERCIAL ({short})" if any(map(_is_non_commercial, licences)) else short
+
+
+def _is_non_commercial(licence: str) -> bool:
+    return re.search(r"\bnc\b|non-?\s?commercial", licence, re.IGNORECASE) is not None
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:g}" for value in values)
+
+
+def _flat(data: Any, key: str = "") -> dict[str, Any]:
+    """Return nested data as one table of dotted keys; lists of plain values stay in one row."""
+    if isinstance(data, dict):
+        items = data.items()
+    elif isinstance(data, list) and any(isinstance(value, dict) for value in data):
+        items = dict(enumerate(data)).items()
+    else:
+        return {key: data}
+    return {k: v for name, value in items for k, v in _flat(value, f"{key}.{name}" if key else str(name)).items()}
+
+
+def _tell_if_empty(opened: "Zoo") -> None:
+    if not opened.names():
+        print(f"{opened.where}: the zoo is empty; `neuroadda zoo add FOLDER --zoo ZOO` adds a trained backbone")
