@@ -219,7 +219,7 @@ def _mask_test(volume: Volume, mask_path: str, footprint: Zyx, box: tuple[slice,
         return float(np.count_nonzero(held) / size.prod())
 
     def inside(origin: np.ndarray) -> bool:
-        begin, end = np.maximum(origin, first), np.minimum(origin + footprint, past)
-        return fraction(origin + size // 2, np.ones(3, int)) == 1 and fraction(begin, end - begin) >= 0.5
+        begin, end, centre = np.maximum(origin, first), np.minimum(origin + size, past), origin + size // 2
+        return fraction(np.minimum(centre, past - 1), np.ones(3, int)) == 1 and fraction(begin, end - begin) >= 0.5
 
     return inside

@@ -1,0 +1,244 @@
+"""What a network makes of patches: one feature vector each, and how those are kept beside a backbone."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+import torch
+from pydantic import Field
+
+from neuroadda.backbones.card import Card
+from neuroadda.backbones.checkpoint import Backbone
+from neuroadda.backbones.devices import resolve_device
+from neuroadda.backbones.normalisation import normalise
+from neuroadda.config import Config, Zyx, parse_config
+from neuroadda.domains.patches import PatchConfig, Patches, draw_places, footprint_vx, read_patches
+from neuroadda.errors import UserError
+from neuroadda.volumes.arrays import Volume
+
+Pooling = Literal["mean", "max"]
+Network = Literal["own", "reference"]
+EMBEDDING = "embedding.safetensors"
+BOTTOM_VX: Zyx = (1, 8, 8)
+BATCH_VOXELS = 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """Features of the patches of one domain, as one network sees them.
+
+    Attributes
+    ----------
+    features
+        float32 (n, F).
+    blocks
+        int64 (n,): the spatial block of every patch, see `neuroadda.domains.patches.Patches`.
+    network
+        Digest of the network's weights.
+    pooling
+        How a patch's features became one vector.
+    pixel_nm, shape_vx
+        Pixel size and shape (zyx) of the patches: only embeddings that agree in these, too, can be compared.
+    """
+
+    features: np.ndarray
+    blocks: np.ndarray
+    network: str
+    pooling: Pooling
+    pixel_nm: float
+    shape_vx: Zyx
+
+
+def pixel_of(card: Card) -> float:
+    """Return the pixel size (nm) at which a backbone wants to see patches: that of its card along y."""
+    return card.voxel_size_nm[1]
+
+
+def patch_shape_vx(card: Card, bottom_vx: Zyx = BOTTOM_VX) -> Zyx:
+    """Return the shape (zyx) of the patches a backbone embeds: `bottom_vx` voxels of its deepest features."""
+    return card.architecture.encoder_input_shape_vx(bottom_vx)
+
+
+@torch.inference_mode()
+def embed_patches(backbone: Backbone, patches: Patches, device: str = "auto") -> dict[Pooling, Embedding]:
+    """Return the deepest features of the network's encoder, pooled over each patch: their mean, and their maximum.
+
+    Parameters
+    ----------
+    patches
+        Of a shape that the encoder takes without padding, see `patch_shape_vx`, and in the pixel size of the
+        backbone's card, see `pixel_of`.
+    device
+        Such as "cpu" or "cuda"; "auto" is CUDA where there is one. Computed in float32.
+    """
+    place = torch.device(resolve_device(device))
+    model = backbone.model.to(place)
+    count, *shape = patches.raw.shape
+    z, y, x = shape
+    step = max(1, BATCH_VOXELS // (z * y * x))
+    pooled: dict[Pooling, list[np.ndarray]] = {pooling: [] for pooling in get_args(Pooling)}
+    for begin in range(0, count, step):
+        raw = normalise(patches.raw[begin : begin + step], backbone.card.normalisation)
+        features = model.encode(torch.from_numpy(raw)[:, None].to(place))
+        pooled["mean"].append(features.mean((2, 3, 4)).cpu().numpy())
+        pooled["max"].append(features.amax((2, 3, 4)).cpu().numpy())
+    return {
+        pooling: Embedding(
+            np.concatenate(parts), patches.blocks, backbone.card.digest, pooling, patches.pixel_nm, (z, y, x)
+        )
+        for pooling, parts in pooled.items()
+    }
+
+
+def embed_volume(
+    volume: Volume,
+    backbones: Mapping[str, Backbone],
+    config: PatchConfig,
+    shapes_vx: Mapping[str, Zyx] | None = None,
+    device: str = "auto",
+) -> dict[str, dict[Pooling, Embedding]]:
+    """Embed a volume by several networks, that all look at the same places (and so share blocks).
+
+    Parameters
+    ----------
+    backbones
+        By any names; the result has the same.
+    shapes_vx
+        Shape of each one's patches; `patch_shape_vx` of its card by default.
+
+    Raises
+    ------
+    UserError
+        See `draw_places`.
+    """
+    shapes = shapes_vx or {name: patch_shape_vx(backbone.card) for name, backbone in backbones.items()}
+    views = {name: (pixel_of(backbone.card), shapes[name]) for name, backbone in backbones.items()}
+    footprints = [footprint_vx(volume, *view) for view in views.values()]
+    z, y, x = (max(sizes) for sizes in zip(*footprints, strict=True))
+    places = draw_places(volume, (z, y, x), config)
+    embedded = {}
+    for view in dict.fromkeys(views.values()):
+        patches = read_patches(volume, places, *view)
+        for name in (name for name, other in views.items() if other == view):
+            embedded[name] = embed_patches(backbones[name], patches, device)
+    return embedded
+
+
+class _Origin(Config):
+    """What is noted of one network's embeddings in a file."""
+
+    digest: str
+    pixel_nm: float = Field(gt=0)
+    shape_vx: Zyx
+    count: int
+    seed: int | None = None
+
+
+def save_embeddings(
+    folder: Path | str,
+    embeddings: Mapping[Network, Mapping[Pooling, Embedding]],
+    config: PatchConfig | None = None,
+) -> Path:
+    """Write the embeddings of a backbone's training domain into its folder, as ``embedding.safetensors``.
+
+    Tensors are named ``own.mean``, ``own.max``, ``own.blocks``, ``reference.mean`` and so on: features are float16,
+    blocks int64. Origins (digest, pixel size, patch shape, count, seed) are JSON under the key ``networks`` of the
+    file's metadata. The same embeddings give the same bytes.
+
+    Parameters
+    ----------
+    embeddings
+        "own": by the backbone itself; "reference": by a network that the whole zoo shares.
+    config
+        How the patches were drawn; its seed is noted.
+
+    Raises
+    ------
+    UserError
+        If features are not finite in float16.
+    """
+    path = Path(folder) / EMBEDDING
+    tensors: dict[str, np.ndarray] = {}
+    origins: dict[str, Any] = {}
+    for network, by_pooling in embeddings.items():
+        for pooling, embedding in by_pooling.items():
+            with np.errstate(over="ignore"):
+                half = embedding.features.astype(np.float16)
+            if not np.isfinite(half).all():
+                raise UserError(f"{network}.{pooling} has features that are not finite in float16", str(path))
+            tensors[f"{network}.{pooling}"] = half
+            tensors[f"{network}.blocks"] = embedding.blocks.astype(np.int64)
+            origins[network] = {
+                "digest": embedding.network,
+                "pixel_nm": embedding.pixel_nm,
+                "shape_vx": list(embedding.shape_vx),
+                "count": len(half),
+                "seed": config.seed if config else None,
+            }
+    data = safetensors.numpy.save(tensors, {"networks": json.dumps(origins, sort_keys=True)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+    return path
+
+
+def load_embeddings(folder: Path | str) -> dict[Network, dict[Pooling, Embedding]]:
+    """Read what `save_embeddings` wrote; features are float32.
+
+    Raises
+    ------
+    UserError
+        If there is none, or it is damaged: not a safetensors file, no or malformed metadata, tensors of the wrong name,
+        shape or type, or features that are not finite.
+    """
+    path = Path(folder) / EMBEDDING
+    if not path.is_file():
+        raise UserError(
+            f"there is no {EMBEDDING} here", str(folder), "an entry of a zoo has the features of its domain"
+        )
+    try:
+        with safetensors.safe_open(str(path), "numpy") as file:
+            origins = json.loads((file.metadata() or {}).get("networks", "null"))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no dict)
+    except (safetensors.SafetensorError, OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"the embedding cannot be read ({error})", str(path), "fetch or build the entry again"
+        ) from error
+    if not isinstance(origins, dict) or not origins or not set(origins) <= set(get_args(Network)):
+        raise UserError("its metadata names no networks", str(path), f"'networks' has {', '.join(get_args(Network))}")
+    loaded: dict[Network, dict[Pooling, Embedding]] = {}
+    for network in get_args(Network):
+        if network in origins:
+            origin = parse_config(_Origin, origins[network], f"{path}: {network}")
+            loaded[network] = _check(tensors, network, origin, path)
+    return loaded
+
+
+def _check(
+    tensors: Mapping[str, np.ndarray], network: Network, origin: _Origin, path: Path
+) -> dict[Pooling, Embedding]:
+    blocks = tensors.get(f"{network}.blocks")
+    if blocks is None or blocks.dtype != np.int64 or blocks.shape != (origin.count,):
+        raise UserError(f"{network}.blocks is missing or not int64 ({origin.count},)", str(path))
+    found: dict[Pooling, Embedding] = {}
+    for pooling in get_args(Pooling):
+        features = tensors.get(f"{network}.{pooling}")
+        if features is None:
+            continue
+        if features.dtype.kind != "f" or features.ndim != 2 or len(features) != origin.count:
+            what = f"{network}.{pooling} is {features.dtype} {features.shape}"
+            raise UserError(what, str(path), f"features of {origin.count} patches are expected")
+        if not np.isfinite(features).all():
+            raise UserError(f"{network}.{pooling} has features that are not finite", str(path), "build the entry again")
+        found[pooling] = Embedding(
+            features.astype(np.float32), blocks, origin.digest, pooling, origin.pixel_nm, origin.shape_vx
+        )
+    if not found:
+        raise UserError(f"there are no features of network {network!r}", str(path), "build the entry again")
+    return found
