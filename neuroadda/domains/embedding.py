@@ -1,8 +1,8 @@
 """What a network makes of patches: one feature vector each, and how those are kept beside a backbone."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,6 +16,7 @@ from neuroadda.backbones.card import Card
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.backbones.devices import resolve_device
 from neuroadda.backbones.normalisation import normalise
+from neuroadda.backbones.zoo_index import EMBEDDING
 from neuroadda.config import Config, Zyx, parse_config
 from neuroadda.domains.patches import PatchConfig, Patches, draw_places, footprint_vx, read_patches
 from neuroadda.errors import UserError
@@ -23,7 +24,6 @@ from neuroadda.volumes.arrays import Volume
 
 Pooling = Literal["mean", "max"]
 Network = Literal["own", "reference"]
-EMBEDDING = "embedding.safetensors"
 BOTTOM_VX: Zyx = (1, 8, 8)
 BATCH_VOXELS = 2**20
 
@@ -129,6 +129,33 @@ def embed_volume(
     return embedded
 
 
+def join_embeddings(embeddings: Sequence[Embedding]) -> Embedding:
+    """Return one embedding of several volumes' patches, their blocks apart; all by one network in one way.
+
+    Raises
+    ------
+    UserError
+        If they are not.
+    """
+    first = embeddings[0]
+    blocks, past = [], 0
+    for embedding in embeddings:
+        check_comparable(first, embedding, "joined embeddings")
+        numbers = np.unique(embedding.blocks, return_inverse=True)[1] + past
+        blocks.append(numbers)
+        past = int(numbers.max()) + 1
+    features = np.concatenate([embedding.features for embedding in embeddings])
+    return replace(first, features=features, blocks=np.concatenate(blocks))
+
+
+def check_comparable(one: Embedding, other: Embedding, where: str) -> None:
+    """Raise UserError unless two embeddings are by one network, of patches of one kind, pooled alike."""
+    for what in ("network", "pooling", "pixel_nm", "shape_vx"):
+        a, b = getattr(one, what), getattr(other, what)
+        if a != b:
+            raise UserError(f"embeddings differ in {what}: {a} and {b}", where, "embed both in the same way")
+
+
 class _Origin(Config):
     """What is noted of one network's embeddings in a file."""
 
@@ -146,21 +173,22 @@ def save_embeddings(
 ) -> Path:
     """Write the embeddings of a backbone's training domain into its folder, as ``embedding.safetensors``.
 
-    Tensors are named ``own.mean``, ``own.max``, ``own.blocks``, ``reference.mean`` and so on: features are float16,
-    blocks int64. Origins (digest, pixel size, patch shape, count, seed) are JSON under the key ``networks`` of the
-    file's metadata. The same embeddings give the same bytes.
+    Tensors are ``blocks`` (int64) and ``own.mean``, ``own.max``, ``reference.mean``, ``reference.max`` (float16). Origins
+    (digest, pixel size, patch shape, count, seed) are JSON under the key ``networks`` of the file's metadata. The same
+    embeddings give the same bytes.
 
     Parameters
     ----------
     embeddings
-        "own": by the backbone itself; "reference": by a network that the whole zoo shares.
+        "own": by the backbone itself; "reference": by a network that the whole zoo shares; of the same places (see
+        `embed_volume`).
     config
         How the patches were drawn; its seed is noted.
 
     Raises
     ------
     UserError
-        If features are not finite in float16.
+        If they are not of the same places, or features are not finite in float16.
     """
     path = Path(folder) / EMBEDDING
     tensors: dict[str, np.ndarray] = {}
@@ -171,8 +199,10 @@ def save_embeddings(
                 half = embedding.features.astype(np.float16)
             if not np.isfinite(half).all():
                 raise UserError(f"{network}.{pooling} has features that are not finite in float16", str(path))
+            blocks = tensors.setdefault("blocks", embedding.blocks.astype(np.int64))
+            if not np.array_equal(blocks, embedding.blocks):
+                raise UserError("the networks saw different places", str(path), "embed by both with embed_volume")
             tensors[f"{network}.{pooling}"] = half
-            tensors[f"{network}.blocks"] = embedding.blocks.astype(np.int64)
             origins[network] = {
                 "digest": embedding.network,
                 "pixel_nm": embedding.pixel_nm,
@@ -223,9 +253,9 @@ def load_embeddings(folder: Path | str) -> dict[Network, dict[Pooling, Embedding
 def _check(
     tensors: Mapping[str, np.ndarray], network: Network, origin: _Origin, path: Path
 ) -> dict[Pooling, Embedding]:
-    blocks = tensors.get(f"{network}.blocks")
+    blocks = tensors.get("blocks")
     if blocks is None or blocks.dtype != np.int64 or blocks.shape != (origin.count,):
-        raise UserError(f"{network}.blocks is missing or not int64 ({origin.count},)", str(path))
+        raise UserError(f"its blocks are missing or not int64 ({origin.count},)", str(path), "build the entry again")
     found: dict[Pooling, Embedding] = {}
     for pooling in get_args(Pooling):
         features = tensors.get(f"{network}.{pooling}")
