@@ -1,15 +1,14 @@
 """A zoo: a folder of pretrained backbones, here or at a URL, read no further than its digests are right."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuroadda.backbones.card import CARD, WEIGHTS, Card, load_card
 from neuroadda.backbones.fetching import FileRecord, Remote, cache_folder
-from neuroadda.backbones.zoo_checks import check_embedding, check_finite, check_provenance
-from neuroadda.backbones.zoo_index import EMBEDDING, FILES, INDEX, Index, read_index
+from neuroadda.backbones.zoo_index import FILES, INDEX, Index, read_index
 from neuroadda.config import fingerprint, parse_config
 from neuroadda.errors import UserError
 
@@ -18,16 +17,6 @@ if TYPE_CHECKING:
 
 BUILTIN = "builtin"
 INDEX_LIMIT_BYTES = 1 << 24
-
-
-@dataclass(frozen=True)
-class Checked:
-    """What `Zoo.verify` found of an entry."""
-
-    name: str
-    files: int
-    size: int
-    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -75,7 +64,7 @@ class Zoo:
         UserError
             If there is no such entry, its card cannot be had, is malformed, or is another's.
         """
-        path = self._file(name, CARD)
+        path = self.file(name, CARD)
         card = load_card(path.parent)
         if card.domain != name:
             raise UserError(f"the card is of the domain {card.domain!r}", f"{self.where}/{name}/{CARD}")
@@ -90,10 +79,15 @@ class Zoo:
         Raises
         ------
         UserError
-            If there is no such entry, or a file cannot be had or is not the one that the index says.
+            If there is no such entry, a file cannot be had or is not the one that the index says, or there is one that it
+            does not know.
         """
-        folders = {self._file(name, file).parent for file in self.files(name)}
-        return folders.pop()
+        paths = [self.file(name, file) for file in self.files(name)]
+        folder = paths[0].parent
+        for file in FILES:
+            if (folder / file).exists() and folder / file not in paths:
+                raise UserError(f"the file is not in {INDEX}, so nobody vouches for it", str(folder / file))
+        return folder
 
     def backbone(self, name: str) -> "Backbone":
         """Load an entry's network, verified.
@@ -108,39 +102,17 @@ class Zoo:
         self.card(name)
         return load_backbone(self.folder(name))
 
-    def verify(self) -> list[Checked]:
-        """Hold every file of every entry against its record, load every card, network and embedding."""
-        checked = [self._verify(name) for name in self.names()]
-        if isinstance(self.root, Path):
-            folders = sorted(path.parent.name for path in self.root.glob(f"[!.]*/{CARD}"))
-            problem = f"{self.root}: the folder is not in {INDEX}"
-            checked += [Checked(name, 0, 0, (problem,)) for name in folders if name not in self.index.entries]
-        return checked
+    def file(self, name: str, file: str) -> Path:
+        """Return the local path of an entry's file, verified.
 
-    def _verify(self, name: str) -> Checked:
-        files, problems = self.files(name), []
-
-        def attempt(check: Callable[[], object]) -> bool:
-            try:
-                check()
-            except UserError as error:
-                problems.append(str(error))
-                return False
-            return True
-
-        whole = {file for file in files if attempt(lambda file=file: self._file(name, file))}  # type: ignore[misc]
-        if CARD in whole and attempt(lambda: self.card(name)):
-            card, folder = self.card(name), self._file(name, CARD).parent
-            attempt(lambda: check_provenance(card, f"{self.where}/{name}/{CARD}"))
-            if WEIGHTS in whole:
-                attempt(lambda: check_finite(self.backbone(name)))
-            if EMBEDDING in whole:
-                attempt(lambda: check_embedding(folder / EMBEDDING, card))
-        return Checked(name, len(files), sum(record.size for record in files.values()), tuple(problems))
-
-    def _file(self, name: str, file: str) -> Path:
-        """Return the path of a file that is whole and verified."""
+        Raises
+        ------
+        UserError
+            If it cannot be had or is not the one that the index says.
+        """
         files = self.files(name)
+        if file not in files:
+            raise UserError(f"{name} has no {file}", self.where)
         if isinstance(self.root, Path):
             path = self.root / name / file
             if not path.is_file():

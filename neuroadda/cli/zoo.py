@@ -1,7 +1,9 @@
 """Verbs on a zoo of pretrained backbones: list, show, add, verify."""
 
+import math
 import re
 import textwrap
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +12,7 @@ import typer
 from neuroadda.cli.options import Json, print_facts
 
 if TYPE_CHECKING:
+    from neuroadda.backbones.architecture import UNetConfig
     from neuroadda.backbones.card import Card
     from neuroadda.backbones.zoo import Zoo
 
@@ -26,7 +29,6 @@ ZooOption = Annotated[str | None, typer.Option("--zoo", help=WHERE)]
 def list_(where: ZooArgument = None, as_json: Json = False) -> None:
     """List the backbones of a zoo."""
     from neuroadda.backbones.zoo import open_zoo
-    from neuroadda.backbones.zoo_checks import count_parameters
     from neuroadda.console import print_json, print_table
     from neuroadda.formats import format_bytes, format_count
 
@@ -43,7 +45,7 @@ def list_(where: ZooArgument = None, as_json: Json = False) -> None:
                 "organism": card.organism,
                 "modality": card.modality,
                 "nm zyx": _numbers(card.voxel_size_nm),
-                "parameters": format_count(count_parameters(card.architecture)),
+                "parameters": format_count(_parameters(card.architecture)),
                 "size": format_bytes(_size(opened, name)),
                 "licence": _licence(card),
             }
@@ -76,7 +78,7 @@ def add(
     overwrite: Annotated[bool, typer.Option(help="Replace an entry of the same domain.")] = False,
 ) -> None:
     """Copy a trained backbone into a zoo, named by the domain in its card."""
-    from neuroadda.backbones.packing import add_backbone
+    from neuroadda.domains.packing import add_backbone
 
     print(add_backbone(folder, where, half=half, overwrite=overwrite))
 
@@ -86,10 +88,11 @@ def verify(where: ZooArgument = None, as_json: Json = False) -> None:
     """Check every file of a zoo against its digest, and every card, network and embedding; exit code 1 if any is wrong."""
     from neuroadda.backbones.zoo import open_zoo
     from neuroadda.console import print_json, print_table
+    from neuroadda.domains.entries import verify_zoo
     from neuroadda.formats import format_bytes
 
     opened = open_zoo(where)
-    checked = opened.verify()
+    checked = verify_zoo(opened)
     if as_json:
         print_json([vars(entry) for entry in checked])
     else:
@@ -113,8 +116,6 @@ def verify(where: ZooArgument = None, as_json: Json = False) -> None:
 
 
 def _facts(opened: "Zoo", name: str) -> dict[str, Any]:
-    from neuroadda.backbones.zoo_checks import count_parameters
-
     card = opened.card(name)
     return {
         "name": name,
@@ -122,12 +123,25 @@ def _facts(opened: "Zoo", name: str) -> dict[str, Any]:
         "region": card.region,
         "modality": card.modality,
         "voxel_size_nm": list(card.voxel_size_nm),
-        "parameters": count_parameters(card.architecture),
+        "parameters": _parameters(card.architecture),
         "licences": _licences(card),
         "non_commercial": any(map(_is_non_commercial, _licences(card))),
         "bytes": _size(opened, name),
         "metrics": dict(card.metrics),
     }
+
+
+def _parameters(architecture: "UNetConfig") -> int:
+    """Return the number of weights and biases of a network; building it would take torch."""
+
+    def convolutions(channels: int, features: int, kernels: tuple[tuple[int, int, int], ...]) -> int:
+        sizes = [math.prod(kernel) * features for kernel in kernels]
+        return channels * sizes[0] + features * (sum(sizes[1:]) + len(kernels))
+
+    f = (architecture.in_channels, *architecture.features)
+    down = sum(map(convolutions, f[:-1], f[1:], architecture.kernels))
+    up = sum(map(convolutions, map(sum, pairwise(f[1:])), f[1:-1], architecture.kernels))
+    return down + up + (f[1] + 1) * architecture.out_channels
 
 
 def _size(opened: "Zoo", name: str) -> int:

@@ -11,9 +11,9 @@ from neuroadda.backbones.card import CARD, WEIGHTS
 from neuroadda.backbones.checkpoint import load_backbone, save_backbone
 from neuroadda.backbones.fetching import FileRecord
 from neuroadda.backbones.zoo import local_folder
-from neuroadda.backbones.zoo_checks import check_embedding, check_finite, check_provenance
 from neuroadda.backbones.zoo_index import EMBEDDING, FILES, INDEX, Index, check_name, read_index
 from neuroadda.config import dump_config, write_json
+from neuroadda.domains.entries import check_embedding, check_finite, check_provenance
 from neuroadda.errors import UserError
 
 
@@ -42,7 +42,7 @@ def add_backbone(folder: Path | str, zoo: Path | str, *, half: bool = True, over
     ------
     UserError
         If the backbone cannot be loaded, its card lacks provenance, its domain is no name for an entry, its embedding
-        does not fit, the entry exists, or the zoo is at a URL.
+        is of other weights (as when `half` changes them), the entry exists, or the zoo is at a URL or cannot be written.
     """
     backbone = load_backbone(folder)
     folder, card, root = Path(folder), backbone.card, local_folder(zoo)
@@ -51,8 +51,7 @@ def add_backbone(folder: Path | str, zoo: Path | str, *, half: bool = True, over
         name = check_name(card.domain)
     except ValueError as error:
         raise UserError(f"domain: {error}", str(folder / CARD)) from error
-    root.mkdir(parents=True, exist_ok=True)
-    with _locked(root):
+    with _changing(root):
         index = read_index(root) if (root / INDEX).is_file() else Index()
         entry, partial, old = root / name, root / f".{name}.partial", root / f".{name}.old"
         if not overwrite and (name in index.entries or entry.exists()):
@@ -64,13 +63,15 @@ def add_backbone(folder: Path | str, zoo: Path | str, *, half: bool = True, over
             check_finite(load_backbone(partial))
             if (folder / EMBEDDING).is_file():
                 shutil.copyfile(folder / EMBEDDING, partial / EMBEDDING)
-                check_embedding(partial / EMBEDDING, card)
+                check_embedding(partial, card)
             entries = dict(index.entries) | {name: _records(partial)}
             if entry.exists():
                 entry.rename(old)
             partial.rename(entry)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+            if old.exists() and not entry.exists():
+                old.rename(entry)
         _write(root, Index(entries=entries))
         shutil.rmtree(old, ignore_errors=True)
     return entry
@@ -89,7 +90,7 @@ def write_index(zoo: Path | str) -> Index:
     root = local_folder(zoo)
     if not root.is_dir():
         raise UserError("there is no such folder", str(root))
-    with _locked(root):
+    with _changing(root):
         entries = {path.parent.name: _records(path.parent) for path in sorted(root.glob(f"[!.]*/{CARD}"))}
         for name, files in entries.items():
             if WEIGHTS not in files:
@@ -109,11 +110,15 @@ def _write(root: Path, index: Index) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _changing(root: Path) -> Iterator[None]:
     """Keep other processes from changing the zoo meanwhile: none may lose another's entry from the index."""
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+        root.mkdir(parents=True, exist_ok=True)
+        handle = os.open(root, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise UserError(f"the zoo cannot be written: {error.strerror}", str(root)) from error

@@ -1,0 +1,157 @@
+"""`neuroadda zoo`: list, show, add, verify."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "backbones"))
+from small_zoo import SAMPLE, SMALL, serve, write_embedding, write_trained
+
+from neuroadda.backbones.architecture import UNetConfig
+from neuroadda.backbones.card import CARD, WEIGHTS
+from neuroadda.backbones.unet import UNet
+from neuroadda.cli import main
+from neuroadda.cli.zoo import _parameters
+from neuroadda.domains.packing import add_backbone
+
+
+@pytest.fixture
+def command(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("NEUROADDA_CACHE", str(tmp_path / "cache"))
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["neuroadda", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return int(end.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    card = write_trained(folder / "a", "fly", half=True)
+    write_embedding(folder / "a", card.digest)
+    limited = SAMPLE | {"licence": "free for non-commercial image segmentation software, to be cited"}
+    write_trained(folder / "b", "larva", seed=1, modality="ssTEM", training_data=(SAMPLE, limited))
+    for name in "ab":
+        add_backbone(folder / name, folder / "zoo")
+    return folder / "zoo"
+
+
+def test_list(command, made):
+    code, told, _ = command("zoo", "list", made)
+    rows = [line.split("\t") for line in told.splitlines()]
+    assert code == 0
+    assert rows[0] == ["name", "organism", "modality", "nm zyx", "parameters", "size", "licence"]
+    assert rows[1][:4] == ["fly", "Drosophila", "FIB-SEM", "30 4.6 4.6"]
+    assert rows[1][-1] == "CC BY 4.0"
+    assert rows[2][-1] == "NON-COMMERCIAL (CC BY 4.0; free for non-commercial image ...)"
+    facts = json.loads(command("zoo", "list", made, "--json")[1])
+    assert [(f["name"], f["non_commercial"]) for f in facts] == [("fly", False), ("larva", True)]
+    assert facts[0]["bytes"] == sum(path.stat().st_size for path in (made / "fly").iterdir())
+    with serve(made) as server:
+        assert json.loads(command("zoo", "list", server.url, "--json")[1]) == facts
+
+
+@pytest.mark.parametrize(
+    "architecture", [SMALL, UNetConfig(), UNetConfig(features=(3,), downsample=(), kernels=(((3, 3, 3),),))]
+)
+def test_parameters_are_counted_right(architecture):
+    assert _parameters(architecture) == sum(p.numel() for p in UNet(architecture).parameters())
+
+
+@pytest.mark.parametrize(
+    ("licence", "limited"),
+    [
+        ("CC BY-NC 4.0", True),
+        ("CC-BY-NC-SA", True),
+        ("noncommercial use", True),
+        ("Non commercial", True),
+        ("CC BY 4.0", False),
+        ("NCBI terms", False),
+        ("commercial use allowed", False),
+    ],
+)
+def test_limited_licences_are_marked(command, tmp_path, licence, limited):
+    write_trained(tmp_path / "t", training_data=(SAMPLE | {"licence": licence},))
+    command("zoo", "add", tmp_path / "t", "--zoo", tmp_path / "zoo")
+    assert ("NON-COMMERCIAL" in command("zoo", "list", tmp_path / "zoo")[1]) == limited
+
+
+def test_show(command, made):
+    code, told, _ = command("zoo", "show", "fly", "--zoo", made)
+    assert code == 0
+    for line in (
+        "training_data.0.citation\tA. Author 2015",
+        "voxel_size_nm\t[30.0, 4.6, 4.6]",
+        "files\tcard.json, weights.safetensors, embedding.safetensors",
+    ):
+        assert line in told.splitlines()
+    assert json.loads(command("zoo", "show", "fly", "--zoo", made, "--json")[1]) == json.loads(
+        (made / "fly" / CARD).read_text()
+    )
+    code, told, error = command("zoo", "show", "fish", "--zoo", made)
+    assert (code, told) == (2, "")
+    assert error == f"neuroadda: {made}: there is no 'fish' in the zoo; it has: fly, larva\n"
+
+
+def test_add_twice(command, tmp_path):
+    write_trained(tmp_path / "t")
+    add = ("zoo", "add", tmp_path / "t", "--zoo", tmp_path / "zoo")
+    assert command(*add)[:2] == (0, f"{tmp_path / 'zoo/fly'}\n")
+    half = (tmp_path / "zoo/fly" / WEIGHTS).read_bytes()
+    code, _, error = command(*add, "--no-half")
+    assert code == 2
+    assert error.count("\n") == 1
+    assert (tmp_path / "zoo/fly" / WEIGHTS).read_bytes() == half
+    assert command(*add, "--no-half", "--overwrite")[0] == 0
+    assert (tmp_path / "zoo/fly" / WEIGHTS).read_bytes() == (tmp_path / "t" / WEIGHTS).read_bytes()
+
+
+def test_verify_exits_1_if_anything_is_wrong(command, made, tmp_path):
+    code, told, _ = command("zoo", "verify", made)
+    assert (code, told.splitlines()[0]) == (0, "name\tfiles\tsize\tfound")
+    assert [line.split("\t")[3] for line in told.splitlines()[1:]] == ["ok", "ok"]
+    shutil.copytree(made, tmp_path / "zoo")
+    (tmp_path / "zoo/fly" / WEIGHTS).write_bytes(b"x")
+    (tmp_path / "zoo/larva" / CARD).unlink()
+    code, told, _ = command("zoo", "verify", tmp_path / "zoo")
+    assert code == 1
+    assert "fly\t3\t" in told
+    assert f"fly: {tmp_path}/zoo/fly/{WEIGHTS}: the file has 1 bytes" in told
+    assert f"larva: {tmp_path}/zoo/larva/{CARD}: the file is missing" in told
+    code, told, _ = command("zoo", "verify", tmp_path / "zoo", "--json")
+    assert (code, [len(entry["problems"]) for entry in json.loads(told)]) == (1, [1, 1])
+    with serve(tmp_path / "zoo") as server:
+        assert command("zoo", "verify", server.url)[0] == 1
+    with serve(made) as server:
+        assert command("zoo", "verify", server.url)[0] == 0
+    code, _, error = command("zoo", "verify", tmp_path)
+    assert (code, error.count("\n")) == (2, 1)
+
+
+def test_an_empty_zoo_is_told(command, tmp_path, monkeypatch):
+    monkeypatch.setattr("neuroadda.backbones.zoo.builtin_folder", lambda: tmp_path / "none")
+    for verb in ("list", "verify"):
+        code, told, _ = command("zoo", verb)
+        assert (code, told.count("\n")) == (0, 1)
+        assert "the zoo is empty; `neuroadda zoo add" in told
+        assert command("zoo", verb, "--json") == (0, "[]\n", "")
+
+
+def test_lists_and_cards_take_no_torch(made):
+    code = (
+        "import sys; from neuroadda.cli import main; sys.argv = ['neuroadda', 'zoo', *sys.argv[1:]]\n"
+        "try: main()\n"
+        "except SystemExit: print('torch' in sys.modules)"
+    )
+    for arguments in (["list", made], ["show", "fly", "--zoo", made]):
+        run = [sys.executable, "-c", code, *map(str, arguments)]
+        assert subprocess.run(run, capture_output=True, text=True, check=True).stdout.splitlines()[-1] == "False"
