@@ -42,12 +42,12 @@ def list_(where: ZooArgument = None, as_json: Json = False) -> None:
         rows.append(
             {
                 "name": name,
-                "organism": card.organism,
-                "modality": card.modality,
+                "organism": _line(card.organism),
+                "modality": _line(card.modality),
                 "nm zyx": _numbers(card.voxel_size_nm),
                 "parameters": format_count(_parameters(card.architecture)),
                 "size": format_bytes(_size(opened, name)),
-                "licence": _licence(card),
+                "licence": _line(_licence(card)),
             }
         )
     print_table(opened.where, rows)
@@ -66,7 +66,11 @@ def show(name: str, where: ZooOption = None, as_json: Json = False) -> None:
     if as_json:
         print_json(dump_config(card))
         return
-    facts: dict[str, Any] = {"zoo": opened.where, "files": ", ".join(opened.files(name)), "licence": _licence(card)}
+    facts: dict[str, Any] = {
+        "zoo": opened.where,
+        "files": ", ".join(opened.files(name)),
+        "licence": _line(_licence(card)),
+    }
     print_facts(facts | _flat(dump_config(card)), as_json=False)
 
 
@@ -162,6 +166,11 @@ def _is_non_commercial(licence: str) -> bool:
     return re.search(r"\bnc\b|non-?\s?commercial", licence, re.IGNORECASE) is not None
 
 
+def _line(text: str) -> str:
+    """Return what a card says, which anybody may have written, without what would move a terminal's cursor."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def _numbers(values: tuple[float, ...]) -> str:
     return " ".join(f"{value:g}" for value in values)
 
@@ -173,7 +182,7 @@ def _flat(data: Any, key: str = "") -> dict[str, Any]:
     elif isinstance(data, list) and any(isinstance(value, dict) for value in data):
         items = dict(enumerate(data)).items()
     else:
-        return {key: data}
+        return {key: _line(str(data))}
     return {k: v for name, value in items for k, v in _flat(value, f"{key}.{name}" if key else str(name)).items()}
 
 

@@ -102,6 +102,18 @@ def test_show(command, made):
     assert error == f"neuroadda: {made}: there is no 'fish' in the zoo; it has: fly, larva\n"
 
 
+def test_a_card_cannot_write_to_the_terminal(command, tmp_path):
+    sample = SAMPLE | {"licence": "free\x1b[2J\n\t", "citation": "a\rb"}
+    write_trained(tmp_path / "t", organism="fly\x1b]0;x\x07", training_data=(sample,))
+    command("zoo", "add", tmp_path / "t", "--zoo", tmp_path / "zoo")
+    for arguments in (("list", tmp_path / "zoo"), ("show", "fly", "--zoo", tmp_path / "zoo")):
+        code, told, _ = command("zoo", *arguments)
+        assert code == 0
+        assert "free" in told
+        assert not set(told) & {"\x1b", "\r", "\x07"}
+        assert len({line.count("\t") for line in told.splitlines()}) == 1
+
+
 def test_add_twice(command, tmp_path):
     write_trained(tmp_path / "t")
     add = ("zoo", "add", tmp_path / "t", "--zoo", tmp_path / "zoo")
