@@ -1,7 +1,104 @@
 """Verbs on domains: how far volumes are from each other and from the zoo."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+from neuroadda.cli.options import Json, Overrides
+from neuroadda.errors import UserError
 
 domains = typer.Typer(
     no_args_is_help=True, help="Distances between domains: which backbones are near, and the tree of domains."
 )
+
+
+@domains.command()
+def tree(
+    volumes: Annotated[list[str] | None, typer.Argument(metavar="NAME=VOLUME ...", help="Zarr arrays of raw.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables, tree and pictures.")] = Path(
+        "tree"
+    ),
+    zoo: Annotated[
+        str | None, typer.Option(help="Folder or URL of a zoo whose domains join by their features.")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Network that embeds: an entry of the zoo, or a folder; else its generalist.")
+    ] = None,
+    pooling: Annotated[str, typer.Option(help="mean or max")] = "mean",
+    phylogeny: Annotated[Path | None, typer.Option(help="Newick file to test the distances against (Mantel).")] = None,
+    organism: Annotated[list[str] | None, typer.Option(metavar="NAME=ORGANISM", help="Of a domain.")] = None,
+    overrides: Overrides = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace the tree in the output folder.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure how far domains are from each other and draw their tree; three or more, from volumes and a zoo together.
+
+    Writes matrix.csv, tree.nwk, heatmap, dendrogram and map (png, pdf, svg) and tree.json.
+    """
+    from neuroadda.backbones.zoo import open_zoo
+    from neuroadda.config import apply_overrides, parse_config
+    from neuroadda.console import print_json, print_table
+    from neuroadda.domains.newick import read_newick
+    from neuroadda.domains.tree import (
+        TreeConfig,
+        check_folder,
+        find_species,
+        pick_backbone,
+        save_survey,
+        survey_domains,
+    )
+    from neuroadda.viewing.domain_figures import plot_dendrogram, plot_heatmap, plot_map, save_figure
+
+    config = parse_config(TreeConfig, apply_overrides({"pooling": pooling}, overrides or []), "domains tree")
+    paths = {name: Path(path) for name, path in _pairs(volumes or [], "VOLUME").items()}
+    organisms = _pairs(organism or [], "--organism")
+    check_folder(output, overwrite)
+    given = read_newick(phylogeny) if phylogeny else None
+    opened = open_zoo(zoo)
+    network = pick_backbone(opened, backbone)
+    survey = survey_domains(
+        paths,
+        network,
+        config,
+        zoo=opened if zoo else None,
+        organisms=organisms,
+        phylogeny=given,
+        where=str(phylogeny),
+    )
+    matrix, grown = survey.distances.matrix, survey.tree
+    groups = {name: find_species(told) for name, told in survey.organisms.items()}
+    save_figure(plot_heatmap(matrix, grown, groups), output, "heatmap")
+    save_figure(plot_dendrogram(grown, groups), output, "dendrogram")
+    save_figure(plot_map(matrix, groups), output, "map")
+    data = save_survey(output, survey, config, network)
+    if as_json:
+        print_json(data)
+        return
+    shown = matrix.select(grown.order)
+    rows = zip(shown.names, shown.values.round(4).tolist(), strict=True)
+    print_table("MMD", [{"domain": name} | dict(zip(shown.names, row, strict=True)) for name, row in rows])
+    print(f"tree: {data['newick']}")
+    if grown.cophenetic is not None:
+        print(f"cophenetic correlation: {grown.cophenetic:.3f}")
+    if survey.mantel:
+        how = "all" if survey.mantel.exact else "random"
+        print(
+            f"Mantel test with {phylogeny}: r = {survey.mantel.r:.3f} ({config.correlation}), "
+            f"p = {survey.mantel.p:.4f} ({survey.mantel.permutations} permutations, {how})"
+        )
+    print(f"written to {output}")
+
+
+def _pairs(texts: Sequence[str], where: str) -> dict[str, str]:
+    """Return NAME=VALUE arguments as a table."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not (name and equals and value):
+            raise UserError(f"{text!r} is not NAME=VALUE", where)
+        if name in pairs:
+            raise UserError(f"{name!r} is given twice", where)
+        pairs[name] = value
+    return pairs

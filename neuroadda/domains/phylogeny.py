@@ -2,8 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -33,11 +33,14 @@ class DomainTree:
     cophenetic
         Pearson correlation of distances along the tree with those it was made of (Sokal and Rohlf 1962): how well a
         tree tells them at all. None where all distances are equal.
+    support
+        Of each clade, the share of bootstrap resamples whose tree has it (Felsenstein 1985); empty without resamples.
     """
 
     names: tuple[str, ...]
     linkage: np.ndarray
     cophenetic: float | None
+    support: Mapping[frozenset[str], float] = field(default_factory=dict)
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -46,12 +49,17 @@ class DomainTree:
 
     @property
     def root(self) -> Node:
-        """The same tree of nodes, its branch lengths such that leaves are as far apart as the height they join at."""
+        """The same tree of nodes, its branch lengths such that leaves are as far apart as the height they join at.
+
+        Inner nodes are named by their support, as "0.97", where it is known.
+        """
         joined = [(Node(name), 0.0) for name in self.names]
-        for left, right, height, _ in self.linkage:
+        clades = _clades(self.linkage)
+        for (left, right, height, _), clade in zip(self.linkage, clades, strict=True):
             pair = (joined[int(left)], joined[int(right)])
             children = tuple(Node(node.name, float(height - low) / 2, node.children) for node, low in pair)
-            joined.append((Node(children=children), height))
+            share = self.support.get(frozenset(self.names[i] for i in clade))
+            joined.append((Node("" if share is None else f"{share:.2f}", None, children), height))
         return joined[-1][0]
 
     def to_newick(self) -> str:
@@ -69,8 +77,13 @@ class Mantel:
     exact: bool
 
 
-def build_tree(matrix: DistanceMatrix, method: Linkage = "average") -> DomainTree:
+def build_tree(matrix: DistanceMatrix, method: Linkage = "average", resampled: np.ndarray | None = None) -> DomainTree:
     """Cluster domains; "average" is UPGMA (Sokal and Michener 1958).
+
+    Parameters
+    ----------
+    resampled
+        float64[resamples, n, n]: distances of bootstrap resamples, for the support of clades.
 
     Raises
     ------
@@ -83,7 +96,31 @@ def build_tree(matrix: DistanceMatrix, method: Linkage = "average") -> DomainTre
     along = hierarchy.cophenet(linkage)
     varied = np.ptp(along) > 0 and np.ptp(matrix.condensed) > 0
     cophenetic = float(np.corrcoef(along, matrix.condensed)[0, 1]) if varied else None
-    return DomainTree(matrix.names, linkage, cophenetic)
+    inner = [frozenset(matrix.names[i] for i in clade) for clade in _clades(linkage)[:-1]]
+    support = {} if resampled is None else support_clades(resampled, matrix.names, inner, method)
+    return DomainTree(matrix.names, linkage, cophenetic, support)
+
+
+def support_clades(
+    resampled: np.ndarray, names: Sequence[str], clades: Iterable[frozenset[str]], method: Linkage = "average"
+) -> dict[frozenset[str], float]:
+    """Return in which share of resampled distances, float64[resamples, n, n], the tree has each clade."""
+    wanted = {frozenset(names.index(name) for name in clade): clade for clade in clades}
+    counts = dict.fromkeys(wanted.values(), 0)
+    upper = np.triu_indices(len(names), 1)
+    for values in resampled:
+        for clade in _clades(hierarchy.linkage(values[upper], method)):
+            if clade in wanted:
+                counts[wanted[clade]] += 1
+    return {clade: count / len(resampled) for clade, count in counts.items()}
+
+
+def _clades(linkage: np.ndarray) -> list[frozenset[int]]:
+    """Return the leaves below each inner node, in the order of the linkage; the root is last."""
+    below = [frozenset([i]) for i in range(len(linkage) + 1)]
+    for left, right, *_ in linkage:
+        below.append(below[int(left)] | below[int(right)])
+    return below[len(linkage) + 1 :]
 
 
 def phylogenetic_distances(

@@ -11,7 +11,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
-from scipy.cluster import hierarchy
 
 from neuroadda.domains.distances import DistanceMatrix, scale_classically
 from neuroadda.domains.phylogeny import DomainTree
@@ -79,12 +78,15 @@ def plot_heatmap(matrix: DistanceMatrix, tree: DomainTree, groups: Mapping[str, 
 
 
 def plot_dendrogram(tree: DomainTree, groups: Mapping[str, str] | None = None) -> Figure:
-    """Draw the tree alone, its leaves coloured by group; branches join at the distance between what they join."""
+    """Draw the tree alone, its leaves coloured by group; branches join at the distance between what they join.
+
+    Where it is known, the support of a clade is written beside its node.
+    """
     with matplotlib.rc_context(STYLE):
         n = len(tree.names)
         figure = _figure(3.0 + _label_inches(tree.names), 0.22 * n + 0.6)
         axes = figure.subplots()
-        _draw_tree(axes, tree)
+        _draw_tree(axes, tree, with_support=True)
         axes.set_yticks(10 * np.arange(n) + 5, tree.order)
         axes.yaxis.tick_right()
         axes.tick_params(axis="y", length=0)
@@ -153,10 +155,27 @@ def _label_inches(names: Sequence[str]) -> float:
     return 0.075 * max(map(len, names)) + 0.1
 
 
-def _draw_tree(axes: Axes, tree: DomainTree) -> None:
-    drawn = hierarchy.dendrogram(tree.linkage, no_plot=True)
-    for heights, places in zip(drawn["dcoord"], drawn["icoord"], strict=True):
-        axes.plot(heights, places, color=LIGHT.text, linewidth=1.0, solid_capstyle="round", clip_on=False)
+def _draw_tree(axes: Axes, tree: DomainTree, with_support: bool = False) -> None:
+    places = {name: 10.0 * i + 5 for i, name in enumerate(tree.order)}
+    # every leaf and node: where it is across and along the tree, and the leaves below it
+    nodes = [(places[name], 0.0, frozenset([name])) for name in tree.names]
+    for left, right, height, _ in tree.linkage:
+        (y, low, below), (other_y, other_low, other_below) = nodes[int(left)], nodes[int(right)]
+        line = [low, height, height, other_low], [y, y, other_y, other_y]
+        axes.plot(*line, color=LIGHT.text, linewidth=1.0, solid_capstyle="round", clip_on=False)
+        nodes.append(((y + other_y) / 2, height, below | other_below))
+        share = tree.support.get(nodes[-1][2])
+        if with_support and share is not None:
+            ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
+            axes.annotate(
+                f"{share:.0%}",
+                (height, nodes[-1][0]),
+                (2.5, 0),
+                textcoords="offset points",
+                va="center_baseline",
+                fontsize=6,
+                bbox=ground,
+            )
     axes.set_xlim(tree.linkage[:, 2].max() * 1.03 or 1, 0)
     axes.set_ylim(10 * len(tree.names), 0)
     for spine in axes.spines.values():

@@ -9,7 +9,7 @@ from scipy.stats import kstest, pearsonr, spearmanr
 
 from neuroadda.domains.distances import DistanceMatrix
 from neuroadda.domains.newick import is_monophyletic, parse_newick, patristic_distances
-from neuroadda.domains.phylogeny import build_tree, mantel_test, phylogenetic_distances
+from neuroadda.domains.phylogeny import build_tree, mantel_test, phylogenetic_distances, support_clades
 from neuroadda.errors import UserError
 
 ULTRAMETRIC = DistanceMatrix(
@@ -152,3 +152,13 @@ def test_domains_find_their_leaves():
         phylogenetic_distances(tree, ["l1", "x"], organisms)
     with pytest.raises(UserError, match=r"no leaf for 'x' \(organism 'Must'\)"):
         phylogenetic_distances(tree, ["x"], {"x": "Must"})
+
+
+def test_support_is_the_share_of_resamples_with_a_clade():
+    other = ULTRAMETRIC.select("acbd").values  # b and c change places
+    resampled = np.stack([ULTRAMETRIC.values] * 3 + [other])
+    tree = build_tree(ULTRAMETRIC, resampled=resampled)
+    assert tree.support == {frozenset("ab"): 0.75, frozenset("abc"): 1.0}
+    assert {node.name for node in tree.root.nodes() if node.children} == {"0.75", "1.00", ""}
+    groups = [frozenset("ac"), frozenset("bd")]
+    assert support_clades(resampled, ULTRAMETRIC.names, groups) == {groups[0]: 0.25, groups[1]: 0.0}
