@@ -160,6 +160,8 @@ def rank_embeddings(
         held = {name: one.mmd2 for name, one in compared.items()}
     elif references and target_references and (far := measure_far(references, config)) is not None:
         held = {name: estimate_mmd2(target_references[name], e, config) for name, e in references.items()}
+        common = {e.network for e in references.values()}
+        held |= {name: one.mmd2 for name, one in compared.items() if sources[name].network in common}
     rows = []
     for name in order:
         one, near = compared[name], far is None or held.get(name, -math.inf) <= far
