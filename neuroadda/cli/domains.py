@@ -1,5 +1,6 @@
 """Verbs on domains: how far volumes are from each other and from the zoo."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,63 @@ from neuroadda.errors import UserError
 domains = typer.Typer(
     no_args_is_help=True, help="Distances between domains: which backbones are near, and the tree of domains."
 )
+
+
+NOT_NEAR = 3
+
+
+@domains.command()
+def rank(
+    volume: Annotated[Path, typer.Argument(help="Zarr array of raw, uint8.")],
+    zoo: Annotated[
+        str | None, typer.Option(help="Folder or URL of a zoo; left out, the one that comes with neuroadda.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Entry to leave out, such as one trained on this volume.")
+    ] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Rank the backbones of a zoo for a volume, nearest domain first; exit code 3 if none is near.
+
+    --set sets keys of the ranking, such as network=reference, pooling=max, patches.count=256 or far=0.2.
+    """
+    from neuroadda.backbones.zoo import open_zoo
+    from neuroadda.config import apply_overrides, parse_config
+    from neuroadda.console import print_json, print_table
+    from neuroadda.domains.ranking import RankConfig
+    from neuroadda.domains.selection import rank_sources
+    from neuroadda.volumes.arrays import Volume
+
+    config = parse_config(RankConfig, apply_overrides({}, overrides or []), "domains rank")
+    opened = open_zoo(zoo)
+    ranking = rank_sources(Volume.open(volume), opened, config, exclude or [])
+    if as_json:
+        print_json(ranking.to_data())
+    else:
+        rows = [
+            {
+                "source": row.name,
+                "MMD^2": f"{row.mmd2:.4f}",
+                f"{config.level:.0%} interval": f"{row.low:.4f} to {row.high:.4f}",
+                "p": f"{row.p:.4f}",
+                "Frechet": f"{row.frechet:.3g}",
+                "tied": "yes" if row.tied else "",
+                "near": "yes" if row.near else "no",
+                "why": row.why,
+            }
+            for row in ranking.rows
+        ]
+        print_table(f"sources for {volume}", rows)
+        if ranking.left_out:
+            print(f"not ranked, for want of an embedding: {', '.join(ranking.left_out)}")
+    if ranking.winner is None:
+        what = f"no source in {opened.where} is near {volume}"
+        print(f"neuroadda: {what}; train from scratch: neuroadda train --config CONFIG", file=sys.stderr)
+        raise typer.Exit(NOT_NEAR)
+    if not as_json:
+        start = ranking.winner if zoo is None else opened.folder(ranking.winner)
+        print(f"start from {ranking.winner}: neuroadda train --config CONFIG --from {start}")
 
 
 @domains.command()

@@ -1,0 +1,234 @@
+"""Ranking a zoo for a volume, from Python and from the command line; networks have random weights, which see enough."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from neuroadda.backbones.architecture import UNetConfig
+from neuroadda.backbones.card import NEAREST, Card
+from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbone
+from neuroadda.backbones.unet import UNet
+from neuroadda.backbones.zoo import Zoo, open_zoo
+from neuroadda.cli import main
+from neuroadda.domains.embedding import embed_volume, load_embeddings, save_embeddings
+from neuroadda.domains.packing import add_backbone, write_index
+from neuroadda.domains.patches import PatchConfig
+from neuroadda.domains.ranking import RankConfig
+from neuroadda.domains.selection import rank_sources
+from neuroadda.errors import UserError
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.regions import RoiConfig
+
+SMALL = UNetConfig(
+    features=(8, 16), out_channels=2, downsample=((1, 2, 2),), kernels=(((1, 3, 3), (1, 3, 3)), ((1, 3, 3),))
+)
+SAMPLE = {"name": "t", "licence": "CC0", "citation": "nobody"}
+PATCHES = PatchConfig(count=96, seed=1)
+CONFIG = RankConfig(patches=PatchConfig(count=96), permutations=99, resamples=200)
+SET = ("--set", "patches.count=96", "--set", "permutations=99", "--set", "resamples=200")
+# texture of each domain: smoothness (nm), brightness, contrast; and its pixel size (nm)
+DOMAINS = {"fine": (8, 150, 40, 4.0), "medium": (16, 140, 40, 4.6), "coarse": (40, 120, 50, 8.0)}
+
+
+def write_tissue(path: Path, smooth_nm: float, mean: float, contrast: float, nm: float, seed: int) -> Volume:
+    shape = (4, 160, 160)
+    noise = gaussian_filter(np.random.default_rng(seed).normal(size=shape), (0, smooth_nm / nm, smooth_nm / nm))
+    raw = np.clip(mean + contrast * noise / noise.std(), 0, 255).astype(np.uint8)
+    volume = Volume.create(path, shape, (40, nm, nm), np.uint8)
+    volume.data[:] = raw
+    return volume
+
+
+def write_network(folder: Path, name: str, nm: float, seed: int) -> Backbone:
+    torch.manual_seed(seed)
+    facts = {"organism": "o", "modality": "m", "training_data": (SAMPLE,)}
+    card = Card(
+        name=name, domain=name, voxel_size_nm=(40, nm, nm), architecture=SMALL, offsets=NEAREST[1:], metrics={}, **facts
+    )
+    save_backbone(folder, UNet(SMALL), card, half=True)
+    return load_backbone(folder)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A zoo of three domains and a generalist, and other volumes of the same tissues; the training images are gone."""
+    root = tmp_path_factory.mktemp("selection")
+    generalist = write_network(root / "trained/generalist", "generalist", 6.0, 99)
+    add_backbone(root / "trained/generalist", root / "zoo")
+    for seed, (name, texture) in enumerate(DOMAINS.items()):
+        volume = write_tissue(root / f"train/{name}.zarr/raw", *texture, seed)
+        own = write_network(root / "trained" / name, name, texture[-1], seed)
+        save_embeddings(own.folder, embed_volume(volume, {"own": own, "reference": generalist}, PATCHES), PATCHES)
+        add_backbone(own.folder, root / "zoo")
+        write_tissue(root / f"test/{name}.zarr/raw", *texture, seed + 50)
+    write_tissue(root / "test/alien.zarr/raw", 4, 30, 4, 4.0, 7)
+    for folder in ("train", "trained"):
+        shutil.rmtree(root / folder)
+    return root
+
+
+@pytest.fixture(scope="module")
+def zoo(made) -> Zoo:
+    return open_zoo(made / "zoo")
+
+
+def target(made: Path, name: str) -> Volume:
+    return Volume.open(made / f"test/{name}.zarr/raw")
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+@pytest.mark.parametrize("network", ["own", "reference"])
+def test_the_domain_a_volume_is_of_ranks_first(made, zoo, name, network):
+    ranking = rank_sources(target(made, name), zoo, CONFIG.model_copy(update={"network": network}))
+    assert ranking.winner == name
+    assert {row.name for row in ranking.rows} == set(DOMAINS)
+    assert ranking.left_out == ("generalist",)
+    assert ranking.far > 0
+    again = rank_sources(target(made, name), zoo, CONFIG.model_copy(update={"network": network}))
+    assert again == ranking
+
+
+def test_what_is_excluded_is_not_ranked(made, zoo):
+    ranking = rank_sources(target(made, "fine"), zoo, CONFIG, exclude=["fine"])
+    assert ranking.winner == "medium"
+    assert {row.name for row in ranking.rows} == {"medium", "coarse"}
+    embedder = rank_sources(
+        target(made, "fine"), zoo, CONFIG.model_copy(update={"network": "reference"}), ["generalist"]
+    )
+    assert embedder.winner == "fine"
+    assert embedder.left_out == ()
+
+
+def test_each_network_looks_at_the_target_once(made, zoo, monkeypatch):
+    from neuroadda.domains import embedding
+
+    seen = []
+    kept = embedding.embed_patches
+
+    def count(backbone, patches, device="auto"):
+        seen.append((backbone.card.name, patches.pixel_nm))
+        return kept(backbone, patches, device)
+
+    monkeypatch.setattr(embedding, "embed_patches", count)
+    rank_sources(target(made, "fine"), zoo, CONFIG)
+    assert sorted(seen) == [("coarse", 8.0), ("fine", 4.0), ("generalist", 6.0), ("medium", 4.6)]
+    seen.clear()
+    rank_sources(target(made, "fine"), zoo, CONFIG.model_copy(update={"network": "reference"}))
+    assert seen == [("generalist", 6.0)]
+    seen.clear()
+    rank_sources(target(made, "fine"), zoo, CONFIG.model_copy(update={"far": 1.0}))
+    assert "generalist" not in dict(seen)
+
+
+def test_a_tissue_unlike_any_has_no_source(made, zoo):
+    ranking = rank_sources(target(made, "alien"), zoo, CONFIG)
+    assert ranking.winner is None
+    assert {row.near for row in ranking.rows} == {False}
+
+
+@pytest.fixture
+def changed(made, tmp_path):
+    """A copy of the zoo in which one entry's embedding was rewritten."""
+
+    def change(name: str, how) -> Zoo:
+        shutil.copytree(made / "zoo", tmp_path / "zoo", dirs_exist_ok=True)
+        save_embeddings(tmp_path / "zoo" / name, how(load_embeddings(made / "zoo" / name)))
+        write_index(tmp_path / "zoo")
+        return open_zoo(tmp_path / "zoo")
+
+    return change
+
+
+def test_what_a_zoo_lacks_is_told_in_one_line(made, zoo, changed, tmp_path):
+    volume = target(made, "fine")
+    with pytest.raises(UserError, match="there is no 'fime' in the zoo to exclude; did you mean 'fine'"):
+        rank_sources(volume, zoo, CONFIG, exclude=["fime"])
+    with pytest.raises(UserError, match="no entry can be ranked"):
+        rank_sources(volume, zoo, CONFIG, exclude=list(DOMAINS))
+    no_mean = changed("fine", lambda e: {"own": {"max": e["own"]["max"]}})
+    with pytest.raises(UserError, match=r"embedding of fine: it has no features own.mean; it has: own.max"):
+        rank_sources(volume, no_mean, CONFIG)
+    with pytest.raises(UserError, match=r"no features reference.mean"):
+        rank_sources(volume, no_mean, CONFIG.model_copy(update={"network": "reference"}))
+    no_reference = changed("fine", lambda e: {"own": e["own"]})
+    assert rank_sources(volume, no_reference, CONFIG).far is None
+    shutil.rmtree(tmp_path / "zoo/generalist")
+    write_index(tmp_path / "zoo")
+    gone = open_zoo(tmp_path / "zoo")
+    assert rank_sources(volume, gone, CONFIG).far is None
+    reference = CONFIG.model_copy(update={"network": "reference"})
+    with pytest.raises(UserError, match=r"features of 'medium' are of a network \(\w{12}\) that no entry has"):
+        rank_sources(volume, gone, reference, exclude=["fine"])
+    small = write_tissue(tmp_path / "small.zarr/raw", *DOMAINS["fine"], 0)
+    tight = RankConfig(patches=PatchConfig(roi=RoiConfig(offset_nm=(0, 0, 0), shape_nm=(40, 80, 80))))
+    with pytest.raises(UserError, match=r"a patch of .* does not fit into the ROI"):
+        rank_sources(small, zoo, tight)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["neuroadda", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return int(end.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def test_the_command_prints_a_table_and_what_to_do(made, command):
+    code, out, err = command("domains", "rank", made / "test/medium.zarr/raw", "--zoo", made / "zoo", *SET)
+    assert (code, err) == (0, "")
+    header, *lines = out.splitlines()
+    assert header.split("\t") == ["source", "MMD^2", "95% interval", "p", "Frechet", "tied", "near", "why"]
+    assert lines[0].startswith("medium\t")
+    assert "nearest; " in lines[0]
+    assert lines[3] == "not ranked, for want of an embedding: generalist"
+    folder = made / "zoo/medium"
+    assert lines[4] == f"start from medium: neuroadda train --config CONFIG --from {folder}"
+    assert (folder / "weights.safetensors").is_file()
+
+
+def test_the_command_excludes_and_prints_json(made, command):
+    call = ("domains", "rank", made / "test/medium.zarr/raw", "--zoo", made / "zoo", *SET, "--json")
+    code, out, _ = command(*call, "--exclude", "medium", "--exclude", "coarse")
+    data = json.loads(out)
+    assert code == 0
+    assert data["winner"] == "fine"
+    assert [row["name"] for row in data["sources"]] == ["fine"]
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_no_source_near_is_exit_code_3_and_advice(made, command, options):
+    volume = made / "test/alien.zarr/raw"
+    code, out, err = command("domains", "rank", volume, "--zoo", made / "zoo", *SET, *options)
+    assert code == 3
+    assert err.startswith(f"neuroadda: no source in {made / 'zoo'} is near {volume}; train from scratch")
+    assert err.count("\n") == 1
+    if options:
+        assert json.loads(out)["winner"] is None
+    else:
+        assert "farther than any of the zoo's domains" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--set", "netwrk=own"), "unknown key 'netwrk'; did you mean 'network'?"),
+        (("--set", "pooling=median"), "pooling should be 'mean' or 'max', not 'median'"),
+        (("--set", "patches.count=1"), "patches.count should be greater than or equal to 2"),
+        (("--exclude", "nobody"), "there is no 'nobody' in the zoo"),
+    ],
+)
+def test_bad_options_are_one_line_and_exit_code_2(made, command, arguments, told):
+    code, out, err = command("domains", "rank", made / "test/fine.zarr/raw", "--zoo", made / "zoo", *arguments)
+    assert (code, out) == (2, "")
+    assert told in err
+    assert err.count("\n") == 1
