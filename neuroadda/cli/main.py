@@ -7,7 +7,7 @@ import typer
 
 from neuroadda import __version__
 from neuroadda.cli import runs, volumes
-from neuroadda.cli.domains import domains
+from neuroadda.cli.domains import domains, rank
 from neuroadda.cli.zoo import zoo
 from neuroadda.errors import RunFailed, RunStopped, UserError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.add_typer(volumes.app)
 app.add_typer(runs.app)
+zoo.command()(rank)
 app.add_typer(zoo, name="zoo")
 app.add_typer(domains, name="domains")
 

@@ -167,3 +167,12 @@ def test_lists_and_cards_take_no_torch(made):
     for arguments in (["list", made], ["show", "fly", "--zoo", made]):
         run = [sys.executable, "-c", code, *map(str, arguments)]
         assert subprocess.run(run, capture_output=True, text=True, check=True).stdout.splitlines()[-1] == "False"
+
+
+def test_zoo_rank_is_domains_rank(command, made):
+    told = [command(room, "rank", "--help")[1].split("\n", 1) for room in ("zoo", "domains")]
+    assert told[0][0] != told[1][0]
+    assert told[0][1] == told[1][1]
+    for room in ("zoo", "domains"):
+        code, _, error = command(room, "rank", made / "none.zarr", "--zoo", made)
+        assert (code, error.count("\n")) == (2, 1)
