@@ -1,5 +1,6 @@
 """Is MMD^2 more than chance, and how sure is it: permutations and bootstrap, by patch or by spatial block."""
 
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -76,11 +77,11 @@ def permutation_test(
         groups, method = np.arange(len(x) + len(y)), "exact"
     sums = sum_pairs(x, y, groups, bandwidths, method=method, frequencies=frequencies, seed=seed)
     in_x = (np.arange(len(sums.sizes)) <= groups[: len(x)].max()).astype(np.float64)[None]
-    observed = sums.mmd2_between_groups(in_x, 1 - in_x)[0]
+    observed = sums.mmd2_between_groups(in_x)[0]
     reached = 0
     for done in range(0, permutations, AT_ONCE):
         permuted = rng.permuted(in_x.repeat(min(AT_ONCE, permutations - done), axis=0), axis=1)
-        reached += int((sums.mmd2_between_groups(permuted, 1 - permuted) >= observed - ROUNDING).sum())
+        reached += int((sums.mmd2_between_groups(permuted) >= observed - ROUNDING).sum())
     return (1 + reached) / (1 + permutations)
 
 
@@ -104,7 +105,8 @@ def bootstrap_mmd2(
     draws one block alone has no pairs and is drawn again.
 
     Draws of x depend only on the seed and x's blocks, so with one target as x, resample r is of the same target blocks
-    for every source: differences between sources can be taken resample by resample.
+    for every source: differences between sources can be taken resample by resample. Draws of y depend on y's features
+    too, as two sources share none of their blocks.
 
     Returns
     -------
@@ -126,10 +128,10 @@ def bootstrap_mmd2(
         if count < 3:
             raise UserError(f"{count} spatial blocks give no bootstrap", where, "draw patches from at least three")
     sums = sum_pairs(x, y, groups, bandwidths, method=method, frequencies=frequencies, seed=seed)
-    draws = [
-        _draw_blocks(count, resamples, np.random.default_rng((seed, which)))
-        for which, count in enumerate((x_count, y_count))
-    ]
+    draws = (
+        draw_blocks(x_count, resamples, np.random.default_rng((seed, 0))),
+        draw_blocks(y_count, resamples, np.random.default_rng((seed, 1, zlib.crc32(y.data)))),
+    )
     in_x = np.pad(draws[0], ((0, 0), (0, y_count)))
     in_y = np.pad(draws[1], ((0, 0), (x_count, 0)))
     return sums.mmd2_between_groups(in_x, in_y)
@@ -150,9 +152,8 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Return the interval that holds MMD^2 with probability `level`, by bootstrap over spatial blocks.
 
-    Percentiles of `bootstrap_mmd2`, expanded for the number of blocks (Hesterberg 2015, "What teachers should know about
-    the bootstrap", section 5.3), or few blocks would look surer than they are. It speaks of where in these volumes patches
-    were drawn, not of other volumes of the domain. For equal domains it is too wide rather than too narrow.
+    The `percentile_interval` of `bootstrap_mmd2`. It speaks of where in these volumes patches were drawn, not of other
+    volumes of the domain. Where domains hardly differ it is too wide rather than too narrow.
 
     Raises
     ------
@@ -164,13 +165,21 @@ def bootstrap_interval(
     values = bootstrap_mmd2(
         x, y, x_blocks, y_blocks, bandwidths, resamples=resamples, seed=seed, method=method, frequencies=frequencies
     )
-    blocks = min(len(np.unique(x_blocks)), len(np.unique(y_blocks)))
+    return percentile_interval(values, min(len(np.unique(x_blocks)), len(np.unique(y_blocks))), level)
+
+
+def percentile_interval(values: np.ndarray, blocks: int, level: float) -> tuple[float, float]:
+    """Return percentiles of bootstrap resamples, expanded for the number of blocks of the smaller sample.
+
+    Resamples of G blocks spread by too little, as sqrt((G - 1) / G), and normal quantiles stand for Student's; so further
+    percentiles are taken (Hesterberg 2015, "What teachers should know about the bootstrap", section 5.3).
+    """
     tail = float(norm.cdf(np.sqrt(blocks / (blocks - 1)) * t.ppf((1 - level) / 2, blocks - 1)))
     low, high = np.quantile(values, (tail, 1 - tail))
     return float(low), float(high)
 
 
-def _draw_blocks(count: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+def draw_blocks(count: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
     """Return float64[resamples, count]: how often each block is drawn, at least two different ones each time."""
     draws = rng.multinomial(count, np.full(count, 1 / count), resamples)
     while (alone := (draws == count).any(1)).any():

@@ -35,7 +35,7 @@ class PairSums:
     values: np.ndarray
     sizes: np.ndarray
 
-    def mmd2_between_groups(self, in_x: np.ndarray, in_y: np.ndarray) -> np.ndarray:
+    def mmd2_between_groups(self, in_x: np.ndarray, in_y: np.ndarray | None = None) -> np.ndarray:
         """Return MMD^2 of samples made of whole groups, from pairs of points of different groups only.
 
         This is the unbiased estimator (Gretton et al. 2012, eq. 3) where points of different groups are independent and
@@ -47,22 +47,27 @@ class PairSums:
         ----------
         in_x, in_y
             float64[R, G]: how many times each group is in either sample (0, 1, ...), in each of R cases; no group is in
-            both.
+            both. Without `in_y`, y is each group once that is not in x, which takes half the time.
 
         Returns
         -------
         np.ndarray
             float64[R]; NaN where a sample has fewer than two different groups.
         """
-        between = self.values.copy()
-        np.fill_diagonal(between, 0)
-        to_x, to_y = in_x @ between, in_y @ between
+        inside = np.diagonal(self.values)
+        to_x = in_x @ self.values
+        xx = (to_x * in_x).sum(1) - in_x**2 @ inside
+        if in_y is None:
+            in_y = 1 - in_x
+            xy = (to_x * in_y).sum(1)
+            yy = self.values.sum() - inside.sum() - xx - 2 * xy
+        else:
+            xy = (to_x * in_y).sum(1)
+            yy = ((in_y @ self.values) * in_y).sum(1) - in_y**2 @ inside
         points_x, points_y = in_x * self.sizes, in_y * self.sizes
         n, m = points_x.sum(1), points_y.sum(1)
         with np.errstate(invalid="ignore"):
-            xx = (to_x * in_x).sum(1) / (n**2 - (points_x**2).sum(1))
-            yy = (to_y * in_y).sum(1) / (m**2 - (points_y**2).sum(1))
-        return xx + yy - 2 * (to_x * in_y).sum(1) / (n * m)
+            return xx / (n**2 - (points_x**2).sum(1)) + yy / (m**2 - (points_y**2).sum(1)) - 2 * xy / (n * m)
 
 
 def gaussian_kernel(x: np.ndarray, y: np.ndarray, bandwidths: Sequence[float]) -> np.ndarray:
@@ -143,7 +148,7 @@ def sum_pairs(
         values = _sum_by_tiles(points, sizes, widths, tile)
     else:
         values = _sum_by_features(points, sizes, _draw_frequencies(points.shape[1], widths, frequencies, seed), tile)
-    return PairSums((values + values.T) / 2, sizes)
+    return PairSums(values, sizes)
 
 
 def check_bandwidths(bandwidths: float | Sequence[float]) -> tuple[float, ...]:
@@ -173,8 +178,10 @@ def _sum_by_tiles(points: np.ndarray, sizes: np.ndarray, widths: Sequence[float]
                 np.fill_diagonal(kernel, 0)
             sums = np.add.reduceat(kernel, column_starts, axis=1).astype(np.float64)  # pairwise: float32 is enough here
             sums = np.add.reduceat(sums, row_starts, axis=0)
-            values[rows, columns] += sums
-            if i != j:
+            if i == j:
+                values[rows, columns] += (sums + sums.T) / 2  # which rounding tells apart
+            else:
+                values[rows, columns] += sums
                 values[columns, rows] += sums.T
     return values
 

@@ -62,7 +62,7 @@ def mmd2(
         groups = check_blocks(x, y, x_blocks, y_blocks)
         sums = sum_pairs(x, y, groups, bandwidths, method=method, frequencies=frequencies, seed=seed)
         in_x = (np.arange(len(sums.sizes)) <= groups[:n].max()).astype(np.float64)[None]
-        return float(sums.mmd2_between_groups(in_x, 1 - in_x)[0])
+        return float(sums.mmd2_between_groups(in_x)[0])
     if x_blocks is not None or y_blocks is not None:
         raise UserError("one sample has blocks, the other has none", "blocks", "give both or neither")
     groups = np.repeat((0, 1), (n, m))

@@ -141,6 +141,17 @@ def test_resamples_of_one_target_are_the_same_for_every_source() -> None:
     np.testing.assert_array_equal(of_near, bootstrap_mmd2(target, near[0], blocks, near[1], 3.0, resamples=500, seed=1))
 
 
+def test_resamples_of_two_sources_are_not_of_the_same_block_numbers() -> None:
+    rng = np.random.default_rng(0)
+    target, blocks = draw_blocks(rng, 60, 6, 4, alike=0.0)
+    sources = [draw_blocks(rng, 8, 6, 4, alike=1.0, shift=3) for _ in range(2)]
+    # sorted along a feature, blocks of the same number are alike: drawn alike, the sources would vary together
+    of_one, of_two = (
+        bootstrap_mmd2(target, np.sort(source, axis=0), blocks, numbers, 3.0, seed=1) for source, numbers in sources
+    )
+    assert abs(np.corrcoef(of_one, of_two)[0, 1]) < 0.2
+
+
 def test_a_higher_level_is_a_wider_interval() -> None:
     rng = np.random.default_rng(0)
     (x, x_blocks), (y, y_blocks) = draw_blocks(rng, 9, 6, 4, 0.5), draw_blocks(rng, 9, 6, 4, 0.5, shift=1)
