@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -17,6 +17,8 @@ from neuroadda.volumes.resampling import check_pixel, resample_sections
 ROUNDS = 100
 BLOCKS, BLOCKS_OF_LARGE = 16, 64
 LARGE_NM = 2000.0
+WHOLE_VOXELS = 2**28
+BATCH_VOXELS = 2**21
 
 
 class PatchConfig(Config):
@@ -139,6 +141,8 @@ def draw_places(volume: Volume, footprint: Zyx, config: PatchConfig) -> Places:
 def read_patches(volume: Volume, places: Places, pixel_nm: float, shape_vx: Zyx) -> Patches:
     """Read the patches at these places, and nothing else but a pixel around them for interpolation.
 
+    (A volume of fewer voxels than they have together, and no more than 256 MiB, is read once as a whole.)
+
     Parameters
     ----------
     pixel_nm, shape_vx
@@ -146,21 +150,30 @@ def read_patches(volume: Volume, places: Places, pixel_nm: float, shape_vx: Zyx)
     """
     pixel_nm = check_pixel(pixel_nm)
     size = np.array(footprint_vx(volume, pixel_nm, shape_vx))
-    raw = np.empty((len(places.centres_vx), *shape_vx), np.uint8)
-    for patch, origin in zip(raw, places.centres_vx - size // 2, strict=True):
-        z, y, x = (slice(int(o), int(o + n)) for o, n in zip(origin, size, strict=True))
-        held = slice(max(z.start, places.sections[0]), min(z.stop, places.sections[1]))
-        low = [max(0, s.start - 1) for s in (y, x)]
-        voxels = np.asarray(volume.data[held, low[0] : y.stop + 1, low[1] : x.stop + 1])
-        sections = resample_sections(
-            voxels,
-            (volume.voxel_size_nm[1], volume.voxel_size_nm[2]),
-            pixel_nm,
-            first_px=(y.start - low[0], x.start - low[1]),
-            shape_px=shape_vx[1:],
+    origins = places.centres_vx - size // 2
+    raw = np.empty((len(origins), *shape_vx), np.uint8)
+    voxels = volume.data
+    if voxels.size <= min(len(origins) * size.prod(), WHOLE_VOXELS):
+        voxels = np.asarray(voxels)
+    step = max(1, BATCH_VOXELS // int(size.prod()))
+    for begin in range(0, len(origins), step):
+        windows = np.concatenate(
+            [_read_window(voxels, o, size, places.sections) for o in origins[begin : begin + step]]
         )
-        patch[:] = np.pad(sections, ((held.start - z.start, z.stop - held.stop), (0, 0), (0, 0)), mode="reflect")
+        nm = (volume.voxel_size_nm[1], volume.voxel_size_nm[2])
+        sections = resample_sections(windows, nm, pixel_nm, first_px=(1, 1), shape_px=shape_vx[1:])
+        raw[begin : begin + step] = sections.reshape(-1, *shape_vx)
     return Patches(raw, places.blocks, pixel_nm)
+
+
+def _read_window(voxels: Any, origin: np.ndarray, size: np.ndarray, sections: tuple[int, int]) -> np.ndarray:
+    """Return a patch's voxels and a pixel around them in y and x; beyond the sections it is mirrored, else the border goes on."""
+    begin, end = origin - (0, 1, 1), origin + size + (0, 1, 1)
+    low = np.maximum(begin, (sections[0], 0, 0))
+    high = np.minimum(end, (sections[1], *voxels.shape[1:]))
+    z, y, x = zip(low - begin, end - high, strict=True)
+    window = np.asarray(voxels[tuple(map(slice, low, high))])
+    return np.pad(np.pad(window, ((0, 0), y, x), mode="edge"), (z, (0, 0), (0, 0)), mode="reflect")
 
 
 def _draw(
