@@ -1,6 +1,7 @@
 """Ranking a zoo for a volume, from Python and from the command line; networks have random weights, which see enough."""
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -19,12 +20,14 @@ from neuroadda.cli import main
 from neuroadda.domains.embedding import embed_volume, load_embeddings, save_embeddings
 from neuroadda.domains.packing import add_backbone, write_index
 from neuroadda.domains.patches import PatchConfig
-from neuroadda.domains.ranking import RankConfig
+from neuroadda.domains.ranking import RankConfig, rank_embeddings
 from neuroadda.domains.selection import rank_sources
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.regions import RoiConfig
 
+DATA = Path(os.environ.get("NEUROADDA_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SMALL = UNetConfig(
     features=(8, 16), out_channels=2, downsample=((1, 2, 2),), kernels=(((1, 3, 3), (1, 3, 3)), ((1, 3, 3),))
 )
@@ -92,6 +95,29 @@ def test_the_domain_a_volume_is_of_ranks_first(made, zoo, name, network):
     assert ranking.far > 0
     again = rank_sources(target(made, name), zoo, CONFIG.model_copy(update={"network": network}))
     assert again == ranking
+
+
+REAL = ("fly_larva_l1_sstem", "fly_medulla_fibsem", "mouse_cortex_sssem")
+
+
+def test_the_other_part_of_a_real_volume_ranks_first(tmp_path):
+    """Even by a network with random weights."""
+    missing = [name for name in REAL for part in ("train", "test") if not (DATA / f"{name}_{part}.hdf").exists()]
+    if missing:
+        pytest.skip(f"no real data in {DATA}: {missing[0]} is missing (set NEUROADDA_DATA)")
+    network = write_network(tmp_path / "network", "random", 8.0, 3)
+    seen = {}
+    for name in REAL:
+        for part in ("train", "test"):
+            volume = import_volume(
+                DATA / f"{name}_{part}.hdf", tmp_path / f"{name}_{part}.zarr/raw", dataset="volumes/raw"
+            )
+            seen[name, part] = embed_volume(volume, {"it": network}, PatchConfig(count=256))["it"]["mean"]
+    for name in REAL:
+        sources = {other: seen[other, "train"] for other in REAL}
+        ranking = rank_embeddings(dict.fromkeys(REAL, seen[name, "test"]), sources, CONFIG)
+        assert ranking.winner == name
+        assert not ranking.rows[0].tied
 
 
 def test_what_is_excluded_is_not_ranked(made, zoo):
