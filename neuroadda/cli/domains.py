@@ -51,11 +51,8 @@ def rank(
             {
                 "source": row.name,
                 "MMD^2": f"{row.mmd2:.4f}",
-                f"{config.level:.0%} interval": f"{row.low:.4f} to {row.high:.4f}",
+                f"{100 * config.level:g}% interval": f"{row.low:.3f} to {row.high:.3f}",
                 "p": f"{row.p:.4f}",
-                "Frechet": f"{row.frechet:.3g}",
-                "tied": "yes" if row.tied else "",
-                "near": "yes" if row.near else "no",
                 "why": row.why,
             }
             for row in ranking.rows
