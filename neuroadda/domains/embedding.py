@@ -74,7 +74,7 @@ def embed_patches(backbone: Backbone, patches: Patches, device: str = "auto") ->
         Of a shape that the encoder takes without padding, see `patch_shape_vx`, and in the pixel size of the
         backbone's card, see `pixel_of`.
     device
-        Such as "cpu" or "cuda"; "auto" is CUDA where there is one. Computed in float32.
+        Such as "cpu" or "cuda"; "auto" is CUDA where there is one. The network moves there; it computes in float32.
     """
     place = torch.device(resolve_device(device))
     model = backbone.model.to(place)

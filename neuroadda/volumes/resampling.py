@@ -16,6 +16,7 @@ from neuroadda.volumes.placing import placing
 
 Kind = Literal["raw", "labels"]
 Yx = tuple[float, float]
+FEW_PIXELS = 2**20  # at a time in float32
 
 
 def resample_sections(
@@ -191,11 +192,17 @@ class _Axis:
 def _apply(sections: np.ndarray, y: _Axis, x: _Axis, kind: Kind) -> np.ndarray:
     if kind == "labels" or y.scale == x.scale == 1:
         return sections[:, y.nearest()[:, None], x.nearest()]
-    depth, height, width = sections.shape
-    along_x = x.weights() @ sections.astype(np.float32).reshape(depth * height, width).T
-    along_x = along_x.reshape(x.count, depth, height).transpose(2, 1, 0).reshape(height, depth * x.count)
-    both = (y.weights() @ along_x).reshape(y.count, depth, x.count).transpose(1, 0, 2)
-    return np.rint(both).clip(0, 255).astype(np.uint8)
+    weights_y, weights_x = y.weights(), x.weights()
+    result = np.empty((len(sections), y.count, x.count), np.uint8)
+    step = max(1, FEW_PIXELS // sections[0].size)
+    for begin in range(0, len(sections), step):
+        some = sections[begin : begin + step].astype(np.float32)
+        depth, height, width = some.shape
+        along_x = weights_x @ some.reshape(depth * height, width).T
+        along_x = along_x.reshape(x.count, depth, height).transpose(2, 1, 0).reshape(height, depth * x.count)
+        both = (weights_y @ along_x).reshape(y.count, depth, x.count).transpose(1, 0, 2)
+        result[begin : begin + step] = np.rint(both).clip(0, 255)
+    return result
 
 
 def _check_kind(dtype: np.dtype[Any], kind: Kind, where: str | None) -> None:
