@@ -57,7 +57,7 @@ def test_two_and_two_points_by_hand() -> None:
 
 @pytest.mark.parametrize(("shift", "deviation"), [(0.0, 1.0), (0.3, 1.0), (0.0, 1.5), (0.5, 0.7)])
 def test_gaussians_have_their_closed_form(shift: float, deviation: float) -> None:
-    features, bandwidth, draws = 4, 2.0, 60
+    features, bandwidth, draws = 4, 2.0, 40
     truth = gaussian_mmd2(features, bandwidth, 1, deviation**2, features * shift**2)
     found = [
         mmd2(draw(2 * i, 150, features), draw(2 * i + 1, 100, features, shift, deviation), bandwidth)
@@ -107,7 +107,7 @@ def test_tiles_equal_the_whole(seed: int, n: int, m: int, tile: int, unbiased: b
 
 
 def test_a_large_sample_equals_the_definition() -> None:
-    x, y = draw(0, 1500, 32), draw(1, 1100, 32, 0.1)
+    x, y = draw(0, 900, 32), draw(1, 700, 32, 0.1)
     widths = spread_bandwidths(median_bandwidth(x, y))
     assert mmd2(x, y, widths) == pytest.approx(dense_mmd2(x, y, widths, True), abs=1e-6)
 
@@ -121,7 +121,7 @@ def test_several_bandwidths_average_the_kernels() -> None:
 @pytest.mark.parametrize("factors", [(1.0,), (0.5, 1.0, 2.0)])
 @pytest.mark.parametrize("features", [3, 48])
 def test_random_features_come_near_the_exact(features: int, factors: tuple[float, ...]) -> None:
-    x, y = draw(0, 700, features), draw(1, 500, features, 0.5)
+    x, y = draw(0, 300, features), draw(1, 200, features, 0.5)
     widths = spread_bandwidths(median_bandwidth(x, y), factors)
     for unbiased in (True, False):
         exact = mmd2(x, y, widths, unbiased, method="exact")
@@ -147,12 +147,12 @@ def test_large_samples_take_random_features_and_small_ones_do_not(monkeypatch: p
 
 @pytest.mark.parametrize("method", ["exact", "random_features"])
 def test_memory_does_not_hold_all_pairs(method: str) -> None:
-    x, y = draw(0, 6000, 4), draw(1, 6000, 4)
+    x, y = draw(0, 4000, 4), draw(1, 4000, 4)
     tracemalloc.start()
-    mmd2(x, y, 2.0, method=method, frequencies=512)
+    mmd2(x, y, 2.0, method=method, frequencies=256)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 6000 * 6000 * 4 / 10
+    assert peak < 4000 * 4000 * 4 / 5
 
 
 def test_one_patch_a_block_is_the_plain_estimator() -> None:
@@ -168,7 +168,7 @@ def test_blocks_are_paired_across_only() -> None:
     k = [np.exp(-cdist(a, b, "sqeuclidean") / 8) for a, b in ((x, x), (y, y), (x, y))]
     by_hand = k[0][across_x].mean() + k[1][across_y].mean() - 2 * k[2].mean()
     assert mmd2(x, y, 2.0, x_blocks=x_blocks, y_blocks=y_blocks) == pytest.approx(by_hand, abs=1e-6)
-    near = mmd2(x, y, 2.0, x_blocks=x_blocks, y_blocks=y_blocks, method="random_features", frequencies=20_000)
+    near = mmd2(x, y, 2.0, x_blocks=x_blocks, y_blocks=y_blocks, method="random_features", frequencies=10_000)
     assert near == pytest.approx(by_hand, abs=0.02)
 
 
@@ -212,6 +212,7 @@ with_nan = np.where(np.eye(5, 3) > 0, np.nan, good).astype(np.float32)
         (good, good[0], {}, "sample y: .* is not a table"),
         (good, good, {"bandwidths": 0.0}, "bandwidth 0.0"),
         (good, good, {"bandwidths": (1.0, math.inf)}, "bandwidth inf"),
+        (good, good * 1e30, {"bandwidths": 1.0}, "bandwidth 1 is nothing beside the features"),
         (good, good, {"bandwidths": ()}, "bandwidth missing"),
         (good, good, {"method": "fast"}, "no method 'fast'"),
         (good, good, {"frequencies": 0}, "0 frequencies"),
