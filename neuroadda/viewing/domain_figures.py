@@ -20,7 +20,8 @@ from neuroadda.viewing.curves import LIGHT
 FORMATS = ("png", "pdf", "svg")
 DPI = 300
 VALUES_UP_TO = 12
-CELL_INCHES = 0.42
+CELL_INCHES, SMALL_CELL_INCHES = 0.42, 0.2
+GROUP_COLOURS = (*LIGHT.lines[1:], "#4ba3d9", "#8a6d00", "#d6459c", "#6e6e6e")
 UNKNOWN = "unknown"
 MARKERS = "osD^vP*X"
 # Text stays text, so that it can be searched and set in another type; no dates, so that the same data give the same file.
@@ -50,7 +51,7 @@ def plot_heatmap(matrix: DistanceMatrix, tree: DomainTree, groups: Mapping[str, 
     values = matrix.select(names).values
     n = len(names)
     with matplotlib.rc_context(STYLE):
-        side = max(CELL_INCHES * n, 1.6)
+        side = max((CELL_INCHES if n <= VALUES_UP_TO else SMALL_CELL_INCHES) * n, 1.6)
         label = _label_inches(names)
         figure = _figure(1.2 * side + label + 0.8, side + label + 0.4)
         cells = figure.subplots()
@@ -199,7 +200,7 @@ def _group(name: str, groups: Mapping[str, str] | None) -> str:
 def _group_colours(names: Sequence[str], groups: Mapping[str, str] | None) -> dict[str, str]:
     """Return a colour for every group, by their sorted names; what has no group is in the colour of text."""
     found = sorted({_group(name, groups) for name in names} - {UNKNOWN})
-    colours = {group: LIGHT.lines[1:][i % len(LIGHT.lines[1:])] for i, group in enumerate(found)}
+    colours = {group: GROUP_COLOURS[i % len(GROUP_COLOURS)] for i, group in enumerate(found)}
     return colours | ({UNKNOWN: LIGHT.text} if any(_group(name, groups) == UNKNOWN for name in names) else {})
 
 
