@@ -206,7 +206,7 @@ the pooled median bandwidth), clustered by UPGMA. Before that, voxel size ({MATC
 and standard deviation {STD:g} of every patch), or both are made alike.
 
 - Flies, mice: whether they are a clade, and in what share of 1,000 trees of resampled spatial blocks they are.
-- Mantel tests: Spearman, one-sided, all 40,320 permutations. Five flies and two mice can be exchanged among themselves, so that p
+- Mantel tests: Spearman, one-sided, all 40,320 permutations. For phylogeny, five flies and two mice can be exchanged, so that its p
   cannot be below 240 / 40,320 = 0.006. Phylogeny: (fly, worm), mouse.
 - Sharpness: spread of differences between neighbouring pixels over that of pixels. Grey values and sharpness are those of the
   volumes as they are. Tissue is no part of this: the two mice are cortex (neuropil) and corpus callosum (myelinated axons).
