@@ -17,7 +17,7 @@ Method = Literal["auto", "exact", "random_features"]
 EXACT_LIMIT = 20_000  # points a sample above which "auto" is random features
 MAX_GROUPS = 4096  # the sums between groups are a matrix of this size squared, in float64
 TILE = 1024  # 4 MB of float32: in cache, and a product large enough to share between threads
-FREQUENCIES = 4096
+FREQUENCIES = 2048
 
 
 @dataclass(frozen=True, eq=False)
