@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from neuroadda.blockwise.engine import Observer
 from neuroadda.blockwise.ledger.base import Summary
@@ -33,11 +34,11 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows:
             print("\t".join(str(value) for value in row.values()))
         return
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for column, value in rows[0].items():
         table.add_column(column, justify="right" if isinstance(value, int | float) else "left")
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(Text(str(value)) for value in row.values()))
     Console().print(table)
 
 

@@ -1,7 +1,7 @@
 """Six labelled domains as single sections of one pixel size, which makes them comparable: the data of the transfer study.
 
-Every section is resampled to 8 nm; a label is split into its connected parts in each section. From the test parts a few sections far
-from each other are taken.
+Every section is resampled to 8 nm; a label is split into its connected parts in each section. From the test parts a few
+sections far from each other are taken.
 """
 
 from dataclasses import dataclass
@@ -86,7 +86,9 @@ def _write_part(data: Path, target: Path, name: str, domain: Domain, part: str) 
         attrs = {"fingerprint": fingerprint("single sections", 1, name, part, kind, PIXEL_NM), "provenance": where}
         voxel_size = (z * (chosen.step or 1), PIXEL_NM, PIXEL_NM)
         with placing(target / kind) as partial:
-            Volume.create(partial, array.shape, voxel_size, array.dtype, chunk_vx=(1, 128, 128), attrs=attrs).data[:] = array
+            Volume.create(partial, array.shape, voxel_size, array.dtype, chunk_vx=(1, 128, 128), attrs=attrs).data[
+                :
+            ] = array
 
 
 def split_by_section(labels: np.ndarray) -> np.ndarray:

@@ -179,3 +179,19 @@ def local_folder(where: str | Path | None) -> Path:
             "a zoo at a URL cannot be written", Remote(str(where)).name, "add to a folder and copy that there"
         )
     return Path(where)
+
+
+def find_backbone(name: str, zoo: Zoo) -> Path:
+    """Return the local folder of an entry of the zoo, or else the folder that `name` is.
+
+    Raises
+    ------
+    UserError
+        If it is neither.
+    """
+    if name in zoo.names():
+        return zoo.folder(name)
+    if not Path(name).is_dir():
+        has = ", ".join(zoo.names()) or "nothing"
+        raise UserError(f"{name!r} is no entry of the zoo and no folder", zoo.where, f"the zoo has: {has}")
+    return Path(name)

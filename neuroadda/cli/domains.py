@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from neuroadda.cli.options import Json, Overrides
+from neuroadda.cli.options import Json, Overrides, Zoo
 from neuroadda.errors import UserError
 
 domains = typer.Typer(
@@ -21,9 +21,7 @@ NOT_NEAR = 3
 @domains.command()
 def rank(
     volume: Annotated[Path, typer.Argument(help="Zarr array of raw, uint8.")],
-    zoo: Annotated[
-        str | None, typer.Option(help="Folder or URL of a zoo; left out, the one that comes with neuroadda.")
-    ] = None,
+    zoo: Zoo = None,
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Entry to leave out, such as one trained on this volume.")
     ] = None,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neuroadda.cli.options import ConfigFile, DryRun, Json, Overrides, Overwrite, print_facts
+from neuroadda.cli.options import ConfigFile, DryRun, Json, Overrides, Overwrite, Zoo, print_facts
 from neuroadda.errors import UserError
 
 app = typer.Typer()
@@ -14,14 +14,25 @@ app = typer.Typer()
 @app.command()
 def train(
     config: ConfigFile,
+    start: Annotated[
+        str | None, typer.Option("--from", help="Backbone to fine-tune: an entry of the zoo, or a folder.")
+    ] = None,
+    zoo: Zoo = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Train a backbone ([train] and [validation] of the config); killed, it goes on from its last checkpoint."""
+    """Train a backbone ([train] and [validation] of the config); killed, it goes on from its last checkpoint.
+
+    --set sets how a backbone is fine-tuned, such as train.start.encoder_rate=0.1 or train.start.frozen_levels=2.
+    """
     from neuroadda.config import dump_config
     from neuroadda.flow import train_backbone
 
+    if start is not None:
+        from neuroadda.backbones.zoo import find_backbone, open_zoo
+
+        overrides = [f"train.start.backbone={find_backbone(start, open_zoo(zoo))}", *(overrides or [])]
     card = train_backbone(_load(config, overrides), overwrite=overwrite, progress=not as_json)
     if as_json:
         from neuroadda.console import print_json

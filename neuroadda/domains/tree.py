@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from neuroadda.backbones.checkpoint import Backbone, load_backbone
-from neuroadda.backbones.zoo import Zoo
+from neuroadda.backbones.zoo import Zoo, find_backbone
 from neuroadda.backbones.zoo_index import EMBEDDING
 from neuroadda.config import Config, Zyx, dump_config, fingerprint, write_json
 from neuroadda.domains.embedding import (
@@ -128,12 +128,7 @@ def pick_backbone(zoo: Zoo, backbone: str | None) -> Backbone:
     name = find_generalist(zoo) if backbone is None else backbone
     if name is None:
         raise UserError("it has no generalist to embed with", zoo.where, "name a --backbone: an entry or a folder")
-    if name in zoo.names():
-        return zoo.backbone(name)
-    if not Path(name).exists():
-        has = ", ".join(zoo.names()) or "nothing"
-        raise UserError(f"{name!r} is no entry of the zoo and no folder", "--backbone", f"{zoo.where} has: {has}")
-    return load_backbone(name)
+    return load_backbone(find_backbone(name, zoo))
 
 
 def survey_domains(

@@ -1,0 +1,85 @@
+"""Train every backbone of the zoo that comes with neuroadda, embed its training data, and pack both.
+
+    python tools/build_zoo.py [ENTRY ...]     all by default; a finished training is not repeated
+
+Volumes and trainings land in runs/, entries in neuroadda/zoo. Each entry holds features of its training data by its own network
+and by the generalist's, so the generalist is built first.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from neuroadda import flow
+from neuroadda.backbones.checkpoint import Backbone, load_backbone
+from neuroadda.backbones.zoo import builtin_folder, open_zoo
+from neuroadda.config import load_config_file, parse_config
+from neuroadda.domains.embedding import Embedding, Network, Pooling, embed_volume, join_embeddings, save_embeddings
+from neuroadda.domains.packing import add_backbone, write_index
+from neuroadda.domains.patches import PatchConfig
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.importing import import_volume
+from neuroadda.volumes.resampling import resample_volume
+
+ROOT = Path(__file__).parent.parent
+GENERALIST = "generalist"
+DOMAINS = ("mouse_cortex_sssem", "fly_medulla_fibsem", "fly_fibsem", "fly_larva_l1_sstem", "fly_larva_l3_sstem")
+PIXEL_NM = 8.0
+PATCHES = 512
+
+
+def prepare(data: Path) -> None:
+    """Import every volume, and resample it for the generalist."""
+    for domain in DOMAINS:
+        for part in ("train", "test"):
+            native, even = (folder / f"{domain}_{part}.zarr" for folder in (Path("runs/data"), Path("runs/data/8nm")))
+            if not (native / "labels").exists():
+                import_volume(data / f"{domain}_{part}.hdf", native)
+            for kind in ("raw", "labels"):
+                if not (even / kind).exists():
+                    resample_volume(Volume.open(native / kind), even / kind, PIXEL_NM, kind)
+
+
+def train(name: str) -> Path:
+    """Return the folder of an entry's trained backbone."""
+    path = Path("configs") / f"{name}.toml"
+    config = parse_config(flow.RunConfig, load_config_file(path), str(path))
+    assert config.train is not None
+    folder = config.train.output / "backbone"
+    if not folder.exists():
+        flow.train_backbone(config)
+    return folder
+
+
+def pack(name: str, folder: Path) -> None:
+    """Put a backbone and the features of its training data into the zoo."""
+    entry = add_backbone(folder, builtin_folder(), overwrite=True)
+    own = load_backbone(entry)
+    reference = own if name == GENERALIST else load_backbone(builtin_folder() / GENERALIST)
+    domains = DOMAINS if name == GENERALIST else (name,)
+    config = PatchConfig(count=PATCHES // len(domains))
+    raws = [Volume.open(f"runs/data/{domain}_train.zarr/raw") for domain in domains]
+    networks: dict[Network, Backbone] = {"own": own, "reference": reference}
+    parts = [embed_volume(raw, networks, config) for raw in raws]
+    save_embeddings(entry, _join(parts), config)
+    write_index(builtin_folder())
+
+
+def _join(parts: list[dict[Network, dict[Pooling, Embedding]]]) -> dict[Network, dict[Pooling, Embedding]]:
+    """Return the embeddings of several volumes as one."""
+    first = parts[0]
+    return {n: {p: join_embeddings([part[n][p] for part in parts]) for p in first[n]} for n in first}
+
+
+def main() -> None:
+    """Build what is asked for."""
+    prepare(Path(os.environ.get("NEUROADDA_DATA", ROOT.parent / "shared" / "data")))
+    for name in sys.argv[1:] or (GENERALIST, *DOMAINS):
+        pack(name, train(name))
+    zoo = open_zoo()
+    print(f"{zoo.where}: {', '.join(zoo.names())}")
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    main()
