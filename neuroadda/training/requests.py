@@ -45,11 +45,12 @@ class _MaskAcrossSections(gp.BatchFilter):
 
     def prepare(self, request: gp.BatchRequest) -> gp.BatchRequest:
         needed = gp.BatchRequest()
-        needed[MASK] = gp.ArraySpec(roi=request[AFFS_MASK].roi)
+        for key in (MASK, AFFS_MASK):
+            needed[key] = gp.ArraySpec(roi=request[AFFS_MASK].roi)
         return needed
 
     def process(self, batch: gp.Batch, request: gp.BatchRequest) -> None:
-        unlinked = batch[MASK].crop(request[AFFS_MASK].roi).data == UNLINKED
+        unlinked = batch[MASK].crop(batch[AFFS_MASK].spec.roi).data == UNLINKED
         for channel in self.across:
             batch[AFFS_MASK].data[channel][unlinked] = 0
 

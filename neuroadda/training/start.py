@@ -65,14 +65,15 @@ def calibrate_norms(model: UNet, batches: Iterable[Tensor]) -> None:
         return inputs[0]
 
     hooks = [norm.register_forward_hook(record) for norm in norms]
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     with torch.inference_mode():
         for raw in batches:
             model(raw, padded=True)
     for hook in hooks:
         hook.remove()
-    model.train(training)
+    for module, training in modes:
+        module.training = training
     with torch.no_grad():
         for norm in norms:
             mean, square = torch.stack(sums[norm]).mean(0)

@@ -85,3 +85,14 @@ def test_samples_are_drawn_by_weight(
     dataset = AffinityDataset(configure(samples=samples, augment=CALM, iterations=100))
     black = sum(float(dataset[i]["raw"].max()) == -1 for i in range(60))
     assert 33 <= black <= 55
+
+
+def test_labels_that_are_not_linked_teach_nothing_across_sections(
+    configure: Callable[..., TrainConfig], small: dict[str, Any]
+) -> None:
+    offsets = [[-1, 0, 0], [0, -1, 0], [0, 0, -1], [-2, 0, 0]]
+    config = configure(offsets=offsets, samples=[{**small["samples"][0], "linked": False}])
+    batch = AffinityDataset(config)[5]
+    assert not batch["mask"][[0, 3]].any()
+    assert batch["mask"][1, :, 1:].all()
+    assert batch["mask"][2, :, :, 1:].all()
