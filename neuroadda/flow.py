@@ -1,27 +1,43 @@
-"""The whole road in one config: train, segment, evaluate, report. Each part may be left out."""
+"""The whole road in one config: select a backbone, train, segment, evaluate, report. Each part may be left out."""
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuroadda.backbones.card import CARD
 from neuroadda.blockwise.engine import Observer, stop_on_signals
 from neuroadda.config import Config, dump_config, write_json
+from neuroadda.domains.selection import SelectConfig, select_source
 from neuroadda.errors import UserError
 from neuroadda.evaluation.measure import EvaluateConfig, Measured, measure_plan
 from neuroadda.evaluation.sweep import check_labels
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment
-from neuroadda.training.config import TrainConfig
+from neuroadda.training.config import StartConfig, TrainConfig
 from neuroadda.volumes.arrays import Volume
 
 if TYPE_CHECKING:
     from neuroadda.backbones.card import Card
 
 
+RANKING = "ranking.json"
+
+
 class RunConfig(Config):
-    """A whole run; `validation` is a held-out part that is scored while training and chooses the threshold."""
+    """A whole run.
+
+    Attributes
+    ----------
+    select
+        Rank a zoo for the raw of the first sample, and start the training from the nearest backbone; from scratch if none
+        is near.
+    validation
+        A held-out part that is scored while training and chooses the threshold.
+    """
 
     title: str = "neuroadda"
+    select: SelectConfig | None = None
     train: TrainConfig | None = None
     validation: ValidateConfig | None = None
     segment: SegmentConfig | None = None
@@ -59,11 +75,20 @@ def train_backbone(config: RunConfig, *, overwrite: bool = False, progress: bool
 
     if config.train is None:
         raise UserError("there is no [train] section in the config", None, "see configs/ for examples")
+    start = config.train.start
+    if config.select is not None and start is None:
+        start = select_start(config.select, config.train)
     validate = None if config.validation is None else Validator(config.validation)
     if validate is not None:
         validate.check()
     with stop_on_signals():
-        return train(config.train, validate, progress=progress, overwrite=overwrite)
+        return train(config.train.model_copy(update={"start": start}), validate, progress=progress, overwrite=overwrite)
+
+
+def select_start(select: SelectConfig, train: TrainConfig) -> StartConfig | None:
+    """Rank the zoo for a training's first sample, note that in its output folder, and return the backbone to start from."""
+    _, folder = select_source(Volume.open(train.samples[0].raw), select, train.output / RANKING)
+    return None if folder is None else StartConfig(backbone=folder)
 
 
 def validate_backbone(config: RunConfig) -> "Card":
@@ -99,6 +124,7 @@ def report(config: RunConfig, plan: Plan, measured: Measured) -> dict[str, Any]:
         measured,
         labels=Volume.open(config.evaluate.labels) if config.evaluate else None,
         training=config.train.output if config.train else None,
+        ranking=_read_ranking(config),
         # A ledger's URL may hold a password.
         config=dump_config(config.model_copy(update={"segment": plan.config.model_copy(update={"ledger": None})})),
     )
@@ -110,3 +136,10 @@ def report(config: RunConfig, plan: Plan, measured: Measured) -> dict[str, Any]:
     }
     write_json(folder / "summary.json", summary)
     return summary
+
+
+def _read_ranking(config: RunConfig) -> Sequence[Mapping[str, Any]]:
+    if config.select is None or config.train is None or not (config.train.output / RANKING).is_file():
+        return []
+    sources: Sequence[Mapping[str, Any]] = json.loads((config.train.output / RANKING).read_text())["sources"]
+    return sources

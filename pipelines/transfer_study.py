@@ -165,8 +165,8 @@ def _sweep(backbone: Backbone, domain: str, part: str, roi: dict[str, list[float
 def plan(seeds: int) -> list[Run]:
     """Return all runs, in an order in which every prefix is worth reading."""
     runs = []
-    for n in SAMPLES:
-        for seed in range(seeds):
+    for seed in range(seeds):
+        for n in SAMPLES:
             for target in DOMAINS:
                 sources = [s for s in SOURCES if s != target] + [SCRATCH, GENERALIST]
                 runs += [Run(target, source, n, seed) for source in sources]

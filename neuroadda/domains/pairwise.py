@@ -8,6 +8,7 @@ import numpy as np
 
 from neuroadda.domains.distances import DistanceMatrix
 from neuroadda.domains.embedding import Embedding, check_comparable
+from neuroadda.domains.inference import draw_blocks
 from neuroadda.domains.kernel import sum_pairs
 from neuroadda.domains.mmd import median_bandwidth, spread_bandwidths
 from neuroadda.errors import UserError
@@ -76,7 +77,7 @@ def measure_distances(
     for i, numbers in enumerate(blocks):
         first, size = int(numbers.min()), int(np.ptp(numbers)) + 1
         weights[i, 0, first : first + size] = 1
-        weights[i, 1:, first : first + size] = _draw(size, resamples, np.random.default_rng((seed, i)))
+        weights[i, 1:, first : first + size] = draw_blocks(size, resamples, np.random.default_rng((seed, i)))
     mmd2 = np.zeros((1 + resamples, len(names), len(names)))
     for i in range(len(names)):
         for j in range(i):
@@ -91,11 +92,3 @@ def _bandwidths(samples: Sequence[Embedding], bandwidth: Bandwidth, seed: int) -
     drawn = [sample.features[rng.permutation(len(sample.features))[:least]] for sample in samples]
     median = median_bandwidth(np.concatenate(drawn[:1]), np.concatenate(drawn[1:]), seed)
     return (median,) if bandwidth == "median" else spread_bandwidths(median)
-
-
-def _draw(blocks: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Return how often each block is drawn, float64[resamples, blocks]; one block alone has no pairs and is redrawn."""
-    drawn = rng.multinomial(blocks, np.full(blocks, 1 / blocks), resamples)
-    while (alone := (drawn > 0).sum(1) < 2).any():
-        drawn[alone] = rng.multinomial(blocks, np.full(blocks, 1 / blocks), int(alone.sum()))
-    return drawn.astype(np.float64)

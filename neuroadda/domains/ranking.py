@@ -8,12 +8,11 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.stats import norm, t
 
 from neuroadda.config import Config
 from neuroadda.domains.baselines import frechet_distance
 from neuroadda.domains.embedding import Embedding, Network, Pooling, check_comparable
-from neuroadda.domains.inference import bootstrap_mmd2, permutation_test
+from neuroadda.domains.inference import bootstrap_mmd2, percentile_interval, permutation_test
 from neuroadda.domains.mmd import median_bandwidth, mmd2, spread_bandwidths
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.errors import UserError
@@ -213,11 +212,11 @@ class _Comparison:
     frechet: float
 
     def interval(self, level: float) -> tuple[float, float]:
-        return _interval(self.resamples, self.blocks, level)
+        return percentile_interval(self.resamples, self.blocks, level)
 
     def is_tied(self, other: "_Comparison", level: float) -> bool:
         """Whether `other`, not nearer, may be as near: resample by resample the target's blocks are the same."""
-        low, _ = _interval(other.resamples - self.resamples, min(self.blocks, other.blocks), level)
+        low, _ = percentile_interval(other.resamples - self.resamples, min(self.blocks, other.blocks), level)
         return low <= 0
 
 
@@ -242,13 +241,6 @@ def _compare(target: Embedding, source: Embedding, config: RankConfig, name: str
 def _bandwidths(target: Embedding, source: Embedding, config: RankConfig) -> tuple[float, ...]:
     median = median_bandwidth(target.features, source.features, config.seed)
     return spread_bandwidths(median) if config.bandwidth == "multi" else (median,)
-
-
-def _interval(values: np.ndarray, blocks: int, level: float) -> tuple[float, float]:
-    """Return the percentile interval, expanded for few blocks as in `neuroadda.domains.inference.bootstrap_interval`."""
-    tail = float(norm.cdf(np.sqrt(blocks / (blocks - 1)) * t.ppf((1 - level) / 2, blocks - 1)))
-    low, high = np.quantile(values, (tail, 1 - tail))
-    return float(low), float(high)
 
 
 def _explain(name: str, order: Sequence[str], tied: Sequence[str], gap: float) -> str:

@@ -1,17 +1,68 @@
 """Which backbone of a zoo fits a volume: its entries ranked from their stored features alone."""
 
 import difflib
+import json
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from neuroadda.backbones.zoo import Zoo
+from pydantic import Field
+
+from neuroadda.backbones.zoo import Zoo, open_zoo
 from neuroadda.backbones.zoo_index import EMBEDDING
+from neuroadda.config import Config, dump_config, fingerprint, write_json
 from neuroadda.domains.embedding import Embedding, Network, Pooling, embed_volume, load_embeddings
 from neuroadda.domains.ranking import RankConfig, Ranking, rank_embeddings
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 
 Stored = Mapping[Network, Mapping[Pooling, Embedding]]
+
+
+class SelectConfig(Config):
+    """Which zoo a training starts from.
+
+    Attributes
+    ----------
+    zoo
+        Folder or URL; the one that comes with neuroadda by default.
+    exclude
+        Entries that are not to be ranked, such as one trained on this very volume.
+    rank
+        How they are ranked.
+    """
+
+    zoo: str | None = None
+    exclude: tuple[str, ...] = ()
+    rank: RankConfig = Field(default_factory=RankConfig)
+
+
+def select_source(volume: Volume, config: SelectConfig, record: Path) -> tuple[Mapping[str, Any], Path | None]:
+    """Rank a zoo for a volume, once: the ranking is kept in the file `record` and holds while nothing that it depends on changes.
+
+    Returns
+    -------
+    tuple
+        The ranking as plain data (see `Ranking.to_data`), and the folder of the nearest source, None if none is near.
+
+    Raises
+    ------
+    UserError
+        As `rank_sources` does.
+    """
+    zoo = open_zoo(config.zoo)
+    mine = fingerprint("select", 1, dump_config(config), dump_config(zoo.index), volume.fingerprint)
+    data: dict[str, Any] | None = None
+    if record.is_file():
+        with suppress(ValueError):
+            data = json.loads(record.read_text())
+    if data is None or data.get("fingerprint") != mine:
+        data = {"fingerprint": mine, **rank_sources(volume, zoo, config.rank, config.exclude).to_data()}
+        write_json(record, data)
+    winner = data["winner"]
+    return data, None if winner is None else zoo.folder(winner)
 
 
 def rank_sources(volume: Volume, zoo: Zoo, config: RankConfig, exclude: Collection[str] = ()) -> Ranking:

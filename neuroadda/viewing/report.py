@@ -91,6 +91,8 @@ class Report:
         Of segmentation and truth, in the whole volume: tells which segment is a label's own. Of the slices if absent.
     training
         Loss curves by step.
+    ranking
+        Sources that the training could start from, nearest first: name, mmd2, low, high, p, near, why.
     config
         The resolved configuration, as plain data.
     versions, machine
@@ -107,6 +109,7 @@ class Report:
     sweep: Sweep | None = None
     stages: Sequence[StageCost] = ()
     training: Sequence[Curve] = ()
+    ranking: Sequence[Mapping[str, Any]] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)

@@ -30,6 +30,7 @@ def report_plan(
     *,
     labels: Volume | None = None,
     training: Path | None = None,
+    ranking: Sequence[Mapping[str, Any]] = (),
     config: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the report of a finished plan.
@@ -42,6 +43,8 @@ def report_plan(
         Truth, shown beside the segmentation.
     training
         Folder of the training whose loss is drawn.
+    ranking
+        Of the sources that the training could start from, nearest first; see `neuroadda.domains.ranking.Rank`.
     config
         The resolved configuration.
     """
@@ -62,6 +65,7 @@ def report_plan(
             sweep=measured.sweep,
             stages=[StageCost(name, s.done, s.voxels, wall_seconds(s), s.seconds) for name, s in measured.stages],
             training=[] if training is None else _read_losses(training / "metrics.jsonl"),
+            ranking=ranking,
             config=config or {},
             versions={"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
             machine={"system": platform.platform(), "cores": str(os.cpu_count())},
