@@ -178,9 +178,8 @@ def read_rows(path: Path = ROWS) -> list[Row]:
     """Return the rows that are there."""
     if not path.exists():
         return []
-    types = {field.name: {"int": int, "float": float, "str": str}[str(field.type)] for field in fields(Row)}
     with path.open() as file:
-        return [Row(**{k: types[k](v) for k, v in line.items()}) for line in csv.DictReader(file)]
+        return [Row(**{f.name: f.type(line[f.name]) for f in fields(Row)}) for line in csv.DictReader(file)]
 
 
 def main() -> None:

@@ -12,17 +12,19 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from neuroadda.backbones.architecture import UNetConfig
-from neuroadda.backbones.card import NEAREST, Card
+from neuroadda.backbones.card import NEAREST, Card, load_card
 from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbone
 from neuroadda.backbones.unet import UNet
 from neuroadda.backbones.zoo import Zoo, open_zoo
 from neuroadda.cli import main
+from neuroadda.config import dump_config, parse_config
 from neuroadda.domains.embedding import embed_volume, load_embeddings, save_embeddings
 from neuroadda.domains.packing import add_backbone, write_index
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.domains.ranking import RankConfig, rank_embeddings
-from neuroadda.domains.selection import rank_sources
+from neuroadda.domains.selection import SelectConfig, rank_sources, select_source
 from neuroadda.errors import UserError
+from neuroadda.flow import RunConfig, train_backbone
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.regions import RoiConfig
@@ -258,3 +260,52 @@ def test_bad_options_are_one_line_and_exit_code_2(made, command, arguments, told
     assert (code, out) == (2, "")
     assert told in err
     assert err.count("\n") == 1
+
+
+def test_a_selection_is_made_once_and_again_when_the_zoo_changes(made, zoo, tmp_path, monkeypatch):
+    volume, record = target(made, "fine"), tmp_path / "run" / "ranking.json"
+    shutil.copytree(made / "zoo", tmp_path / "zoo")
+    config = SelectConfig(zoo=str(tmp_path / "zoo"), rank=CONFIG)
+    data, folder = select_source(volume, config, record)
+    assert (data["winner"], folder) == ("fine", tmp_path / "zoo" / "fine")
+    before = record.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("neuroadda.domains.selection.rank_sources", None)
+        assert select_source(volume, config, record) == (data, folder)
+    record.write_bytes(before[:50])
+    select_source(volume, config, record)
+    assert record.read_bytes() == before
+    without = SelectConfig(zoo=config.zoo, exclude=("fine",), rank=CONFIG)
+    assert select_source(volume, without, record)[0]["winner"] != "fine"
+
+
+def test_nothing_near_is_nothing_to_start_from(made, zoo, tmp_path):
+    config = SelectConfig(zoo=str(made / "zoo"), rank=CONFIG.model_copy(update={"far": -1.0}))
+    data, folder = select_source(target(made, "fine"), config, tmp_path / "ranking.json")
+    assert data["winner"] is None
+    assert folder is None
+
+
+def test_a_run_starts_from_the_backbone_it_selects(made, tmp_path):
+    volume = target(made, "fine")
+    labels = Volume.create(tmp_path / "labels", volume.shape_vx, volume.voxel_size_nm, np.uint32)
+    labels.data[:] = np.broadcast_to(1 + np.arange(160, dtype=np.uint32) // 20, volume.shape_vx)
+    train = {
+        "name": "tuned",
+        "domain": "new",
+        "samples": [{"raw": str(volume.path), "labels": str(tmp_path / "labels")}],
+        "offsets": [[0, -1, 0], [0, 0, -1]],
+        "output_shape_vx": [2, 32, 32],
+        "iterations": 2,
+        "workers": 0,
+        "device": "cpu",
+        "picture_every": 0,
+        "output": str(tmp_path / "run"),
+    }
+    select = {"zoo": str(made / "zoo"), "rank": dump_config(CONFIG)}
+    config = parse_config(RunConfig, {"train": train, "select": select}, "test")
+    card = train_backbone(config, progress=False)
+    assert card.architecture == load_card(made / "zoo" / "fine").architecture
+    assert card.training_data[1:] == (SAMPLE,)
+    assert json.loads((tmp_path / "run" / "ranking.json").read_text())["winner"] == "fine"
+    assert train_backbone(config, progress=False) == card
