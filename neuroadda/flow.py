@@ -1,20 +1,19 @@
 """The whole road in one config: select a backbone, train, segment, evaluate, report. Each part may be left out."""
 
-import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from neuroadda.backbones.card import CARD
+from neuroadda.backbones.zoo import zoo_name
 from neuroadda.blockwise.engine import Observer, stop_on_signals
 from neuroadda.config import Config, dump_config, write_json
-from neuroadda.domains.selection import SelectConfig, select_source
+from neuroadda.domains.selection import SelectConfig, read_selection, select_source
 from neuroadda.errors import UserError
 from neuroadda.evaluation.measure import EvaluateConfig, Measured, measure_plan
 from neuroadda.evaluation.sweep import check_labels
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment
-from neuroadda.training.config import StartConfig, TrainConfig
+from neuroadda.training.config import TrainConfig
 from neuroadda.volumes.arrays import Volume
 
 if TYPE_CHECKING:
@@ -75,20 +74,31 @@ def train_backbone(config: RunConfig, *, overwrite: bool = False, progress: bool
 
     if config.train is None:
         raise UserError("there is no [train] section in the config", None, "see configs/ for examples")
-    start = config.train.start
-    if config.select is not None and start is None:
-        start = select_start(config.select, config.train)
+    wanted = config.train
+    if config.select is not None and wanted.start is None:
+        wanted = select_start(config.select, wanted, overwrite=overwrite, progress=progress)
     validate = None if config.validation is None else Validator(config.validation)
     if validate is not None:
         validate.check()
     with stop_on_signals():
-        return train(config.train.model_copy(update={"start": start}), validate, progress=progress, overwrite=overwrite)
+        return train(wanted, validate, progress=progress, overwrite=overwrite)
 
 
-def select_start(select: SelectConfig, train: TrainConfig) -> StartConfig | None:
-    """Rank the zoo for a training's first sample, note that in its output folder, and return the backbone to start from."""
-    _, folder = select_source(Volume.open(train.samples[0].raw), select, train.output / RANKING)
-    return None if folder is None else StartConfig(backbone=folder)
+def select_start(select: SelectConfig, train: TrainConfig, *, overwrite: bool, progress: bool) -> TrainConfig:
+    """Rank the zoo for a training's first sample and return the training that starts from the nearest backbone, if one is near.
+
+    The ranking is kept in the training's folder; a training that has begun goes on from what it began with.
+    """
+    begun = not overwrite and any((train.output / name).exists() for name in ("checkpoints", "backbone"))
+    raw = Volume.open(train.samples[0].raw)
+    selection = select_source(raw, select, train.output / RANKING, begun=begun)
+    if progress:
+        print(f"{train.name} starts from {selection.ranking['winner'] or 'scratch: no source is near'}", flush=True)
+    if selection.folder is None:
+        return train
+    from neuroadda.training.start import start_from
+
+    return start_from(train, selection.folder)
 
 
 def validate_backbone(config: RunConfig) -> "Card":
@@ -117,6 +127,7 @@ def report(config: RunConfig, plan: Plan, measured: Measured) -> dict[str, Any]:
     from neuroadda.viewing.run_report import report_plan  # matplotlib takes a second to import
 
     folder = Path(plan.config.output)
+    selection = read_selection(config.train.output / RANKING) if config.train and config.select else None
     page = report_plan(
         folder / "report.html",
         config.title,
@@ -124,9 +135,8 @@ def report(config: RunConfig, plan: Plan, measured: Measured) -> dict[str, Any]:
         measured,
         labels=Volume.open(config.evaluate.labels) if config.evaluate else None,
         training=config.train.output if config.train else None,
-        ranking=_read_ranking(config),
-        # A ledger's URL may hold a password.
-        config=dump_config(config.model_copy(update={"segment": plan.config.model_copy(update={"ledger": None})})),
+        ranking=selection.ranking if selection else None,
+        config=dump_config(_without_secrets(config, plan)),
     )
     summary = {
         "title": config.title,
@@ -138,8 +148,8 @@ def report(config: RunConfig, plan: Plan, measured: Measured) -> dict[str, Any]:
     return summary
 
 
-def _read_ranking(config: RunConfig) -> Sequence[Mapping[str, Any]]:
-    if config.select is None or config.train is None or not (config.train.output / RANKING).is_file():
-        return []
-    sources: Sequence[Mapping[str, Any]] = json.loads((config.train.output / RANKING).read_text())["sources"]
-    return sources
+def _without_secrets(config: RunConfig, plan: Plan) -> RunConfig:
+    """Return the config without the URLs that may hold a password."""
+    select = config.select and config.select.model_copy(update={"zoo": zoo_name(config.select.zoo)})
+    segment = plan.config.model_copy(update={"ledger": None})
+    return config.model_copy(update={"select": select, "segment": segment})

@@ -71,6 +71,8 @@ class Remote:
         try:
             self._parts = urlsplit(url)
             host = self._parts.netloc.rpartition("@")[2]
+            if self._parts.scheme in ("http", "https") and "@" in self._parts.path:
+                raise ValueError("a password with a slash in it")
             self.name = urlunsplit((self._parts.scheme, host, self._parts.path.rstrip("/"), "", ""))
         except ValueError as error:
             raise UserError("the URL is malformed", url.partition("://")[0] + "://...") from error

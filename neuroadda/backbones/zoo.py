@@ -181,6 +181,11 @@ def local_folder(where: str | Path | None) -> Path:
     return Path(where)
 
 
+def zoo_name(where: str | None) -> str | None:
+    """Return where a zoo is, without credentials."""
+    return Remote(where).name if where is not None and "://" in where else where
+
+
 def find_backbone(name: str, zoo: Zoo) -> Path:
     """Return the local folder of an entry of the zoo, or else the folder that `name` is.
 

@@ -41,7 +41,9 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"neuroadda: {message}", file=sys.stderr)
+    # what a card or a server says cannot move a terminal's cursor
+    line = "".join(c if c.isprintable() or c == "\n" else "?" for c in message)
+    print(f"neuroadda: {line}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -1,5 +1,6 @@
 """Verbs on configs and the runs they make: train, validate, predict, segment, evaluate, run, status, view."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ def train(
 ) -> None:
     """Train a backbone ([train] and [validation] of the config); killed, it goes on from its last checkpoint.
 
+    With --zoo alone, or with [select], the zoo is ranked for the raw of the first sample and its nearest backbone taken.
     --set sets how a backbone is fine-tuned, such as train.start.encoder_rate=0.1 or train.start.frozen_levels=2.
     """
     from neuroadda.config import dump_config
@@ -32,7 +34,10 @@ def train(
     if start is not None:
         from neuroadda.backbones.zoo import find_backbone, open_zoo
 
-        overrides = [f"train.start.backbone={find_backbone(start, open_zoo(zoo))}", *(overrides or [])]
+        folder = str(find_backbone(start, open_zoo(zoo)))
+        overrides = [f"train.start.backbone={json.dumps(folder)}", *(overrides or [])]
+    elif zoo is not None:
+        overrides = [f"select.zoo={json.dumps(zoo)}", *(overrides or [])]
     card = train_backbone(_load(config, overrides), overwrite=overwrite, progress=not as_json)
     if as_json:
         from neuroadda.console import print_json

@@ -95,7 +95,7 @@ class Rank:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Sources, nearest first.
+    """Sources, nearest first, those that are not near after the others.
 
     Attributes
     ----------
@@ -150,9 +150,6 @@ def rank_embeddings(
     if not sources:
         raise UserError("there is no source to rank")
     compared = {name: _compare(targets[name], source, config, name) for name, source in sources.items()}
-    order = sorted(compared, key=lambda name: (compared[name].mmd2, name))
-    first = compared[order[0]]
-    tied = [name for name in order[1:] if first.is_tied(compared[name], config.level)]
     held: dict[str, float] = {}
     far = config.far
     if far is not None:
@@ -161,11 +158,15 @@ def rank_embeddings(
         held = {name: estimate_mmd2(target_references[name], e, config) for name, e in references.items()}
         common = {e.network for e in references.values()}
         held |= {name: one.mmd2 for name, one in compared.items() if sources[name].network in common}
+    near_ones = {name for name in compared if far is None or held.get(name, -math.inf) <= far}
+    order = sorted(compared, key=lambda name: (name not in near_ones, compared[name].mmd2, name))
+    first, nears = compared[order[0]], [name for name in order if name in near_ones]
+    tied = [name for name in nears[1:] if first.is_tied(compared[name], config.level)]
     rows = []
     for name in order:
-        one, near = compared[name], far is None or held.get(name, -math.inf) <= far
-        gap = (compared[order[1]] if name == order[0] and len(order) > 1 else one).mmd2 - first.mmd2
-        why = _explain(name, order, tied, gap) if near else _explain_far(config)
+        one, near = compared[name], name in near_ones
+        gap = (compared[nears[1]] if name == order[0] and len(nears) > 1 else one).mmd2 - first.mmd2
+        why = _explain(name, nears, tied, gap) if near else _explain_far(config)
         is_tied = name in tied or (name == order[0] and bool(tied))
         low, high = one.interval(config.level)
         rows.append(Rank(name, one.mmd2, low, high, one.p, one.frechet, held.get(name), is_tied, near, why))
@@ -249,7 +250,7 @@ def _explain(name: str, order: Sequence[str], tied: Sequence[str], gap: float) -
         return tie if name in tied else f"{gap:.3g} farther than {order[0]}"
     if tied:
         return f"nearest, but tied with {', '.join(tied)}: the difference's interval includes 0"
-    return f"nearest; {gap:.3g} below the next, {order[1]}" if len(order) > 1 else "the only source"
+    return f"nearest; {gap:.3g} below the next, {order[1]}" if len(order) > 1 else "the only source that is near"
 
 
 def _explain_far(config: RankConfig) -> str:

@@ -4,7 +4,7 @@ import difflib
 import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,30 +39,70 @@ class SelectConfig(Config):
     rank: RankConfig = Field(default_factory=RankConfig)
 
 
-def select_source(volume: Volume, config: SelectConfig, record: Path) -> tuple[Mapping[str, Any], Path | None]:
-    """Rank a zoo for a volume, once: the ranking is kept in the file `record` and holds while nothing that it depends on changes.
+@dataclass(frozen=True)
+class Selection:
+    """What a training starts from.
 
-    Returns
-    -------
-    tuple
-        The ranking as plain data (see `Ranking.to_data`), and the folder of the nearest source, None if none is near.
+    Attributes
+    ----------
+    ranking
+        As plain data, see `Ranking.to_data`.
+    folder
+        Of the nearest source; None if none is near.
+    """
+
+    ranking: Mapping[str, Any]
+    folder: Path | None
+
+
+def select_source(volume: Volume, config: SelectConfig, record: Path, *, begun: bool = False) -> Selection:
+    """Rank a zoo for a volume, once: the selection is kept in the file `record`.
+
+    Parameters
+    ----------
+    begun
+        A training has begun from what is recorded: it holds although the zoo has changed since. Else it holds while nothing
+        that it depends on changes.
 
     Raises
     ------
     UserError
-        As `rank_sources` does.
+        As `rank_sources` does, or if a training has begun and another backbone would be selected now.
     """
+    known = _read_record(record)
+    mine = fingerprint("select", 1, dump_config(config), volume.fingerprint)
+    if known and begun and known["fingerprint"] == mine:
+        return _to_selection(known)
     zoo = open_zoo(config.zoo)
-    mine = fingerprint("select", 1, dump_config(config), dump_config(zoo.index), volume.fingerprint)
-    data: dict[str, Any] | None = None
-    if record.is_file():
-        with suppress(ValueError):
-            data = json.loads(record.read_text())
-    if data is None or data.get("fingerprint") != mine:
-        data = {"fingerprint": mine, **rank_sources(volume, zoo, config.rank, config.exclude).to_data()}
-        write_json(record, data)
-    winner = data["winner"]
-    return data, None if winner is None else zoo.folder(winner)
+    index = fingerprint(dump_config(zoo.index))
+    if known and known["fingerprint"] == mine and known["index"] == index:
+        return _to_selection(known)
+    ranking = rank_sources(volume, zoo, config.rank, config.exclude)
+    folder = None if ranking.winner is None else str(zoo.folder(ranking.winner))
+    if known and begun and known["folder"] != folder:
+        what = f"a training from {known['ranking']['winner']} lies here, and {ranking.winner} would be selected now"
+        raise UserError(what, str(record.parent), "give another output, or --overwrite")
+    found = {"fingerprint": mine, "index": index, "folder": folder, "ranking": ranking.to_data()}
+    write_json(record, found)
+    return _to_selection(found)
+
+
+def _read_record(record: Path) -> Mapping[str, Any] | None:
+    with suppress(OSError, ValueError):
+        known = json.loads(record.read_text())
+        if isinstance(known, dict) and {"fingerprint", "index", "folder", "ranking"} <= known.keys():
+            return known
+    return None
+
+
+def _to_selection(record: Mapping[str, Any]) -> Selection:
+    return Selection(record["ranking"], None if record["folder"] is None else Path(record["folder"]))
+
+
+def read_selection(record: Path) -> Selection | None:
+    """Return what was selected, None if nothing is recorded."""
+    known = _read_record(record)
+    return None if known is None else _to_selection(known)
 
 
 def rank_sources(volume: Volume, zoo: Zoo, config: RankConfig, exclude: Collection[str] = ()) -> Ranking:
@@ -136,4 +176,4 @@ def _agree_on_reference(
         return {}
     generalist = holders[digests.pop()]
     domains = {name: e for name, e in found.items() if name != generalist}
-    return domains if set(stored) - {generalist} == set(domains) else {}
+    return domains

@@ -210,7 +210,8 @@ class TrainConfig(Config):
     @model_validator(mode="after")
     def _check(self) -> "TrainConfig":
         check_offsets(self.offsets)
-        if self.output_shape_vx != self.architecture.nearest_output_shape_vx(self.output_shape_vx):
+        known = self.start is None or "network" in self.model_fields_set  # else it comes with the backbone
+        if known and self.output_shape_vx != self.architecture.nearest_output_shape_vx(self.output_shape_vx):
             near = self.architecture.nearest_output_shape_vx(self.output_shape_vx)
             raise ValueError(f"output_shape_vx {self.output_shape_vx} is not possible; the nearest is {near}")
         if self.keep_best and not self.validate_every:
@@ -219,7 +220,7 @@ class TrainConfig(Config):
             raise ValueError("patience needs keep_best")
         if self.augment.transpose == "zyx" and not all(sample.linked for sample in self.samples):
             raise ValueError('labels that are not linked across sections cannot be transposed "zyx"')
-        if self.start and self.start.frozen_levels > len(self.network.features):
+        if known and self.start and self.start.frozen_levels > len(self.network.features):
             raise ValueError(
                 f"start.frozen_levels is {self.start.frozen_levels} of {len(self.network.features)} levels"
             )
@@ -228,6 +229,11 @@ class TrainConfig(Config):
     def is_padded(self, iteration: int) -> bool:
         """Return whether the network sees no context in this iteration."""
         return iteration < self.padded * self.iterations
+
+    @property
+    def nearest_channels(self) -> int:
+        """How many of the first channels are of nearest neighbours: three, or two in the section."""
+        return sum(offset in NEAREST for offset in self.offsets[:3])
 
     @property
     def architecture(self) -> UNetConfig:

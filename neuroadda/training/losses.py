@@ -7,7 +7,7 @@ from torch.nn import functional
 from neuroadda.training.config import LossConfig
 
 
-def affinity_loss(logits: Tensor, affs: Tensor, mask: Tensor, config: LossConfig) -> Tensor:
+def affinity_loss(logits: Tensor, affs: Tensor, mask: Tensor, config: LossConfig, nearest: int = 3) -> Tensor:
     """Return the loss of a batch, a scalar.
 
     Parameters
@@ -16,11 +16,13 @@ def affinity_loss(logits: Tensor, affs: Tensor, mask: Tensor, config: LossConfig
         Predicted, float ``(N, C, z, y, x)``.
     affs, mask
         True affinities (0 or 1) and where they count (0 or 1), of the same shape.
+    nearest
+        How many of the first channels are of nearest neighbours.
     """
     logits, affs, mask = logits.float(), affs.float(), mask.float()
     weights = balance(affs, mask) if config.balance else mask
     channel = torch.ones(affs.shape[1], device=affs.device)
-    channel[3:] = config.far
+    channel[nearest:] = config.far
     weights = weights * channel.view(1, -1, 1, 1, 1)
     if config.kind == "bce":
         each = functional.binary_cross_entropy_with_logits(logits, affs, reduction="none")

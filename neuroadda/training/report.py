@@ -76,7 +76,11 @@ class Report:
         colours = np.random.default_rng(0).uniform(0.2, 1, (997, 3))
         colours[0] = 0
         index = np.where(labels[z] > 0, labels[z] % 996 + 1, 0)
-        rgb = [np.moveaxis(np.asarray(a[:3, z], float), 0, -1) for a in (affs, predicted)]
+        missing = max(0, 3 - len(affs))  # of networks that know single sections only: the neighbour in z, which is red
+        rgb = [
+            np.pad(np.moveaxis(np.asarray(a[:3, z], float), 0, -1), ((0, 0), (0, 0), (missing, 0)))
+            for a in (affs, predicted)
+        ]
         picture = np.concatenate([grey, colours[index], *rgb], axis=1)
         folder = self.folder / "pictures"
         folder.mkdir(exist_ok=True)

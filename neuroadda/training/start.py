@@ -1,6 +1,7 @@
 """Start a training from a trained backbone: the same network, new head channels where it knows no such offset."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -32,14 +33,22 @@ def adopt_network(config: TrainConfig) -> TrainConfig:
             "train.network",
             "leave it out to start from a backbone",
         )
-    return parse_config(TrainConfig, {**dump_config(config), "network": dump_config(network)}, "train")
+    where = f"train, from {config.start.backbone}"
+    return parse_config(TrainConfig, {**dump_config(config), "network": dump_config(network)}, where)
+
+
+def start_from(config: TrainConfig, backbone: Path) -> TrainConfig:
+    """Return the config of a training that starts from a backbone, whose network takes the place of the config's."""
+    data = {key: value for key, value in dump_config(config).items() if key != "network"}
+    return adopt_network(parse_config(TrainConfig, data | {"start": {"backbone": str(backbone)}}, "train"))
 
 
 def take_weights(model: UNet, config: TrainConfig, backbone: Backbone) -> None:
     """Copy a backbone's weights into a model of its architecture; the head's channels go by their offsets."""
     weights = backbone.model.state_dict()
     head = {name: weights.pop(name) for name in ("head.weight", "head.bias")}
-    model.load_state_dict(weights, strict=False)
+    unknown = model.load_state_dict(weights, strict=False).unexpected_keys
+    assert not unknown, unknown
     with torch.no_grad():
         for channel, offset in enumerate(config.offsets):
             if offset in backbone.card.offsets:

@@ -5,7 +5,6 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import islice
 
 import numpy as np
@@ -86,14 +85,23 @@ def train(
             shutil.rmtree(config.output / name, ignore_errors=True)
         (config.output / "metrics.jsonl").unlink(missing_ok=True)
     run = _Run(config, samples, start, mine, validate)
-    if found is None and start is not None:
-        run.begin_from(start)
+    if found is None:
+        if start is not None:
+            run.begin_from(start)
+        if config.keep_best:  # a best backbone may be there before the first checkpoint is due
+            run.save()
     if found:
         run.progress = load_state(found[0], run.model, run.average, run.optimizer)
-        finished = run.progress.iteration == config.iterations or run.out_of_patience
-        with suppress(UserError):  # killed while it wrote its backbone, it writes it again
-            if finished:
+        if run.progress.iteration == config.iterations or run.out_of_patience:
+            try:
                 return load_backbone(config.output / "backbone").card
+            except UserError as error:
+                # killed while it wrote its last backbone, it writes it again; the best one is past
+                if config.keep_best:
+                    right = "--overwrite trains it again"
+                    raise UserError(
+                        "the training is finished, but its backbone is missing or damaged", str(config.output), right
+                    ) from error
     write_json(config.output / "config.json", dump_config(config))
     return run.finish(progress)
 
@@ -175,13 +183,17 @@ class _Run:
                     before = time.process_time()
                 last = state.iteration == config.iterations or self.out_of_patience
                 if last or _due(config.checkpoint_every, state.iteration, config.iterations):
-                    folder = config.output / "checkpoints"
-                    save_state(folder, self.fingerprint, state, self.model, self.average, self.optimizer)
+                    self.save()
                 if self.out_of_patience:
                     break
         if config.keep_best:
             return load_card(config.output / "backbone")
         return self._save("backbone")
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        folder = self.config.output / "checkpoints"
+        save_state(folder, self.fingerprint, self.progress, self.model, self.average, self.optimizer)
 
     def _step(self, batch: Batch, rate: float) -> tuple[float, Tensor]:
         for group in self.optimizer.param_groups:
@@ -190,7 +202,7 @@ class _Run:
         affs, mask = batch["affs"].to(self.device), batch["mask"].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits = self.model(raw, self.config.is_padded(self.progress.iteration))
-        loss = affinity_loss(logits, affs, mask, self.config.loss)
+        loss = affinity_loss(logits, affs, mask, self.config.loss, self.config.nearest_channels)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_gradient)

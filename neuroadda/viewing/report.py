@@ -92,7 +92,7 @@ class Report:
     training
         Loss curves by step.
     ranking
-        Sources that the training could start from, nearest first: name, mmd2, low, high, p, near, why.
+        Sources that the training could start from (name, mmd2, low, high, p, why), and the winner (None if none is near).
     config
         The resolved configuration, as plain data.
     versions, machine
@@ -109,7 +109,7 @@ class Report:
     sweep: Sweep | None = None
     stages: Sequence[StageCost] = ()
     training: Sequence[Curve] = ()
-    ranking: Sequence[Mapping[str, Any]] = ()
+    ranking: Mapping[str, Any] | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)

@@ -30,7 +30,7 @@ def report_plan(
     *,
     labels: Volume | None = None,
     training: Path | None = None,
-    ranking: Sequence[Mapping[str, Any]] = (),
+    ranking: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the report of a finished plan.
@@ -44,7 +44,7 @@ def report_plan(
     training
         Folder of the training whose loss is drawn.
     ranking
-        Of the sources that the training could start from, nearest first; see `neuroadda.domains.ranking.Rank`.
+        Of the sources that the training could start from; see `neuroadda.domains.ranking.Ranking`.
     config
         The resolved configuration.
     """

@@ -59,7 +59,7 @@ def test_values_are_those_of_mmd_and_its_bootstrap():
     (biased,) = rank(target, {"s": source}, CONFIG.model_copy(update={"unbiased": False})).rows
     assert biased.mmd2 == mmd2(x, y, width, unbiased=False)
     assert biased.high - biased.low == pytest.approx(row.high - row.low)
-    assert row.why == "the only source"
+    assert row.why == "the only source that is near"
 
 
 def test_two_volumes_of_one_domain_are_tied_and_told_so():

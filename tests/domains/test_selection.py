@@ -22,7 +22,7 @@ from neuroadda.domains.embedding import embed_volume, load_embeddings, save_embe
 from neuroadda.domains.packing import add_backbone, write_index
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.domains.ranking import RankConfig, rank_embeddings
-from neuroadda.domains.selection import SelectConfig, rank_sources, select_source
+from neuroadda.domains.selection import SelectConfig, rank_sources, read_selection, select_source
 from neuroadda.errors import UserError
 from neuroadda.flow import RunConfig, train_backbone
 from neuroadda.volumes.arrays import Volume
@@ -185,6 +185,7 @@ def test_what_a_zoo_lacks_is_told_in_one_line(made, zoo, changed, tmp_path):
     with pytest.raises(UserError, match=r"no features reference.mean"):
         rank_sources(volume, no_mean, CONFIG.model_copy(update={"network": "reference"}))
     no_reference = changed("fine", lambda e: {"own": e["own"]})
+    # two domains say nothing about what is far
     assert rank_sources(volume, no_reference, CONFIG).far is None
     shutil.rmtree(tmp_path / "zoo/generalist")
     write_index(tmp_path / "zoo")
@@ -266,24 +267,32 @@ def test_a_selection_is_made_once_and_again_when_the_zoo_changes(made, zoo, tmp_
     volume, record = target(made, "fine"), tmp_path / "run" / "ranking.json"
     shutil.copytree(made / "zoo", tmp_path / "zoo")
     config = SelectConfig(zoo=str(tmp_path / "zoo"), rank=CONFIG)
-    data, folder = select_source(volume, config, record)
-    assert (data["winner"], folder) == ("fine", tmp_path / "zoo" / "fine")
+    selection = select_source(volume, config, record)
+    assert (selection.ranking["winner"], selection.folder) == ("fine", tmp_path / "zoo" / "fine")
     before = record.read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr("neuroadda.domains.selection.rank_sources", None)
-        assert select_source(volume, config, record) == (data, folder)
-    record.write_bytes(before[:50])
-    select_source(volume, config, record)
+        assert select_source(volume, config, record) == selection
+    for damaged in (before[:50], b"[]"):
+        record.write_bytes(damaged)
+        select_source(volume, config, record)
+        assert record.read_bytes() == before
+    shutil.rmtree(tmp_path / "zoo/fine")
+    write_index(tmp_path / "zoo")
+    # a training that has begun goes on from what it began with
+    assert select_source(volume, config, record, begun=True) == selection
+    other = SelectConfig(zoo=config.zoo, exclude=("coarse",), rank=CONFIG)
+    with pytest.raises(UserError, match="a training from fine lies here, and medium would be selected"):
+        select_source(volume, other, record, begun=True)
     assert record.read_bytes() == before
-    without = SelectConfig(zoo=config.zoo, exclude=("fine",), rank=CONFIG)
-    assert select_source(volume, without, record)[0]["winner"] != "fine"
+    assert select_source(volume, config, record).ranking["winner"] == "medium"
 
 
 def test_nothing_near_is_nothing_to_start_from(made, zoo, tmp_path):
     config = SelectConfig(zoo=str(made / "zoo"), rank=CONFIG.model_copy(update={"far": -1.0}))
-    data, folder = select_source(target(made, "fine"), config, tmp_path / "ranking.json")
-    assert data["winner"] is None
-    assert folder is None
+    selection = select_source(target(made, "fine"), config, tmp_path / "ranking.json")
+    assert selection.ranking["winner"] is None
+    assert selection.folder is None
 
 
 def test_a_run_starts_from_the_backbone_it_selects(made, tmp_path):
@@ -295,6 +304,7 @@ def test_a_run_starts_from_the_backbone_it_selects(made, tmp_path):
         "domain": "new",
         "samples": [{"raw": str(volume.path), "labels": str(tmp_path / "labels")}],
         "offsets": [[0, -1, 0], [0, 0, -1]],
+        "network": {"features": [4], "downsample": [], "kernels": [[[1, 3, 3]]]},
         "output_shape_vx": [2, 32, 32],
         "iterations": 2,
         "workers": 0,
@@ -307,5 +317,5 @@ def test_a_run_starts_from_the_backbone_it_selects(made, tmp_path):
     card = train_backbone(config, progress=False)
     assert card.architecture == load_card(made / "zoo" / "fine").architecture
     assert card.training_data[1:] == (SAMPLE,)
-    assert json.loads((tmp_path / "run" / "ranking.json").read_text())["winner"] == "fine"
+    assert read_selection(tmp_path / "run" / "ranking.json").folder == made / "zoo" / "fine"
     assert train_backbone(config, progress=False) == card

@@ -159,6 +159,25 @@ def test_half_precision_comes_back_as_float32(source: Path, tmp_path: Path) -> N
 
 
 def test_offsets_of_single_sections(configure: Configure, tmp_path: Path) -> None:
-    card = train(configure(offsets=[[0, -1, 0], [0, 0, -1]], iterations=2), progress=False)
+    card = train(configure(offsets=[[0, -1, 0], [0, 0, -1]], iterations=2, picture_every=1), progress=False)
     assert card.offsets == NEAREST[1:]
     assert card.predicted_offsets == NEAREST
+    assert len(list((tmp_path / "run" / "pictures").iterdir())) == 2
+
+
+def test_a_best_backbone_that_is_gone_is_not_made_up(configure: Configure, tmp_path: Path) -> None:
+    config = configure(iterations=4, validate_every=1, keep_best="voi")
+    values = iter([0.5, 0.1, 0.2, 0.3])
+    train(config, lambda backbone: {"voi": next(values)}, progress=False)
+    (tmp_path / "run" / "backbone" / "weights.safetensors").unlink()
+    with pytest.raises(UserError, match="finished, but its backbone is missing"):
+        train(config, lambda backbone: {"voi": 0.0}, progress=False)
+
+
+def test_a_training_stopped_before_its_first_checkpoint_goes_on(configure: Configure, tmp_path: Path) -> None:
+    config = configure(iterations=4, validate_every=1, keep_best="voi", checkpoint_every=0)
+    values = iter([0.5])
+    with pytest.raises(StopIteration):
+        train(config, lambda backbone: {"voi": next(values)}, progress=False)
+    assert (tmp_path / "run" / "backbone").exists()
+    assert train(config, lambda backbone: {"voi": 0.4}, progress=False).iterations == 1
