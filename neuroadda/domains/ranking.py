@@ -44,7 +44,7 @@ class RankConfig(Config):
         MMD^2 above which no source counts as near. By default that is measured in the zoo, see `measure_far`.
     """
 
-    network: Network = "own"
+    network: Network = "reference"
     pooling: Pooling = "mean"
     bandwidth: Literal["median", "multi"] = "median"
     unbiased: bool = True
