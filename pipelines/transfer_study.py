@@ -31,6 +31,7 @@ ROOT = Path(__file__).parent.parent
 FOLDER = Path("runs/transfer")
 ROWS = Path("docs/results/transfer.csv")
 SAMPLES = (4, 1, 16)
+LONG_SCRATCH_SAMPLES = 4
 SAMPLE_PX = 120
 SCRATCH, LONG_SCRATCH, GENERALIST = "scratch", "scratch, 3x longer", "generalist"
 NETWORK = {
@@ -170,7 +171,7 @@ def plan(seeds: int) -> list[Run]:
             for target in DOMAINS:
                 sources = [s for s in SOURCES if s != target] + [SCRATCH, GENERALIST]
                 runs += [Run(target, source, n, seed) for source in sources]
-                runs += [Run(target, LONG_SCRATCH, n, seed)] if n == 4 else []
+                runs += [Run(target, LONG_SCRATCH, n, seed)] if n == LONG_SCRATCH_SAMPLES else []
     return runs
 
 
