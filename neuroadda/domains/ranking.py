@@ -19,7 +19,7 @@ from neuroadda.errors import UserError
 
 
 class RankConfig(Config):
-    """How sources are ranked for a target.
+    """How sources are ranked for a target; the defaults are what predicted transfer best in docs/results/transfer.md.
 
     Attributes
     ----------
