@@ -11,6 +11,7 @@ import torch
 from neuroadda.backbones.card import NEAREST, load_card
 from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbone
 from neuroadda.backbones.unet import UNet, fold
+from neuroadda.cli import main
 from neuroadda.errors import UserError
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.start import adopt_network, calibrate_norms, take_weights
@@ -181,3 +182,35 @@ def test_a_training_stopped_before_its_first_checkpoint_goes_on(configure: Confi
         train(config, lambda backbone: {"voi": next(values)}, progress=False)
     assert (tmp_path / "run" / "backbone").exists()
     assert train(config, lambda backbone: {"voi": 0.4}, progress=False).iterations == 1
+
+
+def test_the_command_starts_from_a_folder_and_knows_its_zoo(
+    small: dict[str, object],
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A folder whose name looks like a number is still a folder; an unknown name is one line with what there is."""
+    folder = source.rename(tmp_path / "2024")
+    config = tmp_path / "run.json"
+    config.write_text(json.dumps({"train": {key: value for key, value in small.items() if key != "network"}}))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> None:
+        monkeypatch.setattr("sys.argv", ["neuroadda", "train", "-c", str(config), *words])
+        main()
+
+    with pytest.raises(SystemExit) as ended:
+        run("--from", "fly_fibsen")
+    assert ended.value.code == 2
+    assert "no entry of the zoo and no folder" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(SystemExit) as ended:
+        run("--from", "2024", "--set", "train.start.encoder_rate=0.1", "--set", "train.iterations=2", "--json")
+    assert ended.value.code == 0
+    card = load_card(tmp_path / "run" / "backbone")
+    assert card.training_data[1]["name"] == "cells"
+    written = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert written["start"] == {"backbone": "2024", "frozen_levels": 0, "encoder_rate": 0.1}
+    assert folder.exists()
