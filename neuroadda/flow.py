@@ -127,7 +127,8 @@ def report(config: RunConfig, plan: Plan, measured: Measured) -> dict[str, Any]:
     from neuroadda.viewing.run_report import report_plan  # matplotlib takes a second to import
 
     folder = Path(plan.config.output)
-    selection = read_selection(config.train.output / RANKING) if config.train and config.select else None
+    selected = config.train and config.select and config.train.start is None
+    selection = read_selection(config.train.output / RANKING) if config.train and selected else None
     page = report_plan(
         folder / "report.html",
         config.title,

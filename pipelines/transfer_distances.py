@@ -5,17 +5,19 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from single_sections import DOMAINS, SOURCES
+import torch
+from single_sections import DOMAINS, PIXEL_NM, SOURCES
 from transfer_study import FOLDER, GENERALIST, pretrained_folder
 
 from neuroadda.backbones.checkpoint import load_backbone
+from neuroadda.backbones.normalisation import normalise
 from neuroadda.domains.baselines import classifier_auc, frechet_distance
 from neuroadda.domains.embedding import Embedding, Pooling, embed_volume, load_embeddings, save_embeddings
-from neuroadda.domains.patches import PatchConfig
+from neuroadda.domains.patches import PatchConfig, draw_patches
 from neuroadda.domains.ranking import RankConfig, estimate_mmd2
 from neuroadda.volumes.arrays import Volume
 
-PATCHES = PatchConfig(count=256)
+PATCHES, ENTROPY_PATCHES = PatchConfig(count=256), PatchConfig(count=128)
 
 Distances = Mapping[tuple[str, str], float]
 
@@ -35,10 +37,23 @@ def embed(network: Path, domain: str) -> Mapping[Pooling, Embedding]:
     return load_embeddings(folder)["own"]
 
 
+@torch.inference_mode()
+def measure_entropy(network: Path, domain: str) -> float:
+    """Return the mean binary entropy (bits) of what a network predicts for a domain's raw: no distance, but as source-free."""
+    backbone = load_backbone(network)
+    raw = Volume.open(FOLDER / "data" / f"{domain}_train.zarr" / "raw")
+    patches = draw_patches(raw, PIXEL_NM, backbone.card.architecture.input_shape_vx((1, 32, 32)), ENTROPY_PATCHES)
+    image = torch.from_numpy(normalise(patches.raw, backbone.card.normalisation))[:, None]
+    p = torch.sigmoid(backbone.model(image)).clamp(1e-6, 1 - 1e-6)
+    return float(-(p * p.log2() + (1 - p) * (1 - p).log2()).mean())
+
+
 def measure_all() -> dict[str, dict[tuple[str, str], float]]:
     """Return, for every way to measure, the distance of each target from each of its sources."""
     found: dict[str, dict[tuple[str, str], float]] = defaultdict(dict)
     for target in DOMAINS:
+        for source in sources_of(target):
+            found["entropy of predictions"][target, source] = measure_entropy(pretrained_folder(source, target), target)
         for source, network in itertools.product(sources_of(target), ("own", "reference")):
             folder = pretrained_folder(source if network == "own" else GENERALIST, target)
             here, there = embed(folder, target), embed(folder, source)

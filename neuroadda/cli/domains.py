@@ -58,6 +58,8 @@ def rank(
         print_table(f"sources for {volume}", rows)
         if ranking.left_out:
             print(f"not ranked, for want of an embedding: {', '.join(ranking.left_out)}")
+        if ranking.far is None:
+            print("whether they are near is not known: fewer than three entries hold features by one reference network")
     if ranking.winner is None:
         what = f"no source in {opened.where} is near {volume}"
         print(f"neuroadda: {what}; train from scratch: neuroadda train --config CONFIG", file=sys.stderr)
