@@ -74,12 +74,12 @@ def train_backbone(config: RunConfig, *, overwrite: bool = False, progress: bool
 
     if config.train is None:
         raise UserError("there is no [train] section in the config", None, "see configs/ for examples")
-    wanted = config.train
-    if config.select is not None and wanted.start is None:
-        wanted = select_start(config.select, wanted, overwrite=overwrite, progress=progress)
     validate = None if config.validation is None else Validator(config.validation)
     if validate is not None:
         validate.check()
+    wanted = config.train
+    if config.select is not None and wanted.start is None:
+        wanted = select_start(config.select, wanted, overwrite=overwrite, progress=progress)
     with stop_on_signals():
         return train(wanted, validate, progress=progress, overwrite=overwrite)
 
