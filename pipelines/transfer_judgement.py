@@ -103,6 +103,27 @@ def judge_nested(study: Study, measured: Mapping[str, Distances]) -> tuple[float
     return judge(study, picks)
 
 
+def judge_by_seed(study: Study, pick: Callable[[str, int, int], str]) -> tuple[float, float]:
+    """Return hit rate and mean regret (%) if every seed is a case of its own; `pick` is given target, n and seed."""
+    hits, regret = [], []
+    for target, n in study.cases:
+        for seed in study.cells[target, SCRATCH, n]:
+            voi = {s: study.cells[target, s, n][seed] for s in sources_of(target)}
+            chosen, best = voi[pick(target, n, seed)], min(voi.values())
+            hits.append(chosen == best)
+            regret.append(100 * (chosen / best - 1))
+    return float(np.mean(hits)), float(np.mean(regret))
+
+
+def best_on_other_seeds(study: Study, target: str, n: int, seed: int) -> str:
+    """Return the source with the lowest mean VOI on all seeds but one."""
+    means = {}
+    for source in sources_of(target):
+        others = [voi for k, voi in study.cells[target, source, n].items() if k != seed]
+        means[source] = np.mean(others) if others else np.inf
+    return min(means, key=lambda s: means[s])
+
+
 def correlate(study: Study, distances: Distances) -> float:
     """Return the mean over targets and numbers of samples of Spearman's correlation of distance with transferred VOI."""
     values = []
