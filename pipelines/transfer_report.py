@@ -57,6 +57,15 @@ compares networks; and at the one that was best on the n training samples, which
 badly chosen threshold is a large part of VOI when n is 1."""
 
 
+READING = """\
+Read with care: the line on how reproducible the best source is says that another draw of samples makes another source
+the best in most cases. Sources differ by less than seeds do, after so short a training on so few pixels, so that no
+choice made beforehand can hit the best one often; regret says more than the hit rate. Some of what does differ belongs
+to the source and not to the pair: sources that are good for one target tend to be good for others (the rows \"always\"),
+which a distance between domains cannot know, and larva L3 and medulla, the nearest of many, are not the best of many.
+What would tell more: several trainings of each source, more seeds, longer fine-tuning, larger test parts."""
+
+
 def interval(values: Sequence[float], digits: int = 2) -> str:
     """Return the central 95 % of resampled values."""
     low, high = np.quantile(values, [0.025, 0.975])

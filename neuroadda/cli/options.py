@@ -10,7 +10,8 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", help="Set a key: -
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print blocks, voxels and bytes of each stage; write nothing.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace outputs that were made with other parameters or inputs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Zoo = Annotated[str | None, typer.Option(help="Folder or URL of a zoo; left out, the one that comes with neuroadda.")]
+ZOO_HELP = "Folder or URL (http, s3 ...) of a zoo; left out, the one that comes with neuroadda."
+Zoo = Annotated[str | None, typer.Option("--zoo", help=ZOO_HELP)]
 Triple = tuple[float, float, float]
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuroadda.cli.options import Json, print_facts
+from neuroadda.cli.options import ZOO_HELP, Json, print_facts
+from neuroadda.cli.options import Zoo as ZooOption
 
 if TYPE_CHECKING:
     from neuroadda.backbones.architecture import UNetConfig
@@ -20,9 +21,7 @@ zoo = typer.Typer(
     no_args_is_help=True, help="Pretrained backbones: what there is, whose data made it, and whether it is whole."
 )
 
-WHERE = "A folder or URL (http, s3 ...); left out, the zoo that comes with neuroadda."
-ZooArgument = Annotated[str | None, typer.Argument(metavar="ZOO", help=WHERE)]
-ZooOption = Annotated[str | None, typer.Option("--zoo", help=WHERE)]
+ZooArgument = Annotated[str | None, typer.Argument(metavar="ZOO", help=ZOO_HELP)]
 
 
 @zoo.command("list")
