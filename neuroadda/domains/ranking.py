@@ -19,7 +19,10 @@ from neuroadda.errors import UserError
 
 
 class RankConfig(Config):
-    """How sources are ranked for a target; the defaults are what predicted transfer best in docs/results/transfer.md.
+    """How sources are ranked for a target.
+
+    The defaults are among the best of docs/results/transfer.md, which cannot tell "own" from "reference"; the latter embeds the
+    target once, not once an entry.
 
     Attributes
     ----------
