@@ -225,3 +225,12 @@ def test_every_problem_is_found(tmp_path: Path) -> None:
     assert "training_data[0].licence" in found["poor"][0]
     assert "other weights" in found["stale"][0]
     assert "not in zoo.json" in found["new"][0]
+
+
+def test_the_zoo_that_comes_with_the_package_is_whole():
+    zoo = open_zoo()
+    assert {"generalist", "fly_fibsem", "fly_larva_l3_sstem", "mouse_cortex_sssem"} <= set(zoo.names())
+    assert [entry.problems for entry in verify_zoo(zoo) if entry.problems] == []
+    for name in zoo.names():
+        assert zoo.files(name)["weights.safetensors"].size < 3_000_000
+        assert all(sample["licence"] and sample["citation"] for sample in zoo.card(name).training_data)
