@@ -86,9 +86,8 @@ def _write_part(data: Path, target: Path, name: str, domain: Domain, part: str) 
         attrs = {"fingerprint": fingerprint("single sections", 1, name, part, kind, PIXEL_NM), "provenance": where}
         voxel_size = (z * (chosen.step or 1), PIXEL_NM, PIXEL_NM)
         with placing(target / kind) as partial:
-            Volume.create(partial, array.shape, voxel_size, array.dtype, chunk_vx=(1, 128, 128), attrs=attrs).data[
-                :
-            ] = array
+            volume = Volume.create(partial, array.shape, voxel_size, array.dtype, chunk_vx=(1, 128, 128), attrs=attrs)
+            volume.data[:] = array
 
 
 def split_by_section(labels: np.ndarray) -> np.ndarray:

@@ -91,3 +91,22 @@ def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield url
     with MongoClient(url) as client:
         client.drop_database(name)
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """``command("zoo", "list")``: run neuroadda in this process; its exit code, what it printed, and its errors."""
+    monkeypatch.setenv("NEUROADDA_CACHE", str(tmp_path / "cache"))
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        from neuroadda.cli import main
+
+        monkeypatch.setattr(sys, "argv", ["neuroadda", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return int(end.value.code or 0), captured.out, captured.err
+
+    return run

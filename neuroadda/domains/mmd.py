@@ -4,6 +4,7 @@ Gretton et al. 2012, "A kernel two-sample test", with a mean of Gaussian kernels
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from scipy.spatial.distance import pdist
@@ -12,6 +13,7 @@ from neuroadda.domains.kernel import FREQUENCIES, Method, sum_pairs
 from neuroadda.domains.samples import check_blocks, check_samples
 from neuroadda.errors import UserError
 
+Bandwidth = Literal["median", "multi"]
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 MEDIAN_PAIRS = 200_000
 
@@ -98,6 +100,12 @@ def median_bandwidth(x: np.ndarray, y: np.ndarray, seed: int = 0) -> float:
     if bandwidth <= 0:
         raise UserError("most patches have equal features", "median bandwidth", "is the embedding or the mask empty?")
     return bandwidth
+
+
+def choose_bandwidths(x: np.ndarray, y: np.ndarray, bandwidth: Bandwidth, seed: int = 0) -> tuple[float, ...]:
+    """Return the "median" distance in the pooled sample, or for "multi" a quarter to four times that."""
+    median = median_bandwidth(x, y, seed)
+    return (median,) if bandwidth == "median" else spread_bandwidths(median)
 
 
 def spread_bandwidths(bandwidth: float, factors: Sequence[float] = FACTORS) -> tuple[float, ...]:

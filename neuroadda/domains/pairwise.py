@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -10,10 +9,8 @@ from neuroadda.domains.distances import DistanceMatrix
 from neuroadda.domains.embedding import Embedding, check_comparable
 from neuroadda.domains.inference import draw_blocks
 from neuroadda.domains.kernel import sum_pairs
-from neuroadda.domains.mmd import median_bandwidth, spread_bandwidths
+from neuroadda.domains.mmd import Bandwidth, choose_bandwidths
 from neuroadda.errors import UserError
-
-Bandwidth = Literal["median", "multi"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,5 +87,4 @@ def _bandwidths(samples: Sequence[Embedding], bandwidth: Bandwidth, seed: int) -
     rng = np.random.default_rng(seed)
     least = min(len(sample.features) for sample in samples)
     drawn = [sample.features[rng.permutation(len(sample.features))[:least]] for sample in samples]
-    median = median_bandwidth(np.concatenate(drawn[:1]), np.concatenate(drawn[1:]), seed)
-    return (median,) if bandwidth == "median" else spread_bandwidths(median)
+    return choose_bandwidths(np.concatenate(drawn[:1]), np.concatenate(drawn[1:]), bandwidth, seed)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -13,7 +13,7 @@ from neuroadda.config import Config
 from neuroadda.domains.baselines import frechet_distance
 from neuroadda.domains.embedding import Embedding, Network, Pooling, check_comparable
 from neuroadda.domains.inference import bootstrap_mmd2, percentile_interval, permutation_test
-from neuroadda.domains.mmd import median_bandwidth, mmd2, spread_bandwidths
+from neuroadda.domains.mmd import Bandwidth, choose_bandwidths, mmd2
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.errors import UserError
 
@@ -49,7 +49,7 @@ class RankConfig(Config):
 
     network: Network = "reference"
     pooling: Pooling = "mean"
-    bandwidth: Literal["median", "multi"] = "median"
+    bandwidth: Bandwidth = "median"
     unbiased: bool = True
     patches: PatchConfig = Field(default_factory=PatchConfig)
     permutations: Annotated[int, Field(gt=0)] = 1000
@@ -182,7 +182,7 @@ def estimate_mmd2(target: Embedding, source: Embedding, config: RankConfig) -> f
     return mmd2(
         target.features,
         source.features,
-        _bandwidths(target, source, config),
+        choose_bandwidths(target.features, source.features, config.bandwidth, config.seed),
         config.unbiased,
         x_blocks=x_blocks,
         y_blocks=y_blocks,
@@ -227,7 +227,7 @@ class _Comparison:
 def _compare(target: Embedding, source: Embedding, config: RankConfig, name: str) -> _Comparison:
     check_comparable(target, source, name)
     x, y, x_blocks, y_blocks = target.features, source.features, target.blocks, source.blocks
-    widths, seed = _bandwidths(target, source, config), config.seed
+    widths, seed = choose_bandwidths(target.features, source.features, config.bandwidth, config.seed), config.seed
     value = estimate_mmd2(target, source, config)
     # the bootstrap is of the unbiased estimator, whose resamples centre on it
     shift = 0.0 if config.unbiased else value - mmd2(x, y, widths, x_blocks=x_blocks, y_blocks=y_blocks, seed=seed)
@@ -240,11 +240,6 @@ def _compare(target: Embedding, source: Embedding, config: RankConfig, name: str
         ),
         frechet_distance(x, y),
     )
-
-
-def _bandwidths(target: Embedding, source: Embedding, config: RankConfig) -> tuple[float, ...]:
-    median = median_bandwidth(target.features, source.features, config.seed)
-    return spread_bandwidths(median) if config.bandwidth == "multi" else (median,)
 
 
 def _explain(name: str, order: Sequence[str], tied: Sequence[str], gap: float) -> str:

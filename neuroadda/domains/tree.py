@@ -19,8 +19,9 @@ from neuroadda.domains.embedding import (
     load_embeddings,
     patch_shape_vx,
 )
+from neuroadda.domains.mmd import Bandwidth
 from neuroadda.domains.newick import Node
-from neuroadda.domains.pairwise import Bandwidth, Distances, measure_distances
+from neuroadda.domains.pairwise import Distances, measure_distances
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.domains.phylogeny import (
     Correlation,

@@ -9,19 +9,17 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "segmentation"))
 from synthetic import write_backbone, write_raw
 
-from neuroadda.cli import main
 from neuroadda.volumes.arrays import Volume
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
+def command(command):
+    """The command, which must succeed; what it prints."""
+
     def run(*arguments: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["neuroadda", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        assert not end.value.code, captured.err
-        return captured.out
+        code, out, err = command(*arguments)
+        assert code == 0, err
+        return out
 
     return run
 

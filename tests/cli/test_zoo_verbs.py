@@ -14,23 +14,8 @@ from small_zoo import SAMPLE, SMALL, serve, write_embedding, write_trained
 from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import CARD, WEIGHTS
 from neuroadda.backbones.unet import UNet
-from neuroadda.cli import main
 from neuroadda.cli.zoo import _parameters
 from neuroadda.domains.packing import add_backbone
-
-
-@pytest.fixture
-def command(monkeypatch, capsys, tmp_path):
-    monkeypatch.setenv("NEUROADDA_CACHE", str(tmp_path / "cache"))
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["neuroadda", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return int(end.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from neuroadda.backbones.card import NEAREST, Card, load_card
 from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbone
 from neuroadda.backbones.unet import UNet
 from neuroadda.backbones.zoo import Zoo, open_zoo
-from neuroadda.cli import main
 from neuroadda.config import dump_config, parse_config
 from neuroadda.domains.embedding import embed_volume, load_embeddings, save_embeddings
 from neuroadda.domains.packing import add_backbone, write_index
@@ -198,18 +196,6 @@ def test_what_a_zoo_lacks_is_told_in_one_line(made, zoo, changed, tmp_path):
     tight = RankConfig(patches=PatchConfig(roi=RoiConfig(offset_nm=(0, 0, 0), shape_nm=(40, 80, 80))))
     with pytest.raises(UserError, match=r"a patch of .* does not fit into the ROI"):
         rank_sources(small, zoo, tight)
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["neuroadda", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return int(end.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def test_the_command_prints_a_table_and_what_to_do(made, command):
