@@ -1,9 +1,10 @@
 """Which source transfers best? Every target, source and number of samples, three seeds each, one row a run.
 
-    python pipelines/transfer_study.py [--workers 2] [--seeds 3] [--minutes 60]
+    python pipelines/transfer_study.py [--workers 2] [--seeds 3] [--pretraining 0] [--minutes 60]
 
 Rows are appended to docs/results/transfer.csv as they come; what is in there already is not done again. `transfer_report.py` makes
-tables of it. Networks see single sections of 8 nm (`single_sections.py`), and no source ever saw the target's domain.
+tables of it. Networks see single sections of 8 nm (`single_sections.py`), and no source ever saw the target's domain. Every source
+may be trained more than once: `--pretraining` is the seed of that training, and noted in the row.
 """
 
 import argparse
@@ -56,8 +57,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Row(Run):
-    """What came of it: VOI (nats) at the threshold that was best on the training samples, and at the best one on the test part."""
+    """What came of it: VOI (nats) at the threshold that was best on the training samples, and at the best one on the test part.
 
+    `pretraining` tells which training of the source was fine-tuned: its seed.
+    """
+
+    pretraining: int
     voi: float
     voi_split: float
     voi_merge: float
@@ -67,22 +72,23 @@ class Row(Run):
     cpu_minutes: float
 
 
-def pretrained_folder(source: str, target: str) -> Path:
+def pretrained_folder(source: str, target: str, pretraining: int) -> Path:
     """Return the backbone that is fine-tuned: a generalist is another one for each target, for it must not have seen it."""
     name = f"without_{target}" if source == GENERALIST else source
-    return FOLDER / "pretrained" / name / "backbone"
+    return FOLDER / "pretrained" / f"{name}-{pretraining}" / "backbone"
 
 
-def pretrain(source: str, target: str, data: Path) -> None:
+def pretrain(source: str, target: str, pretraining: int, data: Path) -> None:
     """Train a source's backbone on all of its train part, or a generalist on all sources but the target."""
-    folder = pretrained_folder(source, target).parent
+    folder = pretrained_folder(source, target, pretraining).parent
     if not (folder / "backbone" / "card.json").exists():
         domains = [s for s in SOURCES if s != target] if source == GENERALIST else [source]
         samples = [_sample(name) | {"provenance": provenance(data, name)} for name in domains]
-        train(_config(folder.name, source, samples, folder, any_voxel_size=True, **PRETRAIN), progress=False)
+        config = _config(folder.name, source, samples, folder, any_voxel_size=True, seed=pretraining, **PRETRAIN)
+        train(config, progress=False)
 
 
-def run(task: Run) -> Row:
+def run(task: Run, pretraining: int) -> Row:
     """Fine-tune, choose a threshold on the training samples, and score the target's test part."""
     boxes = draw_samples(task.target, task.n, task.seed)
     samples = [_sample(task.target) | {"roi": box} for box in boxes]
@@ -91,7 +97,8 @@ def run(task: Run) -> Row:
     if task.source == LONG_SCRATCH:
         config["iterations"] *= 3
     elif task.source != SCRATCH:
-        config = FINE_TUNE | {"start": {"backbone": str(pretrained_folder(task.source, task.target))}}
+        start = pretrained_folder(task.source, task.target, pretraining)
+        config = FINE_TUNE | {"start": {"backbone": str(start)}}
     card = train(_config(folder.name, task.target, samples, folder, seed=task.seed, **config), progress=False)
     backbone = load_backbone(folder / "backbone")
     known = np.mean([[s.voi for s in _sweep(backbone, task.target, "train", box).scores] for box in boxes], axis=0)
@@ -100,6 +107,7 @@ def run(task: Run) -> Row:
     at = test.scores[chosen]
     return Row(
         **asdict(task),
+        pretraining=pretraining,
         voi=round(at.voi, 5),
         voi_split=round(at.voi_split, 5),
         voi_merge=round(at.voi_merge, 5),
@@ -150,6 +158,7 @@ def _config(name: str, domain: str, samples: list[dict[str, Any]], folder: Path,
         "loss": {"balance": True},
         "padded": 0.9,
         "workers": 0,
+        "precision": "float32",
         "checkpoint_every": 0,
         "picture_every": 0,
         "output": str(folder),
@@ -159,7 +168,12 @@ def _config(name: str, domain: str, samples: list[dict[str, Any]], folder: Path,
 
 def _sweep(backbone: Backbone, domain: str, part: str, roi: dict[str, list[float]] | None = None) -> Sweep:
     arrays = {kind: _array(domain, part, kind) for kind in ("raw", "labels")}
-    config = {**arrays, "fragments": {"sections": True}, **({} if roi is None else {"roi": roi})}
+    config = {
+        **arrays,
+        "predict": {"precision": "float32"},
+        "fragments": {"sections": True},
+        **({} if roi is None else {"roi": roi}),
+    }
     return Validator(parse_config(ValidateConfig, config, domain)).sweep(backbone)
 
 
@@ -188,6 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--pretraining", type=int, default=0, help="which training of the sources: its seed")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing new after so long")
     options = parser.parse_args()
     until = time.monotonic() + options.minutes * 60
@@ -196,14 +211,15 @@ def main() -> None:
     done = {Run(row.target, row.source, row.n, row.seed) for row in read_rows()}
     missing = [task for task in plan(options.seeds) if task not in done]
     print(f"{len(done)} runs are done, {len(missing)} are missing", flush=True)
-    starts = {pretrained_folder(t.source, t.target): t for t in missing if t.source in (*SOURCES, GENERALIST)}
+    number = options.pretraining
+    starts = {pretrained_folder(t.source, t.target, number): t for t in missing if t.source in (*SOURCES, GENERALIST)}
     with ProcessPoolExecutor(options.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for future in [pool.submit(pretrain, t.source, t.target, data) for t in starts.values()]:
+        for future in [pool.submit(pretrain, t.source, t.target, number, data) for t in starts.values()]:
             future.result()
         running: set[Future[Row]] = set()
         while missing or running:
             while missing and len(running) < options.workers and time.monotonic() < until:
-                running.add(pool.submit(run, missing.pop(0)))
+                running.add(pool.submit(run, missing.pop(0), number))
             if not running:
                 break
             finished, running = wait(running, return_when=FIRST_COMPLETED)

@@ -14,11 +14,17 @@ def resolve_device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def resolve_precision(precision: Literal["auto", "float32", "bfloat16"], device: str) -> Precision:
-    """Return `precision`; ``"auto"`` is bfloat16 where the hardware computes in it natively, else float32."""
+def resolve_precision(
+    precision: Literal["auto", "float32", "bfloat16"], device: str, training: bool = False
+) -> Precision:
+    """Return `precision`; ``"auto"`` is bfloat16 where the hardware computes in it natively, else float32.
+
+    In training on a CPU ``"auto"`` is always float32: gradients of bfloat16 convolutions corrupt the heap on CPUs with AMX
+    (torch 2.13, seen on a Xeon), and are hardly faster.
+    """
     if precision != "auto":
         return precision
     if device.startswith("cuda"):
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    capabilities = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return "bfloat16" if capabilities else "float32"
+    capable = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return "bfloat16" if capable and not training else "float32"

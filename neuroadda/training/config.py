@@ -159,7 +159,7 @@ class TrainConfig(Config):
     device
         ``"auto"``: CUDA where there is one.
     precision
-        ``"auto"``: bfloat16 where the hardware has it natively, else float32.
+        ``"auto"``: bfloat16 on GPUs that have it natively, else float32; see `resolve_precision`.
     channels_last
         Memory layout of the network.
     checkpoint_every, validate_every, picture_every

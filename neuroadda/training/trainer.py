@@ -130,7 +130,7 @@ class _Run:
         self.config, self.fingerprint, self.validate, self.samples = config, fingerprint, validate, samples
         self.seen_before = start.card.training_data if start else ()
         self.device = torch.device(resolve_device(config.device))
-        self.bfloat16 = resolve_precision(config.precision, self.device.type) == "bfloat16"
+        self.bfloat16 = resolve_precision(config.precision, self.device.type, training=True) == "bfloat16"
         self.layout = torch.channels_last_3d if config.channels_last else torch.contiguous_format
         self.model = UNet(config.architecture, config.batch_norm).to(self.device)
         if config.channels_last:
