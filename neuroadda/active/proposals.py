@@ -1,0 +1,125 @@
+"""What a person is asked to label: boxes in a volume, each with its rank, its score and the reason it was chosen."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from neuroadda.config import Config, ZyxFloat, dump_config, load_config_file, parse_config, write_json
+from neuroadda.errors import UserError
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.regions import RoiConfig
+
+PROPOSALS = "proposals.json"
+
+
+class Proposal(RoiConfig):
+    """One box to label; `offset_nm` and `shape_nm` lie on the voxels of the volume.
+
+    Attributes
+    ----------
+    rank
+        1 for the first to label.
+    score
+        Its uncertainty, 0 to 1.
+    reason
+        One sentence for people.
+    """
+
+    rank: int = Field(ge=1)
+    score: float
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """Short name of files and layers: ``roi_1``."""
+        return f"roi_{self.rank}"
+
+    @property
+    def box(self) -> RoiConfig:
+        """The box alone."""
+        return RoiConfig(offset_nm=self.offset_nm, shape_nm=self.shape_nm)
+
+
+class Pool(Config):
+    """What was chosen from.
+
+    Attributes
+    ----------
+    candidates
+        How many boxes.
+    lowest, median, highest
+        Of their scores.
+    """
+
+    candidates: int
+    lowest: float
+    median: float
+    highest: float
+
+
+class Proposals(Config):
+    """The boxes to label in one volume, in their order.
+
+    Attributes
+    ----------
+    volume, volume_fingerprint, voxel_size_nm
+        Raw they lie in.
+    backbone, backbone_digest
+        Name and digest of the network that was unsure.
+    strategy, seed
+        How they were chosen.
+    settings
+        Everything else that was asked for, as plain data.
+    """
+
+    volume: str
+    volume_fingerprint: str
+    voxel_size_nm: ZyxFloat
+    backbone: str
+    backbone_digest: str
+    strategy: str
+    seed: int
+    settings: dict[str, Any] = Field(default_factory=dict)
+    pool: Pool
+    proposals: tuple[Proposal, ...]
+
+    def open_volume(self) -> Volume:
+        """Open the raw that they lie in.
+
+        Raises
+        ------
+        UserError
+            If it is not there any more, or another one than they were made for.
+        """
+        raw = Volume.open(self.volume)
+        if raw.fingerprint != self.volume_fingerprint:
+            raise UserError("this is not the volume that the proposals were made for", self.volume, "propose again")
+        return raw
+
+    def save(self, folder: Path) -> Path:
+        """Write ``proposals.json`` into a folder and return its path.
+
+        Raises
+        ------
+        UserError
+            If it cannot be written.
+        """
+        path = folder / PROPOSALS
+        try:
+            write_json(path, dump_config(self))
+        except OSError as error:
+            raise UserError(f"it cannot be written: {error.strerror}", str(path)) from error
+        return path
+
+
+def read_proposals(path: Path) -> Proposals:
+    """Return the proposals in a file, or in a folder's ``proposals.json``.
+
+    Raises
+    ------
+    UserError
+        If it is missing or malformed.
+    """
+    path = path / PROPOSALS if path.is_dir() else path
+    return parse_config(Proposals, load_config_file(path), str(path))
