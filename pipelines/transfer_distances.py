@@ -48,14 +48,18 @@ def measure_entropy(network: Path, domain: str) -> float:
     return float(-(p * p.log2() + (1 - p) * (1 - p).log2()).mean())
 
 
-def measure_all() -> dict[str, dict[tuple[str, str], float]]:
-    """Return, for every way to measure, the distance of each target from each of its sources."""
+def measure_all(pretraining: int) -> dict[str, dict[tuple[str, str], float]]:
+    """Return, for every way to measure, the distance of each target from each of its sources.
+
+    `pretraining` tells which training of the networks measures.
+    """
     found: dict[str, dict[tuple[str, str], float]] = defaultdict(dict)
     for target in DOMAINS:
         for source in sources_of(target):
-            found["entropy of predictions"][target, source] = measure_entropy(pretrained_folder(source, target), target)
+            network_of_source = pretrained_folder(source, target, pretraining)
+            found["entropy of predictions"][target, source] = measure_entropy(network_of_source, target)
         for source, network in itertools.product(sources_of(target), ("own", "reference")):
-            folder = pretrained_folder(source if network == "own" else GENERALIST, target)
+            folder = pretrained_folder(source if network == "own" else GENERALIST, target, pretraining)
             here, there = embed(folder, target), embed(folder, source)
             for pooling in ("mean", "max"):
                 x, y = here[pooling], there[pooling]

@@ -1,10 +1,11 @@
 """How well do distances between domains predict transfer? Tables and a picture of what `transfer_study.py` has found.
 
-    python pipelines/transfer_report.py
+    python pipelines/transfer_report.py [--pretraining 1]
 
 Writes docs/results/transfer.md from docs/results/transfer.csv and the study's backbones in runs/transfer.
 """
 
+import argparse
 import datetime
 import os
 from collections.abc import Mapping, Sequence
@@ -41,8 +42,9 @@ iterations of 2 x 112 x 112 pixels, and scored on the target's test part: VOI in
 in each section. Scratch is the same network and the same iterations from random weights, at a rate of its own (0.01;
 fine-tuning 0.003; both chosen in one pilot, mouse cortex to larva L1, on train parts). The generalist is trained on
 all sources but the target's domain. A seed draws samples and batches; sources of a target are compared on the same
-samples. Each source was trained once, so the spread between two trainings of one source is in no interval. Train and
-test sections of fly_brain_sstem are neighbours.
+samples. Each source was trained twice, from other random weights and batches, and what is fine-tuned is the first for
+seeds 0 and 1 (and most of 2), the second for the others; distances are of the second. The first 308 runs were made on
+an AMD EPYC, the others on an Intel Xeon. Train and test sections of fly_brain_sstem are neighbours.
 
 A distance is between features of 256 patches of each train part, raw alone; *own* is by the source's network,
 *reference* by the generalist that never saw the target. *Hit rate*: share of cases (target, n) in which the nearest
@@ -169,7 +171,9 @@ def table_of_voi(study: Study) -> list[str]:
 
 def main() -> None:
     """Measure and write."""
-    chosen, best, measured = Study("voi"), Study("best_voi"), measure_all()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pretraining", type=int, default=1, help="which training of the networks measures distances")
+    chosen, best, measured = Study("voi"), Study("best_voi"), measure_all(parser.parse_args().pretraining)
     nearest = measured[DEFAULT]
     points = [
         Point(target, source, n, nearest[target, source], best.mean(target, source, n) / best.mean(target, SCRATCH, n))
