@@ -124,19 +124,15 @@ class StartConfig(Config):
     encoder_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
-class TrainConfig(Config):
-    """A training: its result depends on everything here but `threads`, `workers`, `output` and the ``..._every`` keys.
+class TrainSettings(Config):
+    """How to train, whatever on: the result depends on everything here but `threads`, `workers` and the ``..._every`` keys.
 
     Attributes
     ----------
     name, domain, organism, region, modality
         For the card.
-    samples
-        What to train on.
     any_voxel_size
         Allow samples of different voxel sizes; the card then has their geometric mean.
-    start
-        A backbone to fine-tune; without one the network starts at random.
     network
         The U-Net; its `out_channels` follow from `offsets`. A backbone to start from brings its own.
     offsets
@@ -168,8 +164,6 @@ class TrainConfig(Config):
         Name of a validation metric (lower is better): the backbone is then the best validated one, not the last.
     patience
         Stop after so many validations without a better one (needs `keep_best`); 0 for never.
-    output
-        The run's folder.
     """
 
     name: str
@@ -177,9 +171,7 @@ class TrainConfig(Config):
     organism: str = ""
     region: str = ""
     modality: str = ""
-    samples: Annotated[tuple[SampleConfig, ...], Field(min_length=1)]
     any_voxel_size: bool = False
-    start: StartConfig | None = None
     network: UNetConfig = Field(default_factory=UNetConfig)
     offsets: tuple[Zyx, ...] = NEAREST
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
@@ -205,6 +197,23 @@ class TrainConfig(Config):
     picture_every: Count = 100
     keep_best: str | None = None
     patience: Count = 0
+
+
+class TrainConfig(TrainSettings):
+    """A training.
+
+    Attributes
+    ----------
+    samples
+        What to train on.
+    start
+        A backbone to fine-tune; without one the network starts at random.
+    output
+        The run's folder; the result does not depend on it.
+    """
+
+    samples: Annotated[tuple[SampleConfig, ...], Field(min_length=1)]
+    start: StartConfig | None = None
     output: Path
 
     @model_validator(mode="after")
