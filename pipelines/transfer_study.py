@@ -12,6 +12,7 @@ import csv
 import multiprocessing
 import os
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -89,33 +90,43 @@ def pretrain(source: str, target: str, pretraining: int, data: Path) -> None:
 
 
 def run(task: Run, pretraining: int) -> Row:
-    """Fine-tune, choose a threshold on the training samples, and score the target's test part."""
+    """Fine-tune on random samples, or train from scratch, and score the target's test part."""
     boxes = draw_samples(task.target, task.n, task.seed)
-    samples = [_sample(task.target) | {"roi": box} for box in boxes]
     folder = FOLDER / "runs" / f"{task.target}-{task.source.replace(', ', '_')}-n{task.n}-s{task.seed}"
-    config = dict(FROM_SCRATCH)
-    if task.source == LONG_SCRATCH:
-        config["iterations"] *= 3
-    elif task.source != SCRATCH:
-        start = pretrained_folder(task.source, task.target, pretraining)
-        config = FINE_TUNE | {"start": {"backbone": str(start)}}
-    card = train(_config(folder.name, task.target, samples, folder, seed=task.seed, **config), progress=False)
+    if task.source in (SCRATCH, LONG_SCRATCH):
+        longer = {"iterations": 3 * FROM_SCRATCH["iterations"]} if task.source == LONG_SCRATCH else {}
+        config = FROM_SCRATCH | longer
+    else:
+        config = fine_tuning(pretrained_folder(task.source, task.target, pretraining))
+    found = train_and_score(task.target, boxes, folder, config | {"seed": task.seed})
+    return Row(**asdict(task), pretraining=pretraining, **found)
+
+
+def fine_tuning(backbone: Path) -> dict[str, Any]:
+    """Return how a backbone is fine-tuned."""
+    return FINE_TUNE | {"start": {"backbone": str(backbone)}}
+
+
+def train_and_score(
+    target: str, boxes: Sequence[dict[str, list[float]]], folder: Path, config: Mapping[str, Any]
+) -> dict[str, float]:
+    """Train on boxes of a target's train part; choose a threshold on them, and score the test part: the figures of a `Row`."""
+    samples = [_sample(target) | {"roi": box} for box in boxes]
+    card = train(_config(folder.name, target, samples, folder, **config), progress=False)
     backbone = load_backbone(folder / "backbone")
-    known = np.mean([[s.voi for s in _sweep(backbone, task.target, "train", box).scores] for box in boxes], axis=0)
-    test = _sweep(backbone, task.target, "test")
+    known = np.mean([[s.voi for s in _sweep(backbone, target, "train", box).scores] for box in boxes], axis=0)
+    test = _sweep(backbone, target, "test")
     chosen = int(known.argmin())
     at = test.scores[chosen]
-    return Row(
-        **asdict(task),
-        pretraining=pretraining,
-        voi=round(at.voi, 5),
-        voi_split=round(at.voi_split, 5),
-        voi_merge=round(at.voi_merge, 5),
-        threshold=test.thresholds[chosen],
-        best_voi=round(test.scores[test.best].voi, 5),
-        best_threshold=test.thresholds[test.best],
-        cpu_minutes=card.cpu_minutes,
-    )
+    return {
+        "voi": round(at.voi, 5),
+        "voi_split": round(at.voi_split, 5),
+        "voi_merge": round(at.voi_merge, 5),
+        "threshold": test.thresholds[chosen],
+        "best_voi": round(test.scores[test.best].voi, 5),
+        "best_threshold": test.thresholds[test.best],
+        "cpu_minutes": card.cpu_minutes,
+    }
 
 
 def draw_samples(target: str, count: int, seed: int) -> list[dict[str, list[float]]]:
@@ -123,7 +134,7 @@ def draw_samples(target: str, count: int, seed: int) -> list[dict[str, list[floa
 
     They do not overlap if a few hundred tries find such places.
     """
-    labels = Volume.open(_array(target, "train", "labels"))
+    labels = Volume.open(array_of(target, "train", "labels"))
     depth, *size = labels.shape_vx
     random = np.random.default_rng([seed, *target.encode()])
     boxes: list[tuple[int, int, int]] = []
@@ -138,12 +149,13 @@ def draw_samples(target: str, count: int, seed: int) -> list[dict[str, list[floa
     return [{"offset_nm": [z * thick, y * PIXEL_NM, x * PIXEL_NM], "shape_nm": shape} for z, y, x in boxes]
 
 
-def _array(domain: str, part: str, kind: str) -> str:
+def array_of(domain: str, part: str, kind: str) -> str:
+    """Return where the sections of a domain lie."""
     return str(FOLDER / "data" / f"{domain}_{part}.zarr" / kind)
 
 
 def _sample(domain: str) -> dict[str, Any]:
-    arrays = {kind: _array(domain, "train", kind) for kind in ("raw", "labels")}
+    arrays = {kind: array_of(domain, "train", kind) for kind in ("raw", "labels")}
     return arrays | {"erode_vx": DOMAINS[domain].erode_vx, "linked": False}
 
 
@@ -167,7 +179,7 @@ def _config(name: str, domain: str, samples: list[dict[str, Any]], folder: Path,
 
 
 def _sweep(backbone: Backbone, domain: str, part: str, roi: dict[str, list[float]] | None = None) -> Sweep:
-    arrays = {kind: _array(domain, part, kind) for kind in ("raw", "labels")}
+    arrays = {kind: array_of(domain, part, kind) for kind in ("raw", "labels")}
     config = {
         **arrays,
         "predict": {"precision": "float32"},
