@@ -1,0 +1,219 @@
+"""How unsure a network is of a volume, block by block, as a grid of cells."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from funlib.geometry import Coordinate, Roi
+from pydantic import Field
+
+from neuroadda.active.augmented import AugmentedPredictor
+from neuroadda.active.scores import BINS, reduce_to_cells, score_ambiguity, score_entropy, score_variance
+from neuroadda.backbones.card import NEAREST, Card, load_card
+from neuroadda.backbones.checkpoint import load_backbone
+from neuroadda.blockwise.grid import Block, BlockGrid
+from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.config import Zyx
+from neuroadda.errors import UserError
+from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragments
+from neuroadda.segmentation.predict import Predict, Predictor, check_raw
+from neuroadda.volumes.arrays import Volume
+
+Score = Literal["entropy", "augmented", "committee", "ambiguity"]
+
+
+class Uncertainty(Stage):
+    """Parameters of the uncertainty.
+
+    Its output is a uint16 array (0 to 65535 for 0 to 1), one voxel a cell: the mean score of the cell's tissue, its part of
+    tissue, and, with `histogram`, the distribution of the scores; see `reduce_to_cells`. Only the nearest neighbours'
+    affinities count, and of them those that the network predicts.
+
+    Attributes
+    ----------
+    score
+        ``entropy``: of each affinity; ``augmented``: variance over flips and transpositions of the section; ``committee``: variance
+        over several networks; ``ambiguity``: entropy of the mean affinity between two touching fragments, where they touch.
+    cell_vx
+        Shape of a cell, zyx.
+    histogram
+        Store the distribution of the scores in each cell, too.
+    predict
+        How networks run.
+    fragments
+        Of ``ambiguity``.
+    tiles_vx
+        The tile of each network, decided by `make_uncertainty_task`.
+    """
+
+    name: ClassVar[str] = "uncertainty"
+
+    score: Score = "entropy"
+    cell_vx: Zyx
+    histogram: bool = False
+    predict: Predict = Field(default_factory=Predict)
+    fragments: Fragments = Field(default_factory=Fragments)
+    tiles_vx: tuple[Zyx, ...] = ()
+
+    def create_output(self, task: Task) -> None:
+        """Create the empty grid of cells; a block has one chunk."""
+        raw, grid = Volume.open(task.inputs["raw"]), task.grid
+        cell, bins = raw.voxel_size * Coordinate(self.cell_vx), BINS if self.histogram else 0
+        Volume.create(
+            Path(task.output),
+            tuple(-(-s // c) for s, c in zip(grid.shape, cell, strict=True)),
+            tuple(c / raw.units_per_nm for c in cell),
+            np.uint16,
+            offset_nm=tuple(o / raw.units_per_nm for o in grid.offset),
+            channels=2 + bins,
+            chunk_vx=tuple(b // c for b, c in zip(grid.block, cell, strict=True)),
+            attrs=task.tag | {"cell_vx": list(self.cell_vx), "bins": bins},
+        )
+
+    def open(self, task: Task) -> BlockFunction:
+        """Return the function that scores a block and reports its voxels of tissue."""
+        torch.set_num_threads(self.predict.threads)
+        raw, cells = Volume.open(task.inputs["raw"]), Volume.open(task.output, "r+")
+        mask = Volume.open(task.inputs["mask"]) if "mask" in task.inputs else None
+        score = self._make_scorer(task, raw, mask)
+        block_cells = Coordinate(task.grid.block_vx) / Coordinate(self.cell_vx)
+
+        def measure(block: Block) -> dict[str, Any]:
+            shape = block.write_roi.shape / raw.voxel_size
+            tissue = np.ones(shape, bool) if mask is None else mask.read(block.write_roi) > 0
+            if tissue.any():
+                reduced = reduce_to_cells(score(block), tissue, self.cell_vx, self.histogram)
+                begin = cells.roi.begin + Coordinate(block.position) * block_cells * cells.voxel_size
+                cells.write(Roi(begin, Coordinate(reduced.shape[1:]) * cells.voxel_size), reduced)
+            return {"tissue": int(tissue.sum())}
+
+        return measure
+
+    def _make_scorer(self, task: Task, raw: Volume, mask: Volume | None) -> Callable[[Block], np.ndarray]:
+        """Return the function that gives the scores (uint16, zyx) of a block's voxels."""
+        backbones = [load_backbone(task.inputs[name]) for name in _input_names(len(self.tiles_vx))]
+        cards = [backbone.card for backbone in backbones]
+        predictors = [
+            Predictor(backbone, self.predict.model_copy(update={"tile_vx": tile_vx}))
+            for backbone, tile_vx in zip(backbones, self.tiles_vx, strict=True)
+        ]
+        shared = [o for o in NEAREST if all(o in card.offsets for card in cards)]
+        channels = [NEAREST.index(o) for o in shared]  # of every prediction, since it begins with them
+
+        def score_by_entropy(block: Block) -> np.ndarray:
+            return score_entropy(predictors[0](raw, block.write_roi)[0][channels])
+
+        def score_by_committee(block: Block) -> np.ndarray:
+            return score_variance(predictor(raw, block.write_roi)[0][channels] for predictor in predictors)
+
+        def score_by_augmentation(block: Block) -> np.ndarray:
+            return score_variance(affs[own] for affs in augmented(raw, block.write_roi))
+
+        def score_by_ambiguity(block: Block) -> np.ndarray:
+            read_roi = block.read_roi.intersect(task.grid.roi)
+            affs = predictors[0](raw, read_roi)[0][:3]
+            found = find_fragments(affs, raw.voxel_size_nm, self.fragments)
+            if mask is not None:
+                found[mask.read(read_roi) == 0] = 0
+            inside = ((block.write_roi - read_roi.begin) / raw.voxel_size).to_slices()
+            return score_ambiguity(affs, found)[inside]
+
+        if self.score == "augmented":
+            augmented = AugmentedPredictor(predictors[0], cards[0], raw.voxel_size)
+            own = [augmented.offsets.index(o) for o in shared]
+        return {
+            "entropy": score_by_entropy,
+            "augmented": score_by_augmentation,
+            "committee": score_by_committee,
+            "ambiguity": score_by_ambiguity,
+        }[self.score]
+
+
+def make_uncertainty_task(
+    raw: Volume,
+    backbones: Sequence[Path | str],
+    stage: Uncertainty,
+    output: Path,
+    *,
+    block_vx: Zyx,
+    roi: Roi | None = None,
+    mask: Path | str | None = None,
+    any_voxel_size: bool = False,
+) -> Task:
+    """Check the inputs, decide what is open, and bind the stage; nothing is written.
+
+    Parameters
+    ----------
+    backbones
+        Folders; one, or several for a committee.
+    block_vx
+        Shape of a block, a multiple of the cell.
+    roi
+        Part of the volume, in its world units; all of it by default.
+    mask
+        Array on the voxel grid of raw, at least as large as `roi`; where it is 0 is no tissue.
+    any_voxel_size
+        As in `check_raw`.
+
+    Raises
+    ------
+    UserError
+        If an input is missing or does not fit the others.
+    """
+    roi = raw.roi if roi is None else roi
+    raw.to_slices(roi)
+    if any(c < 1 or b % c for b, c in zip(block_vx, stage.cell_vx, strict=True)):
+        what = f"blocks of {block_vx} voxels are not made of cells of {stage.cell_vx}"
+        raise UserError(what, "block_vx", "choose a multiple of cell_vx")
+    if (len(backbones) > 1) != (stage.score == "committee") or not backbones:
+        what = f"the score {stage.score!r} is given {len(backbones)} backbones"
+        raise UserError(what, "score", "a committee takes several backbones, every other score one")
+    cards = [load_card(folder) for folder in backbones]
+    for card in cards:
+        check_raw(raw, card, any_voxel_size)
+    stage = _resolve(stage, raw, cards, block_vx)
+    names = zip(_input_names(len(cards)), backbones, cards, strict=True)
+    inputs = {"raw": (raw.path, raw.fingerprint)} | {name: (Path(at), card.digest) for name, at, card in names}
+    if mask is not None:
+        inputs["mask"] = (Path(mask), _open_mask(mask, raw, roi).fingerprint)
+    around = context_vx(stage.fragments, raw.voxel_size_nm) if stage.score == "ambiguity" else (0, 0, 0)
+    return Task.make(stage, inputs, output, BlockGrid.make(roi, raw.voxel_size, block_vx, around), block_vx)
+
+
+def _resolve(stage: Uncertainty, raw: Volume, cards: list[Card], block_vx: Zyx) -> Uncertainty:
+    """Return the stage with tiles, device, precision and the kind of fragments decided."""
+    fragments = stage.fragments
+    if NEAREST[0] not in cards[0].offsets:
+        if fragments.sections is False and stage.score == "ambiguity":
+            what = f"{cards[0].name} knows single sections only"
+            raise UserError(what, "fragments.sections", "find fragments section by section")
+        fragments = fragments.model_copy(update={"sections": True})
+    resolved = []
+    for card in cards:
+        z, y, x = block_vx
+        if stage.score == "augmented":  # turned blocks need not begin on the network's alignment
+            y, x = y + card.architecture.alignment_vx[1], x + card.architecture.alignment_vx[2]
+        elif stage.score == "ambiguity":
+            z, y, x = (b + 2 * c for b, c in zip(block_vx, context_vx(fragments, raw.voxel_size_nm), strict=True))
+        resolved.append(stage.predict.resolve(card.architecture, (z, y, x)))
+    return stage.model_copy(
+        update={
+            "fragments": fragments.resolve(raw.voxel_size_nm),
+            "predict": resolved[0].model_copy(update={"tile_vx": None}),
+            "tiles_vx": tuple(predict.tile_vx for predict in resolved),
+        }
+    )
+
+
+def _input_names(count: int) -> list[str]:
+    return ["backbone", *(f"backbone_{i}" for i in range(1, count))]
+
+
+def _open_mask(path: Path | str, raw: Volume, roi: Roi) -> Volume:
+    mask = Volume.open(path)
+    if mask.channels is not None or mask.voxel_size != raw.voxel_size or mask.unit != raw.unit:
+        raise UserError("the mask is not on the voxel grid of raw", str(path), f"raw has {raw.voxel_size_nm} nm")
+    mask.to_slices(roi)
+    return mask
