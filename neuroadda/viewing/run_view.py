@@ -5,8 +5,8 @@ from typing import Any
 
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import Plan
-from neuroadda.viewing.neuroglancer import Kind, Layer, neuroglancer_state, state_url
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.neuroglancer import Kind, Layer, neuroglancer_state, state_url
 
 LAYERS: tuple[tuple[str, str, Kind], ...] = (
     ("affs", "predict", "affs"),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from neuroadda.errors import UserError
-from neuroadda.viewing.neuroglancer import Layer, neuroglancer_state, state_url
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.neuroglancer import Layer, neuroglancer_state, state_url
 
 
 def layers() -> list[Layer]:
