@@ -37,6 +37,13 @@ def embed(network: Path, domain: str) -> Mapping[Pooling, Embedding]:
     return load_embeddings(folder)["own"]
 
 
+def nearest_source(target: str, pretraining: int) -> str:
+    """Return the source that the default ranking prefers."""
+    network = pretrained_folder(GENERALIST, target, pretraining)
+    here = embed(network, target)["mean"]
+    return min(sources_of(target), key=lambda s: estimate_mmd2(here, embed(network, s)["mean"], RankConfig()))
+
+
 @torch.inference_mode()
 def measure_entropy(network: Path, domain: str) -> float:
     """Return the mean binary entropy (bits) of what a network predicts for a domain's raw: no distance, but as source-free."""

@@ -1,0 +1,187 @@
+"""The paper's comparison on our domains: scratch, sources, and the boxes that are labelled chosen in every way.
+
+    python pipelines/reproduce.py [--workers 2] [--seeds 3] [--minutes 60]
+
+Every target is fine-tuned from its nearest source on n boxes of single sections, chosen by a strategy; random boxes, scratch and
+the other sources are those of `transfer_study.py`, which is run first where its rows are missing. Rows are appended to
+docs/results/active.csv as they come; what is in there already is not done again. `active_report.py` makes tables of it.
+"""
+
+import argparse
+import csv
+import multiprocessing
+import os
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from single_sections import DOMAINS, PIXEL_NM, SOURCES, prepare
+from transfer_distances import nearest_source
+from transfer_study import FOLDER as STUDY
+from transfer_study import (
+    GENERALIST,
+    ROOT,
+    SAMPLE_PX,
+    SAMPLES,
+    array_of,
+    draw_samples,
+    fine_tuning,
+    pretrain,
+    pretrained_folder,
+    read_rows,
+    train_and_score,
+)
+
+from neuroadda.active.propose import ProposeConfig, propose
+from neuroadda.config import parse_config
+from neuroadda.volumes.arrays import Volume
+
+FOLDER = Path("runs/active")
+ROWS = Path("docs/results/active.csv")
+FIRST_SEED, PRETRAINING = 3, 1  # the runs of the transfer study that are shared
+RANDOM = "random"
+STRATEGIES = {
+    "median": ("median", "mean"),
+    "median of median voxels": ("median", "median"),
+    "max": ("max", "mean"),
+    "min": ("min", "mean"),
+    "diverse": ("diverse", "mean"),
+    "median+diverse": ("median+diverse", "mean"),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fine-tuning from a target's nearest source."""
+
+    target: str
+    strategy: str
+    n: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Row(Run):
+    """What came of it; see `transfer_study.Row`."""
+
+    source: str
+    labelled_px: int
+    voi: float
+    voi_split: float
+    voi_merge: float
+    threshold: float
+    best_voi: float
+    best_threshold: float
+    cpu_minutes: float
+
+
+def choose_boxes(task: Run, source: str) -> list[dict[str, list[float]]]:
+    """Return the boxes (nm) that are labelled."""
+    if task.strategy == RANDOM:
+        return draw_samples(task.target, task.n, task.seed)
+    strategy, reading = STRATEGIES[task.strategy]
+    raw = array_of(task.target, "train", "raw")
+    data = {
+        "raw": raw,
+        "backbone": str(pretrained_folder(source, task.target, PRETRAINING)),
+        "output": str(FOLDER / "proposals" / f"{task.target}-{reading}"),
+        "shape_nm": [Volume.open(raw).voxel_size_nm[0], SAMPLE_PX * PIXEL_NM, SAMPLE_PX * PIXEL_NM],
+        "reading": reading,
+        "predict": {"precision": "float32"},
+        "choose": {"strategy": strategy, "count": task.n, "seed": task.seed, "shortlist": 128},
+        "any_voxel_size": True,
+        "execution": {"launcher": "serial"},
+    }
+    found = propose(parse_config(ProposeConfig, data, "reproduce"), overwrite=True)
+    return [p.box.model_dump(mode="json") for p in found.proposals.proposals]
+
+
+def run(task: Run, source: str, boxes: list[dict[str, list[float]]]) -> Row:
+    """Fine-tune on boxes and score."""
+    folder = FOLDER / "runs" / f"{task.target}-{task.strategy.replace(' ', '_')}-n{task.n}-s{task.seed}"
+    config = fine_tuning(pretrained_folder(source, task.target, PRETRAINING)) | {"seed": task.seed}
+    found = train_and_score(task.target, boxes, folder, config)
+    return Row(**asdict(task), source=source, labelled_px=len(boxes) * SAMPLE_PX**2, **found)
+
+
+def plan(seeds: int) -> list[Run]:
+    """Return all runs, in an order in which every prefix is worth reading."""
+    return [
+        Run(target, strategy, n, seed)
+        for seed in range(FIRST_SEED, FIRST_SEED + seeds)
+        for n in SAMPLES
+        for target in DOMAINS
+        for strategy in (RANDOM, *STRATEGIES)
+    ]
+
+
+def read_results(path: Path = ROWS) -> list[Row]:
+    """Return the rows that are there, and those of random boxes in the transfer study."""
+    rows = []
+    if path.exists():
+        with path.open() as file:
+            rows = [Row(**{f.name: f.type(line[f.name]) for f in fields(Row)}) for line in csv.DictReader(file)]
+    nearest = {row.target: row.source for row in rows}
+    for row in read_rows():
+        if row.pretraining == PRETRAINING and row.source == nearest.get(row.target) and row.seed >= FIRST_SEED:
+            figures = {k: v for k, v in asdict(row).items() if k in {f.name for f in fields(Row)}}
+            rows.append(Row(strategy=RANDOM, labelled_px=row.n * SAMPLE_PX**2, **figures))
+    return rows
+
+
+def main() -> None:
+    """Do what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing new after so long")
+    options = parser.parse_args()
+    until = time.monotonic() + options.minutes * 60
+    data = Path(os.environ.get("NEUROADDA_DATA", ROOT.parent / "shared" / "data"))
+    prepare(data, STUDY / "data")
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.workers, mp_context=context) as pool:
+        starts = [(s, t) for t in DOMAINS for s in (GENERALIST, *SOURCES) if s != t]
+        once = {pretrained_folder(source, target, PRETRAINING): (source, target) for source, target in starts}
+        for future in [pool.submit(pretrain, *start, PRETRAINING, data) for start in once.values()]:
+            future.result()
+        sources = {target: nearest_source(target, PRETRAINING) for target in DOMAINS}
+        shared = {(r.target, r.source, r.n, r.seed) for r in read_rows() if r.pretraining == PRETRAINING}
+        done = {Run(row.target, row.strategy, row.n, row.seed) for row in read_results()}
+        missing = [
+            task
+            for task in plan(options.seeds)
+            if task not in done
+            and not (task.strategy == RANDOM and (task.target, sources[task.target], task.n, task.seed) in shared)
+        ]
+        print(f"{len(done)} runs are done, {len(missing)} are missing; from {sources}", flush=True)
+        running: set[Future[Row]] = set()
+        while missing or running:
+            while missing and len(running) < options.workers and time.monotonic() < until:
+                task = missing.pop(0)
+                boxes = choose_boxes(task, sources[task.target])
+                if len(boxes) < task.n:
+                    print(f"{task.target}: no {task.n} boxes fit for {task.strategy}", flush=True)
+                    continue
+                running.add(pool.submit(run, task, sources[task.target], boxes))
+            if not running:
+                break
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                _append(future.result())
+
+
+def _append(row: Row) -> None:
+    new = not ROWS.exists()
+    with ROWS.open("a", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(asdict(row))
+    print(f"{row.target}, {row.strategy}, n = {row.n}, seed {row.seed}: VOI {row.voi:.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    main()
