@@ -60,6 +60,8 @@ def print_summary(summary: Mapping[str, Any]) -> None:
             f"VOI {scores['voi']:.3f} {scores['units']} (split {scores['voi_split']:.3f}, merge {scores['voi_merge']:.3f}), "
             f"adapted Rand error {scores['adapted_rand_error']:.3f} at threshold {summary['threshold']}"
         )
+    for name, scores in summary["compared"].items():
+        print(f"  {name}: VOI {scores['voi']:.3f} {scores['units']}")
     for name, scores in summary["baselines"].items():
         print(f"  {name}, at its best: VOI {scores['voi']:.3f} {scores['units']}")
     print(f"segmentation: {summary['segmentation']}")

@@ -36,12 +36,15 @@ class EvaluateConfig(Config):
         300 nm are left out, and a segment holds part of a skeleton if it holds two of its nodes.
     baselines
         Also score what others would have done with the same voxels; see `baselines`. Small volumes only: it is done in memory.
+    compare
+        Other segmentations of the volume to score beside it: name to array.
     """
 
     labels: str
     thresholds: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=THRESHOLDS, min_length=1)
     skeletons: bool = False
     baselines: bool = False
+    compare: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,9 @@ class Measured:
     stages
         Name and progress (blocks, voxels, seconds) of every stage.
     baselines
-        Other methods' scores by name.
+        Other methods' scores by name, each at the setting that is best on this truth.
+    compared
+        Other segmentations' scores by name.
     """
 
     threshold: float
@@ -65,6 +70,7 @@ class Measured:
     sweep: Sweep | None = None
     erl: ErlScores | None = None
     baselines: dict[str, Scores] = field(default_factory=dict)
+    compared: dict[str, Scores] = field(default_factory=dict)
 
     def to_data(self) -> dict[str, Any]:
         """Return it as plain data (without the overlaps)."""
@@ -84,6 +90,7 @@ class Measured:
             **({"best_threshold": self.sweep.thresholds[self.sweep.best]} if self.sweep else {}),
             **{name: dump_config(value) for name, value in quality.items() if value is not None},
             "baselines": {name: dump_config(scores) for name, scores in self.baselines.items()},
+            "compared": {name: dump_config(scores) for name, scores in self.compared.items()},
             "stages": stages,
         }
 
@@ -111,6 +118,7 @@ def measure_plan(plan: Plan, config: EvaluateConfig | None) -> Measured:
         sweep_plan(plan, labels, config.thresholds),
         _measure_run_length(segmentation, labels) if config.skeletons else None,
         _score_baselines(plan, labels, config.thresholds) if config.baselines else {},
+        {name: score(overlap_volumes(Volume.open(path), labels)) for name, path in config.compare.items()},
     )
 
 

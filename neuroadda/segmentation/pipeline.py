@@ -216,7 +216,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def _resolve(config: SegmentConfig, raw: Volume, roi: Roi) -> SegmentConfig:
-    block_vx = config.block_vx or _default_block_vx(raw, roi)
+    block_vx = config.block_vx or default_block_vx(raw, roi)
     card = load_card(config.backbone)
     threshold = config.components.threshold or card.metrics.get("threshold", DEFAULT_THRESHOLD)
     if threshold > config.agglomerate.limit:
@@ -257,7 +257,8 @@ def _remembered(config: SegmentConfig, block_vx: Zyx, card: Card) -> Predict | N
     return resolved if same and asked == config.predict else None
 
 
-def _default_block_vx(raw: Volume, roi: Roi) -> Zyx:
+def default_block_vx(raw: Volume, roi: Roi) -> Zyx:
+    """Return the shape of a block where none is given: by the voxel size, and at most the ROI."""
     z, y, x = raw.voxel_size_nm
     block = ANISOTROPIC_BLOCK_VX if z >= ANISOTROPIC * max(y, x) else ISOTROPIC_BLOCK_VX
     z_vx, y_vx, x_vx = (min(b, s) for b, s in zip(block, roi.shape / raw.voxel_size, strict=True))

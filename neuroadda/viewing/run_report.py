@@ -57,8 +57,11 @@ def report_plan(
             scores=measured.scores,
             erl=measured.erl,
             baselines=[
-                Baseline(name, scores, "at the setting that is best on this truth")
-                for name, scores in measured.baselines.items()
+                *(Baseline(name, scores) for name, scores in measured.compared.items()),
+                *(
+                    Baseline(name, scores, "at the setting that is best on this truth")
+                    for name, scores in measured.baselines.items()
+                ),
             ],
             slices=_cut_slices(plan, raw, labels),
             overlaps=measured.overlaps,

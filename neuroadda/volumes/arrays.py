@@ -18,7 +18,7 @@ import zarr
 from funlib.geometry import Coordinate, Roi
 from numcodecs import Blosc, blosc
 
-from neuroadda.config import fingerprint
+from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
@@ -157,14 +157,16 @@ class Volume:
         return PM_PER_NM if self.unit == "pm" else 1
 
     @property
-    def voxel_size_nm(self) -> tuple[float, ...]:
+    def voxel_size_nm(self) -> ZyxFloat:
         """Voxel size in nm, zyx."""
-        return tuple(v / self.units_per_nm for v in self.voxel_size)
+        z, y, x = (v / self.units_per_nm for v in self.voxel_size)
+        return z, y, x
 
     @property
-    def offset_nm(self) -> tuple[float, ...]:
+    def offset_nm(self) -> ZyxFloat:
         """Offset in nm, zyx."""
-        return tuple(o / self.units_per_nm for o in self.roi.offset)
+        z, y, x = (o / self.units_per_nm for o in self.roi.offset)
+        return z, y, x
 
     @property
     def attrs(self) -> dict[str, Any]:
