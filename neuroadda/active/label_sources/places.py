@@ -1,0 +1,103 @@
+"""Which boxes an array of labels is for, and where in it they lie."""
+
+from collections.abc import Sequence
+
+from neuroadda.active.label_sources.array import LabelArray
+from neuroadda.active.proposals import Proposal, Proposals
+from neuroadda.config import Zyx
+from neuroadda.errors import UserError
+from neuroadda.volumes.readers import Box
+
+GRID_TOLERANCE = 0.01
+
+Job = tuple[Proposal, Zyx, list[str]]
+
+
+def find_boxes(array: LabelArray, proposals: Proposals, rank: int | None) -> list[Job]:
+    """Return the boxes that an array may have labels for, each with its first voxel there, and what is to be noted.
+
+    Parameters
+    ----------
+    rank
+        Which box it is; by default what the array says of itself.
+
+    Raises
+    ------
+    UserError
+        If that cannot be known, the array lies elsewhere, not on raw's voxels, or covers only a part of a box.
+    """
+    rank = array.rank if rank is None else rank
+    ranks = [p.rank for p in proposals.proposals]
+    if rank is not None and rank not in ranks:
+        raise UserError(f"there is no roi_{rank}", array.name, f"proposed were {min(ranks)} to {max(ranks)}")
+    if rank is None and array.offset_nm is None and len(ranks) > 1:
+        right = "give its rank, or name it roi_<rank>"
+        raise UserError("it does not say where it lies, so it is not known which box this is", array.name, right)
+    wanted = [p for p in proposals.proposals if rank in (None, p.rank)]
+    if rank is not None or array.offset_nm is None:
+        return [_place_one(array, wanted[0], proposals)]
+    found = [
+        (p, first) for p in wanted if _overlaps(array, first := _first(array, p, proposals), shape_of(p, proposals))
+    ]
+    if not found:
+        right = f"it lies at {_triple(array.offset_nm)} nm (zyx); give its rank if that is not so"
+        raise UserError("it overlaps none of the boxes", array.name, right)
+    for proposal, first in found:
+        _check_inside(array, proposal, first, shape_of(proposal, proposals))
+    return [(proposal, first, []) for proposal, first in found]
+
+
+def _place_one(array: LabelArray, proposal: Proposal, proposals: Proposals) -> Job:
+    shape = shape_of(proposal, proposals)
+    if array.offset_nm is None or (array.shape == shape and not any(array.offset_nm) and any(proposal.offset_nm)):
+        if array.shape != shape:
+            right = f"{proposal.name} has {_triple(shape)} voxels (zyx)"
+            raise UserError(f"its shape is {_triple(array.shape or ())}", array.name, right)
+        return proposal, (0, 0, 0), ["it does not say where it lies; it was taken for exactly the box"]
+    first = _first(array, proposal, proposals)
+    if not _overlaps(array, first, shape):
+        at = f"it lies at {_triple(array.offset_nm)} nm, {proposal.name} at {_triple(proposal.offset_nm)} nm (zyx)"
+        raise UserError(f"it does not overlap {proposal.name}", array.name, at)
+    _check_inside(array, proposal, first, shape)
+    return proposal, first, []
+
+
+def shape_of(proposal: Proposal, proposals: Proposals) -> Zyx:
+    """Return a box's shape in voxels, zyx."""
+    z, y, x = (round(s / v) for s, v in zip(proposal.shape_nm, proposals.voxel_size_nm, strict=True))
+    return z, y, x
+
+
+def _first(array: LabelArray, proposal: Proposal, proposals: Proposals) -> Zyx:
+    """Return the box's first voxel, counted from the array's."""
+    assert array.offset_nm is not None
+    exact = [(p - a) / v for p, a, v in zip(proposal.offset_nm, array.offset_nm, proposals.voxel_size_nm, strict=True)]
+    z, y, x = map(round, exact)
+    if max(abs(e - r) for e, r in zip(exact, (z, y, x), strict=True)) > GRID_TOLERANCE:
+        right = f"its offset is {_triple(array.offset_nm)} nm (zyx)"
+        raise UserError("its voxels do not lie on raw's voxels", array.name, right)
+    return z, y, x
+
+
+def box_of(first: Zyx, shape: Zyx) -> Box:
+    """Return the slices of a box."""
+    z, y, x = (slice(f, f + n) for f, n in zip(first, shape, strict=True))
+    return z, y, x
+
+
+def _overlaps(array: LabelArray, first: Zyx, shape: Zyx) -> bool:
+    ends = array.shape or (first[0] + 1, first[1] + 1, first[2] + 1)
+    return all(f < end and f + n > 0 for f, n, end in zip(first, shape, ends, strict=True))
+
+
+def _check_inside(array: LabelArray, proposal: Proposal, first: Zyx, shape: Zyx) -> None:
+    if array.shape is not None and any(
+        f < 0 or f + n > end for f, n, end in zip(first, shape, array.shape, strict=True)
+    ):
+        covered = [min(f + n, end) - max(f, 0) for f, n, end in zip(first, shape, array.shape, strict=True)]
+        right = f"{_triple(shape)} voxels (zyx) are expected, {_triple(covered)} of them are there"
+        raise UserError(f"it covers only a part of {proposal.name}", array.name, right)
+
+
+def _triple(values: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{v:g}" for v in values) + ")"

@@ -1,0 +1,176 @@
+"""Labels of the proposed boxes come back: from files, from WEBKNOSSOS, from a server; checked, and put on raw's voxels."""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import fastremap
+import numpy as np
+
+from neuroadda.active.label_sources.array import LabelArray, describe_size, same_size
+from neuroadda.active.label_sources.local import open_local
+from neuroadda.active.label_sources.places import Job, box_of, find_boxes, shape_of
+from neuroadda.active.label_sources.served import open_served
+from neuroadda.active.label_sources.webknossos import open_annotation
+from neuroadda.active.proposals import Proposal, Proposals
+from neuroadda.config import fingerprint
+from neuroadda.errors import UserError
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.placing import placing
+
+ID_BITS = 63
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The labels of one box.
+
+    Attributes
+    ----------
+    rank
+        Of its proposal.
+    path
+        Where they lie now.
+    ids
+        Number of different ids.
+    labelled_fraction
+        Part of its voxels that have one.
+    notes
+        What people should know of them, one sentence each.
+    """
+
+    rank: int
+    path: Path
+    ids: int
+    labelled_fraction: float
+    notes: tuple[str, ...]
+
+
+def import_labels(
+    proposals: Proposals,
+    source: Path | str,
+    target: Path,
+    *,
+    rank: int | None = None,
+    dataset: str | None = None,
+    overwrite: bool = False,
+) -> list[Imported]:
+    """Import the labels of proposed boxes, each to ``<target>/roi_<rank>.zarr/labels`` (uint64, exactly the box).
+
+    Boxes without any label in the source are left out. Nothing is written unless all is well.
+
+    Parameters
+    ----------
+    source
+        A crop or a whole volume (zarr, N5, HDF5, TIFF, .npy); a folder of crops named ``roi_<rank>``, such as those exported
+        for labelling; the zip of a WEBKNOSSOS volume annotation; or the URL of a segmentation in Neuroglancer's precomputed
+        format or zarr.
+    target
+        Folder.
+    rank
+        Which box it is. By default the source's place says so, or its name if that has ``roi_<rank>`` in it.
+    dataset
+        Name inside a file or below a folder; of a WEBKNOSSOS annotation, its volume layer.
+    overwrite
+        Replace labels that were imported before.
+
+    Returns
+    -------
+    list of Imported
+        By rank.
+
+    Raises
+    ------
+    UserError
+        One line for the first thing that is wrong: shape, voxel size, place, data type, ids, or that nothing is labelled.
+    """
+    imported: list[Imported] = []
+    with ExitStack() as stack:
+        arrays = stack.enter_context(_open(proposals, source, dataset))
+        where = arrays[0].name if len(arrays) == 1 else str(source)
+        chosen = [a for a in arrays if len(arrays) == 1 or rank in (None, a.rank)]
+        if not chosen:
+            raise UserError(f"there is no roi_{rank} in it", where)
+        for array in chosen:
+            _check_kind(array, proposals)
+            jobs = find_boxes(array, proposals, rank)
+            notes, inside, here = list(array.notes), 0, []
+            if array.voxel_size_nm is None:
+                notes.append("it does not say its voxel size; raw's was taken")
+            for proposal, first, note in jobs:
+                notes += note
+                labels = _check_ids(array.read(box_of(first, shape_of(proposal, proposals))), array.name)
+                if not (voxels := int(np.count_nonzero(labels))):
+                    continue
+                inside += voxels
+                path = target / f"{proposal.name}.zarr" / "labels"
+                _write(stack.enter_context(placing(path, overwrite)), labels, proposal, proposals, array.name)
+                here.append(
+                    (proposal.rank, path, int(np.count_nonzero(fastremap.unique(labels))), voxels / labels.size)
+                )
+            if here and (outside := _count_outside(array, jobs, inside, proposals)):
+                notes.append(f"{outside} labelled voxels outside the boxes were left out")
+            imported += [Imported(*found, (*notes, *_remark(found[2]))) for found in here]
+        if not imported:
+            boxes = "the box" if rank is not None or len(proposals.proposals) == 1 else "any box"
+            raise UserError(f"nothing is labelled: there is nothing but 0 in {boxes}", where)
+    return sorted(imported, key=lambda one: one.rank)
+
+
+def _open(
+    proposals: Proposals, source: Path | str, dataset: str | None
+) -> AbstractContextManager[Sequence[LabelArray]]:
+    if isinstance(source, str) and "://" in source:
+        return open_served(source, dataset, proposals.voxel_size_nm)
+    path = Path(source)
+    if path.suffix.lower() == ".zip" and path.is_file():
+        z, y, x = proposals.open_volume().offset_nm
+        return open_annotation(path, dataset, (z, y, x))
+    return open_local(path, dataset)
+
+
+def _check_kind(array: LabelArray, proposals: Proposals) -> None:
+    if array.dtype.kind not in "iu":
+        right = "one whole number a neuron is expected, 0 where there is none"
+        raise UserError(f"its data type is {array.dtype}", array.name, right)
+    size, raw = array.voxel_size_nm, proposals.voxel_size_nm
+    if size is not None and not same_size(size, raw):
+        raise UserError(f"its voxel size is {describe_size(size)}", array.name, f"raw's is {describe_size(raw)}")
+
+
+def _check_ids(labels: np.ndarray, name: str) -> np.ndarray:
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0:
+        raise UserError(f"there are negative ids ({low})", name, "ids start at 1, 0 is background")
+    if high >= 2**ID_BITS:
+        raise UserError(f"there are ids that are too large ({high})", name, f"ids are below 2^{ID_BITS}; relabel it")
+    return labels.astype(np.uint64)
+
+
+def _count_outside(array: LabelArray, jobs: Sequence[Job], inside: int, proposals: Proposals) -> int:
+    if array.parts is None or (len(jobs) == 1 and array.shape == shape_of(jobs[0][0], proposals)):
+        return 0
+    return sum(int(np.count_nonzero(array.read(part))) for part in array.parts) - inside
+
+
+def _remark(ids: int) -> list[str]:
+    return ["there is only one id, so no boundary between two neurons"] if ids < 2 else []
+
+
+def _write(partial: Path, labels: np.ndarray, proposal: Proposal, proposals: Proposals, name: str) -> None:
+    digest = hashlib.sha256(np.ascontiguousarray(labels).data).hexdigest()
+    place = list(proposals.voxel_size_nm), list(proposal.offset_nm)
+    volume = Volume.create(
+        partial,
+        labels.shape,
+        proposals.voxel_size_nm,
+        np.uint64,
+        offset_nm=proposal.offset_nm,
+        attrs={
+            "fingerprint": fingerprint("labels", digest, list(labels.shape), *place),
+            "provenance": {"source": name, "rank": proposal.rank, "volume": proposals.volume_fingerprint},
+        },
+    )
+    volume.data[:] = labels
