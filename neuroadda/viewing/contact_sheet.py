@@ -1,0 +1,198 @@
+"""A contact sheet of proposals: what each box looks like, how unsure the network is of it, and where it lies."""
+
+import textwrap
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from neuroadda.active.proposals import Proposals
+from neuroadda.formats import format_count
+from neuroadda.viewing import figures
+from neuroadda.viewing.curves import LIGHT
+from neuroadda.viewing.panels import Panel, colour, coordinates, cut_panel, draw_sections, find_scale, plain, project
+from neuroadda.volumes.placing import placing
+
+__all__ = ["Panel", "cut_panel", "draw_sheet", "render_page", "write_contact_sheet"]
+
+NAME = "contact_sheet"
+CHOSEN = LIGHT.lines[2]
+BINS = 48
+WIDTH, HEIGHT, HEADER = 7.6, 3.15, 1.75  # inches of the PNG: a panel's place, and what stands above all panels
+DPI, MOST_PIXELS = 150, 60_000
+
+
+def write_contact_sheet(
+    folder: Path, proposals: Proposals, panels: Sequence[Panel], scores: np.ndarray | None = None
+) -> tuple[Path, Path]:
+    """Write ``contact_sheet.png`` and ``contact_sheet.html``, a page that needs nothing else; return their paths.
+
+    Parameters
+    ----------
+    scores
+        Of all candidates, for the histogram.
+
+    Raises
+    ------
+    UserError
+        If there are no panels, or it cannot be written.
+    """
+    picture, page = folder / f"{NAME}.png", folder / f"{NAME}.html"
+    text = render_page(proposals, panels, scores)
+    with placing(picture, overwrite=True) as png, placing(page, overwrite=True) as html:
+        html.write_text(text, encoding="utf-8")
+        draw_sheet(proposals, panels, scores).savefig(png, format="png", facecolor="white")
+    return picture, page
+
+
+def render_page(proposals: Proposals, panels: Sequence[Panel], scores: np.ndarray | None = None) -> str:
+    """Return the page as text; see `write_contact_sheet`."""
+    scale = find_scale(panels)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"count": format_count, "plain": plain}
+    bar = colour(np.linspace(*scale, 128)[None], scale).repeat(2, axis=0)
+    return environment.get_template(f"{NAME}.html").render(
+        proposals=proposals,
+        panels=[
+            (
+                panel,
+                [(name, figures.to_data_uri(figures.to_png(image))) for name, image in draw_sections(panel, scale)],
+                project(panel),
+                coordinates(panel, proposals),
+            )
+            for panel in panels
+        ],
+        extent_um=" \u00d7 ".join(f"{n / 1000:.3g}" for n in panels[0].extent.shape_nm[::-1]),
+        scale=scale,
+        bar=figures.to_data_uri(figures.to_png(bar)),
+        histogram=_count(scores),
+        created=datetime.now(UTC),
+    )
+
+
+def draw_sheet(proposals: Proposals, panels: Sequence[Panel], scores: np.ndarray | None = None) -> Figure:
+    """Return the sheet as one picture, on white; see `write_contact_sheet`."""
+    scale = find_scale(panels)
+    across = 1 if len(panels) == 1 else 2
+    width, height = across * WIDTH, HEADER + HEIGHT * -(-len(panels) // across)
+    style = {"text.parse_math": False, "text.color": LIGHT.text, "xtick.color": LIGHT.text, "font.size": 8}
+    with matplotlib.rc_context(style):  # type: ignore[arg-type]
+        sheet = _Sheet(width, height)
+        _draw_header(sheet, proposals, panels, scores, scale)
+        for index, panel in enumerate(panels):
+            place = (WIDTH * (index % across), HEADER + HEIGHT * (index // across))
+            _draw_panel(sheet, *place, panel, scale, coordinates(panel, proposals))
+        return sheet.figure
+
+
+class Histogram(NamedTuple):
+    """How many candidates have a score: `shares` of the fullest bin, of equal bins from `low` to `high`."""
+
+    low: float
+    high: float
+    shares: list[float]
+
+    def place(self, score: float) -> float:
+        """Return where a score lies from `low` (0) to `high` (1)."""
+        return min(1.0, max(0.0, (score - self.low) / (self.high - self.low)))
+
+
+def _count(scores: np.ndarray | None) -> Histogram | None:
+    finite = np.empty(0) if scores is None else np.asarray(scores)[np.isfinite(scores)]
+    if not finite.size:
+        return None
+    counts, edges = np.histogram(finite, BINS)
+    return Histogram(float(edges[0]), float(edges[-1]), (counts / counts.max()).tolist())
+
+
+class _Sheet:
+    """A figure that is drawn upon in inches from its top left corner."""
+
+    def __init__(self, width: float, height: float) -> None:
+        self.width, self.height = width, height
+        self.figure = Figure(figsize=(width, height), dpi=min(DPI, MOST_PIXELS / height))
+        FigureCanvasAgg(self.figure)
+
+    def axes(self, x: float, y: float, width: float, height: float) -> Axes:
+        place = (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
+        axes = self.figure.add_axes(place)
+        axes.set_axis_off()
+        return axes
+
+    def text(self, x: float, y: float, words: str, **style: Any) -> None:
+        self.figure.text(x / self.width, 1 - y / self.height, words, va="top", linespacing=1.35, **style)
+
+
+def _draw_header(
+    sheet: _Sheet,
+    proposals: Proposals,
+    panels: Sequence[Panel],
+    scores: np.ndarray | None,
+    scale: tuple[float, float],
+) -> None:
+    pool, histogram = proposals.pool, _count(scores)
+    size = " \u00d7 ".join(map(plain, proposals.voxel_size_nm))
+    volume = proposals.volume if len(proposals.volume) < 60 else "…" + proposals.volume[-58:]
+    sheet.text(
+        0.3, 0.25, f"{len(panels)} {'box' if len(panels) == 1 else 'boxes'} to label", fontsize=16, weight="bold"
+    )
+    sheet.text(
+        0.3,
+        0.65,
+        f"{volume}\nvoxels of {size} nm (zyx)\n"
+        f"backbone {proposals.backbone}, strategy {proposals.strategy}, seed {proposals.seed}\n"
+        f"pool: {pool.candidates:,} boxes, uncertainty {pool.lowest:.3f} to {pool.highest:.3f}, median {pool.median:.3f}",
+    )
+    x = min(sheet.width, 2 * WIDTH) - 3.2
+    if histogram is not None:
+        axes = sheet.axes(x, 0.42, 2.9, 0.5)
+        axes.bar(np.arange(BINS) + 0.5, histogram.shares, 1.0, color="#9aa5af")
+        axes.plot([BINS * histogram.place(p.proposal.score) for p in panels], [1.15] * len(panels), "v", color=CHOSEN)
+        axes.set(xlim=(0, BINS), ylim=(0, 1.3))
+        sheet.text(x, 0.95, f"{histogram.low:.3f}", fontsize=7)
+        sheet.text(x + 1.45, 0.95, "uncertainty of the pool, ▼ chosen", fontsize=7, ha="center")
+        sheet.text(x + 2.9, 0.95, f"{histogram.high:.3f}", fontsize=7, ha="right")
+    axes = sheet.axes(x + 0.4, 1.27, 2.1, 0.12)
+    axes.imshow(colour(np.linspace(*scale, 128)[None], scale), aspect="auto")
+    sheet.text(x, 1.27, f"{scale[0]:.3f}", fontsize=7)
+    sheet.text(x + 2.9, 1.27, f"{scale[1]:.3f}", fontsize=7, ha="right")
+    sheet.text(x + 1.45, 1.42, "colour of uncertainty in the sections", fontsize=7, ha="center")
+
+
+def _draw_panel(
+    sheet: _Sheet, x: float, y: float, panel: Panel, scale: tuple[float, float], rows: list[tuple[str, str, str]]
+) -> None:
+    proposal = panel.proposal
+    sheet.text(x + 0.3, y + 0.02, f"{proposal.rank}", fontsize=13, weight="bold")
+    reason = textwrap.shorten(proposal.reason, 170, placeholder=" …")
+    sheet.text(x + 0.65, y, f"score {proposal.score:.3f}\n{reason}", fontsize=7.5)
+    for index, (_, image) in enumerate(draw_sections(panel, scale)):
+        axes = sheet.axes(x + 0.3 + 2.4 * index, y + 0.4, 2.3, 2.3)
+        axes.imshow(image, aspect=panel.aspect)
+        axes.set_anchor("N")
+    position = project(panel)
+    axes = sheet.axes(x + 5.2, y + 0.4, 2.2, 1.1)
+    for frame, box in zip(position.volume, position.box, strict=True):
+        axes.add_patch(Rectangle(frame[:2], *frame[2:], facecolor="#eef0f2", edgecolor="#9aa5af"))
+        axes.add_patch(Rectangle(box[:2], *box[2:], facecolor=CHOSEN, edgecolor=CHOSEN))
+    axes.set(xlim=(-10, 130), ylim=(130, -10))
+    axes.set_aspect("equal")
+    axes.set_anchor("NW")
+    text = [f"section z = {panel.section}"]
+    for convention, column in (("xyz", 1), ("zyx", 2)):
+        text += [convention, *(f"  {row[0]:<15}{row[column]}" for row in rows)]
+    sheet.text(x + 5.2, y + 1.55, "\n".join(text), fontsize=5.5, family="monospace")
