@@ -178,7 +178,7 @@ def make_uncertainty_task(
     inputs = {"raw": (raw.path, raw.fingerprint)} | {name: (Path(at), card.digest) for name, at, card in names}
     if mask is not None:
         inputs["mask"] = (Path(mask), _open_mask(mask, raw, roi).fingerprint)
-    around = context_vx(stage.fragments, raw.voxel_size_nm) if stage.score == "ambiguity" else (0, 0, 0)
+    around = _around_fragments_vx(stage.fragments, raw) if stage.score == "ambiguity" else (0, 0, 0)
     return Task.make(stage, inputs, output, BlockGrid.make(roi, raw.voxel_size, block_vx, around), block_vx)
 
 
@@ -196,7 +196,7 @@ def _resolve(stage: Uncertainty, raw: Volume, cards: list[Card], block_vx: Zyx) 
         if stage.score == "augmented":  # turned blocks need not begin on the network's alignment
             y, x = y + card.architecture.alignment_vx[1], x + card.architecture.alignment_vx[2]
         elif stage.score == "ambiguity":
-            z, y, x = (b + 2 * c for b, c in zip(block_vx, context_vx(fragments, raw.voxel_size_nm), strict=True))
+            z, y, x = (b + 2 * c for b, c in zip(block_vx, _around_fragments_vx(fragments, raw), strict=True))
         resolved.append(stage.predict.resolve(card.architecture, (z, y, x)))
     return stage.model_copy(
         update={
@@ -205,6 +205,12 @@ def _resolve(stage: Uncertainty, raw: Volume, cards: list[Card], block_vx: Zyx) 
             "tiles_vx": tuple(predict.tile_vx for predict in resolved),
         }
     )
+
+
+def _around_fragments_vx(fragments: Fragments, raw: Volume) -> Zyx:
+    """Return the context of a block in which fragments are found: at least a voxel, to see what touches across its border."""
+    z, y, x = (max(1, c) for c in context_vx(fragments, raw.voxel_size_nm))
+    return z, y, x
 
 
 def _input_names(count: int) -> list[str]:
