@@ -69,7 +69,7 @@ def test_diverse_is_farthest_first() -> None:
     assert first != 10  # which would leave two that are farthest
     far = 0 if first > 10 else 20
     assert chosen[1] == far
-    assert chosen[2] == max(range(21), key=lambda i: min(abs(i - first), abs(i - far)))
+    assert min(abs(chosen[2] - first), abs(chosen[2] - far)) == abs(first - far) // 2
     assert reasons[0] == f"drawn at random to begin with, uncertainty {first / 20:.2f}"
     assert reasons[1] == f"farthest in appearance from those before it, uncertainty {far / 20:.2f}"
 
