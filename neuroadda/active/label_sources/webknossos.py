@@ -27,7 +27,7 @@ MAX_BYTES = 8 * 2**30
 MAX_NML_BYTES = 256 * 2**20
 MAX_JSON_BYTES = 2**20
 NM = {"nanometer": 1.0, "nm": 1.0, "picometer": 1e-3, "angstrom": 0.1, "micrometer": 1e3, "millimeter": 1e6}
-FINEST = re.compile(r"(?:.*/)?(?:1|1-1-1)/")
+FINEST = re.compile(r"(?:[^/]+/)?(?:1|1-1-1)/")
 CUBE = re.compile(r"z(\d{1,7})/y(\d{1,7})/x(\d{1,7})\.wkw")
 CHUNK = re.compile(r"(?:c[./])?(\d{1,7}(?:[./]\d{1,7})*)")
 
