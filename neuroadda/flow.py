@@ -1,14 +1,16 @@
-"""The whole road in one config: select a backbone, train, segment, evaluate, report. Each part may be left out."""
+"""The whole road in one config: select a backbone, train or adapt it, segment, evaluate, report. Each part may be left out."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neuroadda.adaptation import Adaptation, AdaptConfig, adapt
 from neuroadda.backbones.card import CARD
 from neuroadda.backbones.zoo import zoo_name
 from neuroadda.blockwise.engine import Observer, stop_on_signals
 from neuroadda.config import Config, dump_config, write_json
 from neuroadda.domains.selection import SelectConfig, read_selection, select_source
-from neuroadda.errors import UserError
+from neuroadda.errors import RunFailed, UserError
 from neuroadda.evaluation.measure import EvaluateConfig, Measured, measure_plan
 from neuroadda.evaluation.sweep import check_labels
 from neuroadda.evaluation.validation import ValidateConfig, Validator
@@ -33,11 +35,14 @@ class RunConfig(Config):
         is near.
     validation
         A held-out part that is scored while training and chooses the threshold.
+    adapt
+        Adapt a backbone to a volume by labels of a few proposed boxes, instead of training on what is labelled already.
     """
 
     title: str = "neuroadda"
     select: SelectConfig | None = None
     train: TrainConfig | None = None
+    adapt: AdaptConfig | None = None
     validation: ValidateConfig | None = None
     segment: SegmentConfig | None = None
     evaluate: EvaluateConfig | None = None
@@ -62,10 +67,16 @@ def run(config: RunConfig, *, overwrite: bool = False, observe: Observer, progre
             check_labels(Volume.open(config.evaluate.labels), raw)
     if config.train is not None:
         train_backbone(config, overwrite=overwrite, progress=progress)
+    adaptation = None
+    if config.adapt is not None:
+        adaptation = adapt_backbone(config, overwrite=overwrite, observe=observe, progress=progress)
+        if adaptation.waiting:
+            waiting = adaptation.rounds[-1].folder
+            raise RunFailed(f"boxes wait for labels: `neuroadda proposals import {waiting} LABELS`, then run it again")
     if config.segment is None:
         return {}
     plan = segment(config.segment, overwrite=overwrite, observe=observe)
-    return report(config, plan, measure_plan(plan, config.evaluate))
+    return report(config, plan, measure_plan(plan, config.evaluate), adaptation)
 
 
 def train_backbone(config: RunConfig, *, overwrite: bool = False, progress: bool = True) -> "Card":
@@ -82,6 +93,15 @@ def train_backbone(config: RunConfig, *, overwrite: bool = False, progress: bool
         wanted = select_start(config.select, wanted, overwrite=overwrite, progress=progress)
     with stop_on_signals():
         return train(wanted, validate, progress=progress, overwrite=overwrite)
+
+
+def adapt_backbone(
+    config: RunConfig, *, overwrite: bool = False, observe: Observer = lambda task, summary: None, progress: bool = True
+) -> Adaptation:
+    """Adapt as the config says, as far as there are labels; a finished adaptation returns at once."""
+    if config.adapt is None:
+        raise UserError("there is no [adapt] section in the config", None, "see configs/ for examples")
+    return adapt(config.adapt, overwrite=overwrite, observe=observe, progress=progress)
 
 
 def select_start(select: SelectConfig, train: TrainConfig, *, overwrite: bool, progress: bool) -> TrainConfig:
@@ -122,21 +142,21 @@ def validate_backbone(config: RunConfig) -> "Card":
     return card
 
 
-def report(config: RunConfig, plan: Plan, measured: Measured) -> dict[str, Any]:
+def report(config: RunConfig, plan: Plan, measured: Measured, adaptation: Adaptation | None = None) -> dict[str, Any]:
     """Write ``summary.json`` and ``report.html`` into the segmentation's folder and return the summary."""
     from neuroadda.viewing.run_report import report_plan  # matplotlib takes a second to import
 
     folder = Path(plan.config.output)
-    selected = config.train and config.select and config.train.start is None
-    selection = read_selection(config.train.output / RANKING) if config.train and selected else None
+    training, ranking = _trained(config, adaptation)
     page = report_plan(
         folder / "report.html",
         config.title,
         plan,
         measured,
         labels=Volume.open(config.evaluate.labels) if config.evaluate else None,
-        training=config.train.output if config.train else None,
-        ranking=selection.ranking if selection else None,
+        training=training,
+        ranking=ranking,
+        adaptation=adaptation.to_data() if adaptation else None,
         config=dump_config(_without_secrets(config, plan)),
     )
     summary = {
@@ -149,8 +169,25 @@ def report(config: RunConfig, plan: Plan, measured: Measured) -> dict[str, Any]:
     return summary
 
 
+def _trained(config: RunConfig, adaptation: Adaptation | None) -> tuple[Path | None, Mapping[str, Any] | None]:
+    """Return the folder of the training, and the ranking of what it could start from."""
+    if adaptation is not None:
+        return adaptation.rounds[-1].folder / "train", adaptation.ranking
+    if config.train is None:
+        return None, None
+    selected = config.select is not None and config.train.start is None
+    selection = read_selection(config.train.output / RANKING) if selected else None
+    return config.train.output, selection.ranking if selection else None
+
+
 def _without_secrets(config: RunConfig, plan: Plan) -> RunConfig:
     """Return the config without the URLs that may hold a password."""
-    select = config.select and config.select.model_copy(update={"zoo": zoo_name(config.select.zoo)})
+    select, adapt = config.select and _without_url(config.select), config.adapt
+    if adapt is not None:
+        adapt = adapt.model_copy(update={"select": _without_url(adapt.select)})
     segment = plan.config.model_copy(update={"ledger": None})
-    return config.model_copy(update={"select": select, "segment": segment})
+    return config.model_copy(update={"select": select, "adapt": adapt, "segment": segment})
+
+
+def _without_url(select: SelectConfig) -> SelectConfig:
+    return select.model_copy(update={"zoo": zoo_name(select.zoo)})

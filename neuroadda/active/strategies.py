@@ -42,11 +42,11 @@ class ChooseConfig(Config):
     """
 
     strategy: Strategy = "median"
-    count: int = Field(4, ge=1)
+    count: int = Field(default=4, ge=1)
     min_distance_nm: float = Field(default=0.0, ge=0)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     method: Literal["k-centre", "facility"] = "k-centre"
-    shortlist: int = Field(512, ge=1, le=8192)
+    shortlist: int = Field(default=512, ge=1, le=8192)
 
 
 def choose(candidates: Candidates, config: ChooseConfig, embed: Embed | None = None) -> tuple[list[int], list[str]]:

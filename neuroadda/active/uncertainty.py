@@ -18,6 +18,7 @@ from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragments
+from neuroadda.segmentation.pipeline import open_mask
 from neuroadda.segmentation.predict import Predict, Predictor, check_raw
 from neuroadda.volumes.arrays import Volume
 
@@ -177,7 +178,7 @@ def make_uncertainty_task(
     names = zip(_input_names(len(cards)), backbones, cards, strict=True)
     inputs = {"raw": (raw.path, raw.fingerprint)} | {name: (Path(at), card.digest) for name, at, card in names}
     if mask is not None:
-        inputs["mask"] = (Path(mask), _open_mask(mask, raw, roi).fingerprint)
+        inputs["mask"] = (Path(mask), open_mask(mask, raw, roi).fingerprint)
     around = _around_fragments_vx(stage.fragments, raw) if stage.score == "ambiguity" else (0, 0, 0)
     return Task.make(stage, inputs, output, BlockGrid.make(roi, raw.voxel_size, block_vx, around), block_vx)
 
@@ -215,11 +216,3 @@ def _around_fragments_vx(fragments: Fragments, raw: Volume) -> Zyx:
 
 def _input_names(count: int) -> list[str]:
     return ["backbone", *(f"backbone_{i}" for i in range(1, count))]
-
-
-def _open_mask(path: Path | str, raw: Volume, roi: Roi) -> Volume:
-    mask = Volume.open(path)
-    if mask.channels is not None or mask.voxel_size != raw.voxel_size or mask.unit != raw.unit:
-        raise UserError("the mask is not on the voxel grid of raw", str(path), f"raw has {raw.voxel_size_nm} nm")
-    mask.to_slices(roi)
-    return mask

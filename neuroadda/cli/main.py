@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from neuroadda import __version__
-from neuroadda.cli import runs, volumes
+from neuroadda.cli import active, runs, volumes
 from neuroadda.cli.domains import domains, rank
 from neuroadda.cli.zoo import zoo
 from neuroadda.errors import RunFailed, RunStopped, UserError
@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 app.add_typer(volumes.app)
 app.add_typer(runs.app)
+app.add_typer(active.app)
+app.add_typer(active.proposals, name="proposals")
 zoo.command()(rank)
 app.add_typer(zoo, name="zoo")
 app.add_typer(domains, name="domains")

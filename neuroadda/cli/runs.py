@@ -38,7 +38,7 @@ def train(
         overrides = [f"train.start.backbone={json.dumps(folder)}", *(overrides or [])]
     elif zoo is not None:
         overrides = [f"select.zoo={json.dumps(zoo)}", *(overrides or [])]
-    card = train_backbone(_load(config, overrides), overwrite=overwrite, progress=not as_json)
+    card = train_backbone(load_run(config, overrides), overwrite=overwrite, progress=not as_json)
     if as_json:
         from neuroadda.console import print_json
 
@@ -52,7 +52,7 @@ def validate(config: ConfigFile, overrides: Overrides = None, as_json: Json = Fa
     """Score a trained backbone on the held-out part again and note the best threshold in its card."""
     from neuroadda.flow import validate_backbone
 
-    print_facts(dict(validate_backbone(_load(config, overrides)).metrics), as_json)
+    print_facts(dict(validate_backbone(load_run(config, overrides)).metrics), as_json)
 
 
 @app.command()
@@ -103,7 +103,7 @@ def evaluate(
     from neuroadda.evaluation.measure import measure_plan
     from neuroadda.segmentation.pipeline import make_plan
 
-    loaded = _load(config, overrides)
+    loaded = load_run(config, overrides)
     if loaded.segment is None or loaded.evaluate is None:
         raise UserError("there is no [segment] or no [evaluate] section", str(config), "see configs/ for examples")
     measured = measure_plan(make_plan(loaded.segment), loaded.evaluate)
@@ -135,7 +135,7 @@ def run(
     from neuroadda import flow
     from neuroadda.console import print_json, print_summary, show_progress
 
-    loaded = _load(config, overrides)
+    loaded = load_run(config, overrides)
     if dry_run:
         _dry_run(loaded, as_json)
         return
@@ -191,14 +191,15 @@ def view(
     from neuroadda.segmentation.pipeline import make_plan
     from neuroadda.viewing.run_view import view_plan
 
-    loaded = _load(config, overrides)
+    loaded = load_run(config, overrides)
     if loaded.segment is None:
         raise UserError("there is no [segment] section", str(config), "see configs/ for examples")
     shown = view_plan(make_plan(loaded.segment), root, base_url)
     print_json(shown["state"]) if as_json else print(shown["url"])
 
 
-def _load(path: Path, overrides: list[str] | None) -> Any:
+def load_run(path: Path, overrides: list[str] | None) -> Any:
+    """Return the `RunConfig` in a file, some of its keys set."""
     from neuroadda.config import apply_overrides, load_config_file, parse_config
     from neuroadda.flow import RunConfig
 
@@ -209,7 +210,7 @@ def _segment(path: Path, overrides: list[str] | None, upto: str, dry_run: bool, 
     from neuroadda.console import print_json, show_progress
     from neuroadda.segmentation import pipeline
 
-    loaded = _load(path, overrides)
+    loaded = load_run(path, overrides)
     if loaded.segment is None:
         raise UserError("there is no [segment] section", str(path), "see configs/ for examples")
     if dry_run:

@@ -136,7 +136,7 @@ def make_plan(config: SegmentConfig) -> Plan:
         return BlockGrid.make(roi, raw.voxel_size, config.block_vx, context)
 
     inputs = {"raw": (Path(config.raw), raw.fingerprint), "backbone": (Path(config.backbone), card.digest)}
-    mask = {} if config.mask is None else {"mask": (Path(config.mask), _open_mask(config.mask, raw, roi).fingerprint)}
+    mask = {} if config.mask is None else {"mask": (Path(config.mask), open_mask(config.mask, raw, roi).fingerprint)}
     predict = Task.make(config.predict, inputs | mask, volumes / "affs", grid(), config.chunk_vx)
     affs = (volumes / "affs", predict.fingerprint)
     around = context_vx(config.fragments, raw.voxel_size_nm)
@@ -265,9 +265,10 @@ def default_block_vx(raw: Volume, roi: Roi) -> Zyx:
     return z_vx, y_vx, x_vx
 
 
-def _open_mask(path: str, raw: Volume, roi: Roi) -> Volume:
+def open_mask(path: Path | str, raw: Volume, roi: Roi) -> Volume:
+    """Open a mask; raise UserError if it is not on the voxel grid of raw or does not cover a ROI."""
     mask = Volume.open(path)
     if mask.channels is not None or mask.voxel_size != raw.voxel_size or mask.unit != raw.unit:
-        raise UserError("the mask is not on the voxel grid of raw", path, f"raw has {raw.voxel_size_nm} nm")
+        raise UserError("the mask is not on the voxel grid of raw", str(path), f"raw has {raw.voxel_size_nm} nm")
     mask.to_slices(roi)
     return mask

@@ -93,6 +93,8 @@ class Report:
         Loss curves by step.
     ranking
         Sources that the training could start from (name, mmd2, low, high, p, why), and the winner (None if none is near).
+    adaptation
+        The rounds of labelling: for each the boxes (rank, score, reason), the VOI after it, and the link to its contact sheet.
     config
         The resolved configuration, as plain data.
     versions, machine
@@ -110,6 +112,7 @@ class Report:
     stages: Sequence[StageCost] = ()
     training: Sequence[Curve] = ()
     ranking: Mapping[str, Any] | None = None
+    adaptation: Mapping[str, Any] | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)

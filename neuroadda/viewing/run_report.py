@@ -19,6 +19,7 @@ from neuroadda.volumes.arrays import Volume
 
 VERSIONS = ("neuroadda", "torch", "daisy", "gunpowder", "zarr", "numpy", "bioimage-cpp")
 SECTIONS = 3
+SHEET = "contact_sheet.html"
 WINDOW_VX = 1024
 
 
@@ -31,6 +32,7 @@ def report_plan(
     labels: Volume | None = None,
     training: Path | None = None,
     ranking: Mapping[str, Any] | None = None,
+    adaptation: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the report of a finished plan.
@@ -45,6 +47,8 @@ def report_plan(
         Folder of the training whose loss is drawn.
     ranking
         Of the sources that the training could start from; see `neuroadda.domains.ranking.Ranking`.
+    adaptation
+        What a person was asked to label; see `neuroadda.adaptation.Adaptation.to_data`.
     config
         The resolved configuration.
     """
@@ -69,11 +73,18 @@ def report_plan(
             stages=[StageCost(name, s.done, s.voxels, wall_seconds(s), s.seconds) for name, s in measured.stages],
             training=[] if training is None else _read_losses(training / "metrics.jsonl"),
             ranking=ranking,
+            adaptation=None if adaptation is None else _link_rounds(adaptation, target.parent),
             config=config or {},
             versions={"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
             machine={"system": platform.platform(), "cores": str(os.cpu_count())},
         ),
     )
+
+
+def _link_rounds(adaptation: Mapping[str, Any], here: Path) -> dict[str, Any]:
+    """Return an adaptation whose rounds link to their contact sheets as seen from the page."""
+    rounds = [r | {"sheet": os.path.relpath(Path(r["folder"]) / SHEET, here)} for r in adaptation["rounds"]]
+    return {**adaptation, "rounds": rounds}
 
 
 def _describe(raw: Volume) -> DataSource:

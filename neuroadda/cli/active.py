@@ -1,0 +1,239 @@
+"""Verbs that ask a person: propose boxes, hand them to proofreaders' tools, take their labels back, adapt a backbone to them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from neuroadda.cli.options import ConfigFile, Json, Overrides, Overwrite, Triple, Zoo
+from neuroadda.errors import UserError
+
+if TYPE_CHECKING:
+    from neuroadda.active.proposals import Proposals
+
+WAITING = 3
+
+app = typer.Typer()
+proposals = typer.Typer(
+    no_args_is_help=True, help="Proposed boxes: show them, export them to a tool, import their labels."
+)
+Folder = Annotated[Path, typer.Argument(help="Folder of `propose`, or its proposals.json.")]
+
+
+@app.command()
+def propose(
+    volume: Annotated[str, typer.Argument(help="Zarr array of raw.")],
+    backbone: Annotated[
+        str | None, typer.Option(help="An entry of the zoo, or a folder; left out, the nearest of the zoo.")
+    ] = None,
+    zoo: Zoo = None,
+    count: Annotated[int, typer.Option("--count", "-n", help="How many boxes.")] = 4,
+    shape: Annotated[Triple, typer.Option(metavar="Z Y X", help="Shape of a box in nm.")] = (1000.0, 1000.0, 1000.0),
+    strategy: Annotated[str | None, typer.Option(help="median, max, min, random, diverse or median+diverse.")] = None,
+    score: Annotated[str, typer.Option(help="entropy, augmented, committee or ambiguity.")] = "entropy",
+    min_distance: Annotated[float, typer.Option(help="Least gap between two boxes in nm.")] = 0.0,
+    mask: Annotated[str | None, typer.Option(help="Array that is 0 where no tissue is.")] = None,
+    labelled: Annotated[
+        list[Path] | None, typer.Option(help="Earlier proposals, whose boxes are not proposed again.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what is random.")] = 0,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for all that is written.")] = Path("proposals"),
+    overrides: Overrides = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Propose the boxes of a volume that are worth labelling; nothing but its raw is needed.
+
+    Writes proposals.json, and a contact sheet (png, html) to look at. --set sets the rest: reading=median,
+    execution.workers=8, committee=[...], see neuroadda.active.propose.ProposeConfig.
+    """
+    from neuroadda.active.proposals import read_proposals
+    from neuroadda.active.propose import ProposeConfig
+    from neuroadda.active.propose import propose as find
+    from neuroadda.backbones.zoo import find_backbone, open_zoo
+    from neuroadda.config import apply_overrides, dump_config, parse_config
+    from neuroadda.console import print_json, show_progress
+    from neuroadda.viewing.contact_sheet import cut_panel, write_contact_sheet
+    from neuroadda.volumes.arrays import Volume
+
+    raw = Volume.open(volume)
+    chosen = find_backbone(backbone, open_zoo(zoo)) if backbone else _find_nearest(raw, zoo, output)
+    boxes = [box for path in labelled or [] for box in read_proposals(path).proposals]
+    data = {
+        "raw": volume,
+        "backbone": str(chosen),
+        "output": str(output),
+        "shape_nm": list(shape),
+        "score": score,
+        "mask": mask,
+        "excluded": [dump_config(box.box) for box in boxes],
+        "choose": {
+            "count": count,
+            "seed": seed,
+            "min_distance_nm": min_distance,
+            **({} if strategy is None else {"strategy": strategy}),
+        },
+        "any_voxel_size": True,
+    }
+    config = parse_config(ProposeConfig, apply_overrides(data, overrides or ()), "propose")
+    with show_progress(quiet=as_json) as observe:
+        found = find(config, overwrite=overwrite, observe=observe)
+    panels = [cut_panel(raw, found.grid, proposal) for proposal in found.proposals.proposals]
+    _, page = write_contact_sheet(output, found.proposals, panels, scores=found.scores)
+    if as_json:
+        print_json(dump_config(found.proposals))
+        return
+    _print_boxes(found.proposals)
+    if len(panels) < count:
+        print(f"no more than {len(panels)} boxes of this shape and distance fit; {count} were asked for")
+    print(f"look at them: {page}\nhand them on: neuroadda proposals export {output} --to webknossos")
+
+
+def _find_nearest(raw: Any, zoo: str | None, output: Path) -> Path:
+    from neuroadda.domains.selection import SelectConfig, select_source
+
+    selection = select_source(raw, SelectConfig(zoo=zoo), output / "ranking.json")
+    if selection.folder is None:
+        raise UserError("no source of the zoo is near this volume", str(raw.path), "give a --backbone")
+    return selection.folder
+
+
+@proposals.command()
+def show(folder: Folder, as_json: Json = False) -> None:
+    """Print the boxes, in their order."""
+    from neuroadda.active.proposals import read_proposals
+    from neuroadda.config import dump_config
+    from neuroadda.console import print_json
+
+    found = read_proposals(folder)
+    print_json(dump_config(found)) if as_json else _print_boxes(found)
+
+
+@proposals.command()
+def export(
+    folder: Folder,
+    to: Annotated[str, typer.Option(help="csv, catmaid, webknossos, neuroglancer or crops (OME-Zarr).")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Beside the proposals by default.")] = None,
+    url: Annotated[str | None, typer.Option(help="Where raw is served, for neuroglancer.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name of the dataset in WEBKNOSSOS.")] = None,
+    context: Annotated[Triple, typer.Option(metavar="Z Y X", help="nm of raw around a box, for crops.")] = (
+        0.0,
+        0.0,
+        0.0,
+    ),
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the boxes for a proofreader's tool, and print where (for neuroglancer, the link too)."""
+    import json
+    from typing import get_args
+
+    from neuroadda.active.exports import NAMES, Export, export_proposals
+    from neuroadda.active.proposals import read_proposals
+    from neuroadda.volumes.neuroglancer import state_url
+
+    if to not in get_args(Export):
+        raise UserError(f"{to!r} is no kind of export", "--to", f"one of: {', '.join(get_args(Export))}")
+    beside = folder if folder.is_dir() else folder.parent
+    written = export_proposals(
+        to,  # type: ignore[arg-type]
+        read_proposals(folder),
+        output or beside / NAMES[to],  # type: ignore[index]
+        overwrite=overwrite,
+        url=url,
+        dataset=dataset,
+        context_nm=context,
+    )
+    print(written)
+    if to == "neuroglancer":
+        print(state_url(json.loads(written.read_text())))
+
+
+@proposals.command("import")
+def import_(
+    folder: Folder,
+    labels: Annotated[
+        str, typer.Argument(help="Zarr, HDF5, TIFF or .npy; crops; a WEBKNOSSOS download; URL of a segmentation.")
+    ],
+    rank: Annotated[int | None, typer.Option(help="The box that they are of, where that is not plain.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name inside the file.")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Bring labels of the boxes back, checked, into labels/roi_<rank>.zarr/labels beside the proposals."""
+    from neuroadda.active.labels import import_labels
+    from neuroadda.active.proposals import read_proposals
+    from neuroadda.console import print_json, print_table
+
+    beside = folder if folder.is_dir() else folder.parent
+    imported = import_labels(
+        read_proposals(folder), labels, beside / "labels", rank=rank, dataset=dataset, overwrite=overwrite
+    )
+    rows = [
+        {
+            "rank": one.rank,
+            "labels": str(one.path),
+            "ids": one.ids,
+            "labelled": round(one.labelled_fraction, 4),
+            "notes": "; ".join(one.notes),
+        }
+        for one in imported
+    ]
+    print_json(rows) if as_json else print_table("imported", rows)
+
+
+@app.command()
+def adapt(config: ConfigFile, overrides: Overrides = None, overwrite: Overwrite = False, as_json: Json = False) -> None:
+    """Adapt a backbone to a volume ([adapt] of the config): rank, propose, wait for labels, fine-tune, compare, again.
+
+    Exit code 3: it waits for labels; import them with `neuroadda proposals import`, then run it again.
+    """
+    from neuroadda.cli.runs import load_run
+    from neuroadda.console import print_json, show_progress
+    from neuroadda.flow import adapt_backbone
+
+    loaded = load_run(config, overrides)
+    with show_progress(quiet=as_json) as observe:
+        done = adapt_backbone(loaded, overwrite=overwrite, observe=observe, progress=not as_json)
+    if as_json:
+        print_json(done.to_data())
+    else:
+        print_adaptation(done)
+    if done.waiting:
+        raise typer.Exit(WAITING)
+
+
+def print_adaptation(done: Any) -> None:
+    """Print what every round came to, and what the last one waits for."""
+    from neuroadda.console import print_table
+
+    rows = [{"backbone": str(done.start)} | _shorten(done.before)]
+    rows += [{"backbone": str(r.backbone)} | _shorten(r.metrics) for r in done.rounds if r.backbone]
+    print_table("before and after", rows)
+    if done.waiting:
+        last = done.rounds[-1]
+        _print_boxes(last.proposals)
+        print(
+            f"{len(last.missing)} boxes wait for labels: look at {last.folder / 'contact_sheet.html'},\n"
+            f"hand them on with `neuroadda proposals export {last.folder} --to ...`, bring labels back with\n"
+            f"`neuroadda proposals import {last.folder} LABELS`, and run this command again"
+        )
+
+
+def _shorten(metrics: dict[str, float] | None) -> dict[str, float]:
+    return {key: round(value, 4) for key, value in (metrics or {}).items()}
+
+
+def _print_boxes(found: "Proposals") -> None:
+    from neuroadda.console import print_table
+
+    rows = [
+        {
+            "rank": p.rank,
+            "offset, nm zyx": " ".join(f"{v:g}" for v in p.offset_nm),
+            "shape, nm zyx": " ".join(f"{v:g}" for v in p.shape_nm),
+            "score": round(p.score, 4),
+            "reason": p.reason,
+        }
+        for p in found.proposals
+    ]
+    print_table(f"{found.strategy} of {found.pool.candidates} boxes, by {found.backbone}", rows)
