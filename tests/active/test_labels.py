@@ -21,6 +21,7 @@ from label_fixtures import (
     place_nm,
 )
 
+from neuroadda.active.exports.crops import export_crops
 from neuroadda.active.labels import import_labels
 from neuroadda.active.proposals import Proposals
 from neuroadda.errors import UserError
@@ -192,3 +193,13 @@ def test_wrong_rank(tmp_path: Path, proposals: Proposals, truth: np.ndarray) -> 
     with pytest.raises(UserError, match=r"there are two for roi_1: .*roi_1\.npy and roi_1\.zarr"):
         import_labels(proposals, tmp_path / "crops", tmp_path / "out")
     assert nothing_in(tmp_path / "out")
+
+
+def test_exported_crops_come_back_once_they_are_drawn_in(
+    tmp_path: Path, proposals: Proposals, truth: np.ndarray
+) -> None:
+    crops = export_crops(proposals, tmp_path / "crops", context_nm=(80.0, 40.0, 40.0))
+    with pytest.raises(UserError, match="nothing is labelled: there is nothing but 0 in any box"):
+        import_labels(proposals, crops, tmp_path / "out")
+    Volume.open(crops / "roi_2.zarr" / "labels" / "neurons" / "0", "r+").data[:] = cut(truth, 2)
+    check(import_labels(proposals, crops, tmp_path / "out"), truth, (2,))

@@ -35,7 +35,7 @@ from neuroadda.volumes.stacks import BROKEN
 FETCHES = 8
 MAX_METADATA_BYTES = 16 * 2**20
 SLACK_BYTES = 2**20
-SCHEMES = ("precomputed://", "neuroglancer://", "zarr://", "zarr2://")
+SCHEMES = ("precomputed://", "zarr://", "zarr2://")
 COMPRESSORS = {"blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd"}
 
 Triple = tuple[PositiveInt, PositiveInt, PositiveInt]
