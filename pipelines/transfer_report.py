@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 from scipy.stats import t
 from single_sections import DOMAINS, SOURCES
+from study_pictures import Point, draw_transfer
 from transfer_distances import Distances, measure_all, sources_of
 from transfer_judgement import (
     Picks,
@@ -27,7 +28,6 @@ from transfer_judgement import (
     pick_nearest,
     same_species,
 )
-from transfer_picture import Point, draw_transfer
 from transfer_study import GENERALIST, LONG_SCRATCH, LONG_SCRATCH_SAMPLES, ROOT, SAMPLES, SCRATCH, read_rows
 
 RESAMPLES = 100

@@ -1,6 +1,6 @@
-"""The transfer study as a picture: does VOI grow with distance?"""
+"""The studies as pictures: does VOI grow with distance, and does it fall with a strategy?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,3 +41,19 @@ def draw_transfer(folder: Path, points: Sequence[Point], distance: str) -> None:
         panels[0].set_ylabel("VOI relative to scratch")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
         save_figure(figure, folder, "transfer", ("png",))
+
+
+def draw_strategies(folder: Path, counts: Sequence[int], changes: Mapping[str, Sequence[float]]) -> None:
+    """Write ``active.png``: VOI against that of random boxes (%), by number of boxes, a line for every strategy."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(5.2, 3.2), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        for (name, values), colour, marker in zip(changes.items(), GROUP_COLOURS, "osD^vP", strict=False):
+            axes.plot(range(len(counts)), values, color=colour, marker=marker, markersize=4, linewidth=0.8, label=name)
+        axes.axhline(0, color="grey", linewidth=0.8, linestyle=":")
+        axes.set_xticks(range(len(counts)), [str(n) for n in counts])
+        axes.set_xlabel("labelled boxes")
+        axes.set_ylabel("VOI above that of random boxes, %")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
+        save_figure(figure, folder, "active", ("png",))
