@@ -15,19 +15,28 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from neuroadda.active.proposals import Proposals
-from neuroadda.formats import format_count
 from neuroadda.viewing import figures
 from neuroadda.viewing.curves import LIGHT
-from neuroadda.viewing.panels import Panel, colour, coordinates, cut_panel, draw_sections, find_scale, plain, project
+from neuroadda.viewing.panels import (
+    GAP,
+    Panel,
+    colour,
+    coordinates,
+    cut_panel,
+    draw_sections,
+    find_scale,
+    plain,
+    project,
+)
 from neuroadda.volumes.placing import placing
 
 __all__ = ["Panel", "cut_panel", "draw_sheet", "render_page", "write_contact_sheet"]
 
 NAME = "contact_sheet"
-CHOSEN = LIGHT.lines[2]
+CHOSEN, BAR = LIGHT.lines[2], "#7d8893"
 BINS = 48
-WIDTH, HEIGHT, HEADER = 7.6, 3.15, 1.75  # inches of the PNG: a panel's place, and what stands above all panels
-DPI, MOST_PIXELS = 150, 60_000
+WIDTH, HEIGHT, HEADER = 7.6, 3.25, 1.8  # inches of the PNG: a panel's place, and what stands above all panels
+DPI, MOST_PIXELS = 150, 30_000
 
 
 def write_contact_sheet(
@@ -63,7 +72,7 @@ def render_page(proposals: Proposals, panels: Sequence[Panel], scores: np.ndarra
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": format_count, "plain": plain}
+    environment.filters["plain"] = plain
     bar = colour(np.linspace(*scale, 128)[None], scale).repeat(2, axis=0)
     return environment.get_template(f"{NAME}.html").render(
         proposals=proposals,
@@ -112,7 +121,8 @@ class Histogram(NamedTuple):
 
 
 def _count(scores: np.ndarray | None) -> Histogram | None:
-    finite = np.empty(0) if scores is None else np.asarray(scores)[np.isfinite(scores)]
+    values = np.asarray(() if scores is None else scores, np.float64)
+    finite = values[np.isfinite(values)]
     if not finite.size:
         return None
     counts, edges = np.histogram(finite, BINS)
@@ -146,7 +156,7 @@ def _draw_header(
 ) -> None:
     pool, histogram = proposals.pool, _count(scores)
     size = " \u00d7 ".join(map(plain, proposals.voxel_size_nm))
-    volume = proposals.volume if len(proposals.volume) < 60 else "…" + proposals.volume[-58:]
+    volume, backbone = (w if len(w) < 60 else "…" + w[-58:] for w in (proposals.volume, proposals.backbone))
     sheet.text(
         0.3, 0.25, f"{len(panels)} {'box' if len(panels) == 1 else 'boxes'} to label", fontsize=16, weight="bold"
     )
@@ -154,15 +164,15 @@ def _draw_header(
         0.3,
         0.65,
         f"{volume}\nvoxels of {size} nm (zyx)\n"
-        f"backbone {proposals.backbone}, strategy {proposals.strategy}, seed {proposals.seed}\n"
-        f"pool: {pool.candidates:,} boxes, uncertainty {pool.lowest:.3f} to {pool.highest:.3f}, median {pool.median:.3f}",
+        f"backbone {backbone}\nstrategy {proposals.strategy}, seed {proposals.seed}\n"
+        f"pool: {pool.candidates:,} candidates, uncertainty {pool.lowest:.3f} to {pool.highest:.3f}, median {pool.median:.3f}",
     )
     x = min(sheet.width, 2 * WIDTH) - 3.2
     if histogram is not None:
         axes = sheet.axes(x, 0.42, 2.9, 0.5)
-        axes.bar(np.arange(BINS) + 0.5, histogram.shares, 1.0, color="#9aa5af")
+        axes.bar(np.arange(BINS) + 0.5, histogram.shares, 1.0, color=BAR)
         axes.plot([BINS * histogram.place(p.proposal.score) for p in panels], [1.15] * len(panels), "v", color=CHOSEN)
-        axes.set(xlim=(0, BINS), ylim=(0, 1.3))
+        axes.set(xlim=(0, BINS), ylim=(0, 1.35))
         sheet.text(x, 0.95, f"{histogram.low:.3f}", fontsize=7)
         sheet.text(x + 1.45, 0.95, "uncertainty of the pool, ▼ chosen", fontsize=7, ha="center")
         sheet.text(x + 2.9, 0.95, f"{histogram.high:.3f}", fontsize=7, ha="right")
@@ -177,22 +187,28 @@ def _draw_panel(
     sheet: _Sheet, x: float, y: float, panel: Panel, scale: tuple[float, float], rows: list[tuple[str, str, str]]
 ) -> None:
     proposal = panel.proposal
-    sheet.text(x + 0.3, y + 0.02, f"{proposal.rank}", fontsize=13, weight="bold")
-    reason = textwrap.shorten(proposal.reason, 170, placeholder=" …")
-    sheet.text(x + 0.65, y, f"score {proposal.score:.3f}\n{reason}", fontsize=7.5)
+    reason = textwrap.shorten(proposal.reason, 110, placeholder=" …")
+    sheet.text(x + 0.3, y + 0.02, f"{proposal.rank}", fontsize=15, weight="bold", color=CHOSEN)
+    sheet.text(x + 0.7, y, f"score {proposal.score:.3f}\n{reason}")
     for index, (_, image) in enumerate(draw_sections(panel, scale)):
         axes = sheet.axes(x + 0.3 + 2.4 * index, y + 0.4, 2.3, 2.3)
         axes.imshow(image, aspect=panel.aspect)
-        axes.set_anchor("N")
+        axes.set_anchor("NW")
+    sheet.text(x + 0.3, y + 2.74, f"section z = {panel.section}", fontsize=7)
     position = project(panel)
-    axes = sheet.axes(x + 5.2, y + 0.4, 2.2, 1.1)
+    axes = sheet.axes(x + 5.15, y + 0.4, 2.2, 1.0)
     for frame, box in zip(position.volume, position.box, strict=True):
-        axes.add_patch(Rectangle(frame[:2], *frame[2:], facecolor="#eef0f2", edgecolor="#9aa5af"))
-        axes.add_patch(Rectangle(box[:2], *box[2:], facecolor=CHOSEN, edgecolor=CHOSEN))
-    axes.set(xlim=(-10, 130), ylim=(130, -10))
+        axes.add_patch(Rectangle(frame[:2], *frame[2:], facecolor="#eef0f2", edgecolor=BAR, linewidth=0.8))
+        axes.add_patch(Rectangle(box[:2], *box[2:], facecolor=CHOSEN, edgecolor=CHOSEN, linewidth=0.8))
+    for (left, top, *_), words in zip(position.volume, ("x →", "z →"), strict=False):
+        axes.text(left, top - 4, words, fontsize=6)
+    for (_, top, *_), words in zip(position.volume[::2], ("y ↓", "z ↓"), strict=True):
+        axes.text(-4, top, words, fontsize=6, ha="right", va="top")
+    width, height = (size + position.size[2] + GAP for size in position.size[:2])
+    axes.set(xlim=(-18, width + 2), ylim=(height + 2, -15))
     axes.set_aspect("equal")
     axes.set_anchor("NW")
-    text = [f"section z = {panel.section}"]
-    for convention, column in (("xyz", 1), ("zyx", 2)):
-        text += [convention, *(f"  {row[0]:<15}{row[column]}" for row in rows)]
-    sheet.text(x + 5.2, y + 1.55, "\n".join(text), fontsize=5.5, family="monospace")
+    names = [what for what, _, _ in rows]
+    for top, convention, column in ((1.48, "xyz", 1), (2.28, "zyx", 2)):
+        sheet.text(x + 5.15, y + top, "\n".join([convention, *names]), fontsize=6.5)
+        sheet.text(x + 6.05, y + top, "\n".join(["", *(row[column] for row in rows)]), fontsize=6.5)

@@ -18,6 +18,7 @@ CONTEXT = 0.25  # shown on each side of a box, of its longer side in the section
 COLOUR_MAP, OPACITY = "viridis", 0.5
 THINNEST = 0.12  # a volume's shortest side is drawn no shorter than this share of its longest
 SMALLEST = 0.03  # and a box no smaller than this
+GAP = 8.0  # between projections, of the longest side's 100
 
 
 @dataclass(frozen=True)
@@ -163,11 +164,10 @@ def project(panel: Panel) -> Position:
     share = np.maximum(np.array(panel.proposal.shape_nm) / extent, 100 * SMALLEST / size)
     first = (np.array(panel.proposal.offset_nm) - panel.extent.offset_nm) / extent
     low, length = np.clip(first, 0, 1 - share) * size, share * size
-    gap = 8.0
 
     def unfold(begin: np.ndarray, shape: np.ndarray) -> list[Box]:
         (z, y, x), (d, h, w) = begin.tolist(), shape.tolist()
-        right, below = float(size[2]) + gap, float(size[1]) + gap
+        right, below = float(size[2]) + GAP, float(size[1]) + GAP
         return [Box(x, y, w, h), Box(right + z, y, d, h), Box(x, below + z, w, d)]
 
     return Position((float(size[2]), float(size[1]), float(size[0])), unfold(np.zeros(3), size), unfold(low, length))
@@ -196,9 +196,9 @@ def _draw_border(image: np.ndarray, frame: tuple[float, float, float, float]) ->
     image = image.repeat(factor, axis=0).repeat(factor, axis=1)
     height, width = image.shape[:2]
     top, left, bottom, right = (round(f * n) for f, n in zip(frame, (height, width) * 2, strict=True))
-    thick = max(1, max(height, width) // 256)
-    for inset, colour in ((0, (255, 255, 255)), (thick, (0, 0, 0))):
-        inside = image[top + inset : bottom - inset, left + inset : right - inset]
+    thick = max(1, max(height, width) // 128)
+    for inset, shade in ((0, 255), (thick, 0)):
+        inside = image[top + inset : max(0, bottom - inset), left + inset : max(0, right - inset)]
         for edge in (inside[:thick], inside[-thick:], inside[:, :thick], inside[:, -thick:]):
-            edge[...] = colour
+            edge[...] = shade
     return image
