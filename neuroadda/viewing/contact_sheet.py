@@ -125,7 +125,8 @@ def _count(scores: np.ndarray | None) -> Histogram | None:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return None
-    counts, edges = np.histogram(finite, BINS)
+    low, high = float(finite.min()), float(finite.max())
+    counts, edges = np.histogram(finite, BINS, (low, high) if high > low else (low - 0.01, low + 0.01))
     return Histogram(float(edges[0]), float(edges[-1]), (counts / counts.max()).tolist())
 
 

@@ -273,7 +273,9 @@ def test_both_files_are_written(tmp_path: Path, count: int) -> None:
     for _ in range(2):
         png, html = write_contact_sheet(tmp_path / "new", found, [a_panel(p) for p in chosen], np.full(4, 0.3))
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["contact_sheet.html", "contact_sheet.png"]
-    assert Page(html.read_text(encoding="utf-8")).text.count("\\frac") == count
+    text = Page(html.read_text(encoding="utf-8")).text
+    assert text.count("\\frac") == count
+    assert "0.290 uncertainty of all candidates, chosen 0.310" in text
     image = Image.open(io.BytesIO(png.read_bytes())).convert("L")
     assert image.size == ((1140, 757) if count == 1 else (2280, 1245))
     assert np.asarray(image).std() > 10
