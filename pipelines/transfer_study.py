@@ -114,8 +114,8 @@ def train_and_score(
     samples = [_sample(target) | {"roi": box} for box in boxes]
     card = train(_config(folder.name, target, samples, folder, **config), progress=False)
     backbone = load_backbone(folder / "backbone")
-    known = np.mean([[s.voi for s in _sweep(backbone, target, "train", box).scores] for box in boxes], axis=0)
-    test = _sweep(backbone, target, "test")
+    known = np.mean([[s.voi for s in sweep_part(backbone, target, "train", box).scores] for box in boxes], axis=0)
+    test = sweep_part(backbone, target, "test")
     chosen = int(known.argmin())
     at = test.scores[chosen]
     return {
@@ -178,7 +178,8 @@ def _config(name: str, domain: str, samples: list[dict[str, Any]], folder: Path,
     return parse_config(TrainConfig, data | network | changes, name)
 
 
-def _sweep(backbone: Backbone, domain: str, part: str, roi: dict[str, list[float]] | None = None) -> Sweep:
+def sweep_part(backbone: Backbone, domain: str, part: str, roi: dict[str, list[float]] | None = None) -> Sweep:
+    """Return the scores of a backbone at every threshold, on a part of a domain or a box of it."""
     arrays = {kind: array_of(domain, part, kind) for kind in ("raw", "labels")}
     config = {
         **arrays,
