@@ -112,12 +112,9 @@ def _look(boxes: Sequence[RoiConfig]) -> np.ndarray:
 
 def measure(folder: Path) -> list[dict[str, str]]:
     """Run every case in its own process; return the table's rows."""
-    threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
     rows = []
     for name in CASES:
-        command = [sys.executable, __file__, "--case", name, "--keep", str(folder)]
-        told = subprocess.run(command, env={**os.environ, **threads}, check=True, stdout=subprocess.PIPE, text=True)
-        found = json.loads(told.stdout)
+        found = json.loads(_run_child("--case", name, "--keep", str(folder)))
         rows.append(
             {
                 "strategy": name,
@@ -135,10 +132,18 @@ def measure(folder: Path) -> list[dict[str, str]]:
     return rows
 
 
+def _run_child(*arguments: str) -> str:
+    """Run this tool in a process of its own; what fills memory here would count as the child's peak too."""
+    threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
+    command = [sys.executable, __file__, *arguments]
+    return subprocess.run(command, env={**os.environ, **threads}, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
 def write_results(rows: list[dict[str, str]], written: dict[str, float]) -> None:
     """Write the table as Markdown."""
     head = " | ".join(rows[0])
     body = "\n".join(f"| {' | '.join(row.values())} |" for row in rows)
+    took = ", ".join(f"{name} in {format_seconds(s)}" for name, s in written.items()) or "by an earlier run"
     shape, chunk, box = (" x ".join(map(str, n)) for n in (CELLS, CHUNK, SHAPE))
     RESULTS.write_text(
         f"""# Proposing boxes in a volume of 10^12 voxels: time and memory
@@ -149,8 +154,9 @@ with 90 % tissue. Where boxes are scored by their median voxel the map holds his
 Appearance costs nothing here; a backbone's embedding of the 512 boxes of the shortlist comes on top.
 
 Each case in a fresh process with one thread: its peak memory is of the whole process, with imports. The maps were written just
-before ({", ".join(f"{name} in {format_seconds(s)}" for name, s in written.items())}), so much of them came from the system's cache. Others
-worked on the same cores (load average {os.getloadavg()[0]:.1f} at the end), so CPU seconds stand beside the clock's.
+before ({took}), so much of them came from
+the system's cache. Others worked on the same cores (load average {os.getloadavg()[0]:.1f} at the end), so CPU seconds stand beside the
+clock's.
 
 - {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {_processor()}, 1 of {os.cpu_count()} shared cores, no GPU
 - Command: `python tools/bench_propose.py`
@@ -177,9 +183,13 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--keep", type=Path, help="a folder for the maps; they stay, and are used again")
     parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--write", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.case:
         print(json.dumps(run_case(options.case, options.keep)))
+        return
+    if options.write is not None:
+        write_map(options.keep, options.write, options.scale)
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
@@ -187,7 +197,7 @@ def main() -> None:
         for reading, bins in (("mean", 0), ("median", BINS)):
             if not (path := folder / f"{reading}.zarr").exists():
                 started = time.perf_counter()
-                write_map(path / "cells", bins, options.scale)
+                _run_child("--write", str(bins), "--keep", str(path / "cells"), "--scale", str(options.scale))
                 written["without histograms" if not bins else "with them"] = time.perf_counter() - started
         rows = measure(folder)
     if options.scale == 1:

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
+from funlib.geometry import Roi
 from pydantic import Field
 
 from neuroadda.active.pool import Candidates, find_candidates
@@ -15,7 +16,7 @@ from neuroadda.active.uncertainty import Score, Uncertainty, make_uncertainty_ta
 from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.engine import Observer, run_task
 from neuroadda.blockwise.execution import Execution
-from neuroadda.config import Config, Zyx, ZyxFloat, dump_config
+from neuroadda.config import Config, Zyx, dump_config
 from neuroadda.errors import UserError
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import default_block_vx
@@ -23,6 +24,8 @@ from neuroadda.segmentation.predict import Predict
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 
+T = TypeVar("T")
+Length = Annotated[float, Field(gt=0)]
 CELLS = (4, 5, 3, 6, 2, 1)
 
 
@@ -44,7 +47,7 @@ class ProposeSettings(Config):
         Part of a box that must lie in the mask.
     """
 
-    shape_nm: ZyxFloat = (1000.0, 1000.0, 1000.0)
+    shape_nm: tuple[Length, Length, Length] = (1000.0, 1000.0, 1000.0)
     score: Score = "entropy"
     predict: Predict = Field(default_factory=Predict)
     fragments: Fragments = Field(default_factory=Fragments)
@@ -122,6 +125,10 @@ def propose(config: ProposeConfig, *, overwrite: bool = False, observe: Observer
     counts = _count_cells(shape_vx)
     cell_vx = _zyx(s // n for s, n in zip(shape_vx, counts, strict=True))
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
+    extent_vx = roi.shape / raw.voxel_size
+    if any(s > e for s, e in zip(shape_vx, extent_vx, strict=True)):
+        what = f"boxes of {shape_vx} voxels are larger than the {tuple(extent_vx)} that they are looked for in"
+        raise UserError(what, "shape_nm", "propose smaller boxes")
     block_vx = config.block_vx or default_block_vx(raw, roi)
     task = make_uncertainty_task(
         raw,
@@ -140,7 +147,7 @@ def propose(config: ProposeConfig, *, overwrite: bool = False, observe: Observer
         any_voxel_size=config.any_voxel_size,
     )
     ledger = config.ledger or f"sqlite:///{config.output / 'ledger.db'}"
-    before = read_proposals(config.output) if (config.output / PROPOSALS).exists() else None
+    before = None if overwrite or not (config.output / PROPOSALS).exists() else read_proposals(config.output)
     run_task(task, ledger, config.execution, config.output / "logs", overwrite=overwrite, observe=observe)
     grid = Volume.open(task.output)
     candidates = find_candidates(
@@ -150,6 +157,7 @@ def propose(config: ProposeConfig, *, overwrite: bool = False, observe: Observer
         reading=config.reading,
         min_tissue=config.min_tissue,
         excluded=config.excluded,
+        within=_to_config(roi, raw),  # the last cells may reach beyond it
     )
     chosen, reasons = choose(candidates, config.choose, _embed_by(config.backbone, raw))
     proposals = Proposals(
@@ -167,7 +175,7 @@ def propose(config: ProposeConfig, *, overwrite: bool = False, observe: Observer
             for rank, (index, reason) in enumerate(zip(chosen, reasons, strict=True), start=1)
         ),
     )
-    if before is not None and before != proposals and not overwrite:
+    if before is not None and before != proposals:
         raise UserError("other proposals lie here", str(config.output), "give another output, or --overwrite")
     proposals.save(config.output)
     return Found(proposals, grid, candidates.score)
@@ -183,9 +191,14 @@ def _count_cells(shape_vx: Zyx) -> Zyx:
     return _zyx(next(n for n in CELLS if size % n == 0) for size in shape_vx)
 
 
-def _zyx(values: Iterable[int]) -> Zyx:
+def _zyx(values: Iterable[T]) -> tuple[T, T, T]:
     z, y, x = values
     return z, y, x
+
+
+def _to_config(roi: Roi, raw: Volume) -> RoiConfig:
+    offset, shape = ((c / raw.units_per_nm for c in part) for part in (roi.offset, roi.shape))
+    return RoiConfig(offset_nm=_zyx(offset), shape_nm=_zyx(shape))
 
 
 def _embed_by(folder: str, raw: Volume) -> Callable[[Sequence[RoiConfig]], np.ndarray]:

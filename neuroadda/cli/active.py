@@ -79,14 +79,14 @@ def propose(
     with show_progress(quiet=as_json) as observe:
         found = find(config, overwrite=overwrite, observe=observe)
     panels = [cut_panel(raw, found.grid, proposal) for proposal in found.proposals.proposals]
-    _, page = write_contact_sheet(output, found.proposals, panels, scores=found.scores)
+    _, page = write_contact_sheet(config.output, found.proposals, panels, scores=found.scores)
     if as_json:
         print_json(dump_config(found.proposals))
         return
     _print_boxes(found.proposals)
-    if len(panels) < count:
-        print(f"no more than {len(panels)} boxes of this shape and distance fit; {count} were asked for")
-    print(f"look at them: {page}\nhand them on: neuroadda proposals export {output} --to webknossos")
+    if len(panels) < config.choose.count:
+        print(f"no more than {len(panels)} boxes of this shape and distance fit; {config.choose.count} were asked for")
+    print(f"look at them: {page}\nhand them on: neuroadda proposals export {config.output} --to webknossos")
 
 
 def _find_nearest(raw: Any, zoo: str | None, output: Path) -> Path:
