@@ -75,6 +75,7 @@ def neuroglancer_state(
     position_nm = layers[0].offset_nm if position_nm is None else position_nm
     return {
         "dimensions": _dimensions(voxel_size_nm),
+        "displayDimensions": ["x", "y", "z"],  # else z runs to the right, and sections are mirrored
         "position": [p / v for p, v in zip(position_nm, voxel_size_nm, strict=True)],
         "crossSectionScale": 1,
         "projectionScale": 2048,

@@ -145,7 +145,8 @@ def show(state):
     found = [[a.id, a.description, a.point_a.tolist(), a.point_b.tolist()] for a in boxes.annotations
              if isinstance(a, neuroglancer.AxisAlignedBoundingBoxAnnotation)]
     space = boxes.source[0].transform.output_dimensions
-    return [raw.source[0].url, boxes.source[0].url, list(space.names), [*map(float, space.scales)], found]
+    shown = list(state.display_dimensions)
+    return [raw.source[0].url, boxes.source[0].url, list(space.names), [*map(float, space.scales)], found, shown]
 print(json.dumps([show(neuroglancer.parse_url(sys.argv[2])),
                   show(neuroglancer.ViewerState(json.load(open(sys.argv[1]))))]))
 """
@@ -153,8 +154,9 @@ print(json.dumps([show(neuroglancer.parse_url(sys.argv[2])),
     link = state_url(proposals_state(proposals, URL))
     from_link, from_file = ask("NEUROADDA_NEUROGLANCER_PYTHON", program, path, link)
     assert from_link == from_file
-    raw, source, names, scales, boxes = from_file
+    raw, source, names, scales, boxes, shown = from_file
     assert (raw, source, names) == (f"zarr://{URL}", "local://annotations", ["z", "y", "x"])
+    assert shown == ["x", "y", "z"]
     assert scales == pytest.approx([40e-9, 4.6e-9, 4.6e-9])
     assert boxes[0] == ["roi_1", f"roi_1, score 0.41: {REASON}", [12, 10, 30], [20, 26, 50]]
     assert len(boxes) == 2

@@ -42,6 +42,7 @@ def test_position_is_in_the_viewers_voxels() -> None:
     state = neuroglancer_state(layers(), position_nm=(600, 60, 90), voxel_size_nm=(10, 10, 10))
     assert state["position"] == pytest.approx([60, 6, 9])
     assert state["dimensions"]["z"] == [pytest.approx(1e-8), "m"]
+    assert state["displayDimensions"] == ["x", "y", "z"]
 
 
 def test_a_volume_becomes_a_layer(tmp_path: Path) -> None:
