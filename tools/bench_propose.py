@@ -27,7 +27,7 @@ from scipy.ndimage import map_coordinates
 from neuroadda.active.pool import find_candidates
 from neuroadda.active.strategies import ChooseConfig, choose
 from neuroadda.console import print_table
-from neuroadda.formats import format_bytes, format_seconds
+from neuroadda.formats import format_bytes
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 
@@ -139,11 +139,10 @@ def _run_child(*arguments: str) -> str:
     return subprocess.run(command, env={**os.environ, **threads}, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def write_results(rows: list[dict[str, str]], written: dict[str, float]) -> None:
+def write_results(rows: list[dict[str, str]]) -> None:
     """Write the table as Markdown."""
     head = " | ".join(rows[0])
     body = "\n".join(f"| {' | '.join(row.values())} |" for row in rows)
-    took = ", ".join(f"{name} in {format_seconds(s)}" for name, s in written.items()) or "by an earlier run"
     shape, chunk, box = (" x ".join(map(str, n)) for n in (CELLS, CHUNK, SHAPE))
     RESULTS.write_text(
         f"""# Proposing boxes in a volume of 10^12 voxels: time and memory
@@ -154,9 +153,8 @@ with 90 % tissue. Where boxes are scored by their median voxel the map holds his
 Appearance costs nothing here; a backbone's embedding of the 512 boxes of the shortlist comes on top.
 
 Each case in a fresh process with one thread: its peak memory is of the whole process, with imports. The maps were written just
-before ({took}), so much of them came from
-the system's cache. Others worked on the same cores (load average {os.getloadavg()[0]:.1f} at the end), so CPU seconds stand beside the
-clock's.
+before, so much of them came from the system's cache. Others worked on the same cores (load average {os.getloadavg()[0]:.1f} at the
+end), so CPU seconds stand beside the clock's.
 
 - {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {_processor()}, 1 of {os.cpu_count()} shared cores, no GPU
 - Command: `python tools/bench_propose.py`
@@ -193,15 +191,12 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
-        written = {}
         for reading, bins in (("mean", 0), ("median", BINS)):
             if not (path := folder / f"{reading}.zarr").exists():
-                started = time.perf_counter()
                 _run_child("--write", str(bins), "--keep", str(path / "cells"), "--scale", str(options.scale))
-                written["without histograms" if not bins else "with them"] = time.perf_counter() - started
         rows = measure(folder)
-    if options.scale == 1:
-        write_results(rows, written)
+        if options.scale == 1:
+            write_results(rows)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "tutorial.md"
+PICTURE = ROOT / "docs" / "results" / "pictures" / "tutorial_contact_sheet.png"
 FOLDER = ROOT / "runs" / "tutorial"
 LINES = 24
 WIDTH = 160
@@ -70,7 +71,9 @@ def main() -> None:
             return match.group(0)
         return f"```console\n{run_block(text, environment)}```"
 
-    PAGE.write_text(BLOCK.sub(renew, PAGE.read_text()))
+    page = BLOCK.sub(renew, PAGE.read_text())
+    shutil.copy(FOLDER / "adapted" / "round_1" / "contact_sheet.png", PICTURE)
+    PAGE.write_text(page)
     print(PAGE)
 
 
