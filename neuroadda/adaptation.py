@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from neuroadda.active.labels import import_labels
-from neuroadda.active.proposals import Proposals
+from neuroadda.active.proposals import Proposal, Proposals
 from neuroadda.active.propose import ProposeConfig, ProposeSettings, box_shape_vx, propose
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import load_backbone
@@ -227,9 +227,10 @@ def _go_round(
         panels = [cut_panel(raw, found.grid, proposal) for proposal in proposals.proposals]
         write_contact_sheet(folder, proposals, panels, scores=found.scores)
     round_ = Round(folder, proposals)
-    if config.oracle is not None:
-        _ask_oracle(config.oracle, round_)
-    missing = tuple(p.rank for p in proposals.proposals if not _labels_of(folder, p.name).exists())
+    missing = _find_missing(round_, raw)
+    if missing and config.oracle is not None:
+        import_labels(proposals, config.oracle, folder / "labels", overwrite=True)
+        missing = _find_missing(round_, raw)
     if missing:
         return Round(folder, proposals, missing)
     from neuroadda.training.trainer import train  # torch's and gunpowder's import takes seconds
@@ -289,9 +290,17 @@ def _labels_of(folder: Path, name: str) -> Path:
     return folder / "labels" / f"{name}.zarr" / "labels"
 
 
-def _ask_oracle(oracle: str, round_: Round) -> None:
-    if not all(_labels_of(round_.folder, p.name).exists() for p in round_.proposals.proposals):
-        import_labels(round_.proposals, oracle, round_.folder / "labels", overwrite=True)
+def _find_missing(round_: Round, raw: Volume) -> tuple[int, ...]:
+    """Return the ranks of the boxes without labels; those of a box that was proposed before, elsewhere, do not count."""
+
+    def is_labelled(box: Proposal) -> bool:
+        path = _labels_of(round_.folder, box.name)
+        if not path.exists():
+            return False
+        labels = Volume.open(path)
+        return labels.offset_nm == box.offset_nm and labels.shape_vx == box.to_roi(raw).shape / raw.voxel_size
+
+    return tuple(box.rank for box in round_.proposals.proposals if not is_labelled(box))
 
 
 def _score(folder: Path, validator: Validator | None, record: Path) -> dict[str, float] | None:

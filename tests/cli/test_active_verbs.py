@@ -1,0 +1,418 @@
+"""`neuroadda propose`, `proposals show|export|import` and `adapt`: what they print, their exit codes, and bad input."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "active"))
+from networks import write_random_backbone
+
+from neuroadda.active.proposals import PROPOSALS, read_proposals
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.phantom import PhantomConfig, write_phantom
+
+Run = Callable[..., tuple[int, str, str]]
+BOX_VX = (8, 48, 48)
+BOX_NM = (240, 288, 288)
+CPU = ("--set", "predict.device=cpu", "--set", "execution.launcher=serial")
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    write_phantom(PhantomConfig(shape_vx=(10, 144, 144), seed=3), folder / "p.zarr")
+    write_random_backbone(folder / "random")
+    return folder
+
+
+@pytest.fixture
+def arguments(inputs, tmp_path) -> list[object]:
+    """Of a `propose` into ``out`` that works."""
+    return [
+        *("propose", inputs / "p.zarr/raw", "--backbone", inputs / "random", "-n", 2, "--shape", *BOX_NM),
+        *("-o", tmp_path / "out", *CPU),
+    ]
+
+
+@pytest.fixture(scope="module")
+def proposed(inputs, tmp_path_factory) -> Path:
+    """Folder of two proposals; not to be written to."""
+    from neuroadda.active.propose import ProposeConfig, propose
+    from neuroadda.active.strategies import ChooseConfig
+    from neuroadda.segmentation.predict import Predict
+
+    folder = tmp_path_factory.mktemp("proposed")
+    propose(
+        ProposeConfig(
+            raw=str(inputs / "p.zarr/raw"),
+            backbone=str(inputs / "random"),
+            output=folder,
+            shape_nm=BOX_NM,
+            choose=ChooseConfig(count=2),
+            predict=Predict(device="cpu"),
+        )
+    )
+    return folder
+
+
+@pytest.fixture
+def folder(proposed, tmp_path) -> Path:
+    """A copy of the proposals alone."""
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / PROPOSALS).write_bytes((proposed / PROPOSALS).read_bytes())
+    return tmp_path / "copy"
+
+
+def refused(told: tuple[int, str, str]) -> str:
+    """The one line that a user is told."""
+    code, out, err = told
+    assert (code, out) == (2, "")
+    assert err.startswith("neuroadda: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def listed(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_propose(command: Run, arguments, tmp_path):
+    code, told, _ = command(*arguments)
+    assert code == 0
+    for line in ("uncertainty ", f"look at them: {tmp_path}/out/contact_sheet.html"):
+        assert line in told
+    for name in ("contact_sheet.html", "contact_sheet.png", PROPOSALS):
+        assert (tmp_path / "out" / name).stat().st_size
+    written = (tmp_path / "out" / PROPOSALS).read_bytes()
+    code, told, _ = command(*arguments, "--json")
+    assert code == 0
+    assert json.loads(told) == json.loads(written)
+    assert (tmp_path / "out" / PROPOSALS).read_bytes() == written
+
+    before = listed(tmp_path / "out")
+    for other in (("--strategy", "max"), ("--score", "augmented"), ("--set", "reading=median")):
+        assert "--overwrite" in refused(command(*arguments, *other, "--json"))
+        assert {path: content for path, content in listed(tmp_path / "out").items() if path in before} == before
+    assert command(*arguments, "--strategy", "max", "--overwrite")[0] == 0
+    assert read_proposals(tmp_path / "out").strategy == "max"
+
+
+def test_propose_says_if_fewer_boxes_fit_and_leaves_out_labelled_ones(command: Run, arguments, proposed, tmp_path):
+    code, told, _ = command(
+        *arguments, "-n", 1000, "--labelled", proposed, "--min-distance", 60, "--set", f"output={tmp_path / 'set'}"
+    )
+    assert code == 0
+    found = read_proposals(tmp_path / "set")
+    assert f"no more than {len(found.proposals)} boxes of this shape and distance fit; 1000 were asked for" in told
+    assert f"{tmp_path}/set/contact_sheet.html" in told
+    assert (tmp_path / "set/contact_sheet.html").exists()
+    assert not (tmp_path / "out").exists()
+    raw = Volume.open(found.volume)
+    for one in found.proposals:
+        for other in read_proposals(proposed).proposals:
+            assert one.to_roi(raw).intersect(other.to_roi(raw)).empty
+
+
+@pytest.mark.parametrize(
+    ("bad", "what"),
+    [
+        (("--strategy", "medain"), "choose.strategy should be 'median', 'max'"),
+        (("--score", "entropie"), "score should be 'entropy'"),
+        (("--score", "committee"), "a committee takes several backbones"),
+        (("--backbone", "nowhere"), "'nowhere' is no entry of the zoo and no folder"),
+        (("--zoo", "nowhere"), "nowhere"),
+        (("-n", 0), "choose.count should be greater than or equal to 1, not 0"),
+        (("-n", -3), "choose.count should be greater than or equal to 1, not -3"),
+        (("--shape", 240, 288, 0), "shape_nm.2 should be greater than 0"),
+        (("--shape", 1000, 1000, 1000), "are larger than the (10, 144, 144)"),
+        (("--shape", 1e12, 288, 288), "are larger than"),
+        (("--shape", "inf", 288, 288), "shape_nm.0"),
+        (("--shape", "nan", 288, 288), "shape_nm.0"),
+        (("--min-distance", -1), "min_distance_nm should be greater than or equal to 0"),
+        (("--seed", -1), "choose.seed should be"),
+        (("--mask", "nowhere.zarr"), "nowhere.zarr: there is no array here"),
+        (("--labelled", "nowhere"), "nowhere"),
+        (("--set", "stratgey=max"), "unknown key 'stratgey'"),
+        (("--set", "choose.shortlits=3"), "did you mean 'shortlist'?"),
+        (("--set", "reading"), "is not an override"),
+        (("--set", "reading=mode"), "reading should be 'mean' or 'median'"),
+        (("--set", "block_vx=[0,8,8]"), "cannot put out shape (0, 12, 12)"),
+        (("--set", "ledger=nowhere"), "ledger"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_line_and_writes_nothing(command: Run, arguments, tmp_path, bad, what):
+    assert what in refused(command(*arguments, *bad, "--json"))
+    assert not list(tmp_path.glob("[!c]*"))
+
+
+def test_volumes_that_cannot_be_proposed_from(command: Run, arguments, inputs, tmp_path):
+    for volume, what in (
+        ("none.zarr", "there is no array here"),
+        (inputs / "p.zarr", "a zarr group, not an array"),
+        (inputs / "random", "array"),
+    ):
+        wrong = [*arguments]
+        wrong[1] = volume
+        assert what in refused(command(*wrong))
+    empty = Volume.create(tmp_path / "m.zarr/mask", (10, 144, 144), (30, 6, 6), np.uint8)
+    assert "tissue, the most is 0%" in refused(command(*arguments, "--mask", empty.path, "--json"))
+    assert not (tmp_path / "out" / PROPOSALS).exists()
+    assert not (tmp_path / "out/contact_sheet.html").exists()
+    small = Volume.create(tmp_path / "m.zarr/small", (10, 100, 144), (30, 6, 6), np.uint8)
+    assert "outside the volume" in refused(command(*arguments, "--mask", small.path, "--overwrite"))
+
+
+def test_an_output_that_cannot_be_written(command: Run, arguments, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for output in (tmp_path / "file", tmp_path / "file/below"):
+        refused(command(*arguments, "-o", output))
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_show(command: Run, proposed):
+    code, told, _ = command("proposals", "show", proposed)
+    assert code == 0
+    assert "240 288 288" in told
+    code, told, _ = command("proposals", "show", proposed / PROPOSALS, "--json")
+    assert (code, json.loads(told)) == (0, json.loads((proposed / PROPOSALS).read_text()))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (None, "cannot be read"),
+        ("", "malformed"),
+        ("{", "malformed"),
+        ("[]", "not a table"),
+        ("{}", "is missing"),
+        ('{"volume": 3}', "volume"),
+        ("\x00", "malformed"),
+    ],
+)
+@pytest.mark.parametrize("verb", [("show",), ("export", "--to", "csv"), ("import", "labels.npy")])
+def test_proposals_that_cannot_be_read(command: Run, tmp_path, verb, text, what):
+    (tmp_path / "there").mkdir()
+    if text is not None:
+        (tmp_path / "there" / PROPOSALS).write_text(text)
+    name, *rest = verb
+    told = refused(command("proposals", name, tmp_path / "there" / PROPOSALS, *rest))
+    assert what in told
+    assert str(tmp_path / "there" / PROPOSALS) in told
+    assert [p.name for p in (tmp_path / "there").iterdir()] == [PROPOSALS] * (text is not None)
+
+
+def test_export(command: Run, folder, tmp_path):
+    for kind, name in (("csv", "proposals.csv"), ("catmaid", "catmaid.csv"), ("webknossos", "webknossos.nml")):
+        assert command("proposals", "export", folder, "--to", kind) == (0, f"{folder / name}\n", "")
+        assert (folder / name).stat().st_size
+        before = (folder / name).read_bytes()
+        assert "exists already" in refused(command("proposals", "export", folder, "--to", kind))
+        assert command("proposals", "export", folder, "--to", kind, "--overwrite")[0] == 0
+        assert (folder / name).read_bytes() == before
+    code, told, _ = command("proposals", "export", folder / PROPOSALS, "--to", "neuroglancer", "--url", "http://h/raw")
+    state, link = told.splitlines()
+    assert (code, state) == (0, str(folder / "neuroglancer.json"))
+    assert json.loads(Path(state).read_text())["layers"]
+    assert link.startswith("http")
+    crops = ("proposals", "export", folder, "--to", "crops", "--context", 30, 60, 60)
+    assert command(*crops, "-o", tmp_path / "crops") == (0, f"{tmp_path / 'crops'}\n", "")
+    before = listed(tmp_path / "crops")
+    assert "perhaps labels" in refused(command(*crops, "-o", tmp_path / "crops", "--overwrite"))
+    assert listed(tmp_path / "crops") == before
+
+
+@pytest.mark.parametrize(
+    ("bad", "what"),
+    [
+        (("--to", "imaris"), "'imaris' is no kind of export; one of: csv, catmaid"),
+        (("--to", "neuroglancer"), "where raw is served"),
+        (("--to", "crops", "--context", -30, 0, 0), "context"),
+        (("--to", "crops", "--context", "nan", 0, 0), "context"),
+    ],
+)
+def test_what_cannot_be_exported(command: Run, folder, bad, what):
+    # typer words `--to` itself, so the line of an unknown kind begins with it
+    assert what in refused(command("proposals", "export", folder, *bad)).replace("--to: ", "")
+    assert [path.name for path in folder.iterdir()] == [PROPOSALS]
+
+
+def test_exports_where_nothing_can_be_written_or_raw_is_gone(command: Run, folder, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for kind in ("csv", "catmaid", "webknossos", "crops"):
+        refused(command("proposals", "export", folder, "--to", kind, "-o", tmp_path / "file/below"))
+    gone = json.loads((folder / PROPOSALS).read_text()) | {"volume": str(tmp_path / "gone.zarr")}
+    (folder / PROPOSALS).write_text(json.dumps(gone))
+    assert "gone.zarr" in refused(command("proposals", "export", folder, "--to", "crops"))
+    assert [path.name for path in folder.iterdir()] == [PROPOSALS]
+
+
+def test_import(command: Run, inputs, folder, tmp_path):
+    truth = Volume.open(inputs / "p.zarr/labels")
+    code, told, _ = command("proposals", "import", folder, inputs / "p.zarr/labels", "--json")
+    rows = json.loads(told)
+    assert code == 0
+    assert [row["rank"] for row in rows] == [1, 2]
+    for row, proposal in zip(rows, read_proposals(folder).proposals, strict=True):
+        labels = Volume.open(row["labels"])
+        assert labels.roi == proposal.to_roi(truth)
+        assert (labels.read() == truth.read(labels.roi)).all()
+        assert row["ids"] == len(np.setdiff1d(labels.read(), [0]))
+    before = listed(folder / "labels")
+    assert "overwrite" in refused(command("proposals", "import", folder, inputs / "p.zarr/labels"))
+    assert listed(folder / "labels") == before
+    code, told, _ = command("proposals", "import", folder, inputs / "p.zarr/labels", "--rank", 2, "--overwrite")
+    assert code == 0
+    assert "roi_2" in told
+    assert "roi_1" not in told
+
+
+def test_what_cannot_be_imported(command: Run, inputs, folder, tmp_path):
+    ids = np.ones(BOX_VX, np.uint16)
+    np.save(tmp_path / "good.npy", ids)
+    np.save(tmp_path / "small.npy", ids[:, :40])
+    np.save(tmp_path / "float.npy", ids.astype(np.float32))
+    np.save(tmp_path / "empty.npy", ids * 0)
+    np.save(tmp_path / "negative.npy", -ids.astype(np.int16))
+    (tmp_path / "broken.npy").write_bytes(b"no array")
+    np.save(tmp_path / "pickle.npy", np.array([{}], object), allow_pickle=True)
+    Volume.create(tmp_path / "l.zarr/coarse", BOX_VX, (30, 12, 12), np.uint32)
+    Volume.create(tmp_path / "l.zarr/elsewhere", BOX_VX, (30, 6, 6), np.uint32, offset_nm=(90000, 0, 0))
+    for source, options, what in (
+        ("good.npy", (), "it is not known which box this is; give its rank"),
+        ("good.npy", ("--rank", 3), "there is no roi_3; proposed were 1 to 2"),
+        ("good.npy", ("--rank", 0), "there is no roi_0"),
+        ("small.npy", ("--rank", 1), "its shape is (8, 40, 48)"),
+        ("float.npy", ("--rank", 1), "its data type is float32"),
+        ("empty.npy", ("--rank", 1), "nothing is labelled"),
+        ("negative.npy", ("--rank", 1), "negative ids"),
+        ("broken.npy", ("--rank", 1), "broken.npy"),
+        ("pickle.npy", ("--rank", 1), "pickle.npy"),
+        ("none.npy", ("--rank", 1), "none.npy"),
+        ("l.zarr/coarse", (), "voxel size"),
+        ("l.zarr/elsewhere", (), "overlaps none of the boxes"),
+        ("l.zarr/elsewhere", ("--rank", 1), "does not overlap roi_1"),
+    ):
+        assert what in refused(command("proposals", "import", folder, tmp_path / source, *options)), source
+        assert [path.name for path in folder.iterdir()] == [PROPOSALS]
+
+
+def write_config(inputs: Path, tmp_path: Path, **changes: Any) -> Path:
+    adapt = {
+        "raw": str(inputs / "p.zarr/raw"),
+        "output": str(tmp_path / "run"),
+        "backbone": str(inputs / "random"),
+        "propose": {"shape_nm": BOX_NM, "choose": {"count": 2}, "predict": {"device": "cpu"}},
+        "train": {
+            "name": "adapted",
+            "domain": "phantom",
+            "iterations": 1,
+            "output_shape_vx": [4, 16, 16],
+            "workers": 0,
+            "picture_every": 0,
+            "device": "cpu",
+        },
+        "execution": {"launcher": "serial"},
+    }
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"adapt": adapt | changes}))
+    return path
+
+
+def test_adapt_waits_with_code_3_and_ends_with_0(command: Run, inputs, tmp_path):
+    config, round_ = write_config(inputs, tmp_path), tmp_path / "run/round_1"
+    code, told, _ = command("adapt", "-c", config)
+    assert code == 3
+    assert "2 boxes wait for labels" in told
+    assert f"neuroadda proposals import {round_} LABELS" in told
+    assert command("proposals", "import", round_, inputs / "p.zarr/labels", "--rank", 1)[0] == 0
+    code, told, _ = command("adapt", "-c", config, "--json")
+    assert code == 3
+    assert json.loads(told)["rounds"][0]["waiting_for"] == [2]
+    assert json.loads(told) == json.loads((tmp_path / "run/adaptation.json").read_text())
+
+    assert command("proposals", "import", round_, inputs / "p.zarr/labels", "--overwrite")[0] == 0
+    other = ("--set", "adapt.propose.choose.strategy=max")
+    before = listed(round_)
+    assert "other proposals lie here" in refused(command("adapt", "-c", config, *other, "--json"))
+    assert {path: content for path, content in listed(round_).items() if path in before} == before
+    # labels of the boxes that were replaced are not taken for those of the new ones
+    again = tmp_path / "again"
+    subprocess.run(["cp", "-r", tmp_path / "run", again], check=True)
+    moved = ("--set", f"adapt.output={again}", "--overwrite", "--json")
+    code, told, _ = command("adapt", "-c", config, *other, *moved)
+    assert code == 3
+    assert json.loads(told)["rounds"][0]["waiting_for"]
+
+    code, told, _ = command("adapt", "-c", config)
+    assert code == 0
+    assert "adapted starts from random" in told
+    assert told.splitlines()[-2:] == [str(inputs / "random"), str(round_ / "train/backbone")]
+    assert command("adapt", "-c", config, "--json")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "what"),
+    [
+        ({"raws": "x"}, (), "did you mean 'raw'?"),
+        ({"propose": {"choose": {"strategy": "medain"}}}, (), "adapt.propose.choose.strategy should be"),
+        ({"rounds": 0}, (), "adapt.rounds should be greater than or equal to 1"),
+        ({"raw": "none.zarr"}, (), "none.zarr: there is no array here"),
+        ({"mask": "none.zarr"}, (), "none.zarr: there is no array here"),
+        ({"backbone": "nowhere"}, (), "nowhere: there is no such folder"),
+        ({}, ("--set", "adapt.propose.shape_nm=[1000.0,288.0,288.0]"), "are larger than"),
+        ({}, ("--set", "adapt.propose.shape_nm=[30.0,288.0,288.0]"), "smaller than train.output_shape_vx"),
+        ({}, ("--set", "adapt.propose.score=committee"), "a committee takes several"),
+        ({}, ("--set", "adapt.train.iterations=0"), "adapt.train.iterations should be greater than"),
+        ({"validation": {"raw": "none.zarr", "labels": "none.zarr"}}, (), "none.zarr"),
+    ],
+)
+def test_what_cannot_be_adapted(command: Run, inputs, tmp_path, changes, options, what):
+    config = write_config(inputs, tmp_path, **changes)
+    assert what in refused(command("adapt", "-c", config, *options, "--json"))
+    assert not [path for path in (tmp_path / "run").rglob("*") if path.name != ".lock"]
+
+
+def test_configs_that_cannot_be_adapted(command: Run, inputs, tmp_path):
+    config = tmp_path / "config.json"
+    for text, what in (
+        ("{}", "there is no [adapt] section in the config"),
+        ('{"adapt": {}}', "is missing"),
+        ('{"adpat": {}}', "did you mean 'adapt'?"),
+        ("{", "malformed"),
+    ):
+        config.write_text(text)
+        assert what in refused(command("adapt", "-c", config))
+    assert "cannot be read" in refused(command("adapt", "-c", tmp_path / "none.toml"))
+    (tmp_path / "file").write_text("mine")
+    for output in ("file", "file/below"):
+        path = write_config(inputs, tmp_path, output=str(tmp_path / output))
+        assert "cannot be written" in refused(command("adapt", "-c", path, "--json"))
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_an_oracle_that_does_not_fit_is_told_and_the_boxes_stay(command: Run, inputs, tmp_path):
+    Volume.create(tmp_path / "l.zarr/empty", (10, 144, 144), (30, 6, 6), np.uint32)
+    config = write_config(inputs, tmp_path, oracle=str(tmp_path / "l.zarr/empty"))
+    assert "nothing is labelled" in refused(command("adapt", "-c", config, "--json"))
+    assert not (tmp_path / "run/round_1/labels").exists()
+    assert len(read_proposals(tmp_path / "run/round_1").proposals) == 2
+
+
+@pytest.mark.parametrize(
+    "verb", [("--help",), ("propose", "--help"), ("proposals", "import", "--help"), ("adapt", "--help")]
+)
+def test_help_imports_neither_torch_nor_zarr(verb):
+    code = (
+        "import sys; from neuroadda.cli import main; sys.argv = ['neuroadda', *sys.argv[1:]]\n"
+        "try: main()\n"
+        "except SystemExit: print(*sorted({'torch', 'zarr', 'gunpowder', 'matplotlib', 'numpy'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code, *verb], capture_output=True, text=True, check=True)
+    assert "Usage:" in run.stdout
+    assert run.stdout.splitlines()[-1] == ""
