@@ -109,8 +109,8 @@ def plan(seeds: int) -> list[Run]:
     """Return all runs, in an order in which every prefix is worth reading."""
     return [
         Run(target, strategy, n, seed)
-        for seed in range(FIRST_SEED, FIRST_SEED + seeds)
         for n in SAMPLES
+        for seed in range(FIRST_SEED, FIRST_SEED + seeds)
         for target in DOMAINS
         for strategy in (RANDOM, *STRATEGIES)
     ]
