@@ -19,14 +19,15 @@ from neuroadda.blockwise.execution import Execution
 from neuroadda.config import Config, Zyx, dump_config
 from neuroadda.errors import UserError
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import default_block_vx
+from neuroadda.segmentation.pipeline import default_block_vx, lock_folder
 from neuroadda.segmentation.predict import Predict
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 
 T = TypeVar("T")
 Length = Annotated[float, Field(gt=0)]
-CELLS = (4, 5, 3, 6, 2, 1)
+CELLS = (4, 5, 3, 6, 2)
+ROUNDED_VX = 32
 
 
 class ProposeSettings(Config):
@@ -35,7 +36,8 @@ class ProposeSettings(Config):
     Attributes
     ----------
     shape_nm
-        Shape of a box, zyx; rounded to whole voxels.
+        Shape of a box, zyx; rounded to whole voxels, and to a multiple of 4 from 32 voxels on where nothing from 2 to 6 divides
+        it, so that boxes are made of a few cells, by which they are placed.
     score, predict, fragments
         How the volume is scored; see `neuroadda.active.uncertainty.Uncertainty`.
     reading
@@ -122,7 +124,7 @@ def propose(config: ProposeConfig, *, overwrite: bool = False, observe: Observer
     """
     raw, card = Volume.open(config.raw), load_card(config.backbone)
     shape_vx = box_shape_vx(config, raw)
-    counts = _count_cells(shape_vx)
+    counts = _zyx(map(_count_cells, shape_vx))
     cell_vx = _zyx(s // n for s, n in zip(shape_vx, counts, strict=True))
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
     extent_vx = roi.shape / raw.voxel_size
@@ -148,47 +150,49 @@ def propose(config: ProposeConfig, *, overwrite: bool = False, observe: Observer
     )
     ledger = config.ledger or f"sqlite:///{config.output / 'ledger.db'}"
     before = None if overwrite or not (config.output / PROPOSALS).exists() else read_proposals(config.output)
-    run_task(task, ledger, config.execution, config.output / "logs", overwrite=overwrite, observe=observe)
-    grid = Volume.open(task.output)
-    candidates = find_candidates(
-        grid,
-        counts,
-        _zyx(max(1, n // 2) for n in counts),
-        reading=config.reading,
-        min_tissue=config.min_tissue,
-        excluded=config.excluded,
-        within=_to_config(roi, raw),  # the last cells may reach beyond it
-    )
-    chosen, reasons = choose(candidates, config.choose, _embed_by(config.backbone, raw))
-    proposals = Proposals(
-        volume=config.raw,
-        volume_fingerprint=raw.fingerprint,
-        voxel_size_nm=raw.voxel_size_nm,
-        backbone=card.name,
-        backbone_digest=card.digest,
-        strategy=config.choose.strategy,
-        seed=config.choose.seed,
-        settings=_describe(config),
-        pool=_describe_pool(candidates),
-        proposals=tuple(
-            _propose(candidates, index, rank, reason)
-            for rank, (index, reason) in enumerate(zip(chosen, reasons, strict=True), start=1)
-        ),
-    )
-    if before is not None and before != proposals:
-        raise UserError("other proposals lie here", str(config.output), "give another output, or --overwrite")
-    proposals.save(config.output)
-    return Found(proposals, grid, candidates.score)
+    with lock_folder(config.output):
+        run_task(task, ledger, config.execution, config.output / "logs", overwrite=overwrite, observe=observe)
+        grid = Volume.open(task.output)
+        candidates = find_candidates(
+            grid,
+            counts,
+            _zyx(max(1, n // 2) for n in counts),
+            reading=config.reading,
+            min_tissue=config.min_tissue,
+            excluded=config.excluded,
+            within=_to_config(roi, raw),  # the last cells may reach beyond it
+        )
+        chosen, reasons = choose(candidates, config.choose, _embed_by(config.backbone, raw))
+        proposals = Proposals(
+            volume=config.raw,
+            volume_fingerprint=raw.fingerprint,
+            voxel_size_nm=raw.voxel_size_nm,
+            backbone=card.name,
+            backbone_digest=card.digest,
+            strategy=config.choose.strategy,
+            seed=config.choose.seed,
+            settings=_describe(config),
+            pool=_describe_pool(candidates),
+            proposals=tuple(
+                _propose(candidates, index, rank, reason)
+                for rank, (index, reason) in enumerate(zip(chosen, reasons, strict=True), start=1)
+            ),
+        )
+        if before is not None and before != proposals:
+            raise UserError("other proposals lie here", str(config.output), "give another output, or --overwrite")
+        proposals.save(config.output)
+        return Found(proposals, grid, candidates.score)
 
 
 def box_shape_vx(settings: ProposeSettings, raw: Volume) -> Zyx:
     """Return the shape of a box in voxels of raw, zyx."""
-    return _zyx(max(1, round(s / v)) for s, v in zip(settings.shape_nm, raw.voxel_size_nm, strict=True))
+    sizes = (max(1, round(s / v)) for s, v in zip(settings.shape_nm, raw.voxel_size_nm, strict=True))
+    return _zyx(4 * round(n / 4) if _count_cells(n) == 1 and n >= ROUNDED_VX else n for n in sizes)
 
 
-def _count_cells(shape_vx: Zyx) -> Zyx:
-    """Return into how many cells a box is cut along each axis, without a rest."""
-    return _zyx(next(n for n in CELLS if size % n == 0) for size in shape_vx)
+def _count_cells(size_vx: int) -> int:
+    """Return into how many cells a box is cut along an axis, without a rest."""
+    return next((n for n in CELLS if size_vx % n == 0), 1)
 
 
 def _zyx(values: Iterable[T]) -> tuple[T, T, T]:
