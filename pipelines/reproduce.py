@@ -2,8 +2,8 @@
 
     python pipelines/reproduce.py [--workers 2] [--seeds 3] [--minutes 60]
 
-Every target is fine-tuned from its nearest source on n boxes of single sections, chosen by a strategy; random boxes, scratch and
-the other sources are those of `transfer_study.py`, which is run first where its rows are missing. Rows are appended to
+Every target is fine-tuned from its nearest source on n boxes of single sections, chosen by a strategy. Scratch, the other sources
+and some of the random boxes are rows of `transfer_study.py --seeds 5 --pretraining 1`: run it before. Rows are appended to
 docs/results/active.csv as they come; what is in there already is not done again. `active_report.py` makes tables of it.
 """
 

@@ -39,12 +39,19 @@ class Study:
     ----------
     value
         "voi", at the threshold that the training samples chose, or "best_voi", at the best one on the test part.
+
+    Attributes
+    ----------
+    pretrainings
+        Which trainings of the sources the runs of a target, n and seed began with.
     """
 
     def __init__(self, value: str) -> None:
         cells: dict[Cell, dict[int, float]] = defaultdict(dict)
+        self.pretrainings: dict[tuple[str, int, int], set[int]] = defaultdict(set)
         for row in read_rows():
             cells[row.target, row.source, row.n][row.seed] = getattr(row, value)
+            self.pretrainings[row.target, row.n, row.seed].add(row.pretraining)
         self.cells: dict[Cell, dict[int, float]] = {}
         self.cases: list[tuple[str, int]] = []
         for n, target in itertools.product(sorted(SAMPLES), DOMAINS):
@@ -103,16 +110,21 @@ def judge_nested(study: Study, measured: Mapping[str, Distances]) -> tuple[float
     return judge(study, picks)
 
 
-def judge_by_seed(study: Study, pick: Callable[[str, int, int], str]) -> tuple[float, float]:
-    """Return hit rate and mean regret (%) if every seed is a case of its own; `pick` is given target, n and seed."""
+def judge_by_seed(
+    study: Study, pick: Callable[[str, int, int], str], allowed: Callable[[str, int, int], bool] = lambda *_: True
+) -> tuple[float, float, int]:
+    """Return hit rate, mean regret (%) and how many there are, if every seed is a case of its own.
+
+    `pick` and `allowed`, which cases count, are given target, n and seed.
+    """
     hits, regret = [], []
     for target, n in study.cases:
-        for seed in study.cells[target, SCRATCH, n]:
+        for seed in filter(lambda seed, case=(target, n): allowed(*case, seed), study.cells[target, SCRATCH, n]):
             voi = {s: study.cells[target, s, n][seed] for s in sources_of(target)}
             chosen, best = voi[pick(target, n, seed)], min(voi.values())
             hits.append(chosen == best)
             regret.append(100 * (chosen / best - 1))
-    return float(np.mean(hits)), float(np.mean(regret))
+    return float(np.mean(hits)), float(np.mean(regret)), len(hits)
 
 
 def best_on_other_seeds(study: Study, target: str, n: int, seed: int) -> str:

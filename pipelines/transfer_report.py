@@ -8,7 +8,7 @@ Writes docs/results/transfer.md from docs/results/transfer.csv and the study's b
 import argparse
 import datetime
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -75,7 +75,7 @@ def interval(values: Sequence[float], digits: int = 2) -> str:
     return f"{low:.{digits}f} to {high:.{digits}f}"
 
 
-def table_of_choices(study: Study, measured: Mapping[str, Distances]) -> list[str]:
+def table_of_choices(study: Study, measured: Mapping[str, Distances], pretraining: int) -> list[str]:
     """Return the rows of every way to choose a source, the least regret first."""
     ways: dict[str, Picks] = {name: pick_nearest(d) for name, d in measured.items()}
     ways |= {"same species, else any": pick_evenly(same_species), "any source, at random": pick_evenly(sources_of)}
@@ -105,28 +105,37 @@ def table_of_choices(study: Study, measured: Mapping[str, Distances]) -> list[st
         "",
         nested.format(*judge_nested(study, measured)),
         "",
-        *table_by_seed(study, measured[DEFAULT]),
+        *table_by_seed(study, measured[DEFAULT], pretraining),
     ]
 
 
-def table_by_seed(study: Study, distances: Distances) -> list[str]:
+def table_by_seed(study: Study, distances: Distances, pretraining: int) -> list[str]:
     """Return how well a source is chosen if every seed is a case of its own: by distance, other seeds' runs, or the labels."""
     known = read_zero_shot()
-    ways: dict[str, Callable[[str, int, int], str]] = {
-        "the source that was best on the other seeds": partial(best_on_other_seeds, study),
-        f"the nearest by {DEFAULT}": lambda target, n, seed: min(
-            sources_of(target), key=lambda s: distances[target, s]
-        ),
-    }
-    if known:
-        ways["the best on the n samples before fine-tuning"] = lambda target, n, seed: min(
-            sources_of(target), key=lambda s: known[target, s, n, seed]
+
+    def nearest(target: str, n: int, seed: int) -> str:
+        return min(sources_of(target), key=lambda s: distances[target, s])
+
+    def best_before(target: str, n: int, seed: int) -> str:
+        return min(sources_of(target), key=lambda s: known[target, s, n, seed])
+
+    def is_known(target: str, n: int, seed: int) -> bool:
+        return study.pretrainings[target, n, seed] == {pretraining} and all(
+            (target, s, n, seed) in known for s in sources_of(target)
         )
-    rows = ["| every seed a case of its own | hit rate | regret, % VOI |", "|---|---|---|"]
-    for name, pick in ways.items():
-        hit, regret = judge_by_seed(study, pick)
-        rows.append(f"| {name} | {hit:.2f} | {regret:.1f} |")
-    return rows
+
+    before = "the best on the n samples before it is fine-tuned"
+    ways = [
+        ("the best on the other seeds", judge_by_seed(study, partial(best_on_other_seeds, study))),
+        (f"the nearest by {DEFAULT}", judge_by_seed(study, nearest)),
+        (
+            f"the nearest, where the next line is known (training {pretraining})",
+            judge_by_seed(study, nearest, is_known),
+        ),
+        (before, judge_by_seed(study, best_before, is_known)),
+    ]
+    rows = ["| every seed a case of its own | cases | hit rate | regret, % VOI |", "|---|---|---|---|"]
+    return rows + [f"| {name} | {count} | {hit:.2f} | {regret:.1f} |" for name, (hit, regret, count) in ways]
 
 
 def table_of_misses(study: Study, distances: Distances) -> list[str]:
@@ -188,7 +197,8 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pretraining", type=int, default=1, help="which training of the networks measures distances")
-    chosen, best, measured = Study("voi"), Study("best_voi"), measure_all(parser.parse_args().pretraining)
+    pretraining = parser.parse_args().pretraining
+    chosen, best, measured = Study("voi"), Study("best_voi"), measure_all(pretraining)
     nearest = measured[DEFAULT]
     points = [
         Point(target, source, n, nearest[target, source], best.mean(target, source, n) / best.mean(target, SCRATCH, n))
@@ -207,7 +217,14 @@ def main() -> None:
         f"minutes of training; {len(best.cases)} of {len(DOMAINS) * len(SAMPLES)} cases (target, n) have all their sources.",
     ]
     for title, study in (("the best threshold", best), ("the threshold chosen on the samples", chosen)):
-        text += ["", f"## At {title}", "", "### Which distance predicts it", "", *table_of_choices(study, measured)]
+        text += [
+            "",
+            f"## At {title}",
+            "",
+            "### Which distance predicts it",
+            "",
+            *table_of_choices(study, measured, pretraining),
+        ]
         text += ["", f"### Misses of {DEFAULT}", "", *table_of_misses(study, nearest)]
         text += ["", "### Against scratch, n = 4", "", *table_against_scratch(study, nearest)]
         text += ["", "### All", "", *table_of_voi(study)]
