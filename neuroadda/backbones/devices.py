@@ -4,6 +4,8 @@ from typing import Literal
 
 import torch
 
+from neuroadda.errors import UserError
+
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -21,7 +23,14 @@ def resolve_precision(
 
     In training on a CPU ``"auto"`` is always float32: gradients of bfloat16 convolutions corrupt the heap on CPUs with AMX
     (torch 2.13, seen on a Xeon), and are hardly faster.
+
+    Raises
+    ------
+    UserError
+        If bfloat16 is asked for in training on a CPU.
     """
+    if training and precision == "bfloat16" and not device.startswith("cuda"):
+        raise UserError("training on a CPU in bfloat16 corrupts its memory", "train.precision", "leave it out")
     if precision != "auto":
         return precision
     if device.startswith("cuda"):

@@ -52,8 +52,8 @@ def train(
     Raises
     ------
     UserError
-        If a sample cannot be trained on, the backbone to start from does not fit, or another training lies in the output
-        folder.
+        If a sample cannot be trained on, the backbone to start from does not fit, the device cannot train in the precision,
+        or another training lies in the output folder.
     RunFailed
         If the loss is no longer a number.
     """
@@ -61,6 +61,7 @@ def train(
         raise UserError(
             "keep_best is set, but there is no validation", "keep_best", "leave it out or give a validation volume"
         )
+    resolve_precision(config.precision, resolve_device(config.device), training=True)
     config = adopt_network(config)
     start = None if config.start is None else load_backbone(config.start.backbone)
     samples = [open_sample(sample, config.output_shape_vx) for sample in config.samples]

@@ -134,3 +134,10 @@ def test_the_learning_rate_warms_up_and_decays(configure: Configure) -> None:
     assert max(rates) == rates[10] == 1.0
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] < 0.01
+
+
+def test_bfloat16_on_a_cpu_is_refused_before_anything_is_deleted(configure: Configure, tmp_path: Path) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(UserError, match="bfloat16"):
+        train(configure(precision="bfloat16"), progress=False, overwrite=True)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoints"]
