@@ -21,6 +21,7 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.placing import placing
 
 ID_BITS = 63
+FULLY_LABELLED = 0.7
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def import_labels(
     rank: int | None = None,
     dataset: str | None = None,
     overwrite: bool = False,
+    oracle: str | None = None,
 ) -> list[Imported]:
     """Import the labels of proposed boxes, each to ``<target>/roi_<rank>.zarr/labels`` (uint64, exactly the box).
 
@@ -75,6 +77,8 @@ def import_labels(
         Name inside a file or below a folder; of a WEBKNOSSOS annotation, its volume layer.
     overwrite
         Replace labels that were imported before.
+    oracle
+        Fingerprint of the source, where it stands in for a person; see `read_oracle`.
 
     Returns
     -------
@@ -106,13 +110,13 @@ def import_labels(
                     continue
                 inside += voxels
                 path = target / f"{proposal.name}.zarr" / "labels"
-                _write(stack.enter_context(placing(path, overwrite)), labels, proposal, proposals, array.name)
+                _write(stack.enter_context(placing(path, overwrite)), labels, proposal, proposals, array.name, oracle)
                 here.append(
                     (proposal.rank, path, int(np.count_nonzero(fastremap.unique(labels))), voxels / labels.size)
                 )
             if here and (outside := _count_outside(array, jobs, inside, proposals)):
                 notes.append(f"{outside} labelled voxels outside the boxes were left out")
-            imported += [Imported(*found, (*notes, *_remark(found[2]))) for found in here]
+            imported += [Imported(*found, (*notes, *_remark(*found[2:]))) for found in here]
         if not imported:
             boxes = "the box" if rank is not None or len(proposals.proposals) == 1 else "any box"
             raise UserError(f"nothing is labelled: there is nothing but 0 in {boxes}", where)
@@ -155,13 +159,28 @@ def _count_outside(array: LabelArray, jobs: Sequence[Job], inside: int, proposal
     return sum(int(np.count_nonzero(array.read(part))) for part in array.parts) - inside
 
 
-def _remark(ids: int) -> list[str]:
-    return ["there is only one id, so no boundary between two neurons"] if ids < 2 else []
+def _remark(ids: int, labelled_fraction: float) -> list[str]:
+    notes = ["there is only one id, so no boundary between two neurons"] if ids < 2 else []
+    if labelled_fraction < FULLY_LABELLED:
+        notes.append(
+            f"only {100 * labelled_fraction:.0f} % is labelled and the rest is trained on as membrane: "
+            'if it is unknown, set adapt.labels.background = "ignore"'
+        )
+    return notes
 
 
-def _write(partial: Path, labels: np.ndarray, proposal: Proposal, proposals: Proposals, name: str) -> None:
+def read_oracle(labels: Path) -> str | None:
+    """Return the fingerprint of the oracle that imported labels came from; None if they are a person's."""
+    oracle = Volume.open(labels).attrs.get("provenance", {}).get("oracle")
+    return None if oracle is None else str(oracle)
+
+
+def _write(
+    partial: Path, labels: np.ndarray, proposal: Proposal, proposals: Proposals, name: str, oracle: str | None
+) -> None:
     digest = hashlib.sha256(np.ascontiguousarray(labels).data).hexdigest()
     place = list(proposals.voxel_size_nm), list(proposal.offset_nm)
+    provenance = {"source": name, "rank": proposal.rank, "volume": proposals.volume_fingerprint}
     volume = Volume.create(
         partial,
         labels.shape,
@@ -170,7 +189,7 @@ def _write(partial: Path, labels: np.ndarray, proposal: Proposal, proposals: Pro
         offset_nm=proposal.offset_nm,
         attrs={
             "fingerprint": fingerprint("labels", digest, list(labels.shape), *place),
-            "provenance": {"source": name, "rank": proposal.rank, "volume": proposals.volume_fingerprint},
+            "provenance": provenance | ({} if oracle is None else {"oracle": oracle}),
         },
     )
     volume.data[:] = labels

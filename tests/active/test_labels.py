@@ -22,7 +22,7 @@ from label_fixtures import (
 )
 
 from neuroadda.active.exports.crops import export_crops
-from neuroadda.active.labels import import_labels
+from neuroadda.active.labels import import_labels, read_oracle
 from neuroadda.active.proposals import Proposals
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
@@ -56,6 +56,24 @@ def test_boxes_without_labels_are_left_out(tmp_path: Path, proposals: Proposals,
     truth[:10] = 0
     check(import_labels(proposals, write_zarr(tmp_path / "own.zarr" / "labels", truth), tmp_path / "out"), truth, (2,))
     assert not (tmp_path / "out" / "roi_1.zarr").exists()
+
+
+@pytest.mark.parametrize(("empty", "told"), [(1, False), (4, True)])
+def test_a_box_that_is_labelled_in_part_is_noted(tmp_path: Path, proposals: Proposals, empty: int, told: bool) -> None:
+    labels = np.arange(1, np.prod(BOX) + 1, dtype=np.uint32).reshape(BOX)
+    labels[:empty] = 0
+    np.save(tmp_path / "roi_1.npy", labels)
+    notes = " ".join(import_labels(proposals, tmp_path / "roi_1.npy", tmp_path / "out")[0].notes)
+    assert ("only 33 % is labelled" in notes and 'adapt.labels.background = "ignore"' in notes) is told
+
+
+def test_labels_remember_the_oracle_they_came_from(tmp_path: Path, proposals: Proposals, truth: np.ndarray) -> None:
+    source = write_zarr(tmp_path / "own.zarr" / "labels", truth)
+    (theirs, _), (own, _) = (
+        import_labels(proposals, source, tmp_path / name, oracle=oracle)
+        for name, oracle in (("theirs", "abc"), ("own", None))
+    )
+    assert (read_oracle(theirs.path), read_oracle(own.path)) == ("abc", None)
 
 
 def test_crops_labelled_in_place(tmp_path: Path, proposals: Proposals, truth: np.ndarray) -> None:
