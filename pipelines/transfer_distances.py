@@ -39,9 +39,14 @@ def embed(network: Path, domain: str) -> Mapping[Pooling, Embedding]:
 
 def nearest_source(target: str, pretraining: int) -> str:
     """Return the source that the default ranking prefers."""
-    network = pretrained_folder(GENERALIST, target, pretraining)
-    here = embed(network, target)["mean"]
-    return min(sources_of(target), key=lambda s: estimate_mmd2(here, embed(network, s)["mean"], RankConfig()))
+    config = RankConfig()
+
+    def measure(source: str) -> float:
+        folder = pretrained_folder(source if config.network == "own" else GENERALIST, target, pretraining)
+        here, there = embed(folder, target)[config.pooling], embed(folder, source)[config.pooling]
+        return estimate_mmd2(here, there, config)
+
+    return min(sources_of(target), key=measure)
 
 
 @torch.inference_mode()

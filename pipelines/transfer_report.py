@@ -34,7 +34,7 @@ from transfer_zero_shot import read_zero_shot
 RESAMPLES = 100
 TARGET = ROOT / "docs" / "results" / "transfer.md"
 
-DEFAULT = "MMD², reference, mean, median, unbiased"
+DEFAULT = "MMD², own, max, multi, unbiased"
 
 PREFACE = """\
 A network for single sections (2-D, 275,000 weights) is trained on each source's whole train part (600 iterations),

@@ -14,7 +14,7 @@ from neuroadda.domains.ranking import RankConfig, measure_far, rank_embeddings
 from neuroadda.errors import UserError
 
 FEATURES = 6
-CONFIG = RankConfig(permutations=99, resamples=300)
+CONFIG = RankConfig(bandwidth="median", permutations=99, resamples=300)
 
 
 def domain(shift: float, seed: int, blocks: int = 16, each: int = 12, network: str = "n") -> Embedding:

@@ -33,7 +33,7 @@ SMALL = UNetConfig(
 )
 SAMPLE = {"name": "t", "licence": "CC0", "citation": "nobody"}
 PATCHES = PatchConfig(count=96, seed=1)
-CONFIG = RankConfig(network="own", patches=PatchConfig(count=96), permutations=99, resamples=200)
+CONFIG = RankConfig(network="own", pooling="mean", patches=PatchConfig(count=96), permutations=99, resamples=200)
 SET = ("--set", "patches.count=96", "--set", "permutations=99", "--set", "resamples=200")
 # texture of each domain: smoothness (nm), brightness, contrast; and its pixel size (nm)
 DOMAINS = {"fine": (8, 150, 40, 4.0), "medium": (16, 140, 40, 4.6), "coarse": (40, 120, 50, 8.0)}
