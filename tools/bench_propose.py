@@ -89,7 +89,7 @@ def run_case(name: str, folder: Path) -> dict:
     config = ChooseConfig(strategy=strategy, **{"count": 4, **options})
     grid = Volume.open(folder / f"{reading}.zarr" / "cells")
     before = time.perf_counter(), time.process_time()
-    candidates = find_candidates(grid, SHAPE, STRIDE, reading=reading)
+    candidates = find_candidates(grid, SHAPE, STRIDE, reading=reading, min_tissue=0.9)
     between = time.perf_counter(), time.process_time()
     chosen, reasons = choose(candidates, config, _look)
     after = time.perf_counter(), time.process_time()

@@ -1,20 +1,20 @@
 """The boxes a person could label: every place of a box on the cells of an uncertainty map, with its score."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 
+from neuroadda.active.lattice import exclude, lie_inside, locate_edges, to_zyx
+from neuroadda.active.scores import FULL
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.arrays import PM_PER_NM, Volume
+from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 
-T = TypeVar("T")
 Reading = Literal["mean", "median"]
-FULL = 65535  # a stored fraction of 1
 SLAB_BYTES = 32 * 2**20
 
 
@@ -51,7 +51,7 @@ class Candidates:
         first = [int(c) for c in self.first_cell[index]]
         offset = (round(o + f * c, 3) for o, f, c in zip(self.offset_nm, first, self.cell_nm, strict=True))
         shape = (round(s * c, 3) for s, c in zip(self.shape_cells, self.cell_nm, strict=True))
-        return RoiConfig(offset_nm=_zyx(offset), shape_nm=_zyx(shape))
+        return RoiConfig(offset_nm=to_zyx(offset), shape_nm=to_zyx(shape))
 
 
 def find_candidates(
@@ -60,8 +60,9 @@ def find_candidates(
     stride_cells: Zyx,
     *,
     reading: Reading = "mean",
-    min_tissue: float = 0.9,
+    min_tissue: float = 1.0,
     excluded: Sequence[RoiConfig] = (),
+    min_distance_nm: float = 0.0,
     within: RoiConfig | None = None,
     slab_bytes: int = SLAB_BYTES,
 ) -> Candidates:
@@ -77,10 +78,10 @@ def find_candidates(
     reading
         What a box's score is: "mean", of its tissue's voxels; "median", of them, interpolated in its bin.
     min_tissue
-        Boxes with less tissue are left out (short of what rounding hides, half a step of a stored fraction). At 1 every
-        cell is tissue throughout.
-    excluded
-        Boxes that overlap one of these are left out.
+        Boxes with less tissue are left out (short of what rounding hides, a step of a stored fraction). At 1 every cell is
+        tissue throughout.
+    excluded, min_distance_nm
+        Boxes that overlap one of these, or are nearer to it, face to face, are left out.
     within
         Boxes that leave this one are left out: the volume's own extent, which may end inside the map's last cells.
     slab_bytes
@@ -94,15 +95,15 @@ def find_candidates(
     """
     channels, where = _count_channels(grid, reading), str(grid.path)
     lattice = _count_places(grid.shape_vx, shape_cells, stride_cells)
-    edges = [_locate_edges(grid, axis, lattice[axis], shape_cells, stride_cells) for axis in range(3)]
-    inside = _select(edges, within, overlapping=False) if within else [np.ones(n, bool) for n in lattice]
+    edges = locate_edges(grid, lattice, shape_cells, stride_cells)
+    inside = lie_inside(edges, within) if within else [np.ones(n, bool) for n in lattice]
     if not all(axis.any() for axis in inside):
         what = f"a box of {_describe(shape_cells)} cells does not fit into the volume of {_describe(grid.shape_vx)}"
         raise UserError(what, where, "make it smaller")
     score, tissue = np.zeros(lattice, np.float32), np.zeros(lattice, np.float32)
     kept = np.zeros(lattice, bool)
     volume = math.prod(shape_cells)
-    least = max(1.0, (min_tissue * FULL - (0.5 if min_tissue < 1 else 0)) * volume)
+    least = max(1.0, (min_tissue * FULL - (1 if min_tissue < 1 else 0)) * volume)
     for place, cells in _read_slabs(grid, channels, lattice, shape_cells, stride_cells, slab_bytes):
         weight = _sum_boxes(cells[1], shape_cells, stride_cells)
         kept[place] = weight >= least
@@ -120,11 +121,11 @@ def find_candidates(
         what = f"no box has {100 * min_tissue:g}% tissue, the most is {math.floor(100 * most)}%"
         raise UserError(what, where, "make the box smaller, or ask for less tissue")
     for box in excluded:
-        kept[np.ix_(*_select(edges, box, overlapping=True))] = False
+        exclude(kept, edges, box, min_distance_nm)
     if not kept.any():
-        what = f"every box with {100 * min_tissue:g}% tissue overlaps an excluded one"
-        raise UserError(what, where, "make the box smaller")
-    first, cell_nm, offset_nm = _list_places(kept, stride_cells), _zyx(grid.voxel_size_nm), _zyx(grid.offset_nm)
+        what = f"every box with {100 * min_tissue:g}% tissue overlaps an excluded one or is too near to it"
+        raise UserError(what, where, "make the box smaller, or the distance")
+    first, cell_nm, offset_nm = _list_places(kept, stride_cells), to_zyx(grid.voxel_size_nm), to_zyx(grid.offset_nm)
     return Candidates(first, shape_cells, score[kept], tissue[kept], cell_nm, offset_nm)
 
 
@@ -138,36 +139,11 @@ def _count_channels(grid: Volume, reading: Reading) -> int:
 
 
 def _count_places(size: Sequence[int], shape: Zyx, stride: Zyx) -> Zyx:
-    return _zyx([max(0, (n - s) // step + 1) for n, s, step in zip(size, shape, stride, strict=True)])
+    return to_zyx([max(0, (n - s) // step + 1) for n, s, step in zip(size, shape, stride, strict=True)])
 
 
 def _describe(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
-
-
-def _zyx(values: Iterable[T]) -> tuple[T, T, T]:
-    z, y, x = values
-    return z, y, x
-
-
-def _locate_edges(grid: Volume, axis: int, count: int, shape: Zyx, stride: Zyx) -> tuple[np.ndarray, np.ndarray]:
-    """Return the begin and end of the lattice's boxes along an axis, whole picometres."""
-    cell, offset = _to_pm(grid.voxel_size_nm[axis]), _to_pm(grid.offset_nm[axis])
-    begin = offset + np.arange(count, dtype=np.int64) * (stride[axis] * cell)
-    return begin, begin + shape[axis] * cell
-
-
-def _to_pm(length_nm: float) -> int:
-    return round(length_nm * PM_PER_NM)
-
-
-def _select(edges: Sequence[tuple[np.ndarray, np.ndarray]], box: RoiConfig, overlapping: bool) -> list[np.ndarray]:
-    """Return, for each axis, which places of the lattice overlap the box, or lie inside it."""
-    selected = []
-    for (begin, end), low_nm, length_nm in zip(edges, box.offset_nm, box.shape_nm, strict=True):
-        low, high = _to_pm(low_nm), _to_pm(low_nm) + _to_pm(length_nm)
-        selected.append((begin < high) & (end > low) if overlapping else (begin >= low) & (end <= high))
-    return selected
 
 
 def _read_slabs(

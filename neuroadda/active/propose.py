@@ -55,7 +55,7 @@ class ProposeSettings(Config):
     fragments: Fragments = Field(default_factory=Fragments)
     reading: Literal["mean", "median"] = "mean"
     choose: ChooseConfig = Field(default_factory=ChooseConfig)
-    min_tissue: float = Field(default=0.9, ge=0, le=1)
+    min_tissue: float = Field(default=1.0, ge=0, le=1)
 
 
 class ProposeConfig(ProposeSettings):

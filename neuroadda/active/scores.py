@@ -3,6 +3,7 @@
 A score of 0 to 1 is a uint16 of 0 to 65535 (`FULL`), so that its sums are exact in any order.
 """
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -119,8 +120,8 @@ def reduce_to_cells(score: np.ndarray, tissue: np.ndarray, cell_vx: Zyx, histogr
     -------
     np.ndarray
         uint16 of 0 to 65535 for 0 to 1, shape (2 or 2 + BINS, ceil(shape / cell_vx)): mean score of the tissue; tissue as a part of
-        the whole cell, of which what is cut off is none; and the parts of the tissue with a score in each of BINS equal bins, which
-        add up to 65535 where there is tissue.
+        the whole cell, of which what is cut off is none, rounded down, so that 65535 is tissue throughout; and the parts of the
+        tissue with a score in each of BINS equal bins, which add up to 65535 where there is tissue.
     """
     places = [np.arange(n) // c for n, c in zip(score.shape, cell_vx, strict=True)]
     shape = tuple(int(p[-1]) + 1 for p in places)
@@ -129,7 +130,7 @@ def reduce_to_cells(score: np.ndarray, tissue: np.ndarray, cell_vx: Zyx, histogr
     count = np.bincount(cells, minlength=size)
     known = np.maximum(count, 1)
     mean = np.bincount(cells, weights=values, minlength=size) / known  # float64 sums of whole numbers: exact
-    channels = [np.rint(mean), np.rint(count * (FULL / np.prod(cell_vx)))]
+    channels = [np.rint(mean), count * FULL // math.prod(cell_vx)]
     if histogram:
         bins = values.astype(np.int64) * BINS // (FULL + 1)
         counts = np.bincount(cells * BINS + bins, minlength=size * BINS).reshape(size, BINS)

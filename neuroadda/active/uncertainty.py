@@ -50,6 +50,7 @@ class Uncertainty(Stage):
     """
 
     name: ClassVar[str] = "uncertainty"
+    version: ClassVar[int] = 2
 
     score: Score = "entropy"
     cell_vx: Zyx

@@ -171,6 +171,32 @@ def test_boxes_that_overlap_an_excluded_one_are_left_out(store: Callable[..., Vo
         find_candidates(grid, (1, 1, 5), (1, 1, 1), excluded=[middle])
 
 
+@given(
+    first=st.tuples(*[st.integers(-1, 7)] * 3), size=st.tuples(*[st.integers(1, 3)] * 3), distance=st.integers(0, 30)
+)
+def test_boxes_near_an_excluded_one_are_left_out(
+    first: tuple, size: tuple, distance: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """As the gap of every box, face to face, tells."""
+    ones, cell = np.ones((7, 6, 8)), (4.0, 3.0, 3.0)
+    grid = write_grid(tmp_path_factory.mktemp("grid") / "cells", ones, ones, cell_nm=cell, offset_nm=(0, 0, 0))
+    box = RoiConfig(
+        offset_nm=[f * c for f, c in zip(first, cell, strict=True)],
+        shape_nm=[s * c for s, c in zip(size, cell, strict=True)],
+    )
+    right = []
+    for place in itertools.product(range(6), range(5), range(7)):
+        gaps = [max(f - p - 2, p - f - s) * c for p, f, s, c in zip(place, first, size, cell, strict=True)]
+        if any(g >= 0 for g in gaps) and sum(max(g, 0) ** 2 for g in gaps) >= distance**2:
+            right.append(list(place))
+    if not right:
+        with pytest.raises(UserError, match="or is too near to it"):
+            find_candidates(grid, (2, 2, 2), (1, 1, 1), excluded=[box], min_distance_nm=distance)
+        return
+    found = find_candidates(grid, (2, 2, 2), (1, 1, 1), excluded=[box], min_distance_nm=distance)
+    assert found.first_cell.tolist() == right
+
+
 def test_no_box_leaves_the_volume(store: Callable[..., Volume]) -> None:
     ones = np.ones((2, 3, 5))
     grid = store(ones, ones)
@@ -187,7 +213,7 @@ def test_no_box_leaves_the_volume(store: Callable[..., Volume]) -> None:
 def test_what_is_wrong_is_told(store: Callable[..., Volume], tmp_path: Path) -> None:
     half = np.full((2, 2, 2), 0.5)
     grid = store(half, half)
-    with pytest.raises(UserError, match="no box has 90% tissue, the most is 50%"):
+    with pytest.raises(UserError, match="no box has 100% tissue, the most is 50%"):
         find_candidates(grid, (1, 1, 1), (1, 1, 1))
     with pytest.raises(UserError, match="no histograms"):
         find_candidates(grid, (1, 1, 1), (1, 1, 1), reading="median", min_tissue=0)

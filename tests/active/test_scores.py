@@ -80,7 +80,7 @@ def test_cells_are_what_a_loop_finds(shape, cell_vx, part, seed):
         box = tuple(slice(i * c, (i + 1) * c) for i, c in zip(cell, cell_vx, strict=True))
         values = score[box][tissue[box]]
         mean, filled, *bins = found[(slice(None), *cell)].astype(int)
-        assert filled == round(FULL * len(values) / np.prod(cell_vx))  # what is cut off is no tissue
+        assert filled == FULL * len(values) // np.prod(cell_vx)  # what is cut off is no tissue
         if len(values) == 0:
             assert mean == 0
             assert not any(bins)
@@ -89,3 +89,10 @@ def test_cells_are_what_a_loop_finds(shape, cell_vx, part, seed):
         assert sum(bins) == FULL
         expected = np.histogram(values / (FULL + 1), BINS, (0, 1))[0] / len(values) * FULL
         np.testing.assert_allclose(bins, expected, rtol=0, atol=1)
+
+
+def test_a_cell_with_one_voxel_outside_is_not_full_of_tissue():
+    tissue = np.ones((64, 64, 64), bool)
+    full, tissue[5, 6, 7] = reduce_to_cells(tissue.astype(np.uint16), tissue, (64, 64, 64))[1], False
+    assert full == FULL
+    assert reduce_to_cells(tissue.astype(np.uint16), tissue, (64, 64, 64))[1] == FULL - 1
