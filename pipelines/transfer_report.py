@@ -61,12 +61,27 @@ badly chosen threshold is a large part of VOI when n is 1."""
 
 
 READING = """\
-Read with care: the line on how reproducible the best source is says that another draw of samples makes another source
-the best in most cases. Sources differ by less than seeds do, after so short a training on so few pixels, so that no
-choice made beforehand can hit the best one often; regret says more than the hit rate. Some of what does differ belongs
-to the source and not to the pair: sources that are good for one target tend to be good for others (the rows \"always\"),
-which a distance between domains cannot know, and larva L3 and medulla, the nearest of many, are not the best of many.
-What would tell more: several trainings of each source, more seeds, longer fine-tuning, larger test parts."""
+- The paper's claim (the nearest source is the best in 99.2 % of cases) does not hold here, and no distance comes near
+  the target of 95 %. The default is the MMD² that did best at both thresholds; it was found among these very cases,
+  and the line below each first table, where the MMD is chosen on other targets, is worse than picking at random: six
+  targets do not say which MMD to use. What both trainings of the networks say is that each source's own network tells
+  more than a common reference: the reference of the first training held medulla for the nearest of larva L3, that of
+  the second mouse, which is the worst one.
+- Which source is best can be known in part only: the source that was best on the other seeds is the best in about a
+  third of the cases. Several sources are often within a few percent, less than what another draw of samples or
+  another training of the source changes.
+- The misses cost most on fly_brain and mouse. For fly_brain, mouse is the nearest, and two flies are better; for
+  mouse, larva L1 is the nearest, and the isotropic fly_fibsem is better. A guess: MMD sees how images look, and what
+  transfers is where boundaries are.
+- What is safe: at the best threshold every source is better than scratch in every case, a source of the same species
+  is better than mouse for flies, and the generalist is about as good as the nearest. Choosing by VOI on the n samples
+  before fine-tuning is no better than the distance.
+- Against scratch at n = 4, the paper's 25 to 67 % is met on four targets of six at the best threshold, and on three
+  at the chosen one. The column *room* says by how much the best of all runs with 16 samples is below scratch with 4:
+  on medulla that is 6 %, whatever is chosen, and the nearest source takes all of it; on fly_brain it takes 18 of 25
+  %; larva L1 at the chosen threshold, 21 of 34 %, is where another choice or more samples would bring more.
+- Scratch trained three times as long catches up on larva L1, medulla and fly_brain: with so few pixels, pretraining
+  saves time first, and quality where the tissue is hard (mouse)."""
 
 
 def interval(values: Sequence[float], digits: int = 2) -> str:
@@ -163,12 +178,15 @@ def table_against_scratch(study: Study, distances: Distances, n: int = LONG_SCRA
     """Return VOI and its reduction against scratch for every target."""
     rows = [
         "| target | scratch | nearest source | VOI | lower by, % | best source | lower by, % | generalist, lower by % "
-        "| scratch 3x longer | nearest against that, lower by % |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| room, % | scratch 3x longer | nearest against that, lower by % |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for target in [case[0] for case in study.cases if case[1] == n]:
         nearest = min(sources_of(target), key=lambda s: distances[target, s])
         best = min(sources_of(target), key=lambda s: study.mean(target, s, n))
+
+        floor = min(study.mean(target, s, max(SAMPLES)) for s in (*sources_of(target), GENERALIST))
+        room = 100 * (1 - floor / study.mean(target, SCRATCH, n))
 
         def lower(source: str, against: str = SCRATCH, target: str = target) -> str:
             value, half = reduction(study, target, source, against, n)
@@ -177,7 +195,7 @@ def table_against_scratch(study: Study, distances: Distances, n: int = LONG_SCRA
         rows.append(
             f"| {target} | {study.mean(target, SCRATCH, n):.3f} | {nearest} | {study.mean(target, nearest, n):.3f} "
             f"| {lower(nearest)} | {best} | {lower(best)} | {lower(GENERALIST)} "
-            f"| {study.mean(target, LONG_SCRATCH, n):.3f} | {lower(nearest, LONG_SCRATCH)} |"
+            f"| {room:.0f} | {study.mean(target, LONG_SCRATCH, n):.3f} | {lower(nearest, LONG_SCRATCH)} |"
         )
     return rows
 
@@ -216,6 +234,7 @@ def main() -> None:
         f"{datetime.date.today().isoformat()}; {len(rows)} runs of together {sum(row.cpu_minutes for row in rows):.0f} CPU "
         f"minutes of training; {len(best.cases)} of {len(DOMAINS) * len(SAMPLES)} cases (target, n) have all their sources.",
     ]
+    text += ["", "## Reading", "", READING]
     for title, study in (("the best threshold", best), ("the threshold chosen on the samples", chosen)):
         text += [
             "",
