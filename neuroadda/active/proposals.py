@@ -1,16 +1,18 @@
 """What a person is asked to label: boxes in a volume, each with its rank, its score and the reason it was chosen."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from neuroadda.config import Config, ZyxFloat, dump_config, load_config_file, parse_config, write_json
+from neuroadda.config import Config, dump_config, load_config_file, parse_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 
-PROPOSALS = "proposals.json"
+PROPOSALS, SHEET, LABELS = "proposals.json", "contact_sheet.html", "labels"  # in the folder of `propose`
+
+Positive = Annotated[float, Field(gt=0)]
 
 
 class Proposal(RoiConfig):
@@ -58,31 +60,68 @@ class Pool(Config):
     highest: float
 
 
-class Proposals(Config):
+class Request(Config):
+    """What was asked for: the same on every machine, wherever things lie there and however they are computed.
+
+    Attributes
+    ----------
+    volume_fingerprint, voxel_size_nm
+        Of raw.
+    backbone_digest, committee
+        Digest of the network that was unsure, and those of the others that it was compared with.
+    mask_fingerprint
+        None without a mask.
+    roi, excluded
+        Where boxes were looked for, and which had been labelled.
+    strategy, seed
+        How they were chosen.
+    settings
+        Everything else, as plain data.
+    """
+
+    volume_fingerprint: str
+    voxel_size_nm: tuple[Positive, Positive, Positive]
+    backbone_digest: str
+    committee: tuple[str, ...] = ()
+    mask_fingerprint: str | None = None
+    roi: RoiConfig | None = None
+    excluded: tuple[RoiConfig, ...] = ()
+    strategy: str
+    seed: int
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class Proposals(Request):
     """The boxes to label in one volume, in their order.
 
     Attributes
     ----------
-    volume, volume_fingerprint, voxel_size_nm
-        Raw they lie in.
-    backbone, backbone_digest
-        Name and digest of the network that was unsure.
-    strategy, seed
-        How they were chosen.
-    settings
-        Everything else that was asked for, as plain data.
+    volume, backbone
+        Path of raw and name of the network, for people.
     """
 
     volume: str
-    volume_fingerprint: str
-    voxel_size_nm: ZyxFloat
     backbone: str
-    backbone_digest: str
-    strategy: str
-    seed: int
-    settings: dict[str, Any] = Field(default_factory=dict)
     pool: Pool
     proposals: tuple[Proposal, ...]
+
+    @model_validator(mode="after")
+    def _check_boxes(self) -> Self:
+        if len({p.rank for p in self.proposals}) < len(self.proposals):
+            raise ValueError("two boxes have the same rank")
+        if any(size <= 0 for p in self.proposals for size in p.shape_nm):
+            raise ValueError("a box has no size; shape_nm should be above 0")
+        return self
+
+    @property
+    def request(self) -> Request:
+        """What was asked for."""
+        return Request(**{name: getattr(self, name) for name in Request.model_fields})
+
+    @property
+    def boxes(self) -> dict[str, RoiConfig]:
+        """The boxes alone, by name."""
+        return {proposal.name: proposal.box for proposal in self.proposals}
 
     def open_volume(self) -> Volume:
         """Open the raw that they lie in.

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from neuroadda.active.proposals import Proposals
+from neuroadda.active.proposals import SHEET, Proposals
 from neuroadda.viewing import figures
 from neuroadda.viewing.curves import LIGHT
 from neuroadda.viewing.panels import (
@@ -32,7 +32,6 @@ from neuroadda.volumes.placing import placing
 
 __all__ = ["Panel", "cut_panel", "draw_sheet", "render_page", "write_contact_sheet"]
 
-NAME = "contact_sheet"
 CHOSEN, BAR = LIGHT.lines[2], "#7d8893"
 BINS = 48
 WIDTH, HEIGHT, HEADER = 7.6, 3.25, 1.8  # inches of the PNG: a panel's place, and what stands above all panels
@@ -54,7 +53,8 @@ def write_contact_sheet(
     UserError
         If there are no panels, or it cannot be written.
     """
-    picture, page = folder / f"{NAME}.png", folder / f"{NAME}.html"
+    page = folder / SHEET
+    picture = page.with_suffix(".png")
     text = render_page(proposals, panels, scores)
     with placing(picture, overwrite=True) as png, placing(page, overwrite=True) as html:
         html.write_text(text, encoding="utf-8")
@@ -74,7 +74,7 @@ def render_page(proposals: Proposals, panels: Sequence[Panel], scores: np.ndarra
     )
     environment.filters["plain"] = plain
     bar = colour(np.linspace(*scale, 128)[None], scale).repeat(2, axis=0)
-    return environment.get_template(f"{NAME}.html").render(
+    return environment.get_template(SHEET).render(
         proposals=proposals,
         panels=[
             (

@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 
 from neuroadda.active.proposals import Proposal, Proposals
+from neuroadda.active.scores import FULL
 from neuroadda.errors import UserError
 from neuroadda.viewing import figures
 from neuroadda.volumes.arrays import Volume
@@ -75,7 +76,7 @@ class Position(NamedTuple):
     box: list[Box]
 
 
-def cut_panel(raw: Volume, grid: Volume, proposal: Proposal) -> Panel:
+def cut_panel(raw: Volume, grid: Volume | None, proposal: Proposal) -> Panel:
     """Read what a proposal's panel shows, and no more of it than it shows.
 
     Parameters
@@ -83,14 +84,15 @@ def cut_panel(raw: Volume, grid: Volume, proposal: Proposal) -> Panel:
     raw
         zyx.
     grid
-        Cells of uncertainty, uint16 czyx: channel 0 the score (65535 is 1), channel 1 the share of tissue.
+        Cells of uncertainty, uint16 czyx: channel 0 the score (65535 is 1), channel 1 the share of tissue. None where it is
+        not known.
 
     Raises
     ------
     UserError
         If the proposal does not lie in `raw` on its voxels, or `grid` holds something else.
     """
-    if grid.dtype != np.uint16 or (grid.channels or 0) < 2:
+    if grid is not None and (grid.dtype != np.uint16 or (grid.channels or 0) < 2):
         found = f"{grid.dtype} {grid.data.shape}"
         raise UserError(f"{found} is no grid of uncertainty", str(grid.path), "uint16 czyx is expected")
     middle, *box = raw.to_slices(proposal.to_roi(raw))
@@ -109,7 +111,7 @@ def cut_panel(raw: Volume, grid: Volume, proposal: Proposal) -> Panel:
         aspect=raw.voxel_size_nm[1] / raw.voxel_size_nm[2],
         section=section,
         extent=RoiConfig.model_validate({"offset_nm": raw.offset_nm, "shape_nm": shape_nm}),
-        uncertainty=_look_up(raw, grid, (np.array([section]), np.r_[rows], np.r_[columns])),
+        uncertainty=None if grid is None else _look_up(raw, grid, (np.array([section]), np.r_[rows], np.r_[columns])),
     )
 
 
@@ -187,7 +189,7 @@ def _look_up(raw: Volume, grid: Volume, voxels: tuple[np.ndarray, ...]) -> np.nd
     box = np.asarray(grid.data[(slice(0, 2), *(slice(n.min(), n.max() + 1) for n in near))])
     score, tissue = box[(slice(None), *np.ix_(*(n - n.min() for n in near)))][:, 0]
     known = inside[0] & inside[1][:, None] & inside[2] & (tissue > 0)
-    return np.where(known, score / np.float32(65535), np.nan).astype(np.float32)
+    return np.where(known, score / np.float32(FULL), np.nan).astype(np.float32)
 
 
 def _draw_border(image: np.ndarray, frame: tuple[float, float, float, float]) -> np.ndarray:

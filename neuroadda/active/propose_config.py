@@ -1,0 +1,128 @@
+"""What may be asked of `propose`: which boxes, of which volume, and what of it determines the answer."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from funlib.geometry import Roi
+from pydantic import Field
+
+from neuroadda.active.lattice import cut_into_cells, to_zyx
+from neuroadda.active.proposals import Positive, Request
+from neuroadda.active.strategies import ChooseConfig
+from neuroadda.active.uncertainty import Score
+from neuroadda.backbones.card import Card
+from neuroadda.blockwise.execution import Execution
+from neuroadda.config import Config, Zyx, dump_config
+from neuroadda.segmentation.fragments import Fragments
+from neuroadda.segmentation.pipeline import default_block_vx, open_mask
+from neuroadda.segmentation.predict import Predict
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.regions import RoiConfig
+
+CELLS_A_BLOCK = 4  # along an axis of the default block, at least
+
+
+class ProposeSettings(Config):
+    """How boxes are proposed, wherever.
+
+    Attributes
+    ----------
+    shape_nm
+        Shape of a box, zyx; rounded to whole voxels, and to the whole cells by which boxes are placed.
+    score, predict, fragments
+        How the volume is scored; see `neuroadda.active.uncertainty.Uncertainty`.
+    reading
+        A box's score is the "mean" of its voxels' or their "median": the two readings of the paper's "median patch" (Sawmya
+        et al. 2025, arXiv 2503.06196).
+    choose
+        Which boxes, and how many.
+    min_tissue
+        Part of a box that must lie in the mask.
+    """
+
+    shape_nm: tuple[Positive, Positive, Positive] = (1000.0, 1000.0, 1000.0)
+    score: Score = "entropy"
+    predict: Predict = Field(default_factory=Predict)
+    fragments: Fragments = Field(default_factory=Fragments)
+    reading: Literal["mean", "median"] = "mean"
+    choose: ChooseConfig = Field(default_factory=ChooseConfig)
+    min_tissue: float = Field(default=1.0, ge=0, le=1)
+
+
+class ProposeConfig(ProposeSettings):
+    """Where boxes are proposed.
+
+    Attributes
+    ----------
+    raw, mask
+        Arrays; outside the mask (0) is no tissue.
+    backbone, committee
+        Folders of the network, and of others that it is compared with (for the score "committee").
+    output
+        Folder: ``uncertainty.zarr`` and ``proposals.json``.
+    roi
+        Part of the volume; all of it by default.
+    excluded
+        Boxes that are labelled already: none is proposed that overlaps them, or is nearer than ``choose.min_distance_nm``.
+    block_vx
+        Of the blockwise scoring, rounded up to whole cells; as in segmentation by default.
+    any_voxel_size
+        Let a backbone score a volume whose voxel size is far from that of its training.
+    ledger
+        ``sqlite:///<output>/ledger.db`` by default.
+    """
+
+    raw: str
+    backbone: str
+    output: Path
+    committee: tuple[str, ...] = ()
+    mask: str | None = None
+    roi: RoiConfig | None = None
+    excluded: tuple[RoiConfig, ...] = ()
+    block_vx: Zyx | None = None
+    any_voxel_size: bool = False
+    ledger: str | None = None
+    execution: Execution = Field(default_factory=Execution)
+
+
+def box_shape_vx(settings: ProposeSettings, raw: Volume, roi: Roi | None = None) -> Zyx:
+    """Return the shape of a box in voxels of raw, zyx; `roi` is where it is looked for, all of raw by default."""
+    return to_zyx(n * c for n, c in cut_box(settings, raw, raw.roi if roi is None else roi))
+
+
+def cut_box(settings: ProposeSettings, raw: Volume, roi: Roi) -> list[tuple[int, int]]:
+    """Return, for each axis, of how many cells a box is made and their size in voxels; blocks are made of cells, too."""
+    sizes = [max(1, round(s / v)) for s, v in zip(settings.shape_nm, raw.voxel_size_nm, strict=True)]
+    most = [max(1, b // CELLS_A_BLOCK) for b in default_block_vx(raw, roi)]
+    return [cut_into_cells(*axis) for axis in zip(sizes, most, roi.shape / raw.voxel_size, strict=True)]
+
+
+def make_request(config: ProposeConfig, raw: Volume, roi: Roi, cards: Sequence[Card]) -> Request:
+    """Return what determines the boxes; how networks run is left out, as it is the machine's matter.
+
+    Raises
+    ------
+    UserError
+        If the mask is missing or does not fit.
+    """
+    kept = set(ProposeSettings.model_fields) - {"choose", "predict"}
+    settings = {key: value for key, value in dump_config(config).items() if key in kept}
+    choice = {k: v for k, v in dump_config(config.choose).items() if k not in ("strategy", "seed")}
+    return Request(
+        volume_fingerprint=raw.fingerprint,
+        voxel_size_nm=raw.voxel_size_nm,
+        backbone_digest=cards[0].digest,
+        committee=tuple(card.digest for card in cards[1:]),
+        mask_fingerprint=None if config.mask is None else open_mask(config.mask, raw, roi).fingerprint,
+        roi=_to_config(roi, raw),
+        excluded=tuple(sorted(config.excluded, key=lambda box: (box.offset_nm, box.shape_nm))),
+        strategy=config.choose.strategy,
+        seed=config.choose.seed,
+        settings=settings | {"choose": choice},
+    )
+
+
+def _to_config(roi: Roi, raw: Volume) -> RoiConfig:
+    offset, shape = ((c / raw.units_per_nm for c in part) for part in (roi.offset, roi.shape))
+    return RoiConfig(offset_nm=to_zyx(offset), shape_nm=to_zyx(shape))
