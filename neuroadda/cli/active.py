@@ -1,17 +1,16 @@
-"""Verbs that ask a person: propose boxes, hand them to proofreaders' tools, take their labels back, adapt a backbone to them."""
+"""Verbs that ask a person: propose boxes, hand them to proofreaders' tools, take their labels back."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuroadda.cli.options import ConfigFile, Json, Overrides, Overwrite, Triple, Zoo
-from neuroadda.errors import UserError
+from neuroadda.cli.options import Json, Overrides, Overwrite, Triple, Zoo
+from neuroadda.errors import PersonNeeded, UserError
 
 if TYPE_CHECKING:
     from neuroadda.active.proposals import Proposals
-
-WAITING = 3
+    from neuroadda.volumes.regions import RoiConfig
 
 app = typer.Typer()
 proposals = typer.Typer(
@@ -47,7 +46,7 @@ def propose(
     Writes proposals.json, and a contact sheet (png, html) to look at. --set sets the rest: reading=median,
     execution.workers=8, committee=[...], see neuroadda.active.propose.ProposeConfig.
     """
-    from neuroadda.active.proposals import read_proposals
+    from neuroadda.active.proposals import SHEET
     from neuroadda.active.propose import ProposeConfig
     from neuroadda.active.propose import propose as find
     from neuroadda.backbones.zoo import find_backbone, open_zoo
@@ -58,7 +57,7 @@ def propose(
 
     raw = Volume.open(volume)
     chosen = find_backbone(backbone, open_zoo(zoo)) if backbone else _find_nearest(raw, zoo, output)
-    boxes = [box for path in labelled or [] for box in read_proposals(path).proposals]
+    boxes = [box for path in labelled or [] for box in _read_boxes(path, raw)]
     data = {
         "raw": volume,
         "backbone": str(chosen),
@@ -66,7 +65,7 @@ def propose(
         "shape_nm": list(shape),
         "score": score,
         "mask": mask,
-        "excluded": [dump_config(box.box) for box in boxes],
+        "excluded": [dump_config(box) for box in boxes],
         "choose": {
             "count": count,
             "seed": seed,
@@ -76,16 +75,19 @@ def propose(
         "any_voxel_size": True,
     }
     config = parse_config(ProposeConfig, apply_overrides(data, overrides or ()), "propose")
+    _tell_voxel_size(raw, config.backbone, *config.committee)
     with show_progress(quiet=as_json) as observe:
         found = find(config, overwrite=overwrite, observe=observe)
-    panels = [cut_panel(raw, found.grid, proposal) for proposal in found.proposals.proposals]
-    _, page = write_contact_sheet(config.output, found.proposals, panels, scores=found.scores)
+    page, fitting = config.output / SHEET, len(found.proposals.proposals)
+    if found.scores is not None or not page.exists():
+        panels = [cut_panel(raw, found.grid, proposal) for proposal in found.proposals.proposals]
+        write_contact_sheet(config.output, found.proposals, panels, scores=found.scores)
     if as_json:
         print_json(dump_config(found.proposals))
         return
-    _print_boxes(found.proposals)
-    if len(panels) < config.choose.count:
-        print(f"no more than {len(panels)} boxes of this shape and distance fit; {config.choose.count} were asked for")
+    print_boxes(found.proposals)
+    if fitting < config.choose.count:
+        print(f"no more than {fitting} boxes of this shape and distance fit; {config.choose.count} were asked for")
     print(f"look at them: {page}\nhand them on: neuroadda proposals export {config.output} --to webknossos")
 
 
@@ -94,8 +96,30 @@ def _find_nearest(raw: Any, zoo: str | None, output: Path) -> Path:
 
     selection = select_source(raw, SelectConfig(zoo=zoo), output / "ranking.json")
     if selection.folder is None:
-        raise UserError("no source of the zoo is near this volume", str(raw.path), "give a --backbone")
+        raise PersonNeeded(f"no source of the zoo is near {raw.path}; give a --backbone")
     return selection.folder
+
+
+def _read_boxes(path: Path, raw: Any) -> "list[RoiConfig]":
+    from neuroadda.active.proposals import read_proposals
+
+    found = read_proposals(path)
+    if found.volume_fingerprint != raw.fingerprint:
+        raise UserError(f"these boxes lie in another volume, {found.volume}", str(path), "name proposals of this one")
+    return [proposal.box for proposal in found.proposals]
+
+
+def _tell_voxel_size(raw: Any, *backbones: str) -> None:
+    """Say which networks were trained on voxels of far another size: they run on the volume's own."""
+    from neuroadda.backbones.card import load_card
+    from neuroadda.segmentation.predict import VOXEL_SIZE_RATIO
+
+    for card in map(load_card, backbones):
+        pairs = zip(raw.voxel_size_nm, card.voxel_size_nm, strict=True)
+        if max(max(pair) / min(pair) for pair in pairs) > VOXEL_SIZE_RATIO:
+            sizes = (" x ".join(f"{v:g}" for v in nm) for nm in (raw.voxel_size_nm, card.voxel_size_nm))
+            told = "note: {} runs on voxels of {} nm (zyx), and was trained on {} nm".format(card.name, *sizes)
+            typer.echo(told, err=True)
 
 
 @proposals.command()
@@ -106,7 +130,7 @@ def show(folder: Folder, as_json: Json = False) -> None:
     from neuroadda.console import print_json
 
     found = read_proposals(folder)
-    print_json(dump_config(found)) if as_json else _print_boxes(found)
+    print_json(dump_config(found)) if as_json else print_boxes(found)
 
 
 @proposals.command()
@@ -181,49 +205,18 @@ def import_(
     print_json(rows) if as_json else print_table("imported", rows)
 
 
-@app.command()
-def adapt(config: ConfigFile, overrides: Overrides = None, overwrite: Overwrite = False, as_json: Json = False) -> None:
-    """Adapt a backbone to a volume ([adapt] of the config): rank, propose, wait for labels, fine-tune, compare, again.
+@proposals.command()
+def skip(folder: Folder, rank: Annotated[int, typer.Argument(help="The box.")]) -> None:
+    """Leave a box out: `adapt` does not wait for its labels. Importing labels of it undoes that."""
+    from neuroadda.active.boxes import skip_box
+    from neuroadda.active.proposals import read_proposals
 
-    Exit code 3: it waits for labels; import them with `neuroadda proposals import`, then run it again.
-    """
-    from neuroadda.cli.runs import load_run
-    from neuroadda.console import print_json, show_progress
-    from neuroadda.flow import adapt_backbone
-
-    loaded = load_run(config, overrides)
-    with show_progress(quiet=as_json) as observe:
-        done = adapt_backbone(loaded, overwrite=overwrite, observe=observe, progress=not as_json)
-    if as_json:
-        print_json(done.to_data())
-    else:
-        print_adaptation(done)
-    if done.waiting:
-        raise typer.Exit(WAITING)
+    beside = folder if folder.is_dir() else folder.parent
+    print(skip_box(read_proposals(folder), rank, beside / "labels"))
 
 
-def print_adaptation(done: Any) -> None:
-    """Print what every round came to, and what the last one waits for."""
-    from neuroadda.console import print_table
-
-    rows = [{"backbone": str(done.start)} | _shorten(done.before)]
-    rows += [{"backbone": str(r.backbone)} | _shorten(r.metrics) for r in done.rounds if r.backbone]
-    print_table("before and after", rows)
-    if done.waiting:
-        last = done.rounds[-1]
-        _print_boxes(last.proposals)
-        print(
-            f"{len(last.missing)} boxes wait for labels: look at {last.folder / 'contact_sheet.html'},\n"
-            f"hand them on with `neuroadda proposals export {last.folder} --to ...`, bring labels back with\n"
-            f"`neuroadda proposals import {last.folder} LABELS`, and run this command again"
-        )
-
-
-def _shorten(metrics: dict[str, float] | None) -> dict[str, float]:
-    return {key: round(value, 4) for key, value in (metrics or {}).items()}
-
-
-def _print_boxes(found: "Proposals") -> None:
+def print_boxes(found: "Proposals") -> None:
+    """Print a table of the boxes."""
     from neuroadda.console import print_table
 
     rows = [
