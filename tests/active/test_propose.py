@@ -1,5 +1,6 @@
 """Proposing: the same boxes again, on the voxels and where they may be, and nothing of what lies there is lost."""
 
+import shutil
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ from networks import VOXEL_SIZE_NM, write_even_backbone, write_random_backbone, 
 from scipy.ndimage import gaussian_filter
 
 from neuroadda.active.proposals import PROPOSALS, Proposals, read_proposals
-from neuroadda.active.propose import ProposeConfig, propose
+from neuroadda.active.propose import ProposeConfig, ProposeSettings, box_shape_vx, propose
+from neuroadda.active.propose_config import cut_box
 from neuroadda.active.scores import score_entropy
+from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.config import parse_config
 from neuroadda.errors import UserError
+from neuroadda.segmentation.pipeline import default_block_vx
 from neuroadda.segmentation.predict import Predictor
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
@@ -152,6 +156,119 @@ def test_other_settings_are_refused_and_nothing_is_lost(inputs, tmp_path, runs, 
     assert read_proposals(tmp_path) == replaced
     assert (tmp_path / PROPOSALS).read_bytes() != written
     assert (len(runs) >= computed) if computed else not runs
+
+
+def test_another_machine_finds_the_proposals_unchanged(inputs, tmp_path, runs, monkeypatch):
+    """Neither paths nor how networks run matter, nor whether what only the first machine had is there."""
+    excluded = [
+        {"offset_nm": (60, 12, 0), "shape_nm": (30, 6, 6)},
+        {"offset_nm": (90, 12, 0), "shape_nm": (30, 6, 6)},
+    ]
+    settings = {"excluded": excluded, "choose": {"strategy": "diverse", "count": 3}}
+    mask = Volume.create(
+        tmp_path / "m.zarr/mask", SHAPE_VX, VOXEL_SIZE_NM, np.uint8, offset_nm=(60, 12, 0), attrs={"fingerprint": "m"}
+    )
+    mask.write(mask.roi, np.ones(SHAPE_VX, np.uint8))
+    config = make_config(inputs, tmp_path / "run", mask=str(mask.path), **settings)
+    found = propose(config)
+    written = (config.output / PROPOSALS).read_bytes()
+    runs.clear()
+    monkeypatch.chdir(inputs)
+    shutil.copytree(mask.path, tmp_path / "moved.zarr/mask")
+    shutil.copytree(inputs / "random", tmp_path / "moved")
+    raw = Volume.open(inputs / "raw.zarr/raw")
+    other = {
+        **settings,
+        "raw": "raw.zarr/raw",
+        "backbone": str(tmp_path / "moved"),
+        "mask": str(tmp_path / "moved.zarr/mask"),
+        "excluded": excluded[::-1],
+        "roi": {"offset_nm": raw.offset_nm, "shape_nm": in_nm(SHAPE_VX)},
+        "predict": {"device": "cuda", "threads": 2, "tile_vx": (4, 16, 16), "precision": "bfloat16"},
+        "block_vx": (8, 48, 48),
+        "execution": {"workers": 3},
+        "any_voxel_size": True,
+        "ledger": "sqlite:///elsewhere.db",
+    }
+    for overwrite in (False, True):
+        again = propose(make_config(inputs, config.output, **other), overwrite=overwrite)
+        assert again.proposals == found.proposals
+        assert again.grid is not None
+    shutil.rmtree(config.output / "uncertainty.zarr")
+    (config.output / "ledger.db").unlink()
+    again = propose(make_config(inputs, config.output, **other))
+    assert (again.proposals, again.grid, again.scores) == (found.proposals, None, None)
+    assert (config.output / PROPOSALS).read_bytes() == written
+    assert not runs
+
+
+def test_proposals_say_what_they_come_from(inputs, tmp_path):
+    mask = Volume.create(tmp_path / "m.zarr/mask", SHAPE_VX, VOXEL_SIZE_NM, np.uint8, offset_nm=(60, 12, 0))
+    mask.write(mask.roi, np.ones(SHAPE_VX, np.uint8))
+    excluded = [{"offset_nm": (60, 12, 0), "shape_nm": (30, 6, 6)}]
+    roi = {"offset_nm": (60, 12, 0), "shape_nm": in_nm((8, 90, 90))}
+    changes = {"score": "committee", "committee": [str(inputs / "other")], "mask": str(mask.path)}
+    propose(make_config(inputs, tmp_path / "run", roi=roi, excluded=excluded, **changes))
+    found = read_proposals(tmp_path / "run")
+    assert found.backbone_digest == load_card(inputs / "random").digest
+    assert found.committee == (load_card(inputs / "other").digest,)
+    assert found.mask_fingerprint == mask.fingerprint
+    assert found.roi == RoiConfig(**roi)
+    assert found.excluded == (RoiConfig(**excluded[0]),)
+
+
+def test_what_was_made_of_replaced_boxes_is_moved_aside(inputs, tmp_path):
+    first = propose(make_config(inputs, tmp_path)).proposals
+    made = {"labels/roi_1.zarr": "a", "proposals.csv": "b", "crops/roi_1.zarr": "c", "webknossos.nml": "d"}
+
+    def make() -> None:
+        for name, text in made.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+
+    make()
+    propose(make_config(inputs, tmp_path, choose={"shortlist": 7}), overwrite=True)  # it changes no box
+    assert all((tmp_path / name).read_text() == text for name, text in made.items())
+    second = propose(make_config(inputs, tmp_path, choose={"strategy": "max"}), overwrite=True).proposals
+    assert {name: (tmp_path / "replaced_1" / name).read_text() for name in made} == made
+    assert read_proposals(tmp_path / "replaced_1").boxes == first.boxes
+    assert not [name for name in made if (tmp_path / name).exists()]
+    propose(make_config(inputs, tmp_path), overwrite=True)
+    assert not (tmp_path / "replaced_2").exists()  # of those boxes, nothing was made
+    make()
+    (tmp_path / PROPOSALS).write_text("{")
+    assert propose(make_config(inputs, tmp_path, choose={"strategy": "max"}), overwrite=True).proposals == second
+    assert (tmp_path / "replaced_2" / PROPOSALS).read_text() == "{"
+    assert (tmp_path / "replaced_2/labels/roi_1.zarr").exists()
+
+
+def test_boxes_keep_their_distance_to_excluded_ones(inputs, tmp_path):
+    raw = Volume.open(inputs / "raw.zarr/raw")
+    box = RoiConfig(offset_nm=np.add(in_nm((0, 36, 48)), raw.offset_nm).tolist(), shape_nm=in_nm((10, 12, 12)))
+    choose = {"strategy": "random", "count": 50, "min_distance_nm": 60}
+    found = propose(make_config(inputs, tmp_path, excluded=[box.model_dump()], choose=choose)).proposals
+    assert len(found.proposals) > 1
+    for one in found.proposals:
+        sides = zip(one.offset_nm, one.shape_nm, box.offset_nm, box.shape_nm, strict=True)
+        gaps = [max(a - c - d, c - a - b, 0) for a, b, c, d in sides]
+        assert np.linalg.norm(gaps) >= 60
+
+
+@pytest.mark.parametrize("voxel_nm", [(6, 6, 6), (30, 6, 6)])
+@pytest.mark.parametrize("shape_nm", [(1770, 8004, 8004), (1000, 1000, 1000), (1770, 650, 10000), (990, 970, 1234)])
+def test_cells_are_small_whatever_the_box(tmp_path, voxel_nm, shape_nm):
+    """A quarter of a block at most, and a box as deep as the volume stays inside it."""
+    deep = (round(1770 / voxel_nm[0]), 5000, 5000)
+    raw = Volume.create(tmp_path / "raw.zarr/raw", deep, voxel_nm, np.uint8)
+    config = ProposeSettings(shape_nm=shape_nm)
+    asked = np.array(shape_nm) / voxel_nm
+    cells = cut_box(config, raw, raw.roi)
+    block = default_block_vx(raw, raw.roi)
+    assert all(size <= max(1, b // 4) for (_, size), b in zip(cells, block, strict=True))
+    shape = box_shape_vx(config, raw)
+    assert shape == tuple(n * c for n, c in cells)
+    assert all(s <= d for s, d in zip(shape, deep, strict=True))
+    assert np.abs(np.array(shape) / asked - 1).max() < 0.06
 
 
 def test_proposals_that_cannot_be_read_are_not_replaced_unasked(inputs, tmp_path):
