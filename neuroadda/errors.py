@@ -28,6 +28,12 @@ class RunFailed(Exception):
     exit_code = 1
 
 
+class PersonNeeded(Exception):
+    """A run cannot go on without a person: boxes wait for labels, or no source of a zoo is near; exit code 3."""
+
+    exit_code = 3
+
+
 class RunStopped(BaseException):
     """A run was stopped by a signal: what finished is kept; exit code is 128 plus the signal's number.
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neuroadda.adaptation import Adaptation, AdaptConfig, adapt
+from neuroadda.adaptation import Adaptation, AdaptConfig, adapt, without_secrets
 from neuroadda.backbones.card import CARD
 from neuroadda.backbones.zoo import zoo_name
 from neuroadda.blockwise.engine import Observer, stop_on_signals
 from neuroadda.config import Config, dump_config, write_json
 from neuroadda.domains.selection import SelectConfig, read_selection, select_source
-from neuroadda.errors import RunFailed, UserError
+from neuroadda.errors import PersonNeeded, UserError
 from neuroadda.evaluation.measure import EvaluateConfig, Measured, measure_plan
 from neuroadda.evaluation.sweep import check_labels
 from neuroadda.evaluation.validation import ValidateConfig, Validator
@@ -58,6 +58,8 @@ def run(config: RunConfig, *, overwrite: bool = False, observe: Observer, progre
 
     Raises
     ------
+    PersonNeeded
+        If boxes wait for labels, or as `adapt` does.
     UserError, RunFailed, RunStopped
         As the parts do.
     """
@@ -72,7 +74,9 @@ def run(config: RunConfig, *, overwrite: bool = False, observe: Observer, progre
         adaptation = adapt_backbone(config, overwrite=overwrite, observe=observe, progress=progress)
         if adaptation.waiting:
             waiting = adaptation.rounds[-1].folder
-            raise RunFailed(f"boxes wait for labels: `neuroadda proposals import {waiting} LABELS`, then run it again")
+            raise PersonNeeded(
+                f"boxes wait for labels: `neuroadda proposals import {waiting} LABELS`, then run it again"
+            )
     if config.segment is None:
         return {}
     plan = segment(config.segment, overwrite=overwrite, observe=observe)
@@ -182,12 +186,9 @@ def _trained(config: RunConfig, adaptation: Adaptation | None) -> tuple[Path | N
 
 def _without_secrets(config: RunConfig, plan: Plan) -> RunConfig:
     """Return the config without the URLs that may hold a password."""
-    select, adapt = config.select and _without_url(config.select), config.adapt
-    if adapt is not None:
-        adapt = adapt.model_copy(update={"select": _without_url(adapt.select)})
-    segment = plan.config.model_copy(update={"ledger": None})
-    return config.model_copy(update={"select": select, "adapt": adapt, "segment": segment})
-
-
-def _without_url(select: SelectConfig) -> SelectConfig:
-    return select.model_copy(update={"zoo": zoo_name(select.zoo)})
+    update: dict[str, Any] = {"segment": plan.config.model_copy(update={"ledger": None})}
+    if config.select is not None:
+        update["select"] = config.select.model_copy(update={"zoo": zoo_name(config.select.zoo)})
+    if config.adapt is not None:
+        update["adapt"] = without_secrets(config.adapt)
+    return config.model_copy(update=update)

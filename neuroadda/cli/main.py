@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from neuroadda import __version__
-from neuroadda.cli import active, runs, volumes
+from neuroadda.cli import active, adaptation, runs, volumes
 from neuroadda.cli.domains import domains, rank
 from neuroadda.cli.zoo import zoo
-from neuroadda.errors import RunFailed, RunStopped, UserError
+from neuroadda.errors import PersonNeeded, RunFailed, RunStopped, UserError
 
 app = typer.Typer(
     add_completion=False,
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.add_typer(volumes.app)
 app.add_typer(runs.app)
 app.add_typer(active.app)
+app.add_typer(adaptation.app)
 app.add_typer(active.proposals, name="proposals")
 zoo.command()(rank)
 app.add_typer(zoo, name="zoo")
@@ -28,12 +29,10 @@ app.add_typer(domains, name="domains")
 
 
 def main() -> None:
-    """Run the command; a user's error is one line and exit code 2."""
+    """Run the command; an error that is no bug is told in a line, and has its own exit code."""
     try:
         app()
-    except UserError as error:
-        _fail(str(error), error.exit_code)
-    except (RunFailed, RunStopped) as error:
+    except (UserError, RunFailed, PersonNeeded, RunStopped) as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         _fail("stopped; run the same command again to go on", 130)

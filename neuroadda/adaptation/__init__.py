@@ -1,0 +1,13 @@
+"""Adapt to a new volume: rank the zoo, propose boxes, wait for their labels, fine-tune, compare; round after round.
+
+All state lies in the output folder, so that a run that was stopped, or that waits for a person, goes on where it was:
+``config.json``, ``ranking.json``, ``adaptation.json``, and for every round ``uncertainty.zarr``, ``proposals.json``, the contact
+sheet, ``labels/`` and ``train/``.
+"""
+
+from neuroadda.adaptation.config import AdaptConfig, without_secrets
+from neuroadda.adaptation.rounds import adapt
+from neuroadda.adaptation.state import Adaptation, Round
+from neuroadda.adaptation.training import make_training
+
+__all__ = ["AdaptConfig", "Adaptation", "Round", "adapt", "make_training", "without_secrets"]

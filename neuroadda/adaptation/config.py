@@ -1,0 +1,80 @@
+"""What determines an adaptation."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from neuroadda.active.propose import ProposeSettings
+from neuroadda.backbones.zoo import zoo_name
+from neuroadda.blockwise.execution import Execution
+from neuroadda.config import Config, Zyx
+from neuroadda.domains.selection import SelectConfig
+from neuroadda.evaluation.validation import ValidateConfig
+from neuroadda.training.config import TrainSettings
+from neuroadda.volumes.regions import RoiConfig
+
+
+class LabelSettings(Config):
+    """How the labels of the boxes are to be read; see `neuroadda.training.config.SampleConfig`."""
+
+    background: Literal["boundary", "ignore"] = "boundary"
+    linked: bool = True
+    erode_vx: Annotated[int, Field(ge=0)] = 0
+
+
+class AdaptConfig(Config):
+    """From a volume without labels to a backbone that fits it.
+
+    Attributes
+    ----------
+    raw, mask, roi
+        The volume, or a part of it; outside the mask (0) is no tissue.
+    output
+        Folder of the state and the results.
+    backbone
+        What to start from; without it, the zoo is ranked and its nearest entry taken.
+    select
+        How the zoo is ranked.
+    propose
+        Which boxes are proposed in a round.
+    committee
+        Folders of backbones that the one that is unsure is compared with, for the score "committee".
+    block_vx, ledger
+        Of the blockwise scoring; see `neuroadda.active.propose.ProposeConfig`.
+    rounds
+        How often. Every round fine-tunes the first backbone on all labels there are by then, and the next one asks where the
+        result is unsure.
+    oracle
+        Labels of the volume that stand in for a person, for experiments: an array on the voxels of raw. What a person has
+        labelled is kept.
+    train
+        How to fine-tune.
+    labels
+        How labels are to be read.
+    validation
+        A labelled part that is not trained on: backbones are scored on it before and after.
+    """
+
+    raw: str
+    output: Path
+    mask: str | None = None
+    roi: RoiConfig | None = None
+    backbone: str | None = None
+    select: SelectConfig = Field(default_factory=SelectConfig)
+    propose: ProposeSettings = Field(default_factory=ProposeSettings)
+    committee: tuple[str, ...] = ()
+    block_vx: Zyx | None = None
+    ledger: str | None = None
+    rounds: int = Field(default=1, ge=1)
+    oracle: str | None = None
+    train: TrainSettings
+    labels: LabelSettings = Field(default_factory=LabelSettings)
+    validation: ValidateConfig | None = None
+    execution: Execution = Field(default_factory=Execution)
+
+
+def without_secrets(config: AdaptConfig) -> AdaptConfig:
+    """Return the config without the URLs that may hold a password."""
+    select = config.select.model_copy(update={"zoo": zoo_name(config.select.zoo)})
+    return config.model_copy(update={"select": select, "ledger": None})

@@ -1,0 +1,73 @@
+"""The training of a round: on the labels of its boxes and of those before."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from neuroadda.active.boxes import labels_path
+from neuroadda.active.propose import box_shape_vx
+from neuroadda.adaptation.config import AdaptConfig
+from neuroadda.adaptation.state import Round
+from neuroadda.config import dump_config, parse_config
+from neuroadda.errors import UserError
+from neuroadda.training.config import SampleConfig, TrainConfig
+from neuroadda.volumes.arrays import Volume
+
+
+def make_training(config: AdaptConfig, rounds: Sequence[Round], start: Path | None) -> TrainConfig:
+    """Return the training on the labels of these rounds, in the folder of the last.
+
+    It starts from a backbone, whose network then takes the place of the config's, or, without one, at random.
+
+    Raises
+    ------
+    UserError
+        If no box has labels.
+    """
+    labels = [
+        labels_path(box, r.labels)
+        for r in rounds
+        for box in r.proposals.proposals
+        if box.rank not in (*r.missing, *r.left_out)
+    ]
+    if not labels:
+        right = f"`neuroadda proposals import {rounds[-1].folder} LABELS` brings labels of one"
+        raise UserError("nothing is labelled: every box was left out", str(rounds[-1].folder), right)
+    return _train_on(config, labels, rounds[-1].folder / "train", start)
+
+
+def check_shape(config: AdaptConfig, raw: Volume) -> None:
+    """Raise UserError if boxes are smaller than what the training puts out."""
+    shape_vx = box_shape_vx(config.propose, raw, None if config.roi is None else config.roi.to_roi(raw))
+    if any(s < o for s, o in zip(shape_vx, config.train.output_shape_vx, strict=True)):
+        what = f"boxes of {shape_vx} voxels are smaller than train.output_shape_vx {config.train.output_shape_vx}"
+        raise UserError(what, "propose.shape_nm", "propose larger boxes, or train on smaller outputs")
+
+
+def check_training(config: AdaptConfig, start: Path) -> None:
+    """Check how a round is to be trained before anyone labels boxes for it.
+
+    Raises
+    ------
+    UserError
+        If the backbone's network does not fit the settings, they want a validation that is not there, or a precision that
+        the device cannot train in.
+    """
+    from neuroadda.backbones.devices import resolve_device, resolve_precision
+
+    settings = config.train
+    if settings.keep_best and config.validation is None:
+        what = "keep_best is set, but there is no validation"
+        raise UserError(what, "train.keep_best", "leave it out or give a validation volume")
+    resolve_precision(settings.precision, resolve_device(settings.device), training=True)
+    _train_on(config, [config.output / "labels"], config.output / "train", start)
+
+
+def _train_on(config: AdaptConfig, labels: Sequence[Path], output: Path, start: Path | None) -> TrainConfig:
+    samples = [SampleConfig(raw=config.raw, labels=str(path), **dict(config.labels)) for path in labels]
+    data = dump_config(config.train) | {"samples": [dump_config(s) for s in samples], "output": str(output)}
+    if start is None:
+        return parse_config(TrainConfig, data, "adapt.train")
+    from neuroadda.training.start import adopt_network  # torch's import takes seconds
+
+    del data["network"]
+    return adopt_network(parse_config(TrainConfig, data | {"start": {"backbone": str(start)}}, "adapt.train"))
