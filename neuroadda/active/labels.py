@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import fastremap
@@ -109,14 +109,17 @@ def import_labels(
                 if not (voxels := int(np.count_nonzero(labels))):
                     continue
                 inside += voxels
+                _check_no_raw(labels, proposal, proposals, array.name)
                 path = target / f"{proposal.name}.zarr" / "labels"
                 _write(stack.enter_context(placing(path, overwrite)), labels, proposal, proposals, array.name, oracle)
                 here.append(
                     (proposal.rank, path, int(np.count_nonzero(fastremap.unique(labels))), voxels / labels.size)
                 )
-            if here and (outside := _count_outside(array, jobs, inside, proposals)):
-                notes.append(f"{outside} labelled voxels outside the boxes were left out")
-            imported += [Imported(*found, (*notes, *_remark(*found[2:]))) for found in here]
+            found = [Imported(*one, (*notes, *_remark(*one[2:]))) for one in here]
+            if found and (outside := _count_outside(array, jobs, inside, proposals)):
+                told = f"{outside} labelled voxels outside the boxes were left out"
+                found[0] = replace(found[0], notes=(*found[0].notes, told))
+            imported += found
         if not imported:
             boxes = "the box" if rank is not None or len(proposals.proposals) == 1 else "any box"
             raise UserError(f"nothing is labelled: there is nothing but 0 in {boxes}", where)
@@ -151,6 +154,15 @@ def _check_ids(labels: np.ndarray, name: str) -> np.ndarray:
     if high >= 2**ID_BITS:
         raise UserError(f"there are ids that are too large ({high})", name, f"ids are below 2^{ID_BITS}; relabel it")
     return labels.astype(np.uint64)
+
+
+def _check_no_raw(labels: np.ndarray, proposal: Proposal, proposals: Proposals, name: str) -> None:
+    same = False
+    with suppress(UserError):  # raw may lie on another machine
+        raw = proposals.open_volume()
+        same = bool((raw.read(proposal.to_roi(raw)) == labels).all())
+    if same:
+        raise UserError("this is raw itself", name, "give its labels, one whole number a neuron")
 
 
 def _count_outside(array: LabelArray, jobs: Sequence[Job], inside: int, proposals: Proposals) -> int:

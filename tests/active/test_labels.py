@@ -49,7 +49,27 @@ def test_whole_volume_is_cropped_to_every_box(tmp_path: Path, proposals: Proposa
     check(found, truth)
     outside = np.count_nonzero(truth) - sum(np.count_nonzero(cut(truth, r)) for r in FIRST)
     assert found[0].notes == (f"{outside} labelled voxels outside the boxes were left out",)
+    assert not [note for note in found[1].notes if "outside" in note]  # it is told once
     assert found[0].path == tmp_path / "out" / "roi_1.zarr" / "labels"
+
+
+def test_raw_is_not_taken_for_labels(tmp_path: Path, proposals: Proposals) -> None:
+    raw = Volume.open(proposals.volume, "r+")
+    raw.data[:] = np.random.default_rng(0).integers(1, 190, SHAPE)
+    np.save(tmp_path / "roi_1.npy", raw.data[tuple(slice(f, f + n) for f, n in zip(FIRST[1], BOX, strict=True))])
+    for source in (raw.path, tmp_path / "roi_1.npy"):
+        with pytest.raises(UserError, match="this is raw itself"):
+            import_labels(proposals, source, tmp_path / "out")
+    assert nothing_in(tmp_path / "out")
+
+
+def test_a_crop_that_touches_a_second_box_needs_its_rank(
+    tmp_path: Path, proposals: Proposals, truth: np.ndarray
+) -> None:
+    crop = write_zarr(tmp_path / "crop.zarr", truth[2:13, 5:40, 15:50], place_nm((2, 5, 15)))
+    with pytest.raises(UserError, match=r"covers only a part of roi_2.* if it is for one box alone, give its rank"):
+        import_labels(proposals, crop, tmp_path / "out")
+    check(import_labels(proposals, crop, tmp_path / "out", rank=1), truth, (1,))
 
 
 def test_boxes_without_labels_are_left_out(tmp_path: Path, proposals: Proposals, truth: np.ndarray) -> None:

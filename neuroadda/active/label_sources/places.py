@@ -43,7 +43,7 @@ def find_boxes(array: LabelArray, proposals: Proposals, rank: int | None) -> lis
         right = f"it lies at {_triple(array.offset_nm)} nm (zyx); give its rank if that is not so"
         raise UserError("it overlaps none of the boxes", array.name, right)
     for proposal, first in found:
-        _check_inside(array, proposal, first, shape_of(proposal, proposals))
+        _check_inside(array, proposal, first, shape_of(proposal, proposals), alone=len(found) == 1)
     return [(proposal, first, []) for proposal, first in found]
 
 
@@ -90,12 +90,14 @@ def _overlaps(array: LabelArray, first: Zyx, shape: Zyx) -> bool:
     return all(f < end and f + n > 0 for f, n, end in zip(first, shape, ends, strict=True))
 
 
-def _check_inside(array: LabelArray, proposal: Proposal, first: Zyx, shape: Zyx) -> None:
+def _check_inside(array: LabelArray, proposal: Proposal, first: Zyx, shape: Zyx, *, alone: bool = True) -> None:
     if array.shape is not None and any(
         f < 0 or f + n > end for f, n, end in zip(first, shape, array.shape, strict=True)
     ):
         covered = [min(f + n, end) - max(f, 0) for f, n, end in zip(first, shape, array.shape, strict=True)]
         right = f"{_triple(shape)} voxels (zyx) are expected, {_triple(covered)} of them are there"
+        if not alone:
+            right += "; if it is for one box alone, give its rank"
         raise UserError(f"it covers only a part of {proposal.name}", array.name, right)
 
 
