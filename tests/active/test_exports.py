@@ -13,7 +13,7 @@ import pytest
 
 from neuroadda.active.exports import NAMES, Export, export_proposals
 from neuroadda.active.exports.neuroglancer import proposals_state
-from neuroadda.active.proposals import Pool, Proposal, Proposals
+from neuroadda.active.proposals import Pool, Proposal, Proposals, read_proposals
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.neuroglancer import state_url
@@ -240,6 +240,35 @@ def test_what_is_wrong_is_said(proposals: Proposals, raw: Volume, tmp_path: Path
         with pytest.raises(UserError, match="outside the volume"):
             export_proposals(kind, two, target)
     other = proposals.model_copy(update={"volume_fingerprint": "another"})
-    with pytest.raises(UserError, match="not the volume"):
-        export_proposals("csv", other, target)
+    for kind in ("csv", "catmaid"):
+        with pytest.raises(UserError, match="not the volume"):
+            export_proposals(kind, other, target)
     assert not target.parent.exists()
+
+
+@pytest.mark.parametrize("url", ["http://me:secret@host/raw", "https://token@host", "s3://me:secret@host/raw"])
+def test_an_address_with_a_password_is_not_handed_on(proposals: Proposals, tmp_path: Path, url: str) -> None:
+    with pytest.raises(UserError, match="has a user name or password in it") as error:
+        export_proposals("neuroglancer", proposals, tmp_path / "p.json", url=url)
+    assert "secret" not in str(error.value)
+    assert not (tmp_path / "p.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"voxel_size_nm": [40, 0, 4.6]}, "voxel_size_nm.1 should be greater than 0"),
+        ({"proposals": "twice"}, "two boxes have the same rank"),
+        ({"proposals": "flat"}, "a box has no size"),
+    ],
+)
+def test_proposals_that_cannot_be_are_refused(
+    proposals: Proposals, tmp_path: Path, change: dict[str, Any], what: str
+) -> None:
+    data = proposals.model_dump(mode="json")
+    first = data["proposals"][0]
+    boxes = {"twice": [first, first], "flat": [first | {"shape_nm": [320, 0, 92]}]}
+    change = {key: boxes.get(value, value) if isinstance(value, str) else value for key, value in change.items()}
+    (tmp_path / "proposals.json").write_text(json.dumps(data | change))
+    with pytest.raises(UserError, match=what):
+        read_proposals(tmp_path)

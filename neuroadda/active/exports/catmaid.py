@@ -17,8 +17,9 @@ def export_catmaid(proposals: Proposals, target: Path, *, overwrite: bool = Fals
     Raises
     ------
     UserError
-        If `target` cannot be written.
+        If raw is not the volume of the proposals, or `target` cannot be written.
     """
+    proposals.open_volume()
     rows = [("name", "x", "y", "z")]
     for proposal in proposals.proposals:
         first = proposal.offset_nm

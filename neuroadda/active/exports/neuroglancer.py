@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from neuroadda.active.proposals import Proposals
+from neuroadda.errors import UserError
 from neuroadda.volumes.neuroglancer import Layer, neuroglancer_state
 from neuroadda.volumes.placing import placing
 
@@ -41,8 +42,10 @@ def proposals_state(proposals: Proposals, url: str, layers: Sequence[Layer] = ()
     Raises
     ------
     UserError
-        If raw is not the volume of the proposals, or an address is not http(s).
+        If raw is not the volume of the proposals, or an address is not http(s) or has a user name or password in it.
     """
+    if "@" in url.partition("://")[2].partition("/")[0]:  # it would be in the file and the link
+        raise UserError("the address has a user name or password in it", "--url", "serve raw without")
     raw = Layer.of(proposals.open_volume(), "raw", url, "raw")
     boxes = proposals.proposals
     centre_nm = [o + s / 2 for o, s in zip(boxes[0].offset_nm, boxes[0].shape_nm, strict=True)] if boxes else None
