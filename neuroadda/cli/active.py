@@ -56,7 +56,9 @@ def propose(
     from neuroadda.volumes.arrays import Volume
 
     raw = Volume.open(volume)
-    chosen = find_backbone(backbone, open_zoo(zoo)) if backbone else _find_nearest(raw, zoo, output)
+    chosen = (
+        find_backbone(backbone, open_zoo(zoo)) if backbone else _find_nearest(raw, zoo, output, begun=not overwrite)
+    )
     boxes = [box for path in labelled or [] for box in _read_boxes(path, raw)]
     data = {
         "raw": volume,
@@ -91,10 +93,13 @@ def propose(
     print(f"look at them: {page}\nhand them on: neuroadda proposals export {config.output} --to webknossos")
 
 
-def _find_nearest(raw: Any, zoo: str | None, output: Path) -> Path:
+def _find_nearest(raw: Any, zoo: str | None, output: Path, *, begun: bool) -> Path:
+    from neuroadda.active.proposals import PROPOSALS
     from neuroadda.domains.selection import SelectConfig, select_source
 
-    selection = select_source(raw, SelectConfig(zoo=zoo), output / "ranking.json")
+    selection = select_source(
+        raw, SelectConfig(zoo=zoo), output / "ranking.json", begun=begun and (output / PROPOSALS).exists()
+    )
     if selection.folder is None:
         raise PersonNeeded(f"no source of the zoo is near {raw.path}; give a --backbone")
     return selection.folder
