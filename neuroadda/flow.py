@@ -11,8 +11,7 @@ from neuroadda.blockwise.engine import Observer, stop_on_signals
 from neuroadda.config import Config, dump_config, write_json
 from neuroadda.domains.selection import SelectConfig, read_selection, select_source
 from neuroadda.errors import PersonNeeded, UserError
-from neuroadda.evaluation.measure import EvaluateConfig, Measured, measure_plan
-from neuroadda.evaluation.sweep import check_labels
+from neuroadda.evaluation.measure import EvaluateConfig, Measured, check_evaluation, measure_plan
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment
 from neuroadda.training.config import TrainConfig
@@ -66,7 +65,7 @@ def run(config: RunConfig, *, overwrite: bool = False, observe: Observer, progre
     if config.segment is not None:
         raw = Volume.open(config.segment.raw)
         if config.evaluate is not None:
-            check_labels(Volume.open(config.evaluate.labels), raw)
+            check_evaluation(config.evaluate, raw, Path(config.segment.output))
     if config.train is not None:
         train_backbone(config, overwrite=overwrite, progress=progress)
     adaptation = None

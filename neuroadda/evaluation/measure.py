@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -15,7 +16,7 @@ from neuroadda.evaluation.baselines import score_classic_recipe, score_raw_water
 from neuroadda.evaluation.contingency import Contingency
 from neuroadda.evaluation.metrics import Scores, score
 from neuroadda.evaluation.skeletons import ErlScores, array_lookup, expected_run_length, skeletonize_labels
-from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, overlap_volumes, sweep_plan
+from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, check_labels, overlap_volumes, sweep_plan
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
 
@@ -120,6 +121,15 @@ def measure_plan(plan: Plan, config: EvaluateConfig | None) -> Measured:
         _score_baselines(plan, labels, config.thresholds) if config.baselines else {},
         {name: score(overlap_volumes(Volume.open(path), labels)) for name, path in config.compare.items()},
     )
+
+
+def check_evaluation(config: EvaluateConfig, raw: Volume, made: Path) -> None:
+    """Raise UserError if labels, or what is compared, are missing or do not fit; what is in the folder `made` is still to come."""
+    labels = Volume.open(config.labels)
+    check_labels(labels, raw)
+    for path in config.compare.values():
+        if not Path(path).resolve().is_relative_to(made.resolve()):
+            check_labels(labels, Volume.open(path))
 
 
 def finished_stages(plan: Plan) -> list[tuple[str, Summary]]:
