@@ -1,19 +1,22 @@
 """Adapting to a volume: it waits for labels, takes them, trains, goes on where it was, and never asks for a box twice."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from funlib.geometry import Coordinate
 
+from neuroadda.active.boxes import skip_box
 from neuroadda.active.labels import import_labels
 from neuroadda.active.proposals import read_proposals
 from neuroadda.adaptation import AdaptConfig, adapt
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.zoo import open_zoo
-from neuroadda.config import parse_config
+from neuroadda.config import dump_config, parse_config, write_json
 from neuroadda.errors import UserError
+from neuroadda.training.config import TrainSettings
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 
@@ -107,6 +110,130 @@ def test_rounds_ask_for_other_boxes_and_train_on_all_labels(phantom, tmp_path):
     labels = Volume.open(first.folder / "labels" / "roi_1.zarr" / "labels")
     assert np.array_equal(labels.read(), truth.read(labels.roi))
     assert labels.voxel_size == Coordinate(truth.voxel_size)
+
+
+def test_an_oracle_is_told_from_a_person_and_from_another_oracle(phantom, tmp_path):
+    truth = Volume.open(phantom / "labels")
+    changed = Volume.create(tmp_path / "o.zarr/changed", truth.shape_vx, truth.voxel_size_nm, np.uint64)
+    config = make_config(phantom, tmp_path / "run")
+    proposals = adapt(config, progress=False).rounds[0].proposals
+    folder = tmp_path / "run" / "round_1" / "labels"
+    mine = np.arange(1, 1 + 8 * 64 * 64, dtype=np.uint32).reshape(8, 64, 64)
+    np.save(tmp_path / "roi_1.npy", mine)
+    import_labels(proposals, tmp_path / "roi_1.npy", folder)
+
+    def labels_of(rank: int) -> np.ndarray:
+        return Volume.open(folder / f"roi_{rank}.zarr" / "labels").read()
+
+    second = proposals.proposals[1].to_roi(truth)
+    first = make_config(phantom, tmp_path / "run", oracle=str(phantom / "labels"))
+    assert adapt(first, progress=False).rounds[0].left_out == ()
+    assert np.array_equal(labels_of(2), truth.read(second))
+    changed.write(second, truth.read(second)[:, ::-1].copy())
+    other = make_config(phantom, tmp_path / "run", oracle=str(changed.path))
+    with pytest.raises(UserError, match="labels of another oracle lie here"):
+        adapt(other, progress=False)
+    assert np.array_equal(labels_of(2), truth.read(second))
+    adapt(other, overwrite=True, progress=False)
+    assert np.array_equal(labels_of(2), truth.read(second)[:, ::-1])
+    assert np.array_equal(labels_of(1), mine)  # a person's work stays
+
+
+def test_boxes_that_an_oracle_does_not_know_or_a_person_skips_are_left_out(phantom, tmp_path, capsys):
+    truth = Volume.open(phantom / "labels")
+    config = make_config(phantom, tmp_path / "run")
+    proposals = adapt(config, progress=False).rounds[0].proposals
+    folder = tmp_path / "run" / "round_1" / "labels"
+    for rank in (1, 2):
+        skip_box(proposals, rank, folder)
+    with pytest.raises(UserError, match="nothing is labelled: every box was left out"):
+        adapt(config, progress=False)
+    np.save(tmp_path / "roi_2.npy", truth.read(proposals.proposals[1].to_roi(truth)))
+    import_labels(proposals, tmp_path / "roi_2.npy", folder)
+    done = adapt(config, progress=False)
+    assert done.rounds[0].left_out == (1,)
+    assert [sample["labels"] for sample in load_card(done.rounds[0].backbone).training_data[:1]] == [
+        str(folder / "roi_2.zarr" / "labels")
+    ]
+
+    part = Volume.create(tmp_path / "o.zarr/part", truth.shape_vx, truth.voxel_size_nm, np.uint64)
+    box = proposals.proposals[0].to_roi(truth)
+    part.write(box, truth.read(box))
+    by_oracle = make_config(phantom, tmp_path / "oracle", oracle=str(part.path))
+    done = adapt(by_oracle)
+    assert (done.rounds[0].missing, done.rounds[0].left_out) == ((), (2,))
+    assert "roi_2 left out: the oracle has no labels there" in capsys.readouterr().out
+    assert adapt(by_oracle, progress=False) == done
+
+
+def test_what_is_asked_for_is_written_without_secrets_and_surprises_are_told(phantom, tmp_path, capsys):
+    source = tmp_path / "coarse"
+    shutil.copytree(open_zoo().folder("fly_larva_l1_sstem"), source)
+    card = load_card(source)
+    write_json(source / "card.json", dump_config(card.model_copy(update={"voxel_size_nm": (50, 16, 16)})))
+    asked = {"shape_nm": [360, 384, 384], "choose": {"count": 50}}
+    config = make_config(
+        phantom,
+        tmp_path / "run",
+        backbone=str(source),
+        propose=asked,
+        select={"zoo": "https://me:secret@host/zoo"},
+        ledger=f"sqlite:///{tmp_path}/my.db",
+        block_vx=[12, 96, 96],
+    )
+    count = len(adapt(config).rounds[0].proposals.proposals)
+    told = capsys.readouterr().out
+    assert f"no more than {count} boxes of this shape and distance fit; 50 were asked for" in told
+    assert "runs at this volume's" in told
+    assert (tmp_path / "my.db").exists()
+    text = (tmp_path / "run" / "config.json").read_text()
+    assert "secret" not in text
+    written = parse_config(AdaptConfig, json.loads(text), "config.json")
+    assert (written.backbone, written.train.network) == (str(source), card.architecture)
+    assert written.propose == config.propose
+
+
+def test_committees_ask(phantom, tmp_path):
+    names = ("fly_larva_l1_sstem", "fly_larva_l3_sstem")
+    backbones = [str(open_zoo().folder(name)) for name in names]
+    propose = {"shape_nm": [360, 384, 384], "choose": {"count": 1}, "score": "committee"}
+    config = make_config(phantom, tmp_path / "run", backbone=backbones[0], committee=backbones[1:], propose=propose)
+    assert adapt(config, progress=False).waiting
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"output_shape_vx": [4, 34, 34]}, "output_shape_vx"),
+        ({"offsets": [[0, 0, -1], [0, -1, 0], [-1, 0, 0]]}, "offsets must begin with"),
+        ({"keep_best": "voi", "validate_every": 1}, "keep_best is set, but there is no validation"),
+        ({"patience": 1}, "patience needs keep_best"),
+        ({"precision": "bfloat16", "device": "cpu"}, "bfloat16"),
+    ],
+)
+def test_a_training_that_cannot_be_done_is_refused_before_anyone_labels(phantom, tmp_path, changes, what):
+    config = make_config(phantom, tmp_path / "run")
+    wrong = config.model_copy(update={"train": parse_config(TrainSettings, dump_config(config.train) | changes, "t")})
+    with pytest.raises(UserError, match=what):
+        adapt(wrong, progress=False)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+
+
+def test_scores_are_measured_again_when_the_validation_volume_has_changed(phantom, tmp_path):
+    shutil.copytree(phantom, tmp_path / "p.zarr")
+    size = Volume.open(phantom / "raw").voxel_size_nm
+    part = {"offset_nm": [0, 0, 0], "shape_nm": [4 * size[0], 64 * size[1], 64 * size[2]]}
+    held_out = {"raw": str(tmp_path / "p.zarr/raw"), "labels": str(tmp_path / "p.zarr/labels"), "roi": part}
+    config = make_config(phantom, tmp_path / "run", validation=held_out)
+    before = adapt(config, progress=False).before
+    labels = Volume.open(tmp_path / "p.zarr/labels", "r+")
+    labels.write(labels.roi, np.ones(labels.shape_vx, labels.dtype))
+    assert adapt(config, progress=False).before == before
+    labels.data.attrs["fingerprint"] = "another"
+    assert adapt(config, progress=False).before != before
+    train = config.train.model_copy(update={"keep_best": "vio", "validate_every": 1})
+    with pytest.raises(UserError, match="the validation gives no 'vio'"):
+        adapt(config.model_copy(update={"train": train}), progress=False)
 
 
 def test_boxes_too_small_to_train_on_are_refused_before_anyone_labels_them(phantom, tmp_path):
