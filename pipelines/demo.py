@@ -14,6 +14,7 @@ from neuroadda.backbones.zoo import open_zoo
 from neuroadda.blockwise.engine import Observer
 from neuroadda.config import apply_overrides, load_config_file, parse_config
 from neuroadda.console import print_summary, show_progress
+from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 
@@ -23,18 +24,20 @@ SCRATCH_RATE = 5e-3  # a network from scratch learns best faster than one that i
 
 
 def prepare(folder: Path, data: Path) -> str:
-    """Bring train.zarr and test.zarr into `folder`; return what they are."""
+    """Bring train.zarr and test.zarr into `folder`, unless they are there; return what they are."""
     sources = {part: data / f"{DOMAIN}_{part}.hdf" for part in ("train", "test")}
     real = all(source.exists() for source in sources.values())
     for number, (part, source) in enumerate(sources.items()):
         target = folder / f"{part}.zarr"
         if (target / "labels").exists():
-            continue
-        if real:
+            real = Volume.open(target / "labels").attrs["provenance"]["source"] != "phantom"
+        elif real:
             import_volume(source, target)
         else:
             write_phantom(PhantomConfig(shape_vx=(40 if part == "train" else 24, 512, 512), seed=number), target)
-    return "real EM of mouse cortex" if real else f"a phantom ({data} has no {DOMAIN}_train.hdf and _test.hdf)"
+    if real:
+        return "real EM of mouse cortex"
+    return f"a phantom ({data} had no {DOMAIN}_train.hdf and _test.hdf; delete {folder} to look again)"
 
 
 def segment_from_scratch(config: flow.RunConfig, adaptation: Adaptation, observe: Observer) -> None:

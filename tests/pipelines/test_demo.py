@@ -25,6 +25,9 @@ def test_without_real_data_it_runs_on_a_phantom_and_says_so(demo, tmp_path):
         raw, labels = (Volume.open(tmp_path / "demo" / f"{part}.zarr" / name) for name in ("raw", "labels"))
         assert raw.shape_vx == labels.shape_vx
         assert len(np.unique(labels.read())) > 50
+    for part in ("train", "test"):  # data that arrive later do not make it real
+        (tmp_path / f"mouse_cortex_sssem_{part}.hdf").touch()
+    assert "phantom" in demo.prepare(tmp_path / "demo", tmp_path)
 
 
 @pytest.mark.skipif(
