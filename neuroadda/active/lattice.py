@@ -11,7 +11,7 @@ from neuroadda.volumes.regions import RoiConfig
 
 T = TypeVar("T")
 CELLS = (4, 5, 3, 6, 2)  # along an axis of a box, the best first
-ROUNDED_VX = 32
+ROUNDED_VX, MORE_CELLS = 32, 16
 ROUNDING_PM = 1e-3
 
 Edges = Sequence[tuple[np.ndarray, np.ndarray]]
@@ -35,9 +35,9 @@ def cut_into_cells(size_vx: int, most_vx: int, room_vx: int) -> tuple[int, int]:
         return exact, size_vx // exact
     if size_vx <= most_vx and size_vx < ROUNDED_VX:
         return 1, size_vx
-    room_vx = max(room_vx, size_vx)
+    room_vx = room_vx if size_vx <= room_vx else 2 * size_vx
     least = max(CELLS[0], -(-size_vx // most_vx))
-    cuts = [(n, min(round(size_vx / n), most_vx, room_vx // n)) for n in range(least, 2 * least)]
+    cuts = [(n, min(round(size_vx / n), most_vx, room_vx // n)) for n in range(least, least + min(least, MORE_CELLS))]
     return min((c for c in cuts if c[1]), key=lambda c: (abs(c[0] * c[1] - size_vx), c[0]))
 
 

@@ -81,7 +81,7 @@ def test_the_grid_is_the_entropy_of_the_whole_prediction(inputs, raw, tmp_path):
     assert grid.attrs["bins"] == BINS
     assert grid.attrs["stage"] == "uncertainty"
     last = grid.read()[1, -1, -1, -1]
-    assert last == round(FULL * (1 * 2 * 5) / (2 * 8 * 8))  # 9 x 50 x 61 voxels
+    assert last == FULL * (1 * 2 * 5) // (2 * 8 * 8)  # 9 x 50 x 61 voxels
     assert (grid.read()[2:].sum(axis=0, dtype=int) == FULL).all()
     processes = measure(inputs, tmp_path / "processes", "even", histogram=True, execution=Execution(workers=2))
     assert (processes.read() == expected).all()

@@ -1,6 +1,7 @@
 """`neuroadda propose`, `proposals show|export|import` and `adapt`: what they print, their exit codes, and bad input."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "active"))
 from networks import write_random_backbone
 
-from neuroadda.active.proposals import PROPOSALS, read_proposals
+from neuroadda.active.proposals import PROPOSALS, SHEET, read_proposals
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 
@@ -104,9 +105,7 @@ def test_propose(command: Run, arguments, tmp_path):
 
 
 def test_propose_says_if_fewer_boxes_fit_and_leaves_out_labelled_ones(command: Run, arguments, proposed, tmp_path):
-    code, told, _ = command(
-        *arguments, "-n", 1000, "--labelled", proposed, "--min-distance", 60, "--set", f"output={tmp_path / 'set'}"
-    )
+    code, told, _ = command(*arguments, "-n", 1000, "--labelled", proposed, "--set", f"output={tmp_path / 'set'}")
     assert code == 0
     found = read_proposals(tmp_path / "set")
     assert f"no more than {len(found.proposals)} boxes of this shape and distance fit; 1000 were asked for" in told
@@ -117,6 +116,35 @@ def test_propose_says_if_fewer_boxes_fit_and_leaves_out_labelled_ones(command: R
     for one in found.proposals:
         for other in read_proposals(proposed).proposals:
             assert one.to_roi(raw).intersect(other.to_roi(raw)).empty
+
+
+def test_labelled_boxes_are_of_the_same_volume(command: Run, arguments, folder, tmp_path):
+    other = json.loads((folder / PROPOSALS).read_text()) | {"volume": "elsewhere", "volume_fingerprint": "0"}
+    (folder / PROPOSALS).write_text(json.dumps(other))
+    assert "these boxes lie in another volume, elsewhere" in refused(command(*arguments, "--labelled", folder))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_far_voxel_size_is_told(command: Run, arguments, inputs, tmp_path):
+    card = inputs / "random/card.json"
+    shutil.copytree(inputs / "random", tmp_path / "coarse")
+    coarse = json.loads(card.read_text()) | {"voxel_size_nm": [30, 12, 6]}
+    (tmp_path / "coarse/card.json").write_text(json.dumps(coarse))
+    code, _, told = command(*arguments, "--backbone", tmp_path / "coarse", "--json")
+    assert code == 0
+    assert "runs on voxels of 30 x 6 x 6 nm (zyx), and was trained on 30 x 12 x 6 nm" in told
+    assert "voxels of" not in command(*arguments, "-o", tmp_path / "near", "--json")[2]
+
+
+def test_a_rerun_keeps_the_sheet_and_draws_it_where_it_is_gone(command: Run, arguments, tmp_path):
+    assert command(*arguments, "--json")[0] == 0
+    sheet = (tmp_path / "out" / SHEET).read_bytes()
+    assert command(*arguments, "--set", "predict.threads=2", "--json")[0] == 0
+    assert (tmp_path / "out" / SHEET).read_bytes() == sheet
+    (tmp_path / "out" / SHEET).unlink()
+    shutil.rmtree(tmp_path / "out/uncertainty.zarr")
+    assert command(*arguments, "--json")[0] == 0
+    assert (tmp_path / "out" / SHEET).stat().st_size
 
 
 @pytest.mark.parametrize(
