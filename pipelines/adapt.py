@@ -1,7 +1,7 @@
 """Adapt a backbone to a new volume: rank, propose, hand boxes on, take labels back, fine-tune, compare; segment with the result.
 
-    python pipelines/adapt.py --config adapt.toml                    its [adapt], and [segment] if there is one; see docs/tutorial.md
-    python pipelines/adapt.py --config adapt.toml --labels drawn     again, with what a person has labelled
+    python pipelines/adapt.py --config adapt.toml                   its [adapt], and [segment] if there is one; see docs/tutorial.md
+    python pipelines/adapt.py --config adapt.toml --labels drawn    again, with what a person has labelled
 
 Finished work is skipped. Exit code 3: a person is needed; boxes to draw in lie in the round's folder crops.
 """

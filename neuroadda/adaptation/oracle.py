@@ -32,8 +32,9 @@ def ask_oracle(proposals: Proposals, oracle: Volume, folder: Path, *, overwrite:
     UserError
         If labels of another oracle lie there and `overwrite` is false.
     """
+    raw = proposals.open_volume()
     wanted = [box for box in proposals.proposals if _is_wanted(box, oracle, folder, overwrite)]
-    rois = {box: box.to_roi(proposals.open_volume()) for box in wanted}
+    rois = {box: box.to_roi(raw) for box in wanted}
     known = [box for box, roi in rois.items() if oracle.roi.contains(roi) and oracle.read(roi).any()]
     for box in wanted:
         if box not in known:
