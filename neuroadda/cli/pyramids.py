@@ -1,0 +1,50 @@
+"""The verb that gives a volume its coarser levels."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neuroadda.cli.options import Json, Overwrite
+from neuroadda.errors import UserError
+
+app = typer.Typer()
+
+
+@app.command()
+def pyramid(
+    volume: Annotated[Path, typer.Argument(help="Zarr array.")],
+    kind: Annotated[str | None, typer.Option(help="raw, affs or labels; left out, told from the data type.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: raw.ome.zarr beside raw.")] = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy level 0 instead of linking to it.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
+    ledger: Annotated[str | None, typer.Option(help="URL; default: that of the volume's run.")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Write a volume's coarser levels: an OME-NGFF image beside it, whose level 0 is the volume itself."""
+    from neuroadda.blockwise.execution import Execution
+    from neuroadda.console import print_json, print_table, show_progress
+    from neuroadda.segmentation.pyramid import PyramidConfig, build_pyramid
+
+    if kind not in (None, "raw", "affs", "labels"):
+        raise UserError(f"{kind!r} is no kind of volume", "--kind", "raw, affs or labels")
+    config = PyramidConfig(
+        volume=str(volume),
+        kind=kind,  # type: ignore[arg-type]
+        output=None if output is None else str(output),
+        copy_finest=copy,
+        ledger=ledger,
+        execution=Execution(workers=workers),
+    )
+    with show_progress(quiet=as_json) as observe:
+        levels = build_pyramid(config, overwrite=overwrite, observe=observe)
+    rows = [
+        {"level": level.path.name, "shape": list(level.data.shape), "voxel_size_nm": list(level.voxel_size_nm)}
+        for level in levels
+    ]
+    if as_json:
+        print_json({"output": str(config.group), "levels": rows})
+    else:
+        print_table("", rows)
+        print(config.group)
