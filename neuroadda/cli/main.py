@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from neuroadda import __version__
-from neuroadda.cli import active, adaptation, runs, volumes
+from neuroadda.cli import active, adaptation, pyramids, runs, volumes
 from neuroadda.cli.domains import domains, rank
 from neuroadda.cli.zoo import zoo
 from neuroadda.errors import PersonNeeded, RunFailed, RunStopped, UserError
@@ -19,6 +19,7 @@ app = typer.Typer(
     help="From raw electron microscopy to neurons, with as few human labels as possible.",
 )
 app.add_typer(volumes.app)
+app.add_typer(pyramids.app)
 app.add_typer(runs.app)
 app.add_typer(active.app)
 app.add_typer(adaptation.app)
