@@ -15,14 +15,19 @@ def test_there_are_configs():
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_config_is_valid_and_its_parts_fit_together(path):
     config = parse_config(RunConfig, load_config_file(path), path.name)
-    assert config.train is not None
     assert config.segment is not None
     assert config.evaluate is not None
-    assert config.segment.backbone == f"{config.train.output}/backbone"
-    assert config.evaluate.labels != config.train.samples[0].labels
-    if config.validation is not None:
-        held_out, trained = config.validation.roi, config.train.samples[0].roi
-        assert held_out is not None
+    if config.adapt is not None:
+        assert config.segment.backbone == f"{config.adapt.output}/round_{config.adapt.rounds}/train/backbone"
+        assert config.evaluate.labels != config.adapt.oracle
+        held_out, trained = config.adapt.validation, config.adapt.roi
+    else:
+        assert config.train is not None
+        assert config.segment.backbone == f"{config.train.output}/backbone"
+        assert config.evaluate.labels != config.train.samples[0].labels
+        held_out, trained = config.validation, config.train.samples[0].roi
+    if held_out is not None:
+        assert held_out.roi is not None
         assert trained is not None
         ends = [o + s for o, s in zip(trained.offset_nm, trained.shape_nm, strict=True)]
-        assert any(o >= e for o, e in zip(held_out.offset_nm, ends, strict=True)), "the validation is trained on"
+        assert any(o >= e for o, e in zip(held_out.roi.offset_nm, ends, strict=True)), "the validation is trained on"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from funlib.geometry import Coordinate, Roi
 
+from neuroadda.active.proposals import SHEET
 from neuroadda.evaluation.measure import Measured, wall_seconds
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.viewing.curves import Curve
@@ -19,7 +20,6 @@ from neuroadda.volumes.arrays import Volume
 
 VERSIONS = ("neuroadda", "torch", "daisy", "gunpowder", "zarr", "numpy", "bioimage-cpp")
 SECTIONS = 3
-SHEET = "contact_sheet.html"
 WINDOW_VX = 1024
 
 
