@@ -126,10 +126,11 @@ def _ask(
         observe=observe,
     )
     if found.scores is not None or not (folder / SHEET).exists():
-        from neuroadda.viewing.contact_sheet import cut_panel, write_contact_sheet  # so does matplotlib's
+        from neuroadda.viewing.contact_sheet import write_contact_sheet  # so does matplotlib's
+        from neuroadda.viewing.panels import cut_panels
 
         raw = Volume.open(config.raw)
-        panels = [cut_panel(raw, found.grid, proposal) for proposal in found.proposals.proposals]
+        panels = cut_panels(raw, found.grid, found.proposals)
         write_contact_sheet(folder, found.proposals, panels, scores=found.scores)
     return Round(folder, found.proposals)
 

@@ -52,7 +52,8 @@ def propose(
     from neuroadda.backbones.zoo import find_backbone, open_zoo
     from neuroadda.config import apply_overrides, dump_config, parse_config
     from neuroadda.console import print_json, show_progress
-    from neuroadda.viewing.contact_sheet import cut_panel, write_contact_sheet
+    from neuroadda.viewing.contact_sheet import write_contact_sheet
+    from neuroadda.viewing.panels import cut_panels
     from neuroadda.volumes.arrays import Volume
 
     raw = Volume.open(volume)
@@ -82,7 +83,7 @@ def propose(
         found = find(config, overwrite=overwrite, observe=observe)
     page, fitting = config.output / SHEET, len(found.proposals.proposals)
     if found.scores is not None or not page.exists():
-        panels = [cut_panel(raw, found.grid, proposal) for proposal in found.proposals.proposals]
+        panels = cut_panels(raw, found.grid, found.proposals)
         write_contact_sheet(config.output, found.proposals, panels, scores=found.scores)
     if as_json:
         print_json(dump_config(found.proposals))

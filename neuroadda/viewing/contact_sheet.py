@@ -22,15 +22,12 @@ from neuroadda.viewing.panels import (
     Panel,
     colour,
     coordinates,
-    cut_panel,
     draw_sections,
     find_scale,
     plain,
     project,
 )
 from neuroadda.volumes.placing import placing
-
-__all__ = ["Panel", "cut_panel", "draw_sheet", "render_page", "write_contact_sheet"]
 
 CHOSEN, BAR = LIGHT.lines[2], "#7d8893"
 BINS = 48
@@ -76,6 +73,7 @@ def render_page(proposals: Proposals, panels: Sequence[Panel], scores: np.ndarra
     bar = colour(np.linspace(*scale, 128)[None], scale).repeat(2, axis=0)
     return environment.get_template(SHEET).render(
         proposals=proposals,
+        title=_title(proposals, panels),
         panels=[
             (
                 panel,
@@ -106,6 +104,12 @@ def draw_sheet(proposals: Proposals, panels: Sequence[Panel], scores: np.ndarray
             place = (WIDTH * (index % across), HEADER + HEIGHT * (index // across))
             _draw_panel(sheet, *place, panel, scale, coordinates(panel, proposals))
         return sheet.figure
+
+
+def _title(proposals: Proposals, panels: Sequence[Panel]) -> str:
+    count = len(proposals.proposals)
+    title = f"{count} {'box' if count == 1 else 'boxes'} to label"
+    return title if len(panels) == count else f"{title}; here are the first {len(panels)}"
 
 
 class Histogram(NamedTuple):
@@ -158,9 +162,7 @@ def _draw_header(
     pool, histogram = proposals.pool, _count(scores)
     size = " \u00d7 ".join(map(plain, proposals.voxel_size_nm))
     volume, backbone = (w if len(w) < 60 else "…" + w[-58:] for w in (proposals.volume, proposals.backbone))
-    sheet.text(
-        0.3, 0.25, f"{len(panels)} {'box' if len(panels) == 1 else 'boxes'} to label", fontsize=16, weight="bold"
-    )
+    sheet.text(0.3, 0.25, _title(proposals, panels), fontsize=16, weight="bold")
     sheet.text(
         0.3,
         0.65,

@@ -15,6 +15,7 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 
 SIDE = 512  # pixels of a picture's longer side, at most
+MOST_BOXES = 48  # of one sheet: a page of megabytes, and a picture that fits memory
 CONTEXT = 0.25  # shown on each side of a box, of its longer side in the section
 COLOUR_MAP, OPACITY = "viridis", 0.5
 THINNEST = 0.12  # a volume's shortest side is drawn no shorter than this share of its longest
@@ -74,6 +75,11 @@ class Position(NamedTuple):
     size: tuple[float, float, float]
     volume: list[Box]
     box: list[Box]
+
+
+def cut_panels(raw: Volume, grid: Volume | None, proposals: Proposals) -> list[Panel]:
+    """Read the panels of the first `MOST_BOXES` proposals; see `cut_panel`."""
+    return [cut_panel(raw, grid, proposal) for proposal in proposals.proposals[:MOST_BOXES]]
 
 
 def cut_panel(raw: Volume, grid: Volume | None, proposal: Proposal) -> Panel:

@@ -12,7 +12,17 @@ from test_report import HOSTILE, Page
 from neuroadda.active.proposals import Pool, Proposal, Proposals
 from neuroadda.errors import UserError
 from neuroadda.viewing.contact_sheet import render_page, write_contact_sheet
-from neuroadda.viewing.panels import SIDE, Panel, coordinates, cut_panel, draw_sections, find_scale, project
+from neuroadda.viewing.panels import (
+    MOST_BOXES,
+    SIDE,
+    Panel,
+    coordinates,
+    cut_panel,
+    cut_panels,
+    draw_sections,
+    find_scale,
+    project,
+)
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 
@@ -288,3 +298,11 @@ def test_nothing_is_left_where_nothing_can_be_shown_or_written(tmp_path: Path) -
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         write_contact_sheet(tmp_path / "file", proposals(a_proposal()), [a_panel(a_proposal())])
+
+
+def test_of_many_boxes_the_first_are_shown_and_the_sheet_says_so(tmp_path: Path) -> None:
+    raw, grid, _ = volumes(tmp_path)
+    many = proposals(*(a_proposal(rank=rank) for rank in range(1, MOST_BOXES + 3)))
+    panels = cut_panels(raw, grid, many)
+    assert [panel.proposal.rank for panel in panels] == list(range(1, MOST_BOXES + 1))
+    assert f"{MOST_BOXES + 2} boxes to label; here are the first {MOST_BOXES}" in render_page(many, panels)
