@@ -13,7 +13,7 @@ from neuroadda.blockwise.engine import Observer, run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
 from neuroadda.blockwise.task import Task, bind_output, check_output, read_tag
-from neuroadda.config import Config, Zyx, fingerprint
+from neuroadda.config import Config, Zyx, fingerprint, write_json
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import lock_folder
 from neuroadda.volumes.arrays import Volume
@@ -30,8 +30,9 @@ BYTES_OF_LARGE_BLOCKS = 4  # a voxel; eight finer voxels of it for each of 128^3
 class PyramidConfig(Config):
     """A volume and its coarser levels, in a zarr group of their own beside it.
 
-    Level 0 is a relative symbolic link to the volume: nothing is copied, no path changes, and servers, readers and
-    uploads that follow links see a whole image. `copy_finest` makes it an array instead, for places that know no links.
+    Readers want all levels below one group, and our arrays are not groups. So level 0 is a relative symbolic link to the
+    volume: nothing is copied, no path changes, and servers, readers and uploads that follow links see a whole image.
+    `copy_finest` makes it an array instead, for places that know no links, such as object stores.
 
     Attributes
     ----------
@@ -64,16 +65,16 @@ class PyramidConfig(Config):
     @property
     def group(self) -> Path:
         """Where the pyramid lies, with the default filled in."""
+        if self.output is not None:
+            return Path(self.output)
         path = Path(self.volume)
-        return (
-            path.with_name(f"{path.name.removesuffix('.zarr')}.ome.zarr") if self.output is None else Path(self.output)
-        )
+        return path.with_name(f"{path.name.removesuffix('.zarr')}.ome.zarr")
 
     @property
     def ledger_url(self) -> str:
         """The ledger's URL, with the default filled in."""
-        of_run = Path(self.volume).parent.parent / "ledger.db"
-        return self.ledger or f"{SQLITE}{of_run if of_run.is_file() else self.group / RUN / 'ledger.db'}"
+        own, of_run = self.group / RUN / "ledger.db", Path(self.volume).parent.parent / "ledger.db"
+        return self.ledger or f"{SQLITE}{of_run if of_run.is_file() and not own.is_file() else own}"
 
 
 def build_pyramid(
@@ -102,6 +103,8 @@ def build_pyramid(
         check_output(first, overwrite)
     levels = {}
     with lock_folder(group / RUN):
+        hidden = {"execution", "ledger"}  # no part of the result, and a ledger's URL may hold a password
+        write_json(group / RUN / "config.json", config.model_dump(mode="json", exclude=hidden))
 
         def run(task: Task) -> Volume:
             if bind_output(task) is None:
@@ -163,11 +166,8 @@ def _check_place(volume: Volume, config: PyramidConfig, overwrite: bool) -> None
     if not (volume.path / ".zarray").is_file():
         raise UserError("only a zarr array can be linked to as level 0", config.volume, "pass --copy")
     finest = group / FINEST
-    if (
-        not overwrite
-        and os.path.lexists(finest)
-        and not (finest.is_symlink() and finest.resolve() == volume.path.resolve())
-    ):
+    linked = finest.is_symlink() and finest.resolve() == volume.path.resolve()
+    if os.path.lexists(finest) and not linked and not overwrite:
         what = "level 0 is a copy, or a link to another volume"
         raise UserError(what, str(finest), "pass --copy if it is one, or --overwrite to link to the volume")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
 from neuroadda.blockwise import downsample as stage_module
 from neuroadda.blockwise.execution import Execution
@@ -182,6 +183,20 @@ def test_a_small_volume_is_one_level(tmp_path):
     levels = build(write(tmp_path / "v.zarr/raw"), fit_vx=64)
     assert len(levels) == 1
     assert len(attributes(tmp_path / "v.zarr/raw.ome.zarr")["multiscales"][0]["datasets"]) == 1
+
+
+@pytest.mark.filterwarnings("ignore:The N5Store:FutureWarning")
+def test_n5_is_copied(tmp_path):
+    values = np.random.default_rng(2).integers(0, 256, (9, 20, 20), np.uint8)
+    array = zarr.open(zarr.N5Store(str(tmp_path / "v.n5")), path="raw", mode="w", shape=values.shape, dtype="u1")
+    array[:] = values
+    array.attrs.update(voxel_size=[40, 4, 4], offset=[0, 0, 0])
+    volume = Volume.open(tmp_path / "v.n5/raw")
+    with pytest.raises(UserError, match="--copy"):
+        build(volume, output=str(tmp_path / "p.zarr"))
+    levels = build(volume, output=str(tmp_path / "p.zarr"), copy_finest=True)
+    assert np.array_equal(levels[0].read(), values)
+    assert np.array_equal(levels[1].read(), downsample(values, (1, 2, 2), "mean"))
 
 
 def test_memory_follows_the_block(tmp_path):
