@@ -27,7 +27,8 @@ class ChooseConfig(Config):
     ----------
     strategy
         "median": scores nearest to the pool's median; "max", "min": highest, lowest scores; "random": any, all alike;
-        "diverse": different in appearance; "median+diverse": the same among scores near the median.
+        "diverse": different in appearance; "median+diverse": the same among scores near the median, the best in
+        docs/results/active.md.
     count
         How many.
     min_distance_nm
@@ -41,12 +42,12 @@ class ChooseConfig(Config):
         How many boxes are looked at for their appearance; at least four times as many as asked for.
     """
 
-    strategy: Strategy = "median"
+    strategy: Strategy = "median+diverse"
     count: int = Field(default=4, ge=1)
     min_distance_nm: float = Field(default=0.0, ge=0)
     seed: int = Field(default=0, ge=0)
     method: Literal["k-centre", "facility"] = "k-centre"
-    shortlist: int = Field(default=512, ge=1, le=8192)
+    shortlist: int = Field(default=128, ge=1, le=8192)
 
 
 def choose(candidates: Candidates, config: ChooseConfig, embed: Embed | None = None) -> tuple[list[int], list[str]]:
