@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from synthetic import VOXEL_SIZE_NM, phantom_affs, write_backbone, write_raw
 
+from neuroadda.backbones.devices import resolve_precision
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.task import bind_output
@@ -160,12 +161,14 @@ def test_what_was_decided_once_stays_decided(inputs, tmp_path):
     path = tmp_path / "config.json"
     record = path.read_text()
     assert '"tile_vx": [' in record
-    path.write_text(record.replace('"precision": "float32"', '"precision": "bfloat16"'))
-    assert make_plan(config).config.predict.precision == "bfloat16"
+    native = resolve_precision("auto", "cpu")
+    other = "float32" if native == "bfloat16" else "bfloat16"
+    path.write_text(record.replace(f'"precision": "{native}"', f'"precision": "{other}"'))
+    assert make_plan(config).config.predict.precision == other
     other_block = config.model_copy(update={"block_vx": (8, 64, 64)})
-    assert make_plan(other_block).config.predict.precision == "float32"
+    assert make_plan(other_block).config.predict.precision == native
     path.write_text("{}")
-    assert make_plan(config).config.predict.precision == "float32"
+    assert make_plan(config).config.predict.precision == native
 
 
 def test_a_refused_run_changes_nothing(inputs, tmp_path):
