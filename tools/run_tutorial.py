@@ -45,7 +45,9 @@ def run_block(text: str, environment: dict[str, str]) -> str:
         print(done.stdout, flush=True)
         if done.returncode != (int(said.group(1)) if said else 0):
             sys.exit(f"exit code {done.returncode}: {line}")
-        lines = [out[:WIDTH].rstrip() for out in done.stdout.replace(str(FOLDER) + "/", "").splitlines()]
+        lines = [
+            out[:WIDTH].rstrip() for out in done.stdout.replace(f"{FOLDER}/", "").replace(f"{ROOT}/", "").splitlines()
+        ]
         if len(lines) > LINES:
             lines = [*lines[: LINES // 2], "...", *lines[-LINES // 2 :]]
         shown += [line, *lines]
