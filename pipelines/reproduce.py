@@ -8,15 +8,16 @@ docs/results/active.csv as they come; what is in there already is not done again
 """
 
 import argparse
-import csv
 import multiprocessing
 import os
-import time
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from single_sections import DOMAINS, PIXEL_NM, SOURCES, prepare
+from study_rows import read_table, run_all
 from transfer_distances import nearest_source
 from transfer_study import FOLDER as STUDY
 from transfer_study import (
@@ -118,16 +119,23 @@ def plan(seeds: int) -> list[Run]:
 
 def read_results(path: Path = ROWS) -> list[Row]:
     """Return the rows that are there, and those of random boxes in the transfer study."""
-    rows = []
-    if path.exists():
-        with path.open() as file:
-            rows = [Row(**{f.name: f.type(line[f.name]) for f in fields(Row)}) for line in csv.DictReader(file)]
+    rows = read_table(path, Row)
     nearest = {row.target: row.source for row in rows}
     for row in read_rows():
         if row.pretraining == PRETRAINING and row.source == nearest.get(row.target) and row.seed >= FIRST_SEED:
             figures = {k: v for k, v in asdict(row).items() if k in {f.name for f in fields(Row)}}
             rows.append(Row(strategy=RANDOM, labelled_px=row.n * SAMPLE_PX**2, **figures))
     return rows
+
+
+def find_jobs(missing: Sequence[Run], sources: Mapping[str, str]) -> Iterator[tuple[Any, ...]]:
+    """Choose the boxes of every run; runs for which there are not as many are left out."""
+    for task in missing:
+        boxes = choose_boxes(task, sources[task.target])
+        if len(boxes) < task.n:
+            print(f"{task.target}: no {task.n} boxes fit for {task.strategy}", flush=True)
+        else:
+            yield run, task, sources[task.target], boxes
 
 
 def main() -> None:
@@ -137,7 +145,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing new after so long")
     options = parser.parse_args()
-    until = time.monotonic() + options.minutes * 60
     data = Path(os.environ.get("NEUROADDA_DATA", ROOT.parent / "shared" / "data"))
     prepare(data, STUDY / "data")
     context = multiprocessing.get_context("spawn")
@@ -156,30 +163,7 @@ def main() -> None:
             and not (task.strategy == RANDOM and (task.target, sources[task.target], task.n, task.seed) in shared)
         ]
         print(f"{len(done)} runs are done, {len(missing)} are missing; from {sources}", flush=True)
-        running: set[Future[Row]] = set()
-        while missing or running:
-            while missing and len(running) < options.workers and time.monotonic() < until:
-                task = missing.pop(0)
-                boxes = choose_boxes(task, sources[task.target])
-                if len(boxes) < task.n:
-                    print(f"{task.target}: no {task.n} boxes fit for {task.strategy}", flush=True)
-                    continue
-                running.add(pool.submit(run, task, sources[task.target], boxes))
-            if not running:
-                break
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                _append(future.result())
-
-
-def _append(row: Row) -> None:
-    new = not ROWS.exists()
-    with ROWS.open("a", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(asdict(row))
-    print(f"{row.target}, {row.strategy}, n = {row.n}, seed {row.seed}: VOI {row.voi:.3f}", flush=True)
+        run_all(pool, find_jobs(missing, sources), options.workers, options.minutes, ROWS)
 
 
 if __name__ == "__main__":

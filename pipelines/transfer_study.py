@@ -8,18 +8,17 @@ may be trained more than once: `--pretraining` is the seed of that training, and
 """
 
 import argparse
-import csv
 import multiprocessing
 import os
-import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass, fields
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from single_sections import DOMAINS, PIXEL_NM, SOURCES, prepare, provenance
+from study_rows import read_table, run_all
 
 from neuroadda.backbones.checkpoint import Backbone, load_backbone
 from neuroadda.config import parse_config
@@ -204,10 +203,7 @@ def plan(seeds: int) -> list[Run]:
 
 def read_rows(path: Path = ROWS) -> list[Row]:
     """Return the rows that are there."""
-    if not path.exists():
-        return []
-    with path.open() as file:
-        return [Row(**{f.name: f.type(line[f.name]) for f in fields(Row)}) for line in csv.DictReader(file)]
+    return read_table(path, Row)
 
 
 def main() -> None:
@@ -218,7 +214,6 @@ def main() -> None:
     parser.add_argument("--pretraining", type=int, default=0, help="which training of the sources: its seed")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing new after so long")
     options = parser.parse_args()
-    until = time.monotonic() + options.minutes * 60
     data = Path(os.environ.get("NEUROADDA_DATA", ROOT.parent / "shared" / "data"))
     prepare(data, FOLDER / "data")
     done = {Run(row.target, row.source, row.n, row.seed) for row in read_rows()}
@@ -229,25 +224,7 @@ def main() -> None:
     with ProcessPoolExecutor(options.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         for future in [pool.submit(pretrain, t.source, t.target, number, data) for t in starts.values()]:
             future.result()
-        running: set[Future[Row]] = set()
-        while missing or running:
-            while missing and len(running) < options.workers and time.monotonic() < until:
-                running.add(pool.submit(run, missing.pop(0), number))
-            if not running:
-                break
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                _append(future.result())
-
-
-def _append(row: Row) -> None:
-    new = not ROWS.exists()
-    with ROWS.open("a", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(asdict(row))
-    print(f"{row.target} from {row.source}, n = {row.n}, seed {row.seed}: VOI {row.voi:.3f}", flush=True)
+        run_all(pool, ((run, task, number) for task in missing), options.workers, options.minutes, ROWS)
 
 
 if __name__ == "__main__":
