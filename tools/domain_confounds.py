@@ -210,8 +210,8 @@ and standard deviation {STD:g} of every patch), or both are made alike.
   cannot be below 240 / 40,320 = 0.006. Phylogeny: (fly, worm), mouse.
 - Sharpness: spread of differences between neighbouring pixels over that of pixels. Grey values and sharpness are those of the
   volumes as they are. Tissue is no part of this: the two mice are cortex (neuropil) and corpus callosum (myelinated axons).
-- The networks are the second training of those of transfer.md. With the first one, the mice were a clade (82 to 96 %) where voxel size
-  and contrast were alike, the flies nowhere: what such a tree shows depends on the training of its network.
+- The networks are the second training of those of transfer.md. With the first one, the mice were a clade (82 to 96 %) where
+  voxel size and contrast were alike, the flies nowhere: what such a tree shows depends on the training of its network.
 - The worm is one domain, a clade by itself. Its voxel size is not known: {worm} nm are assumed ({WORM_NM:g} where nothing is said;
   synaptic vesicles, some 30 nm wide, measure about 10 pixels). Its modality is not known and counts as unlike all others.
 
