@@ -11,11 +11,9 @@ import sys
 from pathlib import Path
 
 from neuroadda import flow
-from neuroadda.backbones.checkpoint import Backbone, load_backbone
 from neuroadda.backbones.zoo import builtin_folder, open_zoo
 from neuroadda.config import load_config_file, parse_config
-from neuroadda.domains.embedding import Embedding, Network, Pooling, embed_volume, join_embeddings, save_embeddings
-from neuroadda.domains.packing import add_backbone, write_index
+from neuroadda.domains.packing import add_backbone
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
@@ -45,30 +43,16 @@ def train(name: str) -> Path:
     path = Path("configs") / f"{name}.toml"
     config = parse_config(flow.RunConfig, load_config_file(path), str(path))
     assert config.train is not None
-    folder = config.train.output / "backbone"
-    if not folder.exists():
-        flow.train_backbone(config)
-    return folder
+    flow.train_backbone(config)
+    return config.train.output / "backbone"
 
 
 def pack(name: str, folder: Path) -> None:
     """Put a backbone and the features of its training data into the zoo."""
-    entry = add_backbone(folder, builtin_folder(), overwrite=True)
-    own = load_backbone(entry)
-    reference = own if name == GENERALIST else load_backbone(builtin_folder() / GENERALIST)
     domains = DOMAINS if name == GENERALIST else (name,)
-    config = PatchConfig(count=PATCHES // len(domains))
-    raws = [Volume.open(f"runs/data/{domain}_train.zarr/raw") for domain in domains]
-    networks: dict[Network, Backbone] = {"own": own, "reference": reference}
-    parts = [embed_volume(raw, networks, config) for raw in raws]
-    save_embeddings(entry, _join(parts), config)
-    write_index(builtin_folder())
-
-
-def _join(parts: list[dict[Network, dict[Pooling, Embedding]]]) -> dict[Network, dict[Pooling, Embedding]]:
-    """Return the embeddings of several volumes as one."""
-    first = parts[0]
-    return {n: {p: join_embeddings([part[n][p] for part in parts]) for p in first[n]} for n in first}
+    raws = [f"runs/data/{domain}_train.zarr/raw" for domain in domains]
+    patches = PatchConfig(count=PATCHES // len(domains))
+    add_backbone(folder, builtin_folder(), overwrite=True, raws=raws, patches=patches, reference=GENERALIST)
 
 
 def main() -> None:

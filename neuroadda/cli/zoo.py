@@ -77,13 +77,31 @@ def show(name: str, where: ZooOption = None, as_json: Json = False) -> None:
 def add(
     folder: Annotated[Path, typer.Argument(help="Of a trained backbone: card.json and weights.safetensors.")],
     where: Annotated[str, typer.Option("--zoo", help="Folder of the zoo; it is made if there is none.")],
+    raw: Annotated[
+        list[str] | None, typer.Option(help="Zarr array of raw it was trained on: by its features it can be ranked.")
+    ] = None,
+    patches: Annotated[int, typer.Option(min=2, help="How many of them, of each raw.")] = 512,
     half: Annotated[bool, typer.Option(help="Store the weights as float16.")] = True,
     overwrite: Annotated[bool, typer.Option(help="Replace an entry of the same domain.")] = False,
 ) -> None:
-    """Copy a trained backbone into a zoo, named by the domain in its card."""
+    """Copy a trained backbone into a zoo, named by the domain in its card; with --raw, so that `domains rank` ranks it."""
+    from neuroadda.backbones.zoo import open_zoo
+    from neuroadda.backbones.zoo_index import INDEX
     from neuroadda.domains.packing import add_backbone
+    from neuroadda.domains.patches import PatchConfig
+    from neuroadda.domains.tree import find_generalist
 
-    print(add_backbone(folder, where, half=half, overwrite=overwrite))
+    reference = find_generalist(open_zoo(where)) if raw and (Path(where) / INDEX).is_file() else None
+    entry = add_backbone(
+        folder,
+        where,
+        half=half,
+        overwrite=overwrite,
+        raws=raw or (),
+        patches=PatchConfig(count=patches),
+        reference=reference,
+    )
+    print(entry)
 
 
 @zoo.command()

@@ -3,21 +3,33 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from neuroadda.backbones.card import CARD, WEIGHTS
-from neuroadda.backbones.checkpoint import load_backbone, save_backbone
+from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbone
 from neuroadda.backbones.fetching import FileRecord
 from neuroadda.backbones.zoo import local_folder
 from neuroadda.backbones.zoo_index import EMBEDDING, FILES, INDEX, Index, check_name, read_index
 from neuroadda.config import dump_config, write_json
+from neuroadda.domains.embedding import Embedding, Network, Pooling, embed_volume, join_embeddings, save_embeddings
 from neuroadda.domains.entries import check_embedding, check_finite, check_provenance
+from neuroadda.domains.patches import PatchConfig
 from neuroadda.errors import UserError
+from neuroadda.volumes.arrays import Volume
 
 
-def add_backbone(folder: Path | str, zoo: Path | str, *, half: bool = True, overwrite: bool = False) -> Path:
+def add_backbone(
+    folder: Path | str,
+    zoo: Path | str,
+    *,
+    half: bool = True,
+    overwrite: bool = False,
+    raws: Sequence[Path | str] = (),
+    patches: PatchConfig | None = None,
+    reference: str | None = None,
+) -> Path:
     """Copy a trained backbone, and its embedding if it has one, into a local zoo as the entry named by its domain.
 
     The entry appears whole or not at all; the zoo is made if there is none.
@@ -32,6 +44,13 @@ def add_backbone(folder: Path | str, zoo: Path | str, *, half: bool = True, over
         Store the weights as float16.
     overwrite
         Replace an entry of that name.
+    raws
+        Volumes that it was trained on, whose features become its embedding, by which it can be ranked; they replace an embedding
+        in `folder`.
+    patches
+        How many of each, and where.
+    reference
+        Entry (it may be the new one) that all entries are embedded by, too.
 
     Returns
     -------
@@ -42,8 +61,10 @@ def add_backbone(folder: Path | str, zoo: Path | str, *, half: bool = True, over
     ------
     UserError
         If the backbone cannot be loaded, its card lacks provenance, its domain is no name for an entry, its embedding
-        is of other weights (as when `half` changes them), the entry exists, or the zoo is at a URL or cannot be written.
+        is of other weights (as when `half` changes them: give `raws`), the entry exists, a volume cannot be embedded, or the
+        zoo is at a URL or cannot be written.
     """
+    volumes = [Volume.open(raw) for raw in raws]
     backbone = load_backbone(folder)
     folder, card, root = Path(folder), backbone.card, local_folder(zoo)
     check_provenance(card, str(folder / CARD))
@@ -61,7 +82,14 @@ def add_backbone(folder: Path | str, zoo: Path | str, *, half: bool = True, over
         try:
             card = save_backbone(partial, backbone.model, card, half=half)
             check_finite(load_backbone(partial))
-            if (folder / EMBEDDING).is_file():
+            if volumes:
+                own = load_backbone(partial)
+                networks: dict[Network, Backbone] = {"own": own}
+                if reference is not None:
+                    networks["reference"] = own if reference == name else load_backbone(root / reference)
+                save_embeddings(partial, _embed(volumes, networks, patches or PatchConfig()), patches)
+                check_embedding(partial, card)
+            elif (folder / EMBEDDING).is_file():
                 shutil.copyfile(folder / EMBEDDING, partial / EMBEDDING)
                 check_embedding(partial, card)
             entries = dict(index.entries) | {name: _records(partial)}
@@ -98,6 +126,15 @@ def write_index(zoo: Path | str) -> Index:
         index = Index(entries=entries)
         _write(root, index)
     return index
+
+
+def _embed(
+    volumes: Sequence[Volume], networks: dict[Network, Backbone], patches: PatchConfig
+) -> dict[Network, dict[Pooling, Embedding]]:
+    """Embed several volumes by some networks, as if they were one."""
+    by_name = {str(network): backbone for network, backbone in networks.items()}
+    parts = [embed_volume(volume, by_name, patches) for volume in volumes]
+    return {n: {p: join_embeddings([part[n][p] for part in parts]) for p in parts[0][n]} for n in networks}
 
 
 def _records(entry: Path) -> dict[str, FileRecord]:

@@ -305,3 +305,22 @@ def test_a_run_starts_from_the_backbone_it_selects(made, tmp_path):
     assert card.training_data[1:] == (SAMPLE,)
     assert read_selection(tmp_path / "run" / "ranking.json").folder == made / "zoo" / "fine"
     assert train_backbone(config, progress=False) == card
+
+
+def test_an_entry_added_with_its_raw_is_ranked(made, command, tmp_path):
+    """The features of a backbone of one's own, in halves, by itself and by the zoo's generalist."""
+    shutil.copytree(made / "zoo", tmp_path / "zoo")
+    write_network(tmp_path / "mine", "mine", 4.6, seed=7)
+    raw = made / "test/medium.zarr/raw"
+    code, told, err = command("zoo", "add", tmp_path / "mine", "--zoo", tmp_path / "zoo", "--raw", raw, "--patches", 96)
+    assert (code, err) == (0, "")
+    stored = load_embeddings(Path(told.strip()))
+    assert stored["own"]["max"].network == load_card(tmp_path / "zoo/mine").digest
+    assert stored["reference"]["max"].network == load_card(tmp_path / "zoo/generalist").digest
+    assert len(stored["own"]["max"].features) == 96
+    assert command("zoo", "verify", tmp_path / "zoo")[0] == 0
+    ranked = json.loads(
+        command("domains", "rank", made / "test/medium.zarr/raw", "--zoo", tmp_path / "zoo", "--json", *SET)[1]
+    )
+    assert "mine" in [source["name"] for source in ranked["sources"]]
+    assert ranked["left_out"] == ["generalist"]
