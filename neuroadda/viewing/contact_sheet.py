@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jinja2
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,6 +16,7 @@ from matplotlib.patches import Rectangle
 from neuroadda.active.proposals import SHEET, Proposals
 from neuroadda.viewing import figures
 from neuroadda.viewing.curves import LIGHT
+from neuroadda.viewing.pages import open_template
 from neuroadda.viewing.panels import (
     GAP,
     Panel,
@@ -62,16 +62,8 @@ def write_contact_sheet(
 def render_page(proposals: Proposals, panels: Sequence[Panel], scores: np.ndarray | None = None) -> str:
     """Return the page as text; see `write_contact_sheet`."""
     scale = find_scale(panels)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["plain"] = plain
     bar = colour(np.linspace(*scale, 128)[None], scale).repeat(2, axis=0)
-    return environment.get_template(SHEET).render(
+    return open_template(SHEET, plain=plain).render(
         proposals=proposals,
         title=_title(proposals, panels),
         panels=[

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import jinja2
 import numpy as np
 
 from neuroadda.errors import UserError
@@ -18,6 +17,7 @@ from neuroadda.formats import format_bytes, format_count, format_seconds
 from neuroadda.viewing import figures
 from neuroadda.viewing.colours import Palette
 from neuroadda.viewing.curves import Curve, Sweep, Themed, plot_curves, plot_sweep
+from neuroadda.viewing.pages import open_template
 
 # Slices are thinned out to this many pixels a side: enough to see errors, and a page of a few megabytes.
 PANEL_SIDE = 512
@@ -151,20 +151,10 @@ def render_report(report: Report) -> str:
     for baseline in report.baselines:
         if report.scores and baseline.scores.units != report.scores.units:
             raise UserError(f"VOI in {baseline.scores.units}, not {report.scores.units}", f"baseline {baseline.name!r}")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    template = open_template(
+        TEMPLATE, count=format_count, bytes=format_bytes, seconds=format_seconds, number="{:g}".format
     )
-    environment.filters |= {
-        "count": format_count,
-        "bytes": format_bytes,
-        "seconds": format_seconds,
-        "number": "{:g}".format,
-    }
-    return environment.get_template(TEMPLATE).render(
+    return template.render(
         report=report,
         sections=_draw_slices(report),
         sweep_picture=_addresses(plot_sweep(report.sweep)) if report.sweep else None,
