@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass
 from scale_figures import Design, Figures, Shape, override
 from scale_sizes import count, faces, read_once, touch
 
+LAST = 18
 SHARED = ("scheduler", "ledger", "requests", "bandwidth", "global step")
 RESOURCES = ("start-up", "GPUs", "CPU cores", "request latency", *SHARED)
 
@@ -40,10 +41,9 @@ def measure_loads(shape: Shape, design: Design, f: Figures) -> dict[str, Load]:
     voxels, blocks = math.prod(shape), count(shape, design.block_vx)
     fragments, edges = voxels * f.fragments_mvx / 1e6, voxels * f.edges_mvx / 1e6
     files = touch(design, design.file_vx)
-    raw_gets, raw_ratio = read_once(
-        design, (1, 1, 1), (1, 1, 1)
-    )  # the network's context lies in one more chunk on each side
-    affs_gets, affs_ratio = read_once(design, (0, 1, 1), (0, 1, 1))  # fragments are flooded by section
+    # The network's context lies in one more chunk on each side; fragments are flooded by section.
+    raw_gets, raw_ratio = read_once(design, (1, 1, 1), (1, 1, 1))
+    affs_gets, affs_ratio = read_once(design, (0, 1, 1), (0, 1, 1))
     low_gets, low_ratio = read_once(design, (1, 1, 1))
     pieces, around = touch(design, design.piece_vx), touch(design, design.piece_vx, (1, 1, 1), (1, 1, 1))
     affs = 0 if design.fused else voxels * f.affs_bytes
@@ -168,8 +168,11 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="FIGURE=VALUE", help="replace a figure")
     parser.add_argument("--write", action="store_true", help="write docs/scale.md instead of printing it")
     options = parser.parse_args()
+    first, last = options.powers
+    if not 0 <= first <= last <= LAST:
+        parser.error(f"--powers {first} {last}: give the first and the last, 0 to {LAST}")
     try:
-        text = write_report(override(Figures(), options.set), range(options.powers[0], options.powers[1] + 1))
+        text = write_report(override(Figures(), options.set), range(first, last + 1))
     except ValueError as error:
         parser.error(str(error))
     if options.write:

@@ -50,10 +50,10 @@ Built:
 
 {time_built}
 
-On disk and with many workers, three things are about equally slow today: the GPUs; the scheduler, at 0.61 ms a block
+On disk and with many workers, four things are about equally slow today: the GPUs; the scheduler, at 0.61 ms a block
 and stage whatever the number of workers (all that an empty block costs on two shared cores; daisy alone was measured
-at 0.12 ms); and bandwidth, because agglomeration reads every edge file 28 times, its own and those of 27 neighbours,
-where caches do not help.
+at 0.12 ms); the one process of the global step, which opens two files a block; and bandwidth, because agglomeration
+reads a block's own edge file twice and those of 26 neighbours once, where caches do not help.
 
 ## What lies where
 
@@ -113,7 +113,7 @@ In the order in which the walk needs it.
 6. **Ledgers** (10^15). With blocks of 10^9 voxels one SQLite file holds all records and a MongoDB is asked for tens
    of writes a second, so that sharding it buys nothing. With blocks of 2 Mvx it would have to be sharded by ranges of
    the block index, with a scheduler each, which the key `<fingerprint>:<block>` allows. Either way, a run begins by
-   reading which blocks are done, and progress is counted from the records: a second at 10^6, minutes at 10^8; sums
+   reading which blocks are done, and progress is counted from the records: a second at 10^6, a minute at 10^8; sums
    written with each batch would spare the counting.
 7. **Spot machines** (any size). Blocks are idempotent and a worker may die at any time, so nothing new is needed but
    a launcher. A block of 10^9 voxels is under two minutes of a GPU, which is about the notice that a reclaimed
@@ -123,8 +123,9 @@ In the order in which the walk needs it.
    skipped before a worker sees them.
 
 What stays as it is: owners of edges, ids without locks, fingerprints, one record a block, the same bytes whatever
-died. What this model leaves out: failed blocks, queues of a shared cluster, stores that answer slowly at times,
-getting raw there at all, proofreading.
+died. What this model leaves out: failed blocks, that today every tile of a block reads its raw anew, queues of a
+shared cluster, stores that answer slowly at times, the upper levels of the tree (a seventh more tasks), getting raw
+there at all, proofreading.
 
 ## How much hangs on what
 

@@ -85,7 +85,7 @@ def requests_table(figures: Figures, powers: Iterable[int]) -> str:
             dollars = math.ceil(gets * GET_DOLLARS + puts * PUT_DOLLARS)
             row += [short(gets), short(puts), duration(seconds), f"{dollars:,}"]
         rows.append(row)
-    header = ["GET, {}", "PUT, {}", "at {} prefixes", "$, {}"]
+    header = ["GET, {}", "PUT, {}", "time, prefixes: {}", "$, {}"]
     today = [h.format(p) for h, p in zip(header, ("today", "today", TODAY.prefixes, "today"), strict=True)]
     built = [h.format(p) for h, p in zip(header, ("built", "built", SHARDED.prefixes, "built"), strict=True)]
     return table(["voxels", *today, *built], rows)
