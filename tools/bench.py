@@ -18,6 +18,7 @@ from funlib.geometry import Coordinate, Roi
 from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import NEAREST, Card
 from neuroadda.backbones.checkpoint import load_backbone, save_backbone
+from neuroadda.backbones.devices import keep_freed_memory
 from neuroadda.backbones.unet import UNet
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
@@ -71,7 +72,9 @@ def forward_speed(backbone: Path, plan: Plan) -> float:
     loaded = load_backbone(backbone)
     tile = torch.zeros(1, 1, *loaded.card.architecture.input_shape_vx(predict.tile_vx))
     seconds = []
-    with torch.inference_mode():
+    kind, half = torch.device(predict.device).type, predict.precision == "bfloat16"
+    keep_freed_memory()
+    with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=half):
         for _ in range(4):
             started = time.perf_counter()
             loaded.model(tile)

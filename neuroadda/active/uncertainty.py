@@ -50,7 +50,7 @@ class Uncertainty(Stage):
     """
 
     name: ClassVar[str] = "uncertainty"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     score: Score = "entropy"
     cell_vx: Zyx

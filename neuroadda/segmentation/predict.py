@@ -13,7 +13,7 @@ from pydantic import Field
 from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import Card
 from neuroadda.backbones.checkpoint import Backbone, load_backbone
-from neuroadda.backbones.devices import resolve_device, resolve_precision
+from neuroadda.backbones.devices import keep_freed_memory, resolve_device, resolve_precision
 from neuroadda.backbones.normalisation import normalise
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
@@ -21,7 +21,7 @@ from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 
-TILE_INPUT_VOXELS = 1_500_000
+TILE_INPUT_VOXELS = 2_500_000  # about a gigabyte in bfloat16
 VOXEL_SIZE_RATIO = 1.5
 
 
@@ -42,6 +42,7 @@ class Predict(Stage):
     """
 
     name: ClassVar[str] = "predict"
+    version: ClassVar[int] = 2
 
     tile_vx: Zyx | None = None
     device: str = "auto"
@@ -99,6 +100,7 @@ class Predictor:
         self.normalisation = backbone.card.normalisation
         self.device, self.precision = parameters.device, parameters.precision
         self.model = backbone.model.to(self.device).eval()
+        keep_freed_memory()
 
     def __call__(self, raw: Volume, roi: Roi) -> tuple[np.ndarray, int]:
         """Return uint8 affinities of `roi` (czyx) and the number of tiles; beyond its border, raw is mirrored."""
@@ -106,15 +108,16 @@ class Predictor:
         shape = roi.shape / raw.voxel_size
         context = Coordinate(self.architecture.context_vx)
         affs = np.zeros((self.channels, *shape), np.uint8)
-        tiles = 0
-        for tile in self._tiles(begin, shape):
-            read = Roi(tile.begin - context, tile.shape + context * 2) * raw.voxel_size + raw.roi.begin
-            predicted = self._infer(raw.read_mirrored(read))
+        tiles = list(self._tiles(begin, shape))
+        # Read at once: tiles share their context, and a volume's chunks are decompressed once.
+        seen = Roi(tiles[0].begin - context, tiles[-1].end - tiles[0].begin + context * 2)
+        image = raw.read_mirrored(seen * raw.voxel_size + raw.roi.begin)
+        for tile in tiles:
+            predicted = self._infer(image[(tile.grow(context, context) - seen.begin).to_slices()])
             kept = tile.intersect(Roi(begin, shape))
             predicted = predicted[(slice(None), *(kept - tile.begin).to_slices())]
             affs[(slice(-len(predicted), None), *(kept - begin).to_slices())] = predicted
-            tiles += 1
-        return affs, tiles
+        return affs, len(tiles)
 
     def _tiles(self, begin: Coordinate, shape: Coordinate) -> Iterator[Roi]:
         """Tiles that cover a box, on the alignment of the whole volume, so that a voxel's value depends on no block or tile."""
@@ -128,24 +131,23 @@ class Predictor:
         kind = torch.device(self.device).type
         cast = torch.autocast(kind, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
         with torch.inference_mode(), cast:
-            affs = torch.sigmoid(self.model(image)[0].float()).mul_(255).round_().to(torch.uint8)
+            affs = torch.sigmoid(self.model(image)[0].contiguous().float()).mul_(255).round_().to(torch.uint8)
         return affs.cpu().numpy()
 
 
 def choose_tile_vx(architecture: UNetConfig, block_vx: Zyx) -> Zyx:
-    """Return the tile that covers a block, halved along its longest axis until it is cheap on memory."""
+    """Return the tile that covers a block with the fewest computed voxels, of those that are cheap on memory."""
     alignment = architecture.alignment_vx
-    tile = [-(-b // a) * a for b, a in zip(block_vx, alignment, strict=True)]
+    sides = [{-(-b // (n * a)) * a for n in range(1, -(-b // a) + 1)} for b, a in zip(block_vx, alignment, strict=True)]
+    tiles: list[Zyx] = [(z, y, x) for z, y, x in product(*sides)]
+    cheap = [tile for tile in tiles if np.prod(np.array(architecture.input_shape_vx(tile))) <= TILE_INPUT_VOXELS]
+    return min(cheap or [alignment], key=lambda tile: (-useful_share(architecture, block_vx, tile), tile))
 
-    def voxels() -> int:
-        return int(np.prod(architecture.input_shape_vx((tile[0], tile[1], tile[2]))))
 
-    while voxels() > TILE_INPUT_VOXELS:
-        axis = int(np.argmax([t / a if t > a else 0 for t, a in zip(tile, alignment, strict=True)]))
-        if tile[axis] <= alignment[axis]:
-            break
-        tile[axis] = max(alignment[axis], -(-tile[axis] // 2 // alignment[axis]) * alignment[axis])
-    return tile[0], tile[1], tile[2]
+def useful_share(architecture: UNetConfig, block_vx: Zyx, tile_vx: Zyx) -> float:
+    """Return a block's voxels over those of all inputs of its tiles: what is left when neighbours compute each other's context."""
+    sides = zip(block_vx, tile_vx, architecture.context_vx, strict=True)
+    return float(np.prod([b / (-(-b // t) * (t + 2 * c)) for b, t, c in sides]))
 
 
 def check_raw(raw: Volume, card: Card, any_voxel_size: bool) -> None:
