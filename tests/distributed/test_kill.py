@@ -46,7 +46,8 @@ def content(config: SegmentConfig) -> dict[str, bytes]:
     """Return the bytes of every file of the run's outputs but the tags, which name the instance."""
     folder = Path(config.output)
     outputs = [folder / name for name in ("volumes.zarr", "edges", "scores", "lut")]
-    files = (f for output in outputs for f in sorted(output.rglob("*")) if f.is_file())
+    # A writer that is killed in the middle of a chunk leaves the temporary file it was to rename, which no reader sees.
+    files = (f for output in outputs for f in sorted(output.rglob("*")) if f.is_file() and f.suffix != ".partial")
     return {str(f.relative_to(folder)): f.read_bytes() for f in files if f.name not in (".zattrs", "task.json")}
 
 
