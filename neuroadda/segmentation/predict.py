@@ -57,6 +57,8 @@ class Predict(Stage):
         UserError
             If the network cannot put out `tile_vx`, or the device is not there.
         """
+        if min(block_vx) < 1:
+            raise UserError(f"blocks of {block_vx} have no voxels", "block_vx")
         device = resolve_device(self.device)
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise UserError(f"there is no CUDA device here for {device!r}", "predict.device", "use auto or cpu")

@@ -170,7 +170,7 @@ def test_a_rerun_keeps_the_sheet_and_draws_it_where_it_is_gone(command: Run, arg
         (("--set", "choose.shortlits=3"), "did you mean 'shortlist'?"),
         (("--set", "reading"), "is not an override"),
         (("--set", "reading=mode"), "reading should be 'mean' or 'median'"),
-        (("--set", "block_vx=[0,8,8]"), "cannot put out shape (0, 12, 12)"),
+        (("--set", "block_vx=[0,8,8]"), "have no voxels"),
         (("--set", "ledger=nowhere"), "ledger"),
     ],
 )
