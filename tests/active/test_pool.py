@@ -105,7 +105,8 @@ def read_slowly(grid: Volume, shape: tuple, stride: tuple, reading: str, min_tis
     ):
         box = data[(slice(None), *(slice(f, f + s) for f, s in zip(first, shape, strict=True)))]
         tissue = box[1].sum()
-        if tissue == 0 or tissue / box[1].size < min_tissue:
+        # what rounding to a stored step hides is tolerated
+        if tissue == 0 or round(tissue * FULL) < (min_tissue * FULL - 1) * box[1].size:
             continue
         score = (box[0] * box[1]).sum() / tissue
         if reading == "median":
