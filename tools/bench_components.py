@@ -12,7 +12,6 @@ import argparse
 import datetime
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from funlib.geometry import Coordinate, Roi
+from machine import name_processor
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -177,7 +177,7 @@ before, so they came from the system's cache, but where the system was asked to 
 machine may have kept them). Others worked on the same cores (load average {os.getloadavg()[0]:.1f} at the end), so CPU
 seconds stand beside the clock's.
 
-- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {_processor()}, 1 of {os.cpu_count()} shared cores, no GPU
+- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, 1 of {os.cpu_count()} shared cores, no GPU
 - Command: `python tools/bench_components.py`
 
 | {head} |
@@ -186,14 +186,6 @@ seconds stand beside the clock's.
 """,
         encoding="utf-8",
     )
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def main() -> None:

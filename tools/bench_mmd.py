@@ -10,7 +10,6 @@ import argparse
 import datetime
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from machine import name_processor
 
 from neuroadda.console import print_table
 from neuroadda.domains.baselines import classifier_auc, frechet_distance
@@ -126,7 +126,7 @@ random features are {FREQUENCIES:,} frequencies; {CELLS} spatial blocks a sample
 is of the whole process, with both samples and the imports. Where a case has {SEEDS} seeds, seconds are of one.
 Others worked on the same cores (load average {os.getloadavg()[0]:.1f} at the end), so CPU seconds stand beside the clock's.
 
-- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {_processor()}, {threads} of {os.cpu_count()} shared cores, no GPU
+- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, {threads} of {os.cpu_count()} shared cores, no GPU
 - Command: `{command}`
 
 | {head} |
@@ -147,14 +147,6 @@ def _draw_sample(seed: int, n: int, features: int, shift: float) -> np.ndarray:
 
 def _cells(sample: np.ndarray) -> np.ndarray:
     return np.arange(len(sample)) * CELLS // len(sample)
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def main() -> None:

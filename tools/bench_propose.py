@@ -12,7 +12,6 @@ import argparse
 import datetime
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from machine import name_processor
 from scipy.ndimage import map_coordinates
 
 from neuroadda.active.pool import find_candidates
@@ -156,7 +156,7 @@ Each case in a fresh process with one thread: its peak memory is of the whole pr
 before, so much of them came from the system's cache. Others worked on the same cores (load average {os.getloadavg()[0]:.1f} at the
 end), so CPU seconds stand beside the clock's.
 
-- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {_processor()}, 1 of {os.cpu_count()} shared cores, no GPU
+- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, 1 of {os.cpu_count()} shared cores, no GPU
 - Command: `python tools/bench_propose.py`
 
 | {head} |
@@ -165,14 +165,6 @@ end), so CPU seconds stand beside the clock's.
 """,
         encoding="utf-8",
     )
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from neuroadda.domains.selection import select_source
 from neuroadda.errors import PersonNeeded, UserError
 from neuroadda.evaluation.validation import Validator
 from neuroadda.segmentation.pipeline import lock_folder
-from neuroadda.segmentation.predict import VOXEL_SIZE_RATIO
+from neuroadda.segmentation.predict import is_far_in_size
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 
@@ -188,8 +188,7 @@ def _check_metric(config: AdaptConfig, metrics: dict[str, float] | None) -> None
 def _tell_start(config: AdaptConfig, raw: Volume, start: Path) -> None:
     card = load_card(start)
     print(f"{config.train.name} starts from {card.name}", flush=True)
-    sizes = zip(raw.voxel_size_nm, card.voxel_size_nm, strict=True)
-    if max(max(mine / its, its / mine) for mine, its in sizes) > VOXEL_SIZE_RATIO:
+    if is_far_in_size(raw, card):
         print(f"it learned at {card.voxel_size_nm} nm and runs at this volume's {raw.voxel_size_nm} nm", flush=True)
 
 

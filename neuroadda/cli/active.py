@@ -118,11 +118,10 @@ def _read_boxes(path: Path, raw: Any) -> "list[RoiConfig]":
 def _tell_voxel_size(raw: Any, *backbones: str) -> None:
     """Say which networks were trained on voxels of far another size: they run on the volume's own."""
     from neuroadda.backbones.card import load_card
-    from neuroadda.segmentation.predict import VOXEL_SIZE_RATIO
+    from neuroadda.segmentation.predict import is_far_in_size
 
     for card in map(load_card, backbones):
-        pairs = zip(raw.voxel_size_nm, card.voxel_size_nm, strict=True)
-        if max(max(pair) / min(pair) for pair in pairs) > VOXEL_SIZE_RATIO:
+        if is_far_in_size(raw, card):
             sizes = (" x ".join(f"{v:g}" for v in nm) for nm in (raw.voxel_size_nm, card.voxel_size_nm))
             told = "note: {} runs on voxels of {} nm (zyx), and was trained on {} nm".format(card.name, *sizes)
             typer.echo(told, err=True)

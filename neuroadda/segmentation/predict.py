@@ -159,7 +159,12 @@ def check_raw(raw: Volume, card: Card, any_voxel_size: bool) -> None:
         raise UserError(what, str(raw.path), "a backbone takes one-channel uint8 raw (zyx)")
     if card.architecture.in_channels != 1:
         raise UserError(f"the backbone takes {card.architecture.in_channels} channels, raw has one", card.name)
-    ratios = [max(r, c) / min(r, c) for r, c in zip(raw.voxel_size_nm, card.voxel_size_nm, strict=True)]
-    if not any_voxel_size and max(ratios) > VOXEL_SIZE_RATIO:
+    if not any_voxel_size and is_far_in_size(raw, card):
         what = f"voxel size {raw.voxel_size_nm} nm is far from the backbone's {card.voxel_size_nm} nm"
         raise UserError(what, str(raw.path), "choose another backbone, or set any_voxel_size = true")
+
+
+def is_far_in_size(raw: Volume, card: Card) -> bool:
+    """Return whether a volume's voxels differ from those a backbone was trained on by more than a half, along any axis."""
+    pairs = zip(raw.voxel_size_nm, card.voxel_size_nm, strict=True)
+    return max(max(pair) / min(pair) for pair in pairs) > VOXEL_SIZE_RATIO

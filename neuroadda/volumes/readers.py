@@ -71,7 +71,7 @@ class Source:
             return np.asarray(self.stored(box))
         except BROKEN as error:
             layers = f"sections {box[0].start} to {box[0].stop - 1}"
-            raise UserError(f"{layers} cannot be read: {_first_line(error)}", str(self)) from error
+            raise UserError(f"{layers} cannot be read: {first_line(error)}", str(self)) from error
 
 
 @contextmanager
@@ -141,7 +141,7 @@ def _hdf5_file(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        reason = "it is truncated" if "truncated" in str(error) else _first_line(error)
+        reason = "it is truncated" if "truncated" in str(error) else first_line(error)
         raise UserError(f"the HDF5 file cannot be opened: {reason}", str(path)) from error
 
 
@@ -150,7 +150,7 @@ def _open_hdf5(path: Path, file: h5py.File, dataset: str | None, prefer_labels: 
     try:
         file.visititems(lambda name, node: names.append(name) if isinstance(node, h5py.Dataset) else None)
     except BROKEN as error:
-        raise UserError(f"the HDF5 file is damaged: {_first_line(error)}", str(path)) from error
+        raise UserError(f"the HDF5 file is damaged: {first_line(error)}", str(path)) from error
     if dataset is None:
         volumes = [n for n in names if file[n].ndim == 3]
         cremi = CREMI_LABELS if prefer_labels else CREMI_RAW
@@ -183,7 +183,7 @@ def _open_npy(path: Path) -> Source:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"the .npy file cannot be read: {_first_line(error)}", str(path)) from error
+        raise UserError(f"the .npy file cannot be read: {first_line(error)}", str(path)) from error
     return Source(path, array.shape, array.dtype, array.__getitem__, (path,))
 
 
@@ -237,5 +237,6 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:12]) + (f", and {len(names) - 12} more" if len(names) > 12 else "") if names else "none"
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type."""
+    return (str(error).splitlines() or [""])[0] or type(error).__name__

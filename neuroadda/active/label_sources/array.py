@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.readers import Box
+from neuroadda.volumes.readers import Box, first_line
 from neuroadda.volumes.stacks import BROKEN
 
 MAX_CHUNK_BYTES = 2**30
@@ -118,8 +118,3 @@ def gunzip(data: bytes, limit: int) -> bytes:
     if len(unpacked) > limit:
         raise ValueError(f"a chunk unpacks to more than {limit} bytes")
     return unpacked
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type."""
-    return (str(error).splitlines() or [""])[0] or type(error).__name__

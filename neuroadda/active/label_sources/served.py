@@ -19,7 +19,6 @@ from neuroadda.active.label_sources.array import (
     MAX_CHUNK_BYTES,
     LabelArray,
     describe_size,
-    first_line,
     gunzip,
     parse_metadata,
     paste,
@@ -29,7 +28,7 @@ from neuroadda.active.label_sources.compressed_segmentation import decode_compre
 from neuroadda.backbones.fetching import Remote
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.readers import Box, plain_attributes, take_place
+from neuroadda.volumes.readers import Box, first_line, plain_attributes, take_place
 from neuroadda.volumes.stacks import BROKEN
 
 FETCHES = 8

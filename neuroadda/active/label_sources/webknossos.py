@@ -16,11 +16,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from neuroadda.active.label_sources.array import LabelArray, first_line, paste
+from neuroadda.active.label_sources.array import LabelArray, paste
 from neuroadda.active.label_sources.zarr3 import Zarr3
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.readers import Box
+from neuroadda.volumes.readers import Box, first_line
 from neuroadda.volumes.stacks import BROKEN
 
 MAX_BYTES = 8 * 2**30
