@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from neuroadda.blockwise.ledger.base import BlockRecord, Failure, Worker
 from neuroadda.blockwise.ledger.writer import LedgerWriter
 from neuroadda.blockwise.task import BlockFunction, Task
+from neuroadda.blockwise.usage import cpu_seconds, peak_bytes
 
 TRACEBACK_CHARACTERS = 4000
 
@@ -62,4 +63,5 @@ class BlockRunner:
             raise BlockFailed(f"{failure.type}: {failure.message}") from error
         seconds = time.perf_counter() - clock
         voxels = self.task.grid.voxels(block.write_roi)
+        worker = worker.model_copy(update={"cpu_seconds": cpu_seconds(), "peak_bytes": peak_bytes()})
         record(status="done", results=results, finished=time.time(), seconds=seconds, voxels=voxels)

@@ -19,6 +19,7 @@ from neuroadda.blockwise.engine import open_blocks
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.task import Task
+from neuroadda.blockwise.usage import peak_bytes
 from neuroadda.blockwise.worker import die_with, work
 
 
@@ -56,6 +57,7 @@ def main() -> int:
     server = daisy.v2.Server()
     daisy_task = make_daisy_task(task, execution, function, skip.astype("uint8"))
     states = server.run_blockwise([daisy_task], progress=False, host=execution.host, summary=False)
+    print(f"{task.name}: scheduler's peak memory {peak_bytes()} bytes")
     return 0 if all(s.completed_count == s.total_block_count for s in states.values()) else 1
 
 

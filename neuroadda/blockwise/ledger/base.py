@@ -45,11 +45,19 @@ class TaskRecord(Config):
 
 
 class Worker(Config):
-    """Who worked on a block."""
+    """Who worked on a block.
+
+    Attributes
+    ----------
+    cpu_seconds, peak_bytes
+        What its process had used by then, since its start: processor time, and the most memory at once.
+    """
 
     host: str
     pid: int
     device: str = "cpu"
+    cpu_seconds: float | None = None
+    peak_bytes: int | None = None
 
 
 class Failure(Config):
