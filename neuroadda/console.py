@@ -3,9 +3,9 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -15,7 +15,10 @@ from rich.text import Text
 from neuroadda.blockwise.engine import Observer
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.task import Task
-from neuroadda.formats import format_count, format_seconds
+from neuroadda.formats import format_bytes, format_count, format_seconds
+
+if TYPE_CHECKING:
+    from neuroadda.segmentation.forecast import Forecast, Interval
 
 PLAIN_EVERY_SECONDS = 10.0
 
@@ -66,6 +69,35 @@ def print_summary(summary: Mapping[str, Any]) -> None:
         print(f"  {name}, at its best: VOI {scores['voi']:.3f} {scores['units']}")
     print(f"segmentation: {summary['segmentation']}")
     print(f"report: {summary['report']}")
+
+
+def print_forecast(forecast: "Forecast") -> None:
+    """Print what a plan will cost, by stage."""
+
+    def show(interval: "Interval", write: Callable[[float], str]) -> str:
+        low, high = write(interval.low), write(interval.high)
+        return write(interval.value) + ("" if low == high else f" ({low} - {high})")
+
+    rows = [
+        {
+            "stage": s.stage,
+            "blocks": s.blocks,
+            "voxels": format_count(s.voxels, "vx"),
+            "on disk": show(s.bytes, format_bytes),
+            "files": show(s.files, format_count),
+            "CPU": show(s.cpu_seconds, format_seconds),
+            "wall": show(s.wall_seconds, format_seconds),
+            "memory": format_bytes(s.peak_bytes),
+            "found": ", ".join(f"{format_count(n.value)} {name}" for name, n in s.counts.items()),
+        }
+        for s in (*forecast.stages, forecast.total)
+    ]
+    measured = forecast.measurement
+    print_table("dry run: only samples were segmented, in a temporary folder", rows)
+    print(
+        f"{forecast.workers} workers; memory is a worker's. From {len(measured.boxes)} boxes of together "
+        f"{format_count(measured.voxels, 'vx')}; in brackets 95 % by how they differ."
+    )
 
 
 @contextmanager

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 import torch
-from empty_stage import Empty
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.backbones.architecture import UNetConfig
@@ -23,6 +22,7 @@ from neuroadda.backbones.unet import UNet
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
+from neuroadda.blockwise.overhead import Empty
 from neuroadda.blockwise.task import Task
 from neuroadda.console import print_table
 from neuroadda.evaluation.measure import measure_plan, wall_seconds

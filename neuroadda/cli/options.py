@@ -8,6 +8,8 @@ import typer
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="TOML or JSON; see configs/.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Set a key: --set segment.components.threshold=0.4")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print blocks, voxels and bytes of each stage; write nothing.")]
+MEASURE_HELP = "With --dry-run: segment this many small boxes, and forecast time, bytes and memory of the whole."
+Measure = Annotated[int | None, typer.Option("--measure", min=2, metavar="BOXES", help=MEASURE_HELP)]
 Overwrite = Annotated[bool, typer.Option(help="Replace outputs that were made with other parameters or inputs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 ZOO_HELP = "Folder or URL (http, s3 ...) of a zoo; left out, the one that comes with neuroadda."

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neuroadda.cli.options import ConfigFile, DryRun, Json, Overrides, Overwrite, Zoo, print_facts
+from neuroadda.cli.options import ConfigFile, DryRun, Json, Measure, Overrides, Overwrite, Zoo, print_facts
 from neuroadda.errors import UserError
 
 app = typer.Typer()
@@ -60,11 +60,12 @@ def predict(
     config: ConfigFile,
     overrides: Overrides = None,
     dry_run: DryRun = False,
+    measure: Measure = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Predict affinities of the whole volume ([segment] of the config)."""
-    _segment(config, overrides, "predict", dry_run, overwrite, as_json)
+    _segment(config, overrides, "predict", dry_run, measure, overwrite, as_json)
 
 
 @app.command()
@@ -72,11 +73,12 @@ def segment(
     config: ConfigFile,
     overrides: Overrides = None,
     dry_run: DryRun = False,
+    measure: Measure = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Predict, then fragments, edges, agglomeration, components and relabelling ([segment] of the config)."""
-    _segment(config, overrides, "relabel", dry_run, overwrite, as_json)
+    _segment(config, overrides, "relabel", dry_run, measure, overwrite, as_json)
 
 
 @app.command()
@@ -128,6 +130,7 @@ def run(
     config: ConfigFile,
     overrides: Overrides = None,
     dry_run: DryRun = False,
+    measure: Measure = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -136,8 +139,8 @@ def run(
     from neuroadda.console import print_json, print_summary, show_progress
 
     loaded = load_run(config, overrides)
-    if dry_run:
-        _dry_run(loaded, as_json)
+    if dry_run or measure:
+        _dry_run(loaded, "relabel", dry_run, measure, as_json)
         return
     with show_progress(quiet=as_json) as observe:
         summary = flow.run(loaded, overwrite=overwrite, observe=observe, progress=not as_json)
@@ -206,15 +209,23 @@ def load_run(path: Path, overrides: list[str] | None) -> Any:
     return parse_config(RunConfig, apply_overrides(load_config_file(path), overrides or ()), str(path))
 
 
-def _segment(path: Path, overrides: list[str] | None, upto: str, dry_run: bool, overwrite: bool, as_json: bool) -> None:
+def _segment(
+    path: Path,
+    overrides: list[str] | None,
+    upto: str,
+    dry_run: bool,
+    measure: int | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
     from neuroadda.console import print_json, show_progress
     from neuroadda.segmentation import pipeline
 
     loaded = load_run(path, overrides)
     if loaded.segment is None:
         raise UserError("there is no [segment] section", str(path), "see configs/ for examples")
-    if dry_run:
-        _dry_run(loaded, as_json)
+    if dry_run or measure:
+        _dry_run(loaded, upto, dry_run, measure, as_json)
         return
     with show_progress(quiet=as_json) as observe:
         plan = pipeline.segment(loaded.segment, upto=upto, overwrite=overwrite, observe=observe)
@@ -222,14 +233,25 @@ def _segment(path: Path, overrides: list[str] | None, upto: str, dry_run: bool, 
     print_json(output) if as_json else print(output["output"])
 
 
-def _dry_run(loaded: Any, as_json: bool) -> None:
-    from neuroadda.console import print_json, print_table
+def _dry_run(loaded: Any, upto: str, dry_run: bool, measure: int | None, as_json: bool) -> None:
+    from neuroadda.config import dump_config
+    from neuroadda.console import print_forecast, print_json, print_table
     from neuroadda.formats import format_bytes, format_count
     from neuroadda.segmentation.pipeline import make_plan
 
+    if not dry_run:
+        raise UserError("nothing is measured but for a dry run", "--measure", "add --dry-run")
     if loaded.segment is None:
         raise UserError("there is no [segment] section to plan", None, "see configs/ for examples")
-    stages = make_plan(loaded.segment).describe()
+    plan = make_plan(loaded.segment).upto(upto)
+    if measure is not None:
+        from neuroadda.segmentation.forecast import forecast
+        from neuroadda.segmentation.sampling import measure_boxes
+
+        found = forecast(plan, measure_boxes(plan, measure))
+        print_json(dump_config(found)) if as_json else print_forecast(found)
+        return
+    stages = plan.describe()
     if as_json:
         print_json(stages)
         return

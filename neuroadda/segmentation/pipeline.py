@@ -99,6 +99,11 @@ class Plan(Config):
         """Return where a stage's output lies."""
         return Path(self.task(name).output)
 
+    def upto(self, name: str) -> "Plan":
+        """Return the plan as far as a stage."""
+        names = [task.name for task in self.tasks]
+        return self.model_copy(update={"tasks": self.tasks[: len(names) - names[::-1].index(name)]})
+
     def describe(self) -> list[dict[str, Any]]:
         """Return stage, blocks, voxels and uncompressed bytes written by each task, for a dry run."""
         per_voxel = {"predict": len(load_card(self.config.backbone).predicted_offsets), "fragments": 8, "relabel": 8}

@@ -1,0 +1,70 @@
+"""What a run costs beside its blocks' work: starting, scheduling, the ledger; measured with blocks of no work."""
+
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+from funlib.geometry import Coordinate, Roi
+
+from neuroadda.blockwise.engine import run_task
+from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.grid import Block, BlockGrid
+from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
+from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.config import Config
+
+
+class Empty(Stage):
+    """Nothing, in every block."""
+
+    name: ClassVar[str] = "empty"
+
+    def create_output(self, task: Task) -> None:
+        """Create the folder."""
+        task.create_folder()
+
+    def open(self, task: Task) -> BlockFunction:
+        """Return the function that does nothing."""
+
+        def do_nothing(block: Block) -> dict[str, Any]:
+            return {}
+
+        return do_nothing
+
+
+class Overhead(Config):
+    """What a task of a run costs beside its blocks' work.
+
+    Attributes
+    ----------
+    launch_seconds
+        Until the first worker has its first block, and from the last block to the end.
+    block_seconds
+        For every block, with all workers at work.
+    record_bytes
+        Of the ledger's file, for every block.
+    """
+
+    launch_seconds: float
+    block_seconds: float
+    record_bytes: float
+
+
+def measure_overhead(execution: Execution, folder: Path, blocks: int = 1000) -> Overhead:
+    """Run empty blocks with a run's own scheduler and workers, and an SQLite ledger, in `folder`."""
+    grid = BlockGrid.make(Roi((0, 0, 0), (blocks, 1, 1)), Coordinate(1, 1, 1), (1, 1, 1))
+    path = folder / "empty.db"
+    started = time.perf_counter()
+    task = run_task(Task.make(Empty(), {}, folder / "empty", grid), f"{SQLITE}{path}", execution, folder / "logs")
+    seconds = time.perf_counter() - started
+    ledger = open_ledger(f"{SQLITE}{path}")
+    summary = ledger.summary(task.key)
+    ledger.close()
+    assert summary.started is not None
+    assert summary.finished is not None
+    busy = summary.finished - summary.started
+    return Overhead(
+        launch_seconds=max(0.0, seconds - busy),
+        block_seconds=busy / blocks,
+        record_bytes=path.stat().st_size / blocks,
+    )
