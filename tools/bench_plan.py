@@ -154,8 +154,12 @@ def read_costs(plan: Plan, started: float, ended: float) -> dict[str, dict[str, 
 
 def compare(whole: Forecast, part: Forecast, costs: dict[str, dict[str, float]]) -> Iterator[dict[str, str]]:
     """Yield the rows of the table: by stage and quantity, the forecast and what the part says of the whole."""
-    for of_whole, of_part in zip((*whole.stages, whole.total), (*part.stages, part.total), strict=True):
-        measured, cost = _values(of_part), costs[of_whole.stage]
+    stages = {stage.stage: stage for stage in (*part.stages, part.total)}
+    for of_whole in (*whole.stages, whole.total):
+        if of_whole.stage not in stages:  # the part has fewer levels
+            continue
+        of_part, cost = stages[of_whole.stage], costs[of_whole.stage]
+        measured = _values(of_part)
         for name, (value, low, high) in _values(of_whole).items():
             if name not in cost:
                 continue
@@ -227,22 +231,27 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def write_results(found: dict[str, Any], options: argparse.Namespace) -> None:
     """Write the comparison as Markdown."""
-    rows = found["rows"]
+    rows, boxes = found["rows"], options.boxes
+    whole, measured = format_count(found["voxels"], "voxels"), format_count(found["measured"], "voxels")
+    seconds, run = format_seconds(found["seconds"]), format_seconds(found["run"])
+    cores = (
+        f"{os.cpu_count()} cores (load average {os.getloadavg()[0]:.1f} at the end), no GPU, {options.workers} workers"
+    )
     body = "\n".join(f"| {' | '.join(row.values())} |" for row in rows)
     blocks = " x ".join(map(str, found["part"].counts))
     RESULTS.write_text(
         f"""# A plan and what came of it
 
-The forecast of a segmentation of {format_count(found["voxels"], "voxels")}, made by `neuroadda segment --dry-run --measure
-{options.boxes}` in {format_seconds(found["seconds"])} from {options.boxes} boxes of together {format_count(found["measured"], "voxels")}; and {found["share"]:.2%} of the
-volume, {blocks} blocks in its middle, segmented for real in {format_seconds(found["run"])}. The volume is a phantom, rendered only where it is read.
+The forecast of a segmentation of {whole}, made by `neuroadda segment --dry-run --measure {boxes}` in {seconds} from
+{boxes} boxes of together {measured}; and {found["share"]:.2%} of the volume, {blocks} blocks in its middle, segmented for real in
+{run}. The volume is a phantom, rendered only where it is read.
 
 The part is scaled to the whole by the plan's own sizes (*whole / part*): a part has more border, whose blocks read less context
 and own fewer edges. The error is that of the forecast against the part, scaled; the interval tells how the boxes differ. Seconds of
 start-up are in both and not scaled. Wall seconds of a stage are from the end of the one before; CPU seconds are the workers'.
 Blocks and ledger records are exact: they follow from the grid.
 
-- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, {os.cpu_count()} cores (load average {os.getloadavg()[0]:.1f} at the end), no GPU, {options.workers} workers
+- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, {cores}
 - Command: `python {" ".join(["tools/bench_plan.py", *sys.argv[1:]])}`
 
 | {" | ".join(rows[0])} |

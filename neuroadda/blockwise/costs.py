@@ -19,8 +19,9 @@ from neuroadda.errors import RunFailed
 
 
 class BlockCost(Config):
-    """What one block took, and what it left on disk and reported."""
+    """What one block (its index) took, and what it left on disk and reported."""
 
+    block: int
     seconds: float
     cpu_seconds: float
     bytes: int
@@ -29,7 +30,7 @@ class BlockCost(Config):
 
 
 class TaskCost(Config):
-    """A task's blocks, in the order of their indices."""
+    """The blocks of a task that were done."""
 
     grid: BlockGrid
     blocks: list[BlockCost]
@@ -64,11 +65,15 @@ class StageCost(Config):
     peak_bytes: int
 
 
-def measure_tasks(tasks: Sequence[Task], execution: Execution, folder: Path) -> StageCost:
-    """Do all blocks of tasks of one stage, whose outputs are made anew, with as many processes at once as there are workers.
+def measure_tasks(
+    tasks: Sequence[Task], blocks: Sequence[Sequence[int]], execution: Execution, folder: Path
+) -> StageCost:
+    """Do blocks of tasks of one stage, whose outputs are made anew, with as many processes at once as there are workers.
 
     Parameters
     ----------
+    blocks
+        Of each task, those to be done, in this order.
     folder
         For notes and logs; it exists.
 
@@ -85,7 +90,8 @@ def measure_tasks(tasks: Sequence[Task], execution: Execution, folder: Path) -> 
     try:
         for number, share in enumerate(shares):
             plan, log = folder / f"process-{number}.json", folder / f"process-{number}.log"
-            notes = {"tasks": [dump_config(tasks[index]) for index in share], "parent": os.getpid()}
+            work = [(dump_config(tasks[index]), list(blocks[index])) for index in share]
+            notes = {"work": work, "parent": os.getpid()}
             plan.write_text(json.dumps(notes))
             with open(log, "wb") as errors:
                 processes.append(
@@ -124,15 +130,16 @@ def measure_tasks(tasks: Sequence[Task], execution: Execution, folder: Path) -> 
     )
 
 
-def do_tasks(tasks: Sequence[Task]) -> ProcessCost:
-    """Do all blocks of tasks of one stage in this process; the very first is done twice, since first times cost more."""
+def do_tasks(work: Sequence[tuple[Task, Sequence[int]]]) -> ProcessCost:
+    """Do blocks of tasks of one stage in this process; the very first is done twice, since first times cost more."""
     entered = time.perf_counter()
     costs: list[TaskCost] = []
     start_seconds = start_cpu = 0.0
-    for task in tasks:
+    for task, indices in work:
         function, output = task.bound.open(task), Path(task.output)
         blocks: list[BlockCost] = []
-        for block in task.grid.blocks():
+        for index in indices:
+            block = task.grid[index]
             before = _weigh(output)
             first = not costs and not blocks
             if first:
@@ -144,7 +151,8 @@ def do_tasks(tasks: Sequence[Task]) -> ProcessCost:
             if first:
                 start_seconds, start_cpu = max(0.0, start_seconds - seconds), max(0.0, start_cpu - cpu)
             size, files = (after - then for after, then in zip(_weigh(output), before, strict=True))
-            blocks.append(BlockCost(seconds=seconds, cpu_seconds=cpu, bytes=size, files=files, results=results))
+            cost = BlockCost(block=index, seconds=seconds, cpu_seconds=cpu, bytes=size, files=files, results=results)
+            blocks.append(cost)
         costs.append(TaskCost(grid=task.grid, blocks=blocks))
     return ProcessCost(tasks=costs, start_seconds=start_seconds, start_cpu_seconds=start_cpu, peak_bytes=peak_bytes())
 
@@ -160,7 +168,7 @@ def main() -> None:
     place = Path(sys.argv[1])
     plan = json.loads(place.read_text())
     die_with(plan["parent"])
-    cost = do_tasks([Task.model_validate(task) for task in plan["tasks"]])
+    cost = do_tasks([(Task.model_validate(task), blocks) for task, blocks in plan["work"]])
     place.write_text(cost.model_dump_json())
 
 

@@ -1,15 +1,18 @@
 """What a plan will cost, from what a few sample boxes of its volume cost.
 
-A block's time is taken to grow with the voxels it reads (context included, cut at the volume), what it leaves behind with the
-voxels it writes, and both with its faces to lower neighbours, across which it owns edges: a sum of two parts, fitted to the samples'
-blocks without negative parts (Lawson and Hanson 1974). The sums of these sizes over the whole grid are known, with its cut blocks
-and borders. Intervals are the jackknife's over boxes (Tukey 1958) at 95 %, by Student's t: they tell how much boxes differ, not what
-all have in common, such as a busy machine.
+- A block's time is taken to grow with the voxels it reads (context included, cut at the volume), and what it leaves behind with
+  those it writes; both also with its faces to lower neighbours, across which it owns edges. These two parts are fitted to the whole
+  blocks of all boxes, neither below zero (Lawson and Hanson 1974).
+- What a block of a pyramid's upper levels does grows with the faces of its parts.
+- What is done once, for all blocks, takes time for each block, and leaves something for each fragment.
+
+The sums of these sizes over a grid are known, with its borders and cut blocks. Intervals are the jackknife's over boxes (Tukey
+1958) at 95 %, by Student's t: they tell how much boxes differ, not what all have in common, such as a busy machine.
 """
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +20,7 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.stats import t as student
 
-from neuroadda.blockwise.costs import StageCost
+from neuroadda.blockwise.costs import BlockCost, StageCost
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.overhead import Overhead
 from neuroadda.blockwise.task import Task
@@ -27,6 +30,7 @@ from neuroadda.segmentation.sampling import Measurement
 
 CONFIDENCE = 0.95
 ADDED = ("bytes", "files", "cpu_seconds", "wall_seconds")
+TIMES = ("seconds", "cpu_seconds")
 COUNTED = ("fragments", "edges")
 GLOBAL_BYTES_PER_FRAGMENT = 16  # the global step's union-find and lookup table
 
@@ -109,12 +113,7 @@ class Work:
     @classmethod
     def of_blocks(cls, grid: BlockGrid) -> "Work":
         """Return the sizes of every block, by index."""
-
-        def combine(*sides: np.ndarray) -> np.ndarray:
-            z, y, x = sides
-            return (z[:, None, None] * y[:, None] * x).ravel()
-
-        return cls._combine(grid, combine)
+        return cls._combine(grid, lambda z, y, x: (z[:, None, None] * y[:, None] * x).ravel())
 
     @classmethod
     def of_grid(cls, grid: BlockGrid) -> "Work":
@@ -122,7 +121,7 @@ class Work:
         return cls._combine(grid, lambda *sides: math.prod(float(side.sum()) for side in sides))
 
     @classmethod
-    def _combine(cls, grid: BlockGrid, combine: Any) -> "Work":
+    def _combine(cls, grid: BlockGrid, combine: Callable[..., Any]) -> "Work":
         written, read, lower = zip(*(_sides(grid, axis) for axis in range(3)), strict=True)
         seams = [combine(*(lower[a] if a == axis else written[a] for a in range(3))) for axis in range(3)]
         return cls(combine(*written), combine(*read), sum(seams))
@@ -142,14 +141,31 @@ def forecast(plan: Plan, measurement: Measurement) -> Forecast:
     """Forecast the cost of a plan from boxes of its volume, or of one much like it, at the same parameters and block shape."""
     costs = [_find_cost(plan.tasks, index, measurement.stages) for index in range(len(plan.tasks))]
     boxes = range(len(measurement.boxes))
-    execution = plan.config.execution
-    workers = 1 if execution.launcher == "serial" else execution.workers
+    workers = 1 if plan.config.execution.launcher == "serial" else plan.config.execution.workers
 
     def extrapolate(kept: Sequence[int]) -> list[dict[str, float]]:
-        rows = [
-            _extrapolate(task, cost, levels, kept, workers, measurement.overhead)
-            for task, (cost, levels) in zip(plan.tasks, costs, strict=True)
-        ]
+        rows: list[dict[str, float]] = []
+        for task, cost in zip(plan.tasks, costs, strict=True):
+            if cost.parts is not None:
+                row = _scale_levels(cost, kept, len(task.grid))
+            elif len(task.grid) == 1:
+                row = _scale_once(cost, kept, plan.tasks[0].grid, next((r for r in rows if "fragments" in r), {}))
+            else:
+                row = _scale_blocks(task.grid, cost.stage, kept)
+            seconds, cpu = row.pop("seconds"), row["cpu_seconds"]
+            start = cost.stage.start_seconds
+            if len(task.grid) == 1:  # the run's own process does it
+                rows.append(row | {"cpu_seconds": cpu + start, "wall_seconds": seconds + start})
+                continue
+            busy = min(workers, len(task.grid))
+            aside = _overhead_seconds(task, measurement.overhead)
+            rows.append(
+                row
+                | {
+                    "cpu_seconds": cpu + busy * cost.stage.start_cpu_seconds,
+                    "wall_seconds": seconds / busy + start + aside,
+                }
+            )
         return [*rows, {name: sum(row[name] for row in rows) for name in ADDED}]
 
     whole = extrapolate(boxes)
@@ -164,11 +180,11 @@ def forecast(plan: Plan, measurement: Measurement) -> Forecast:
             blocks=len(task.grid),
             voxels=task.grid.voxels(),
             records=len(task.grid),
-            peak_bytes=_peak_bytes(task, cost, row),
+            peak_bytes=_peak_bytes(task, cost.stage, row),
             counts={name: row[name] for name in COUNTED if name in row},
             **{name: row[name] for name in ADDED},
         )
-        for task, (cost, _), row in zip(plan.tasks, costs, rows, strict=False)
+        for task, cost, row in zip(plan.tasks, costs, rows[:-1], strict=True)
     ]
     records = sum(stage.records for stage in stages)
     total = StageForecast(
@@ -185,54 +201,92 @@ def forecast(plan: Plan, measurement: Measurement) -> Forecast:
     return Forecast(workers=workers, stages=stages, total=total, ledger_bytes=ledger_bytes, measurement=measurement)
 
 
-def _find_cost(tasks: Sequence[Task], index: int, stages: Sequence[StageCost]) -> tuple[StageCost, int]:
-    """Return what a task's stage cost in the boxes, and how many levels of its pyramid lie between (0: that very task).
+@dataclass(frozen=True)
+class _Cost:
+    """What tells the cost of a task: its stage in the boxes; for upper levels of a pyramid, its parts and those of the boxes'."""
 
-    A pyramid over the whole volume has more levels than one over a box: the highest that a box has stands for those above.
-    """
+    stage: StageCost
+    parts: BlockGrid | None
+    box_parts: list[BlockGrid]
+
+
+def _find_cost(tasks: Sequence[Task], index: int, stages: Sequence[StageCost]) -> _Cost:
+    """Return what tells a task's cost; the highest level of the boxes' pyramid stands for all above, which boxes do not have."""
     family = _family(tasks[index].name)
-    level = [_family(task.name) for task in tasks[:index]].count(family)
+    below = [task for task in tasks[:index] if _family(task.name) == family]
     known = [stage for stage in stages if _family(stage.name) == family]
-    return known[min(level, len(known) - 1)], max(0, level - len(known) + 1)
+    level = min(len(below), len(known) - 1)
+    if level == 0:
+        return _Cost(known[0], None, [])
+    return _Cost(known[level], below[-1].grid, [task.grid for task in known[level - 1].tasks])
 
 
 def _family(name: str) -> str:
-    return re.sub(r"\W?\d+$", "", name)
+    return re.sub(r"-\d+$", "", name)
 
 
-def _extrapolate(
-    task: Task, cost: StageCost, levels: int, kept: Sequence[int], workers: int, overhead: Overhead | None
-) -> dict[str, float]:
-    samples = [cost.tasks[box] for box in kept]
-    blocks = [block for sample in samples for block in sample.blocks]
-    work = [Work.of_blocks(sample.grid) for sample in samples]
-    target = Work.of_grid(task.grid)
-    # A block of a pyramid joins the faces between its parts, of which there are half as many a voxel at each level.
-    share = 0.5**levels
-
-    def scale(size: str, values: list[float]) -> float:
-        columns = [np.concatenate([getattr(w, name) for w in work]) for name in (size, "seam")]
-        return share * _fit(columns, values) @ (getattr(target, size), target.seam)
-
-    counts = [name for name in COUNTED if all(name in block.results for block in blocks)]
-    row = {name: scale("written", [float(block.results[name]) for block in blocks]) for name in counts}
-    row |= {name: scale("written", [float(getattr(block, name)) for block in blocks]) for name in ("bytes", "files")}
-    busy, cpu = (scale("read", [getattr(block, name) for block in blocks]) for name in ("seconds", "cpu_seconds"))
-    if len(task.grid) == 1:  # done by the run's own process, without workers
-        files = float(np.mean([block.files for block in blocks]))
-        return row | {"files": files, "cpu_seconds": cpu, "wall_seconds": busy}
-    workers = min(workers, len(task.grid))
-    aside = 0.0 if overhead is None else overhead.launch_seconds + overhead.block_seconds * len(task.grid)
-    return row | {
-        "cpu_seconds": cpu + workers * cost.start_cpu_seconds,
-        "wall_seconds": busy / workers + cost.start_seconds + aside,
-    }
+def _scale_blocks(grid: BlockGrid, stage: StageCost, kept: Sequence[int]) -> dict[str, float]:
+    """Scale what whole blocks cost to all blocks of a grid."""
+    target = Work.of_grid(grid)
+    blocks: list[BlockCost] = []
+    rows = []
+    for box in kept:
+        work = Work.of_blocks(stage.tasks[box].grid)
+        whole = work.written == work.written.max()
+        chosen = [block for block in stage.tasks[box].blocks if whole[block.block]]
+        blocks += chosen
+        indices = [block.block for block in chosen]
+        rows.append(np.stack([work.written[indices], work.read[indices], work.seam[indices]], axis=1))
+    sizes, sums = np.concatenate(rows), np.array([target.written, target.read, target.seam])
+    found = {}
+    for name, values in _values(blocks).items():
+        columns = [1, 2] if name in TIMES else [0, 2]
+        found[name] = float(_fit(sizes[:, columns], values) @ sums[columns])
+    return found
 
 
-def _fit(columns: list[np.ndarray], values: list[float]) -> np.ndarray:
-    """Return the non-negative parts of `columns` that add up to `values` best."""
-    scales = np.array([max(column.max(), 1.0) for column in columns])
-    return np.asarray(nnls(np.stack(columns, axis=1) / scales, np.array(values))[0] / scales)
+def _scale_levels(cost: _Cost, kept: Sequence[int], count: int) -> dict[str, float]:
+    """Scale by the faces between parts, and the files to `count` blocks."""
+    assert cost.parts is not None
+    blocks = _blocks(cost.stage, kept)
+    share = Work.of_grid(cost.parts).seam / max(1.0, sum(Work.of_grid(cost.box_parts[box]).seam for box in kept))
+    found = {name: share * float(values.sum()) for name, values in _values(blocks).items()}
+    return found | {"files": count * sum(block.files for block in blocks) / len(blocks)}
+
+
+def _scale_once(cost: _Cost, kept: Sequence[int], grid: BlockGrid, whole: dict[str, float]) -> dict[str, float]:
+    """Scale the time by the blocks of a grid, what is left behind by the fragments that are forecast in the whole."""
+    blocks = _blocks(cost.stage, kept)
+    found = {name: float(values.sum()) for name, values in _values(blocks).items()}
+    parts = sum(
+        math.prod(-(-s // b) for s, b in zip(cost.stage.tasks[box].grid.shape, grid.block, strict=True)) for box in kept
+    )
+    times = len(grid) / parts
+    fragments = whole["fragments"] / max(1.0, found["fragments"]) if "fragments" in whole else times
+    scaled = {name: value * (times if name in TIMES else fragments) for name, value in found.items()}
+    return scaled | {"files": found["files"] / len(kept)}
+
+
+def _blocks(stage: StageCost, kept: Sequence[int]) -> list[BlockCost]:
+    return [block for box in kept for block in stage.tasks[box].blocks]
+
+
+def _values(blocks: Sequence[BlockCost]) -> dict[str, np.ndarray]:
+    """Return the blocks' costs by name, and those of their results that are counted."""
+    names = [name for name in COUNTED if all(name in block.results for block in blocks)]
+    counted = {name: [block.results[name] for block in blocks] for name in names}
+    costs = {name: [getattr(block, name) for block in blocks] for name in (*TIMES, "bytes", "files")}
+    return {name: np.array(values, float) for name, values in (counted | costs).items()}
+
+
+def _overhead_seconds(task: Task, overhead: Overhead | None) -> float:
+    return 0.0 if overhead is None else overhead.launch_seconds + overhead.block_seconds * len(task.grid)
+
+
+def _fit(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return what a voxel of each size costs, not below zero, so that the costs of all blocks (rows) come out best."""
+    scales = np.maximum(sizes.max(axis=0), 1.0)
+    return np.asarray(nnls(sizes / scales, values)[0] / scales)
 
 
 def _spread(value: float, without: Sequence[float]) -> Interval:

@@ -3,19 +3,21 @@
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from funlib.geometry import Coordinate, Roi
 from scipy.stats import qmc
 
 from neuroadda.blockwise.costs import StageCost, measure_tasks
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.overhead import Overhead, measure_overhead
+from neuroadda.blockwise.task import Task
 from neuroadda.config import Config
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import Plan, make_plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 
-BOX_BLOCKS = 2  # along each axis: every block has a neighbour, and one has all those that it owns edges to
+BOX_BLOCKS = 2  # along each axis, beside the shell
 
 
 class Measurement(Config):
@@ -24,11 +26,11 @@ class Measurement(Config):
     Attributes
     ----------
     boxes
-        Where they are; all have the same shape.
+        Where they are, without their shells.
     voxels
         In all boxes together.
     stages
-        Of every task of the plan, in its order; each has the boxes in theirs.
+        Of every task of the plan; each has the boxes in their order.
     overhead
         What a task costs beside its blocks' work; None where none was measured (a serial run).
     """
@@ -40,17 +42,17 @@ class Measurement(Config):
 
 
 def choose_boxes(grid: BlockGrid, count: int, seed: int = 0) -> list[Roi]:
-    """Return boxes of `BOX_BLOCKS` whole blocks an axis, spread over a grid (Halton's points), that do not overlap.
+    """Return boxes of `BOX_BLOCKS` whole blocks an axis, spread over a grid (Halton's points), that do not touch.
 
-    A grid with room for fewer has fewer; where no block of an axis is whole, the one that is there is taken.
+    A grid with room for fewer has fewer. Beyond a box is at least one more whole block, where the grid has as many.
     """
     whole = [max(1, s // b) for s, b in zip(grid.shape, grid.block, strict=True)]
     sides = Coordinate(min(BOX_BLOCKS, n) for n in whole)
-    free = Coordinate(n - s + 1 for n, s in zip(whole, sides, strict=True))
+    places = [max(1, n - s) for n, s in zip(whole, sides, strict=True)]
     chosen: list[Roi] = []
     for point in qmc.Halton(3, rng=seed).random(64 * count):
-        box = Roi(Coordinate(int(p * n) for p, n in zip(point, free, strict=True)), sides)
-        if not any(box.intersects(other) for other in chosen):
+        box = Roi(Coordinate(int(p * n) for p, n in zip(point, places, strict=True)), sides)
+        if not any(box.grow(1, 1).intersects(other) for other in chosen):
             chosen.append(box)
         if len(chosen) == count:
             break
@@ -60,6 +62,10 @@ def choose_boxes(grid: BlockGrid, count: int, seed: int = 0) -> list[Roi]:
 def measure_boxes(plan: Plan, count: int) -> Measurement:
     """Do every task of a plan in `count` boxes, with its workers, in a temporary folder; nothing else is written.
 
+    A block inside a volume has neighbours, which own edges to it and whose voxels it sees. So a box has a shell, as thick as the
+    context of the fragments, on its upper sides: cut blocks that are not predicted, but filled with the mirror image of the box,
+    and then done like all others. The upper blocks of a box lack nothing then.
+
     Raises
     ------
     UserError
@@ -67,29 +73,49 @@ def measure_boxes(plan: Plan, count: int) -> Measurement:
     RunFailed
         If a block fails.
     """
-    execution = plan.config.execution
-    boxes = choose_boxes(plan.tasks[0].grid, count)
+    execution, first = plan.config.execution, plan.tasks[0]
+    boxes = choose_boxes(first.grid, count)
     if len(boxes) < 2:
         raise UserError("the volume has no room for two samples", "--measure", "segment it, or choose smaller blocks")
     raw = Volume.open(plan.config.raw)
-    regions = [_describe(box, raw) for box in boxes]
+    context = Coordinate(max(task.grid.context[axis] for task in plan.tasks) for axis in range(3))
+    shell = Coordinate(max(c, v) for c, v in zip(context, raw.voxel_size, strict=True))
+    names = {task.name for task in plan.tasks}
     with tempfile.TemporaryDirectory(prefix="neuroadda-measure-") as temporary:
         folder = Path(temporary)
-        plans = [
-            make_plan(plan.config.model_copy(update={"roi": region, "output": str(folder / str(n)), "ledger": None}))
-            for n, region in enumerate(regions)
-        ]
-        tasks = [tasks for tasks in zip(*(p.tasks for p in plans), strict=True) if _is_part(tasks[0].name, plan)]
+        plans = []
+        for number, box in enumerate(boxes):
+            roi = _describe(box.grow(0, shell).intersect(first.grid.roi), raw)
+            options = {"roi": roi, "output": str(folder / str(number)), "ledger": None}
+            plans.append(make_plan(plan.config.model_copy(update=options)))
+        stages = []
+        for tasks in zip(*(p.tasks for p in plans), strict=True):
+            if tasks[0].name not in names:  # the plan ends before it
+                break
+            if tasks[0].name == first.name:
+                inside = [
+                    [b.index for b in t.grid.blocks() if box.contains(b.write_roi)]
+                    for t, box in zip(tasks, boxes, strict=True)
+                ]
+                stages.append(measure_tasks(tasks, inside, execution, folder))
+                for task, box in zip(tasks, boxes, strict=True):
+                    _fill_shell(task, box)
+            else:
+                stages.append(measure_tasks(tasks, [range(len(task.grid)) for task in tasks], execution, folder))
         return Measurement(
-            boxes=regions,
-            voxels=sum(p.tasks[0].grid.voxels() for p in plans),
-            stages=[measure_tasks(same, execution, folder) for same in tasks],
+            boxes=[_describe(box, raw) for box in boxes],
+            voxels=sum(first.grid.voxels(box) for box in boxes),
+            stages=stages,
             overhead=None if execution.launcher == "serial" else measure_overhead(execution, folder),
         )
 
 
-def _is_part(name: str, plan: Plan) -> bool:
-    return any(task.name == name for task in plan.tasks)
+def _fill_shell(task: Task, box: Roi) -> None:
+    """Fill what lies above a box in a task's array with the mirror image of the box."""
+    array = Volume.open(task.output, "r+")
+    beyond = [(0, above) for above in (array.roi.end - box.end) / array.voxel_size]
+    if any(above for _, above in beyond):
+        array.write(array.roi, np.pad(array.read(box), [(0, 0), *beyond], mode="symmetric"))
 
 
 def _describe(box: Roi, raw: Volume) -> RoiConfig:

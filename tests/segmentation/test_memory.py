@@ -1,0 +1,74 @@
+"""Memory follows the block: a volume 8 or 64 times as large takes no more of it."""
+
+import re
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
+
+from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.task import bind_output
+from neuroadda.config import Zyx
+from neuroadda.segmentation.fragments import Fragments
+from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan, segment
+from neuroadda.volumes.arrays import Volume
+
+MB = 1_000_000
+
+
+def plan_volume(folder: Path, block_vx: Zyx, times: int, **options) -> Plan:
+    """Plan the segmentation of a volume of so many blocks an axis, a multiple of 3; every three are alike."""
+    tile = (smooth_noise([3 * b for b in block_vx], (1, 4, 4)) * 255).astype(np.uint8)
+    image = np.tile(tile, (times // 3, times // 3, times // 3))
+    raw = Volume.create(folder / f"raw_{times}.zarr/raw", image.shape, VOXEL_SIZE_NM, np.uint8, chunk_vx=block_vx)
+    raw.write(raw.roi, image)
+    known = {"raw": str(raw.path), "backbone": str(write_backbone(folder / "backbone")), "block_vx": block_vx}
+    known |= {"output": str(folder / f"run_{times}"), "fragments": Fragments(seed_distance_vx=4, boundary=0.5)}
+    return make_plan(SegmentConfig(**(known | options)))
+
+
+def pythons_peaks(plan: Plan) -> dict[str, int]:
+    """Return the most memory that Python and NumPy held in each stage, beyond what they held before."""
+    peaks = {}
+    for task in plan.tasks:
+        task.bound.create_output(task)
+        task.bound.open(task)(task.grid[0])  # imports and compiled code are no block's
+        tracemalloc.start()
+        function = task.bound.open(task)
+        for block in task.grid.blocks():
+            function(block)
+        peaks[task.name] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    return peaks
+
+
+def test_a_larger_volume_takes_no_more_memory(tmp_path):
+    small, large = (pythons_peaks(plan_volume(tmp_path, (8, 24, 24), times)) for times in (3, 6))
+    for stage in ("predict", "fragments", "edges", "agglomerate-0", "relabel"):
+        assert large[stage] < 1.1 * small[stage] + 0.1 * MB, (stage, small[stage], large[stage])
+
+
+def peaks_of_processes(plan: Plan) -> dict[str, int]:
+    """Return the most memory that a worker of each stage held, and a scheduler."""
+    segment(plan.config)
+    ledger = open_ledger(plan.config.ledger_url)
+    peaks = {}
+    for task in plan.tasks:
+        blocks = ledger.blocks(bind_output(task).key)
+        if len(blocks) > 1:  # one block is done in this process, which has done much else
+            peaks[task.name] = max(block["worker"]["peak_bytes"] for block in blocks)
+    log = (Path(plan.config.output) / "logs" / "scheduler.log").read_text()
+    peaks["scheduler"] = max(map(int, re.findall(r"scheduler's peak memory (\d+) bytes", log)))
+    return peaks
+
+
+@pytest.mark.slow
+def test_workers_of_volumes_8_and_64_times_as_large_take_no_more_memory(tmp_path):
+    execution = Execution(workers=2)
+    sizes = [peaks_of_processes(plan_volume(tmp_path, (16, 64, 64), n, execution=execution)) for n in (3, 6, 12)]
+    for large in sizes[1:]:
+        for process, peak in large.items():
+            assert peak < 1.05 * sizes[0].get(process, peak) + 8 * MB, (process, sizes)
