@@ -19,14 +19,14 @@ from neuroadda.volumes.arrays import Volume
 MB = 1_000_000
 
 
-def plan_volume(folder: Path, block_vx: Zyx, times: int, **options) -> Plan:
-    """Plan the segmentation of a volume of so many blocks an axis, a multiple of 3; every three are alike."""
+def plan_volume(folder: Path, block_vx: Zyx, counts: Zyx, **options) -> Plan:
+    """Plan the segmentation of a volume of so many blocks along each axis, a multiple of 3; every three are alike."""
     tile = (smooth_noise([3 * b for b in block_vx], (1, 4, 4)) * 255).astype(np.uint8)
-    image = np.tile(tile, (times // 3, times // 3, times // 3))
-    raw = Volume.create(folder / f"raw_{times}.zarr/raw", image.shape, VOXEL_SIZE_NM, np.uint8, chunk_vx=block_vx)
+    image = np.tile(tile, [count // 3 for count in counts])
+    raw = Volume.create(folder / f"{counts}.zarr/raw", image.shape, VOXEL_SIZE_NM, np.uint8, chunk_vx=block_vx)
     raw.write(raw.roi, image)
     known = {"raw": str(raw.path), "backbone": str(write_backbone(folder / "backbone")), "block_vx": block_vx}
-    known |= {"output": str(folder / f"run_{times}"), "fragments": Fragments(seed_distance_vx=4, boundary=0.5)}
+    known |= {"output": str(folder / f"run {counts}"), "fragments": Fragments(seed_distance_vx=4, boundary=0.5)}
     return make_plan(SegmentConfig(**(known | options)))
 
 
@@ -46,9 +46,9 @@ def pythons_peaks(plan: Plan) -> dict[str, int]:
 
 
 def test_a_larger_volume_takes_no_more_memory(tmp_path):
-    small, large = (pythons_peaks(plan_volume(tmp_path, (8, 24, 24), times)) for times in (3, 6))
+    small, large = (pythons_peaks(plan_volume(tmp_path, (8, 24, 24), counts)) for counts in ((3, 3, 3), (3, 6, 6)))
     for stage in ("predict", "fragments", "edges", "agglomerate-0", "relabel"):
-        assert large[stage] < 1.1 * small[stage] + 0.1 * MB, (stage, small[stage], large[stage])
+        assert large[stage] < 1.1 * small[stage] + 0.25 * MB, (stage, small[stage], large[stage])
 
 
 def peaks_of_processes(plan: Plan) -> dict[str, int]:
@@ -68,7 +68,9 @@ def peaks_of_processes(plan: Plan) -> dict[str, int]:
 @pytest.mark.slow
 def test_workers_of_volumes_8_and_64_times_as_large_take_no_more_memory(tmp_path):
     execution = Execution(workers=2)
-    sizes = [peaks_of_processes(plan_volume(tmp_path, (16, 64, 64), n, execution=execution)) for n in (3, 6, 12)]
+    sizes = [
+        peaks_of_processes(plan_volume(tmp_path, (16, 64, 64), (n, n, n), execution=execution)) for n in (3, 6, 12)
+    ]
     for large in sizes[1:]:
         for process, peak in large.items():
             assert peak < 1.05 * sizes[0].get(process, peak) + 8 * MB, (process, sizes)
