@@ -24,7 +24,7 @@ def make_table(entries: int) -> np.ndarray:  # pragma: no cover - compiled
 def find_slot(table: np.ndarray, a: int, b: int) -> int:  # pragma: no cover - compiled
     """Return the row of a pair (in either order), or the empty row where it would go."""
     low, high = min(a, b), max(a, b)
-    slot = _home(table, low, high)
+    slot = int(_home(table, low, high))
     while table[slot, 0] != EMPTY and (table[slot, 0] != low or table[slot, 1] != high):
         slot = (slot + 1) & (len(table) - 1)
     return slot
@@ -52,9 +52,9 @@ def remove(table: np.ndarray, slot: int) -> None:  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True)
-def _home(table: np.ndarray, low: int, high: int) -> int:  # pragma: no cover - compiled
+def _home(table: np.ndarray, low: int, high: int) -> np.int64:  # pragma: no cover - compiled
     """Return where the search for a pair begins (the finaliser of splitmix64, Steele et al. 2014)."""
     x = np.uint64(low) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(high)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return int((x ^ (x >> np.uint64(31))) & np.uint64(len(table) - 1))
+    return np.int64((x ^ (x >> np.uint64(31))) & np.uint64(len(table) - 1))
