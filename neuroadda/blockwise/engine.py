@@ -77,7 +77,7 @@ def run_task(
     try:
         task = prepare_output(task, ledger, overwrite)
         # A single block gains nothing from a worker process, whose start takes seconds.
-        serial = execution.launcher == "serial" or len(task.grid) == 1
+        serial = execution.launcher == "serial" or len(task.blocks) == 1
         since = time.time()
         with stop_on_signals():
             observe(task, ledger.summary(task.key))
@@ -99,7 +99,7 @@ def run_task(
 
 def open_blocks(task: Task, ledger: Ledger, since: float) -> np.ndarray:
     """Return bool, by block: which are neither done nor failed at `since` or later."""
-    todo = ~ledger.done_mask(task.key, len(task.grid))
+    todo = task.blocks.to_mask() & ~ledger.done_mask(task.key, len(task.grid))
     for group in ledger.failures(task.key, since=since):
         todo[group.blocks] = False
     return todo
@@ -207,11 +207,11 @@ def _record_lost(task: Task, ledger: Ledger) -> None:
 
 
 def _raise_if_incomplete(task: Task, ledger: Ledger, logs: Path) -> None:
-    remaining = int((~ledger.done_mask(task.key, len(task.grid))).sum())
+    remaining = len(task.blocks) - ledger.summary(task.key).done
     if not remaining:
         return
     groups = ledger.failures(task.key)
-    left = f"{remaining} of {len(task.grid)} blocks are left"
+    left = f"{remaining} of {len(task.blocks)} blocks are left"
     if not groups:
         raise RunFailed(f"{task.name}: {left}: the workers died; see {logs}")
     raise _failure(task, groups[0], left)

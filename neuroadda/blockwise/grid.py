@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
+import numpy as np
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.config import Config, Zyx
@@ -84,6 +85,14 @@ class BlockGrid(Config):
     def voxels(self, roi: Roi | None = None) -> int:
         """Return the number of voxels in `roi`, by default in all that is written."""
         return math.prod((roi or self.roi).shape / Coordinate(self.voxel_size))
+
+    def voxels_of(self, blocks: np.ndarray) -> int:
+        """Return the number of voxels written in some blocks (bool, by dense index)."""
+        sides = zip(self.shape, self.block, self.voxel_size, self.counts, strict=True)
+        z, y, x = (np.minimum(b, s - np.arange(n) * b) // v for s, b, v, n in sides)
+        return sum(
+            int(depth) * int(y @ (layer @ x)) for depth, layer in zip(z, blocks.reshape(self.counts), strict=True)
+        )
 
     def __len__(self) -> int:
         return math.prod(self.counts)

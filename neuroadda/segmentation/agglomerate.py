@@ -41,11 +41,12 @@ class Agglomerate(Stage):
         folder = Path(task.inputs["edges"])
 
         def agglomerate(block: Block) -> dict[str, Any]:
-            parts = [read_edges(folder, index) for index in task.grid.neighbourhood(block.index, self.rings)]
+            around = task.grid.neighbourhood(block.index, self.rings)
+            parts = [read_edges(folder, index) for index in around if index in task.blocks]
             own = read_edges(folder, block.index)
-            around = Edges.concatenate(parts)
-            wanted = is_pair_of(around.u, around.v, own.u, own.v)
-            scores = score_edges(around.u, around.v, around.sum, around.count, self.limit, wanted)
+            edges = Edges.concatenate(parts)
+            wanted = is_pair_of(edges.u, edges.v, own.u, own.v)
+            scores = score_edges(edges.u, edges.v, edges.sum, edges.count, self.limit, wanted)
             write_columns(block_file(Path(task.output), block.index), u=own.u, v=own.v, score=scores)
             return {"edges": len(scores)}
 

@@ -23,9 +23,9 @@ class TaskRecord(Config):
     stage
         Such as ``predict``.
     blocks
-        Number of blocks in its grid (0 .. blocks - 1 are its dense indices).
+        Number of blocks that are to be done: all of its grid, or those that have tissue.
     voxels
-        Voxels written by the whole task.
+        Voxels of these blocks.
     output
         Where its output lies.
     grid, parameters
