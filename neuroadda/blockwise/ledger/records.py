@@ -24,13 +24,16 @@ BLOCK_FIELDS = (
 
 def to_json(value: Any) -> str:
     """Return JSON text; NumPy scalars and arrays become plain numbers and lists."""
-    return json.dumps(value, default=_unwrap)
+    return _ENCODER.encode(value)
 
 
 def _unwrap(value: Any) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(f"the ledger cannot store a {type(value).__name__}")
+
+
+_ENCODER = json.JSONEncoder(default=_unwrap)  # `json.dumps` would make a new one for every value
 
 
 def to_plain(value: Any) -> Any:
@@ -40,8 +43,10 @@ def to_plain(value: Any) -> Any:
 
 def block_document(record: BlockRecord) -> dict[str, Any]:
     """Return what is stored of a record (`BLOCK_FIELDS`); ``tries`` is what it adds to the stored count."""
-    data = record.model_dump()
+    data = dict(record)
     data["tries"] = data["attempts"]
+    for name in ("worker", "failure"):
+        data[name] = data[name] and dict(data[name])
     return {field: data[field] for field in BLOCK_FIELDS}
 
 
