@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from funlib.geometry import Coordinate, Roi
@@ -126,9 +125,3 @@ class BlockGrid(Config):
         """Return the grid position of the block whose write ROI begins at `begin`."""
         z, y, x = (Coordinate(begin) - self.roi.begin) / Coordinate(self.block)
         return int(z), int(y), int(x)
-
-    def neighbourhood(self, index: int, rings: int = 1) -> list[int]:
-        """Return the indices of a block and those up to `rings` blocks away (1: the 26 that touch it), ascending."""
-        places = zip(self[index].position, self.counts, strict=True)
-        ranges = [range(max(0, p - rings), min(n, p + rings + 1)) for p, n in places]
-        return [self.at((z, y, x)).index for z, y, x in product(*ranges)]

@@ -28,8 +28,12 @@ class Stage(Config):
     Subclass it in an importable module; raise `version` whenever the same parameters give other results.
     """
 
-    name: ClassVar[str]
     version: ClassVar[int] = 1
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What people call it; unique among the stages of a run."""
 
     @abstractmethod
     def create_output(self, task: "Task") -> None:

@@ -35,8 +35,8 @@ def find_tissue(mask: Mask, grid: BlockGrid) -> BlockSet:
     return BlockSet.of(found)
 
 
-def coarsen_blocks(blocks: BlockSet, counts: Zyx, factor: Zyx) -> BlockSet:
-    """Return, of a grid with `factor` times as large blocks, those that hold a block of the set.
+def coarsen_blocks(blocks: BlockSet, counts: Zyx, factor: int) -> BlockSet:
+    """Return, of a grid with blocks `factor` times as large along each axis, those that hold a block of the set.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ def coarsen_blocks(blocks: BlockSet, counts: Zyx, factor: Zyx) -> BlockSet:
         Blocks of the finer grid along each axis.
     """
     found = blocks.to_mask().reshape(counts)
-    for axis, (count, step) in enumerate(zip(counts, factor, strict=True)):
-        found = np.logical_or.reduceat(found, np.arange(0, count, step), axis=axis)
+    for axis, count in enumerate(counts):
+        found = np.logical_or.reduceat(found, np.arange(0, count, factor), axis=axis)
     return BlockSet.of(found)
 
 

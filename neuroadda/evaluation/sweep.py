@@ -11,7 +11,7 @@ from neuroadda.config import Config
 from neuroadda.errors import UserError
 from neuroadda.evaluation.contingency import Contingency, count_overlaps, merge
 from neuroadda.evaluation.metrics import Scores, score
-from neuroadda.segmentation.agglomerate import read_scores
+from neuroadda.segmentation.agglomerate import AgglomerateLevel, read_merges
 from neuroadda.segmentation.components import Numbering, connect_components, drop_small
 from neuroadda.segmentation.edges import read_sizes
 from neuroadda.segmentation.pipeline import Plan
@@ -48,7 +48,7 @@ def sweep_plan(plan: Plan, labels: Volume, thresholds: Sequence[float] = THRESHO
     Raises
     ------
     UserError
-        If labels and fragments are on different grids or do not overlap, or a threshold is above the scores' limit.
+        If labels and fragments are on different grids or do not overlap, or a threshold is above the limit of the agglomeration.
     """
     limit = plan.config.agglomerate.limit
     if max(thresholds) > limit:
@@ -56,12 +56,13 @@ def sweep_plan(plan: Plan, labels: Volume, thresholds: Sequence[float] = THRESHO
             f"threshold {max(thresholds)} is above agglomerate.limit {limit}", "evaluate.thresholds", "raise the limit"
         )
     fragments = Volume.open(plan.output("fragments"))
-    grid, edges, scores = plan.task("fragments").grid, plan.output("edges"), plan.output("agglomerate")
+    grid, edges = plan.task("fragments").grid, plan.output("edges")
+    levels = [Path(task.output) for task in plan.tasks if isinstance(task.bound, AgglomerateLevel)]
     numbering, blocks = Numbering.read(edges, grid), blocks_in(edges, grid)
     min_voxels = plan.config.components.min_voxels
 
     def lut_at(threshold: float) -> Callable[[np.ndarray], np.ndarray]:
-        lut = connect_components(numbering, (read_scores(scores, i) for i in blocks), threshold)
+        lut = connect_components(numbering, read_merges(levels), threshold)
         if min_voxels:
             lut = drop_small(lut, (read_sizes(edges, i) for i in blocks), min_voxels)
 

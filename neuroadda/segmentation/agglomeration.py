@@ -1,51 +1,155 @@
-"""Hierarchical agglomeration of a region adjacency graph by mean affinity, as a merge score for every edge.
+"""Hierarchical agglomeration of a region adjacency graph by mean affinity, exact also where only a part of the graph is known.
 
 The pair of regions with the highest mean affinity is merged first, and the statistics of edges that become parallel are added
-(waterz: Funke et al. 2019, doi:10.1109/TPAMI.2018.2835450, with `OneMinus<MeanAffinity>`). The score of an edge is the smallest
-threshold at which its two ends are one region; cutting all edges at a threshold then gives that threshold's segmentation.
+(Funke et al. 2019, doi:10.1109/TPAMI.2018.2835450; waterz with `OneMinus<MeanAffinity>`). The mean of two edges lies between
+theirs, so a merge never makes an edge better than the better of the two: two regions that are each other's best neighbour will
+merge whatever happens elsewhere. A part of the graph can therefore do its own merges, but for those that regions with edges
+out of it take part in, or wait for; what is left of several parts together goes on as if there had been no parts
+(Lu, Zlateski and Seung 2021, arXiv:2106.10795).
+
+Two things make the result the same to the last bit: sums of affinities are integers, and equal scores are decided by the lowest
+pair of fragments that an edge has ever stood for.
 """
 
 import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numba
 import numpy as np
 
-UNMERGED = np.float32(2.0)
+FULL = 255  # a sum is in units of 1 / 255, those of a uint8 affinity
 
 
-def score_edges(
-    u: np.ndarray, v: np.ndarray, sum_: np.ndarray, count: np.ndarray, limit: float, wanted: np.ndarray | None = None
-) -> np.ndarray:
-    """Return float32 merge scores (1 - affinity), `UNMERGED` where the ends never join below `limit`.
+@dataclass(frozen=True)
+class Rag:
+    """Edges between regions as columns; a region is known by its lowest fragment.
+
+    Attributes
+    ----------
+    u, v
+        uint64, u < v; a pair appears once.
+    sum
+        int64, sum of the uint8 affinities between them.
+    count
+        int64, number of affinities.
+    first_u, first_v
+        uint64, the lowest pair of fragments of those whose edges were added up.
+    """
+
+    u: np.ndarray
+    v: np.ndarray
+    sum: np.ndarray
+    count: np.ndarray
+    first_u: np.ndarray
+    first_v: np.ndarray
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Rag"]) -> "Rag":
+        """Join the edges of several parts; edges of one pair are added up."""
+        names = cls.__dataclass_fields__
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        order = np.lexsort([columns[name] for name in ("first_v", "first_u", "v", "u")])
+        columns = {name: column[order] for name, column in columns.items()}
+        u, v = columns["u"], columns["v"]
+        starts = np.flatnonzero(np.r_[True, (u[1:] != u[:-1]) | (v[1:] != v[:-1])][: len(u)])
+        if len(starts) == len(u):
+            return cls(**columns)
+        added = {name: np.add.reduceat(columns[name], starts) for name in ("sum", "count")}
+        return cls(**({name: column[starts] for name, column in columns.items()} | added))
+
+    def take(self, chosen: np.ndarray) -> "Rag":
+        """Return the chosen edges (a mask, or indices)."""
+        return Rag(**{name: column[chosen] for name, column in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Merges:
+    """Merges as columns, in their order.
+
+    Attributes
+    ----------
+    u, v
+        uint64, the two regions, u < v; together they are region u.
+    score
+        float64, 1 - their mean affinity; it never falls. Uniting the pairs that score below a threshold gives that threshold's
+        segmentation.
+    """
+
+    u: np.ndarray
+    v: np.ndarray
+    score: np.ndarray
+
+
+@dataclass(frozen=True)
+class Contracted:
+    """What became of a graph.
+
+    Attributes
+    ----------
+    merges
+        All that are certain.
+    rag
+        The edges whose fate is open. Edges that can never score below the limit are gone.
+    regions, renamed
+        uint64, the regions that had edges, ascending, and what they are part of now.
+    """
+
+    merges: Merges
+    rag: Rag
+    regions: np.ndarray
+    renamed: np.ndarray
+
+    def rename(self, regions: np.ndarray) -> np.ndarray:
+        """Return what other regions (uint64) are now; those without edges stay what they are."""
+        if len(self.regions) == 0:
+            return regions
+        place = np.minimum(np.searchsorted(self.regions, regions), len(self.regions) - 1)
+        return np.where(self.regions[place] == regions, self.renamed[place], regions)
+
+
+def contract(rag: Rag, limit: float, frozen: np.ndarray | None = None) -> Contracted:
+    """Do all merges below a limit that are certain.
 
     Parameters
     ----------
-    u, v
-        Region ids of any size, one row an edge; a pair appears once.
-    sum_, count
-        Affinity sum (float64) and number (int64) of each edge.
+    rag
+        The graph, or the part of it that is known.
     limit
-        Scores at or above it are not computed: merging stops there.
-    wanted
-        bool, the edges whose scores are returned (all by default).
+        Scores (1 - mean affinity) at or above it do not merge.
+    frozen
+        uint64, regions with further edges that are not known here; none by default.
     """
-    if len(u) == 0:
-        return np.zeros(0, np.float32)
-    ids, dense = np.unique(np.concatenate([u, v]), return_inverse=True)
-    first, second = dense[: len(u)].astype(np.int64), dense[len(u) :].astype(np.int64)
-    parent, height = _merge(len(ids), first, second, sum_.astype(np.float64), count.astype(np.float64), limit)
-    chosen = np.ones(len(u), bool) if wanted is None else wanted
-    return _join_heights(parent, height, first[chosen], second[chosen])
+    # Sorted by what decides between equal scores, an edge's place decides.
+    rag = rag.take(np.lexsort((rag.first_v, rag.first_u)))
+    regions, dense = np.unique(np.concatenate([rag.u, rag.v]), return_inverse=True)
+    u, v = dense[: len(rag.u)], dense[len(rag.u) :]
+    held = np.zeros(len(regions), bool) if frozen is None else np.isin(regions, frozen)
+    total, number = rag.sum.copy(), rag.count.copy()
+    lowest, kept, merged, scores = _merge(len(regions), u, v, total, number, limit, held)
+    renamed = regions[lowest]
+    # u and v have become the regions' current numbers, by which the edges are named anew.
+    first, second = renamed[u[kept]], renamed[v[kept]]
+    left = Rag(
+        np.minimum(first, second),
+        np.maximum(first, second),
+        total[kept],
+        number[kept],
+        rag.first_u[kept],
+        rag.first_v[kept],
+    )
+    return Contracted(Merges(regions[merged[:, 0]], regions[merged[:, 1]], scores), left, regions, renamed)
 
 
 @numba.njit(cache=True)
 def _merge(
-    n: int, u: np.ndarray, v: np.ndarray, sum_: np.ndarray, count: np.ndarray, limit: float
-) -> tuple[np.ndarray, np.ndarray]:  # pragma: no cover - compiled
-    """Merge greedily; return a forest (parent, height of the link to it) in which links rise towards the root."""
-    edges = len(u)
-    a, b = u.copy(), v.copy()
-    total, number = sum_.copy(), count.copy()
+    n: int, a: np.ndarray, b: np.ndarray, total: np.ndarray, number: np.ndarray, limit: float, held: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # pragma: no cover - compiled
+    """Merge greedily in place; return each region's lowest member, the open edges, the merges and their scores.
+
+    An edge to a held region is never merged: its other end waits for it, and is held from then on.
+    """
+    edges = len(a)
     version = np.zeros(edges, np.int64)
     alive = np.ones(edges, np.bool_)
     # Edges of a region are a linked list over half-edges: 2 e belongs to a[e], 2 e + 1 to b[e].
@@ -64,32 +168,33 @@ def _merge(
             tail[region] = half
             degree[region] += 1
         lookup[min(a[e], b[e]) * n + max(a[e], b[e])] = e
-        score = 1.0 - total[e] / number[e]
+        score = 1.0 - total[e] / (FULL * number[e])
         if score < limit:
             heap.append((score, np.int64(e), np.int64(0)))
     heapq.heapify(heap)
 
     parent = np.arange(n)
-    height = np.full(n, np.inf)
-    size = np.ones(n, np.int64)
-    top = np.arange(n)  # region -> root of its tree in the forest
-    risen = np.zeros(n)  # region -> greatest height inside it
+    lowest = np.arange(n)
+    merges = np.empty((n, 2), np.int64)
+    scores = np.empty(n, np.float64)
+    done = 0
 
     while len(heap) > 0:
         score, e, stamp = heapq.heappop(heap)  # type: ignore[assignment]
         if not alive[e] or version[e] != stamp:
             continue
         keep, gone = a[e], b[e]
+        if held[keep] or held[gone]:
+            held[keep] = held[gone] = True
+            continue
         if degree[keep] < degree[gone]:
             keep, gone = gone, keep
         alive[e] = False
-        level = max(score, risen[keep], risen[gone])
-        low, high = top[gone], top[keep]
-        if size[low] > size[high]:
-            low, high = high, low
-        parent[low], height[low] = high, level
-        size[high] += size[low]
-        top[keep], risen[keep] = high, level
+        low, high = min(lowest[keep], lowest[gone]), max(lowest[keep], lowest[gone])
+        merges[done, 0], merges[done, 1], scores[done] = low, high, score
+        done += 1
+        lowest[keep] = low
+        parent[gone] = keep
 
         half = head[gone]
         while half >= 0:
@@ -100,15 +205,18 @@ def _merge(
                 other = b[f] if a[f] == gone else a[f]
                 key = min(keep, other) * n + max(keep, other)
                 twin = lookup[key] if key in lookup else np.int64(-1)
-                if twin >= 0 and alive[twin]:
-                    total[twin] += total[f]
-                    number[twin] += number[f]
-                    version[twin] += 1
-                    alive[f] = False
-                    renewed = 1.0 - total[twin] / number[twin]
+                twins = twin >= 0 and alive[twin]
+                stays = twin if twins and twin < f else np.int64(f)
+                if twins:
+                    goes = f + twin - stays
+                    total[stays] += total[goes]
+                    number[stays] += number[goes]
+                    version[stays] += 1
+                    alive[goes] = False
+                    renewed = 1.0 - total[stays] / (FULL * number[stays])
                     if renewed < limit:
-                        heapq.heappush(heap, (renewed, twin, version[twin]))
-                else:
+                        heapq.heappush(heap, (renewed, stays, version[stays]))
+                if stays == f:
                     if a[f] == gone:
                         a[f] = keep
                     else:
@@ -122,23 +230,14 @@ def _merge(
                     degree[keep] += 1
             half = following
         head[gone] = -1
-    return parent, height
 
-
-@numba.njit(cache=True)
-def _join_heights(
-    parent: np.ndarray, height: np.ndarray, u: np.ndarray, v: np.ndarray
-) -> np.ndarray:  # pragma: no cover - compiled
-    """Return the height at which the two ends of each edge join: the forest is shallow (union by size), heights rise upward."""
-    scores = np.empty(len(u), np.float32)
-    for e in range(len(u)):
-        x, y, reached = u[e], v[e], 0.0
-        while x != y:
-            if height[x] <= height[y]:
-                reached, x = height[x], parent[x]
-            else:
-                reached, y = height[y], parent[y]
-            if reached == np.inf:
-                break
-        scores[e] = UNMERGED if reached == np.inf else reached
-    return scores
+    for region in range(n):
+        root = region
+        while parent[root] != root:
+            parent[root] = parent[parent[root]]
+            root = parent[root]
+        lowest[region] = lowest[root]
+    # A region that waits for none, and did not merge, never will.
+    for e in range(edges):
+        alive[e] = alive[e] and held[a[e]] and held[b[e]]
+    return lowest, alive, merges[:done], scores[:done]

@@ -11,6 +11,11 @@ def block_file(folder: Path, block: int) -> Path:
     return folder / f"{block // 1000:06d}" / f"{block:09d}.npz"
 
 
+def list_block_files(folder: Path) -> list[Path]:
+    """Return the paths of all blocks' files, by block."""
+    return sorted(folder.glob("*/[0-9]*.npz"))
+
+
 def write_columns(path: Path, **columns: np.ndarray) -> None:
     """Write columns under a temporary name, then rename: a second writer of the same block does no harm."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from pydantic import Field
 from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.task import BlockFunction, Stage, Task, blocks_in
 from neuroadda.errors import UserError
-from neuroadda.segmentation.agglomerate import read_scores
+from neuroadda.segmentation.agglomerate import read_merges
 from neuroadda.segmentation.edges import read_sizes
 from neuroadda.segmentation.ids import capacity_of, to_local
 
@@ -54,7 +54,7 @@ class Components(Stage):
     Attributes
     ----------
     threshold
-        Fragments are one segment where edges score below it (score = 1 - mean affinity when they join).
+        Fragments are one segment where merges score below it (1 - mean affinity).
     min_voxels
         Smaller segments become background (0).
     blocks
@@ -73,12 +73,13 @@ class Components(Stage):
 
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes the lookup table and reports the number of segments."""
-        edges, scores = Path(task.inputs["edges"]), Path(task.inputs["scores"])
+        edges = Path(task.inputs["edges"])
+        levels = [Path(path) for name, path in task.inputs.items() if name.startswith("agglomerate-")]
         blocks = blocks_in(edges, self.blocks)
 
         def connect(block: Block) -> dict[str, Any]:
             numbering = Numbering.read(edges, self.blocks)
-            lut = connect_components(numbering, (read_scores(scores, i) for i in blocks), self.threshold)
+            lut = connect_components(numbering, read_merges(levels), self.threshold)
             if self.min_voxels:
                 lut = drop_small(lut, (read_sizes(edges, i) for i in blocks), self.min_voxels)
             output = Path(task.output)
@@ -91,10 +92,10 @@ class Components(Stage):
         return connect
 
 
-def connect_components(numbering: Numbering, scores: Iterable[dict[str, np.ndarray]], threshold: float) -> np.ndarray:
+def connect_components(numbering: Numbering, merges: Iterable[dict[str, np.ndarray]], threshold: float) -> np.ndarray:
     """Return the lookup table: uint64 segment (1, 2, ... in order of first fragment) of every dense fragment number."""
     parent = np.arange(numbering.first[-1])
-    for columns in scores:
+    for columns in merges:
         joined = columns["score"] < threshold
         u, v = (numbering.to_dense(columns[name][joined]) for name in ("u", "v"))
         _unite(parent, u, v)

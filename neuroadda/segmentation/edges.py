@@ -15,6 +15,7 @@ from funlib.geometry import Coordinate
 
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.segmentation.agglomeration import FULL
 from neuroadda.segmentation.blockfiles import block_file, read_columns, write_columns
 from neuroadda.segmentation.ids import capacity_of, to_local
 from neuroadda.segmentation.seams import find_cut_pairs
@@ -30,7 +31,7 @@ class Edges:
     u, v
         uint64 fragment ids, u < v.
     sum
-        float64, sum of the affinities (0 to 1) between them.
+        int64, sum of the uint8 affinities between them.
     count
         int64, number of affinities.
     """
@@ -40,18 +41,12 @@ class Edges:
     sum: np.ndarray
     count: np.ndarray
 
-    @classmethod
-    def concatenate(cls, parts: list["Edges"]) -> "Edges":
-        """Join edges of several owners, sorted."""
-        columns = [np.concatenate([getattr(part, name) for part in parts]) for name in ("u", "v", "sum", "count")]
-        order = np.lexsort((columns[1], columns[0]))
-        return cls(*(column[order] for column in columns))
-
 
 class CollectEdges(Stage):
     """Collect the edges that each block owns, and the sizes of its fragments."""
 
     name: ClassVar[str] = "edges"
+    version: ClassVar[int] = 2
 
     def create_output(self, task: Task) -> None:
         """Create the folder of edge files."""
@@ -93,12 +88,11 @@ def collect_edges(affs: np.ndarray, fragments: np.ndarray, low: tuple[int, ...] 
     Parameters
     ----------
     affs
-        uint8 or float, shape (3, z, y, x), the affinities of the block's voxels to their neighbours below in z, y, x.
+        uint8, shape (3, z, y, x), the affinities of the block's voxels to their neighbours below in z, y, x.
     fragments
         Shape (z + low_z, y + low_y, x + low_x): the block's fragments, preceded along each axis by `low` (0 or 1) voxels of the
         neighbours.
     """
-    scale = 255.0 if affs.dtype == np.uint8 else 1.0
     dense, mapping = fastremap.renumber(fragments, preserve_zero=True)
     us, vs, values = [], [], []
     box = [slice(lo, None) for lo in low]
@@ -116,13 +110,13 @@ def collect_edges(affs: np.ndarray, fragments: np.ndarray, low: tuple[int, ...] 
     ids = np.zeros(len(mapping) + 1, np.uint64)
     ids[np.fromiter(mapping.values(), np.int64)] = np.fromiter(mapping.keys(), np.uint64)
     first, second = ids[np.concatenate(us)], ids[np.concatenate(vs)]
-    return _sum_up(np.minimum(first, second), np.maximum(first, second), np.concatenate(values), scale)
+    return _sum_up(np.minimum(first, second), np.maximum(first, second), np.concatenate(values))
 
 
 def mark_as_one(edges: Edges, u: np.ndarray, v: np.ndarray) -> None:
     """Give the edges between the pairs (u, v) the mean affinity 1: they are cuts through one fragment, and heal first."""
     cut = is_pair_of(edges.u, edges.v, u, v)
-    edges.sum[cut] = edges.count[cut]
+    edges.sum[cut] = FULL * edges.count[cut]
 
 
 def is_pair_of(u: np.ndarray, v: np.ndarray, among_u: np.ndarray, among_v: np.ndarray) -> np.ndarray:
@@ -133,11 +127,10 @@ def is_pair_of(u: np.ndarray, v: np.ndarray, among_u: np.ndarray, among_v: np.nd
     return np.isin(pairs, among)
 
 
-def _sum_up(u: np.ndarray, v: np.ndarray, values: np.ndarray, scale: float) -> Edges:
+def _sum_up(u: np.ndarray, v: np.ndarray, values: np.ndarray) -> Edges:
     order = np.lexsort((v, u))
     u, v, values = u[order], v[order], values[order]
     starts = np.flatnonzero(np.r_[True, (u[1:] != u[:-1]) | (v[1:] != v[:-1])][: len(u)])
     count = np.diff(np.r_[starts, len(u)])
-    # uint8 values are summed before they are scaled, so that sums are exact and the same for every block size.
-    total = np.add.reduceat(values.astype(np.float64), starts) if len(u) else np.zeros(0)
-    return Edges(u[starts], v[starts], total / scale, count.astype(np.int64))
+    total = np.add.reduceat(values.astype(np.int64), starts) if len(u) else np.zeros(0, np.int64)
+    return Edges(u[starts], v[starts], total, count.astype(np.int64))

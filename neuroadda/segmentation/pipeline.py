@@ -14,10 +14,10 @@ from neuroadda.blockwise.engine import Observer, run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.task import Task, check_output
-from neuroadda.blockwise.tissue import find_tissue
+from neuroadda.blockwise.tissue import coarsen_blocks, find_tissue
 from neuroadda.config import Config, Zyx, load_config_file, parse_config, write_json
 from neuroadda.errors import UserError
-from neuroadda.segmentation.agglomerate import Agglomerate
+from neuroadda.segmentation.agglomerate import FAN_OUT, Agglomerate, AgglomerateLevel, count_levels, level_grid
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.edges import CollectEdges
 from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
@@ -54,7 +54,7 @@ class SegmentConfig(Config):
     backbone
         Folder of the network.
     output
-        Folder of the run: ``volumes.zarr/affs``, ``fragments`` and ``segmentation``, edges, scores, lookup table, logs, config.
+        Folder of the run: ``volumes.zarr/affs``, ``fragments`` and ``segmentation``, edges, merges, lookup table, logs, config.
     ledger
         URL of the ledger, ``sqlite:///<output>/ledger.db`` by default.
     roi
@@ -152,11 +152,17 @@ def make_plan(config: SegmentConfig) -> Plan:
     supervoxels = (volumes / "fragments", fragments.fingerprint)
     edges = Task.make(CollectEdges(), {"affs": affs, "fragments": supervoxels}, folder / "edges", grid(), blocks=tissue)
     edge_files = (folder / "edges", edges.fingerprint)
-    agglomerate = Task.make(config.agglomerate, {"edges": edge_files}, folder / "scores", grid(), blocks=tissue)
+    below, levels, held = edge_files, [], tissue
+    for level in range(count_levels(grid())):
+        stage = AgglomerateLevel(limit=config.agglomerate.limit, level=level, blocks=grid())
+        output = folder / "merges" / f"level_{level}"
+        levels.append(Task.make(stage, {"below": below}, output, level_grid(grid(), level), blocks=held))
+        held = None if held is None else coarsen_blocks(held, level_grid(grid(), level).counts, FAN_OUT)
+        below = (output, levels[-1].fingerprint)
     whole = BlockGrid.make(roi, raw.voxel_size, tuple(roi.shape / raw.voxel_size))
     components = Task.make(
         Components(**dict(config.components), blocks=grid()),
-        {"edges": edge_files, "scores": (folder / "scores", agglomerate.fingerprint)},
+        {"edges": edge_files} | {task.name: (Path(task.output), task.fingerprint) for task in levels},
         folder / "lut",
         whole,
     )
@@ -168,7 +174,7 @@ def make_plan(config: SegmentConfig) -> Plan:
         config.chunk_vx,
         tissue,
     )
-    return Plan(config=config, tasks=(predict, fragments, edges, agglomerate, components, relabel))
+    return Plan(config=config, tasks=(predict, fragments, edges, *levels, components, relabel))
 
 
 def segment(
@@ -230,7 +236,7 @@ def _resolve(config: SegmentConfig, raw: Volume, roi: Roi) -> SegmentConfig:
     threshold = config.components.threshold or card.metrics.get("threshold", DEFAULT_THRESHOLD)
     if threshold > config.agglomerate.limit:
         what = (
-            f"threshold {threshold} is above agglomerate.limit {config.agglomerate.limit}, up to which edges are scored"
+            f"threshold {threshold} is above agglomerate.limit {config.agglomerate.limit}, up to which fragments merge"
         )
         raise UserError(what, "components.threshold", "raise the limit or lower the threshold")
     return config.model_copy(

@@ -99,11 +99,12 @@ def stored_chunks(volume: Volume) -> Iterator[Zyx]:
 
     def descend(path: str, above: tuple[int, ...]) -> Iterator[Zyx]:
         for name in data.store.listdir(path):
-            if re.fullmatch(r"\d+(\.\d+)*", name):  # 1.2.3 in one folder, or 1/2/3 in three
-                z, *yx = place = (*above, *map(int, name.split(".")))
+            if re.fullmatch(r"\d+([./]\d+)*", name):  # 1.2.3 in one folder, or 1/2/3 in three
+                place = (*above, *map(int, re.split("[./]", name)))
                 if len(place) < 3:
                     yield from descend(f"{path}/{name}".lstrip("/"), place)
                 else:
-                    yield z, yx[0], yx[1]
+                    z, y, x = place
+                    yield z, y, x
 
     yield from descend(data.path, ())

@@ -33,15 +33,6 @@ def test_write_rois_tile_the_volume_and_indices_are_dense(shape, block, context,
     assert index + 1 == len(grid)
 
 
-@given(shape=shapes, block=blocks)
-def test_neighbourhood_is_all_blocks_that_touch(shape, block):
-    grid = BlockGrid.make(Roi((0, 0, 0), shape), Coordinate(1, 1, 1), block)
-    for index in {0, len(grid) // 2, len(grid) - 1}:
-        around = grid[index].write_roi.grow(Coordinate(1, 1, 1), Coordinate(1, 1, 1))
-        touching = [b.index for b in grid.blocks() if not b.write_roi.intersect(around).empty]
-        assert grid.neighbourhood(index) == touching
-
-
 def test_grid_survives_json():
     grid = BlockGrid.make(Roi((0, 30, 6), (300, 60, 60)), Coordinate(30, 6, 6), (4, 3, 3), (1, 2, 2))
     assert BlockGrid.model_validate_json(grid.model_dump_json()) == grid

@@ -45,7 +45,7 @@ def configure(inputs: Path, output: Path, **options) -> SegmentConfig:
 def content(config: SegmentConfig) -> dict[str, bytes]:
     """Return the bytes of every file of the run's outputs but the tags, which name the instance."""
     folder = Path(config.output)
-    outputs = [folder / name for name in ("volumes.zarr", "edges", "scores", "lut")]
+    outputs = [folder / name for name in ("volumes.zarr", "edges", "merges", "lut")]
     # A writer that is killed in the middle of a chunk leaves the temporary file it was to rename, which no reader sees.
     files = (f for output in outputs for f in sorted(output.rglob("*")) if f.is_file() and f.suffix != ".partial")
     return {str(f.relative_to(folder)): f.read_bytes() for f in files if f.name not in (".zattrs", "task.json")}
@@ -98,7 +98,7 @@ def test_killed_workers_and_a_killed_run_leave_the_same_bytes(inputs, tmp_path, 
     ledger = None if store == "sqlite" else request.getfixturevalue("mongo_url")
     config = configure(inputs, tmp_path / "run", ledger=ledger)
     plan = make_plan(config)
-    for stage in ("predict", "agglomerate"):
+    for stage in ("predict", "agglomerate-0"):
         task, output = plan.task(stage), plan.output(stage)
         process = start(config)
         wait_for(lambda output=output: written(output) > 2 and worker_pids(process.pid), process)  # noqa: B023
