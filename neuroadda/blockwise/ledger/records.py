@@ -43,11 +43,18 @@ def to_plain(value: Any) -> Any:
 
 def block_document(record: BlockRecord) -> dict[str, Any]:
     """Return what is stored of a record (`BLOCK_FIELDS`); ``tries`` is what it adds to the stored count."""
-    data = dict(record)
-    data["tries"] = data["attempts"]
-    for name in ("worker", "failure"):
-        data[name] = data[name] and dict(data[name])
-    return {field: data[field] for field in BLOCK_FIELDS}
+    return {
+        "block": record.block,
+        "status": record.status,
+        "tries": record.attempts,
+        "worker": vars(record.worker),
+        "started": record.started,
+        "finished": record.finished,
+        "seconds": record.seconds,
+        "voxels": record.voxels,
+        "results": record.results,
+        "failure": record.failure and vars(record.failure),
+    }
 
 
 def coalesce(records: Iterable[BlockRecord]) -> list[BlockRecord]:
