@@ -90,8 +90,9 @@ def run_task(
                     _run_serial(task, ledger, execution, since, observe)
                 else:
                     _run_processes(task, ledger, ledger_url, execution, logs, since, careful, observe)
-        observe(task, ledger.summary(task.key))
-        _raise_if_incomplete(task, ledger, logs)
+        summary = ledger.summary(task.key)
+        observe(task, summary)
+        _raise_if_incomplete(task, summary, ledger, logs)
         return task
     finally:
         ledger.close()
@@ -199,15 +200,14 @@ def _record_lost(task: Task, ledger: Ledger) -> None:
             finished=now,
             failure=failure,
         )
-        for block in ledger.blocks(task.key)
-        if block["status"] == "running"
+        for block in ledger.blocks(task.key, "running")
     ]
     if lost:
         ledger.write(lost)
 
 
-def _raise_if_incomplete(task: Task, ledger: Ledger, logs: Path) -> None:
-    remaining = len(task.blocks) - ledger.summary(task.key).done
+def _raise_if_incomplete(task: Task, summary: Summary, ledger: Ledger, logs: Path) -> None:
+    remaining = len(task.blocks) - summary.done
     if not remaining:
         return
     groups = ledger.failures(task.key)

@@ -163,8 +163,8 @@ class Ledger(Protocol):
         """
         ...
 
-    def blocks(self, fingerprint: str) -> list[dict[str, Any]]:
-        """Return every block's full record as plain data (``block``, ``status``, ``tries``, ...), by index."""
+    def blocks(self, fingerprint: str, status: Status | None = None) -> list[dict[str, Any]]:
+        """Return the full records of all blocks, or those of a status, as plain data (``block``, ``status``, ``tries``, ...), by index."""
         ...
 
     def reset(self, fingerprint: str) -> None:
