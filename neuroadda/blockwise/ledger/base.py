@@ -164,7 +164,7 @@ class Ledger(Protocol):
         ...
 
     def blocks(self, fingerprint: str, status: Status | None = None) -> list[dict[str, Any]]:
-        """Return the full records of all blocks, or those of a status, as plain data (``block``, ``status``, ``tries``, ...), by index."""
+        """Return the records of all blocks, or of those of one status, by index, as plain data (``block``, ``tries``, ...)."""
         ...
 
     def reset(self, fingerprint: str) -> None:

@@ -34,7 +34,7 @@ SCHEMA = (
 )
 
 # Failures are asked for all the time, and are few.
-INDEX_FAILED = "CREATE INDEX IF NOT EXISTS failed ON blocks (fingerprint, status) WHERE status = 'failed'"
+INDEX_FAILED = "CREATE INDEX IF NOT EXISTS failed ON blocks (status) WHERE status = 'failed'"
 
 TASK_FIELDS = tuple(TaskRecord.model_fields)
 JSON_FIELDS = frozenset({"grid", "parameters", "worker", "results", "failure"})
