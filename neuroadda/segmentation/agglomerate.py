@@ -1,6 +1,6 @@
 """Agglomerate block by block, then blocks of blocks, and so on: the merges are those of the whole volume.
 
-Level 0 merges what it can within each block; level l takes what was left in 4 x 4 x 4 blocks of the level below, adds the edges
+Level 0 merges what it can within each block; level l takes what was left in 2 x 2 x 2 blocks of the level below, adds the edges
 between them, and goes on (see `agglomeration`). What is left of a block is about as much as its surface has.
 """
 
@@ -22,7 +22,7 @@ from neuroadda.segmentation.blockfiles import block_file, list_block_files, read
 from neuroadda.segmentation.edges import read_edges
 from neuroadda.segmentation.ids import capacity_of, to_local
 
-FAN_OUT = 4
+FAN_OUT = 2
 
 
 class Agglomerate(Config):

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from neuroadda.segmentation.pairs import EMPTY, find_slot, make_table, put, remove
+
 FULL = 255  # a sum is in units of 1 / 255, those of a uint8 affinity
 
 
@@ -150,27 +152,23 @@ def _merge(
     An edge to a held region is never merged: its other end waits for it, and is held from then on.
     """
     edges = len(a)
-    version = np.zeros(edges, np.int64)
+    version = np.zeros(edges, np.int32)
     alive = np.ones(edges, np.bool_)
     # Edges of a region are a linked list over half-edges: 2 e belongs to a[e], 2 e + 1 to b[e].
-    head = np.full(n, -1, np.int64)
-    tail = np.full(n, -1, np.int64)
-    degree = np.zeros(n, np.int64)
-    next_ = np.full(2 * edges, -1, np.int64)
-    lookup = numba.typed.Dict.empty(numba.int64, numba.int64)
-    heap = [(0.0, np.int64(0), np.int64(0)) for _ in range(0)]  # typed, and empty
+    head = np.full(n, -1, np.int32)
+    degree = np.zeros(n, np.int32)
+    next_ = np.full(2 * edges, -1, np.int32)
+    lookup = make_table(edges)
+    heap = [(0.0, np.int32(0), np.int32(0)) for _ in range(0)]  # typed, and empty
     for e in range(edges):
         for half, region in ((2 * e, a[e]), (2 * e + 1, b[e])):
-            if head[region] < 0:
-                head[region] = half
-            else:
-                next_[tail[region]] = half
-            tail[region] = half
+            next_[half] = head[region]
+            head[region] = half
             degree[region] += 1
-        lookup[min(a[e], b[e]) * n + max(a[e], b[e])] = e
+        put(lookup, find_slot(lookup, a[e], b[e]), a[e], b[e], e)
         score = 1.0 - total[e] / (FULL * number[e])
         if score < limit:
-            heap.append((score, np.int64(e), np.int64(0)))
+            heap.append((score, np.int32(e), np.int32(0)))
     heapq.heapify(heap)
 
     parent = np.arange(n)
@@ -199,34 +197,29 @@ def _merge(
         half = head[gone]
         while half >= 0:
             following = next_[half]
-            next_[half] = -1
             f = half // 2
             if alive[f]:
                 other = b[f] if a[f] == gone else a[f]
-                key = min(keep, other) * n + max(keep, other)
-                twin = lookup[key] if key in lookup else np.int64(-1)
-                twins = twin >= 0 and alive[twin]
-                stays = twin if twins and twin < f else np.int64(f)
-                if twins:
-                    goes = f + twin - stays
+                remove(lookup, find_slot(lookup, gone, other))
+                slot = find_slot(lookup, keep, other)
+                twin = lookup[slot, 2] if lookup[slot, 0] != EMPTY else np.int64(f)
+                stays, goes = min(twin, f), max(twin, f)
+                if stays != goes:
                     total[stays] += total[goes]
                     number[stays] += number[goes]
                     version[stays] += 1
                     alive[goes] = False
                     renewed = 1.0 - total[stays] / (FULL * number[stays])
                     if renewed < limit:
-                        heapq.heappush(heap, (renewed, stays, version[stays]))
+                        heapq.heappush(heap, (renewed, np.int32(stays), version[stays]))
                 if stays == f:
                     if a[f] == gone:
                         a[f] = keep
                     else:
                         b[f] = keep
-                    lookup[key] = f
-                    if head[keep] < 0:
-                        head[keep] = half
-                    else:
-                        next_[tail[keep]] = half
-                    tail[keep] = half
+                    put(lookup, slot, keep, other, f)
+                    next_[half] = head[keep]
+                    head[keep] = half
                     degree[keep] += 1
             half = following
         head[gone] = -1

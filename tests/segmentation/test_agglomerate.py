@@ -63,7 +63,7 @@ def run_levels(folder: Path, grid: BlockGrid, limit: float, order: np.random.Gen
 def test_the_merges_of_all_levels_are_those_of_the_whole_volume(tmp_path, flooded, block_vx, limit):
     affs, fragments = flooded
     grid = BlockGrid.make(Roi((0, 0, 0), SHAPE), Coordinate(1, 1, 1), block_vx)
-    assert count_levels(grid) == 1 + max(math.ceil(math.log(n, 4)) for n in grid.counts)
+    assert count_levels(grid) == 1 + max(math.ceil(math.log2(n)) for n in grid.counts)
     ids = cut(fragments, grid)
     edges = collect_edges(affs, ids)
     whole = contract(Rag(edges.u, edges.v, edges.sum, edges.count, edges.u, edges.v), limit)
