@@ -124,7 +124,7 @@ def _bars(progress: Progress) -> Observer:
 
     def observe(task: Task, summary: Summary) -> None:
         if task.fingerprint not in bars:
-            bars[task.fingerprint] = progress.add_task(task.name, total=len(task.grid), rate="")
+            bars[task.fingerprint] = progress.add_task(task.name, total=len(task.blocks), rate="")
         failed = f"  {summary.failed} failed" if summary.failed else ""
         progress.update(bars[task.fingerprint], completed=summary.done, rate=_rate(summary) + failed)
 
@@ -136,12 +136,14 @@ def _lines() -> Observer:
 
     def observe(task: Task, summary: Summary) -> None:
         when, done = told.get(task.fingerprint, (0.0, -1))
-        finished = summary.done == len(task.grid)
+        finished = summary.done == len(task.blocks)
         if summary.done == done or (not finished and time.monotonic() - when < PLAIN_EVERY_SECONDS):
             return
         told[task.fingerprint] = (time.monotonic(), summary.done)
         failed = f", {summary.failed} failed" if summary.failed else ""
-        print(f"{task.name}: {summary.done}/{len(task.grid)} blocks{failed} {_rate(summary)}".rstrip(), file=sys.stderr)
+        print(
+            f"{task.name}: {summary.done}/{len(task.blocks)} blocks{failed} {_rate(summary)}".rstrip(), file=sys.stderr
+        )
 
     return observe
 

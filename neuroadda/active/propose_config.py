@@ -15,9 +15,10 @@ from neuroadda.backbones.card import Card
 from neuroadda.blockwise.execution import Execution
 from neuroadda.config import Config, Zyx, dump_config
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import default_block_vx, open_mask
+from neuroadda.segmentation.pipeline import default_block_vx
 from neuroadda.segmentation.predict import Predict
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.masks import open_mask
 from neuroadda.volumes.regions import RoiConfig
 
 CELLS_A_BLOCK = 4  # along an axis of the default block, at least

@@ -15,12 +15,13 @@ from neuroadda.backbones.card import NEAREST, Card, load_card
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.blockwise.tissue import find_tissue
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragments
-from neuroadda.segmentation.pipeline import open_mask
 from neuroadda.segmentation.predict import Predict, Predictor, check_raw
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.masks import Mask, open_mask
 
 Score = Literal["entropy", "augmented", "committee", "ambiguity"]
 
@@ -78,22 +79,21 @@ class Uncertainty(Stage):
         """Return the function that scores a block and reports its voxels of tissue."""
         torch.set_num_threads(self.predict.threads)
         raw, cells = Volume.open(task.inputs["raw"]), Volume.open(task.output, "r+")
-        mask = Volume.open(task.inputs["mask"]) if "mask" in task.inputs else None
+        mask = Mask.open(task.inputs["mask"], raw) if "mask" in task.inputs else None
         score = self._make_scorer(task, raw, mask)
         block_cells = Coordinate(task.grid.block_vx) / Coordinate(self.cell_vx)
 
         def measure(block: Block) -> dict[str, Any]:
             shape = block.write_roi.shape / raw.voxel_size
-            tissue = np.ones(shape, bool) if mask is None else mask.read(block.write_roi) > 0
-            if tissue.any():
-                reduced = reduce_to_cells(score(block), tissue, self.cell_vx, self.histogram)
-                begin = cells.roi.begin + Coordinate(block.position) * block_cells * cells.voxel_size
-                cells.write(Roi(begin, Coordinate(reduced.shape[1:]) * cells.voxel_size), reduced)
+            tissue = np.ones(shape, bool) if mask is None else mask.read(block.write_roi)
+            reduced = reduce_to_cells(score(block), tissue, self.cell_vx, self.histogram)
+            begin = cells.roi.begin + Coordinate(block.position) * block_cells * cells.voxel_size
+            cells.write(Roi(begin, Coordinate(reduced.shape[1:]) * cells.voxel_size), reduced)
             return {"tissue": int(tissue.sum())}
 
         return measure
 
-    def _make_scorer(self, task: Task, raw: Volume, mask: Volume | None) -> Callable[[Block], np.ndarray]:
+    def _make_scorer(self, task: Task, raw: Volume, mask: Mask | None) -> Callable[[Block], np.ndarray]:
         """Return the function that gives the scores (uint16, zyx) of a block's voxels."""
         backbones = [load_backbone(task.inputs[name]) for name in _input_names(len(self.tiles_vx))]
         cards = [backbone.card for backbone in backbones]
@@ -118,7 +118,7 @@ class Uncertainty(Stage):
             affs = predictors[0](raw, read_roi)[0][:3]
             found = find_fragments(affs, raw.voxel_size_nm, self.fragments)
             if mask is not None:
-                found[mask.read(read_roi) == 0] = 0
+                found[~mask.read(read_roi)] = 0
             inside = ((block.write_roi - read_roi.begin) / raw.voxel_size).to_slices()
             return score_ambiguity(affs, found)[inside]
 
@@ -155,7 +155,7 @@ def make_uncertainty_task(
     roi
         Part of the volume, in its world units; all of it by default.
     mask
-        Array on the voxel grid of raw, at least as large as `roi`; where it is 0 is no tissue.
+        Array on the voxel grid of raw or one coarser by whole factors, at least as large as `roi`; where it is 0 is no tissue.
     any_voxel_size
         As in `check_raw`.
 
@@ -178,10 +178,12 @@ def make_uncertainty_task(
     stage = _resolve(stage, raw, cards, block_vx)
     names = zip(_input_names(len(cards)), backbones, cards, strict=True)
     inputs = {"raw": (raw.path, raw.fingerprint)} | {name: (Path(at), card.digest) for name, at, card in names}
-    if mask is not None:
-        inputs["mask"] = (Path(mask), open_mask(mask, raw, roi).fingerprint)
     around = _around_fragments_vx(stage.fragments, raw) if stage.score == "ambiguity" else (0, 0, 0)
-    return Task.make(stage, inputs, output, BlockGrid.make(roi, raw.voxel_size, block_vx, around), block_vx)
+    grid, tissue = BlockGrid.make(roi, raw.voxel_size, block_vx, around), None
+    if mask is not None:
+        opened = open_mask(mask, raw, roi)
+        inputs["mask"], tissue = (Path(mask), opened.fingerprint), find_tissue(opened, grid)
+    return Task.make(stage, inputs, output, grid, block_vx, tissue)
 
 
 def _resolve(stage: Uncertainty, raw: Volume, cards: list[Card], block_vx: Zyx) -> Uncertainty:

@@ -5,6 +5,8 @@ import socket
 import time
 import traceback
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 from neuroadda.blockwise.ledger.base import BlockRecord, Failure, Worker
 from neuroadda.blockwise.ledger.writer import LedgerWriter
@@ -28,6 +30,11 @@ class BlockRunner:
     careful: bool = False
     _function: BlockFunction | None = field(default=None, init=False)
 
+    @cached_property
+    def _known(self) -> dict[str, Any]:
+        worker = Worker(host=socket.gethostname(), pid=os.getpid(), device=self.device)
+        return {"fingerprint": self.task.key, "worker": worker}
+
     def __call__(self, index: int) -> None:
         """Do block `index`.
 
@@ -38,11 +45,9 @@ class BlockRunner:
         """
         block = self.task.grid[index]
         started = time.time()
-        worker = Worker(host=socket.gethostname(), pid=os.getpid(), device=self.device)
 
-        def record(**what: object) -> None:
-            known = {"fingerprint": self.task.key, "block": index, "worker": worker, "started": started}
-            self.writer.add(BlockRecord.model_validate(known | what))
+        def record(**what: Any) -> None:
+            self.writer.add(BlockRecord(**self._known, block=index, started=started, **what))
             if self.careful:
                 self.writer.flush()
 

@@ -77,7 +77,7 @@ def run_task(
     try:
         task = prepare_output(task, ledger, overwrite)
         # A single block gains nothing from a worker process, whose start takes seconds.
-        serial = execution.launcher == "serial" or len(task.grid) == 1
+        serial = execution.launcher == "serial" or len(task.blocks) == 1
         since = time.time()
         with stop_on_signals():
             observe(task, ledger.summary(task.key))
@@ -90,8 +90,9 @@ def run_task(
                     _run_serial(task, ledger, execution, since, observe)
                 else:
                     _run_processes(task, ledger, ledger_url, execution, logs, since, careful, observe)
-        observe(task, ledger.summary(task.key))
-        _raise_if_incomplete(task, ledger, logs)
+        summary = ledger.summary(task.key)
+        observe(task, summary)
+        _raise_if_incomplete(task, summary, ledger, logs)
         return task
     finally:
         ledger.close()
@@ -99,7 +100,7 @@ def run_task(
 
 def open_blocks(task: Task, ledger: Ledger, since: float) -> np.ndarray:
     """Return bool, by block: which are neither done nor failed at `since` or later."""
-    todo = ~ledger.done_mask(task.key, len(task.grid))
+    todo = task.blocks.to_mask() & ~ledger.done_mask(task.key, len(task.grid))
     for group in ledger.failures(task.key, since=since):
         todo[group.blocks] = False
     return todo
@@ -199,19 +200,18 @@ def _record_lost(task: Task, ledger: Ledger) -> None:
             finished=now,
             failure=failure,
         )
-        for block in ledger.blocks(task.key)
-        if block["status"] == "running"
+        for block in ledger.blocks(task.key, "running")
     ]
     if lost:
         ledger.write(lost)
 
 
-def _raise_if_incomplete(task: Task, ledger: Ledger, logs: Path) -> None:
-    remaining = int((~ledger.done_mask(task.key, len(task.grid))).sum())
+def _raise_if_incomplete(task: Task, summary: Summary, ledger: Ledger, logs: Path) -> None:
+    remaining = len(task.blocks) - summary.done
     if not remaining:
         return
     groups = ledger.failures(task.key)
-    left = f"{remaining} of {len(task.grid)} blocks are left"
+    left = f"{remaining} of {len(task.blocks)} blocks are left"
     if not groups:
         raise RunFailed(f"{task.name}: {left}: the workers died; see {logs}")
     raise _failure(task, groups[0], left)

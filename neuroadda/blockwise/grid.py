@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.config import Config, Zyx
@@ -82,7 +83,16 @@ class BlockGrid(Config):
 
     def voxels(self, roi: Roi | None = None) -> int:
         """Return the number of voxels in `roi`, by default in all that is written."""
-        return math.prod((roi or self.roi).shape / Coordinate(self.voxel_size))
+        shape = self.shape if roi is None else roi.shape
+        return math.prod(s // v for s, v in zip(shape, self.voxel_size, strict=True))
+
+    def voxels_of(self, blocks: np.ndarray) -> int:
+        """Return the number of voxels written in some blocks (bool, by dense index)."""
+        sides = zip(self.shape, self.block, self.voxel_size, self.counts, strict=True)
+        z, y, x = (np.minimum(b, s - np.arange(n) * b) // v for s, b, v, n in sides)
+        return sum(
+            int(depth) * int(y @ (layer @ x)) for depth, layer in zip(z, blocks.reshape(self.counts), strict=True)
+        )
 
     def __len__(self) -> int:
         return math.prod(self.counts)
@@ -101,11 +111,12 @@ class BlockGrid(Config):
         """Return the block at a place in the grid."""
         _, y, x = self.counts
         index = (position[0] * y + position[1]) * x + position[2]
-        begin = self.roi.begin + Coordinate(position) * Coordinate(self.block)
-        write_roi = Roi(begin, self.block).intersect(self.roi)
-        return Block(index, position, write_roi, write_roi.grow(Coordinate(self.context), Coordinate(self.context)))
-
-    def position_of(self, begin: Coordinate) -> Zyx:
-        """Return the grid position of the block whose write ROI begins at `begin`."""
-        z, y, x = (Coordinate(begin) - self.roi.begin) / Coordinate(self.block)
-        return int(z), int(y), int(x)
+        # With plain numbers: a hundred times as fast as with Roi and Coordinate, and done for every block.
+        inside = [p * b for p, b in zip(position, self.block, strict=True)]
+        begin = [o + i for o, i in zip(self.offset, inside, strict=True)]
+        shape = [min(b, s - i) for b, s, i in zip(self.block, self.shape, inside, strict=True)]
+        write_roi = read_roi = Roi(begin, shape)
+        if any(self.context):
+            around = list(zip(begin, shape, self.context, strict=True))
+            read_roi = Roi([b - c for b, _, c in around], [s + 2 * c for _, s, c in around])
+        return Block(index, position, write_roi, read_roi)

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from neuroadda.blockwise.blockset import BlockSet
 from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.ledger.base import Ledger, TaskRecord
 from neuroadda.config import Config, Zyx, dump_config, fingerprint, parse_config, write_json
@@ -60,6 +61,8 @@ class Task(Config):
         Path of what is written: a zarr array or a folder.
     chunk_vx
         Chunk shape of an output array; it divides the block, so that no two blocks write to one chunk.
+    tissue
+        Which blocks have tissue, as `BlockSet.dump` writes it; None for all. The others are not done, and their output is empty.
     instance
         Random id of the very output, given when it is created and stored in its tag; empty before.
     """
@@ -71,6 +74,7 @@ class Task(Config):
     output: str
     grid: BlockGrid
     chunk_vx: Zyx
+    tissue: str | None = None
     instance: str = ""
 
     @classmethod
@@ -81,8 +85,11 @@ class Task(Config):
         output: Path,
         grid: BlockGrid,
         chunk_vx: Zyx | None = None,
+        blocks: BlockSet | None = None,
     ) -> "Task":
         """Bind a stage; each input is its path and its content's fingerprint. Chunks default to about 64 voxels an axis.
+
+        Only `blocks` are done, by default all: those that have tissue.
 
         Raises
         ------
@@ -101,6 +108,7 @@ class Task(Config):
             output=str(output),
             grid=grid,
             chunk_vx=chunk_vx,
+            tissue=None if blocks is None else blocks.dump(),
         )
 
     @cached_property
@@ -115,11 +123,21 @@ class Task(Config):
         return self.bound.name
 
     @cached_property
+    def blocks(self) -> BlockSet:
+        """The blocks that are done: all, or those that have tissue."""
+        size = len(self.grid)
+        return BlockSet.full(size) if self.tissue is None else BlockSet.load(self.tissue, size)
+
+    @property
+    def voxels(self) -> int:
+        """Voxels of these blocks."""
+        return self.grid.voxels() if self.tissue is None else self.grid.voxels_of(self.blocks.to_mask())
+
+    @cached_property
     def fingerprint(self) -> str:
         """The sha256 of all that determines the output."""
-        return fingerprint(
-            self.stage, self.bound.version, self.parameters, self.input_fingerprints, dump_config(self.grid)
-        )
+        parts = [self.stage, self.bound.version, self.parameters, self.input_fingerprints, dump_config(self.grid)]
+        return fingerprint(*parts, *([] if self.tissue is None else [self.blocks.digest]))
 
     @property
     def key(self) -> str:
@@ -154,7 +172,7 @@ class Task(Config):
     def create_folder(self) -> None:
         """Make the output a folder, tagged (for stages whose output is not an array)."""
         try:
-            write_json(Path(self.output) / TAG_FILE, self.tag)
+            write_json(Path(self.output) / TAG_FILE, self.tag | {"tissue": self.tissue})
         except OSError as error:
             raise UserError(f"the folder cannot be created: {error.strerror}", self.output) from error
 
@@ -180,6 +198,12 @@ def read_tag(output: Path) -> dict[str, Any] | None:
         except (OSError, ValueError):
             continue
     return {}
+
+
+def blocks_in(folder: Path, grid: BlockGrid) -> BlockSet:
+    """Return the blocks that a finished task with that grid has left files of in its folder."""
+    tissue = (read_tag(folder) or {}).get("tissue")
+    return BlockSet.full(len(grid)) if tissue is None else BlockSet.load(tissue, len(grid))
 
 
 def bind_output(task: Task) -> Task | None:
@@ -223,8 +247,8 @@ def prepare_output(task: Task, ledger: Ledger, overwrite: bool) -> Task:
             TaskRecord(
                 fingerprint=bound.key,
                 stage=bound.name,
-                blocks=len(bound.grid),
-                voxels=bound.grid.voxels(),
+                blocks=len(bound.blocks),
+                voxels=bound.voxels,
                 output=str(output.absolute()),
                 grid=dump_config(bound.grid),
                 parameters=bound.parameters,

@@ -146,8 +146,10 @@ def finished_stages(plan: Plan) -> list[tuple[str, Summary]]:
         for task in plan.tasks:
             bound = bind_output(task)
             summary = Summary() if bound is None else ledger.summary(bound.key)
-            if summary.done < len(task.grid):
-                what = f"{task.name} is not finished with these parameters ({summary.done} of {len(task.grid)} blocks)"
+            if summary.done < len(task.blocks):
+                what = (
+                    f"{task.name} is not finished with these parameters ({summary.done} of {len(task.blocks)} blocks)"
+                )
                 raise UserError(what, task.output, "run `neuroadda segment` with the same config first")
             stages.append((task.name, summary))
         return stages

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroadda.blockwise.grid import BlockGrid
+from neuroadda.blockwise.task import blocks_in
 from neuroadda.config import Config
 from neuroadda.errors import UserError
 from neuroadda.evaluation.contingency import Contingency, count_overlaps, merge
@@ -57,13 +58,13 @@ def sweep_plan(plan: Plan, labels: Volume, thresholds: Sequence[float] = THRESHO
     fragments = Volume.open(plan.output("fragments"))
     grid, edges = plan.task("fragments").grid, plan.output("edges")
     levels = [Path(task.output) for task in plan.tasks if isinstance(task.bound, AgglomerateLevel)]
-    numbering = Numbering.read(edges, grid)
+    numbering, blocks = Numbering.read(edges, grid), blocks_in(edges, grid)
     min_voxels = plan.config.components.min_voxels
 
     def lut_at(threshold: float) -> Callable[[np.ndarray], np.ndarray]:
         lut = connect_components(numbering, read_merges(levels), threshold)
         if min_voxels:
-            lut = drop_small(lut, (read_sizes(edges, i) for i in range(len(grid))), min_voxels)
+            lut = drop_small(lut, (read_sizes(edges, i) for i in blocks), min_voxels)
 
         def look_up(ids: np.ndarray) -> np.ndarray:
             segments = np.zeros(len(ids), np.uint64)

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from neuroadda.blockwise.blockset import BlockSet
 from neuroadda.blockwise.grid import Block, BlockGrid
-from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.blockwise.task import BlockFunction, Stage, Task, blocks_in
 from neuroadda.config import Config
 from neuroadda.segmentation.agglomeration import Contracted, Rag, contract
 from neuroadda.segmentation.blockfiles import block_file, list_block_files, read_columns, write_columns
@@ -65,12 +66,13 @@ class AgglomerateLevel(Stage):
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes what a block merges and leaves."""
         below = Path(task.inputs["below"])
+        held = blocks_in(below, level_grid(self.blocks, max(0, self.level - 1)))
 
         def agglomerate(block: Block) -> dict[str, Any]:
             if self.level == 0:
-                part = _read_block(below, self.blocks, block)
+                part = _read_block(below, held, self.blocks, block)
             else:
-                part = _join_blocks(below, self.blocks, self.level, block)
+                part = _join_blocks(below, held, self.blocks, self.level, block)
             done = contract(part.rag, self.limit, part.faces.region)
             _write(block_file(Path(task.output), block.index), done, part.faces)
             return {"edges": len(part.rag.u), "merges": len(done.merges.u), "left": len(done.rag.u)}
@@ -121,10 +123,10 @@ class _Part:
     faces: _Faces
 
 
-def _read_block(edges: Path, blocks: BlockGrid, block: Block) -> _Part:
+def _read_block(edges: Path, held: BlockSet, blocks: BlockGrid, block: Block) -> _Part:
     """Read what a block of level 0 knows: edges that cross a face belong to the upper of two blocks."""
     own = read_edges(edges, block.index)
-    above = [read_edges(edges, index) for index in _upper_neighbours(blocks, block)]
+    above = [read_edges(edges, index) for index in _upper_neighbours(blocks, block) if index in held]
     u, v, sum_, count = (
         np.concatenate([getattr(e, name) for e in (own, *above)]) for name in ("u", "v", "sum", "count")
     )
@@ -147,12 +149,12 @@ def _upper_neighbours(blocks: BlockGrid, block: Block) -> list[int]:
     ]
 
 
-def _join_blocks(below: Path, blocks: BlockGrid, level: int, block: Block) -> _Part:
+def _join_blocks(below: Path, held: BlockSet, blocks: BlockGrid, level: int, block: Block) -> _Part:
     """Join what the blocks of the level below left; the faces between them become edges."""
     grid = level_grid(blocks, level - 1)
     ranges = [range(FAN_OUT * p, min(FAN_OUT * (p + 1), n)) for p, n in zip(block.position, grid.counts, strict=True)]
-    paths = [block_file(below, grid.at((z, y, x)).index) for z, y, x in product(*ranges)]
-    parts = [_read_left(path) for path in paths if path.exists()]
+    indices = (grid.at((z, y, x)).index for z, y, x in product(*ranges))
+    parts = [_read_left(block_file(below, index)) for index in indices if index in held]
     faces = _Faces(**{n: np.concatenate([getattr(p.faces, n) for p in parts]) for n in _Faces.__dataclass_fields__})
     leaving = _level_block(faces.outside, blocks, level) != block.index
     rag = Rag.concatenate([*(part.rag for part in parts), _match(faces.take(~leaving))])

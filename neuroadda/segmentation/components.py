@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from neuroadda.blockwise.grid import Block, BlockGrid
-from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.blockwise.task import BlockFunction, Stage, Task, blocks_in
 from neuroadda.errors import UserError
 from neuroadda.segmentation.agglomerate import read_merges
 from neuroadda.segmentation.edges import read_sizes
@@ -37,8 +37,10 @@ class Numbering:
     @classmethod
     def read(cls, edges: Path, grid: BlockGrid) -> "Numbering":
         """Count the fragments in every block's edge file."""
-        counts = [len(read_sizes(edges, index)) for index in range(len(grid))]
-        return cls(np.r_[0, np.cumsum(counts)].astype(np.int64), capacity_of(grid))
+        first = np.zeros(len(grid) + 1, np.int64)
+        for index in blocks_in(edges, grid):
+            first[index + 1] = len(read_sizes(edges, index))
+        return cls(np.cumsum(first), capacity_of(grid))
 
     def to_dense(self, fragments: np.ndarray) -> np.ndarray:
         """Return the int64 dense numbers of fragment ids (all above 0)."""
@@ -73,7 +75,7 @@ class Components(Stage):
         """Return the function that writes the lookup table and reports the number of segments."""
         edges = Path(task.inputs["edges"])
         levels = [Path(path) for name, path in task.inputs.items() if name.startswith("agglomerate-")]
-        blocks = range(len(self.blocks))
+        blocks = blocks_in(edges, self.blocks)
 
         def connect(block: Block) -> dict[str, Any]:
             numbering = Numbering.read(edges, self.blocks)

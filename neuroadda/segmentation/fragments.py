@@ -16,6 +16,7 @@ from neuroadda.config import Zyx
 from neuroadda.segmentation.ids import capacity_of, to_global
 from neuroadda.segmentation.seams import write_views
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.masks import Mask
 
 ANISOTROPIC = 2.0
 
@@ -66,14 +67,14 @@ class Fragments(Stage):
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes a block's fragments and reports how many there are."""
         affs, fragments = Volume.open(task.inputs["affs"]), Volume.open(task.output, "r+")
-        mask = Volume.open(task.inputs["mask"]) if "mask" in task.inputs else None
+        mask = Mask.open(task.inputs["mask"], affs) if "mask" in task.inputs else None
         capacity = capacity_of(task.grid)
 
         def find(block: Block) -> dict[str, Any]:
             read_roi = block.read_roi.intersect(affs.roi)
             found = find_fragments(affs.read(read_roi), affs.voxel_size_nm, self)
             if mask is not None:
-                found[mask.read(read_roi) == 0] = 0
+                found[~mask.read(read_roi)] = 0
             inside = ((block.write_roi - read_roi.begin) / affs.voxel_size).to_slices()
             local, numbers = fastremap.renumber(found[inside].copy())
             write_views(fragments.path, block.index, found, inside, numbers)

@@ -14,15 +14,17 @@ from neuroadda.blockwise.engine import Observer, run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.task import Task, check_output
+from neuroadda.blockwise.tissue import coarsen_blocks, find_tissue
 from neuroadda.config import Config, Zyx, load_config_file, parse_config, write_json
 from neuroadda.errors import UserError
-from neuroadda.segmentation.agglomerate import Agglomerate, AgglomerateLevel, count_levels, level_grid
+from neuroadda.segmentation.agglomerate import FAN_OUT, Agglomerate, AgglomerateLevel, count_levels, level_grid
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.edges import CollectEdges
 from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
 from neuroadda.segmentation.predict import Predict, check_raw
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.masks import open_mask
 from neuroadda.volumes.regions import RoiConfig
 
 RESOLVED = "config.json"
@@ -47,7 +49,8 @@ class SegmentConfig(Config):
     Attributes
     ----------
     raw, mask
-        Arrays; outside the mask (0) nothing is predicted.
+        Arrays; outside the mask (0) is no tissue: nothing is predicted, and blocks all outside cost nothing. Its voxels may be
+        coarser than those of raw by whole factors.
     backbone
         Folder of the network.
     output
@@ -111,9 +114,9 @@ class Plan(Config):
             {
                 "stage": task.name,
                 "fingerprint": task.fingerprint,
-                "blocks": len(task.grid),
-                "voxels": task.grid.voxels(),
-                "bytes": task.grid.voxels() * per_voxel.get(task.name, 0),
+                "blocks": len(task.blocks),
+                "voxels": task.voxels,
+                "bytes": task.voxels * per_voxel.get(task.name, 0),
                 "output": task.output,
             }
             for task in self.tasks
@@ -141,19 +144,25 @@ def make_plan(config: SegmentConfig) -> Plan:
         return BlockGrid.make(roi, raw.voxel_size, config.block_vx, context)
 
     inputs = {"raw": (Path(config.raw), raw.fingerprint), "backbone": (Path(config.backbone), card.digest)}
-    mask = {} if config.mask is None else {"mask": (Path(config.mask), open_mask(config.mask, raw, roi).fingerprint)}
-    predict = Task.make(config.predict, inputs | mask, volumes / "affs", grid(), config.chunk_vx)
+    mask, tissue = {}, None
+    if config.mask is not None:
+        opened = open_mask(config.mask, raw, roi)
+        mask, tissue = {"mask": (Path(config.mask), opened.fingerprint)}, find_tissue(opened, grid())
+    predict = Task.make(config.predict, inputs | mask, volumes / "affs", grid(), config.chunk_vx, tissue)
     affs = (volumes / "affs", predict.fingerprint)
     around = context_vx(config.fragments, raw.voxel_size_nm)
-    fragments = Task.make(config.fragments, {"affs": affs} | mask, volumes / "fragments", grid(around), config.chunk_vx)
+    fragments = Task.make(
+        config.fragments, {"affs": affs} | mask, volumes / "fragments", grid(around), config.chunk_vx, tissue
+    )
     supervoxels = (volumes / "fragments", fragments.fingerprint)
-    edges = Task.make(CollectEdges(), {"affs": affs, "fragments": supervoxels}, folder / "edges", grid())
+    edges = Task.make(CollectEdges(), {"affs": affs, "fragments": supervoxels}, folder / "edges", grid(), blocks=tissue)
     edge_files = (folder / "edges", edges.fingerprint)
-    below, levels = edge_files, []
+    below, levels, held = edge_files, [], tissue
     for level in range(count_levels(grid())):
         stage = AgglomerateLevel(limit=config.agglomerate.limit, level=level, blocks=grid())
         output = folder / "merges" / f"level_{level}"
-        levels.append(Task.make(stage, {"below": below}, output, level_grid(grid(), level)))
+        levels.append(Task.make(stage, {"below": below}, output, level_grid(grid(), level), blocks=held))
+        held = None if held is None else coarsen_blocks(held, level_grid(grid(), level).counts, FAN_OUT)
         below = (output, levels[-1].fingerprint)
     whole = BlockGrid.make(roi, raw.voxel_size, tuple(roi.shape / raw.voxel_size))
     components = Task.make(
@@ -168,6 +177,7 @@ def make_plan(config: SegmentConfig) -> Plan:
         volumes / "segmentation",
         grid(),
         config.chunk_vx,
+        tissue,
     )
     return Plan(config=config, tasks=(predict, fragments, edges, *levels, components, relabel))
 
@@ -273,12 +283,3 @@ def default_block_vx(raw: Volume, roi: Roi) -> Zyx:
     block = ANISOTROPIC_BLOCK_VX if z >= ANISOTROPIC * max(y, x) else ISOTROPIC_BLOCK_VX
     z_vx, y_vx, x_vx = (min(b, s) for b, s in zip(block, roi.shape / raw.voxel_size, strict=True))
     return z_vx, y_vx, x_vx
-
-
-def open_mask(path: Path | str, raw: Volume, roi: Roi) -> Volume:
-    """Open a mask; raise UserError if it is not on the voxel grid of raw or does not cover a ROI."""
-    mask = Volume.open(path)
-    if mask.channels is not None or mask.voxel_size != raw.voxel_size or mask.unit != raw.unit:
-        raise UserError("the mask is not on the voxel grid of raw", str(path), f"raw has {raw.voxel_size_nm} nm")
-    mask.to_slices(roi)
-    return mask

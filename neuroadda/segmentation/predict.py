@@ -20,6 +20,7 @@ from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.masks import Mask
 
 TILE_INPUT_VOXELS = 2_500_000  # about a gigabyte in bfloat16
 VOXEL_SIZE_RATIO = 1.5
@@ -78,15 +79,12 @@ class Predict(Stage):
         torch.set_num_threads(self.threads)
         raw, affs = Volume.open(task.inputs["raw"]), Volume.open(task.output, "r+")
         backbone = load_backbone(task.inputs["backbone"])
-        mask = Volume.open(task.inputs["mask"]) if "mask" in task.inputs else None
+        mask = Mask.open(task.inputs["mask"], raw) if "mask" in task.inputs else None
         predictor = Predictor(backbone, self)
 
         def predict(block: Block) -> dict[str, Any]:
-            inside = None if mask is None else mask.read(block.write_roi) > 0
-            if inside is not None and not inside.any():
-                return {"tiles": 0}
             predicted, tiles = predictor(raw, block.write_roi)
-            affs.write(block.write_roi, predicted if inside is None else predicted * inside)
+            affs.write(block.write_roi, predicted if mask is None else predicted * mask.read(block.write_roi))
             return {"tiles": tiles}
 
         return predict

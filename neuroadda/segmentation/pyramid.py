@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
 from neuroadda.blockwise.downsample import Downsample, make_downsample_task
@@ -182,7 +181,7 @@ def _check_finished(volume: Volume, ledger_url: str) -> None:
     try:
         key = fingerprint(tag["fingerprint"], tag["instance"])
         record = ledger.task(key)
-        done = record and int(np.count_nonzero(ledger.done_mask(key, record.blocks)))
+        done = record and ledger.summary(key).done
     finally:
         ledger.close()
     if record is not None and done != record.blocks:

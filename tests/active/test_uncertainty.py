@@ -225,7 +225,7 @@ def test_what_does_not_fit_is_refused_in_a_line(inputs, raw, tmp_path):
         bind(inputs, tmp_path, "nowhere")
     with pytest.raises(UserError, match="outside the volume"):
         bind(inputs, tmp_path, "random", roi=raw.roi.shift(raw.voxel_size))
-    coarse = Volume.create(tmp_path / "mask.zarr/mask", (9, 25, 30), (30, 12, 12), np.uint8, offset_nm=raw.offset_nm)
+    coarse = Volume.create(tmp_path / "mask.zarr/mask", (9, 33, 40), (30, 9, 9), np.uint8, offset_nm=raw.offset_nm)
     with pytest.raises(UserError, match="mask is not on the voxel grid"):
         bind(inputs, tmp_path, "random", mask=coarse.path)
     other = write_raw(tmp_path / "raw.zarr/raw", voxel_size_nm=(30, 12, 12))

@@ -10,6 +10,7 @@ import pytest
 from funlib.geometry import Coordinate, Roi
 from toy_stages import Fill
 
+from neuroadda.blockwise.blockset import BlockSet
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
@@ -60,6 +61,31 @@ def test_every_block_is_done_once_and_a_rerun_does_nothing(tmp_path, launcher):
     assert [row["results"]["index"] for row in rows] == list(range(BLOCKS))
     assert {row["tries"] for row in rows} == {1}
     assert ledger.summary(task.key).voxels == 6 * 6 * 5
+
+
+@pytest.mark.parametrize("launcher", ["serial", "local"])
+def test_only_the_blocks_with_tissue_are_done(tmp_path, launcher):
+    tissue = np.zeros(BLOCKS, bool)
+    tissue[[2, 3, 11, 26]] = True
+    whole = make_task(tmp_path, raise_in=(11,))
+    task = Task.make(whole.bound, {}, Path(whole.output), GRID, blocks=BlockSet.of(tissue))
+    assert task.fingerprint != whole.fingerprint
+    with pytest.raises(RunFailed, match="fill: 1 of 4 blocks are left"):
+        go(task, tmp_path, launcher, retries=0)
+    done, right = filled(task), expected()
+    for block in GRID.blocks():
+        inside = block.write_roi.to_slices()
+        assert (done[inside] == (right[inside] if tissue[block.index] and block.index != 11 else 0)).all()
+    assert sorted(set(executed(tmp_path))) == [2, 3, 11, 26]
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    assert {row["block"]: row["status"] == "done" for row in ledger.blocks(bind_output(task).key)} == {
+        2: True,
+        3: True,
+        11: False,
+        26: True,
+    }
+    assert ledger.tasks()[0].blocks == 4
+    assert ledger.tasks()[0].voxels == task.voxels == sum(GRID.voxels(GRID[i].write_roi) for i in (2, 3, 11, 26))
 
 
 def test_a_worker_that_dies_costs_nothing_but_its_block_done_again(tmp_path):

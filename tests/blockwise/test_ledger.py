@@ -161,6 +161,14 @@ def test_done_is_never_taken_back(ledger: Ledger, task: str, status: str, togeth
     assert running["status"] == "running"
 
 
+def test_blocks_of_one_status(ledger: Ledger, task: str) -> None:
+    given = {1: "running", 2: "done", 4: "failed", 7: "running"}
+    ledger.write([make_record(task, block, status) for block, status in given.items()])
+    for status in ("running", "done", "failed"):
+        assert [row["block"] for row in ledger.blocks(task, status)] == [b for b, s in given.items() if s == status]
+    assert [row["block"] for row in ledger.blocks(task)] == list(given)
+
+
 def test_writing_nothing_is_nothing(ledger: Ledger, task: str) -> None:
     ledger.write([])
     assert ledger.blocks(task) == []

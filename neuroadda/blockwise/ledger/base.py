@@ -23,9 +23,9 @@ class TaskRecord(Config):
     stage
         Such as ``predict``.
     blocks
-        Number of blocks in its grid (0 .. blocks - 1 are its dense indices).
+        Number of blocks that are to be done: all of its grid, or those that have tissue.
     voxels
-        Voxels written by the whole task.
+        Voxels of these blocks.
     output
         Where its output lies.
     grid, parameters
@@ -171,8 +171,8 @@ class Ledger(Protocol):
         """
         ...
 
-    def blocks(self, fingerprint: str) -> list[dict[str, Any]]:
-        """Return every block's full record as plain data (``block``, ``status``, ``tries``, ...), by index."""
+    def blocks(self, fingerprint: str, status: Status | None = None) -> list[dict[str, Any]]:
+        """Return the records of all blocks, or of those of one status, by index, as plain data (``block``, ``tries``, ...)."""
         ...
 
     def reset(self, fingerprint: str) -> None:

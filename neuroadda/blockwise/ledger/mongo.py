@@ -18,7 +18,7 @@ from pymongo.errors import (
     PyMongoError,
 )
 
-from neuroadda.blockwise.ledger.base import BlockRecord, FailureGroup, LedgerUnavailable, Summary, TaskRecord
+from neuroadda.blockwise.ledger.base import BlockRecord, FailureGroup, LedgerUnavailable, Status, Summary, TaskRecord
 from neuroadda.blockwise.ledger.records import BLOCK_FIELDS, block_document, coalesce, group_failures, to_plain
 from neuroadda.errors import UserError
 
@@ -121,9 +121,10 @@ class MongoLedger:
             failed = database.blocks.find(failed_since, {"_id": 0, "block": 1, "failure": 1})
             return group_failures((document["block"], document["failure"]) for document in failed)
 
-    def blocks(self, fingerprint: str) -> list[dict[str, Any]]:
+    def blocks(self, fingerprint: str, status: Status | None = None) -> list[dict[str, Any]]:
+        wanted = {"fingerprint": fingerprint} | ({} if status is None else {"status": status})
         with self._database() as database:
-            found = list(database.blocks.find({"fingerprint": fingerprint}))
+            found = list(database.blocks.find(wanted))
         # Sorted here: a server sorts no more than 100 MB.
         found.sort(key=lambda document: document["block"])
         return [to_plain({field: document[field] for field in BLOCK_FIELDS}) for document in found]

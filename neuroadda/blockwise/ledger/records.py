@@ -24,13 +24,16 @@ BLOCK_FIELDS = (
 
 def to_json(value: Any) -> str:
     """Return JSON text; NumPy scalars and arrays become plain numbers and lists."""
-    return json.dumps(value, default=_unwrap)
+    return _ENCODER.encode(value)
 
 
 def _unwrap(value: Any) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(f"the ledger cannot store a {type(value).__name__}")
+
+
+_ENCODER = json.JSONEncoder(default=_unwrap)  # `json.dumps` would make a new one for every value
 
 
 def to_plain(value: Any) -> Any:
@@ -40,9 +43,18 @@ def to_plain(value: Any) -> Any:
 
 def block_document(record: BlockRecord) -> dict[str, Any]:
     """Return what is stored of a record (`BLOCK_FIELDS`); ``tries`` is what it adds to the stored count."""
-    data = record.model_dump()
-    data["tries"] = data["attempts"]
-    return {field: data[field] for field in BLOCK_FIELDS}
+    return {
+        "block": record.block,
+        "status": record.status,
+        "tries": record.attempts,
+        "worker": vars(record.worker),
+        "started": record.started,
+        "finished": record.finished,
+        "seconds": record.seconds,
+        "voxels": record.voxels,
+        "results": record.results,
+        "failure": record.failure and vars(record.failure),
+    }
 
 
 def coalesce(records: Iterable[BlockRecord]) -> list[BlockRecord]:

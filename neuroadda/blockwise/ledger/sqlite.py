@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from neuroadda.blockwise.ledger.base import BlockRecord, FailureGroup, LedgerUnavailable, Summary, TaskRecord
+from neuroadda.blockwise.ledger.base import BlockRecord, FailureGroup, LedgerUnavailable, Status, Summary, TaskRecord
 from neuroadda.blockwise.ledger.records import BLOCK_FIELDS, block_document, group_failures, to_json
 from neuroadda.errors import UserError
 
 BUSY_SECONDS = 30.0
 VERSION = 1
+ROWS = 10_000
 
 SCHEMA = (
     """CREATE TABLE tasks (
@@ -31,6 +32,9 @@ SCHEMA = (
         results TEXT NOT NULL, failure TEXT, PRIMARY KEY (fingerprint, block)
     ) WITHOUT ROWID""",
 )
+
+# Failures are asked for all the time, and are few.
+INDEX_FAILED = "CREATE INDEX IF NOT EXISTS failed ON blocks (status) WHERE status = 'failed'"
 
 TASK_FIELDS = tuple(TaskRecord.model_fields)
 JSON_FIELDS = frozenset({"grid", "parameters", "worker", "results", "failure"})
@@ -75,6 +79,7 @@ class SqliteLedger:
 
     def register(self, task: TaskRecord) -> None:
         with self._connection() as connection:
+            connection.execute(INDEX_FAILED)
             connection.execute(REPLACE_TASK, _to_row(task.model_dump(), TASK_FIELDS))
 
     def task(self, fingerprint: str) -> TaskRecord | None:
@@ -94,11 +99,12 @@ class SqliteLedger:
             connection.executemany(UPSERT_BLOCK, rows)
 
     def done_mask(self, fingerprint: str, blocks: int) -> np.ndarray:
-        done = self._query(
-            "SELECT block FROM blocks WHERE fingerprint = ? AND status = 'done' AND block < ?", fingerprint, blocks
-        )
+        done = "SELECT block FROM blocks WHERE fingerprint = ? AND status = 'done' AND block < ?"
         mask = np.zeros(blocks, dtype=bool)
-        mask[np.fromiter((block for (block,) in done), dtype=np.int64, count=len(done))] = True
+        with self._connection() as connection:
+            rows = connection.execute(done, (fingerprint, blocks))
+            while some := rows.fetchmany(ROWS):  # a million rows at once are a hundred megabytes
+                mask[np.array(some)[:, 0]] = True
         return mask
 
     def summary(self, fingerprint: str) -> Summary:
@@ -125,9 +131,12 @@ class SqliteLedger:
         )
         return group_failures((block, failure and json.loads(failure)) for block, failure in rows)
 
-    def blocks(self, fingerprint: str) -> list[dict[str, Any]]:
+    def blocks(self, fingerprint: str, status: Status | None = None) -> list[dict[str, Any]]:
         rows = self._query(
-            f"SELECT {', '.join(BLOCK_FIELDS)} FROM blocks WHERE fingerprint = ? ORDER BY block", fingerprint
+            f"SELECT {', '.join(BLOCK_FIELDS)} FROM blocks "
+            "WHERE fingerprint = ?1 AND (?2 IS NULL OR status = ?2) ORDER BY block",
+            fingerprint,
+            status,
         )
         return [_from_row(row, BLOCK_FIELDS) for row in rows]
 

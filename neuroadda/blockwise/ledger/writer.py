@@ -29,7 +29,7 @@ class LedgerWriter:
         every further call raises that error.
     """
 
-    def __init__(self, ledger: Ledger, max_age: float = 0.5, max_records: int = 256, patience: float = 30.0) -> None:
+    def __init__(self, ledger: Ledger, max_age: float = 0.5, max_records: int = 1024, patience: float = 30.0) -> None:
         self._ledger, self._max_age, self._max_records, self._patience = ledger, max_age, max_records, patience
         self._changed = threading.Condition()
         self._buffer: dict[tuple[str, int], BlockRecord] = {}

@@ -1,0 +1,38 @@
+"""A stage that only counts how often each block is done: what is left is the cost of scheduling and of the ledger."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from neuroadda.blockwise.grid import Block
+from neuroadda.blockwise.task import BlockFunction, Stage, Task
+
+COUNTS = "counts.npy"
+
+
+class Count(Stage):
+    """One more in a byte of the block's own; the file outlives the process that is killed."""
+
+    name: ClassVar[str] = "count"
+
+    def create_output(self, task: Task) -> None:
+        """Create the folder and the counts, all 0."""
+        task.create_folder()
+        np.save(Path(task.output) / COUNTS, np.zeros(len(task.grid), np.uint8))
+
+    def open(self, task: Task) -> BlockFunction:
+        """Return the function that counts a block."""
+        counts = read_counts(Path(task.output), "r+")
+
+        def count(block: Block) -> dict[str, Any]:
+            counts[block.index] += 1
+            return {}
+
+        return count
+
+
+def read_counts(output: Path, mode: str = "r") -> np.ndarray:
+    """Map the uint8 counts by block."""
+    counts: np.ndarray = np.load(output / COUNTS, mmap_mode=mode)  # type: ignore[call-overload]
+    return counts
