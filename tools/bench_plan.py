@@ -202,7 +202,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     settings["execution"] = {"workers": options.workers}
     config = parse_config(SegmentConfig, settings | {"output": str(folder / "whole")}, "bench_plan")
     plan = make_plan(config)
-    boxes, roi = choose_boxes(plan.tasks[0].grid, options.boxes), choose_part(plan, options.share)
+    boxes, roi = choose_boxes(plan.tasks[0], options.boxes), choose_part(plan, options.share)
     architecture = load_card(BACKBONE).architecture
     around = (Coordinate(architecture.context_vx) + Coordinate(architecture.alignment_vx)) * raw.voxel_size
     started = time.perf_counter()

@@ -47,7 +47,7 @@ class BlockRunner:
         started = time.time()
 
         def record(**what: Any) -> None:
-            self.writer.add(BlockRecord(**self._known, block=index, started=started, **what))
+            self.writer.add(BlockRecord(**(self._known | what), block=index, started=started))
             if self.careful:
                 self.writer.flush()
 
@@ -68,5 +68,6 @@ class BlockRunner:
             raise BlockFailed(f"{failure.type}: {failure.message}") from error
         seconds = time.perf_counter() - clock
         voxels = self.task.grid.voxels(block.write_roi)
-        worker = worker.model_copy(update={"cpu_seconds": cpu_seconds(), "peak_bytes": peak_bytes()})
-        record(status="done", results=results, finished=time.time(), seconds=seconds, voxels=voxels)
+        used = {"cpu_seconds": cpu_seconds(), "peak_bytes": peak_bytes()}
+        worker = self._known["worker"].model_copy(update=used)
+        record(status="done", worker=worker, results=results, finished=time.time(), seconds=seconds, voxels=voxels)

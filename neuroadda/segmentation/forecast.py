@@ -121,6 +121,14 @@ class Work:
         return cls._combine(grid, lambda *sides: math.prod(float(side.sum()) for side in sides))
 
     @classmethod
+    def of_task(cls, task: Task) -> "Work":
+        """Return the sums over the blocks that are done."""
+        if task.tissue is None:
+            return cls.of_grid(task.grid)
+        done = task.blocks.to_mask().reshape(task.grid.counts).astype(float)
+        return cls._combine(task.grid, lambda z, y, x: float(np.einsum("zyx,z,y,x", done, z, y, x, optimize=True)))
+
+    @classmethod
     def _combine(cls, grid: BlockGrid, combine: Callable[..., Any]) -> "Work":
         written, read, lower = zip(*(_sides(grid, axis) for axis in range(3)), strict=True)
         seams = [combine(*(lower[a] if a == axis else written[a] for a in range(3))) for axis in range(3)]
@@ -141,23 +149,27 @@ def forecast(plan: Plan, measurement: Measurement) -> Forecast:
     """Forecast the cost of a plan from boxes of its volume, or of one much like it, at the same parameters and block shape."""
     costs = [_find_cost(plan.tasks, index, measurement.stages) for index in range(len(plan.tasks))]
     boxes = range(len(measurement.boxes))
+    # The first stage leaves out the shells' blocks; the last is a pass over all.
+    parts = [max(len(stage.tasks[box].blocks) for stage in measurement.stages) for box in boxes]
     workers = 1 if plan.config.execution.launcher == "serial" else plan.config.execution.workers
 
     def extrapolate(kept: Sequence[int]) -> list[dict[str, float]]:
         rows: list[dict[str, float]] = []
         for task, cost in zip(plan.tasks, costs, strict=True):
             if cost.parts is not None:
-                row = _scale_levels(cost, kept, len(task.grid))
+                row = _scale_levels(cost, kept, len(task.blocks))
             elif len(task.grid) == 1:
-                row = _scale_once(cost, kept, plan.tasks[0].grid, next((r for r in rows if "fragments" in r), {}))
+                row = _scale_once(
+                    cost, kept, parts, len(plan.tasks[0].blocks), next((r for r in rows if "fragments" in r), {})
+                )
             else:
-                row = _scale_blocks(task.grid, cost.stage, kept)
+                row = _scale_blocks(task, cost.stage, kept)
             seconds, cpu = row.pop("seconds"), row["cpu_seconds"]
             start = cost.stage.start_seconds
-            if len(task.grid) == 1:  # the run's own process does it
+            if len(task.blocks) == 1:  # the run's own process does it
                 rows.append(row | {"cpu_seconds": cpu + start, "wall_seconds": seconds + start})
                 continue
-            busy = min(workers, len(task.grid))
+            busy = min(workers, len(task.blocks))
             aside = _overhead_seconds(task, measurement.overhead)
             rows.append(
                 row
@@ -177,9 +189,9 @@ def forecast(plan: Plan, measurement: Measurement) -> Forecast:
     stages = [
         StageForecast(
             stage=task.name,
-            blocks=len(task.grid),
-            voxels=task.grid.voxels(),
-            records=len(task.grid),
+            blocks=len(task.blocks),
+            voxels=task.voxels,
+            records=len(task.blocks),
             peak_bytes=_peak_bytes(task, cost.stage, row),
             counts={name: row[name] for name in COUNTED if name in row},
             **{name: row[name] for name in ADDED},
@@ -206,7 +218,7 @@ class _Cost:
     """What tells the cost of a task: its stage in the boxes; for upper levels of a pyramid, its parts and those of the boxes'."""
 
     stage: StageCost
-    parts: BlockGrid | None
+    parts: Task | None
     box_parts: list[BlockGrid]
 
 
@@ -218,16 +230,16 @@ def _find_cost(tasks: Sequence[Task], index: int, stages: Sequence[StageCost]) -
     level = min(len(below), len(known) - 1)
     if level == 0:
         return _Cost(known[0], None, [])
-    return _Cost(known[level], below[-1].grid, [task.grid for task in known[level - 1].tasks])
+    return _Cost(known[level], below[-1], [task.grid for task in known[level - 1].tasks])
 
 
 def _family(name: str) -> str:
     return re.sub(r"-\d+$", "", name)
 
 
-def _scale_blocks(grid: BlockGrid, stage: StageCost, kept: Sequence[int]) -> dict[str, float]:
-    """Scale what whole blocks cost to all blocks of a grid."""
-    target = Work.of_grid(grid)
+def _scale_blocks(task: Task, stage: StageCost, kept: Sequence[int]) -> dict[str, float]:
+    """Scale what whole blocks cost to all blocks of a task."""
+    target = Work.of_task(task)
     blocks: list[BlockCost] = []
     rows = []
     for box in kept:
@@ -249,19 +261,18 @@ def _scale_levels(cost: _Cost, kept: Sequence[int], count: int) -> dict[str, flo
     """Scale by the faces between parts, and the files to `count` blocks."""
     assert cost.parts is not None
     blocks = _blocks(cost.stage, kept)
-    share = Work.of_grid(cost.parts).seam / max(1.0, sum(Work.of_grid(cost.box_parts[box]).seam for box in kept))
+    share = Work.of_task(cost.parts).seam / max(1.0, sum(Work.of_grid(cost.box_parts[box]).seam for box in kept))
     found = {name: share * float(values.sum()) for name, values in _values(blocks).items()}
     return found | {"files": count * sum(block.files for block in blocks) / len(blocks)}
 
 
-def _scale_once(cost: _Cost, kept: Sequence[int], grid: BlockGrid, whole: dict[str, float]) -> dict[str, float]:
-    """Scale the time by the blocks of a grid, what is left behind by the fragments that are forecast in the whole."""
+def _scale_once(
+    cost: _Cost, kept: Sequence[int], parts: Sequence[int], count: int, whole: dict[str, float]
+) -> dict[str, float]:
+    """Scale the time by blocks, `parts` in the boxes to `count`, what is left behind by the fragments forecast in the whole."""
     blocks = _blocks(cost.stage, kept)
     found = {name: float(values.sum()) for name, values in _values(blocks).items()}
-    parts = sum(
-        math.prod(-(-s // b) for s, b in zip(cost.stage.tasks[box].grid.shape, grid.block, strict=True)) for box in kept
-    )
-    times = len(grid) / parts
+    times = count / sum(parts[box] for box in kept)
     fragments = whole["fragments"] / max(1.0, found["fragments"]) if "fragments" in whole else times
     scaled = {name: value * (times if name in TIMES else fragments) for name, value in found.items()}
     return scaled | {"files": found["files"] / len(kept)}
@@ -280,7 +291,7 @@ def _values(blocks: Sequence[BlockCost]) -> dict[str, np.ndarray]:
 
 
 def _overhead_seconds(task: Task, overhead: Overhead | None) -> float:
-    return 0.0 if overhead is None else overhead.launch_seconds + overhead.block_seconds * len(task.grid)
+    return 0.0 if overhead is None else overhead.launch_seconds + overhead.block_seconds * len(task.blocks)
 
 
 def _fit(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:

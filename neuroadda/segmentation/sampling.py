@@ -8,7 +8,6 @@ from funlib.geometry import Coordinate, Roi
 from scipy.stats import qmc
 
 from neuroadda.blockwise.costs import StageCost, measure_tasks
-from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.overhead import Overhead, measure_overhead
 from neuroadda.blockwise.task import Task
 from neuroadda.config import Config
@@ -17,6 +16,7 @@ from neuroadda.segmentation.pipeline import Plan, make_plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 
+TRIES = 1000  # a box: little of a volume may be tissue
 BOX_BLOCKS = 2  # along each axis, beside the shell
 
 
@@ -41,18 +41,20 @@ class Measurement(Config):
     overhead: Overhead | None = None
 
 
-def choose_boxes(grid: BlockGrid, count: int, seed: int = 0) -> list[Roi]:
-    """Return boxes of `BOX_BLOCKS` whole blocks an axis, spread over a grid (Halton's points), that do not touch.
+def choose_boxes(task: Task, count: int, seed: int = 0) -> list[Roi]:
+    """Return boxes of `BOX_BLOCKS` whole blocks an axis, spread over a task's blocks (Halton's points), that do not touch.
 
-    A grid with room for fewer has fewer. Beyond a box is at least one more whole block, where the grid has as many.
+    Each has a block that is done. A grid with room for fewer has fewer. Beyond a box is at least one more whole block, where the
+    grid has as many.
     """
+    grid, done = task.grid, task.blocks.to_mask().reshape(task.grid.counts)
     whole = [max(1, s // b) for s, b in zip(grid.shape, grid.block, strict=True)]
     sides = Coordinate(min(BOX_BLOCKS, n) for n in whole)
     places = [max(1, n - s) for n, s in zip(whole, sides, strict=True)]
     chosen: list[Roi] = []
-    for point in qmc.Halton(3, rng=seed).random(64 * count):
+    for point in qmc.Halton(3, rng=seed).random(TRIES * count):
         box = Roi(Coordinate(int(p * n) for p, n in zip(point, places, strict=True)), sides)
-        if not any(box.grow(1, 1).intersects(other) for other in chosen):
+        if done[box.to_slices()].any() and not any(box.grow(1, 1).intersects(other) for other in chosen):
             chosen.append(box)
         if len(chosen) == count:
             break
@@ -74,7 +76,7 @@ def measure_boxes(plan: Plan, count: int) -> Measurement:
         If a block fails.
     """
     execution, first = plan.config.execution, plan.tasks[0]
-    boxes = choose_boxes(first.grid, count)
+    boxes = choose_boxes(first, count)
     if len(boxes) < 2:
         raise UserError("the volume has no room for two samples", "--measure", "segment it, or choose smaller blocks")
     raw = Volume.open(plan.config.raw)
@@ -92,16 +94,16 @@ def measure_boxes(plan: Plan, count: int) -> Measurement:
         for tasks in zip(*(p.tasks for p in plans), strict=True):
             if tasks[0].name not in names:  # the plan ends before it
                 break
+            blocks = [list(task.blocks) for task in tasks]
             if tasks[0].name == first.name:
-                inside = [
-                    [b.index for b in t.grid.blocks() if box.contains(b.write_roi)]
-                    for t, box in zip(tasks, boxes, strict=True)
+                blocks = [
+                    [index for index in own if box.contains(task.grid[index].write_roi)]
+                    for task, own, box in zip(tasks, blocks, boxes, strict=True)
                 ]
-                stages.append(measure_tasks(tasks, inside, execution, folder))
+            stages.append(measure_tasks(tasks, blocks, execution, folder))
+            if tasks[0].name == first.name:
                 for task, box in zip(tasks, boxes, strict=True):
                     _fill_shell(task, box)
-            else:
-                stages.append(measure_tasks(tasks, [range(len(task.grid)) for task in tasks], execution, folder))
         return Measurement(
             boxes=[_describe(box, raw) for box in boxes],
             voxels=sum(first.grid.voxels(box) for box in boxes),
