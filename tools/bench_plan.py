@@ -10,6 +10,7 @@ import argparse
 import datetime
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -214,7 +215,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     print(f"measured in {format_seconds(ended - started)}", flush=True)
     place = {"offset_nm": tuple(roi.offset / raw.units_per_nm), "shape_nm": tuple(roi.shape / raw.units_per_nm)}
     part_config = parse_config(SegmentConfig, settings | {"output": str(folder / "part"), "roi": place}, "bench_plan")
-    _, run_started, run_ended = run_command(folder, "part", part_config, "--overwrite", "--json")
+    shutil.rmtree(folder / "part", ignore_errors=True)  # what is done already would take no time
+    _, run_started, run_ended = run_command(folder, "part", part_config, "--json")
     part_plan = make_plan(part_config)
     part = forecast(part_plan, whole.measurement)
     rows = list(compare(whole, part, read_costs(part_plan, run_started, run_ended)))

@@ -12,9 +12,8 @@ The sums of these sizes over a grid are known, with its borders and cut blocks. 
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.optimize import nnls
@@ -24,6 +23,7 @@ from neuroadda.blockwise.costs import BlockCost, StageCost
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.overhead import Overhead
 from neuroadda.blockwise.task import Task
+from neuroadda.blockwise.work import Work
 from neuroadda.config import Config
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.segmentation.sampling import Measurement
@@ -94,57 +94,6 @@ class Forecast(Config):
     measurement: Measurement
 
 
-@dataclass(frozen=True)
-class Work:
-    """Sizes that a block's cost grows with, in voxels: float64 by block, or their sums over a grid.
-
-    Attributes
-    ----------
-    written, read
-        Without and with context, cut at the volume.
-    seam
-        Faces to lower neighbours.
-    """
-
-    written: Any
-    read: Any
-    seam: Any
-
-    @classmethod
-    def of_blocks(cls, grid: BlockGrid) -> "Work":
-        """Return the sizes of every block, by index."""
-        return cls._combine(grid, lambda z, y, x: (z[:, None, None] * y[:, None] * x).ravel())
-
-    @classmethod
-    def of_grid(cls, grid: BlockGrid) -> "Work":
-        """Return the sums over all blocks; the effort grows with the blocks along the axes alone."""
-        return cls._combine(grid, lambda *sides: math.prod(float(side.sum()) for side in sides))
-
-    @classmethod
-    def of_task(cls, task: Task) -> "Work":
-        """Return the sums over the blocks that are done."""
-        if task.tissue is None:
-            return cls.of_grid(task.grid)
-        done = task.blocks.to_mask().reshape(task.grid.counts).astype(float)
-        return cls._combine(task.grid, lambda z, y, x: float(np.einsum("zyx,z,y,x", done, z, y, x, optimize=True)))
-
-    @classmethod
-    def _combine(cls, grid: BlockGrid, combine: Callable[..., Any]) -> "Work":
-        written, read, lower = zip(*(_sides(grid, axis) for axis in range(3)), strict=True)
-        seams = [combine(*(lower[a] if a == axis else written[a] for a in range(3))) for axis in range(3)]
-        return cls(combine(*written), combine(*read), sum(seams))
-
-
-def _sides(grid: BlockGrid, axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the blocks' sides along an axis in voxels, written and read, and whether there is a lower neighbour."""
-    voxel = grid.voxel_size[axis]
-    side, context, total = grid.block[axis] // voxel, grid.context[axis] // voxel, grid.shape[axis] // voxel
-    begin = np.arange(grid.counts[axis]) * side
-    end = np.minimum(begin + side, total)
-    read = np.minimum(end + context, total) - np.maximum(begin - context, 0)
-    return (end - begin).astype(float), read.astype(float), (begin > 0).astype(float)
-
-
 def forecast(plan: Plan, measurement: Measurement) -> Forecast:
     """Forecast the cost of a plan from boxes of its volume, or of one much like it, at the same parameters and block shape."""
     costs = [_find_cost(plan.tasks, index, measurement.stages) for index in range(len(plan.tasks))]
@@ -164,20 +113,7 @@ def forecast(plan: Plan, measurement: Measurement) -> Forecast:
                 )
             else:
                 row = _scale_blocks(task, cost.stage, kept)
-            seconds, cpu = row.pop("seconds"), row["cpu_seconds"]
-            start = cost.stage.start_seconds
-            if len(task.blocks) == 1:  # the run's own process does it
-                rows.append(row | {"cpu_seconds": cpu + start, "wall_seconds": seconds + start})
-                continue
-            busy = min(workers, len(task.blocks))
-            aside = _overhead_seconds(task, measurement.overhead)
-            rows.append(
-                row
-                | {
-                    "cpu_seconds": cpu + busy * cost.stage.start_cpu_seconds,
-                    "wall_seconds": seconds / busy + start + aside,
-                }
-            )
+            rows.append(_add_start(row, len(task.blocks), cost.stage, workers, measurement.overhead))
         return [*rows, {name: sum(row[name] for row in rows) for name in ADDED}]
 
     whole = extrapolate(boxes)
@@ -290,8 +226,17 @@ def _values(blocks: Sequence[BlockCost]) -> dict[str, np.ndarray]:
     return {name: np.array(values, float) for name, values in (counted | costs).items()}
 
 
-def _overhead_seconds(task: Task, overhead: Overhead | None) -> float:
-    return 0.0 if overhead is None else overhead.launch_seconds + overhead.block_seconds * len(task.blocks)
+def _add_start(
+    row: dict[str, float], blocks: int, stage: StageCost, workers: int, overhead: Overhead | None
+) -> dict[str, float]:
+    """Turn the seconds of all blocks into those of a run: with workers, their start and what else is not the blocks' work."""
+    seconds, cpu = row.pop("seconds"), row.pop("cpu_seconds")
+    if blocks == 1:  # the run's own process does it
+        return row | {"cpu_seconds": cpu + stage.start_seconds, "wall_seconds": seconds + stage.start_seconds}
+    busy = min(workers, blocks)
+    aside = 0.0 if overhead is None else overhead.launch_seconds + overhead.block_seconds * blocks
+    wall = seconds / busy + stage.start_seconds + aside
+    return row | {"cpu_seconds": cpu + busy * stage.start_cpu_seconds, "wall_seconds": wall}
 
 
 def _fit(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:

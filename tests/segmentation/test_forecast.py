@@ -13,9 +13,10 @@ from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.overhead import Empty, Overhead
 from neuroadda.blockwise.task import Task, bind_output
+from neuroadda.blockwise.work import Work
 from neuroadda.config import dump_config
 from neuroadda.errors import UserError
-from neuroadda.segmentation.forecast import Work, forecast
+from neuroadda.segmentation.forecast import forecast
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
 from neuroadda.segmentation.sampling import Measurement, choose_boxes, measure_boxes
