@@ -231,8 +231,8 @@ def _add_start(
 ) -> dict[str, float]:
     """Turn the seconds of all blocks into those of a run: with workers, their start and what else is not the blocks' work."""
     seconds, cpu = row.pop("seconds"), row.pop("cpu_seconds")
-    if blocks == 1:  # the run's own process does it
-        return row | {"cpu_seconds": cpu + stage.start_seconds, "wall_seconds": seconds + stage.start_seconds}
+    if blocks == 1:  # the run's own process does it, and has started long before
+        return row | {"cpu_seconds": cpu, "wall_seconds": seconds}
     busy = min(workers, blocks)
     aside = 0.0 if overhead is None else overhead.launch_seconds + overhead.block_seconds * blocks
     wall = seconds / busy + stage.start_seconds + aside

