@@ -68,9 +68,7 @@ def peaks_of_processes(plan: Plan) -> dict[str, int]:
 @pytest.mark.slow
 def test_workers_of_volumes_8_and_64_times_as_large_take_no_more_memory(tmp_path):
     execution = Execution(workers=2)
-    sizes = [
-        peaks_of_processes(plan_volume(tmp_path, (16, 64, 64), (n, n, n), execution=execution)) for n in (3, 6, 12)
-    ]
+    sizes = [peaks_of_processes(plan_volume(tmp_path, (8, 32, 32), (n, n, n), execution=execution)) for n in (3, 6, 12)]
     for large in sizes[1:]:
         for process, peak in large.items():
             assert peak < 1.05 * sizes[0].get(process, peak) + 8 * MB, (process, sizes)
