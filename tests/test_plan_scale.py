@@ -51,7 +51,7 @@ def plan(tmp_path):
 
 
 def test_blocks_bytes_and_chunks_are_those_of_the_demos_plan(plan):
-    design = Design(block_vx=(24, 256, 256), file_vx=(24, 64, 64), chunk_vx=(24, 64, 64), piece_vx=(24, 256, 256))
+    design = Design(block_vx=(24, 256, 256), file_vx=(24, 64, 64), chunk_vx=(24, 64, 64))
     shape = (24, 512, 512)
     loads, sizes = model.measure_loads(shape, design, FIGURES), sizes_of.array_bytes(shape, FIGURES)
     described = plan.describe()
@@ -68,7 +68,7 @@ def test_the_design_of_today_is_the_packages_default(tmp_path):
     Volume.create(tmp_path / "raw", (64, 512, 512), (30, 6, 6), np.uint8)
     backbone = str(builtin_folder() / "mouse_cortex_sssem")
     plan = make_plan(SegmentConfig(raw=str(tmp_path / "raw"), backbone=backbone, output=str(tmp_path / "run")))
-    assert plan.config.block_vx == TODAY.block_vx == TODAY.piece_vx
+    assert plan.config.block_vx == TODAY.block_vx
     assert plan.task("predict").chunk_vx == TODAY.chunk_vx == TODAY.file_vx
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 
 from scale_figures import Design, Figures, Shape, override
-from scale_sizes import count, faces, read_once, touch
+from scale_sizes import count, faces, level_blocks, level_edges, read_once, touch
 
 LAST = 18
 SHARED = ("scheduler", "ledger", "requests", "bandwidth", "global step")
@@ -45,10 +45,9 @@ def measure_loads(shape: Shape, design: Design, f: Figures) -> dict[str, Load]:
     raw_gets, raw_ratio = read_once(design, (1, 1, 1), (1, 1, 1))
     affs_gets, affs_ratio = read_once(design, (0, 1, 1), (0, 1, 1))
     low_gets, low_ratio = read_once(design, (1, 1, 1))
-    pieces, around = touch(design, design.piece_vx), touch(design, design.piece_vx, (1, 1, 1), (1, 1, 1))
     affs = 0 if design.fused else voxels * f.affs_bytes
     stored = 0 if design.fused else blocks
-    united_s = blocks * f.open_s + edges * f.union_s
+    united_s = blocks * f.open_s + fragments * f.union_s
     predict = Load(
         gpu_s=voxels / f.gpu_vx_s,
         gets=blocks * raw_gets,
@@ -70,19 +69,12 @@ def measure_loads(shape: Shape, design: Design, f: Figures) -> dict[str, Load]:
         moved=affs + voxels * f.fragments_bytes * low_ratio + edges * f.edge_bytes,
         units=blocks,
     )
-    agglomerate = Load(
-        core_s=voxels / f.agglomerate_vx_s,
-        gets=blocks * (2 + around - pieces),
-        puts=blocks,
-        moved=edges * (f.edge_bytes * (1 + around / pieces) + f.score_bytes),
-        units=blocks,
-    )
     components = Load(
         core_s=united_s if design.merged_in_tree else 0,
         serial_s=faces(shape, f) * f.union_s if design.merged_in_tree else united_s,
         gets=2 * blocks,
         puts=blocks if design.merged_in_tree else 2,
-        moved=edges * (f.edge_bytes + f.score_bytes) + fragments * f.lut_bytes,
+        moved=fragments * (f.merge_bytes + 2 * f.lut_bytes),
         units=blocks if design.merged_in_tree else 1,
     )
     relabel = Load(
@@ -96,7 +88,26 @@ def measure_loads(shape: Shape, design: Design, f: Figures) -> dict[str, Load]:
         first = {"predict, fragments, edges": predict + fragment + collect}
     else:
         first = {"predict": predict, "fragments": fragment, "edges": collect}
-    return first | {"agglomerate": agglomerate, "components": components, "relabel": relabel}
+    return first | agglomerate_loads(shape, design, f) | {"components": components, "relabel": relabel}
+
+
+def agglomerate_loads(shape: Shape, design: Design, f: Figures) -> dict[str, Load]:
+    """Return what each level asks for: the first reads edge files, its own and of three neighbours, the others what was left."""
+    levels, taken = level_blocks(shape, design), level_edges(shape, design, f)
+    merged = math.prod(shape) * f.fragments_mvx / 1e6 * f.merge_bytes
+    loads = {}
+    for level, (counts, edges) in enumerate(zip(levels, taken, strict=True)):
+        blocks = math.prod(counts)
+        left = taken[level + 1] if level + 1 < len(taken) else 0.0
+        read = 4 * edges * f.edge_bytes + merged if level == 0 else edges * f.left_bytes
+        loads[f"agglomerate-{level}"] = Load(
+            core_s=edges * f.merge_s,
+            gets=4 * blocks if level == 0 else math.prod(levels[level - 1]),
+            puts=blocks,
+            moved=read + left * f.left_bytes,
+            units=blocks,
+        )
+    return loads
 
 
 def wait_for(load: Load, workers: int, design: Design, f: Figures, on_disk: bool) -> dict[str, float]:

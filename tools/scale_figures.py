@@ -21,7 +21,7 @@ class Figures:
     cpu_vx_s: float = figure(529e3, "vx/s a core", DEMO + ", bfloat16 with AMX (186 kvx/s in float32 with AVX2)")
     fragments_vx_s: float = figure(6.5e6, "vx/s a core", DEMO + ": 7.6 M with context on two sides, here on four")
     edges_vx_s: float = figure(7.3e6, "vx/s a core", DEMO)
-    agglomerate_vx_s: float = figure(9.1e6, "vx/s a core", DEMO + ": 62 M with four blocks in sight, here 27")
+    merge_s: float = figure(1e-6, "s an edge", "measured: graph.md, an edge that a level takes in")
     relabel_vx_s: float = figure(23.3e6, "vx/s a core", DEMO)
     cores: float = figure(8, "cores beside a GPU", "assumed")
     start_s: float = figure(1.0, "s a stage", "measured: the demo's prediction, wall less work")
@@ -33,13 +33,20 @@ class Figures:
     fragments_mvx: float = figure(628, "fragments/Mvx", DEMO)
     edges_mvx: float = figure(3848, "edges/Mvx", DEMO)
     edge_bytes: float = figure(33.5, "B an edge", DEMO + ", its fragments' sizes included")
-    score_bytes: float = figure(20.1, "B an edge", DEMO)
+    left_mpx: float = figure(
+        150e3, "edges/Mpx", "measured: graph.md, what upper levels take in over the faces between blocks"
+    )
+    left_bytes: float = figure(48, "B an edge", "measured: six columns of eight bytes")
+    merge_bytes: float = figure(24, "B a fragment", "measured: three columns of eight bytes")
+    merge_memory: float = figure(
+        230, "B of memory an edge", "measured: graph.md, peak of a level less that of no edges"
+    )
     lut_bytes: float = figure(8, "B a fragment", "measured: uint64")
     union_bytes: float = figure(16, "B of memory a fragment", "measured: parent (int64) and table (uint64) at once")
     face_segments_mvx: float = figure(2685, "segments/Mvx of a cut plane", DEMO + ", across y after agglomeration")
     block_s: float = figure(0.61e-3, "s a block", "measured: bench.md, scheduler and ledger of empty blocks")
-    union_s: float = figure(1e-7, "s an edge", "measured: numba union-find, 10^8 edges in 10 s")
-    open_s: float = figure(0.6e-3, "s a block", "measured: reading an edge and a score file of the demo, cached")
+    union_s: float = figure(1e-7, "s a fragment", "measured: graph.md, components")
+    open_s: float = figure(0.6e-3, "s a block", "measured: reading two block files of the demo, cached")
     records: float = figure(2, "writes a block", "assumed: running and done; blocks under half a second write one")
     record_bytes: float = figure(216, "B a record", "measured: an SQLite ledger of 25,600 such records")
     sqlite_s: float = figure(72e3, "writes/s", "measured: one process, batches of 256, synced")
@@ -66,8 +73,6 @@ class Design:
         Shape of what lies in one file of an array: a chunk, or a shard of chunks; it divides the block.
     chunk_vx
         Shape of what is compressed at once, and the least that is read; it divides a file.
-    piece_vx
-        What agglomeration looks one ring of beyond its block.
     prefixes
         Of keys in the object store, each with its own limit of requests.
     in_flight
@@ -83,7 +88,6 @@ class Design:
     block_vx: Shape = (32, 256, 256)
     file_vx: Shape = (32, 64, 64)
     chunk_vx: Shape = (32, 64, 64)
-    piece_vx: Shape = (32, 256, 256)
     prefixes: int = 1
     in_flight: int = 1
     overlaps: bool = False
@@ -91,12 +95,8 @@ class Design:
     merged_in_tree: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ValueError if pieces and files do not tile a block, or chunks a file."""
-        for whole, part in (
-            (self.block_vx, self.piece_vx),
-            (self.block_vx, self.file_vx),
-            (self.file_vx, self.chunk_vx),
-        ):
+        """Raise ValueError if files do not tile a block, or chunks a file."""
+        for whole, part in ((self.block_vx, self.file_vx), (self.file_vx, self.chunk_vx)):
             if any(w % p for w, p in zip(whole, part, strict=True)):
                 raise ValueError(f"parts of {part} do not tile {whole}")
 
@@ -105,7 +105,6 @@ TODAY = Design()
 SHARDED = Design(
     block_vx=(256, 2048, 2048),
     file_vx=(64, 512, 512),
-    piece_vx=(64, 512, 512),
     prefixes=64,
     in_flight=16,
     overlaps=True,

@@ -47,7 +47,7 @@ def sizes_table(design: Design, figures: Figures, powers: Iterable[int]) -> str:
         rows.append([f"10^{power}", *counts, *(short(s[n], "B") for n in ("affs", "labels", "graph", "lut", "bytes"))])
     counts = ["voxels", "blocks", "files of arrays", "files in all", "ledger records"]
     return table(
-        [*counts, "affs", "fragments and segmentation", "edges and scores", "LUT", "together, without raw"], rows
+        [*counts, "affs", "fragments and segmentation", "edges and merges", "LUT", "together, without raw"], rows
     )
 
 
@@ -62,15 +62,17 @@ def global_table(figures: Figures, powers: Iterable[int]) -> str:
             [
                 f"10^{power}",
                 *(short(s[name]) for name in ("fragments", "edges")),
-                *(short(s[name], "B") for name in ("lut", "memory")),
+                *(short(s[name], "B") for name in ("top_memory", "lut", "memory")),
                 duration(one.serial_s),
+                short(built["top_memory"], "B"),
                 short(built["memory"], "B"),
                 duration(tree.core_s),
                 duration(tree.serial_s),
             ]
         )
-    header = ["voxels", "fragments", "edges", "LUT", "memory, one process", "its time, files on disk"]
-    return table([*header, "memory, tree", "time of one core, tree", "its last merge"], rows)
+    header = ["voxels", "fragments", "edges", "last level of agglomeration", "LUT", "components, one process"]
+    header += ["its time, files on disk", "last level, built", "components, tree"]
+    return table([*header, "time of one core, tree", "its last merge"], rows)
 
 
 def requests_table(figures: Figures, powers: Iterable[int]) -> str:

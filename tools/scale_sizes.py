@@ -8,6 +8,7 @@ from scale_figures import Design, Figures, Shape
 ANISOTROPY = 5  # voxels of 30 x 6 x 6 nm: a cube of tissue has five times as many voxels along y and x as along z
 BLOCK_MEMORY = 48  # bytes a block in the global step: a number in a list, another in an array
 NONE: Shape = (0, 0, 0)
+FAN_OUT = 2  # blocks along each axis that the agglomeration joins in a level
 
 
 def shape_of(power: int) -> Shape:
@@ -51,20 +52,43 @@ def faces(shape: Shape, figures: Figures) -> float:
     return (z * y + z * x + y * x) * figures.face_segments_mvx / 1e6
 
 
+def level_blocks(shape: Shape, design: Design) -> list[Shape]:
+    """Return how many blocks each level of the agglomeration has along each axis; the last has one."""
+    z, y, x = (-(-s // b) for s, b in zip(shape, design.block_vx, strict=True))
+    levels = [(z, y, x)]
+    while math.prod(levels[-1]) > 1:
+        z, y, x = (-(-n // FAN_OUT) for n in levels[-1])
+        levels.append((z, y, x))
+    return levels
+
+
+def level_edges(shape: Shape, design: Design, f: Figures) -> list[float]:
+    """Return the edges that each level takes in: all of them, then what the faces between the blocks below left open."""
+    everything = math.prod(shape) * f.edges_mvx / 1e6
+    taken = [everything]
+    for counts in level_blocks(shape, design)[:-1]:
+        area = sum((n - 1) * math.prod(shape) / side for n, side in zip(counts, shape, strict=True))
+        taken.append(min(taken[-1], 2 * area * f.left_mpx / 1e6))
+    return taken
+
+
 def measure_sizes(shape: Shape, design: Design, f: Figures) -> dict[str, float]:
     """Return blocks, files, bytes, ledger records, fragments, edges, and the memory of the global step in bytes."""
     voxels, blocks = math.prod(shape), count(shape, design.block_vx)
     fragments, edges = voxels * f.fragments_mvx / 1e6, voxels * f.edges_mvx / 1e6
+    levels, taken = level_blocks(shape, design), level_edges(shape, design, f)
     if design.merged_in_tree:
         memory = max(math.prod(design.block_vx) * f.fragments_mvx / 1e6, faces(shape, f)) * f.union_bytes
     else:
         memory = fragments * f.union_bytes + blocks * BLOCK_MEMORY
+    top_memory = max(n / math.prod(counts) for n, counts in zip(taken, levels, strict=True)) * f.merge_memory
+    level_files = sum(math.prod(counts) for counts in levels)
     array_files = (2 if design.fused else 3) * count(shape, design.file_vx)
-    passes = (1 if design.fused else 3) + 2 + design.merged_in_tree
+    passes = (1 if design.fused else 3) + 1 + design.merged_in_tree
     sizes = {
         "affs": 0 if design.fused else voxels * f.affs_bytes,
         "labels": voxels * (f.fragments_bytes + f.segmentation_bytes),
-        "graph": edges * (f.edge_bytes + f.score_bytes),
+        "graph": edges * f.edge_bytes + fragments * f.merge_bytes + sum(taken[1:]) * f.left_bytes,
         "lut": fragments * f.lut_bytes,
     }
     return sizes | {
@@ -72,11 +96,12 @@ def measure_sizes(shape: Shape, design: Design, f: Figures) -> dict[str, float]:
         "raw": voxels * f.raw_bytes,
         "blocks": blocks,
         "array_files": array_files,
-        "files": array_files + 3 * blocks,
-        "records": passes * blocks + (not design.merged_in_tree),
+        "files": array_files + 2 * blocks + level_files,
+        "records": passes * blocks + level_files + (not design.merged_in_tree),
         "fragments": fragments,
         "edges": edges,
         "memory": memory,
+        "top_memory": top_memory,
         "ids": blocks * math.prod(design.block_vx),
     }
 
@@ -86,7 +111,7 @@ def name_limits(sizes: Mapping[str, float], f: Figures) -> list[str]:
     broken = {
         "disk of a machine": sizes["bytes"] + sizes["raw"] > f.node_disk,
         "files of a file system": sizes["files"] > f.files_limit,
-        "memory of the global step": sizes["memory"] > f.node_ram,
+        "memory of the global step": max(sizes["memory"], sizes["top_memory"]) > f.node_ram,
         "ledger in memory": sizes["records"] * f.record_bytes > f.node_ram,
         "ids below 2^63": sizes["ids"] >= 2**63,
     }

@@ -87,7 +87,7 @@ def score_ambiguity(affs: np.ndarray, fragments: np.ndarray) -> np.ndarray:
     if len(edges.u) == 0:
         return score
     keys = edges.u << np.uint64(32) | edges.v  # ascending, as (u, v) are
-    doubt = np.rint(binary_entropy(edges.sum / edges.count) * FULL).astype(np.uint16)
+    doubt = np.rint(binary_entropy(edges.mean) * FULL).astype(np.uint16)
     ids = fragments.astype(np.uint64)
     for axis in range(3):
         lower, upper = (

@@ -41,6 +41,11 @@ class Edges:
     sum: np.ndarray
     count: np.ndarray
 
+    @property
+    def mean(self) -> np.ndarray:
+        """float64, the mean affinity, 0 to 1."""
+        return np.asarray(self.sum / (FULL * self.count))
+
 
 class CollectEdges(Stage):
     """Collect the edges that each block owns, and the sizes of its fragments."""

@@ -79,7 +79,7 @@ def test_the_whole_road_on_a_phantom(command, tmp_path):
     assert card["metrics"]["voi"] > 0
     assert json.loads(command("validate", "-c", path, "--json")) == card["metrics"]
     planned = json.loads(command("segment", "-c", path, "--dry-run", "--json"))
-    assert [stage["blocks"] for stage in planned] == [4, 4, 4, 4, 1, 4]
+    assert [stage["blocks"] for stage in planned] == [4, 4, 4, 4, 1, 1, 4]
     assert planned[0]["bytes"] == 3 * 12 * 96 * 96
     assert not (tmp_path / "run").exists()
 
