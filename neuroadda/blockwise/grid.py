@@ -120,3 +120,8 @@ class BlockGrid(Config):
             around = list(zip(begin, shape, self.context, strict=True))
             read_roi = Roi([b - c for b, _, c in around], [s + 2 * c for _, s, c in around])
         return Block(index, position, write_roi, read_roi)
+
+    def position_of(self, begin: Coordinate) -> Zyx:
+        """Return the grid position of the block whose write ROI begins at `begin`."""
+        z, y, x = (Coordinate(begin) - self.roi.begin) / Coordinate(self.block)
+        return int(z), int(y), int(x)
