@@ -182,8 +182,8 @@ def make_uncertainty_task(
     grid, tissue = BlockGrid.make(roi, raw.voxel_size, block_vx, around), None
     if mask is not None:
         opened = open_mask(mask, raw, roi)
-        inputs["mask"], tissue = (Path(mask), opened.fingerprint), find_tissue(opened, grid)
-    return Task.make(stage, inputs, output, grid, block_vx, tissue)
+        inputs["mask"], tissue = (opened.volume.path, opened.fingerprint), find_tissue(opened, grid)
+    return Task.make(stage, inputs, output, grid, block_vx, blocks=tissue)
 
 
 def _resolve(stage: Uncertainty, raw: Volume, cards: list[Card], block_vx: Zyx) -> Uncertainty:

@@ -85,6 +85,7 @@ class Task(Config):
         output: Path,
         grid: BlockGrid,
         chunk_vx: Zyx | None = None,
+        *,
         blocks: BlockSet | None = None,
     ) -> "Task":
         """Bind a stage; each input is its path and its content's fingerprint. Chunks default to about 64 voxels an axis.

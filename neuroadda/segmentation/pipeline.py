@@ -147,12 +147,12 @@ def make_plan(config: SegmentConfig) -> Plan:
     mask, tissue = {}, None
     if config.mask is not None:
         opened = open_mask(config.mask, raw, roi)
-        mask, tissue = {"mask": (Path(config.mask), opened.fingerprint)}, find_tissue(opened, grid())
-    predict = Task.make(config.predict, inputs | mask, volumes / "affs", grid(), config.chunk_vx, tissue)
+        mask, tissue = {"mask": (opened.volume.path, opened.fingerprint)}, find_tissue(opened, grid())
+    predict = Task.make(config.predict, inputs | mask, volumes / "affs", grid(), config.chunk_vx, blocks=tissue)
     affs = (volumes / "affs", predict.fingerprint)
     around = context_vx(config.fragments, raw.voxel_size_nm)
     fragments = Task.make(
-        config.fragments, {"affs": affs} | mask, volumes / "fragments", grid(around), config.chunk_vx, tissue
+        config.fragments, {"affs": affs} | mask, volumes / "fragments", grid(around), config.chunk_vx, blocks=tissue
     )
     supervoxels = (volumes / "fragments", fragments.fingerprint)
     edges = Task.make(CollectEdges(), {"affs": affs, "fragments": supervoxels}, folder / "edges", grid(), blocks=tissue)
@@ -177,7 +177,7 @@ def make_plan(config: SegmentConfig) -> Plan:
         volumes / "segmentation",
         grid(),
         config.chunk_vx,
-        tissue,
+        blocks=tissue,
     )
     return Plan(config=config, tasks=(predict, fragments, edges, *levels, components, relabel))
 

@@ -90,21 +90,21 @@ def open_mask(path: Path | str, raw: Volume, roi: Roi) -> Mask:
 def stored_chunks(volume: Volume) -> Iterator[Zyx]:
     """Yield the places (zyx) of the chunks of a zyx array that may be other than 0, in no order.
 
-    A chunk that was never written is 0 throughout, and not read; stores that cannot list what they hold yield all chunks.
+    Chunks that were never written are 0 throughout; of zarr format 2 and N5 they are left out.
     """
-    data = volume.data
-    if data.fill_value or not hasattr(data.store, "listdir"):
+    if volume.data.fill_value or (volume.path / "zarr.json").is_file():
         yield from product(*(range(-(-s // c)) for s, c in zip(volume.shape_vx, volume.chunk_vx, strict=True)))
         return
+    in_n5 = any(p.suffix == ".n5" for p in (volume.path, *volume.path.parents))
 
-    def descend(path: str, above: tuple[int, ...]) -> Iterator[Zyx]:
-        for name in data.store.listdir(path):
-            if re.fullmatch(r"\d+([./]\d+)*", name):  # 1.2.3 in one folder, or 1/2/3 in three
-                place = (*above, *map(int, re.split("[./]", name)))
+    def descend(folder: Path, above: tuple[int, ...]) -> Iterator[Zyx]:
+        for entry in folder.iterdir():
+            if re.fullmatch(r"\d+(\.\d+)*", entry.name):  # 1.2.3 in one folder, or 1/2/3 in three
+                place = (*above, *map(int, entry.name.split(".")))
                 if len(place) < 3:
-                    yield from descend(f"{path}/{name}".lstrip("/"), place)
+                    yield from descend(entry, place)
                 else:
-                    z, y, x = place
+                    z, y, x = reversed(place) if in_n5 else place
                     yield z, y, x
 
-    yield from descend(data.path, ())
+    yield from descend(volume.path, ())

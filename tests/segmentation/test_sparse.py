@@ -11,7 +11,6 @@ from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.status import read_status
 from neuroadda.blockwise.task import bind_output
 from neuroadda.evaluation.measure import finished_stages
-from neuroadda.segmentation.agglomerate import AgglomerateLevel
 from neuroadda.segmentation.blockfiles import block_file
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment
@@ -78,12 +77,13 @@ def sparse(inputs, tmp_path_factory) -> Plan:
 def test_only_blocks_with_tissue_are_known_to_anyone(inputs, sparse):
     # Of x in steps of 32 voxels: the mask's tissue is 4 .. 60 in x, 28 .. 72 in y, 0 .. 6 in z.
     tissue = [0, 1, 4, 5, 8, 9, 35]
-    coarser = [0]
-    ledger = open_ledger(sparse.config.ledger_url)
+    ledger, fine = open_ledger(sparse.config.ledger_url), sparse.task("predict").grid
     for task in sparse.tasks:
-        expected = tissue
-        if task.name == "components" or (isinstance(task.bound, AgglomerateLevel) and task.bound.level > 0):
-            expected = coarser
+        times = [a // b for a, b in zip(task.grid.block_vx, BLOCK_VX, strict=True)]  # more than 1 on upper levels
+        places = [[p // t for p, t in zip(fine[i].position, times, strict=True)] for i in tissue]
+        expected = sorted({task.grid.at((z, y, x)).index for z, y, x in places})
+        if task.name == "components":
+            expected = [0]
         assert list(task.blocks) == expected
         key = bind_output(task).key
         assert [row["block"] for row in ledger.blocks(key)] == expected
