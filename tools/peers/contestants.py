@@ -15,6 +15,7 @@ import numpy as np
 from peers.inputs import Inputs
 
 from neuroadda.backbones.zoo import builtin_folder
+from neuroadda.config import dump_config
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.metrics import Scores, score
 from neuroadda.evaluation.sweep import evaluate_volume
@@ -45,6 +46,7 @@ class Contestant:
     script: str
     grid: tuple[Settings, ...]
     verbs: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    thresholds: tuple[float, ...] = THRESHOLDS
     extra: Mapping[str, Any] = field(default_factory=dict)
     segmentation: str = "segmentation.npy"
 
@@ -63,10 +65,16 @@ class Cost:
 def segmenters(venvs: Path) -> list[Contestant]:
     """Return neuroadda, volara and the classic recipe; volara's virtual environment is made unless it is there."""
     own = Path(sys.executable)
-    classic = tuple({"seed_distance": d, "scorer": s} for d, s in product((6, 10), ("mean", "quantile 50", "quantile 75")))
+    classic = tuple(
+        {"seed_distance": d, "scorer": s} for d, s in product((6, 10), ("mean", "quantile 50", "quantile 75"))
+    )
     volara = tuple(
-        {"bias": -b, "noise": n, "seed_distance": d, "bulk": True}
-        for b, n, d in [*product((0.3, 0.5, 0.7, 0.9), (0.0, 0.01), (None,)), *product((0.5, 0.9), (0.01,), (10,))]
+        {"bias": -bias, "noise": 0.0, "seed_distance": seeds, "sigma": sigma, "bulk": True}
+        for bias, seeds, sigma in [
+            *product((0.7, 0.9, 0.95, 0.98), (None,), (None,)),
+            *product((0.5, 0.9), (10,), (None,)),
+            *product((0.7, 0.9), (None,), (1,)),
+        ]
     )
     recipe = partial(Contestant, python=own, script="classic_segment.py", grid=classic)
     return [
@@ -78,7 +86,14 @@ def segmenters(venvs: Path) -> list[Contestant]:
             (("prepare",), ()),
             segmentation="run/volumes.zarr/segmentation",
         ),
-        Contestant("volara", make_venv(venvs / "volara", VOLARA), "volara_segment.py", volara, ((), ("export",))),
+        Contestant(
+            "volara",
+            make_venv(venvs / "volara", VOLARA),
+            "volara_segment.py",
+            volara,
+            ((), ("export",)),
+            thresholds=(*THRESHOLDS, 0.92, 0.94, 0.96, 0.98),
+        ),
         recipe("classic, blockwise", extra={"blockwise": True}, segmentation="volumes.zarr/segmentation"),
         recipe("classic, in memory", extra={"blockwise": False}),
     ]
@@ -118,26 +133,23 @@ def score_output(segmentation: Path, inputs: Inputs) -> Scores:
     return evaluate_volume(segmentation, inputs.labels)
 
 
-def try_settings(
-    contestant: Contestant, inputs: Inputs, backbone: str, folder: Path
-) -> list[tuple[Settings, Scores]]:
+def try_settings(contestant: Contestant, inputs: Inputs, backbone: str, folder: Path) -> list[tuple[Settings, Scores]]:
     """Score every setting of a contestant at every threshold."""
     done = folder / "tried.json"
     if not done.exists():
         shutil.rmtree(folder, ignore_errors=True)
-        lists = {"grid": contestant.grid, "thresholds": THRESHOLDS}
+        lists = {"grid": contestant.grid, "thresholds": contestant.thresholds}
         job = _write_job(contestant, inputs, backbone, folder, settings={"threshold": 0.5}, workers=1, **lists)
         _call(contestant, "sweep", job)
         labels, tried = Volume.open(inputs.labels).read(), []
         for number, settings in enumerate(contestant.grid):
             found = np.load(folder / f"output/{number}.npz")
             overlaps = count_overlaps(found["fragments"].astype(np.uint64), labels)
-            luts = dict(zip(THRESHOLDS, found["segments"].astype(np.uint64), strict=True))
             ids = found["ids"].astype(np.uint64)
-            scores = [score(overlaps.relabel((ids, luts[threshold]))) for threshold in THRESHOLDS]
-            tried += [
-                (settings | {"threshold": t}, s.model_dump()) for t, s in zip(THRESHOLDS, scores, strict=True)
-            ]
+            for threshold, segments in zip(contestant.thresholds, found["segments"].astype(np.uint64), strict=True):
+                tried.append(
+                    (settings | {"threshold": threshold}, dump_config(score(overlaps.relabel((ids, segments)))))
+                )
         done.write_text(json.dumps(tried))
         shutil.rmtree(folder / "output")
     return [(settings, Scores.model_validate(scores)) for settings, scores in json.loads(done.read_text())]

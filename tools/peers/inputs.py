@@ -65,7 +65,10 @@ def tile_inputs(inputs: Inputs, counts: Zyx, folder: Path) -> Inputs:
         return inputs
     name = f"{inputs.name}_{'x'.join(map(str, counts))}"
     target = Inputs(name, folder / f"{name}.zarr/affs", folder / f"{name}.zarr/labels")
-    for source, path, mirror in ((inputs.affs, target.affs, mirror_affs), (inputs.labels, target.labels, mirror_voxels)):
+    for source, path, mirror in (
+        (inputs.affs, target.affs, mirror_affs),
+        (inputs.labels, target.labels, mirror_voxels),
+    ):
         if path.exists():
             continue
         volume = Volume.open(source)

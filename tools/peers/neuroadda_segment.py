@@ -70,9 +70,7 @@ def sweep(job: dict[str, Any]) -> None:
     for threshold in job["thresholds"]:
         at = plan_job(job | {"settings": {"threshold": threshold}})
         for task in at.tasks[-2:]:
-            run_task(
-                task, at.config.ledger_url, at.config.execution, Path(job["output"]) / "logs", overwrite=True
-            )
+            run_task(task, at.config.ledger_url, at.config.execution, Path(job["output"]) / "logs", overwrite=True)
         segmentation = Volume.open(at.output("relabel")).read()
         segments.append(segmentation.ravel()[first])
     np.savez(Path(job["output"]) / "0.npz", fragments=fragments, ids=ids, segments=np.array(segments))

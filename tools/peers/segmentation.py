@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from peers.contestants import Contestant, Cost, Settings, measure, score_output, try_settings
-from peers.inputs import Inputs, predict_part, tile_inputs
+from peers.inputs import predict_part, tile_inputs
 
 from neuroadda.config import Zyx
 from neuroadda.evaluation.metrics import Scores
@@ -66,9 +66,7 @@ def compare_volumes(
             for n in workers:
                 cost = measure(contestant, test, domain, best, n, place / f"{test.name}-{n}")
                 scores = score_output(cost.segmentation, test)
-                results.append(
-                    Result(contestant.name, domain, test.voxels, n, cost, best, scores, transferred)
-                )
+                results.append(Result(contestant.name, domain, test.voxels, n, cost, best, scores, transferred))
                 _tell(results[-1])
     return results
 
@@ -111,4 +109,6 @@ def fit_lines(results: Sequence[Result]) -> list[Line]:
 def _tell(result: Result) -> None:
     voi = "" if result.scores is None else f", VOI {result.scores.voi:.3f}"
     what = f"{result.contestant}, {result.volume}, {result.workers} workers"
-    print(f"{what}: {result.cost.cpu:.1f} CPU s, {result.rate / 1e6:.3f} Mvx/CPU s{voi} at {result.settings}", flush=True)
+    print(
+        f"{what}: {result.cost.cpu:.1f} CPU s, {result.rate / 1e6:.3f} Mvx/CPU s{voi} at {result.settings}", flush=True
+    )

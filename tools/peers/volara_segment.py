@@ -2,8 +2,8 @@
 
     python tools/peers/volara_segment.py run|export|sweep JOB.json
 
-A job names affs, output, block_vx, context_vx, workers and settings; see `bench_peers`. `run` is what is measured, `export` puts the
-segmentation where any zarr version reads it, and `sweep` tries settings: mutex watershed of voxels at several biases, and of
+A job names affs, output, block_vx, context_vx, workers and settings; see `contestants`. `run` is what is measured, `export` puts
+the segmentation where any zarr version reads it, and `sweep` tries settings: mutex watershed of voxels at several biases, and of
 fragments at several more.
 """
 
@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import mwatershed
+import networkx
 import numpy as np
 from funlib.geometry import Coordinate
 from measure import Stages
@@ -40,8 +42,8 @@ class Tasks:
         )
         self.lut = LUT(path=folder / "lut.npz")
         block_vx, workers = Coordinate(job["block_vx"]), job["workers"]
-        self.roi = affs.array("r").roi
-        seeds = {"min_seed_distance": settings["seed_distance"]} if settings.get("seed_distance") else {}
+        self.roi, self.voxel = affs.array("r").roi, affs.array("r").voxel_size
+        sigma = settings["sigma"]
         self.extract = ExtractFrags(
             db=self.graph,
             affs_data=affs,
@@ -49,10 +51,11 @@ class Tasks:
             block_size=block_vx,
             context=Coordinate(max(1, side) for side in job["context_vx"]),
             bias=[settings["bias"]] * 3,
-            noise_eps=settings["noise"] or None,  # many affinities are equal: uint8
+            noise_eps=settings["noise"] or None,
+            sigma=None if sigma is None else Coordinate(sigma * min(self.voxel) // v for v in self.voxel),
+            min_seed_distance=settings["seed_distance"],
             num_workers=workers,
             bulk_write=settings["bulk"],
-            **seeds,
         )
         self.agglomerate = AffAgglom(
             db=self.graph,
@@ -74,7 +77,7 @@ class Tasks:
 
     def merge(self, threshold: float) -> GraphMWS:
         """Return the task that merges fragments: scores above the threshold attract, those below repel."""
-        weights = {name: (1.0, -threshold) for name in SCORES}
+        weights = dict.fromkeys(SCORES, (1.0, -threshold))
         return GraphMWS(db=self.graph, lut=self.lut, weights=weights, roi=self.roi)
 
 
@@ -107,14 +110,26 @@ def sweep(job: dict[str, Any], folder: Path) -> None:
         fragments = tasks.fragments.array("r")[:]
         ids = np.unique(fragments)
         segments = []
+        graph = tasks.graph.open("r").read_graph()
         for threshold in job["thresholds"]:
-            tasks.merge(threshold).drop()
-            tasks.merge(threshold).run_blockwise(multiprocessing=False)
-            before, after = tasks.lut.load()
+            before, after = cluster(graph, threshold)
             new = ids.copy()  # what has no edge stays alone
             new[np.searchsorted(ids, before)] = after
             segments.append(new)
         np.savez(folder / f"{number}.npz", fragments=fragments, ids=ids, segments=np.array(segments))
+
+
+def cluster(graph: networkx.Graph, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return fragments and their segments as volara's GraphMWS does, without reading the graph from the database each time."""
+    weights = [
+        (data[name] - threshold, u, v)
+        for u, v, data in graph.edges(data=True)
+        for name in SCORES
+        if data.get(name) is not None
+    ]
+    weights.sort(key=lambda edge: abs(edge[0]), reverse=True)
+    merged = np.array(mwatershed.cluster([(weight > 0, u, v) for weight, u, v in weights]), np.uint64)
+    return merged[:, 0], merged[:, 1]
 
 
 if __name__ == "__main__":
