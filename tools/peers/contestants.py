@@ -1,6 +1,7 @@
 """Who is measured, and how each is run: a script by an interpreter, told by a job file, in a process of its own."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from neuroadda.segmentation.pipeline import default_block_vx
 from neuroadda.volumes.arrays import Volume
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 VOLARA = "volara==1.0.5"
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(2, 19))
 Settings = dict[str, Any]
@@ -69,11 +71,11 @@ def segmenters(venvs: Path) -> list[Contestant]:
         {"seed_distance": d, "scorer": s} for d, s in product((6, 10), ("mean", "quantile 50", "quantile 75"))
     )
     volara = tuple(
-        {"bias": -bias, "noise": 0.0, "seed_distance": seeds, "sigma": sigma, "bulk": True}
-        for bias, seeds, sigma in [
-            *product((0.7, 0.9, 0.95, 0.98), (None,), (None,)),
-            *product((0.5, 0.9), (10,), (None,)),
-            *product((0.7, 0.9), (None,), (1,)),
+        {"bias": -bias, "noise": 0.0, "seed_distance": seeds, "voronoi": voronoi, "bulk": True}
+        for bias, seeds, voronoi in [
+            *product((0.9, 0.98), (None,), (None,)),
+            *product((0.3, 0.5, 0.7), (6, 10), (None,)),
+            *product((0.5,), (6, 10), ("geodesic",)),
         ]
     )
     recipe = partial(Contestant, python=own, script="classic_segment.py", grid=classic)
@@ -176,5 +178,5 @@ def _call(contestant: Contestant, verb: str, job: Path, prefix: list[str] | None
     command = [*(prefix or []), str(contestant.python), str(HERE / contestant.script), verb, str(job)]
     log = job.with_suffix(f".{verb}.log")
     with log.open("w") as file:
-        if subprocess.run(command, stdout=file, stderr=file).returncode:
+        if subprocess.run(command, stdout=file, stderr=file, env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode:
             raise SystemExit(f"{contestant.name} failed ({verb}): {log}\n{log.read_text()[-2000:]}")

@@ -1,6 +1,7 @@
 """Raw to affinities: voxels per second and per CPU second, neuroadda beside gunpowder, on the same tiles of the same network."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from neuroadda.segmentation.pipeline import make_plan
 from neuroadda.volumes.arrays import Volume
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 WRITTEN = {"neuroadda": "volumes.zarr/affs", "gunpowder": "affs.zarr/affs"}
 
 
@@ -72,7 +74,7 @@ def _measure(name: str, job: dict[str, Any], folder: Path) -> Prediction:
     measured = [sys.executable, "-S", str(HERE / "measure.py"), str(report)]
     with (folder / f"{name}.log").open("w") as log:
         command = [*measured, sys.executable, str(HERE / f"{name}_predict.py"), "run", str(path)]
-        if subprocess.run(command, stdout=log, stderr=log).returncode:
+        if subprocess.run(command, stdout=log, stderr=log, env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode:
             raise SystemExit(f"{name} failed: {log.name}")
     voxels = int(np.prod(Volume.open(job["raw"]).shape_vx))
     difference = _largest_difference(*(outputs[n] / WRITTEN[n] for n in ("neuroadda", name)))

@@ -36,7 +36,7 @@ the precision's. `differs` is by how much any uint8 affinity differs from neuroa
 SEGMENTATION_NOTE = """
 From the same uint8 affinities (test part of each volume, by the zoo's backbone of its domain), with the blocks and the context of
 neuroadda's defaults for every tool. Each tool is at its best on the very volume: neuroadda by its threshold alone, volara by its
-biases, smoothing and seeds for fragments and its threshold for merges, the classic recipe by the distance of seeds, the score and
+biases and seeds for fragments and its threshold for merges, the classic recipe by the distance of seeds, the score and
 the threshold. VOI in nats; `transferred` is the VOI on the test part of the settings that were best on the train part.
 `classic, blockwise` is the road of the field's scripts on daisy, with edges in plain files instead of a database;
 `classic, in memory` needs neither scheduler nor storage nor context, and exists only for volumes that fit: it is the same recipe's

@@ -42,8 +42,7 @@ class Tasks:
         )
         self.lut = LUT(path=folder / "lut.npz")
         block_vx, workers = Coordinate(job["block_vx"]), job["workers"]
-        self.roi, self.voxel = affs.array("r").roi, affs.array("r").voxel_size
-        sigma = settings["sigma"]
+        self.roi = affs.array("r").roi
         self.extract = ExtractFrags(
             db=self.graph,
             affs_data=affs,
@@ -52,7 +51,7 @@ class Tasks:
             context=Coordinate(max(1, side) for side in job["context_vx"]),
             bias=[settings["bias"]] * 3,
             noise_eps=settings["noise"] or None,
-            sigma=None if sigma is None else Coordinate(sigma * min(self.voxel) // v for v in self.voxel),
+            voronoi=settings["voronoi"],
             min_seed_distance=settings["seed_distance"],
             num_workers=workers,
             bulk_write=settings["bulk"],
