@@ -9,17 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import fastremap
+import numba
 import numpy as np
 from funlib.geometry import Coordinate
 
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.config import Zyx
 from neuroadda.segmentation.agglomeration import FULL
 from neuroadda.segmentation.blockfiles import block_file, read_columns, write_columns
-from neuroadda.segmentation.ids import capacity_of, to_local
+from neuroadda.segmentation.ids import capacity_of, to_local_of
+from neuroadda.segmentation.pairs import EMPTY, find_slot, grow, make_table, put
 from neuroadda.segmentation.seams import find_cut_pairs
 from neuroadda.volumes.arrays import Volume
+
+ROOM = 1 << 14  # edges of a block, at first
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,12 @@ class CollectEdges(Stage):
         def collect(block: Block) -> dict[str, Any]:
             read_roi = block.write_roi.grow(affs.voxel_size, Coordinate(0, 0, 0)).intersect(fragments.roi)
             ids = fragments.read(read_roi)
-            low = tuple((block.write_roi.begin - read_roi.begin) / affs.voxel_size)
+            z, y, x = (block.write_roi.begin - read_roi.begin) / affs.voxel_size
+            low = (z, y, x)
             edges = collect_edges(affs.read(block.write_roi)[:3], ids, low)
             mark_as_one(edges, *find_cut_pairs(fragments.path, block.index, capacity, ids, low))
             own = ids[low[0] :, low[1] :, low[2] :]
-            _, local = to_local(own[own > 0], capacity)
-            sizes = np.bincount(local)
+            sizes = np.bincount(to_local_of(block.index, own, capacity).ravel())[1:]
             write_columns(block_file(Path(task.output), block.index), **vars(edges), sizes=sizes)
             return {"edges": len(edges.u), "fragments": len(sizes)}
 
@@ -87,7 +91,7 @@ def read_sizes(folder: Path, block: int) -> np.ndarray:
     return read_columns(block_file(folder, block), "sizes")["sizes"]
 
 
-def collect_edges(affs: np.ndarray, fragments: np.ndarray, low: tuple[int, ...] = (0, 0, 0)) -> Edges:
+def collect_edges(affs: np.ndarray, fragments: np.ndarray, low: Zyx = (0, 0, 0)) -> Edges:
     """Return the edges of the voxels of a block.
 
     Parameters
@@ -98,24 +102,18 @@ def collect_edges(affs: np.ndarray, fragments: np.ndarray, low: tuple[int, ...] 
         Shape (z + low_z, y + low_y, x + low_x): the block's fragments, preceded along each axis by `low` (0 or 1) voxels of the
         neighbours.
     """
-    dense, mapping = fastremap.renumber(fragments, preserve_zero=True)
-    us, vs, values = [], [], []
-    box = [slice(lo, None) for lo in low]
-    for axis, channel in enumerate(affs):
-        upper, lower = list(box), list(box)
-        cut = 1 - low[axis]
-        upper[axis] = slice(1, None)
-        lower[axis] = slice(0, -1)
-        a, b = dense[tuple(lower)], dense[tuple(upper)]
-        value = channel[tuple(slice(cut, None) if i == axis else slice(None) for i in range(3))]
-        touching = (a != b) & (a > 0) & (b > 0)
-        us.append(a[touching])
-        vs.append(b[touching])
-        values.append(value[touching])
-    ids = np.zeros(len(mapping) + 1, np.uint64)
-    ids[np.fromiter(mapping.values(), np.int64)] = np.fromiter(mapping.keys(), np.uint64)
-    first, second = ids[np.concatenate(us)], ids[np.concatenate(vs)]
-    return _sum_up(np.minimum(first, second), np.maximum(first, second), np.concatenate(values))
+    ids = fragments.astype(np.int64, copy=False)
+    room = ROOM + affs.shape[3]
+    table, edges = make_table(room), np.zeros((room, 4), np.int64)
+    found = row = 0
+    rows = affs.shape[0] * affs.shape[1] * affs.shape[2]
+    while True:
+        found, row = _add_rows(affs, ids, low, table, edges, found, row)
+        if row == rows:
+            break
+        table, edges = grow(table), np.concatenate([edges, np.zeros_like(edges)])
+    u, v, total, count = edges[:found][np.lexsort((edges[:found, 1], edges[:found, 0]))].T
+    return Edges(u.astype(np.uint64), v.astype(np.uint64), total.copy(), count.copy())
 
 
 def mark_as_one(edges: Edges, u: np.ndarray, v: np.ndarray) -> None:
@@ -132,10 +130,43 @@ def is_pair_of(u: np.ndarray, v: np.ndarray, among_u: np.ndarray, among_v: np.nd
     return np.isin(pairs, among)
 
 
-def _sum_up(u: np.ndarray, v: np.ndarray, values: np.ndarray) -> Edges:
-    order = np.lexsort((v, u))
-    u, v, values = u[order], v[order], values[order]
-    starts = np.flatnonzero(np.r_[True, (u[1:] != u[:-1]) | (v[1:] != v[:-1])][: len(u)])
-    count = np.diff(np.r_[starts, len(u)])
-    total = np.add.reduceat(values.astype(np.int64), starts) if len(u) else np.zeros(0, np.int64)
-    return Edges(u[starts], v[starts], total, count.astype(np.int64))
+@numba.njit(cache=True)
+def _add_rows(
+    affs: np.ndarray,
+    fragments: np.ndarray,
+    low: tuple[int, int, int],
+    table: np.ndarray,
+    edges: np.ndarray,
+    found: int,
+    row: int,
+) -> tuple[int, int]:  # pragma: no cover - compiled
+    """Add up the affinities of rows of voxels from `row` on, as long as there surely is room for new edges.
+
+    Edges are rows (u, v, sum, count), u < v, in the order in which they are met; `table` knows their numbers. Returns how many
+    there are, and the first row that is not done. (Arrays that grew in here would cost a count of references at every voxel.)
+    """
+    depth, height, width = affs.shape[1:]
+    while row < 3 * depth * height and found + width <= len(edges):
+        axis, z, y = row // (depth * height), row // height % depth, row % height
+        row += 1
+        dz, dy, dx = int(axis == 0), int(axis == 1), int(axis == 2)
+        if z + low[0] < dz or y + low[1] < dy:
+            continue
+        upper, lower = fragments[z + low[0], y + low[1]], fragments[z + low[0] - dz, y + low[1] - dy]
+        values = affs[axis, z, y]
+        # Neighbours along x mostly touch the same two fragments as the voxel before.
+        last_a = last_b = last = 0
+        for x in range(max(0, dx - low[2]), width):
+            a, b = lower[x + low[2] - dx], upper[x + low[2]]
+            if a == b or a == 0 or b == 0:
+                continue
+            if last_a != a or last_b != b:
+                slot = find_slot(table, a, b)
+                if table[slot, 0] == EMPTY:
+                    put(table, slot, a, b, found)
+                    edges[found, 0], edges[found, 1] = min(a, b), max(a, b)
+                    found += 1
+                last_a, last_b, last = a, b, table[slot, 2]
+            edges[last, 2] += values[x]
+            edges[last, 3] += 1
+    return found, row

@@ -34,6 +34,12 @@ def to_global(local: np.ndarray, block: int, capacity: int) -> np.ndarray:
     return np.where(local > 0, local.astype(np.uint64) + np.uint64(block * capacity), np.uint64(0))
 
 
+def to_local_of(block: int, fragments: np.ndarray, capacity: int) -> np.ndarray:
+    """Return int64 local numbers of ids that all belong to one block (0 stays 0): the way back from `to_global`."""
+    # Blocks are many voxels, and a division each is slow.
+    return np.maximum(fragments.astype(np.int64) - block * capacity, 0)
+
+
 def to_local(fragments: np.ndarray, capacity: int) -> tuple[np.ndarray, np.ndarray]:
     """Return (block index, 0-based local number) as int64 arrays, for ids above 0."""
     zero_based = fragments.astype(np.int64) - 1

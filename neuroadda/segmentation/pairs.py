@@ -21,6 +21,16 @@ def make_table(entries: int) -> np.ndarray:  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True)
+def grow(table: np.ndarray) -> np.ndarray:  # pragma: no cover - compiled
+    """Return a table of twice the room with the same pairs."""
+    larger = make_table(len(table))
+    for row in table:
+        if row[0] != EMPTY:
+            larger[find_slot(larger, row[0], row[1])] = row
+    return larger
+
+
+@numba.njit(cache=True)
 def find_slot(table: np.ndarray, a: int, b: int) -> int:  # pragma: no cover - compiled
     """Return the row of a pair (in either order), or the empty row where it would go."""
     low, high = min(a, b), max(a, b)

@@ -8,7 +8,7 @@ import numpy as np
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.segmentation.components import Lut
-from neuroadda.segmentation.ids import capacity_of, to_local
+from neuroadda.segmentation.ids import capacity_of, to_local_of
 from neuroadda.volumes.arrays import Volume
 
 
@@ -28,9 +28,8 @@ class Relabel(Stage):
 
         def relabel(block: Block) -> dict[str, Any]:
             ids = fragments.read(block.write_roi)
-            _, local = to_local(ids, capacity)
             table = np.r_[np.uint64(0), lut.of_block(block.index)]
-            segmentation.write(block.write_roi, table[np.where(ids > 0, local + 1, 0)])
+            segmentation.write(block.write_roi, table[to_local_of(block.index, ids, capacity)])
             return {}
 
         return relabel

@@ -1,0 +1,81 @@
+"""Segment affinities with neuroadda: every task of a plan after the prediction, by `run_task`.
+
+    python tools/peers/neuroadda_segment.py prepare|run|sweep JOB.json
+
+`prepare` places the affinities; `run` is what is measured; `sweep` tells what the fragments become at each threshold.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measure import Stages
+
+from neuroadda.blockwise.engine import run_task
+from neuroadda.blockwise.execution import Execution
+from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
+from neuroadda.volumes.arrays import Volume
+
+RAW = "raw.zarr/raw"
+
+
+def plan_job(job: dict[str, Any]) -> Plan:
+    """Return the plan of a job."""
+    folder = Path(job["output"])
+    return make_plan(
+        SegmentConfig(
+            raw=str(folder / RAW),
+            backbone=job["backbone"],
+            output=str(folder / "run"),
+            block_vx=job["block_vx"],
+            components={"threshold": job["settings"]["threshold"]},
+            execution=Execution(workers=job["workers"], launcher="local" if job["workers"] > 1 else "serial"),
+        )
+    )
+
+
+def prepare(job: dict[str, Any]) -> None:
+    """Place the affinities where the plan has them, and a raw volume of their shape, which is not read."""
+    affs, folder = Volume.open(job["affs"]), Path(job["output"])
+    shutil.rmtree(folder, ignore_errors=True)
+    Volume.create(folder / RAW, affs.shape_vx, affs.voxel_size_nm, np.uint8, offset_nm=affs.offset_nm)
+    predict = plan_job(job).task("predict")
+    predict.bound.create_output(predict)
+    placed = Volume.open(predict.output, "r+")
+    for block in predict.grid.blocks():
+        placed.write(block.write_roi, affs.read(block.write_roi))
+
+
+def run(job: dict[str, Any]) -> None:
+    """Segment, and tell the CPU seconds of each task."""
+    plan, stages = plan_job(job), Stages()
+    for task in plan.tasks:
+        if task.name != "predict":
+            with stages(task.name):
+                run_task(task, plan.config.ledger_url, plan.config.execution, Path(job["output"]) / "logs")
+    stages.write(Path(job["output"]) / "stages.json")
+
+
+def sweep(job: dict[str, Any]) -> None:
+    """Write the fragments, and what they become at each threshold."""
+    prepare(job)
+    run(job)
+    plan = plan_job(job)
+    fragments = Volume.open(plan.output("fragments")).read()
+    ids, first = np.unique(fragments, return_index=True)
+    segments = []
+    for threshold in job["thresholds"]:
+        at = plan_job(job | {"settings": {"threshold": threshold}})
+        for task in at.tasks[-2:]:
+            run_task(task, at.config.ledger_url, at.config.execution, Path(job["output"]) / "logs", overwrite=True)
+        segmentation = Volume.open(at.output("relabel")).read()
+        segments.append(segmentation.ravel()[first])
+    np.savez(Path(job["output"]) / "0.npz", fragments=fragments, ids=ids, segments=np.array(segments))
+
+
+if __name__ == "__main__":
+    job = json.loads(Path(sys.argv[2]).read_text())
+    {"prepare": prepare, "run": run, "sweep": sweep}[sys.argv[1]](job)
