@@ -2,10 +2,12 @@
 
 import os
 import socket
+import threading
 import time
 import traceback
 from dataclasses import dataclass, field
 
+from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.ledger.base import BlockRecord, Failure, Worker
 from neuroadda.blockwise.ledger.writer import LedgerWriter
 from neuroadda.blockwise.task import BlockFunction, Task
@@ -19,13 +21,17 @@ class BlockFailed(Exception):
 
 @dataclass
 class BlockRunner:
-    """Does blocks of one task in this process; inputs are opened at the first block, so that a failing set-up is on record too."""
+    """Does blocks of one task in this process, in any of its threads.
+
+    The device is taken and the inputs are opened at the first block, so that a failing set-up is on record too.
+    """
 
     task: Task
     writer: LedgerWriter
-    device: str = "cpu"
     careful: bool = False
+    _lease: Lease = field(default_factory=Lease, init=False)
     _function: BlockFunction | None = field(default=None, init=False)
+    _opening: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __call__(self, index: int) -> None:
         """Do block `index`.
@@ -37,9 +43,9 @@ class BlockRunner:
         """
         block = self.task.grid[index]
         started = time.time()
-        worker = Worker(host=socket.gethostname(), pid=os.getpid(), device=self.device)
 
         def record(**what: object) -> None:
+            worker = Worker(host=socket.gethostname(), pid=os.getpid(), device=self._lease.device)
             known = {"fingerprint": self.task.key, "block": index, "worker": worker, "started": started}
             self.writer.add(BlockRecord.model_validate(known | what))
             if self.careful:
@@ -48,9 +54,7 @@ class BlockRunner:
         record(status="running", attempts=1)
         clock = time.perf_counter()
         try:
-            if self._function is None:
-                self._function = self.task.bound.open(self.task)
-            results = self._function(block)
+            results = self._open()(block)
         except Exception as error:
             failure = Failure(
                 type=type(error).__name__,
@@ -63,3 +67,10 @@ class BlockRunner:
         seconds = time.perf_counter() - clock
         voxels = self.task.grid.voxels(block.write_roi)
         record(status="done", results=results, finished=time.time(), seconds=seconds, voxels=voxels)
+
+    def _open(self) -> BlockFunction:
+        with self._opening:
+            if self._function is None:
+                stage, self._lease = self.task.bound.take_device()
+                self._function = stage.open(self.task)
+            return self._function
