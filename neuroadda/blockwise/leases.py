@@ -61,13 +61,13 @@ def _find_seat(folder: Path, identity: str) -> tuple[int, TextIO]:
     free: list[TextIO] = []
     held = 0
     while folder.joinpath(f"{identity}.{held + len(free)}").exists() or not free:
-        seat = open(folder / f"{identity}.{held + len(free)}", "a")  # noqa: SIM115 (the lock lasts as long as it is open)
+        seat: TextIO = open(folder / f"{identity}.{held + len(free)}", "a")  # noqa: SIM115 (the lock lasts as long as it is open)
         try:
             fcntl.flock(seat, fcntl.LOCK_EX | fcntl.LOCK_NB)
             free.append(seat)
         except BlockingIOError:
             seat.close()
             held += 1
-    for seat in free[1:]:
-        seat.close()
+    for unused in free[1:]:
+        unused.close()
     return held, free[0]
