@@ -9,11 +9,13 @@ again and again; both have one thread a worker, and are measured in turn. RAW is
 
 import argparse
 import multiprocessing
+import os
 import resource
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from datetime import date
 from itertools import groupby
 from pathlib import Path
 from statistics import median
@@ -22,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from funlib.geometry import Coordinate, Roi
+from machine import name_processor
 
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import load_backbone
@@ -171,6 +174,9 @@ def main() -> None:
             repeat_raw(Volume.open(options.raw), raw, block_vx, options.blocks)
             for workers in options.workers:
                 rows.append(measure_ratio(raw, options.backbone, parameters, block_vx, workers, options.rounds))
+    print(
+        f"{date.today()}, {name_processor()}, {os.cpu_count()} cores, torch {torch.__version__}, {options.rounds} rounds"
+    )
     print_table(f"{options.backbone.name} on {options.raw}", rows)
 
 

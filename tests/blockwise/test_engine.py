@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from funlib.geometry import Coordinate, Roi
-from toy_stages import Fill, FillTogether
+from toy_stages import Fill, FillOnDevice, FillTogether
 
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
@@ -69,6 +69,13 @@ def test_a_worker_has_as_many_blocks_in_flight_as_the_stage_says(tmp_path):
     assert [row["results"]["index"] for row in rows] == list(range(BLOCKS))
     assert {(row["tries"], row["status"]) for row in rows} == {(1, "done")}
     assert len({row["worker"]["pid"] for row in rows}) == 1
+
+
+def test_a_stage_runs_on_the_device_that_its_worker_took_which_is_on_record(tmp_path):
+    task = go(make_task(tmp_path, FillOnDevice), tmp_path)
+    assert (filled(task) == expected(2)).all()
+    rows = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}").blocks(task.key)
+    assert {row["worker"]["device"] for row in rows} == {"made-up:1"}
 
 
 @pytest.mark.parametrize("kind", [Fill, FillTogether])

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from neuroadda.blockwise.grid import Block
+from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.volumes.arrays import Volume
 
@@ -65,3 +66,10 @@ class FillTogether(Fill):
             return fill(block)
 
         return fill_together
+
+
+class FillOnDevice(Fill):
+    """Fills on a made-up device."""
+
+    def take_device(self) -> tuple[Fill, Lease]:
+        return self.model_copy(update={"add": self.add + 1}), Lease("made-up:1")

@@ -21,6 +21,11 @@ from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbon
 from neuroadda.backbones.costs import OVERHEAD, count_pass_bytes, measure_bfloat16_speedup
 from neuroadda.backbones.devices import set_up_thread
 from neuroadda.backbones.unet import UNet
+from neuroadda.blockwise.engine import run_task
+from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.grid import BlockGrid
+from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.task import Task
 from neuroadda.errors import UserError
 from neuroadda.segmentation.predict import Predict, Predictor
 from neuroadda.segmentation.tiles import choose_tile_vx, computed_vx, useful_share
@@ -136,6 +141,17 @@ def test_threads_of_a_worker_say_the_same_and_each_computes_with_its_own(tmp_pat
         together = list(pool.map(lambda roi: (predictor(raw, roi)[0], torch.get_num_threads()), rois))
     torch.set_num_threads(before)
     assert all((affs == other).all() and threads == 1 for affs, (other, threads) in zip(alone, together, strict=True))
+
+
+def test_the_ledger_tells_what_went_into_the_network(tmp_path):
+    raw, backbone = write_raw(tmp_path), write_backbone(tmp_path)
+    inputs = {"raw": (raw.path, raw.fingerprint), "backbone": (tmp_path / "backbone", backbone.card.digest)}
+    task = Task.make(TILED, inputs, tmp_path / "affs.zarr/affs", BlockGrid.make(raw.roi, raw.voxel_size, (4, 40, 40)))
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    task = run_task(task, url, Execution(launcher="serial"), tmp_path / "logs")
+    tiles = 2 * 5 * 5
+    expected = {"tiles": tiles, "computed_voxels": tiles * 4 * 16 * 16}
+    assert [row["results"] for row in open_ledger(url).blocks(task.key)] == [expected, expected]
 
 
 @pytest.mark.slow
