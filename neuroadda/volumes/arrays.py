@@ -105,7 +105,7 @@ class Volume:
         lead = () if channels is None else (channels,)
         chunk_vx = tuple(min(64, s) for s in shape_vx) if chunk_vx is None else tuple(chunk_vx)
         dtype = np.dtype(dtype)
-        # Bytes need no shuffling, which goes by small parts of a chunk; as one part, zstd is half as fast again both ways.
+        # Bytes need no shuffling, which goes by small parts of a chunk; as one part, zstd is faster both ways.
         shuffle, part = (Blosc.NOSHUFFLE, math.prod((*lead, *chunk_vx))) if dtype.itemsize == 1 else (Blosc.SHUFFLE, 0)
         from funlib.persistence import (
             prepare_ds,
