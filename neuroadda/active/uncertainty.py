@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from funlib.geometry import Coordinate, Roi
 from pydantic import Field
 
@@ -13,7 +12,9 @@ from neuroadda.active.augmented import AugmentedPredictor
 from neuroadda.active.scores import BINS, reduce_to_cells, score_ambiguity, score_entropy, score_variance
 from neuroadda.backbones.card import NEAREST, Card, load_card
 from neuroadda.backbones.checkpoint import load_backbone
+from neuroadda.backbones.devices import set_up_thread
 from neuroadda.blockwise.grid import Block, BlockGrid
+from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.blockwise.tissue import find_tissue
 from neuroadda.config import Zyx
@@ -75,9 +76,14 @@ class Uncertainty(Stage):
             attrs=task.tag | {"cell_vx": list(self.cell_vx), "bins": bins},
         )
 
+    def take_device(self) -> tuple["Uncertainty", Lease]:
+        """Return the stage with its networks on a device of this worker's own."""
+        predict, lease = self.predict.take_device()
+        return self.model_copy(update={"predict": predict}), lease
+
     def open(self, task: Task) -> BlockFunction:
         """Return the function that scores a block and reports its voxels of tissue."""
-        torch.set_num_threads(self.predict.threads)
+        set_up_thread(self.predict.device, self.predict.threads)
         raw, cells = Volume.open(task.inputs["raw"]), Volume.open(task.output, "r+")
         mask = Mask.open(task.inputs["mask"], raw) if "mask" in task.inputs else None
         score = self._make_scorer(task, raw, mask)

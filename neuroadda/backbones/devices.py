@@ -8,7 +8,7 @@ import torch
 
 from neuroadda.errors import UserError
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float16"]
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
@@ -20,8 +20,20 @@ def resolve_device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def list_cuda_devices() -> dict[str, str]:
+    """Return the CUDA devices that this process sees, and what identifies each on the machine, whatever a process calls it."""
+    return {f"cuda:{i}": str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())}
+
+
+def set_up_thread(device: str, threads: int) -> None:
+    """Have the calling thread use `threads` threads for an operation, and a CUDA device where no other is named."""
+    torch.set_num_threads(threads)
+    if device.startswith("cuda:"):
+        torch.cuda.set_device(device)
+
+
 def resolve_precision(
-    precision: Literal["auto", "float32", "bfloat16"], device: str, training: bool = False
+    precision: Literal["auto", "float32", "bfloat16", "float16"], device: str, training: bool = False
 ) -> Precision:
     """Return `precision`; ``"auto"`` is bfloat16 where the hardware computes in it natively, else float32.
 
@@ -31,8 +43,10 @@ def resolve_precision(
     Raises
     ------
     UserError
-        If bfloat16 is asked for in training on a CPU.
+        If bfloat16 is asked for in training on a CPU, or float16 on a CPU at all.
     """
+    if precision == "float16" and not device.startswith("cuda"):
+        raise UserError("a CPU does not compute in float16", "precision", "use auto, bfloat16 or float32")
     if training and precision == "bfloat16" and not device.startswith("cuda"):
         raise UserError("training on a CPU in bfloat16 corrupts its memory", "train.precision", "leave it out")
     if precision != "auto":

@@ -1,11 +1,14 @@
 """The one place where raw voxels become what a network sees."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from neuroadda.config import Config
 from neuroadda.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Normalisation(Config):
@@ -22,6 +25,17 @@ def normalise(raw: np.ndarray, normalisation: Normalisation | None = None) -> np
     UserError
         If raw is not uint8.
     """
-    if raw.dtype != np.uint8:
-        raise UserError(f"raw is {raw.dtype}", None, "networks see uint8 raw: import the volume as uint8")
+    _check(raw.dtype)
     return raw.astype(np.float32) * np.float32(1 / 127.5) - np.float32(1)
+
+
+def normalise_tensor(raw: "Tensor", normalisation: Normalisation | None = None) -> "Tensor":
+    """Return the same of a tensor, on its device: a quarter of the bytes had to get there."""
+    _check(raw.dtype)
+    return raw.float().mul_(1 / 127.5).sub_(1)
+
+
+def _check(dtype: Any) -> None:
+    name = str(dtype).removeprefix("torch.")
+    if name != "uint8":
+        raise UserError(f"raw is {name}", None, "networks see uint8 raw: import the volume as uint8")

@@ -2,12 +2,13 @@
 
 import os
 import socket
+import threading
 import time
 import traceback
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
+from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.ledger.base import BlockRecord, Failure, Worker
 from neuroadda.blockwise.ledger.writer import LedgerWriter
 from neuroadda.blockwise.task import BlockFunction, Task
@@ -22,18 +23,22 @@ class BlockFailed(Exception):
 
 @dataclass
 class BlockRunner:
-    """Does blocks of one task in this process; inputs are opened at the first block, so that a failing set-up is on record too."""
+    """Does blocks of one task in this process, in any of its threads.
+
+    The device is taken and the inputs are opened at the first block, so that a failing set-up is on record too.
+    """
 
     task: Task
     writer: LedgerWriter
-    device: str = "cpu"
     careful: bool = False
+    _lease: Lease = field(default_factory=Lease, init=False)
     _function: BlockFunction | None = field(default=None, init=False)
+    _opening: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    @cached_property
-    def _known(self) -> dict[str, Any]:
-        worker = Worker(host=socket.gethostname(), pid=os.getpid(), device=self.device)
-        return {"fingerprint": self.task.key, "worker": worker}
+    def __post_init__(self) -> None:
+        """Know what every record says, which is not to be found out for each."""
+        self._key = self.task.key
+        self._worker = Worker(host=socket.gethostname(), pid=os.getpid())
 
     def __call__(self, index: int) -> None:
         """Do block `index`.
@@ -47,16 +52,16 @@ class BlockRunner:
         started = time.time()
 
         def record(**what: Any) -> None:
-            self.writer.add(BlockRecord(**(self._known | what), block=index, started=started))
+            self.writer.add(
+                BlockRecord(**({"worker": self._worker} | what), fingerprint=self._key, block=index, started=started)
+            )
             if self.careful:
                 self.writer.flush()
 
         record(status="running", attempts=1)
         clock = time.perf_counter()
         try:
-            if self._function is None:
-                self._function = self.task.bound.open(self.task)
-            results = self._function(block)
+            results = self._open()(block)
         except Exception as error:
             failure = Failure(
                 type=type(error).__name__,
@@ -68,6 +73,13 @@ class BlockRunner:
             raise BlockFailed(f"{failure.type}: {failure.message}") from error
         seconds = time.perf_counter() - clock
         voxels = self.task.grid.voxels(block.write_roi)
-        used = {"cpu_seconds": cpu_seconds(), "peak_bytes": peak_bytes()}
-        worker = self._known["worker"].model_copy(update=used)
+        worker = self._worker.model_copy(update={"cpu_seconds": cpu_seconds(), "peak_bytes": peak_bytes()})
         record(status="done", worker=worker, results=results, finished=time.time(), seconds=seconds, voxels=voxels)
+
+    def _open(self) -> BlockFunction:
+        with self._opening:
+            if self._function is None:
+                stage, self._lease = self.task.bound.take_device()
+                self._worker = self._worker.model_copy(update={"device": self._lease.device})
+                self._function = stage.open(self.task)
+            return self._function

@@ -148,8 +148,12 @@ def _run_processes(
             stdout=log,
             stderr=log,
             start_new_session=True,
-            # Workers find the stages that this process finds.
-            env=os.environ | {"OMP_NUM_THREADS": str(execution.threads), "PYTHONPATH": os.pathsep.join(sys.path)},
+            env=os.environ
+            | {
+                "OMP_NUM_THREADS": str(execution.threads),
+                "MALLOC_ARENA_MAX": "1",  # threads of a worker use again what another has freed (glibc)
+                "PYTHONPATH": os.pathsep.join(sys.path),  # workers find the stages that this process finds
+            },
         )
         try:
             assert scheduler.stdin is not None

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from neuroadda.blockwise.blockset import BlockSet
 from neuroadda.blockwise.grid import Block, BlockGrid
+from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.ledger.base import Ledger, TaskRecord
 from neuroadda.config import Config, Zyx, dump_config, fingerprint, parse_config, write_json
 from neuroadda.errors import UserError
@@ -26,9 +27,16 @@ class Stage(Config):
     """What is done to a block. Its fields are its parameters, and all of them determine the result.
 
     Subclass it in an importable module; raise `version` whenever the same parameters give other results.
+
+    Attributes
+    ----------
+    in_flight
+        Blocks that a worker has at work at once, each in a thread of its own: more than one where a block waits for something
+        else than the processor, and its function may be called from several threads.
     """
 
     version: ClassVar[int] = 1
+    in_flight: ClassVar[int] = 1
 
     @property
     @abstractmethod
@@ -42,6 +50,10 @@ class Stage(Config):
     @abstractmethod
     def open(self, task: "Task") -> BlockFunction:
         """Open inputs and output, once a worker; return the function that does a block and reports its results."""
+
+    def take_device(self) -> tuple["Stage", Lease]:
+        """Return the stage as a worker runs it, on a device of its own, and the lease that keeps that device for it."""
+        return self, Lease()
 
 
 class Task(Config):

@@ -247,7 +247,9 @@ def _resolve(config: SegmentConfig, raw: Volume, roi: Roi) -> SegmentConfig:
     return config.model_copy(
         update={
             "block_vx": block_vx,
-            "predict": (_remembered(config, block_vx, card) or config.predict).resolve(card.architecture, block_vx),
+            "predict": (_remembered(config, block_vx, card) or config.predict).resolve(
+                card.architecture, block_vx, config.execution.workers
+            ),
             "fragments": config.fragments.resolve(raw.voxel_size_nm),
             "components": config.components.model_copy(update={"threshold": threshold}),
             "ledger": config.ledger_url,

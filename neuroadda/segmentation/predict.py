@@ -1,7 +1,9 @@
 """Affinities of raw: a valid-padded network over aligned tiles, so that blocks fit together without seams."""
 
-from collections.abc import Iterator
-from contextlib import nullcontext
+import os
+import shutil
+import threading
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any, ClassVar, Literal
 
@@ -9,20 +11,33 @@ import numpy as np
 import torch
 from funlib.geometry import Coordinate, Roi
 from pydantic import Field
+from torch import Tensor
 
 from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import Card
 from neuroadda.backbones.checkpoint import Backbone, load_backbone
-from neuroadda.backbones.devices import keep_freed_memory, resolve_device, resolve_precision
-from neuroadda.backbones.normalisation import normalise
+from neuroadda.backbones.costs import measure_bfloat16_speedup
+from neuroadda.backbones.devices import (
+    Precision,
+    keep_freed_memory,
+    list_cuda_devices,
+    resolve_device,
+    resolve_precision,
+    set_up_thread,
+)
+from neuroadda.backbones.normalisation import normalise_tensor
 from neuroadda.blockwise.grid import Block
+from neuroadda.blockwise.leases import Lease, lease_device
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
+from neuroadda.segmentation.tiles import choose_tile_vx, computed_vx
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.masks import Mask
 
-TILE_INPUT_VOXELS = 2_500_000  # about a gigabyte in bfloat16
+CPU_MEMORY_GB = 1.0
+CUDA_SHARE = 0.8  # of a device's memory; the rest is the driver's and the libraries'
+CLEARLY_FASTER = 1.2
 VOXEL_SIZE_RATIO = 1.5
 
 
@@ -35,38 +50,60 @@ class Predict(Stage):
     Attributes
     ----------
     tile_vx
-        Output shape of one pass through the network; a multiple of the network's alignment.
-    device, precision
-        ``auto``: CUDA where there is one; bfloat16 where the hardware has it natively.
+        Output shape of one pass through the network; a multiple of the network's alignment. By default that with the fewest
+        voxels computed twice, of those that fit into `memory_gb`.
+    memory_gb
+        What a pass may take: by default a gigabyte on a CPU, four fifths of the memory of a CUDA device, shared by its workers.
+    device
+        ``auto``: CUDA where there is one. ``cuda`` is any: each worker takes the one that fewest use; ``cuda:1`` is that one.
+    precision
+        ``auto``: bfloat16 where the hardware has it natively and, on a CPU, where it was measured to be clearly faster. float16
+        needs CUDA.
+    compile
+        Have torch compile the network: minutes at the start of each worker.
     threads
         Of torch, in each worker.
     """
 
     name: ClassVar[str] = "predict"
     version: ClassVar[int] = 2
+    in_flight: ClassVar[int] = 3  # while one is in the network, the next is read and the last is written
 
     tile_vx: Zyx | None = None
+    memory_gb: float | None = Field(default=None, gt=0)
     device: str = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    compile: bool = False
     threads: int = Field(default=1, ge=1)
 
-    def resolve(self, architecture: UNetConfig, block_vx: Zyx) -> "Predict":
-        """Return the parameters with everything decided for this machine.
+    def resolve(self, architecture: UNetConfig, block_vx: Zyx, workers: int = 1) -> "Predict":
+        """Return the parameters with everything decided for this machine, on which `workers` share the devices.
 
         Raises
         ------
         UserError
-            If the network cannot put out `tile_vx`, or the device is not there.
+            If the network cannot put out `tile_vx`, or what is asked for is not there: a device, a compiler, a precision.
         """
         if min(block_vx) < 1:
             raise UserError(f"blocks of {block_vx} have no voxels", "block_vx")
         device = resolve_device(self.device)
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise UserError(f"there is no CUDA device here for {device!r}", "predict.device", "use auto or cpu")
-        tile_vx = self.tile_vx or choose_tile_vx(architecture, block_vx)
+        if self.compile:
+            _check_compiler(device)
+        precision = self._resolve_precision(device, architecture)
+        memory_bytes = _memory_bytes(device, workers) if self.memory_gb is None else self.memory_gb * 1e9
+        tile_vx = self.tile_vx or choose_tile_vx(architecture, block_vx, precision, memory_bytes)
         architecture.input_shape_vx(tile_vx)
+        # The memory has done its part: the tile tells all that the result depends on.
+        decided = {"tile_vx": tile_vx, "memory_gb": None, "device": device, "precision": precision}
+        return self.model_copy(update=decided)
+
+    def _resolve_precision(self, device: str, architecture: UNetConfig) -> Precision:
         precision = resolve_precision(self.precision, device)
-        return self.model_copy(update={"tile_vx": tile_vx, "device": device, "precision": precision})
+        if self.precision != "auto" or precision != "bfloat16" or device != "cpu":
+            return precision
+        return precision if measure_bfloat16_speedup(architecture, self.threads) >= CLEARLY_FASTER else "float32"
 
     def create_output(self, task: Task) -> None:
         """Create the uint8 affinities, shape czyx, 255 for certain."""
@@ -74,80 +111,110 @@ class Predict(Stage):
         offsets = load_backbone(task.inputs["backbone"]).card.predicted_offsets
         task.create_array(raw, np.uint8, channels=len(offsets), offsets=[list(o) for o in offsets])
 
+    def take_device(self) -> tuple["Predict", Lease]:
+        """Return the stage on the CUDA device that the fewest workers use, if it may be any."""
+        lease = lease_device(list_cuda_devices()) if self.device == "cuda" else Lease(self.device)
+        return self.model_copy(update={"device": lease.device}), lease
+
     def open(self, task: Task) -> BlockFunction:
-        """Return the function that predicts a block."""
-        torch.set_num_threads(self.threads)
+        """Return the function that predicts a block and reports its tiles and the voxels that went into the network."""
         raw, affs = Volume.open(task.inputs["raw"]), Volume.open(task.output, "r+")
         backbone = load_backbone(task.inputs["backbone"])
         mask = Mask.open(task.inputs["mask"], raw) if "mask" in task.inputs else None
         predictor = Predictor(backbone, self)
+        assert self.tile_vx is not None
+        tile_voxels = computed_vx(backbone.card.architecture, self.tile_vx)
 
         def predict(block: Block) -> dict[str, Any]:
+            set_up_thread(self.device, self.threads)
             predicted, tiles = predictor(raw, block.write_roi)
             affs.write(block.write_roi, predicted if mask is None else predicted * mask.read(block.write_roi))
-            return {"tiles": tiles}
+            return {"tiles": tiles, "computed_voxels": tiles * tile_voxels}
 
         return predict
 
 
 class Predictor:
-    """A network ready to predict any ROI of a volume; the stage and the validation share it."""
+    """A network ready to predict any ROI of a volume; the stage and the validation share it.
+
+    It may be called from several threads: they read side by side and take turns at the network.
+    """
 
     def __init__(self, backbone: Backbone, parameters: Predict) -> None:
         assert parameters.tile_vx is not None, "resolve the parameters first"
         self.architecture, self.tile_vx = backbone.card.architecture, parameters.tile_vx
         self.channels = len(backbone.card.predicted_offsets)
         self.normalisation = backbone.card.normalisation
-        self.device, self.precision = parameters.device, parameters.precision
-        self.model = backbone.model.to(self.device).eval()
+        self.device = torch.device(parameters.device)
+        self.dtype: torch.dtype = getattr(torch, parameters.precision)
+        model = backbone.model.to(self.device).eval()
+        if self.device.type == "cuda":
+            model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # missing in its stubs
+        self.model: Callable[[Tensor], Tensor] = torch.compile(model) if parameters.compile else model
+        self._turn = threading.Lock()
         keep_freed_memory()
 
     def __call__(self, raw: Volume, roi: Roi) -> tuple[np.ndarray, int]:
         """Return uint8 affinities of `roi` (czyx) and the number of tiles; beyond its border, raw is mirrored."""
-        begin = (roi.begin - raw.roi.begin) / raw.voxel_size
-        shape = roi.shape / raw.voxel_size
+        box = Roi((roi.begin - raw.roi.begin) / raw.voxel_size, roi.shape / raw.voxel_size)
+        tiles = self._tiles(box)
         context = Coordinate(self.architecture.context_vx)
-        affs = np.zeros((self.channels, *shape), np.uint8)
-        tiles = list(self._tiles(begin, shape))
         # Read at once: tiles share their context, and a volume's chunks are decompressed once.
-        seen = Roi(tiles[0].begin - context, tiles[-1].end - tiles[0].begin + context * 2)
-        image = raw.read_mirrored(seen * raw.voxel_size + raw.roi.begin)
-        for tile in tiles:
-            predicted = self._infer(image[(tile.grow(context, context) - seen.begin).to_slices()])
-            kept = tile.intersect(Roi(begin, shape))
-            predicted = predicted[(slice(None), *(kept - tile.begin).to_slices())]
-            affs[(slice(-len(predicted), None), *(kept - begin).to_slices())] = predicted
-        return affs, len(tiles)
+        seen = Roi(tiles[0].begin, tiles[-1].end - tiles[0].begin).grow(context, context)
+        image = torch.from_numpy(raw.read_mirrored(seen * raw.voxel_size + raw.roi.begin))
+        on_cuda = self.device.type == "cuda"
+        if on_cuda:
+            image = image.pin_memory()
+        with self._turn:
+            affs = self._infer(image, [tile - seen.begin for tile in tiles], box - seen.begin)
+            copied = torch.cuda.current_stream(self.device).record_event() if on_cuda else None
+        if copied is not None:
+            copied.synchronize()  # after the turn: the device has the next block's work by then
+        return affs.numpy(), len(tiles)
 
-    def _tiles(self, begin: Coordinate, shape: Coordinate) -> Iterator[Roi]:
+    def _tiles(self, box: Roi) -> list[Roi]:
         """Tiles that cover a box, on the alignment of the whole volume, so that a voxel's value depends on no block or tile."""
         alignment = Coordinate(self.architecture.alignment_vx)
-        first = begin // alignment * alignment
-        ranges = [range(f, b + s, t) for f, b, s, t in zip(first, begin, shape, self.tile_vx, strict=True)]
-        return (Roi(origin, self.tile_vx) for origin in product(*ranges))
+        first = box.begin // alignment * alignment
+        ranges = [range(f, e, t) for f, e, t in zip(first, box.end, self.tile_vx, strict=True)]
+        return [Roi(origin, self.tile_vx) for origin in product(*ranges)]
 
-    def _infer(self, raw: np.ndarray) -> np.ndarray:
-        image = torch.from_numpy(normalise(raw, self.normalisation))[None, None].to(self.device)
-        kind = torch.device(self.device).type
-        cast = torch.autocast(kind, torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
+    def _infer(self, image: Tensor, tiles: Sequence[Roi], box: Roi) -> Tensor:
+        """Return the affinities of a box of an image, all on the device but for the way there and back."""
+        context = Coordinate(self.architecture.context_vx)
+        cast = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
         with torch.inference_mode(), cast:
-            affs = torch.sigmoid(self.model(image)[0].contiguous().float()).mul_(255).round_().to(torch.uint8)
-        return affs.cpu().numpy()
+            image = image.to(self.device, non_blocking=True)
+            affs = torch.zeros((self.channels, *box.shape), dtype=torch.uint8, device=self.device)
+            for tile in tiles:
+                seen = normalise_tensor(image[tile.grow(context, context).to_slices()], self.normalisation)
+                kept = tile.intersect(box)
+                logits = self.model(seen[None, None])[0][(slice(None), *(kept - tile.begin).to_slices())]
+                _quantise(logits, affs[(slice(-len(logits), None), *(kept - box.begin).to_slices())])
+            return affs.to("cpu", non_blocking=True)
 
 
-def choose_tile_vx(architecture: UNetConfig, block_vx: Zyx) -> Zyx:
-    """Return the tile that covers a block with the fewest computed voxels, of those that are cheap on memory."""
-    alignment = architecture.alignment_vx
-    sides = [{-(-b // (n * a)) * a for n in range(1, -(-b // a) + 1)} for b, a in zip(block_vx, alignment, strict=True)]
-    tiles: list[Zyx] = [(z, y, x) for z, y, x in product(*sides)]
-    cheap = [tile for tile in tiles if np.prod(np.array(architecture.input_shape_vx(tile))) <= TILE_INPUT_VOXELS]
-    return min(cheap or [alignment], key=lambda tile: (-useful_share(architecture, block_vx, tile), tile))
+def _quantise(logits: Tensor, out: Tensor) -> None:
+    """Turn logits into probabilities as uint8, in `out`; on a CPU by sections, which stay in its cache meanwhile."""
+    depth = 1 if logits.device.type == "cpu" else logits.shape[1]
+    for part, out_part in zip(logits.split(depth, 1), out.split(depth, 1), strict=True):
+        out_part.copy_(part.float().sigmoid_().mul_(255).round_())
 
 
-def useful_share(architecture: UNetConfig, block_vx: Zyx, tile_vx: Zyx) -> float:
-    """Return a block's voxels over those of all inputs of its tiles: what is left when neighbours compute each other's context."""
-    sides = zip(block_vx, tile_vx, architecture.context_vx, strict=True)
-    return float(np.prod([b / (-(-b // t) * (t + 2 * c)) for b, t, c in sides]))
+def _memory_bytes(device: str, workers: int) -> float:
+    """Return what a pass may take: of a CUDA device's whole memory, which does not change from hour to hour."""
+    if not device.startswith("cuda"):
+        return CPU_MEMORY_GB * 1e9
+    devices = torch.cuda.device_count() if device == "cuda" else 1
+    return CUDA_SHARE * torch.cuda.get_device_properties(device).total_memory / -(-workers // devices)
+
+
+def _check_compiler(device: str) -> None:
+    compilers = (os.environ.get("CXX", "g++"), "g++", "clang++")
+    if device == "cpu" and not any(map(shutil.which, compilers)):
+        raise UserError(
+            "torch needs a C++ compiler to compile a network", "predict.compile", "install g++, or leave it out"
+        )
 
 
 def check_raw(raw: Volume, card: Card, any_voxel_size: bool) -> None:

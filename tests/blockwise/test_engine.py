@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from funlib.geometry import Coordinate, Roi
-from toy_stages import Fill
+from toy_stages import Fill, FillOnDevice, FillTogether
 
 from neuroadda.blockwise.blockset import BlockSet
 from neuroadda.blockwise.engine import run_task
@@ -23,13 +23,13 @@ GRID = BlockGrid.make(Roi((0, 0, 0), (6, 6, 5)), Coordinate(1, 1, 1), (2, 2, 2))
 BLOCKS = len(GRID)
 
 
-def make_task(folder: Path, **parameters) -> Task:
-    return Task.make(Fill(**parameters), {}, folder / "out.zarr" / "filled", GRID)
+def make_task(folder: Path, kind: type[Fill] = Fill, **parameters) -> Task:
+    return Task.make(kind(**parameters), {}, folder / "out.zarr" / "filled", GRID)
 
 
 def go(task: Task, folder: Path, launcher: str = "serial", *, overwrite: bool = False, **options) -> Task:
     url = f"sqlite:///{folder / 'ledger.db'}"
-    execution = Execution(launcher=launcher, workers=2, **options)
+    execution = Execution.model_validate({"launcher": launcher, "workers": 2} | options)
     return run_task(task, url, execution, folder / "logs", overwrite=overwrite)
 
 
@@ -88,13 +88,31 @@ def test_only_the_blocks_with_tissue_are_done(tmp_path, launcher):
     assert ledger.tasks()[0].voxels == task.voxels == sum(GRID.voxels(GRID[i].write_roi) for i in (2, 3, 11, 26))
 
 
-def test_a_worker_that_dies_costs_nothing_but_its_block_done_again(tmp_path):
-    task = go(make_task(tmp_path, die_once_in=(0, 7)), tmp_path, "local")
+def test_a_worker_has_as_many_blocks_in_flight_as_the_stage_says(tmp_path):
+    task = go(make_task(tmp_path, FillTogether, meet=True), tmp_path, "local", workers=1)  # in turn, none would be done
+    assert (filled(task) == expected()).all()
+    rows = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}").blocks(task.key)
+    assert [row["results"]["index"] for row in rows] == list(range(BLOCKS))
+    assert {(row["tries"], row["status"]) for row in rows} == {(1, "done")}
+    assert len({row["worker"]["pid"] for row in rows}) == 1
+
+
+def test_a_stage_runs_on_the_device_that_its_worker_took_which_is_on_record(tmp_path):
+    task = go(make_task(tmp_path, FillOnDevice), tmp_path)
+    assert (filled(task) == expected(2)).all()
+    rows = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}").blocks(task.key)
+    assert {row["worker"]["device"] for row in rows} == {"made-up:1"}
+
+
+@pytest.mark.parametrize("kind", [Fill, FillTogether])
+def test_a_worker_that_dies_costs_nothing_but_its_blocks_done_again(tmp_path, kind):
+    task = go(make_task(tmp_path, kind, die_once_in=(0, 7)), tmp_path, "local")
     assert (filled(task) == expected()).all()
 
 
-def test_poison_blocks_are_on_record_and_the_rest_completes(tmp_path):
-    task = make_task(tmp_path, raise_in=(3,), die_in=(5,))
+@pytest.mark.parametrize("kind", [Fill, FillTogether])
+def test_poison_blocks_are_on_record_and_the_rest_completes(tmp_path, kind):
+    task = make_task(tmp_path, kind, raise_in=(3,), die_in=(5,))
     with pytest.raises(RunFailed, match=f"fill: 2 of {BLOCKS} blocks are left"):
         go(task, tmp_path, "local", retries=1)
     task = bind_output(task)

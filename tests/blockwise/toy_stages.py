@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import ClassVar
@@ -9,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from neuroadda.blockwise.grid import Block
+from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.volumes.arrays import Volume
 
@@ -46,3 +48,28 @@ class Fill(Stage):
             return {"index": block.index}
 
         return fill
+
+
+class FillTogether(Fill):
+    """Fills three blocks at a time; told to `meet`, it does none before three are at work at once."""
+
+    name: ClassVar[str] = "fill"
+    in_flight: ClassVar[int] = 3
+
+    meet: bool = False
+
+    def open(self, task: Task) -> BlockFunction:
+        fill, meeting = super().open(task), threading.Barrier(self.in_flight if self.meet else 1, timeout=120)
+
+        def fill_together(block: Block) -> dict[str, int]:
+            meeting.wait()
+            return fill(block)
+
+        return fill_together
+
+
+class FillOnDevice(Fill):
+    """Fills on a made-up device."""
+
+    def take_device(self) -> tuple[Fill, Lease]:
+        return self.model_copy(update={"add": self.add + 1}), Lease("made-up:1")

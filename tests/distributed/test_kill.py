@@ -35,6 +35,7 @@ def configure(inputs: Path, output: Path, **options) -> SegmentConfig:
         "backbone": str(inputs / "backbone"),
         "output": str(output),
         "block_vx": (4, 20, 20),
+        "predict": {"precision": "float32"},
         "fragments": {"seed_distance_vx": 4, "boundary": 0.5},
         "components": {"threshold": 0.3},
         "execution": {"workers": 2},

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from synthetic import VOXEL_SIZE_NM, phantom_affs, write_backbone, write_raw
 
-from neuroadda.backbones.devices import resolve_precision
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.task import bind_output
@@ -161,7 +160,7 @@ def test_what_was_decided_once_stays_decided(inputs, tmp_path):
     path = tmp_path / "config.json"
     record = path.read_text()
     assert '"tile_vx": [' in record
-    native = resolve_precision("auto", "cpu")
+    native = make_plan(config).config.predict.precision
     other = "float32" if native == "bfloat16" else "bfloat16"
     path.write_text(record.replace(f'"precision": "{native}"', f'"precision": "{other}"'))
     assert make_plan(config).config.predict.precision == other

@@ -1,20 +1,51 @@
 """The prediction engine: tiles by their cost, and blocks that are what the network says of each tile."""
 
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from funlib.geometry import Coordinate, Roi
 
+from neuroadda.backbones import costs
 from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import NEAREST, Card
-from neuroadda.backbones.checkpoint import load_backbone, save_backbone
+from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbone
+from neuroadda.backbones.costs import OVERHEAD, count_pass_bytes, measure_bfloat16_speedup
+from neuroadda.backbones.devices import set_up_thread
 from neuroadda.backbones.unet import UNet
-from neuroadda.segmentation.predict import TILE_INPUT_VOXELS, Predict, Predictor, choose_tile_vx, useful_share
+from neuroadda.blockwise.engine import run_task
+from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.grid import BlockGrid
+from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.task import Task
+from neuroadda.errors import UserError
+from neuroadda.segmentation.predict import Predict, Predictor
+from neuroadda.segmentation.tiles import choose_tile_vx, computed_vx, useful_share
 from neuroadda.volumes.arrays import Volume
 
 SMALL = UNetConfig(features=(4, 8), downsample=((1, 2, 2),), kernels=(((1, 3, 3),), ((3, 3, 3),)))
+TILED = Predict(tile_vx=(2, 8, 8), device="cpu", precision="float32")
+
+
+def write_backbone(folder: Path) -> Backbone:
+    torch.manual_seed(0)
+    card = Card(name="t", domain="t", voxel_size_nm=(40, 4, 4), architecture=SMALL, offsets=NEAREST)
+    save_backbone(folder / "backbone", UNet(SMALL), card)
+    return load_backbone(folder / "backbone")
+
+
+def write_raw(folder: Path) -> Volume:
+    raw = Volume.create(folder / "raw.zarr/raw", (8, 40, 40), (40, 4, 4), np.uint8)
+    raw.write(raw.roi, np.random.default_rng(0).integers(0, 255, (8, 40, 40), np.uint8))
+    return raw
 
 
 def test_the_useful_share_counts_context_and_overhang():
@@ -23,31 +54,142 @@ def test_the_useful_share_counts_context_and_overhang():
     assert useful_share(SMALL, (4, 16, 16), (4, 10, 16)) == pytest.approx(4 * 16 * 16 / (6 * 36 * 24))
 
 
-@pytest.mark.parametrize("block_vx", [(1, 1, 1), (7, 30, 50), (24, 256, 256), (64, 512, 512)])
-def test_no_halving_of_a_block_is_cheaper_than_the_chosen_tile(block_vx):
+@pytest.mark.parametrize(
+    ("block_vx", "memory_bytes"), [((7, 30, 50), 1e9), ((24, 256, 256), 4e8), ((32, 256, 256), 1e9)]
+)
+def test_the_chosen_tile_fits_and_hardly_any_halving_of_a_block_is_cheaper(block_vx, memory_bytes):
     architecture = UNetConfig()
-    tile_vx = choose_tile_vx(architecture, block_vx)
-    assert np.prod(architecture.input_shape_vx(tile_vx)) <= TILE_INPUT_VOXELS
+    tile_vx = choose_tile_vx(architecture, block_vx, "bfloat16", memory_bytes)
+    assert count_pass_bytes(architecture, tile_vx, "bfloat16") <= memory_bytes
     for halvings in product(range(7), repeat=3):
         sides = zip(block_vx, halvings, architecture.alignment_vx, strict=True)
         other = tuple(-(-b // (2**h * a)) * a for b, h, a in sides)
-        if np.prod(architecture.input_shape_vx(other)) <= TILE_INPUT_VOXELS:
+        if computed_vx(architecture, other) <= 1.02 * computed_vx(architecture, tile_vx):
             assert useful_share(architecture, block_vx, tile_vx) >= useful_share(architecture, block_vx, other)
 
 
-def test_a_block_is_what_the_network_says_of_each_tile(tmp_path):
-    torch.manual_seed(0)
-    save_backbone(
-        tmp_path / "backbone",
-        UNet(SMALL),
-        Card(name="t", domain="t", voxel_size_nm=(40, 4, 4), architecture=SMALL, offsets=NEAREST),
+def test_more_memory_means_fewer_voxels_computed_twice_and_too_little_the_smallest_tile():
+    architecture, block_vx = UNetConfig(), (32, 256, 256)
+    tiles = [choose_tile_vx(architecture, block_vx, "float32", gigabytes * 1e9) for gigabytes in (0.1, 0.4, 1, 3)]
+    shares = [useful_share(architecture, block_vx, tile) for tile in tiles]
+    assert shares == sorted(shares)
+    assert tiles[-1] == block_vx
+    assert choose_tile_vx(architecture, block_vx, "float32", 1.0) == architecture.alignment_vx
+
+
+def test_what_decides_the_tile_is_no_part_of_the_fingerprint_but_the_tile_is():
+    small, large = (
+        Predict(memory_gb=gigabytes, device="cpu", precision="float32").resolve(UNetConfig(), (32, 256, 256))
+        for gigabytes in (0.3, 3)
     )
-    raw = Volume.create(tmp_path / "raw.zarr/raw", (8, 40, 40), (40, 4, 4), np.uint8)
-    raw.write(raw.roi, np.random.default_rng(0).integers(0, 255, (8, 40, 40), np.uint8))
-    parameters = Predict(tile_vx=(2, 8, 8), device="cpu", precision="float32")
-    backbone = load_backbone(tmp_path / "backbone")
-    predictor = Predictor(backbone, parameters)
-    affs, tiles = predictor(raw, raw.roi)
+    assert small.memory_gb is large.memory_gb is None
+    assert computed_vx(UNetConfig(), small.tile_vx) < computed_vx(UNetConfig(), large.tile_vx)
+    assert large == large.resolve(UNetConfig(), (32, 256, 256))
+
+
+PASS = """
+import re
+from pathlib import Path
+import torch
+from neuroadda.backbones.architecture import UNetConfig
+from neuroadda.backbones.unet import UNet
+torch.set_num_threads(1)
+model, peaks = UNet(UNetConfig()).eval(), []
+for tile_vx in ((1, 8, 8), (4, 128, 128)):
+    with torch.inference_mode():
+        model(torch.rand(1, 1, *model.config.input_shape_vx(tile_vx)))
+    peaks.append(1024 * int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]))
+print(peaks[1] - peaks[0])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_pass_takes_what_was_counted_for_it():
+    grown = int(subprocess.run([sys.executable, "-c", PASS], stdout=subprocess.PIPE, check=True).stdout)
+    assert 0.5 < grown / count_pass_bytes(UNetConfig(), (4, 128, 128), "float32") < 1.1
+
+
+def test_bfloat16_is_taken_where_it_was_measured_to_be_faster(monkeypatch):
+    monkeypatch.setattr("neuroadda.backbones.devices.torch.cpu._is_avx512_bf16_supported", lambda: True)
+    assert 0 < measure_bfloat16_speedup(SMALL, 1) < 100
+    for speedup, precision in ((0.5, "float32"), (3.0, "bfloat16")):
+        monkeypatch.setattr(costs, "_time_pass", lambda model, image, cast, s=speedup: 1.0 if not cast else 1.0 / s)
+        measure_bfloat16_speedup.cache_clear()
+        assert Predict(device="cpu").resolve(SMALL, (4, 16, 16)).precision == precision
+    measure_bfloat16_speedup.cache_clear()
+
+
+def test_what_this_machine_lacks_is_said(monkeypatch):
+    with pytest.raises(UserError, match="a CPU does not compute in float16"):
+        Predict(device="cpu", precision="float16").resolve(SMALL, (4, 16, 16))
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(UserError, match=r"C\+\+ compiler"):
+        Predict(device="cpu", compile=True).resolve(SMALL, (4, 16, 16))
+
+
+def test_threads_of_a_worker_say_the_same_and_each_computes_with_its_own(tmp_path):
+    predictor, raw = Predictor(write_backbone(tmp_path), TILED), write_raw(tmp_path)
+    rois = [Roi((40 * z, 4 * y, 0), (80, 64, 160)) for z in (0, 2, 5) for y in (0, 7, 20)]
+    alone = [predictor(raw, roi)[0] for roi in rois]
+    before, started = torch.get_num_threads(), threading.Barrier(3, timeout=60)
+
+    def begin() -> None:
+        set_up_thread("cpu", 1)
+        started.wait()
+
+    with ThreadPoolExecutor(3, initializer=begin) as pool:
+        together = list(pool.map(lambda roi: (predictor(raw, roi)[0], torch.get_num_threads()), rois))
+    torch.set_num_threads(before)
+    assert all((affs == other).all() and threads == 1 for affs, (other, threads) in zip(alone, together, strict=True))
+
+
+def test_the_ledger_tells_what_went_into_the_network(tmp_path):
+    raw, backbone = write_raw(tmp_path), write_backbone(tmp_path)
+    inputs = {"raw": (raw.path, raw.fingerprint), "backbone": (tmp_path / "backbone", backbone.card.digest)}
+    task = Task.make(TILED, inputs, tmp_path / "affs.zarr/affs", BlockGrid.make(raw.roi, raw.voxel_size, (4, 40, 40)))
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    task = run_task(task, url, Execution(launcher="serial"), tmp_path / "logs")
+    tiles = 2 * 5 * 5
+    expected = {"tiles": tiles, "computed_voxels": tiles * 4 * 16 * 16}
+    assert [row["results"] for row in open_ledger(url).blocks(task.key)] == [expected, expected]
+
+
+@pytest.mark.slow
+def test_a_compiled_network_says_the_same(tmp_path):
+    if not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+        pytest.skip("no C++ compiler")
+    raw = write_raw(tmp_path)
+    plain, compiled = (
+        Predictor(write_backbone(tmp_path), TILED.model_copy(update={"compile": flag}))(raw, raw.roi)[0].astype(int)
+        for flag in (False, True)
+    )
+    assert np.abs(plain - compiled).max() <= 1
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1), ("bfloat16", 12), ("float16", 3)])
+def test_a_gpu_says_the_same(tmp_path, precision, tolerance):
+    raw = write_raw(tmp_path)
+    on_gpu = Predict(device="cuda", precision=precision).resolve(SMALL, (8, 40, 40))
+    stage, lease = on_gpu.take_device()
+    assert lease.device.startswith("cuda:")
+    said = Predictor(write_backbone(tmp_path), stage)(raw, raw.roi)[0].astype(int)
+    assert np.abs(said - Predictor(write_backbone(tmp_path), TILED)(raw, raw.roi)[0]).max() <= tolerance
+
+
+@pytest.mark.gpu
+def test_a_pass_takes_no_more_of_a_gpu_than_was_counted_for_it():
+    model, tile_vx = UNet(UNetConfig()).eval().cuda(), (16, 128, 128)
+    image = torch.rand(1, 1, *model.config.input_shape_vx(tile_vx), device="cuda")
+    torch.cuda.reset_peak_memory_stats()
+    with torch.inference_mode():
+        model(image)
+    assert torch.cuda.max_memory_allocated() <= count_pass_bytes(model.config, tile_vx, "float32") / (OVERHEAD * 0.8)
+
+
+def test_a_block_is_what_the_network_says_of_each_tile(tmp_path):
+    raw, backbone = write_raw(tmp_path), write_backbone(tmp_path)
+    affs, tiles = Predictor(backbone, TILED)(raw, raw.roi)
     assert tiles == 4 * 5 * 5
     for origin in [(0, 0, 0), (2, 16, 24), (6, 32, 32)]:
         tile = Roi(origin, (2, 8, 8))

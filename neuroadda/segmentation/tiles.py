@@ -1,0 +1,44 @@
+"""The tile: what goes through a network at once, by what it costs in memory and in context computed twice."""
+
+from itertools import product
+
+import numpy as np
+
+from neuroadda.backbones.architecture import UNetConfig
+from neuroadda.backbones.costs import count_pass_bytes
+from neuroadda.backbones.devices import Precision
+from neuroadda.config import Zyx
+
+MEMORY_EXPONENT = 0.8  # voxels by memory
+
+
+def choose_tile_vx(architecture: UNetConfig, block_vx: Zyx, precision: Precision, memory_bytes: float) -> Zyx:
+    """Return the tile that covers a block with the fewest computed voxels, of those whose pass fits into memory.
+
+    Where none fits, it is the smallest there is.
+    """
+    alignment = architecture.alignment_vx
+    sides = [{-(-b // (n * a)) * a for n in range(1, -(-b // a) + 1)} for b, a in zip(block_vx, alignment, strict=True)]
+    tiles: list[Zyx] = [(z, y, x) for z, y, x in product(*sides)]
+    tiles.sort(key=lambda tile: (-useful_share(architecture, block_vx, tile), tile))
+    most = float("inf")
+    for tile in tiles:
+        if computed_vx(architecture, tile) > most:
+            continue
+        needed = count_pass_bytes(architecture, tile, precision)
+        if needed <= memory_bytes:
+            return tile
+        # Guess what fits: a smaller tile needs less for each of its voxels, too, since more of them are context.
+        most = computed_vx(architecture, tile) * (memory_bytes / needed) ** MEMORY_EXPONENT
+    return alignment
+
+
+def computed_vx(architecture: UNetConfig, tile_vx: Zyx) -> int:
+    """Return the voxels that go into a network for a tile."""
+    return int(np.prod(architecture.input_shape_vx(tile_vx)))
+
+
+def useful_share(architecture: UNetConfig, block_vx: Zyx, tile_vx: Zyx) -> float:
+    """Return a block's voxels over those of all inputs of its tiles: what is left when neighbours compute each other's context."""
+    sides = zip(block_vx, tile_vx, architecture.context_vx, strict=True)
+    return float(np.prod([b / (-(-b // t) * (t + 2 * c)) for b, t, c in sides]))
