@@ -101,8 +101,7 @@ def measure_tasks(
                         stdout=errors,
                         stderr=errors,
                         start_new_session=True,  # Ctrl-C is for the caller, who ends them
-                        env=os.environ
-                        | {"OMP_NUM_THREADS": str(execution.threads), "PYTHONPATH": os.pathsep.join(sys.path)},
+                        env=execution.environment,
                     )
                 )
         for process in processes:
@@ -136,7 +135,8 @@ def do_tasks(work: Sequence[tuple[Task, Sequence[int]]]) -> ProcessCost:
     costs: list[TaskCost] = []
     start_seconds = start_cpu = 0.0
     for task, indices in work:
-        function, output = task.bound.open(task), Path(task.output)
+        stage, _lease = task.bound.take_device()
+        function, output = stage.open(task), Path(task.output)
         blocks: list[BlockCost] = []
         for index in indices:
             block = task.grid[index]

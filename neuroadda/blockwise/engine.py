@@ -148,12 +148,7 @@ def _run_processes(
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env=os.environ
-            | {
-                "OMP_NUM_THREADS": str(execution.threads),
-                "MALLOC_ARENA_MAX": "1",  # threads of a worker use again what another has freed (glibc)
-                "PYTHONPATH": os.pathsep.join(sys.path),  # workers find the stages that this process finds
-            },
+            env=execution.environment,
         )
         try:
             assert scheduler.stdin is not None

@@ -1,5 +1,7 @@
 """How a run is carried out: never part of a fingerprint, since it does not change the result."""
 
+import os
+import sys
 from typing import Literal
 
 from pydantic import Field
@@ -38,3 +40,12 @@ class Execution(Config):
     worker_restarts: int = Field(default=100, ge=0)
     same_error_limit: int = Field(default=8, ge=1)
     host: str = "127.0.0.1"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the processes that do blocks."""
+        return os.environ | {
+            "OMP_NUM_THREADS": str(self.threads),
+            "MALLOC_ARENA_MAX": "1",  # threads of a worker use again what another has freed (glibc)
+            "PYTHONPATH": os.pathsep.join(sys.path),  # workers find the stages that this process finds
+        }
