@@ -62,7 +62,7 @@ def score_classic_recipe(
         The best is chosen on these very labels.
     """
     nearest = affs[:3].astype(np.float32) / np.float32(255)
-    fragments = _classic_fragments(nearest, voxel_size_nm, seed_distance_vx)
+    fragments = classic_fragments(nearest, voxel_size_nm, seed_distance_vx)
     with silence_stdout():
         segmentations = waterz.agglomerate(
             nearest, list(thresholds), fragments=fragments, scoring_function=MEAN_AFFINITY, discretize_queue=256
@@ -71,7 +71,7 @@ def score_classic_recipe(
     return min(found, key=lambda scores: scores.voi)
 
 
-def _classic_fragments(affs: np.ndarray, voxel_size_nm: Sequence[float], seed_distance_vx: int) -> np.ndarray:
+def classic_fragments(affs: np.ndarray, voxel_size_nm: Sequence[float], seed_distance_vx: int) -> np.ndarray:
     if voxel_size_nm[0] < 2 * max(voxel_size_nm[1:]):
         return _flood(affs.mean(axis=0) > 0.5, seed_distance_vx)
     fragments = np.zeros(affs.shape[1:], np.uint64)
