@@ -67,7 +67,7 @@ class Cost:
     peak_mb: float = 0.0
 
 
-def measure(function: Callable[[], Any], times: int = 3) -> Cost:
+def measure(function: Callable[[], Any], times: int) -> Cost:
     """Return the median CPU time of this process and its greatest memory above that before (0 where the system has no say)."""
     seconds, peaks = [], []
     for _ in range(times):
@@ -80,7 +80,7 @@ def measure(function: Callable[[], Any], times: int = 3) -> Cost:
         function()
         seconds.append(time.process_time() - started)
         peaks.append(max(_memory_mb("VmHWM") - before, 0.0))
-    return Cost(statistics.median(seconds), max(peaks))
+    return Cost(statistics.median(seconds), max(peaks)) if times else Cost()
 
 
 def _memory_mb(name: str) -> float:

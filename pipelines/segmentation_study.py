@@ -11,6 +11,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from study_rows import append_row
 
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.metrics import score
-from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments
+from neuroadda.segmentation.fragments import Fragments
 
 SETTINGS = (0.005, 0.01, 0.02, *(round(0.04 * step, 2) for step in range(1, 24)))
 # Affinities of another domain's backbone are worse, as those of a new volume are.
@@ -46,27 +47,27 @@ CLASSIC = tuple({"seed_distance_vx": s, "grown": g} for g in (False, True) for s
 WATERZ = tuple({"low": low, "high": high} for low, high in ((0.0001, 0.9999), (0.1, 0.9), (0.3, 0.9), (0.1, 0.8)))
 FAMILIES = {"ours": GRID, "classic": CLASSIC, "waterz": WATERZ}
 ON_ALL_FRAGMENTS = ("mean", "contraharmonic of a contact, by contact")
-BIASES = (0.1, 0.3, 0.5, 0.7, 0.9)
+BIASES = (0.3, 0.5, 0.7)
+MUTEX_VOXELS = 4_000_000  # it takes ten seconds for a million
 
 
 def study_agglomeration(
     head: dict[str, Any],
     agglomeration: str,
     parts: tuple[Part, Part],
-    found: list[np.ndarray],
+    problems: list[Problem],
     finding: Cost,
-    timed: bool,
+    repeat: int,
 ) -> Row:
     """Study one agglomeration of fragments of the validation and the test part."""
     function = AGGLOMERATIONS[agglomeration]
-    problems = [Problem(part.affs, fragments) for part, fragments in zip(parts, found, strict=True)]
     luts = [list(function(problem, SETTINGS)) for problem in problems]
     sweeps = []
-    for part, fragments, tables in zip(parts, found, luts, strict=True):
-        overlaps = count_overlaps(fragments, part.labels)
+    for part, problem, tables in zip(parts, problems, luts, strict=True):
+        overlaps = count_overlaps(problem.fragments, part.labels)
         sweeps.append([score(overlaps.relabel(lambda ids, lut=lut: lut[ids.astype(np.int64)])) for lut in tables])
-    affs, fragments = parts[1].affs, found[1]
-    cost = measure(lambda: list(function(Problem(affs, fragments), (0.5,)))) if timed else Cost()
+    affs, fragments = parts[1].affs, problems[1].fragments
+    cost = measure(lambda: list(function(Problem(affs, fragments), (0.5,))), repeat)
     return make_row(
         head
         | {"agglomeration": agglomeration, "fragments_number": problems[1].count, "edges": problems[1].number_of_edges},
@@ -86,76 +87,95 @@ def study_fragments(
     family: str,
     parameters: dict[str, Any],
     agglomerations: Sequence[str],
-    timed: bool,
+    repeat: int,
 ) -> Iterator[Row]:
     """Study agglomerations of one kind of fragments."""
     validation, test = parts
     found = [find(validation.affs, validation.voxel_size_nm, family, parameters)]
-    finding = measure(
-        lambda: found.append(find(test.affs, test.voxel_size_nm, family, parameters)), times=3 if timed else 1
-    )
+    finding = measure(lambda: found.append(find(test.affs, test.voxel_size_nm, family, parameters)), max(repeat, 1))
+    problems = [Problem(part.affs, fragments) for part, fragments in zip(parts, (found[0], found[-1]), strict=True)]
     for agglomeration in agglomerations:
-        yield study_agglomeration(head, agglomeration, parts, [found[0], found[-1]], finding, timed)
+        yield study_agglomeration(head, agglomeration, parts, problems, finding, repeat)
 
 
-def study_mutex(head: dict[str, Any], parts: tuple[Part, Part], long: bool, timed: bool) -> Row:
-    """Study the mutex watershed of voxels; its setting is the bias."""
-    anisotropic = parts[1].voxel_size_nm[0] >= ANISOTROPIC * max(parts[1].voxel_size_nm[1:])
-    found = [[find_by_mutex(part.affs, anisotropic, bias, long) for bias in BIASES] for part in parts]
-    sweeps = [
-        [score(count_overlaps(segments, part.labels)) for segments in of_part]
-        for part, of_part in zip(parts, found, strict=True)
-    ]
-    cost = measure(lambda: find_by_mutex(parts[1].affs, anisotropic, 0.5, long), times=1) if timed else Cost()
-    ways = "longer offsets made of them" if long else "nearest neighbours"
-    names = {"fragments": "voxels", "parameters": "", "agglomeration": f"mutex watershed, {ways}"}
-    return make_row(
-        head | names | {"fragments_number": 0, "edges": 0},
-        BIASES,
-        *sweeps,
-        lambda chosen: found[1][chosen],
-        parts[1].labels,
-        cpu_s_fragments=0.0,
-        cpu_s_agglomeration=cost.seconds,
-        peak_mb=cost.peak_mb,
-    )
+def study_agglomerations(head: dict[str, Any], parts: tuple[Part, Part], repeat: int) -> Iterator[Row]:
+    """Study all agglomerations of our fragments with default parameters."""
+    head = head | {"fragments": f"ours {'2-D' if _is_thick(parts) else '3-D'}", "parameters": ""}
+    yield from study_fragments(head, parts, "ours", {}, tuple(AGGLOMERATIONS), repeat)
 
 
-def study(volume: str, backbone: str, parts: tuple[Part, Part], families: dict[str, Any], timed: bool) -> Iterator[Row]:
-    """Yield the rows of one volume: all agglomerations of our fragments, then a few of all others, then the mutex watershed."""
-    head: dict[str, Any] = {"volume": volume, "backbone": backbone}
-    thick = Fragments().resolve(parts[1].voxel_size_nm).sections
+def study_families(
+    head: dict[str, Any], parts: tuple[Part, Part], repeat: int, families: dict[str, Any] = FAMILIES
+) -> Iterator[Row]:
+    """Study two agglomerations of all other fragments."""
+    thick = _is_thick(parts)
     for family, grid in families.items():
-        for sections in (thick, not thick) if family == "ours" else (thick,):
+        for sections in (thick, not thick) if family == "ours" else (thick and family != "waterz",):
             for parameters in grid:
-                default = family == "ours" and sections == thick and not parameters
-                name = f"{family} {'2-D' if sections else '3-D'}" if family != "waterz" else "waterz 3-D"
-                head |= {"fragments": name, "parameters": " ".join(f"{k}={v}" for k, v in parameters.items())}
+                if family == "ours" and sections == thick and not parameters:
+                    continue
+                text = " ".join(f"{key}={value}" for key, value in parameters.items())
+                names = {"fragments": f"{family} {'2-D' if sections else '3-D'}", "parameters": text}
                 given = parameters | {"sections": sections} if family == "ours" else parameters
-                names = tuple(AGGLOMERATIONS) if default else ON_ALL_FRAGMENTS
-                yield from study_fragments(head, parts, family, given, names, timed and parameters == grid[0])
-    for long in (False, True):
-        yield study_mutex(head, parts, long, timed)
+                times = repeat * (parameters == grid[0])
+                yield from study_fragments(head | names, parts, family, given, ON_ALL_FRAGMENTS, times)
 
 
-def _study_all(volume: str, backbone: str, folder: Path, table: Path) -> None:
-    for row in study(volume, backbone, predict_parts(volume, folder, backbone), FAMILIES, timed=volume == backbone):
+def study_mutex(head: dict[str, Any], parts: tuple[Part, Part], repeat: int) -> Iterator[Row]:
+    """Study the mutex watershed of voxels, of small volumes; its setting is the bias."""
+    if parts[1].voxels > MUTEX_VOXELS:
+        return
+    thick = _is_thick(parts)
+    for long, name in ((False, "nearest neighbours"), (True, "longer offsets made of them")):
+        found = [[find_by_mutex(part.affs, thick, bias, long) for bias in BIASES] for part in parts]
+        sweeps = [
+            [score(count_overlaps(segments, part.labels)) for segments in of_part]
+            for part, of_part in zip(parts, found, strict=True)
+        ]
+        cost = measure(partial(find_by_mutex, parts[1].affs, thick, BIASES[1], long), min(repeat, 1))
+        names = {"fragments": "voxels", "parameters": "", "agglomeration": f"mutex watershed, {name}"}
+        yield make_row(
+            head | names | {"fragments_number": 0, "edges": 0},
+            BIASES,
+            *sweeps,
+            found[1].__getitem__,
+            parts[1].labels,
+            cpu_s_fragments=0.0,
+            cpu_s_agglomeration=cost.seconds,
+            peak_mb=cost.peak_mb,
+        )
+
+
+def _is_thick(parts: tuple[Part, Part]) -> bool:
+    return bool(Fragments().resolve(parts[1].voxel_size_nm).sections)
+
+
+STUDIES = (study_agglomerations, study_families, study_mutex)
+
+
+def _study(number: int, volume: str, backbone: str, folder: Path, table: Path, repeat: int) -> None:
+    head = {"volume": volume, "backbone": backbone}
+    times = repeat if volume == backbone else 0
+    for row in STUDIES[number](head, predict_parts(volume, folder, backbone), times):
         append_row(table, row)
 
 
 def main() -> None:
-    """Study every set in a process of its own, and write the report."""
+    """Do every study of every set in a process of its own, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--report", action="store_true", help="write the report from the table that is there")
+    parser.add_argument("--repeat", type=int, default=3, help="CPU times are medians of so many")
     options = parser.parse_args()
     folder, table = ROOT / "runs" / "segmentation_study", ROOT / "docs" / "results" / "segmentation.csv"
     if not options.report:
         table.unlink(missing_ok=True)
-        for volume, backbone in SETS:
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                pool.submit(predict_parts, volume, folder, backbone).result()
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                pool.submit(_study_all, volume, backbone, folder, table).result()
+        spawn = multiprocessing.get_context("spawn")
+        for number in range(len(STUDIES)):
+            for volume, backbone in SETS:
+                with ProcessPoolExecutor(1, spawn) as pool:
+                    pool.submit(predict_parts, volume, folder, backbone).result()
+                with ProcessPoolExecutor(1, spawn) as pool:
+                    pool.submit(_study, number, volume, backbone, folder, table, options.repeat).result()
     write_report(table)
 
 
