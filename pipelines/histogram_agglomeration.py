@@ -8,7 +8,7 @@ import heapq
 import numba
 import numpy as np
 
-from neuroadda.segmentation.agglomeration import UNMERGED
+from neuroadda.segmentation.agglomeration import Merges
 
 MEAN, QUANTILE, BOTH, CONTRAHARMONIC = 0, 1, 2, 3
 SCORES = {"mean": MEAN, "quantile": QUANTILE, "both": BOTH, "contraharmonic": CONTRAHARMONIC}
@@ -30,7 +30,7 @@ def count_histograms(affs: np.ndarray, fragments: np.ndarray) -> tuple[np.ndarra
     return (pairs // base).astype(np.uint64), (pairs % base).astype(np.uint64), counts.reshape(-1, 256)
 
 
-def score_histograms(
+def merge_histograms(
     u: np.ndarray,
     v: np.ndarray,
     counts: np.ndarray,
@@ -40,8 +40,8 @@ def score_histograms(
     quantile: float = 0.5,
     bins: int = 256,
     size_power: float = 0.0,
-) -> np.ndarray:
-    """Return float32 merge scores, as `neuroadda.segmentation.agglomeration.score_edges` does.
+) -> Merges:
+    """Return the merges, their scores being the thresholds at which they are done.
 
     Parameters
     ----------
@@ -53,10 +53,9 @@ def score_histograms(
         Scores are multiplied by (the smaller region's voxels / 1000) to this power, at most by 1: small regions merge early.
     """
     binned = counts.reshape(len(counts), bins, 256 // bins).sum(axis=2)
-    merged = _merge(
-        len(sizes), u.astype(np.int64), v.astype(np.int64), binned, sizes, kind, limit, quantile, size_power
-    )
-    return _join(*merged, u.astype(np.int64), v.astype(np.int64))
+    ends = u.astype(np.int64), v.astype(np.int64)
+    kept, gone, scores = _merge(len(sizes), *ends, binned, sizes, kind, limit, quantile, size_power)
+    return Merges(kept.astype(np.uint64), gone.astype(np.uint64), scores)
 
 
 @numba.njit(cache=True)
@@ -81,7 +80,7 @@ def _score(counts, kind, quantile):  # type: ignore[no-untyped-def]  # pragma: n
 
 @numba.njit(cache=True)
 def _merge(n, u, v, counts, sizes, kind, limit, quantile, size_power):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Merge greedily; return a forest: parent and height of the link to it."""
+    """Merge greedily; return the merges (region kept, region gone, score)."""
     counts, size = counts.copy(), sizes.astype(np.float64)
     # edge_of[region][other] is their edge.
     edge_of = [numba.typed.Dict.empty(numba.int64, numba.int64) for _ in range(n)]
@@ -100,7 +99,8 @@ def _merge(n, u, v, counts, sizes, kind, limit, quantile, size_power):  # type: 
     heap_ = [h for h in heap if h[0] < limit]
     heapq.heapify(heap_)
     other_end = u + v
-    parent, height, risen = np.arange(n), np.full(n, np.inf), np.zeros(n)
+    done, risen = 0, np.zeros(n)
+    keeps, goes, scores = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n)
     while len(heap_) > 0:
         score, e, seen, a = heapq.heappop(heap_)
         if stamp[e] != seen:
@@ -115,7 +115,9 @@ def _merge(n, u, v, counts, sizes, kind, limit, quantile, size_power):  # type: 
         keep, gone = (a, b) if len(edge_of[a]) >= len(edge_of[b]) else (b, a)
         stamp[e] = -1
         level = max(score, risen[keep], risen[gone])
-        parent[gone], height[gone], risen[keep] = keep, level, level
+        keeps[done], goes[done], scores[done] = keep, gone, level
+        done += 1
+        risen[keep] = level
         size[keep] += size[gone]
         del edge_of[keep][gone]
         for other, f in edge_of[gone].items():
@@ -138,18 +140,4 @@ def _merge(n, u, v, counts, sizes, kind, limit, quantile, size_power):  # type: 
                 renewed *= min(1.0, min(size[keep], size[other]) / 1000) ** size_power
             if renewed < limit:
                 heapq.heappush(heap_, (renewed, g, stamp[g], keep))
-    return parent, height
-
-
-@numba.njit(cache=True)
-def _join(parent, height, u, v):  # type: ignore[no-untyped-def]  # pragma: no cover - compiled
-    scores = np.empty(len(u), np.float32)
-    for e in range(len(u)):
-        x, y, reached = u[e], v[e], 0.0
-        while x != y and reached < np.inf:
-            if height[x] <= height[y]:
-                reached, x = height[x], parent[x]
-            else:
-                reached, y = height[y], parent[y]
-        scores[e] = UNMERGED if reached == np.inf else reached
-    return scores
+    return keeps[:done], goes[:done], scores[:done]

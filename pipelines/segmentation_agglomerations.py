@@ -13,10 +13,10 @@ import waterz
 from bioimage_cpp.graph import UndirectedGraph
 from bioimage_cpp.graph.agglomeration import GaspClusterPolicy
 from bioimage_cpp.graph.multicut import GreedyAdditiveMulticut, KernighanLinMulticut, MulticutObjective
-from histogram_agglomeration import SCORES, count_histograms, score_histograms
+from histogram_agglomeration import SCORES, count_histograms, merge_histograms
 
 from neuroadda.evaluation.baselines import MEAN_AFFINITY, silence_stdout
-from neuroadda.segmentation.agglomeration import score_edges
+from neuroadda.segmentation.agglomeration import FULL, Merges, Rag, contract
 from neuroadda.segmentation.components import Numbering, connect_components
 from neuroadda.segmentation.edges import Edges, collect_edges
 
@@ -47,8 +47,8 @@ class Problem:
 
     @cached_property
     def squares(self) -> np.ndarray:
-        """Sum of the squares of the affinities of each edge."""
-        return collect_edges(np.square(self.affs, dtype=np.float32) / np.float32(255**2), self.fragments).sum
+        """Sum of the squares of the uint8 affinities of each edge."""
+        return collect_edges(np.square(self.affs, dtype=np.uint16), self.fragments).sum
 
     @cached_property
     def histograms(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -64,17 +64,19 @@ class Problem:
 Agglomeration = Callable[[Problem, Sequence[float]], Iterator[np.ndarray]]
 
 
-def _cut(problem: Problem, edges: Edges, scores: np.ndarray, thresholds: Sequence[float]) -> Iterator[np.ndarray]:
+def _cut(problem: Problem, merges: Merges, thresholds: Sequence[float]) -> Iterator[np.ndarray]:
     numbering = Numbering(np.array([0, problem.count]), max(problem.count, 1))
-    columns = {"u": edges.u, "v": edges.v, "score": scores}
     for threshold in thresholds:
-        yield np.r_[np.uint64(0), connect_components(numbering, [columns], threshold)]
+        yield np.r_[np.uint64(0), connect_components(numbering, [vars(merges)], threshold)]
+
+
+def _merge(edges: Edges) -> Merges:
+    return contract(Rag(edges.u, edges.v, edges.sum, edges.count, edges.u, edges.v), LIMIT).merges
 
 
 def mean_affinity(problem: Problem, thresholds: Sequence[float]) -> Iterator[np.ndarray]:
     """Agglomerate by mean affinity: what neuroadda does."""
-    edges = problem.edges
-    yield from _cut(problem, edges, score_edges(edges.u, edges.v, edges.sum, edges.count, LIMIT), thresholds)
+    yield from _cut(problem, _merge(problem.edges), thresholds)
 
 
 def by_contact(statistic: str, power: float) -> Agglomeration:
@@ -90,9 +92,10 @@ def by_contact(statistic: str, power: float) -> Agglomeration:
 
     def agglomerate(problem: Problem, thresholds: Sequence[float]) -> Iterator[np.ndarray]:
         edges = problem.edges
-        weight = edges.count.astype(np.float64) ** power
-        value = _summarise(problem, statistic)
-        yield from _cut(problem, edges, score_edges(edges.u, edges.v, value * weight, weight, LIMIT), thresholds)
+        # Whole numbers, in which agglomeration counts, and enough of them.
+        weight = np.rint(1000 * edges.count**power).astype(np.int64)
+        total = np.rint(_summarise(problem, statistic) * FULL * weight).astype(np.int64)
+        yield from _cut(problem, _merge(Edges(edges.u, edges.v, total, weight)), thresholds)
 
     return agglomerate
 
@@ -100,12 +103,12 @@ def by_contact(statistic: str, power: float) -> Agglomeration:
 def _summarise(problem: Problem, statistic: str) -> np.ndarray:
     edges = problem.edges
     if statistic == "mean":
-        return edges.sum / edges.count
+        return edges.mean
     if statistic == "contraharmonic":
-        return problem.squares / np.maximum(edges.sum, 1e-9)
+        return problem.squares / np.maximum(edges.sum, 1) / FULL
     quantile = 1.0 if statistic == "maximum" else int(statistic.removeprefix("quantile ")) / 100
     seen = problem.histograms[2].cumsum(axis=1)
-    return (seen >= quantile * seen[:, -1:]).argmax(axis=1) / 255
+    return (seen >= quantile * seen[:, -1:]).argmax(axis=1) / FULL
 
 
 def by_histogram(kind: str, **options: float) -> Agglomeration:
@@ -113,8 +116,8 @@ def by_histogram(kind: str, **options: float) -> Agglomeration:
 
     def agglomerate(problem: Problem, thresholds: Sequence[float]) -> Iterator[np.ndarray]:
         u, v, counts = problem.histograms
-        scores = score_histograms(u, v, counts, problem.sizes, SCORES[kind], LIMIT, **options)
-        yield from _cut(problem, Edges(u, v, scores, scores), scores, thresholds)
+        merges = merge_histograms(u, v, counts, problem.sizes, SCORES[kind], LIMIT, **options)
+        yield from _cut(problem, merges, thresholds)
 
     return agglomerate
 
@@ -137,7 +140,7 @@ def by_waterz(scoring: str = MEAN_AFFINITY) -> Agglomeration:
 
 
 def by_quantile(quantile: int, from_maximum: bool) -> Agglomeration:
-    """Return waterz' agglomeration by a quantile of affinities, of all of them or of the maximum at each voxel."""
+    """Return waterz' agglomeration by a quantile of affinities, of all or of the greatest of each contact."""
     start = "true" if from_maximum else "false"
     return by_waterz(f"OneMinus<HistogramQuantileAffinity<RegionGraphType, {quantile}, ScoreValue, 256, {start}>>")
 

@@ -32,7 +32,7 @@ in which the two differ.
 
 def write_report(table: Path) -> None:
     """Write the report beside its table."""
-    rows = read_table(table, Row)
+    rows = sorted(read_table(table, Row), key=lambda row: (row.volume != row.backbone, row.volume))
     own = [row for row in rows if row.volume == row.backbone]
     sizes = ", ".join(f"{name} {voxels / 1e6:.1f} Mvx" for name, voxels in {r.volume: r.voxels for r in own}.items())
     machine = f"{_processor()}, {os.cpu_count()} cores, no GPU"

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -161,21 +162,23 @@ def _study(number: int, volume: str, backbone: str, folder: Path, table: Path, r
 
 
 def main() -> None:
-    """Do every study of every set in a process of its own, and write the report."""
+    """Do each study of each set in a process of its own, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--report", action="store_true", help="write the report from the table that is there")
     parser.add_argument("--repeat", type=int, default=3, help="CPU times are medians of so many")
+    parser.add_argument("--workers", type=int, default=1, help="processes; one for good times")
     options = parser.parse_args()
     folder, table = ROOT / "runs" / "segmentation_study", ROOT / "docs" / "results" / "segmentation.csv"
     if not options.report:
         table.unlink(missing_ok=True)
         spawn = multiprocessing.get_context("spawn")
-        for number in range(len(STUDIES)):
-            for volume, backbone in SETS:
-                with ProcessPoolExecutor(1, spawn) as pool:
-                    pool.submit(predict_parts, volume, folder, backbone).result()
-                with ProcessPoolExecutor(1, spawn) as pool:
-                    pool.submit(_study, number, volume, backbone, folder, table, options.repeat).result()
+        with ProcessPoolExecutor(options.workers, spawn, max_tasks_per_child=1) as pool:
+            jobs = [
+                pool.submit(_study, number, *names, folder, table, options.repeat)
+                for number, names in product(range(len(STUDIES)), SETS)
+            ]
+            for job in jobs:
+                job.result()
     write_report(table)
 
 
