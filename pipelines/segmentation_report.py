@@ -11,6 +11,7 @@ from segmentation_rows import Row
 from study_rows import read_table
 
 REFERENCE = "mean"
+COSTS = ("Mvx / CPU s", "peak MB")
 HEAD = """# From affinities to segments: which way
 
 VOI in nats; voxels with truth label 0 are not scored, unsegmented voxels count as one segment. The setting of a way (threshold,
@@ -44,31 +45,25 @@ def write_report(table: Path) -> None:
 
 def _agglomerations(rows: list[Row]) -> list[str]:
     """Return the table of all agglomerations of our default fragments."""
-    default = _default(rows)
-    ways = _group(default, lambda row: row.agglomeration)
+    ways = _common(_group(_default(rows), lambda row: row.agglomeration))
+    order = sorted(ways, key=lambda way: mean(row.voi for row in ways[way]))
     lines = [
         "## Agglomerations of the same fragments",
         "",
-        "Our fragments with default parameters, by section where z is coarse, else in 3-D. *by voxel* weighs a contact of two",
-        "fragments by its affinities when contacts become one, *by contact* counts each once. Mean VOI of the volumes by their own",
-        "backbones, then of all sets; sorted by the chosen VOI on all sets.",
+        f"Sorted by the chosen VOI on all sets: {order[0]} has {mean(row.voi for row in ways[order[0]]):.3f}, mean affinity",
+        f"{mean(row.voi for row in ways[REFERENCE]):.3f}. Our fragments with default parameters, by section where z is coarse, else",
+        "in 3-D. *by voxel* weighs a contact of two fragments by its affinities when contacts become one, *by contact* counts each",
+        "once. *contraharmonic* is the mean of affinities weighted by themselves: the sum of their squares over their sum.",
+        "*own*: mean over the volumes by their own backbones; *all*: over all sets.",
         "",
-        *_header("way", _sets(default), "quarters", "M voxels / CPU s", "edges and scores, CPU s", "peak MB"),
+        *_header("way", _sets(ways[REFERENCE]), "quarters", "Rand error", *COSTS, "edges and scores, CPU s"),
     ]
-    order = sorted(ways, key=lambda way: mean(row.voi for row in ways[way]))
     for way in order:
-        lines.append(_line(way, ways[way], _quarters(ways[way], ways[REFERENCE]), *_costs(ways[way])))
-    return [*lines, "", *_best_lines("Best on the test part", ways, order), ""]
-
-
-def _best_lines(title: str, ways: dict[str, list[Row]], order: Iterable[str]) -> list[str]:
-    sets = _sets(next(iter(ways.values())))
-    lines = [f"{title}:", "", *_header("way", sets, "adapted Rand error (chosen)")]
-    for way in order:
-        rows = ways[way]
-        rand = mean(row.adapted_rand_error for row in rows)
-        lines.append(_line(way, rows, f"{rand:.3f}", value=lambda row: row.best_voi))
-    return lines
+        rand = mean(row.adapted_rand_error for row in ways[way])
+        seconds = sum(row.cpu_s_agglomeration for row in ways[way])
+        rest = (_quarters(ways[way], ways[REFERENCE]), f"{rand:.3f}", *_costs(ways[way]), f"{seconds:.2f}")
+        lines.append(_line(way, ways[way], *rest))
+    return [*lines, ""]
 
 
 def _fragments(rows: list[Row]) -> list[str]:
@@ -81,7 +76,7 @@ def _fragments(rows: list[Row]) -> list[str]:
         "",
     ]
     voxels = [row for row in rows if row.fragments != "voxels"]
-    for agglomeration in dict.fromkeys(row.agglomeration for row in voxels if row.fragments != "ours"):
+    for agglomeration in dict.fromkeys(row.agglomeration for row in voxels if row.fragments.startswith("waterz")):
         few = [row for row in voxels if row.agglomeration == agglomeration]
         kinds: dict[str, list[Row]] = {}
         for name, found in _group(few, lambda row: row.fragments).items():
@@ -92,12 +87,11 @@ def _fragments(rows: list[Row]) -> list[str]:
                     kinds[name] = plain
                 if of_kind:
                     kinds[f"{name}{grown}, tuned"] = _tuned(of_kind)
-        if len(kinds) < 4:
-            continue
+        kinds = _common(kinds)
         lines += [
             f"Agglomerated by {agglomeration}:",
             "",
-            *_header("fragments", _sets(few), "number", "fragments, CPU s", "M voxels / CPU s"),
+            *_header("fragments", _sets(next(iter(kinds.values()))), "number", "CPU s", COSTS[0]),
         ]
         for name, chosen in sorted(kinds.items(), key=lambda item: mean(row.voi for row in item[1])):
             number = sum(row.fragments_number for row in chosen)
@@ -150,17 +144,18 @@ def _covers(rows: list[Row], way: str, parameters: int) -> bool:
 def _mutex(rows: list[Row]) -> list[str]:
     """Return the table of the mutex watershed of voxels."""
     few = [row for row in rows if row.fragments == "voxels"]
-    ways = _group(few, lambda row: row.agglomeration)
+    ways = _common(_group(few, lambda row: row.agglomeration)) if few else {}
+    if not ways:
+        return []
     lines = [
         "## Mutex watershed of voxels",
         "",
         "The backbones predict no long-range affinities, which this method lives on: repulsion is that of the nearest neighbours,",
         "or of longer offsets whose affinity is the least on the straight way. Setting: the bias. Small volumes only: it is slow.",
         "",
-        *_header("way", _sets(few), "M voxels / CPU s", "CPU s", "peak MB"),
+        *_header("way", _sets(next(iter(ways.values()))), *COSTS),
     ]
-    lines += [_line(way, found, *_costs(found)) for way, found in ways.items()]
-    return [*lines, "", *_best_lines("Best on the test part", ways, ways)]
+    return [*lines, *(_line(way, found, *_costs(found)) for way, found in ways.items())]
 
 
 def _natural(row: Row) -> bool:
@@ -178,19 +173,26 @@ def _group(rows: Iterable[Row], key: Callable[[Row], str]) -> dict[str, list[Row
     return groups
 
 
+def _common(groups: dict[str, list[Row]]) -> dict[str, list[Row]]:
+    """Return the rows of the sets that every group has: those of an unfinished study are left out."""
+    common = set.intersection(*({(row.volume, row.backbone) for row in rows} for rows in groups.values()))
+    return {name: [row for row in rows if (row.volume, row.backbone) in common] for name, rows in groups.items()}
+
+
 def _sets(rows: list[Row]) -> list[str]:
     names = ((row.volume, row.backbone) for row in rows)
     return [v if v == b else f"{v} by {b}" for v, b in dict.fromkeys(names)]
 
 
 def _header(first: str, sets: list[str], *rest: str) -> list[str]:
-    cells = [first, *sets, "own", "all", *rest]
+    cells = [first, *sets, "own", "all", "best: own", "all", *rest]
     return ["| " + " | ".join(cells) + " |", "|" + "---|" * len(cells)]
 
 
-def _line(name: str, rows: list[Row], *rest: str, value: Callable[[Row], float] = lambda row: row.voi) -> str:
-    own = [value(row) for row in rows if row.volume == row.backbone]
-    values = [*(value(row) for row in rows), mean(own), mean(value(row) for row in rows)]
+def _line(name: str, rows: list[Row], *rest: str) -> str:
+    own = [row for row in rows if row.volume == row.backbone]
+    values = [*(row.voi for row in rows), mean(row.voi for row in own), mean(row.voi for row in rows)]
+    values += [mean(row.best_voi for row in own), mean(row.best_voi for row in rows)]
     return "| " + " | ".join([name, *(f"{v:.3f}" for v in values), *rest]) + " |"
 
 
@@ -199,19 +201,18 @@ def _quarters(rows: list[Row], reference: list[Row]) -> str:
         (float(a), float(b))
         for one, other in zip(rows, reference, strict=True)
         for a, b in zip(one.tiles.split(), other.tiles.split(), strict=True)
-        if abs(float(a) - float(b)) > 0.001
     ]
+    pairs = [(a, b) for a, b in pairs if abs(a - b) > 0.001]
     return f"{sum(a < b for a, b in pairs)} of {len(pairs)}"
 
 
-def _costs(rows: list[Row]) -> tuple[str, str, str]:
+def _costs(rows: list[Row]) -> tuple[str, str]:
+    """Return voxels/s from affinities to a lookup table, and memory."""
     timed = [row for row in rows if row.cpu_s_agglomeration > 0]
     if not timed:
-        return "", "", ""
-    seconds = sum(row.cpu_s_agglomeration for row in timed)
-    whole = seconds + sum(row.cpu_s_fragments for row in timed)
-    rate = sum(row.voxels for row in timed) / 1e6 / whole
-    return f"{rate:.2f}", f"{seconds:.2f}", f"{max(row.peak_mb for row in timed):.0f}"
+        return "", ""
+    seconds = sum(row.cpu_s_agglomeration + row.cpu_s_fragments for row in timed)
+    return f"{sum(row.voxels for row in timed) / 1e6 / seconds:.2f}", f"{max(row.peak_mb for row in timed):.0f}"
 
 
 def _processor() -> str:
