@@ -51,8 +51,8 @@ def _agglomerations(rows: list[Row]) -> list[str]:
         "## Agglomerations of the same fragments",
         "",
         f"Sorted by the chosen VOI on all sets: {order[0]} has {mean(row.voi for row in ways[order[0]]):.3f}, mean affinity",
-        f"{mean(row.voi for row in ways[REFERENCE]):.3f}. Our fragments with default parameters, by section where z is coarse, else",
-        "in 3-D. *by voxel* weighs a contact of two fragments by its affinities when contacts become one, *by contact* counts each",
+        f"{mean(row.voi for row in ways[REFERENCE]):.3f}. Our fragments with default parameters, by section where z is coarse,",
+        "else in 3-D. *by voxel* weighs a contact of two fragments by its affinities when contacts become one, *by contact* counts each",
         "once. *contraharmonic* is the mean of affinities weighted by themselves: the sum of their squares over their sum.",
         "*own*: mean over the volumes by their own backbones; *all*: over all sets.",
         "",
@@ -112,13 +112,13 @@ def _parameters(rows: list[Row]) -> list[str]:
     lines = [
         "## Parameters of our fragments",
         "",
-        "One parameter changed from its default; mean VOI of the volumes by their own backbones.",
+        "One parameter changed from its default; mean VOI of the volumes by their own backbones, of those in the table above.",
         "",
     ]
     kinds = [("fine z in 3-D, coarse z by section", _natural), ("the other way round", lambda row: not _natural(row))]
     for title, chosen in kinds:
         few = [row for row in rows if row.fragments.startswith("ours") and chosen(row)]
-        parameters = _group(few, lambda row: row.parameters or "(default)")
+        parameters = _common(_group(few, lambda row: row.parameters or "(default)"))
         ways = [way for way in dict.fromkeys(row.agglomeration for row in few) if _covers(few, way, len(parameters))]
         lines += [
             f"{title}:",
