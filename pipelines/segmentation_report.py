@@ -52,8 +52,8 @@ def _agglomerations(rows: list[Row]) -> list[str]:
         "",
         f"Sorted by the chosen VOI on all sets: {order[0]} has {mean(row.voi for row in ways[order[0]]):.3f}, mean affinity",
         f"{mean(row.voi for row in ways[REFERENCE]):.3f}. Our fragments with default parameters, by section where z is coarse,",
-        "else in 3-D. *by voxel* weighs a contact of two fragments by its affinities when contacts become one, *by contact* counts each",
-        "once. *contraharmonic* is the mean of affinities weighted by themselves: the sum of their squares over their sum.",
+        "else in 3-D. *by voxel* weighs a contact of two fragments by its affinities when contacts become one, *by contact*",
+        "counts each once. *contraharmonic* is the mean of affinities weighted by themselves: the sum of their squares over their sum.",
         "*own*: mean over the volumes by their own backbones; *all*: over all sets.",
         "",
         *_header("way", _sets(ways[REFERENCE]), "quarters", "Rand error", *COSTS, "edges and scores, CPU s"),
@@ -175,6 +175,8 @@ def _group(rows: Iterable[Row], key: Callable[[Row], str]) -> dict[str, list[Row
 
 def _common(groups: dict[str, list[Row]]) -> dict[str, list[Row]]:
     """Return the rows of the sets that every group has: those of an unfinished study are left out."""
+    if not groups:
+        return {}
     common = set.intersection(*({(row.volume, row.backbone) for row in rows} for rows in groups.values()))
     return {name: [row for row in rows if (row.volume, row.backbone) in common] for name, rows in groups.items()}
 
