@@ -32,11 +32,12 @@ in which the two differ.
 
 FOLLOWS = """## What follows
 
-- By section where z is coarse, in 3-D where it is not, with the parameters as they are.
-- Mean affinity is the default: no multicut, GASP linkage or quantile of all affinities beats it on most sets.
-- A contact's contraharmonic mean, each contact counted once, beats it on most quarters at the same cost. Counted so, a fragment that
-  a block's border cuts has two contacts for one: it is no default before contacts of such pieces are added up first.
-- The mutex watershed of voxels is slow, and is not for networks that predict nearest neighbours only.
+- By section where z is coarse, in 3-D where it is not, with the parameters as they are: none is better for all volumes.
+- Mean affinity stays the default: no multicut, GASP linkage or quantile of all affinities beats it on most sets.
+- A contact's contraharmonic mean, each contact counted once, does. Counted so, a fragment that the border of a block cuts has two
+  contacts for one, and segments depend on blocks: it is no default before contacts of such pieces are added up first. It needs
+  the sum of squares beside the sum; here, that is a second pass over the affinities.
+- The mutex watershed of voxels is for networks that predict long-range affinities.
 """
 
 
