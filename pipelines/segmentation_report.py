@@ -83,7 +83,8 @@ def _fragments(rows: list[Row]) -> list[str]:
         "## Fragments",
         "",
         "*tuned*: with the parameters that have the lowest VOI on the validation part of each volume (ours: of those below).",
-        "Classic: by section where z is coarse; *grown* fills the boundaries, which it leaves unsegmented. Rates are of finding the fragments alone.",
+        "Classic: by section where z is coarse; *grown* fills the boundaries, which it leaves unsegmented.",
+        "Rates are of finding the fragments alone.",
         "",
     ]
     voxels = [row for row in rows if row.fragments != "voxels"]
@@ -98,6 +99,7 @@ def _fragments(rows: list[Row]) -> list[str]:
                     kinds[name] = plain
                 if of_kind:
                     kinds[f"{name}{grown}, tuned"] = _tuned(of_kind)
+        kinds["ours, by voxel size"] = [row for row in few if row in _default(few)]
         kinds = _common(kinds)
         lines += [
             f"Agglomerated by {agglomeration}:",
