@@ -21,6 +21,7 @@ from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragmen
 from neuroadda.segmentation.pipeline import open_mask
 from neuroadda.segmentation.predict import Predict, Predictor, check_raw
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.places import Place, to_place
 
 Score = Literal["entropy", "augmented", "committee", "ambiguity"]
 
@@ -64,7 +65,7 @@ class Uncertainty(Stage):
         raw, grid = Volume.open(task.inputs["raw"]), task.grid
         cell, bins = raw.voxel_size * Coordinate(self.cell_vx), BINS if self.histogram else 0
         Volume.create(
-            Path(task.output),
+            task.output,
             tuple(-(-s // c) for s, c in zip(grid.shape, cell, strict=True)),
             tuple(c / raw.units_per_nm for c in cell),
             np.uint16,
@@ -141,7 +142,7 @@ def make_uncertainty_task(
     *,
     block_vx: Zyx,
     roi: Roi | None = None,
-    mask: Path | str | None = None,
+    mask: Place | str | None = None,
     any_voxel_size: bool = False,
 ) -> Task:
     """Check the inputs, decide what is open, and bind the stage; nothing is written.
@@ -179,7 +180,7 @@ def make_uncertainty_task(
     names = zip(_input_names(len(cards)), backbones, cards, strict=True)
     inputs = {"raw": (raw.path, raw.fingerprint)} | {name: (Path(at), card.digest) for name, at, card in names}
     if mask is not None:
-        inputs["mask"] = (Path(mask), open_mask(mask, raw, roi).fingerprint)
+        inputs["mask"] = (to_place(mask), open_mask(mask, raw, roi).fingerprint)
     around = _around_fragments_vx(stage.fragments, raw) if stage.score == "ambiguity" else (0, 0, 0)
     return Task.make(stage, inputs, output, BlockGrid.make(roi, raw.voxel_size, block_vx, around), block_vx)
 

@@ -14,7 +14,7 @@ app = typer.Typer()
 @app.command("import")
 def import_(
     source: Annotated[Path, typer.Argument(help="HDF5 (CREMI), TIFF, folder of TIFF or PNG, Zarr, N5 or .npy.")],
-    target: Annotated[Path, typer.Argument(help="Zarr array such as volume.zarr/raw, or volume.zarr.")],
+    target: Annotated[str, typer.Argument(help="Zarr array such as volume.zarr/raw, or volume.zarr; a path or a URL.")],
     voxel_size: Annotated[Triple | None, typer.Option(metavar="Z Y X", help="nm")] = None,
     offset: Annotated[Triple | None, typer.Option(metavar="Z Y X", help="nm")] = None,
     dataset: Annotated[str | None, typer.Option(help="Name inside the file.")] = None,
@@ -42,7 +42,7 @@ def import_(
 
 @app.command()
 def export(
-    source: Annotated[Path, typer.Argument(help="Zarr array.")],
+    source: Annotated[str, typer.Argument(help="Zarr array: a path or a URL.")],
     target: Annotated[Path, typer.Argument(help="Such as segmentation.h5, segmentation.tif or segmentation.zarr.")],
     overwrite: Overwrite = False,
 ) -> None:
@@ -54,7 +54,7 @@ def export(
 
 
 @app.command()
-def info(volume: Annotated[Path, typer.Argument(help="Zarr array.")], as_json: Json = False) -> None:
+def info(volume: Annotated[str, typer.Argument(help="Zarr array: a path or a URL.")], as_json: Json = False) -> None:
     """Print what a volume is: shape, voxel size, place, size on disk, provenance."""
     from neuroadda.volumes.arrays import Volume
     from neuroadda.volumes.info import describe

@@ -23,7 +23,11 @@ from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
 from neuroadda.segmentation.predict import Predict, check_raw
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.nodes import check_shards
+from neuroadda.volumes.places import Place, to_folder, to_place
 from neuroadda.volumes.regions import RoiConfig
+
+Inputs = dict[str, tuple[Place, str]]
 
 RESOLVED = "config.json"
 ISOTROPIC_BLOCK_VX = (128, 128, 128)
@@ -47,11 +51,13 @@ class SegmentConfig(Config):
     Attributes
     ----------
     raw, mask
-        Arrays; outside the mask (0) nothing is predicted.
+        Arrays, at paths or URLs; outside the mask (0) nothing is predicted.
     backbone
         Folder of the network.
     output
-        Folder of the run: ``volumes.zarr/affs``, ``fragments`` and ``segmentation``, edges, scores, lookup table, logs, config.
+        Folder of the run: edges, scores, lookup table, logs, config.
+    volumes
+        Path or URL of the arrays ``affs``, ``fragments`` and ``segmentation``; ``<output>/volumes.zarr`` by default.
     ledger
         URL of the ledger, ``sqlite:///<output>/ledger.db`` by default.
     roi
@@ -60,6 +66,8 @@ class SegmentConfig(Config):
         Shape of a block of every stage; by default 128 an axis, or (32, 256, 256) for anisotropic volumes, at most the volume.
     chunk_vx
         Chunk shape of the arrays; it divides the block, and is about 64 an axis by default.
+    shard
+        Keep each block of an array in one file of many chunks (zarr format 3).
     any_voxel_size
         Let a backbone see a volume whose voxel size is far from that of its training.
     """
@@ -67,11 +75,13 @@ class SegmentConfig(Config):
     raw: str
     backbone: str
     output: str
+    volumes: str | None = None
     mask: str | None = None
     ledger: str | None = None
     roi: RoiConfig | None = None
     block_vx: Zyx | None = None
     chunk_vx: Zyx | None = None
+    shard: bool = False
     any_voxel_size: bool = False
     predict: Predict = Field(default_factory=Predict)
     fragments: Fragments = Field(default_factory=Fragments)
@@ -84,6 +94,11 @@ class SegmentConfig(Config):
         """The ledger's URL, with the default filled in."""
         return self.ledger or f"sqlite:///{Path(self.output) / 'ledger.db'}"
 
+    @property
+    def arrays(self) -> Place:
+        """Where the arrays lie, with the default filled in."""
+        return to_place(self.volumes) if self.volumes else Path(self.output) / "volumes.zarr"
+
 
 class Plan(Config):
     """The tasks of a segmentation in their order, with everything decided."""
@@ -95,8 +110,12 @@ class Plan(Config):
         """Return the task of a stage."""
         return next(task for task in self.tasks if task.name == name)
 
-    def output(self, name: str) -> Path:
+    def output(self, name: str) -> Place:
         """Return where a stage's output lies."""
+        return to_place(self.task(name).output)
+
+    def folder(self, name: str) -> Path:
+        """Return the folder of a stage that writes no array."""
         return Path(self.task(name).output)
 
     def describe(self) -> list[dict[str, Any]]:
@@ -128,20 +147,30 @@ def make_plan(config: SegmentConfig) -> Plan:
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
     config = _resolve(config, raw, roi)
     assert config.block_vx is not None
-    folder = Path(config.output)
-    volumes = folder / "volumes.zarr"
+    folder, volumes = to_folder(config.output, "the run's folder"), config.arrays
+    if config.shard:
+        check_shards()
 
     def grid(context: Zyx = (0, 0, 0)) -> BlockGrid:
         assert config.block_vx is not None
         return BlockGrid.make(roi, raw.voxel_size, config.block_vx, context)
 
-    inputs = {"raw": (Path(config.raw), raw.fingerprint), "backbone": (Path(config.backbone), card.digest)}
-    mask = {} if config.mask is None else {"mask": (Path(config.mask), open_mask(config.mask, raw, roi).fingerprint)}
-    predict = Task.make(config.predict, inputs | mask, volumes / "affs", grid(), config.chunk_vx)
-    affs = (volumes / "affs", predict.fingerprint)
+    inputs: Inputs = {"raw": (raw.path, raw.fingerprint), "backbone": (Path(config.backbone), card.digest)}
+    mask: Inputs = {}
+    if config.mask is not None:
+        mask = {"mask": (to_place(config.mask), open_mask(config.mask, raw, roi).fingerprint)}
+    predict = Task.make(config.predict, inputs | mask, volumes / "affs", grid(), config.chunk_vx, shard=config.shard)
+    affs: tuple[Place, str] = (volumes / "affs", predict.fingerprint)
     around = context_vx(config.fragments, raw.voxel_size_nm)
-    fragments = Task.make(config.fragments, {"affs": affs} | mask, volumes / "fragments", grid(around), config.chunk_vx)
-    supervoxels = (volumes / "fragments", fragments.fingerprint)
+    fragments = Task.make(
+        config.fragments,
+        {"affs": affs} | mask,
+        volumes / "fragments",
+        grid(around),
+        config.chunk_vx,
+        shard=config.shard,
+    )
+    supervoxels: tuple[Place, str] = (volumes / "fragments", fragments.fingerprint)
     edges = Task.make(CollectEdges(), {"affs": affs, "fragments": supervoxels}, folder / "edges", grid())
     edge_files = (folder / "edges", edges.fingerprint)
     agglomerate = Task.make(config.agglomerate, {"edges": edge_files}, folder / "scores", grid())
@@ -158,6 +187,7 @@ def make_plan(config: SegmentConfig) -> Plan:
         volumes / "segmentation",
         grid(),
         config.chunk_vx,
+        shard=config.shard,
     )
     return Plan(config=config, tasks=(predict, fragments, edges, agglomerate, components, relabel))
 
@@ -265,7 +295,7 @@ def default_block_vx(raw: Volume, roi: Roi) -> Zyx:
     return z_vx, y_vx, x_vx
 
 
-def open_mask(path: Path | str, raw: Volume, roi: Roi) -> Volume:
+def open_mask(path: Place | str, raw: Volume, roi: Roi) -> Volume:
     """Open a mask; raise UserError if it is not on the voxel grid of raw or does not cover a ROI."""
     mask = Volume.open(path)
     if mask.channels is not None or mask.voxel_size != raw.voxel_size or mask.unit != raw.unit:
