@@ -49,8 +49,8 @@ def import_volume(
     source
         File or folder.
     target
-        Path or URL, such as ``volumes.zarr/raw``. If it ends in ``.zarr``, the volume is written to ``raw`` or ``labels`` in it, and
-        from a CREMI file, when neither `dataset` nor `kind` is given, both are.
+        Path or URL, such as ``volumes.zarr/raw``. If it ends in ``.zarr``, the volume is written to ``raw`` or ``labels``
+        in it, and from a CREMI file, when neither `dataset` nor `kind` is given, both are.
     voxel_size_nm, offset_nm
         zyx; default to what the source says, the offset to 0.
     dataset

@@ -72,6 +72,8 @@ def create_array(
     UserError
         If the place cannot be written to.
     """
+    if shards is not None:
+        check_shards()
     try:
         _create_groups(place, 2 if shards is None else 3)
         remove(place)

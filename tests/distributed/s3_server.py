@@ -41,7 +41,8 @@ def run_s3_server(folder: Path) -> Iterator[dict[str, str]]:
     try:
         deadline = time.monotonic() + 120
         while not _answers(port):
-            assert server.poll() is None and time.monotonic() < deadline, (folder / "server.log").read_text()[-800:]
+            assert server.poll() is None, (folder / "server.log").read_text()[-800:]
+            assert time.monotonic() < deadline
             time.sleep(0.05)
         yield environment(port, *_make_user(port))
     finally:
