@@ -117,9 +117,10 @@ def test_a_broken_run_of_shards_goes_on(truth_and_affs, undisturbed, tmp_path, m
             raise OSError("the disk went away")
         write(self, roi, data)
 
-    with monkeypatch.context() as patch, pytest.raises(RunFailed):
-        patch.setattr(Volume, "write", write_some)
+    monkeypatch.setattr(Volume, "write", write_some)
+    with pytest.raises(RunFailed):
         run(tasks[:1], tmp_path, Execution(launcher="serial", retries=0, same_error_limit=100))
+    monkeypatch.setattr(Volume, "write", write)
     ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     done = ledger.done_mask(bind_output(tasks[0]).key, len(tasks[0].grid))
     ledger.close()
