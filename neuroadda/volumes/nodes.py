@@ -36,9 +36,10 @@ def open_array(place: Place, mode: str = "r") -> zarr.Array:
     UserError
         If nothing is there, or it is not a zarr array.
     """
-    if place.is_file():
+    if isinstance(place, Path) and place.is_file():
         raise UserError("this is a file, not a zarr array", str(place), "make it one with `neuroadda import`")
-    if not ZARR3 and (place / "zarr.json").is_file():
+    is_format_3 = (place / ARRAY_METADATA[1]).is_file()  # asked of zarr 3, too: it says why a URL cannot be reached
+    if is_format_3 and not ZARR3:
         raise UserError("this is zarr format 3", str(place), "format 2 (or N5) is expected: Python 3.12 reads both")
     try:
         data = _open_node(place, mode)

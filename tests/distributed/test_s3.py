@@ -124,6 +124,23 @@ def test_half_an_array_is_none(inputs):
         Volume.open(place)
 
 
+def test_a_lost_connection_is_never_read_as_zeros(tmp_path, monkeypatch):
+    import fsspec
+
+    with run_s3_server(tmp_path) as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        fsspec.filesystem("s3").clear_instance_cache()
+        volume = Volume.create(f"s3://{BUCKET}/v.zarr/v", (8, 8, 8), VOXEL_SIZE_NM, np.uint8)
+        volume.data[:] = 1
+        assert volume.read().all()
+    with pytest.raises(Exception, match="connect"):
+        volume.read()
+    with pytest.raises(Exception, match="connect"):
+        volume.write(volume.roi, np.ones((8, 8, 8), np.uint8))
+    fsspec.filesystem("s3").clear_instance_cache()
+
+
 @pytest.mark.parametrize(
     ("raw", "changed", "told"),
     [
