@@ -69,6 +69,25 @@ def test_what_must_be_a_folder_says_so():
         to_folder("s3://bucket/run", "the run's folder")
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("export", "{raw}", "s3://b/a.zarr/raw"),
+        ("phantom", "s3://b/a.zarr"),
+        ("pyramid", "{raw}", "-o", "s3://b/a.zarr"),
+    ],
+)
+def test_verbs_that_write_folders_say_so(command, tmp_path, monkeypatch, verb):
+    if verb[0] == "pyramid":
+        pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    Volume.create("v.zarr/raw", (8, 8, 8), NM, np.uint8)
+    code, _, errors = command(*(word.format(raw="v.zarr/raw") for word in verb))
+    assert (code, len(errors.splitlines())) == (2, 1)
+    assert "must be a folder of this machine" in errors
+    assert [p.name for p in tmp_path.iterdir() if p.name != "cache"] == ["v.zarr"]
+
+
 def test_unknown_file_systems_are_one_line():
     with pytest.raises(UserError, match="nono"):
         Volume.open("nono://bucket/a.zarr/a")
