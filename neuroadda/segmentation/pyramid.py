@@ -19,7 +19,6 @@ from neuroadda.segmentation.pipeline import lock_folder
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.downsampling import Method, check_method, choose_factor
 from neuroadda.volumes.ngff import write_multiscales
-from neuroadda.volumes.nodes import is_array
 from neuroadda.volumes.places import to_folder
 
 Kind = Literal["raw", "affs", "labels"]
@@ -165,8 +164,8 @@ def _check_place(volume: Volume, config: PyramidConfig, overwrite: bool) -> None
         raise UserError("there is something here that is no pyramid", where, "choose another output")
     if config.copy_finest:
         return
-    if not is_array(volume.path):
-        raise UserError("only a zarr array can be linked to as level 0", config.volume, "pass --copy")
+    if not (volume.path / ".zarray").is_file():
+        raise UserError("only a zarr array of format 2 can be linked to as level 0", config.volume, "pass --copy")
     finest = group / FINEST
     linked = finest.is_symlink() and finest.resolve() == volume.path.resolve()
     if os.path.lexists(finest) and not linked and not overwrite:
