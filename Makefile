@@ -3,13 +3,22 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint bench test-slow clean
+# The part without torch, on a Python whose zarr is 3.
+PYTHON3 ?= python3.13
+VENV3 ?= .venv-zarr3
+INSTALLED3 := $(VENV3)/installed
+WITHOUT_TORCH := tests/volumes tests/blockwise tests/segmentation tests/evaluation tests/test_config.py tests/test_formats.py
+
+.PHONY: demo test test-zarr3 lint bench test-slow clean
 
 demo: $(INSTALLED)
 	$(BIN)/python pipelines/demo.py
 
 test: lint
 	$(BIN)/python -m pytest -q -n 2
+
+test-zarr3: $(INSTALLED3)
+	$(VENV3)/bin/python -m pytest -q -n 2 $(WITHOUT_TORCH)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -25,6 +34,12 @@ test-slow: $(INSTALLED)
 $(INSTALLED): setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .[test]
+	touch $@
+
+$(INSTALLED3): setup.cfg requirements-zarr3.txt
+	$(PYTHON3) -m venv $(VENV3)
+	$(VENV3)/bin/python -m pip install --quiet --requirement requirements-zarr3.txt
+	$(VENV3)/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
 clean:

@@ -65,7 +65,7 @@ def run(config: RunConfig, *, overwrite: bool = False, observe: Observer, progre
     if config.segment is not None:
         raw = Volume.open(config.segment.raw)
         if config.evaluate is not None:
-            check_evaluation(config.evaluate, raw, Path(config.segment.output))
+            check_evaluation(config.evaluate, raw, (Path(config.segment.output), config.segment.arrays))
     if config.train is not None:
         train_backbone(config, overwrite=overwrite, progress=progress)
     adaptation = None

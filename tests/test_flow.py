@@ -15,6 +15,7 @@ from neuroadda.errors import UserError
 from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
+from neuroadda.volumes.places import Url
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -94,7 +95,9 @@ def test_what_is_compared_must_fit_unless_it_is_still_to_be_made(phantom: Path, 
     def compare(path: Path) -> EvaluateConfig:
         return EvaluateConfig(labels=str(phantom / "labels"), compare={"other": str(path)})
 
-    check_evaluation(compare(made / "volumes.zarr" / "fragments"), raw, made)
-    check_evaluation(compare(phantom / "labels"), raw, made)
+    check_evaluation(compare(made / "volumes.zarr" / "fragments"), raw, (made,))
+    there = EvaluateConfig(labels=str(phantom / "labels"), compare={"other": "s3://bucket/run.zarr/segmentation"})
+    check_evaluation(there, raw, (made, Url("s3://bucket/run.zarr")))
+    check_evaluation(compare(phantom / "labels"), raw, (made,))
     with pytest.raises(UserError, match="voxel size"):
-        check_evaluation(compare(tmp_path / "c.zarr" / "coarse"), raw, made)
+        check_evaluation(compare(tmp_path / "c.zarr" / "coarse"), raw, (made,))

@@ -23,6 +23,7 @@ from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragmen
 from neuroadda.segmentation.predict import Predict, Predictor, check_raw
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.masks import Mask, open_mask
+from neuroadda.volumes.places import Place
 
 Score = Literal["entropy", "augmented", "committee", "ambiguity"]
 
@@ -66,7 +67,7 @@ class Uncertainty(Stage):
         raw, grid = Volume.open(task.inputs["raw"]), task.grid
         cell, bins = raw.voxel_size * Coordinate(self.cell_vx), BINS if self.histogram else 0
         Volume.create(
-            Path(task.output),
+            task.output,
             tuple(-(-s // c) for s, c in zip(grid.shape, cell, strict=True)),
             tuple(c / raw.units_per_nm for c in cell),
             np.uint16,
@@ -147,7 +148,7 @@ def make_uncertainty_task(
     *,
     block_vx: Zyx,
     roi: Roi | None = None,
-    mask: Path | str | None = None,
+    mask: Place | str | None = None,
     any_voxel_size: bool = False,
 ) -> Task:
     """Check the inputs, decide what is open, and bind the stage; nothing is written.

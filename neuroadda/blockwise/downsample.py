@@ -24,7 +24,7 @@ class Downsample(Stage):
         """Create the coarser array at the corner of the finer one; its world unit may be another (two 4.5 nm are 9 nm)."""
         source, grid = Volume.open(task.inputs["source"]), task.grid
         Volume.create(
-            Path(task.output),
+            task.output,
             grid.roi.shape / Coordinate(grid.voxel_size),
             [v / source.units_per_nm for v in grid.voxel_size],
             source.dtype,

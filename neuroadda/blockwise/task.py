@@ -3,7 +3,6 @@
 import importlib
 import json
 import secrets
-import shutil
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -17,6 +16,8 @@ from neuroadda.blockwise.ledger.base import Ledger, TaskRecord
 from neuroadda.config import Config, Zyx, dump_config, fingerprint, parse_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.nodes import is_array, read_attributes
+from neuroadda.volumes.places import Place, move, neighbour, remove, remove_at_once, to_folder, to_place
 
 BlockFunction = Callable[[Block], dict[str, Any]]
 TAG_FILE = "task.json"
@@ -66,15 +67,17 @@ class Task(Config):
     parameters
         The stage's fields.
     inputs
-        Name to path.
+        Name to path or URL.
     input_fingerprints
         Name to what determines that input's content.
     output
-        Path of what is written: a zarr array or a folder.
+        Of what is written: the path or URL of a zarr array, or the path of a folder.
     chunk_vx
         Chunk shape of an output array; it divides the block, so that no two blocks write to one chunk.
     tissue
         Which blocks have tissue, as `BlockSet.dump` writes it; None for all. The others are not done, and their output is empty.
+    shard
+        Keep a block's chunks of an output array in one file.
     instance
         Random id of the very output, given when it is created and stored in its tag; empty before.
     """
@@ -87,20 +90,22 @@ class Task(Config):
     grid: BlockGrid
     chunk_vx: Zyx
     tissue: str | None = None
+    shard: bool = False
     instance: str = ""
 
     @classmethod
     def make(
         cls,
         stage: Stage,
-        inputs: Mapping[str, tuple[Path, str]],
-        output: Path,
+        inputs: Mapping[str, tuple[Place, str]],
+        output: Place,
         grid: BlockGrid,
         chunk_vx: Zyx | None = None,
         *,
         blocks: BlockSet | None = None,
+        shard: bool = False,
     ) -> "Task":
-        """Bind a stage; each input is its path and its content's fingerprint. Chunks default to about 64 voxels an axis.
+        """Bind a stage; each input is its place and its content's fingerprint. Chunks default to about 64 voxels an axis.
 
         Only `blocks` are done, by default all: those that have tissue.
 
@@ -122,6 +127,7 @@ class Task(Config):
             grid=grid,
             chunk_vx=chunk_vx,
             tissue=None if blocks is None else blocks.dump(),
+            shard=shard,
         )
 
     @cached_property
@@ -172,20 +178,23 @@ class Task(Config):
     def create_array(self, like: Volume, dtype: Any, channels: int | None = None, **attrs: Any) -> None:
         """Make the output an empty array over the grid, tagged, on the voxels of another array."""
         Volume.create(
-            Path(self.output),
+            self.output,
             tuple(self.grid.roi.shape / like.voxel_size),
             like.voxel_size_nm,
             dtype,
             offset_nm=tuple(o / like.units_per_nm for o in self.grid.offset),
             channels=channels,
             chunk_vx=self.chunk_vx,
+            shard_vx=self.grid.block_vx if self.shard else None,
             attrs=self.tag | attrs,
         )
 
     def create_folder(self) -> None:
         """Make the output a folder, tagged (for stages whose output is not an array)."""
         try:
-            write_json(Path(self.output) / TAG_FILE, self.tag | {"tissue": self.tissue})
+            write_json(
+                to_folder(self.output, f"the output of {self.name}") / TAG_FILE, self.tag | {"tissue": self.tissue}
+            )
         except OSError as error:
             raise UserError(f"the folder cannot be created: {error.strerror}", self.output) from error
 
@@ -201,16 +210,17 @@ def _choose_chunk_vx(block_vx: Zyx) -> Zyx:
     return z, y, x
 
 
-def read_tag(output: Path) -> dict[str, Any] | None:
-    """Return the tag of an output array or folder; None when nothing is there, empty when it has none."""
-    if not output.exists():
-        return None
-    for name in (".zattrs", TAG_FILE):
-        try:
-            return dict(json.loads((output / name).read_text()))
-        except (OSError, ValueError):
-            continue
-    return {}
+def read_tag(output: Place) -> dict[str, Any] | None:
+    """Return the tag of an output array or folder; None when nothing is there, empty when it has none.
+
+    A tag without an array is what is left where one was being made or removed: nothing is there.
+    """
+    if is_array(output):
+        return read_attributes(output)
+    try:
+        return dict(json.loads((output / TAG_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None if not output.exists() or read_attributes(output).get("instance") else {}
 
 
 def blocks_in(folder: Path, grid: BlockGrid) -> BlockSet:
@@ -221,7 +231,7 @@ def blocks_in(folder: Path, grid: BlockGrid) -> BlockSet:
 
 def bind_output(task: Task) -> Task | None:
     """Return the task with the instance of its output; None where the output is missing or another task's."""
-    tag = read_tag(Path(task.output)) or {}
+    tag = read_tag(to_place(task.output)) or {}
     if tag.get("fingerprint") != task.fingerprint or not tag.get("instance"):
         return None
     return task.model_copy(update={"instance": tag["instance"]})
@@ -229,7 +239,7 @@ def bind_output(task: Task) -> Task | None:
 
 def check_output(task: Task, overwrite: bool) -> None:
     """Raise UserError if the output belongs to another fingerprint and `overwrite` is false."""
-    if not overwrite and Path(task.output).exists() and bind_output(task) is None:
+    if not overwrite and bind_output(task) is None and read_tag(to_place(task.output)) is not None:
         raise UserError(
             f"the output of {task.name} was made with other parameters or inputs",
             task.output,
@@ -246,7 +256,7 @@ def prepare_output(task: Task, ledger: Ledger, overwrite: bool) -> Task:
         See `check_output`; also if the output cannot be replaced or created.
     """
     check_output(task, overwrite)
-    output = Path(task.output)
+    output = to_place(task.output)
     bound = bind_output(task)
     if bound is None:
         for known in ledger.tasks():
@@ -270,20 +280,15 @@ def prepare_output(task: Task, ledger: Ledger, overwrite: bool) -> Task:
     return bound
 
 
-def _remove(output: Path) -> None:
-    """Remove an output; it vanishes at once, so that no half of it is ever taken for the whole."""
-    aside = output.with_name(f".{output.name}.removed")
+def _remove(output: Place) -> None:
     try:
-        shutil.rmtree(aside, ignore_errors=True)
-        if output.exists():
-            output.rename(aside)
-            shutil.rmtree(aside)
+        remove_at_once(output)
     except OSError as error:
         raise UserError(f"the output cannot be replaced: {error.strerror}", str(output)) from error
 
 
-def _create_at_once(task: Task, output: Path) -> None:
-    partial = output.with_name(f".{output.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+def _create_at_once(task: Task, output: Place) -> None:
+    partial = neighbour(output, f".{output.name}.partial")
+    remove(partial)
     task.bound.create_output(task.model_copy(update={"output": str(partial)}))
-    partial.rename(output)
+    move(partial, output)

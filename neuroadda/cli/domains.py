@@ -20,7 +20,7 @@ NOT_NEAR = 3
 
 @domains.command()
 def rank(
-    volume: Annotated[Path, typer.Argument(help="Zarr array of raw, uint8.")],
+    volume: Annotated[str, typer.Argument(help="Zarr array of raw, uint8.")],
     zoo: Zoo = None,
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Entry to leave out, such as one trained on this volume.")

@@ -1,6 +1,5 @@
 """The verb that gives a volume its coarser levels."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,9 +12,9 @@ app = typer.Typer()
 
 @app.command()
 def pyramid(
-    volume: Annotated[Path, typer.Argument(help="Zarr array.")],
+    volume: Annotated[str, typer.Argument(help="Zarr array.")],
     kind: Annotated[str | None, typer.Option(help="raw, affs or labels; left out, told from the data type.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: raw.ome.zarr beside raw.")] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", help="Default: raw.ome.zarr beside raw.")] = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy level 0 instead of linking to it.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
     ledger: Annotated[str | None, typer.Option(help="URL; default: that of the volume's run.")] = None,
@@ -30,9 +29,9 @@ def pyramid(
     if kind not in (None, "raw", "affs", "labels"):
         raise UserError(f"{kind!r} is no kind of volume", "--kind", "raw, affs or labels")
     config = PyramidConfig(
-        volume=str(volume),
+        volume=volume,
         kind=kind,  # type: ignore[arg-type]
-        output=None if output is None else str(output),
+        output=output,
         copy_finest=copy,
         ledger=ledger,
         execution=Execution(workers=workers),

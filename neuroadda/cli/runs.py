@@ -86,8 +86,8 @@ def evaluate(
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Sweep the thresholds of its [segment].")
     ] = None,
-    segmentation: Annotated[Path | None, typer.Option(help="Or score this array ...")] = None,
-    labels: Annotated[Path | None, typer.Option(help="... against these labels.")] = None,
+    segmentation: Annotated[str | None, typer.Option(help="Or score this array ...")] = None,
+    labels: Annotated[str | None, typer.Option(help="... against these labels.")] = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:

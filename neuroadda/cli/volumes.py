@@ -14,7 +14,7 @@ app = typer.Typer()
 @app.command("import")
 def import_(
     source: Annotated[Path, typer.Argument(help="HDF5 (CREMI), TIFF, folder of TIFF or PNG, Zarr, N5 or .npy.")],
-    target: Annotated[Path, typer.Argument(help="Zarr array such as volume.zarr/raw, or volume.zarr.")],
+    target: Annotated[str, typer.Argument(help="Zarr array such as volume.zarr/raw, or volume.zarr; a path or a URL.")],
     voxel_size: Annotated[Triple | None, typer.Option(metavar="Z Y X", help="nm")] = None,
     offset: Annotated[Triple | None, typer.Option(metavar="Z Y X", help="nm")] = None,
     dataset: Annotated[str | None, typer.Option(help="Name inside the file.")] = None,
@@ -42,19 +42,20 @@ def import_(
 
 @app.command()
 def export(
-    source: Annotated[Path, typer.Argument(help="Zarr array.")],
-    target: Annotated[Path, typer.Argument(help="Such as segmentation.h5, segmentation.tif or segmentation.zarr.")],
+    source: Annotated[str, typer.Argument(help="Zarr array: a path or a URL.")],
+    target: Annotated[str, typer.Argument(help="Such as segmentation.h5, segmentation.tif or segmentation.zarr.")],
     overwrite: Overwrite = False,
 ) -> None:
     """Write a volume as CREMI HDF5, multi-page TIFF or Zarr."""
     from neuroadda.volumes.arrays import Volume
     from neuroadda.volumes.exporting import export_volume
+    from neuroadda.volumes.places import to_folder
 
-    print(export_volume(Volume.open(source), target, overwrite=overwrite))
+    print(export_volume(Volume.open(source), to_folder(target, "what is exported to"), overwrite=overwrite))
 
 
 @app.command()
-def info(volume: Annotated[Path, typer.Argument(help="Zarr array.")], as_json: Json = False) -> None:
+def info(volume: Annotated[str, typer.Argument(help="Zarr array: a path or a URL.")], as_json: Json = False) -> None:
     """Print what a volume is: shape, voxel size, place, size on disk, provenance."""
     from neuroadda.volumes.arrays import Volume
     from neuroadda.volumes.info import describe
@@ -64,7 +65,7 @@ def info(volume: Annotated[Path, typer.Argument(help="Zarr array.")], as_json: J
 
 @app.command()
 def phantom(
-    target: Annotated[Path, typer.Argument(help="A .zarr folder: raw and labels are written into it.")],
+    target: Annotated[str, typer.Argument(help="A .zarr folder: raw and labels are written into it.")],
     shape: Annotated[tuple[int, int, int], typer.Option(metavar="Z Y X", help="voxels")] = (64, 512, 512),
     seed: int = 0,
     overrides: Overrides = None,
@@ -75,7 +76,9 @@ def phantom(
     from neuroadda.config import apply_overrides, parse_config
     from neuroadda.volumes.info import describe
     from neuroadda.volumes.phantom import PhantomConfig, write_phantom
+    from neuroadda.volumes.places import to_folder
 
     data = apply_overrides({"shape_vx": list(shape), "seed": seed}, overrides or ())
-    raw, _ = write_phantom(parse_config(PhantomConfig, data, "phantom"), target, overwrite=overwrite)
+    folder = to_folder(target, "a phantom's place")
+    raw, _ = write_phantom(parse_config(PhantomConfig, data, "phantom"), folder, overwrite=overwrite)
     print_facts(describe(raw), as_json)

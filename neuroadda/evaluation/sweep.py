@@ -1,7 +1,6 @@
 """Every threshold of one agglomeration against truth labels: fragments are counted once, thresholds only relabel the counts."""
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from neuroadda.segmentation.components import Numbering, connect_components, dro
 from neuroadda.segmentation.edges import read_sizes
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume, describe_roi
+from neuroadda.volumes.places import Place
 
 BOX_VX = 256
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 19))
@@ -56,8 +56,8 @@ def sweep_plan(plan: Plan, labels: Volume, thresholds: Sequence[float] = THRESHO
             f"threshold {max(thresholds)} is above agglomerate.limit {limit}", "evaluate.thresholds", "raise the limit"
         )
     fragments = Volume.open(plan.output("fragments"))
-    grid, edges = plan.task("fragments").grid, plan.output("edges")
-    levels = [Path(task.output) for task in plan.tasks if isinstance(task.bound, AgglomerateLevel)]
+    grid, edges = plan.task("fragments").grid, plan.folder("edges")
+    levels = [plan.folder(task.name) for task in plan.tasks if isinstance(task.bound, AgglomerateLevel)]
     numbering, blocks = Numbering.read(edges, grid), blocks_in(edges, grid)
     min_voxels = plan.config.components.min_voxels
 
@@ -121,6 +121,6 @@ def _count_boxes(segmentation: Volume, labels: Volume) -> Iterable[Contingency]:
         yield count_overlaps(segmentation.read(box.write_roi), labels.read(box.write_roi))
 
 
-def evaluate_volume(segmentation: Path | str, labels: Path | str) -> Scores:
+def evaluate_volume(segmentation: Place | str, labels: Place | str) -> Scores:
     """Score a segmentation on disk against labels on disk."""
     return score(overlap_volumes(Volume.open(segmentation), Volume.open(labels)))

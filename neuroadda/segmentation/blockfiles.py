@@ -1,14 +1,18 @@
 """Small per-block files of columns, written whole or not at all."""
 
+import io
 import os
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
+from neuroadda.volumes.places import P, Place, Url
 
-def block_file(folder: Path, block: int) -> Path:
-    """Return the path of a block's file, a thousand to a folder."""
-    return folder / f"{block // 1000:06d}" / f"{block:09d}.npz"
+
+def block_file(folder: P, block: int) -> P:
+    """Return the place of a block's file, a thousand to a folder."""
+    return cast(P, folder / f"{block // 1000:06d}" / f"{block:09d}.npz")
 
 
 def list_block_files(folder: Path) -> list[Path]:
@@ -16,8 +20,13 @@ def list_block_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*/[0-9]*.npz"))
 
 
-def write_columns(path: Path, **columns: np.ndarray) -> None:
+def write_columns(path: Place, **columns: np.ndarray) -> None:
     """Write columns under a temporary name, then rename: a second writer of the same block does no harm."""
+    if isinstance(path, Url):
+        content = io.BytesIO()
+        np.savez(content, **columns)  # type: ignore[arg-type]
+        path.write_bytes(content.getvalue())
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     for left_by_a_killed_worker in path.parent.glob(f".{path.name}.*"):
         left_by_a_killed_worker.unlink(missing_ok=True)
@@ -30,7 +39,7 @@ def write_columns(path: Path, **columns: np.ndarray) -> None:
         partial.unlink(missing_ok=True)
 
 
-def read_columns(path: Path, *names: str) -> dict[str, np.ndarray]:
+def read_columns(path: Place, *names: str) -> dict[str, np.ndarray]:
     """Read the named columns, all of them if none is named."""
-    with np.load(path, allow_pickle=False) as file:
+    with np.load(io.BytesIO(path.read_bytes()) if isinstance(path, Url) else path, allow_pickle=False) as file:
         return {name: file[name] for name in names or file.files}

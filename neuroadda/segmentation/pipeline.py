@@ -13,7 +13,7 @@ from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Observer, run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.task import Task, check_output
+from neuroadda.blockwise.task import Stage, Task, check_output
 from neuroadda.blockwise.tissue import coarsen_blocks, find_tissue
 from neuroadda.config import Config, Zyx, load_config_file, parse_config, write_json
 from neuroadda.errors import UserError
@@ -25,7 +25,11 @@ from neuroadda.segmentation.predict import Predict, check_raw
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.masks import open_mask
+from neuroadda.volumes.nodes import check_shards
+from neuroadda.volumes.places import Place, to_folder, to_place
 from neuroadda.volumes.regions import RoiConfig
+
+Inputs = dict[str, tuple[Place, str]]
 
 RESOLVED = "config.json"
 ISOTROPIC_BLOCK_VX = (128, 128, 128)
@@ -49,12 +53,14 @@ class SegmentConfig(Config):
     Attributes
     ----------
     raw, mask
-        Arrays; outside the mask (0) is no tissue: nothing is predicted, and blocks all outside cost nothing. Its voxels may be
-        coarser than those of raw by whole factors.
+        Arrays, at paths or URLs; outside the mask (0) is no tissue: nothing is predicted, and blocks all outside cost nothing.
+        Its voxels may be coarser than those of raw by whole factors.
     backbone
         Folder of the network.
     output
-        Folder of the run: ``volumes.zarr/affs``, ``fragments`` and ``segmentation``, edges, merges, lookup table, logs, config.
+        Folder of the run: edges, merges, lookup table, logs, config.
+    volumes
+        Path or URL of the arrays ``affs``, ``fragments`` and ``segmentation``; ``<output>/volumes.zarr`` by default.
     ledger
         URL of the ledger, ``sqlite:///<output>/ledger.db`` by default.
     roi
@@ -63,6 +69,8 @@ class SegmentConfig(Config):
         Shape of a block of every stage; by default 128 an axis, or (32, 256, 256) for anisotropic volumes, at most the volume.
     chunk_vx
         Chunk shape of the arrays; it divides the block, and is about 64 an axis by default.
+    shard
+        Keep each block of an array in one file of many chunks (zarr format 3).
     any_voxel_size
         Let a backbone see a volume whose voxel size is far from that of its training.
     """
@@ -70,11 +78,13 @@ class SegmentConfig(Config):
     raw: str
     backbone: str
     output: str
+    volumes: str | None = None
     mask: str | None = None
     ledger: str | None = None
     roi: RoiConfig | None = None
     block_vx: Zyx | None = None
     chunk_vx: Zyx | None = None
+    shard: bool = False
     any_voxel_size: bool = False
     predict: Predict = Field(default_factory=Predict)
     fragments: Fragments = Field(default_factory=Fragments)
@@ -87,6 +97,11 @@ class SegmentConfig(Config):
         """The ledger's URL, with the default filled in."""
         return self.ledger or f"sqlite:///{Path(self.output) / 'ledger.db'}"
 
+    @property
+    def arrays(self) -> Place:
+        """Where the arrays lie, with the default filled in."""
+        return to_place(self.volumes) if self.volumes else Path(self.output) / "volumes.zarr"
+
 
 class Plan(Config):
     """The tasks of a segmentation in their order, with everything decided."""
@@ -98,8 +113,12 @@ class Plan(Config):
         """Return the task of a stage."""
         return next(task for task in self.tasks if task.name == name)
 
-    def output(self, name: str) -> Path:
+    def output(self, name: str) -> Place:
         """Return where a stage's output lies."""
+        return to_place(self.task(name).output)
+
+    def folder(self, name: str) -> Path:
+        """Return the folder of a stage that writes no array."""
         return Path(self.task(name).output)
 
     def upto(self, name: str) -> "Plan":
@@ -136,25 +155,31 @@ def make_plan(config: SegmentConfig) -> Plan:
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
     config = _resolve(config, raw, roi)
     assert config.block_vx is not None
-    folder = Path(config.output)
-    volumes = folder / "volumes.zarr"
+    folder, volumes = to_folder(config.output, "the run's folder"), config.arrays
+    if config.shard:
+        check_shards()
 
     def grid(context: Zyx = (0, 0, 0)) -> BlockGrid:
         assert config.block_vx is not None
         return BlockGrid.make(roi, raw.voxel_size, config.block_vx, context)
 
-    inputs = {"raw": (Path(config.raw), raw.fingerprint), "backbone": (Path(config.backbone), card.digest)}
-    mask, tissue = {}, None
+    inputs: Inputs = {"raw": (raw.path, raw.fingerprint), "backbone": (Path(config.backbone), card.digest)}
+    mask: Inputs = {}
+    tissue = None
     if config.mask is not None:
         opened = open_mask(config.mask, raw, roi)
         mask, tissue = {"mask": (opened.volume.path, opened.fingerprint)}, find_tissue(opened, grid())
-    predict = Task.make(config.predict, inputs | mask, volumes / "affs", grid(), config.chunk_vx, blocks=tissue)
-    affs = (volumes / "affs", predict.fingerprint)
+
+    def array_task(stage: Stage, inputs: Inputs, name: str, context: Zyx = (0, 0, 0)) -> Task:
+        return Task.make(
+            stage, inputs, volumes / name, grid(context), config.chunk_vx, blocks=tissue, shard=config.shard
+        )
+
+    predict = array_task(config.predict, inputs | mask, "affs")
+    affs: tuple[Place, str] = (volumes / "affs", predict.fingerprint)
     around = context_vx(config.fragments, raw.voxel_size_nm)
-    fragments = Task.make(
-        config.fragments, {"affs": affs} | mask, volumes / "fragments", grid(around), config.chunk_vx, blocks=tissue
-    )
-    supervoxels = (volumes / "fragments", fragments.fingerprint)
+    fragments = array_task(config.fragments, {"affs": affs} | mask, "fragments", around)
+    supervoxels: tuple[Place, str] = (volumes / "fragments", fragments.fingerprint)
     edges = Task.make(CollectEdges(), {"affs": affs, "fragments": supervoxels}, folder / "edges", grid(), blocks=tissue)
     edge_files = (folder / "edges", edges.fingerprint)
     below, levels, held = edge_files, [], tissue
@@ -171,14 +196,8 @@ def make_plan(config: SegmentConfig) -> Plan:
         folder / "lut",
         whole,
     )
-    relabel = Task.make(
-        Relabel(),
-        {"fragments": supervoxels, "lut": (folder / "lut", components.fingerprint)},
-        volumes / "segmentation",
-        grid(),
-        config.chunk_vx,
-        blocks=tissue,
-    )
+    lut = (folder / "lut", components.fingerprint)
+    relabel = array_task(Relabel(), {"fragments": supervoxels, "lut": lut}, "segmentation")
     return Plan(config=config, tasks=(predict, fragments, edges, *levels, components, relabel))
 
 

@@ -18,6 +18,7 @@ from neuroadda.segmentation.pipeline import lock_folder
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.downsampling import Method, check_method, choose_factor
 from neuroadda.volumes.ngff import write_multiscales
+from neuroadda.volumes.places import to_folder
 
 Kind = Literal["raw", "affs", "labels"]
 FINEST = "0"
@@ -65,8 +66,8 @@ class PyramidConfig(Config):
     def group(self) -> Path:
         """Where the pyramid lies, with the default filled in."""
         if self.output is not None:
-            return Path(self.output)
-        path = Path(self.volume)
+            return to_folder(self.output, "a pyramid")
+        path = to_folder(self.volume, "a pyramid's volume")
         return path.with_name(f"{path.name.removesuffix('.zarr')}.ome.zarr")
 
     @property
@@ -163,7 +164,7 @@ def _check_place(volume: Volume, config: PyramidConfig, overwrite: bool) -> None
     if config.copy_finest:
         return
     if not (volume.path / ".zarray").is_file():
-        raise UserError("only a zarr array can be linked to as level 0", config.volume, "pass --copy")
+        raise UserError("only a zarr array of format 2 can be linked to as level 0", config.volume, "pass --copy")
     finest = group / FINEST
     linked = finest.is_symlink() and finest.resolve() == volume.path.resolve()
     if os.path.lexists(finest) and not linked and not overwrite:
@@ -191,7 +192,7 @@ def _check_finished(volume: Volume, ledger_url: str) -> None:
 
 def _link(volume: Volume, finest: Path) -> None:
     """Link level 0 to the volume, so that both can be moved together."""
-    target = os.path.relpath(volume.path.resolve(), finest.parent.resolve())
+    target = os.path.relpath(str(volume.path.resolve()), finest.parent.resolve())
     if finest.is_symlink():
         if os.readlink(finest) == target:
             return

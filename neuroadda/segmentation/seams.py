@@ -6,27 +6,27 @@ pieces left to find each other by their affinities, the order of merges, and wit
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from neuroadda.segmentation.blockfiles import block_file, read_columns, write_columns
 from neuroadda.segmentation.ids import to_global
+from neuroadda.volumes.places import Place
 
 VIEWS = ".views"
 AXES = ("z", "y", "x")
 
 
 def write_views(
-    fragments: Path, block: int, found: np.ndarray, inside: tuple[slice, ...], numbers: Mapping[Any, Any]
+    fragments: Place, block: int, found: np.ndarray, inside: tuple[slice, ...], numbers: Mapping[Any, Any]
 ) -> None:
     """Keep what a block sees of its own fragments just below its border.
 
     Parameters
     ----------
     fragments
-        Path of the fragments array; the views lie in a hidden folder of it.
+        Place of the fragments array; the views lie in a hidden folder of it, and are created and removed with it.
     found
         The flooding of the block and its context, before it was cut.
     inside
@@ -46,7 +46,7 @@ def write_views(
 
 
 def find_cut_pairs(
-    fragments: Path, block: int, capacity: int, ids: np.ndarray, low: tuple[int, ...]
+    fragments: Place, block: int, capacity: int, ids: np.ndarray, low: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return pairs (u, v) of uint64 ids, u < v, that are pieces of one fragment across a lower border of the block.
 

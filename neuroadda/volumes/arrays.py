@@ -1,4 +1,4 @@
-"""Arrays on disk with a place in the world: the one importer of zarr and funlib.persistence.
+"""Arrays with a place in the world, in a folder or at a URL.
 
 World units are whole nanometres; a volume whose voxel size is not a whole number of nanometres is kept in picometres,
 because `Roi` and `Coordinate` hold integers. Code that works in voxels, or in a volume's own units, need not know.
@@ -6,27 +6,23 @@ because `Roi` and `Coordinate` hold integers. Code that works in voxels, or in a
 
 import json
 import math
-import shutil
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 from funlib.geometry import Coordinate, Roi
-from numcodecs import Blosc, blosc
 
 from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError
+from neuroadda.volumes.nodes import create_array, open_array
+from neuroadda.volumes.places import Place, remove, to_place
 
 if TYPE_CHECKING:
+    import zarr
     from funlib.persistence import Array
 
 PM_PER_NM = 1000
-
-blosc.use_threads = False  # its threads store a chunk's parts as they finish: the same voxels as different bytes
 
 
 class Volume:
@@ -35,7 +31,7 @@ class Volume:
     Attributes
     ----------
     path
-        Where it lies, such as ``run/volumes.zarr/affs``.
+        Where it lies, such as ``run/volumes.zarr/affs`` or ``s3://bucket/volumes.zarr/affs``.
     data
         The zarr array.
     voxel_size
@@ -46,7 +42,7 @@ class Volume:
         ``"nm"`` or ``"pm"``: the world unit of `roi` and `voxel_size`.
     """
 
-    def __init__(self, path: Path, data: zarr.Array) -> None:
+    def __init__(self, path: Place, data: "zarr.Array") -> None:
         attrs = dict(data.attrs)
         self.path, self.data = path, data
         self.voxel_size = Coordinate(attrs["voxel_size"])
@@ -54,15 +50,15 @@ class Volume:
         self.roi = Roi(Coordinate(attrs.get("offset", (0, 0, 0))), Coordinate(data.shape[-3:]) * self.voxel_size)
 
     @classmethod
-    def open(cls, path: Path | str, mode: str = "r") -> "Volume":
+    def open(cls, path: Place | str, mode: str = "r") -> "Volume":
         """Open an existing array (``mode`` "r" or "r+").
 
         Raises
         ------
         UserError
-            If nothing is there, it is not a zarr array of 3 or 4 axes, or it has no voxel size.
+            If nothing is there, it is not a zarr array of 3 or 4 axes, it has no voxel size, or it cannot be reached.
         """
-        path = Path(path)
+        path = to_place(path)
         data = open_array(path, mode)
         if data.ndim not in (3, 4):
             raise UserError(f"the array has {data.ndim} axes", str(path), "zyx or czyx is expected")
@@ -74,7 +70,7 @@ class Volume:
     @classmethod
     def create(
         cls,
-        path: Path | str,
+        path: Place | str,
         shape_vx: Sequence[int],
         voxel_size_nm: Sequence[float],
         dtype: Any,
@@ -82,6 +78,7 @@ class Volume:
         offset_nm: Sequence[float] = (0, 0, 0),
         channels: int | None = None,
         chunk_vx: Sequence[int] | None = None,
+        shard_vx: Sequence[int] | None = None,
         attrs: Mapping[str, Any] | None = None,
     ) -> "Volume":
         """Create an empty (all zero) array; whatever lay there is deleted.
@@ -92,6 +89,8 @@ class Volume:
             zyx. Chunks default to at most 64 voxels an axis.
         channels
             Number of leading channels; None for a zyx array. A chunk holds them all.
+        shard_vx
+            zyx, a multiple of the chunk: keep this many voxels in one file, which makes the array zarr format 3.
         attrs
             Further JSON attributes.
 
@@ -100,36 +99,25 @@ class Volume:
         UserError
             If the place cannot be written to.
         """
-        path = Path(path)
+        path = to_place(path)
         scale, unit = world_units(voxel_size_nm, offset_nm)
         lead = () if channels is None else (channels,)
         chunk_vx = tuple(min(64, s) for s in shape_vx) if chunk_vx is None else tuple(chunk_vx)
-        dtype = np.dtype(dtype)
-        # Bytes need no shuffling, which goes by small parts of a chunk; as one part, zstd is faster both ways.
-        shuffle, part = (Blosc.NOSHUFFLE, math.prod((*lead, *chunk_vx))) if dtype.itemsize == 1 else (Blosc.SHUFFLE, 0)
-        from funlib.persistence import (
-            prepare_ds,
-        )  # pulls in dask and pandas: more than a second, which workers are spared
-
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _create_parent_groups(path)
-            prepare_ds(
-                str(path),
-                shape=Coordinate((*lead, *shape_vx)),
-                offset=Coordinate(round(o * scale) for o in offset_nm),
-                voxel_size=Coordinate(round(v * scale) for v in voxel_size_nm),
-                axis_names=[*(["c^"] if lead else []), "z", "y", "x"],
-                units=[unit] * 3,
-                chunk_shape=Coordinate((*lead, *chunk_vx)),
-                dtype=dtype,
-                mode="w",
-                custom_metadata=dict(attrs or {}),
-                compressor=Blosc(cname="zstd", clevel=1, shuffle=shuffle, blocksize=part),
-                fill_value=0,
-            )
-        except OSError as error:
-            raise UserError(f"the array cannot be created: {error.strerror or error}", str(path)) from error
+        place = {
+            "offset": [round(o * scale) for o in offset_nm],
+            "voxel_size": [round(v * scale) for v in voxel_size_nm],
+            "axis_names": [*(["c^"] if lead else []), "z", "y", "x"],
+            "types": [*(["channel"] if lead else []), "space", "space", "space"],
+            "units": [unit] * 3,
+        }
+        create_array(
+            path,
+            (*lead, *shape_vx),
+            (*lead, *chunk_vx),
+            np.dtype(dtype),
+            dict(attrs or {}) | place,
+            None if shard_vx is None else (*lead, *shard_vx),
+        )
         return cls.open(path, "r+")
 
     @property
@@ -176,8 +164,8 @@ class Volume:
 
     @cached_property
     def array(self) -> "Array":
-        """The same array as funlib.persistence knows it (for gunpowder's ArraySource)."""
-        from funlib.persistence import open_ds
+        """The same array as funlib.persistence knows it, for gunpowder's ArraySource and scripts on daisy."""
+        from funlib.persistence import open_ds  # pulls in dask: more than a second, which workers are spared
 
         return open_ds(str(self.path))
 
@@ -236,39 +224,8 @@ class Volume:
         self.data[(..., *self.to_slices(roi))] = data
 
     def delete(self) -> None:
-        """Delete the array from disk."""
-        shutil.rmtree(self.path)
-
-
-def open_array(path: Path, mode: str = "r") -> zarr.Array:
-    """Open any zarr (format 2) or N5 array, with or without a voxel size.
-
-    Raises
-    ------
-    UserError
-        If nothing is there, or it is not a zarr array.
-    """
-    if path.is_file():
-        raise UserError("this is a file, not a zarr array", str(path), "make it one with `neuroadda import`")
-    if (path / "zarr.json").is_file():
-        raise UserError("this is zarr format 3", str(path), "format 2 (or N5) is expected")
-    container = next((p for p in (path, *path.parents) if p.suffix == ".n5"), None)
-    try:
-        if container is None:
-            data = zarr.open(str(path), mode=mode)
-        else:
-            with warnings.catch_warnings():  # N5Store announces that zarr 3 drops it, at every opening
-                warnings.simplefilter("ignore", FutureWarning)
-                store = zarr.N5Store(str(container))
-            data = zarr.open(store, mode=mode, path=path.relative_to(container).as_posix().removeprefix("."))
-    except (zarr.errors.PathNotFoundError, zarr.errors.ArrayNotFoundError, FileNotFoundError) as error:
-        raise UserError("there is no array here", str(path), _nearby(path)) from error
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise UserError(f"the array's metadata cannot be read ({error})", str(path)) from error
-    if not isinstance(data, zarr.Array):
-        arrays = ", ".join(sorted(name for name, _ in data.arrays())) or "none"
-        raise UserError("this is a zarr group, not an array", str(path), f"arrays in it: {arrays}")
-    return data
+        """Delete the array."""
+        remove(self.path)
 
 
 def describe_roi(roi: Roi) -> str:
@@ -300,7 +257,7 @@ def world_units(voxel_size_nm: Sequence[float], offset_nm: Sequence[float]) -> t
     return (1, "nm") if whole else (PM_PER_NM, "pm")
 
 
-def _check_whole(attrs: Mapping[str, Any], path: Path) -> None:
+def _check_whole(attrs: Mapping[str, Any], path: Place) -> None:
     """A foreign array's 4.6 nm must not be cut to 4 by `Coordinate`, nor its micrometres be taken for nanometres."""
     place = (*attrs["voxel_size"], *attrs.get("offset", (0, 0, 0)))
     units = set(attrs.get("units") or ["nm"]) - {""}
@@ -310,19 +267,3 @@ def _check_whole(attrs: Mapping[str, Any], path: Path) -> None:
             str(path),
             "import it first",
         )
-
-
-def _create_parent_groups(path: Path) -> None:
-    """Make every folder from the ``.zarr`` or ``.n5`` container down to the array a zarr group, as readers expect."""
-    container = next((p for p in path.parents if p.suffix == ".zarr"), None)
-    if container is not None:
-        group = zarr.open_group(str(container), mode="a")
-        if path.parent != container:
-            group.require_group(path.parent.relative_to(container).as_posix())
-
-
-def _nearby(path: Path) -> str | None:
-    if not path.parent.is_dir():
-        return None
-    names = sorted(p.name for p in path.parent.iterdir() if p.is_dir())
-    return f"beside it: {', '.join(names[:8])}" if names else None

@@ -14,6 +14,7 @@ import numpy as np
 from neuroadda.config import fingerprint
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume, world_units
+from neuroadda.volumes.places import Place, to_place
 from neuroadda.volumes.placing import placing
 from neuroadda.volumes.readers import CREMI_LABELS, CREMI_RAW, Box, Source, open_source
 
@@ -26,7 +27,7 @@ SCALE_LAYERS = 16
 
 def import_volume(
     source: Path,
-    target: Path,
+    target: Place | str,
     *,
     voxel_size_nm: Sequence[float] | None = None,
     offset_nm: Sequence[float] | None = None,
@@ -48,8 +49,8 @@ def import_volume(
     source
         File or folder.
     target
-        Such as ``volumes.zarr/raw``. If it ends in ``.zarr``, the volume is written to ``raw`` or ``labels`` in it, and
-        from a CREMI file, when neither `dataset` nor `kind` is given, both are.
+        Path or URL, such as ``volumes.zarr/raw``. If it ends in ``.zarr``, the volume is written to ``raw`` or ``labels``
+        in it, and from a CREMI file, when neither `dataset` nor `kind` is given, both are.
     voxel_size_nm, offset_nm
         zyx; default to what the source says, the offset to 0.
     dataset
@@ -74,6 +75,7 @@ def import_volume(
     UserError
         One line for whatever is wrong with source, target or arguments; nothing is left behind.
     """
+    target = to_place(target)
     with ExitStack() as stack:
         first = stack.enter_context(open_source(source, dataset, prefer_labels=kind == "labels"))
         found = kind or _guess_kind(first)
@@ -173,7 +175,7 @@ def _sample_scale(source: Source) -> tuple[float, float]:
     return float(low), float(max(high, low + 1))
 
 
-def _write(plan: _Plan, partial: Path, digest: str, chunk_vx: Sequence[int] | None) -> Iterator[int]:
+def _write(plan: _Plan, partial: Place, digest: str, chunk_vx: Sequence[int] | None) -> Iterator[int]:
     source, dtype = plan.source, np.dtype(np.uint64 if plan.kind == "labels" else np.uint8)
     place = [float(v) for v in plan.voxel_size_nm], [float(o) for o in plan.offset_nm]
     provenance: dict[str, Any] = {"source": source.path.name, "sha256": digest, "attributes": source.attributes}

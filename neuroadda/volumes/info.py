@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.places import count_bytes
 
 SAMPLE_BYTES = 64 * 2**20
 
@@ -29,7 +30,7 @@ def describe(volume: Volume) -> dict[str, Any]:
         "roi_nm": [[c / volume.units_per_nm for c in corner] for corner in (volume.roi.begin, volume.roi.end)],
         "chunks": list(volume.data.chunks),
         "bytes": int(volume.data.nbytes),
-        "bytes_on_disk": sum(p.stat().st_size for p in volume.path.rglob("*") if p.is_file()),
+        "bytes_on_disk": count_bytes(volume.path),
         "fingerprint": volume.fingerprint,
         "provenance": volume.attrs.get("provenance", {}),
         "sample": _sample(volume),

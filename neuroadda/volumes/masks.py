@@ -12,6 +12,7 @@ from funlib.geometry import Coordinate, Roi
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import PM_PER_NM, Volume, describe_roi
+from neuroadda.volumes.places import Place
 
 RIGHT = "its voxels are those of raw, or a whole number of them along each axis"
 
@@ -38,7 +39,7 @@ class Mask:
     roi: Roi
 
     @classmethod
-    def open(cls, path: Path | str, raw: Volume) -> "Mask":
+    def open(cls, path: Place | str, raw: Volume) -> "Mask":
         """Open a mask of `raw`, or of what is derived from it voxel by voxel.
 
         Raises
@@ -78,7 +79,7 @@ class Mask:
         return tissue[tuple(slice(s, s + n) for s, n in zip(skip, shape_vx, strict=True))]
 
 
-def open_mask(path: Path | str, raw: Volume, roi: Roi) -> Mask:
+def open_mask(path: Place | str, raw: Volume, roi: Roi) -> Mask:
     """Open a mask of `raw`; raise UserError if it does not fit or does not cover a ROI."""
     mask = Mask.open(path, raw)
     if not mask.roi.contains(roi):
@@ -90,12 +91,13 @@ def open_mask(path: Path | str, raw: Volume, roi: Roi) -> Mask:
 def stored_chunks(volume: Volume) -> Iterator[Zyx]:
     """Yield the places (zyx) of the chunks of a zyx array that may be other than 0, in no order.
 
-    Chunks that were never written are 0 throughout; of zarr format 2 and N5 they are left out.
+    Chunks that were never written are 0 throughout; of zarr format 2 and N5 in a folder they are left out.
     """
-    if volume.data.fill_value or (volume.path / "zarr.json").is_file():
+    path = volume.path
+    if not isinstance(path, Path) or volume.data.fill_value or (path / "zarr.json").is_file():
         yield from product(*(range(-(-s // c)) for s, c in zip(volume.shape_vx, volume.chunk_vx, strict=True)))
         return
-    in_n5 = any(p.suffix == ".n5" for p in (volume.path, *volume.path.parents))
+    in_n5 = any(p.suffix == ".n5" for p in (path, *path.parents))
 
     def descend(folder: Path, above: tuple[int, ...]) -> Iterator[Zyx]:
         for entry in folder.iterdir():
@@ -107,4 +109,4 @@ def stored_chunks(volume: Volume) -> Iterator[Zyx]:
                     z, y, x = reversed(place) if in_n5 else place
                     yield z, y, x
 
-    yield from descend(volume.path, ())
+    yield from descend(path, ())

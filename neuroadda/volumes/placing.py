@@ -1,15 +1,18 @@
 """Put a file or an array in its place only when it is whole."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TypeVar
 
 from neuroadda.errors import UserError
+from neuroadda.volumes.nodes import GROUP_METADATA, is_array
+from neuroadda.volumes.places import Place, Url, move, neighbour, remove
+
+P = TypeVar("P", bound=Place)
 
 
 @contextmanager
-def placing(target: Path, overwrite: bool = False) -> Iterator[Path]:
+def placing(target: P, overwrite: bool = False) -> Iterator[P]:
     """Yield a hidden partial path beside `target`; it is renamed to `target` when the body succeeds, deleted when not.
 
     Raises
@@ -20,16 +23,18 @@ def placing(target: Path, overwrite: bool = False) -> Iterator[Path]:
     """
     _check_free(target, overwrite)
     missing = [p for p in target.parents if not p.exists()]
-    partial = target.with_name(f".{target.name}.partial")
+    partial = neighbour(target, f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         remove(partial)
         yield partial
-        old = target.with_name(f".{target.name}.old")
+        old = neighbour(target, f".{target.name}.old")
         remove(old)
-        if target.exists():
-            target.rename(old)
-        partial.rename(target)
+        if isinstance(target, Url):  # moving it aside would copy it
+            remove(target)
+        elif target.exists():
+            move(target, old)
+        move(partial, target)
         remove(old)
     except BaseException as error:
         if target.parent.is_dir():
@@ -40,29 +45,20 @@ def placing(target: Path, overwrite: bool = False) -> Iterator[Path]:
         raise
 
 
-def remove(path: Path) -> None:
-    """Delete a file or a folder, or nothing where there is nothing."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _check_free(target: Path, overwrite: bool) -> None:
+def _check_free(target: Place, overwrite: bool) -> None:
     if not target.exists():
         return
     if not overwrite:
         raise UserError("it exists already", str(target), "give --overwrite or another name")
-    if target.is_dir() and not (target / ".zarray").is_file() and any(target.iterdir()):
+    if target.is_dir() and not is_array(target) and any(target.iterdir()):
         raise UserError("this folder is not a zarr array and is not overwritten", str(target))
 
 
-def _remove_empty_groups(folders: list[Path]) -> None:
+def _remove_empty_groups(folders: list[Place]) -> None:
     """Delete folders that hold nothing but a zarr group's metadata, innermost first, up to one that holds more."""
     for folder in folders:
         if not folder.is_dir():
             continue
-        if any(p.name != ".zgroup" for p in folder.iterdir()):
+        if any(p.name not in GROUP_METADATA for p in folder.iterdir()):
             return
-        (folder / ".zgroup").unlink(missing_ok=True)
-        folder.rmdir()
+        remove(folder)

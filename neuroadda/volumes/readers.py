@@ -12,7 +12,7 @@ import numpy as np
 
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.arrays import open_array
+from neuroadda.volumes.nodes import open_array
 from neuroadda.volumes.stacks import BROKEN, open_folder, open_tiff
 
 CREMI_RAW = "volumes/raw"

@@ -169,7 +169,7 @@ def test_real_neurons_trace_themselves_and_lose_by_splits_and_mergers() -> None:
     skeletons = skeletonize_labels(labels, (30, 6, 6), min_length_nm=300)
     assert len(skeletons) > 20
     itself = expected_run_length(skeletons, array_lookup(labels, (30, 6, 6)))
-    assert itself.normalised == 1
+    assert itself.normalised == pytest.approx(1, rel=1e-12)
     halves = np.where(labels == 0, 0, labels * 2 + (np.arange(256) >= 128))
     split = expected_run_length(skeletons, array_lookup(halves, (30, 6, 6)))
     merged = expected_run_length(skeletons, array_lookup(np.minimum(labels, np.median(list(skeletons))), (30, 6, 6)))

@@ -3,13 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy.ndimage import gaussian_filter
 
-from neuroadda.backbones.architecture import UNetConfig
-from neuroadda.backbones.card import NEAREST, Card
-from neuroadda.backbones.checkpoint import save_backbone
-from neuroadda.backbones.unet import UNet
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import Phantom, PhantomConfig
 
@@ -48,6 +43,13 @@ def write_raw(path: Path, shape=(24, 90, 100), seed=0) -> Volume:
 
 def write_backbone(folder: Path, seed=0, gain=4.0) -> Path:
     """Write a small network with random weights whose outputs are not all alike."""
+    import torch  # the rest is for tests without it, too
+
+    from neuroadda.backbones.architecture import UNetConfig
+    from neuroadda.backbones.card import NEAREST, Card
+    from neuroadda.backbones.checkpoint import save_backbone
+    from neuroadda.backbones.unet import UNet
+
     torch.manual_seed(seed)
     kernels = (((1, 3, 3),), ((3, 3, 3),))
     architecture = UNetConfig(out_channels=3, features=(4, 8), downsample=((1, 2, 2),), kernels=kernels)

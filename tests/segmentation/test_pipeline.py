@@ -43,7 +43,7 @@ def configure(inputs: Path, output: Path, **options) -> SegmentConfig:
 def content(plan: Plan) -> dict[str, bytes]:
     """Return the voxels of every array and the columns of every block file."""
     arrays = {name: Volume.open(plan.output(name)).read().tobytes() for name in ("predict", "fragments", "relabel")}
-    folders = [plan.output(name) for name in ("edges", "agglomerate-0", "agglomerate-1", "components")]
+    folders = [plan.output(name) for name in ("edges", "agglomerate-0", "agglomerate-1", "agglomerate-2", "components")]
     files = {str(f.relative_to(plan.config.output)): f.read_bytes() for d in folders for f in sorted(d.rglob("*.np*"))}
     return arrays | files
 
@@ -124,7 +124,7 @@ def test_a_rerun_runs_nothing_and_a_threshold_only_what_depends_on_it(inputs, tm
     assert changed == {"components", "relabel"}
     after = tries(again, config)
     kept = before.keys() - changed
-    assert kept == {"predict", "fragments", "edges", "agglomerate-0", "agglomerate-1"}
+    assert kept == {"predict", "fragments", "edges", "agglomerate-0", "agglomerate-1", "agglomerate-2"}
     assert {stage: after[stage] for stage in kept} == {stage: before[stage] for stage in kept}
     assert segment(config, overwrite=True).config == make_plan(config).config
 
@@ -184,7 +184,7 @@ def test_only_what_is_finished_is_measured(inputs, tmp_path):
     with pytest.raises(UserError, match="predict is not finished"):
         measure_plan(make_plan(config), None)
     segment(config)
-    assert [summary.done for _, summary in measure_plan(make_plan(config), None).stages] == [36, 36, 36, 36, 1, 1, 36]
+    assert [summary.done for _, summary in measure_plan(make_plan(config), None).stages] == [36, 36, 36, 36, 8, 1, 1, 36]
     other = config.model_copy(update={"components": Threshold(threshold=0.2)})
     with pytest.raises(UserError, match="components is not finished with these parameters"):
         measure_plan(make_plan(other), None)

@@ -17,6 +17,7 @@ from PIL import Image
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import boxes, import_volume
+from neuroadda.volumes.nodes import ZARR3
 
 DATA = Path(os.environ.get("NEUROADDA_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SHAPE = (7, 50, 61)
@@ -117,8 +118,11 @@ def test_every_format_comes_in_exactly(tmp_path: Path, raw: np.ndarray, suffix: 
     elif suffix in ("tifs", "pngs"):
         stack_of(source, suffix[:3], raw)
     else:
-        store = zarr.N5Store(str(source)) if suffix == "n5" else zarr.DirectoryStore(str(source))
-        array = zarr.open_group(store, mode="w").create_dataset("em", data=raw, chunks=(3, 20, 20))
+        if suffix == "n5" and ZARR3:
+            pytest.skip("zarr 3 does not read N5")
+        group = zarr.open_group(zarr.N5Store(str(source)) if suffix == "n5" else str(source), mode="w")
+        create = group.create_array if ZARR3 else group.create_dataset  # zarr 3 makes it format 3
+        array = create("em", data=raw, chunks=(3, 20, 20))
         array.attrs["resolution"] = NM
         source, given = source / "em", {"offset_nm": (40, 0, 8)}
     volume = import_volume(source, tmp_path / "out.zarr", chunk_vx=(3, 16, 16), **given)

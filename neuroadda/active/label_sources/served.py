@@ -3,7 +3,7 @@
 import json
 import math
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import product
@@ -11,9 +11,8 @@ from typing import Any, Literal
 from urllib.error import HTTPError
 
 import numpy as np
-import zarr
+from numcodecs import get_codec
 from pydantic import BaseModel, Field, PositiveFloat, PositiveInt
-from zarr.storage import KVStore
 
 from neuroadda.active.label_sources.array import (
     MAX_CHUNK_BYTES,
@@ -137,8 +136,17 @@ def _open_precomputed(remote: Remote, folder: str, data: bytes, voxel_size_nm: Z
             return np.frombuffer(data, dtype).reshape(sizes)
         return decode_compressed_segmentation(data, sizes, block, dtype)  # type: ignore[arg-type]
 
+    place = tuple(o * v for o, v in zip(offset, scale.resolution[::-1], strict=True))
+    return LabelArray(where, shape, dtype, _read_by(fetch_chunk, side, dtype), scale.resolution[::-1], place)  # type: ignore[arg-type]
+
+
+def _read_by(
+    fetch_chunk: Callable[[Zyx], np.ndarray | None], side: Zyx, dtype: np.dtype[Any], fill: int = 0
+) -> Callable[[Box], np.ndarray]:
+    """Return what reads a box, given what fetches the chunk at a voxel, or None where nothing is stored."""
+
     def stored(box: Box) -> np.ndarray:
-        out = np.zeros([s.stop - s.start for s in box], dtype)
+        out = np.full([s.stop - s.start for s in box], fill, dtype)
         firsts = list(product(*(range(s.start // n * n, s.stop, n) for s, n in zip(box, side, strict=True))))
         with ThreadPoolExecutor(FETCHES) as pool:
             for begin in range(0, len(firsts), FETCHES):  # few chunks in memory at once
@@ -148,8 +156,7 @@ def _open_precomputed(remote: Remote, folder: str, data: bytes, voxel_size_nm: Z
                         paste(out, box, chunk, first)  # type: ignore[arg-type]
         return out
 
-    place = tuple(o * v for o, v in zip(offset, scale.resolution[::-1], strict=True))
-    return LabelArray(where, shape, dtype, stored, scale.resolution[::-1], place)  # type: ignore[arg-type]
+    return stored
 
 
 def _check_scale(info: Info, scale: Scale, where: str) -> None:
@@ -168,7 +175,7 @@ def _check_scale(info: Info, scale: Scale, where: str) -> None:
 
 
 class _Zarray(BaseModel):
-    """What is looked at before zarr sees it: filters, and fill values of objects, may be pickles."""
+    """The metadata of a zarr array; filters, and fill values of objects, may be pickles and are not read."""
 
     shape: Triple
     chunks: Triple
@@ -176,29 +183,12 @@ class _Zarray(BaseModel):
     compressor: dict[str, Any] | None = None
     filters: tuple[()] | None = None
     fill_value: int | bool | None = None
+    order: Literal["C", "F"] = "C"
+    dimension_separator: Literal[".", "/"] = "."
 
     @property
     def chunk_bytes(self) -> int:
         return math.prod(self.chunks) * np.dtype(self.dtype).itemsize
-
-
-class _Files(Mapping[str, bytes]):
-    """What zarr needs of a folder that is served."""
-
-    def __init__(self, remote: Remote, folder: str, zarray: bytes, limit: int) -> None:
-        self.remote, self.folder, self.zarray, self.limit = remote, folder, zarray, limit
-
-    def __getitem__(self, key: str) -> bytes:
-        data = self.zarray if key == ".zarray" else fetch(self.remote, posixpath.join(self.folder, key), self.limit)
-        if data is None:
-            raise KeyError(key)
-        return data
-
-    def __iter__(self) -> Iterator[str]:
-        raise TypeError("what is served cannot be listed")
-
-    def __len__(self) -> int:
-        raise TypeError("what is served cannot be listed")
 
 
 def _open_zarr(remote: Remote, folder: str, data: bytes) -> LabelArray:
@@ -208,11 +198,22 @@ def _open_zarr(remote: Remote, folder: str, data: bytes) -> LabelArray:
         raise UserError(f"its chunks {meta.chunks} are too large", where)
     if meta.compressor is not None and meta.compressor.get("id") not in COMPRESSORS:
         raise UserError(f"its compressor {meta.compressor.get('id')!r} is not read", where)
-    filled = json.dumps({**json.loads(data), "fill_value": meta.fill_value or 0}).encode()  # none would mean any memory
     try:
-        array = zarr.Array(KVStore(_Files(remote, folder, filled, 2 * meta.chunk_bytes + SLACK_BYTES)), read_only=True)
-        attributes = plain_attributes(array.attrs)
+        codec = get_codec(meta.compressor) if meta.compressor else None
+        told = fetch(remote, posixpath.join(folder, ".zattrs"), MAX_METADATA_BYTES)
+        attributes = plain_attributes(dict(json.loads(told or b"{}")))
     except BROKEN as error:
         raise UserError(f"the array's metadata cannot be read ({first_line(error)})", where) from error
+    dtype, limit = np.dtype(meta.dtype), 2 * meta.chunk_bytes + SLACK_BYTES
+
+    def fetch_chunk(first: Zyx) -> np.ndarray | None:
+        key = meta.dimension_separator.join(str(f // c) for f, c in zip(first, meta.chunks, strict=True))
+        stored = fetch(remote, posixpath.join(folder, key), limit)
+        if stored is None:
+            return None
+        voxels = np.frombuffer(codec.decode(stored) if codec else stored, dtype)
+        return voxels.reshape(meta.chunks, order=meta.order)
+
     voxel_size, offset = take_place(attributes, where)
-    return LabelArray(where, array.shape, array.dtype, array.__getitem__, voxel_size, offset)
+    stored = _read_by(fetch_chunk, meta.chunks, dtype, int(meta.fill_value or 0))
+    return LabelArray(where, meta.shape, dtype, stored, voxel_size, offset)

@@ -1,0 +1,205 @@
+"""Arrays and groups of zarr, of either line of it: 2 on Python 3.11, 3 on later ones. What is written is format 2 in both.
+
+Format 2 is a few lines of JSON beside the chunks; written here, they are the same bytes for both lines and for every place, and
+their order says when an array is whole: it is one from when its ``.zarray`` is there, and that comes last.
+"""
+
+import json
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numcodecs import Blosc, blosc
+
+from neuroadda.errors import UserError
+from neuroadda.volumes.places import ARRAY_METADATA, ATTRIBUTES, CHANGES, Place, Url, remove
+
+ZARR3 = int(zarr.__version__.partition(".")[0]) >= 3
+GROUP_METADATA = (".zgroup", "zarr.json")
+MISSING: tuple[type[Exception], ...] = (FileNotFoundError,)
+if not ZARR3:
+    MISSING += (zarr.errors.PathNotFoundError, zarr.errors.ArrayNotFoundError)
+
+blosc.use_threads = False  # its threads store a chunk's parts as they finish: the same voxels as different bytes
+if ZARR3:
+    zarr.config.set({"array.write_empty_chunks": True})  # as zarr 2 does: the same files from both
+
+
+def open_array(place: Place, mode: str = "r") -> zarr.Array:
+    """Open any zarr or N5 array, with or without a voxel size; format 3 and N5 each need a line of zarr that reads them.
+
+    Raises
+    ------
+    UserError
+        If nothing is there, or it is not a zarr array.
+    """
+    if isinstance(place, Path) and place.is_file():
+        raise UserError("this is a file, not a zarr array", str(place), "make it one with `neuroadda import`")
+    is_format_3 = (place / ARRAY_METADATA[1]).is_file()  # asked of zarr 3, too: it says why a URL cannot be reached
+    if is_format_3 and not ZARR3:
+        raise UserError("this is zarr format 3", str(place), "format 2 (or N5) is expected: Python 3.12 reads both")
+    try:
+        data = _open_node(place, mode)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        if isinstance(error, MISSING):
+            raise UserError("there is no array here", str(place), _nearby(place)) from error
+        raise UserError(f"the array's metadata cannot be read ({error})", str(place)) from error
+    if not isinstance(data, zarr.Array):
+        arrays = ", ".join(sorted(name for name, _ in data.arrays())) or "none"
+        raise UserError("this is a zarr group, not an array", str(place), f"arrays in it: {arrays}")
+    return data
+
+
+def create_array(
+    place: Place,
+    shape: Sequence[int],
+    chunks: Sequence[int],
+    dtype: np.dtype[Any],
+    attrs: Mapping[str, Any],
+    shards: Sequence[int] | None = None,
+) -> None:
+    """Create an empty (all zero) array of zstd-1 chunks; whatever lay there is deleted.
+
+    Parameters
+    ----------
+    shards
+        Shape of a file of many chunks, which makes it format 3; see `check_shards`.
+
+    Raises
+    ------
+    UserError
+        If the place cannot be written to.
+    """
+    if shards is not None:
+        check_shards()
+    try:
+        _create_groups(place, 2 if shards is None else 3)
+        remove(place)
+        place.mkdir(parents=True, exist_ok=True)
+        if shards is not None:
+            _create_sharded(place, shape, chunks, shards, dtype, attrs)
+            return
+        metadata = {
+            "zarr_format": 2,
+            "shape": [int(s) for s in shape],
+            "chunks": [int(c) for c in chunks],
+            "dtype": dtype.str,
+            "compressor": _compressor(dtype, chunks).get_config(),
+            "fill_value": 0,
+            "order": "C",
+            "filters": None,
+            "dimension_separator": "/",
+        }
+        _write_json(place / ATTRIBUTES, attrs)
+        _write_json(place / ARRAY_METADATA[0], metadata)
+    except OSError as error:
+        raise UserError(f"the array cannot be created: {error.strerror or error}", str(place)) from error
+
+
+def check_shards() -> None:
+    """Raise UserError where the installed zarr cannot write shards."""
+    if not ZARR3:
+        raise UserError(f"zarr {zarr.__version__} has no shards", "shard", "use Python 3.12 or later, which has zarr 3")
+
+
+def read_attributes(place: Place) -> dict[str, Any]:
+    """Return an array's attributes without opening it; empty where they cannot be read."""
+    for name in (ATTRIBUTES, ARRAY_METADATA[1]):
+        try:
+            data = json.loads((place / name).read_text(encoding="utf-8"))
+            return dict(data if name == ATTRIBUTES else data.get("attributes", {}))
+        except (OSError, ValueError):
+            continue
+    return {}
+
+
+def is_array(place: Place) -> bool:
+    """Tell whether a whole zarr array lies here."""
+    if (place / ARRAY_METADATA[0]).is_file():
+        return True
+    try:
+        return json.loads((place / ARRAY_METADATA[1]).read_text(encoding="utf-8")).get("node_type") == "array"
+    except (OSError, ValueError):
+        return False
+
+
+def _open_node(place: Place, mode: str) -> zarr.Array | zarr.Group:
+    if isinstance(place, Url):
+        return zarr.open(_remote_store(place, mode), mode=mode)
+    container = next((p for p in (place, *place.parents) if p.suffix == ".n5"), None)
+    if container is None:
+        return zarr.open(str(place), mode=mode)
+    if ZARR3:
+        raise UserError(f"zarr {zarr.__version__} does not read N5", str(place), "import it with Python 3.11")
+    with warnings.catch_warnings():  # N5Store announces that zarr 3 drops it, at every opening
+        warnings.simplefilter("ignore", FutureWarning)
+        store = zarr.N5Store(str(container))
+    return zarr.open(store, mode=mode, path=place.relative_to(container).as_posix().removeprefix("."))
+
+
+def _remote_store(place: Url, mode: str) -> Any:
+    if ZARR3:
+        return zarr.storage.FsspecStore.from_url(str(place), storage_options=CHANGES, read_only=mode == "r")
+    # By default it takes every error for a missing chunk: a lost connection would be read as zeros.
+    missing = (KeyError, FileNotFoundError)
+    return zarr.storage.FSStore(
+        str(place), fs=place.files, mode=mode, exceptions=missing, missing_exceptions=(FileNotFoundError,)
+    )
+
+
+def _create_sharded(
+    place: Place,
+    shape: Sequence[int],
+    chunks: Sequence[int],
+    shards: Sequence[int],
+    dtype: np.dtype[Any],
+    attrs: Mapping[str, Any],
+) -> None:
+    codec = _compressor(dtype, chunks)
+    shuffle = "shuffle" if codec.shuffle == Blosc.SHUFFLE else "noshuffle"
+    zarr.create_array(
+        _remote_store(place, "w") if isinstance(place, Url) else str(place),
+        shape=tuple(shape),
+        chunks=tuple(chunks),
+        shards=tuple(shards),
+        dtype=dtype,
+        compressors=zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle=shuffle, blocksize=codec.blocksize),
+        fill_value=0,
+        attributes=dict(attrs),
+    )
+
+
+def _compressor(dtype: np.dtype[Any], chunks: Sequence[int]) -> Blosc:
+    # Bytes need no shuffling, which goes by small parts of a chunk; as one part, zstd is faster both ways.
+    shuffle, part = (Blosc.NOSHUFFLE, math.prod(chunks)) if dtype.itemsize == 1 else (Blosc.SHUFFLE, 0)
+    return Blosc(cname="zstd", clevel=1, shuffle=shuffle, blocksize=part)
+
+
+def _create_groups(place: Place, zarr_format: int) -> None:
+    """Make every folder from the ``.zarr`` container down to the array a zarr group, as readers expect."""
+    parents: list[Place] = list(place.parents)
+    depth = next((n for n, p in enumerate(parents) if p.suffix == ".zarr"), -1)
+    for group in reversed(parents[: depth + 1]):
+        if is_array(group):
+            raise UserError(
+                "this is a zarr array: there cannot be another below it", str(group), "choose another place"
+            )
+        if not any((group / name).is_file() for name in GROUP_METADATA):
+            group.mkdir(parents=True, exist_ok=True)
+            of_3 = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+            _write_json(group / GROUP_METADATA[zarr_format - 2], {"zarr_format": 2} if zarr_format == 2 else of_3)
+
+
+def _write_json(place: Place, data: Mapping[str, Any]) -> None:
+    place.write_bytes(json.dumps(data, indent=4, sort_keys=True, ensure_ascii=True).encode())
+
+
+def _nearby(place: Place) -> str | None:
+    if not isinstance(place, Path) or not place.parent.is_dir():
+        return None
+    names = sorted(p.name for p in place.parent.iterdir() if p.is_dir())
+    return f"beside it: {', '.join(names[:8])}" if names else None

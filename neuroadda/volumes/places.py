@@ -1,0 +1,251 @@
+"""Where arrays lie: a folder of this machine, or a URL of an object store or a server that fsspec knows.
+
+A `Url` has the part of `pathlib.Path` that arrays need, so that code which is given a `Place` need not know which it is.
+"""
+
+import posixpath
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, Union, cast
+from urllib.parse import urlsplit
+
+from neuroadda.errors import UserError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+Place = Union[Path, "Url"]
+P = TypeVar("P", bound="Path | Url")
+
+ATTRIBUTES = ".zattrs"
+ARRAY_METADATA = (".zarray", "zarr.json")  # without one of them nothing is taken for an array
+NO_BUCKET = "bucket does not exist"  # S3 tells it as a missing object, too
+CHANGES = {"use_listings_cache": False}  # other processes write to the same place
+
+
+@dataclass(frozen=True)
+class Url:
+    """A place such as ``s3://bucket/run.zarr/raw``; endpoint and credentials come from the environment alone.
+
+    Every method raises `UserError`, one line, where the place cannot be reached.
+    """
+
+    url: str
+
+    def __post_init__(self) -> None:
+        scheme, _, rest = self.url.partition("://")
+        if "::" in self.url or not rest.strip("/"):
+            raise UserError("the URL makes no sense", f"{scheme}://...", "such as s3://bucket/volume.zarr/raw")
+        if "@" in rest.partition("/")[0] or "?" in rest:
+            right = "such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; see docs/storage.md"
+            raise UserError(
+                "credentials do not belong into a URL: set them in the environment", f"{scheme}://...", right
+            )
+        object.__setattr__(self, "url", self.url.rstrip("/"))
+
+    def __str__(self) -> str:
+        return self.url
+
+    def __truediv__(self, name: str) -> "Url":
+        return Url(f"{self.url}/{name.strip('/')}")
+
+    @property
+    def name(self) -> str:
+        """The last part."""
+        return posixpath.basename(self.url)
+
+    @property
+    def suffix(self) -> str:
+        """Of the name, with its dot."""
+        return posixpath.splitext(self.name)[1]
+
+    @property
+    def stem(self) -> str:
+        """The name without its suffix."""
+        return posixpath.splitext(self.name)[0]
+
+    @property
+    def parents(self) -> "Sequence[Url]":
+        """What it lies in, from the innermost to the bucket or host."""
+        scheme, _, rest = self.url.partition("://")
+        parts = rest.split("/")
+        return [Url(f"{scheme}://{'/'.join(parts[:n])}") for n in range(len(parts) - 1, 0, -1)]
+
+    @property
+    def parent(self) -> "Url":
+        """What it lies in; a bucket or host lies in itself."""
+        return next(iter(self.parents), self)
+
+    def with_name(self, name: str) -> "Url":
+        """Return its neighbour of that name."""
+        return self.parent / name
+
+    def absolute(self) -> "Url":
+        """Return itself."""
+        return self
+
+    def resolve(self) -> "Url":
+        """Return itself."""
+        return self
+
+    def mkdir(self, parents: bool = False, exist_ok: bool = False) -> None:
+        """Do nothing: folders of an object store come with what is in them."""
+
+    @cached_property
+    def files(self) -> "AbstractFileSystem":
+        """The file system that it lies in."""
+        import fsspec
+
+        with self._telling():
+            return fsspec.core.url_to_fs(self.url, **CHANGES)[0]
+
+    def exists(self) -> bool:
+        """Tell whether something lies at it or below it."""
+        return self._kind() is not None
+
+    def is_file(self) -> bool:
+        """Tell whether it is an object."""
+        return self._kind() == "file"
+
+    def is_dir(self) -> bool:
+        """Tell whether something lies below it."""
+        return self._kind() == "directory"
+
+    def read_bytes(self) -> bytes:
+        """Return its bytes; `FileNotFoundError` where there is nothing."""
+        with self._telling():
+            return bytes(self.files.cat_file(self.url))
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        """Return its text; `FileNotFoundError` where there is nothing."""
+        return self.read_bytes().decode(encoding)
+
+    def write_bytes(self, data: bytes) -> None:
+        """Write it whole or not at all."""
+        with self._telling(writing=True):
+            self.files.pipe_file(self.url, data)
+
+    def iterdir(self) -> "Iterator[Url]":
+        """Yield what lies directly in it."""
+        with self._telling():
+            names = self.files.ls(self.url, detail=False)
+        return (self / posixpath.basename(name.rstrip("/")) for name in names)
+
+    def rename(self, target: "Url") -> None:
+        """Move an array: it is copied inside the store, the metadata that make it an array last, and then removed."""
+        with self._telling(writing=True):
+            root = self.files._strip_protocol(self.url)
+            found = sorted(self.files.find(root), key=lambda name: (posixpath.basename(name) in ARRAY_METADATA, name))
+            for name in found:
+                self.files.cp_file(name, f"{self.files._strip_protocol(target.url)}{name.removeprefix(root)}")
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove it with all below it: the metadata that make it an array first, its attributes last."""
+        with self._telling(writing=True):
+            found = set(self.files.find(self.url)) if self.exists() else set()
+            root = self.files._strip_protocol(self.url)
+            first = {f"{root}/{name}" for name in ARRAY_METADATA}
+            last = {f"{root}/{ATTRIBUTES}"}
+            for names in (found & first, found - first - last, found & last):
+                if names:
+                    self.files.rm(sorted(names))
+
+    def size(self) -> int:
+        """Return the bytes below it."""
+        with self._telling():
+            return int(self.files.du(self.url))
+
+    def _kind(self) -> str | None:
+        try:
+            with self._telling():
+                return str(self.files.info(self.url)["type"])
+        except FileNotFoundError:
+            return None
+
+    @contextmanager
+    def _telling(self, writing: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:  # whatever an fsspec file system raises
+            if isinstance(error, FileNotFoundError) and not writing and NO_BUCKET not in str(error):
+                raise
+            raise UserError(explain(error, urlsplit(self.url).scheme), self.url) from error
+
+
+def explain(error: BaseException, scheme: str) -> str:
+    """Return in one line what a file system's error says."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, ImportError):
+        package = "neuroadda[s3]" if scheme in ("s3", "s3a", "http", "https") else "its fsspec package"
+        return f"nothing that is installed reads {scheme}:// (pip install {package})"
+    if isinstance(error, FileNotFoundError):
+        return f"there is no such place ({line})"
+    return f"it cannot be reached ({line})"
+
+
+def to_place(place: "Place | str") -> Place:
+    """Return a path, or a URL where the text is one; ``file://`` is a path."""
+    if isinstance(place, str):
+        if place.startswith("file://"):
+            return Path(place.removeprefix("file://"))
+        return Url(place) if "://" in place else Path(place)
+    return place
+
+
+def to_folder(place: "Place | str", what: str) -> Path:
+    """Return a path; raise UserError for a URL, where `what` must be a folder of this machine."""
+    found = to_place(place)
+    if isinstance(found, Url):
+        raise UserError(f"{what} must be a folder of this machine", str(found), "see docs/storage.md")
+    return found
+
+
+def is_inside(place: Place, folder: Place) -> bool:
+    """Tell whether a place lies in a folder, or is it."""
+    return folder.resolve() in (place.resolve(), *place.resolve().parents)
+
+
+def neighbour(place: P, name: str) -> P:
+    """Return the place of another name beside one, of the same kind."""
+    return cast(P, place.with_name(name))
+
+
+def move(source: P, target: P) -> None:
+    """Rename a file or an array; at a URL the array is there when it is whole."""
+    source.rename(target)  # type: ignore[arg-type]
+
+
+def remove(place: Place) -> None:
+    """Delete a file or a folder, or nothing where there is nothing."""
+    if isinstance(place, Url):
+        place.remove()
+    elif place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
+
+
+def remove_at_once(place: Place) -> None:
+    """Delete an array or a folder so that no half of it is ever taken for the whole."""
+    if isinstance(place, Url):
+        place.remove()
+        return
+    aside = place.with_name(f".{place.name}.removed")
+    shutil.rmtree(aside, ignore_errors=True)
+    with suppress(FileNotFoundError):
+        place.rename(aside)
+        shutil.rmtree(aside)
+
+
+def count_bytes(place: Place) -> int:
+    """Return the bytes of all files below a place."""
+    if isinstance(place, Url):
+        return place.size()
+    return sum(p.stat().st_size for p in place.rglob("*") if p.is_file())
