@@ -88,7 +88,7 @@ def measure_boxes(plan: Plan, count: int) -> Measurement:
         plans = []
         for number, box in enumerate(boxes):
             roi = _describe(box.grow(0, shell).intersect(first.grid.roi), raw)
-            options = {"roi": roi, "output": str(folder / str(number)), "ledger": None}
+            options = {"roi": roi, "output": str(folder / str(number)), "ledger": None, "volumes": None}
             plans.append(make_plan(plan.config.model_copy(update=options)))
         stages = []
         for tasks in zip(*(p.tasks for p in plans), strict=True):
