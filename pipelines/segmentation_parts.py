@@ -13,7 +13,8 @@ from neuroadda.backbones.checkpoint import Backbone, load_backbone
 from neuroadda.backbones.zoo import open_zoo
 from neuroadda.config import load_config_file, parse_config
 from neuroadda.evaluation.validation import Validator
-from neuroadda.segmentation.predict import Predict, Predictor
+from neuroadda.segmentation.predict import Predict
+from neuroadda.segmentation.predictor import Predictor
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 

@@ -37,7 +37,8 @@ from neuroadda.blockwise.task import Task
 from neuroadda.config import Zyx
 from neuroadda.console import print_table
 from neuroadda.formats import format_bytes, format_count
-from neuroadda.segmentation.predict import Predict, Predictor
+from neuroadda.segmentation.predict import Predict
+from neuroadda.segmentation.predictor import Predictor
 from neuroadda.segmentation.tiles import computed_vx, useful_share
 from neuroadda.volumes.arrays import Volume
 

@@ -20,7 +20,8 @@ from neuroadda.blockwise.tissue import find_tissue
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragments
-from neuroadda.segmentation.predict import Predict, Predictor, check_raw
+from neuroadda.segmentation.predict import Predict, check_raw
+from neuroadda.segmentation.predictor import Predictor
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.masks import Mask, open_mask
 from neuroadda.volumes.places import Place

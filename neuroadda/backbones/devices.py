@@ -1,10 +1,8 @@
-"""Where a network runs and in what precision."""
+"""Where a network runs and in what precision; torch is imported where it is asked."""
 
 import ctypes
 import sys
 from typing import Literal
-
-import torch
 
 from neuroadda.errors import UserError
 
@@ -17,16 +15,34 @@ def resolve_device(device: str) -> str:
     """Return `device`; ``"auto"`` is CUDA where there is one."""
     if device != "auto":
         return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda" if count_cuda_devices() else "cpu"
+
+
+def count_cuda_devices() -> int:
+    """Return how many CUDA devices this process sees."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def total_memory(device: str) -> int:
+    """Return the bytes of memory of a CUDA device."""
+    import torch
+
+    return int(torch.cuda.get_device_properties(device).total_memory)
 
 
 def list_cuda_devices() -> dict[str, str]:
     """Return the CUDA devices that this process sees, and what identifies each on the machine, whatever a process calls it."""
-    return {f"cuda:{i}": str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())}
+    import torch
+
+    return {f"cuda:{i}": str(torch.cuda.get_device_properties(i).uuid) for i in range(count_cuda_devices())}
 
 
 def set_up_thread(device: str, threads: int) -> None:
     """Have the calling thread use `threads` threads for an operation, and a CUDA device where no other is named."""
+    import torch
+
     torch.set_num_threads(threads)
     if device.startswith("cuda:"):
         torch.cuda.set_device(device)
@@ -51,6 +67,8 @@ def resolve_precision(
         raise UserError("training on a CPU in bfloat16 corrupts its memory", "train.precision", "leave it out")
     if precision != "auto":
         return precision
+    import torch
+
     if device.startswith("cuda"):
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     capable = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()

@@ -1,31 +1,26 @@
-"""Affinities of raw: a valid-padded network over aligned tiles, so that blocks fit together without seams."""
+"""Affinities of raw: a valid-padded network over aligned tiles, so that blocks fit together without seams.
+
+What imports torch is imported where a network runs: planning, and stages that need none, are spared two seconds.
+"""
 
 import os
 import shutil
-import threading
-from collections.abc import Callable, Sequence
-from itertools import product
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
-from funlib.geometry import Coordinate, Roi
 from pydantic import Field
-from torch import Tensor
 
 from neuroadda.backbones.architecture import UNetConfig
-from neuroadda.backbones.card import Card
-from neuroadda.backbones.checkpoint import Backbone, load_backbone
-from neuroadda.backbones.costs import measure_bfloat16_speedup
+from neuroadda.backbones.card import Card, load_card
 from neuroadda.backbones.devices import (
     Precision,
-    keep_freed_memory,
+    count_cuda_devices,
     list_cuda_devices,
     resolve_device,
     resolve_precision,
     set_up_thread,
+    total_memory,
 )
-from neuroadda.backbones.normalisation import normalise_tensor
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.leases import Lease, lease_device
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
@@ -87,7 +82,7 @@ class Predict(Stage):
         if min(block_vx) < 1:
             raise UserError(f"blocks of {block_vx} have no voxels", "block_vx")
         device = resolve_device(self.device)
-        if device.startswith("cuda") and not torch.cuda.is_available():
+        if device.startswith("cuda") and not count_cuda_devices():
             raise UserError(f"there is no CUDA device here for {device!r}", "predict.device", "use auto or cpu")
         if self.compile:
             _check_compiler(device)
@@ -103,12 +98,14 @@ class Predict(Stage):
         precision = resolve_precision(self.precision, device)
         if self.precision != "auto" or precision != "bfloat16" or device != "cpu":
             return precision
+        from neuroadda.backbones.costs import measure_bfloat16_speedup  # imports torch
+
         return precision if measure_bfloat16_speedup(architecture, self.threads) >= CLEARLY_FASTER else "float32"
 
     def create_output(self, task: Task) -> None:
         """Create the uint8 affinities, shape czyx, 255 for certain."""
         raw = Volume.open(task.inputs["raw"])
-        offsets = load_backbone(task.inputs["backbone"]).card.predicted_offsets
+        offsets = load_card(task.inputs["backbone"]).predicted_offsets
         task.create_array(raw, np.uint8, channels=len(offsets), offsets=[list(o) for o in offsets])
 
     def take_device(self) -> tuple["Predict", Lease]:
@@ -118,6 +115,9 @@ class Predict(Stage):
 
     def open(self, task: Task) -> BlockFunction:
         """Return the function that predicts a block and reports its tiles and the voxels that went into the network."""
+        from neuroadda.backbones.checkpoint import load_backbone  # these two import torch
+        from neuroadda.segmentation.predictor import Predictor
+
         raw, affs = Volume.open(task.inputs["raw"]), Volume.open(task.output, "r+")
         backbone = load_backbone(task.inputs["backbone"])
         mask = Mask.open(task.inputs["mask"], raw) if "mask" in task.inputs else None
@@ -134,79 +134,12 @@ class Predict(Stage):
         return predict
 
 
-class Predictor:
-    """A network ready to predict any ROI of a volume; the stage and the validation share it.
-
-    It may be called from several threads: they read side by side and take turns at the network.
-    """
-
-    def __init__(self, backbone: Backbone, parameters: Predict) -> None:
-        assert parameters.tile_vx is not None, "resolve the parameters first"
-        self.architecture, self.tile_vx = backbone.card.architecture, parameters.tile_vx
-        self.channels = len(backbone.card.predicted_offsets)
-        self.normalisation = backbone.card.normalisation
-        self.device = torch.device(parameters.device)
-        self.dtype: torch.dtype = getattr(torch, parameters.precision)
-        model = backbone.model.to(self.device).eval()
-        if self.device.type == "cuda":
-            model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # missing in its stubs
-        self.model: Callable[[Tensor], Tensor] = torch.compile(model) if parameters.compile else model
-        self._turn = threading.Lock()
-        keep_freed_memory()
-
-    def __call__(self, raw: Volume, roi: Roi) -> tuple[np.ndarray, int]:
-        """Return uint8 affinities of `roi` (czyx) and the number of tiles; beyond its border, raw is mirrored."""
-        box = Roi((roi.begin - raw.roi.begin) / raw.voxel_size, roi.shape / raw.voxel_size)
-        tiles = self._tiles(box)
-        context = Coordinate(self.architecture.context_vx)
-        # Read at once: tiles share their context, and a volume's chunks are decompressed once.
-        seen = Roi(tiles[0].begin, tiles[-1].end - tiles[0].begin).grow(context, context)
-        image = torch.from_numpy(raw.read_mirrored(seen * raw.voxel_size + raw.roi.begin))
-        on_cuda = self.device.type == "cuda"
-        if on_cuda:
-            image = image.pin_memory()
-        with self._turn:
-            affs = self._infer(image, [tile - seen.begin for tile in tiles], box - seen.begin)
-            copied = torch.cuda.current_stream(self.device).record_event() if on_cuda else None
-        if copied is not None:
-            copied.synchronize()  # after the turn: the device has the next block's work by then
-        return affs.numpy(), len(tiles)
-
-    def _tiles(self, box: Roi) -> list[Roi]:
-        """Tiles that cover a box, on the alignment of the whole volume, so that a voxel's value depends on no block or tile."""
-        alignment = Coordinate(self.architecture.alignment_vx)
-        first = box.begin // alignment * alignment
-        ranges = [range(f, e, t) for f, e, t in zip(first, box.end, self.tile_vx, strict=True)]
-        return [Roi(origin, self.tile_vx) for origin in product(*ranges)]
-
-    def _infer(self, image: Tensor, tiles: Sequence[Roi], box: Roi) -> Tensor:
-        """Return the affinities of a box of an image, all on the device but for the way there and back."""
-        context = Coordinate(self.architecture.context_vx)
-        cast = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
-        with torch.inference_mode(), cast:
-            image = image.to(self.device, non_blocking=True)
-            affs = torch.zeros((self.channels, *box.shape), dtype=torch.uint8, device=self.device)
-            for tile in tiles:
-                seen = normalise_tensor(image[tile.grow(context, context).to_slices()], self.normalisation)
-                kept = tile.intersect(box)
-                logits = self.model(seen[None, None])[0][(slice(None), *(kept - tile.begin).to_slices())]
-                _quantise(logits, affs[(slice(-len(logits), None), *(kept - box.begin).to_slices())])
-            return affs.to("cpu", non_blocking=True)
-
-
-def _quantise(logits: Tensor, out: Tensor) -> None:
-    """Turn logits into probabilities as uint8, in `out`; on a CPU by sections, which stay in its cache meanwhile."""
-    depth = 1 if logits.device.type == "cpu" else logits.shape[1]
-    for part, out_part in zip(logits.split(depth, 1), out.split(depth, 1), strict=True):
-        out_part.copy_(part.float().sigmoid_().mul_(255).round_())
-
-
 def _memory_bytes(device: str, workers: int) -> float:
     """Return what a pass may take: of a CUDA device's whole memory, which does not change from hour to hour."""
     if not device.startswith("cuda"):
         return CPU_MEMORY_GB * 1e9
-    devices = torch.cuda.device_count() if device == "cuda" else 1
-    return CUDA_SHARE * torch.cuda.get_device_properties(device).total_memory / -(-workers // devices)
+    devices = count_cuda_devices() if device == "cuda" else 1
+    return CUDA_SHARE * total_memory(device) / -(-workers // devices)
 
 
 def _check_compiler(device: str) -> None:

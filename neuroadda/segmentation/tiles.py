@@ -5,7 +5,6 @@ from itertools import product
 import numpy as np
 
 from neuroadda.backbones.architecture import UNetConfig
-from neuroadda.backbones.costs import count_pass_bytes
 from neuroadda.backbones.devices import Precision
 from neuroadda.config import Zyx
 
@@ -17,6 +16,8 @@ def choose_tile_vx(architecture: UNetConfig, block_vx: Zyx, precision: Precision
 
     Where none fits, it is the smallest there is.
     """
+    from neuroadda.backbones.costs import count_pass_bytes  # imports torch
+
     alignment = architecture.alignment_vx
     sides = [{-(-b // (n * a)) * a for n in range(1, -(-b // a) + 1)} for b, a in zip(block_vx, alignment, strict=True)]
     tiles: list[Zyx] = [(z, y, x) for z, y, x in product(*sides)]

@@ -8,7 +8,8 @@ from networks import SHAPE_VX, write_even_backbone, write_random_backbone, write
 from neuroadda.active.augmented import AugmentedPredictor, Symmetry
 from neuroadda.backbones.card import NEAREST
 from neuroadda.backbones.checkpoint import load_backbone
-from neuroadda.segmentation.predict import Predict, Predictor
+from neuroadda.segmentation.predict import Predict
+from neuroadda.segmentation.predictor import Predictor
 
 TILE_VX = (5, 20, 26)
 SYMMETRIES = [Symmetry(*flags) for flags in product((False, True), repeat=3)]

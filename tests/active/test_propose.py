@@ -19,7 +19,7 @@ from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.config import parse_config
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import default_block_vx
-from neuroadda.segmentation.predict import Predictor
+from neuroadda.segmentation.predictor import Predictor
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 

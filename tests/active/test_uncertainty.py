@@ -16,7 +16,8 @@ from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.errors import UserError
 from neuroadda.segmentation.fragments import Fragments, find_fragments
-from neuroadda.segmentation.predict import Predict, Predictor
+from neuroadda.segmentation.predict import Predict
+from neuroadda.segmentation.predictor import Predictor
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.regions import RoiConfig

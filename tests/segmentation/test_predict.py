@@ -27,7 +27,8 @@ from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.task import Task
 from neuroadda.errors import UserError
-from neuroadda.segmentation.predict import Predict, Predictor
+from neuroadda.segmentation.predict import Predict
+from neuroadda.segmentation.predictor import Predictor
 from neuroadda.segmentation.tiles import choose_tile_vx, computed_vx, useful_share
 from neuroadda.volumes.arrays import Volume
 
