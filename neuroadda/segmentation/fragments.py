@@ -6,13 +6,13 @@ import cc3d
 import edt
 import fastremap
 import numpy as np
-from bioimage_cpp.segmentation import watershed
 from pydantic import Field
 from scipy.ndimage import gaussian_filter, maximum_filter
 
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
+from neuroadda.segmentation.flooding import flood
 from neuroadda.segmentation.ids import capacity_of, to_global
 from neuroadda.segmentation.seams import write_views
 from neuroadda.volumes.arrays import Volume
@@ -46,6 +46,7 @@ class Fragments(Stage):
     """
 
     name: ClassVar[str] = "fragments"
+    version: ClassVar[int] = 2
 
     sections: bool | None = None
     boundary: float = Field(default=0.3, gt=0, lt=1)
@@ -128,8 +129,8 @@ def _flood(inside: np.ndarray, aspect: tuple[float, ...], parameters: Fragments)
     if parameters.distance_weight > 0:
         # A fixed scale: one taken from the block's own maximum would make fragments depend on the block.
         depth = np.minimum(distance / (2 * parameters.seed_distance_vx), 1)
-        height = boundary * (1 - parameters.distance_weight) - depth * parameters.distance_weight
-    return watershed(np.ascontiguousarray(height, np.float32), seeds.astype(np.uint32))
+        height = boundary * (1 - parameters.distance_weight) + (1 - depth) * parameters.distance_weight
+    return flood(height, seeds.astype(np.uint32))
 
 
 def _drop_weak(found: np.ndarray, inside: np.ndarray, min_affinity: float) -> np.ndarray:

@@ -1,0 +1,68 @@
+"""Seeded watershed by flooding in levels: each voxel goes to the basin whose flood reaches it first.
+
+After Meyer 1994 (Signal Processing 38:113-125): a flood rises level by level and never falls; within a level it spreads from the
+seeds outward, first come, first served, from the lowest place in the array. So the result is one, on any machine, and costs one
+visit a voxel.
+"""
+
+import numba
+import numpy as np
+
+LEVELS = 4096
+BORDER = np.uint32(0xFFFFFFFF)
+
+
+def flood(height: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """Return the basin of every voxel that a flood reaches, 0 elsewhere.
+
+    Parameters
+    ----------
+    height
+        float, 2-D or 3-D, 0 to 1; told apart in `LEVELS` steps.
+    seeds
+        uint32, the same shape; the basins' numbers, below 2^32 - 1, 0 where there is no seed.
+
+    Returns
+    -------
+    np.ndarray
+        uint32, the same shape.
+    """
+    basins = np.pad(seeds, 1, constant_values=BORDER)
+    level = np.zeros(basins.shape, np.uint16)
+    inside = (slice(1, -1),) * basins.ndim
+    np.rint(height * np.float32(LEVELS - 1), out=level[inside], casting="unsafe")
+    steps = np.array(basins.strides) // basins.itemsize
+    _flood(level.ravel(), basins.ravel(), np.concatenate([-steps, steps[::-1]]))
+    return basins[inside]
+
+
+@numba.njit(cache=True)
+def _flood(level: np.ndarray, basins: np.ndarray, neighbours: np.ndarray) -> None:  # pragma: no cover - compiled
+    """Flood in place; the border keeps its own number and is never entered."""
+    # A queue a level, linked through the voxels: each is in one queue, once.
+    following = np.full(len(basins), -1, np.int32)
+    head = np.full(LEVELS, -1, np.int32)
+    tail = np.full(LEVELS, -1, np.int32)
+    for p in range(len(basins)):
+        if basins[p] != 0 and basins[p] != BORDER:
+            at = level[p]
+            if head[at] < 0:
+                head[at] = p
+            else:
+                following[tail[at]] = p
+            tail[at] = p
+    for now in range(LEVELS):
+        p = head[now]
+        while p >= 0:
+            basin = basins[p]
+            for step in neighbours:
+                q = p + step
+                if basins[q] == 0:
+                    basins[q] = basin
+                    at = max(level[q], now)
+                    if head[at] < 0:
+                        head[at] = q
+                    else:
+                        following[tail[at]] = q
+                    tail[at] = q
+            p = following[p]
