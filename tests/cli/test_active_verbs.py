@@ -193,7 +193,7 @@ def test_volumes_that_cannot_be_proposed_from(command: Run, arguments, inputs, t
     assert not (tmp_path / "out" / PROPOSALS).exists()
     assert not (tmp_path / "out/contact_sheet.html").exists()
     small = Volume.create(tmp_path / "m.zarr/small", (10, 100, 144), (30, 6, 6), np.uint8)
-    assert "outside the volume" in refused(command(*arguments, "--mask", small.path, "--overwrite"))
+    assert "outside the mask" in refused(command(*arguments, "--mask", small.path, "--overwrite"))
 
 
 def test_an_output_that_cannot_be_written(command: Run, arguments, tmp_path):

@@ -17,7 +17,7 @@ from neuroadda.config import fingerprint
 from neuroadda.errors import RunFailed, UserError
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.metrics import score
-from neuroadda.segmentation.agglomerate import Agglomerate
+from neuroadda.segmentation.agglomerate import AgglomerateLevel, count_levels, level_grid
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.edges import CollectEdges
 from neuroadda.segmentation.fragments import Fragments, context_vx
@@ -59,12 +59,22 @@ def make_tasks(affs: Volume, folder: Path, shard: bool) -> list[Task]:
     of_fragments = {"fragments": (folder / "volumes.zarr/fragments", fragments.fingerprint)}
     edges = bind(CollectEdges(), of_affs | of_fragments, "edges")
     of_edges = {"edges": (folder / "edges", edges.fingerprint)}
-    scores = bind(Agglomerate(), of_edges, "scores")
-    of_scores = {"scores": (folder / "scores", scores.fingerprint)}
+    below, levels = of_edges["edges"], {}
+    for level in range(count_levels(grid())):
+        stage = AgglomerateLevel(limit=0.95, level=level, blocks=grid())
+        task = bind(stage, {"below": below}, f"merges/{level}", level_grid(grid(), level))
+        below, levels[task.name] = (folder / f"merges/{level}", task.fingerprint), task
+    of_levels = {name: (Path(task.output), task.fingerprint) for name, task in levels.items()}
     whole = BlockGrid.make(affs.roi, affs.voxel_size, SHAPE)
-    lut = bind(Components(threshold=0.3, blocks=grid()), of_edges | of_scores, "lut", whole)
+    lut = bind(Components(threshold=0.3, blocks=grid()), of_edges | of_levels, "lut", whole)
     of_lut = {"lut": (folder / "lut", lut.fingerprint)}
-    return [fragments, edges, scores, lut, bind(Relabel(), of_fragments | of_lut, "volumes.zarr/segmentation")]
+    return [
+        fragments,
+        edges,
+        *levels.values(),
+        lut,
+        bind(Relabel(), of_fragments | of_lut, "volumes.zarr/segmentation"),
+    ]
 
 
 def run(tasks: list[Task], folder: Path, execution: Execution) -> Volume:
