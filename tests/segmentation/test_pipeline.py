@@ -34,7 +34,7 @@ def configure(inputs: Path, output: Path, **options) -> SegmentConfig:
         "output": str(output),
         "block_vx": BLOCK_VX,
         "fragments": Fragments(seed_distance_vx=4, boundary=0.5),
-        "components": Threshold(threshold=0.3),
+        "components": Threshold(threshold=0.15),
         "execution": Execution(launcher="serial"),
     }
     return SegmentConfig(**(known | options))

@@ -14,23 +14,27 @@ from typing import Any
 import numpy as np
 from measure import Stages
 
+from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
+from neuroadda.segmentation.predict import Predict
 from neuroadda.volumes.arrays import Volume
 
 RAW = "raw.zarr/raw"
 
 
 def plan_job(job: dict[str, Any]) -> Plan:
-    """Return the plan of a job."""
+    """Return the plan of a job; what the prediction would be like is decided beforehand, as after any prediction."""
     folder = Path(job["output"])
+    tile_vx = load_card(job["backbone"]).architecture.alignment_vx
     return make_plan(
         SegmentConfig(
             raw=str(folder / RAW),
             backbone=job["backbone"],
             output=str(folder / "run"),
             block_vx=job["block_vx"],
+            predict=Predict(device="cpu", precision="float32", tile_vx=tile_vx),
             components={"threshold": job["settings"]["threshold"]},
             execution=Execution(workers=job["workers"], launcher="local" if job["workers"] > 1 else "serial"),
         )
