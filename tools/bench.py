@@ -1,124 +1,110 @@
-"""Measure what each stage costs: voxels/s, and milliseconds of scheduling and ledger a block.
+"""Measure every stage at three sizes of a volume, 1, 8 and 64 times as large in the same blocks: speed, processor time, memory.
 
-    python tools/bench.py [--shape Z Y X] [--blocks N] [--workers N]
+    python tools/bench.py [--block Z Y X] [--blocks N] [--workers N] [--write]
 
-On a phantom, with a network of random weights (speed does not depend on them); ratios are of one run on one machine.
+Phantoms of N, 2 N and 4 N blocks an axis are segmented by the command itself, with a backbone of the zoo. Peaks are resident
+memory of whole processes, libraries included: workers tell theirs to the ledger, schedulers to their log; what has one block is
+done by the run's own process. `--write` writes docs/results/bench.md.
 """
 
 import argparse
-import shutil
+import datetime
+import json
+import os
+import re
+import subprocess
+import sys
 import tempfile
-import time
 from pathlib import Path
 
-import torch
-from funlib.geometry import Coordinate, Roi
+from machine import name_processor
 
-from neuroadda.backbones.architecture import UNetConfig
-from neuroadda.backbones.card import NEAREST, Card
-from neuroadda.backbones.checkpoint import load_backbone, save_backbone
-from neuroadda.backbones.devices import keep_freed_memory
-from neuroadda.backbones.unet import UNet
-from neuroadda.blockwise.engine import run_task
-from neuroadda.blockwise.execution import Execution
-from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.overhead import Empty
-from neuroadda.blockwise.task import Task
+from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.task import bind_output
+from neuroadda.config import Zyx, dump_config
 from neuroadda.console import print_table
-from neuroadda.evaluation.measure import measure_plan, wall_seconds
-from neuroadda.formats import format_count
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment
+from neuroadda.formats import format_bytes, format_count
+from neuroadda.segmentation.pipeline import SegmentConfig, make_plan
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 
+RESULTS = Path(__file__).parents[1] / "docs" / "results" / "bench.md"
+BACKBONE = Path(__file__).parents[1] / "neuroadda" / "zoo" / "mouse_cortex_sssem"
+TIMES = (1, 2, 4)
 
-def measure_stages(folder: Path, shape: tuple[int, int, int], workers: int) -> Plan:
-    """Segment a phantom and print what each stage took."""
-    config = PhantomConfig(shape_vx=shape)
-    started = time.perf_counter()
-    write_phantom(config, folder / "phantom.zarr")
-    voxels = shape[0] * shape[1] * shape[2]
-    rows = [_row("phantom", voxels, time.perf_counter() - started, None)]
-    architecture = UNetConfig(out_channels=3)
-    card = Card(
-        name="bench", domain="phantom", voxel_size_nm=config.voxel_size_nm, architecture=architecture, offsets=NEAREST
-    )
-    torch.manual_seed(0)
-    save_backbone(folder / "backbone", UNet(architecture), card)
-    plan = segment(
-        SegmentConfig(
-            raw=str(folder / "phantom.zarr/raw"),
-            backbone=str(folder / "backbone"),
-            output=str(folder / "run"),
-            execution=Execution(workers=workers),
+
+def measure(folder: Path, block_vx: Zyx, blocks: int, workers: int) -> tuple[str, list[dict[str, str]]]:
+    """Segment a phantom of so many blocks an axis; return what it is, and a row a stage."""
+    shape_vx = tuple(blocks * side for side in block_vx)
+    raw, _ = write_phantom(PhantomConfig(shape_vx=shape_vx), folder / "phantom.zarr")
+    settings = {"raw": str(raw.path), "backbone": str(BACKBONE), "output": str(folder / "run"), "block_vx": block_vx}
+    config = SegmentConfig.model_validate(settings | {"execution": {"workers": workers}})
+    path = folder / "run.json"
+    path.write_text(json.dumps({"segment": dump_config(config)}))
+    subprocess.run([sys.executable, "-m", "neuroadda.cli", "segment", "-c", str(path), "--json"], check=True)
+    plan = make_plan(config)
+    ledger = open_ledger(config.ledger_url)
+    rows = []
+    for task in plan.tasks:
+        bound = bind_output(task)
+        assert bound is not None
+        done, summary = ledger.blocks(bound.key), ledger.summary(bound.key)
+        own = len(done) == 1
+        # A worker tells what it has used so far; of the run's own process that is not this stage's alone.
+        used: dict[int, float] = {}
+        for block in done:
+            used[block["worker"]["pid"]] = max(used.get(block["worker"]["pid"], 0.0), block["worker"]["cpu_seconds"])
+        rows.append(
+            {
+                "stage": task.name + (", the run's own process" if own else ""),
+                "blocks": f"{len(done):,}",
+                "blocks' time": f"{summary.seconds:.2f} s",
+                "a worker's rate": format_count(summary.voxels / max(summary.seconds, 1e-6), "vx/s"),
+                "CPU, with start-up": "" if own else f"{sum(used.values()):.2f} s",
+                "peak of a process": format_bytes(max(block["worker"]["peak_bytes"] for block in done)),
+            }
         )
-    )
-    stages = measure_plan(plan, None).stages
-    rows += [_row(name, s.voxels, wall_seconds(s), s.seconds) for name, s in stages]
-    print_table(f"{shape} voxels, {workers} workers", rows)
-    predict = dict(stages)["predict"]
-    alone = forward_speed(folder / "backbone", plan)
-    useful = predict.voxels / predict.seconds / alone
-    print(
-        f"the network alone, in memory, on the same tiles: {format_count(alone, 'vx/s')}; a worker reaches {useful:.0%} of it"
-    )
-    return plan
+    ledger.close()
+    log = (folder / "run" / "logs" / "scheduler.log").read_text()
+    peaks = [int(peak) for peak in re.findall(r"scheduler's peak memory (\d+) bytes", log)]
+    rows.append(dict.fromkeys(rows[0], "") | {"stage": "schedulers", "peak of a process": format_bytes(max(peaks))})
+    voxels = plan.tasks[0].grid.voxels()
+    return f"{format_count(voxels, 'vx')}, {len(plan.tasks[0].grid):,} blocks", rows
 
 
-def forward_speed(backbone: Path, plan: Plan) -> float:
-    """Return output voxels/s of the network on the plan's tiles, in memory, with the plan's threads."""
-    predict = plan.config.predict
-    assert predict.tile_vx is not None
-    torch.set_num_threads(predict.threads)
-    loaded = load_backbone(backbone)
-    tile = torch.zeros(1, 1, *loaded.card.architecture.input_shape_vx(predict.tile_vx))
-    seconds = []
-    kind, half = torch.device(predict.device).type, predict.precision == "bfloat16"
-    keep_freed_memory()
-    with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=half):
-        for _ in range(4):
-            started = time.perf_counter()
-            loaded.model(tile)
-            seconds.append(time.perf_counter() - started)
-    z, y, x = predict.tile_vx
-    return z * y * x / min(seconds)
-
-
-def measure_scheduling(folder: Path, blocks: int, workers: int) -> None:
-    """Run empty blocks, then again, and print milliseconds a block."""
-    grid = BlockGrid.make(Roi((0, 0, 0), (blocks, 1, 1)), Coordinate(1, 1, 1), (1, 1, 1))
-    task = Task.make(Empty(), {}, folder / "empty", grid)
-    for title in ("first run", "rerun, all done"):
-        started = time.perf_counter()
-        run_task(task, f"sqlite:///{folder / 'empty.db'}", Execution(workers=workers), folder / "logs")
-        seconds = time.perf_counter() - started
-        print(
-            f"{blocks} empty blocks, {title}: {seconds:.1f} s, {1000 * seconds / blocks:.2f} ms a block (start-up included)"
-        )
-
-
-def _row(stage: str, voxels: int, seconds: float, worker_seconds: float | None) -> dict[str, str]:
-    of_worker = "" if not worker_seconds else format_count(voxels / worker_seconds, "vx/s")
-    return {
-        "stage": stage,
-        "seconds": f"{seconds:.2f}",
-        "rate": format_count(voxels / max(seconds, 1e-3), "vx/s"),
-        "rate of a worker": of_worker,
-    }
+def write_results(sizes: list[tuple[str, list[dict[str, str]]]], options: argparse.Namespace) -> None:
+    """Write the tables as Markdown."""
+    block = " x ".join(map(str, options.block))
+    lines = [
+        "# Every stage at three sizes",
+        "",
+        f"Phantoms in blocks of {block} voxels, {options.workers} workers. Peaks are of whole processes, libraries included. The",
+        "agglomeration has more levels for a larger volume: a block of a level holds what is left on the faces between those",
+        "below. The components stage holds a few bytes a fragment of the whole volume.",
+        "",
+        f"- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, {os.cpu_count()} cores, no GPU",
+        f"- Command: `python {' '.join(['tools/bench.py', *sys.argv[1:]])}`",
+    ]
+    for title, rows in sizes:
+        lines += ["", f"## {title}", "", f"| {' | '.join(rows[0])} |", "|---" * len(rows[0]) + "|"]
+        lines += [f"| {' | '.join(row.values())} |" for row in rows]
+    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main() -> None:
-    """Run both measurements in a temporary folder."""
+    """Measure, print, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--shape", type=int, nargs=3, default=(48, 512, 512))
-    parser.add_argument("--blocks", type=int, default=10_000)
+    parser.add_argument("--block", type=int, nargs=3, default=(16, 128, 128))
+    parser.add_argument("--blocks", type=int, default=2, help="along each axis of the smallest volume")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}")
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="neuroadda-bench-"))
-    try:
-        measure_stages(folder, tuple(options.shape), options.workers)
-        measure_scheduling(folder, options.blocks, options.workers)
-    finally:
-        shutil.rmtree(folder)
+    sizes = []
+    for times in TIMES:
+        with tempfile.TemporaryDirectory(prefix="neuroadda-bench-") as folder:
+            sizes.append(measure(Path(folder), tuple(options.block), options.blocks * times, options.workers))
+        print_table(*sizes[-1])
+    if options.write:
+        write_results(sizes, options)
 
 
 if __name__ == "__main__":

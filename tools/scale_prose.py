@@ -50,10 +50,10 @@ Built:
 
 {time_built}
 
-On disk and with many workers, four things are about equally slow today: the GPUs; the scheduler, at 0.61 ms a block
-and stage whatever the number of workers (all that an empty block costs on two shared cores; daisy alone was measured
-at 0.12 ms); the one process of the global step, which opens two files a block; and bandwidth, because agglomeration
-reads a block's own edge file twice and those of 26 neighbours once, where caches do not help.
+On disk and with many workers, the GPUs wait for little else: the scheduler hands out a block in `block_s` whatever the number
+of workers (all that an empty block costs on two shared cores; daisy alone was measured at 0.12 ms); the one process of
+the components opens two files a block; the last level of the agglomeration is one process, too, but takes in only what
+is left on its faces.
 
 ## What lies where
 
@@ -70,9 +70,10 @@ times, affinities by a third: who wants to save storage stores no affinities, or
 
 ## The global step
 
-One process streams all edges through a union-find, with 16 bytes a fragment; as a tree, blocks are united alone and
-in parallel, and then across the faces between them, eight to one, where only segments that touch a face are still
-open.
+The agglomeration is a tree already, eight blocks to one, and exact: its last level takes in the edges that are left on
+the faces between eight blocks, which grow with the surface of the volume. Then one process streams all merges through a
+union-find, with 16 bytes a fragment; as a tree, blocks would be united alone and in parallel, and then across the faces
+between them, where only segments that touch a face are still open.
 
 {global_step}
 
@@ -94,22 +95,22 @@ In the order in which the walk needs it.
    than 10^6 blocks should propose larger ones; the price is the work that a lost worker loses, and the memory of a
    worker.
 2. **Shards** (10^11). One file for 64 x 512 x 512 voxels of 128 chunks, written whole by the one worker that owns it;
-   readers fetch the index, then ranges. It needs zarr 3, or a reader and writer of its format in `volumes.arrays`,
-   the one importer of zarr. A shard never crosses a block, so idempotence stays as it is.
+   readers fetch the index, then ranges. With zarr 3 there is one shard a block (`shard`); blocks of many shards are not
+   built. A shard never crosses a block, so idempotence stays as it is.
 3. **Streamed stages** (10^12). A worker predicts a block of 256 x 2048 x 2048 piece by piece with the rim that
    fragments need, floods each piece as its neighbours are there, collects the edges and drops the affinities: a queue
    of a few pieces, not a block, in memory. The GPU predicts one piece while the cores beside it flood the one before.
    Fragments, edges and their statistics are kept, so that any threshold can be had later; other parameters of the
    watershed cost the prediction again.
-4. **Arrays and block files in an object store** (10^13). `Volume` and `blockfiles` through fsspec; a rename becomes a
-   single PUT, which is atomic; `task.json` becomes a conditional PUT. Sixteen requests in flight a core, with
-   retries. Keys begin with a hash of the block, so that prefixes share the load from the first minute.
-5. **The merge as a tree** (10^13). A fourth kind of task on the same engine: at level 0 a block unites its own edges
-   and writes, for its segments that touch a face, one number each; at level k eight neighbours unite the edges
-   between them and keep what touches their common outside. Going down again each level hands its numbers to the eight
-   below, and level 0 writes its own part of the lookup table. The result is that of one union-find: the smallest
-   fragment is the root, whatever the order. Blocks need to know which level below is done: that is a dependency
-   between tasks, which the engine has, of one parent on eight children, which it has not.
+4. **Block files in an object store** (10^13). Arrays lie there through fsspec already; edges, merges and the lookup
+   table do not: a rename becomes a single PUT, which is atomic. Sixteen requests in flight a core, with retries. Keys
+   begin with a hash of the block, so that prefixes share the load from the first minute.
+5. **Components as a tree** (10^13), as the agglomeration is: at level 0 a block unites its own merges and writes, for
+   its segments that touch a face, one number each; at level k eight neighbours unite the merges between them and keep
+   what touches their common outside. Going down again each level hands its numbers to the eight below, and level 0
+   writes its own part of the lookup table. The result is that of one union-find: the smallest fragment is the root,
+   whatever the order. The last levels of the agglomeration itself outgrow a machine above 10^13: there the volume is cut
+   into parts at a face, whose merges are then not those of the whole, or that machine is a larger one.
 6. **Ledgers** (10^15). With blocks of 10^9 voxels one SQLite file holds all records and a MongoDB is asked for tens
    of writes a second, so that sharding it buys nothing. With blocks of 2 Mvx it would have to be sharded by ranges of
    the block index, with a scheduler each, which the key `<fingerprint>:<block>` allows. Either way, a run begins by
@@ -119,8 +120,7 @@ In the order in which the walk needs it.
    a launcher. A block of 10^9 voxels is under two minutes of a GPU, which is about the notice that a reclaimed
    machine gets; a worker that is told to go should finish a piece, not begin a block, and a half-done block could
    keep its finished shards.
-8. **Masks**. Everything above counts every voxel. Empty resin and lumen cost what tissue costs, unless blocks are
-   skipped before a worker sees them.
+8. **Masks** are built: everything above counts every voxel, but blocks without tissue cost nothing, in no stage.
 
 What stays as it is: owners of edges, ids without locks, fingerprints, one record a block, the same bytes whatever
 died. What this model leaves out: failed blocks, that today every tile of a block reads its raw anew, queues of a
