@@ -7,7 +7,7 @@ import edt
 import fastremap
 import numpy as np
 from pydantic import Field
-from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.ndimage import gaussian_filter
 
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
@@ -15,6 +15,7 @@ from neuroadda.config import Zyx
 from neuroadda.segmentation.flooding import flood
 from neuroadda.segmentation.ids import capacity_of, to_global
 from neuroadda.segmentation.seams import write_views
+from neuroadda.segmentation.seeds import find_maxima
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.masks import Mask
 
@@ -121,9 +122,9 @@ def _flood(inside: np.ndarray, aspect: tuple[float, ...], parameters: Fragments)
     distance = edt.edt(boundary < parameters.boundary, anisotropy=aspect, black_border=False, parallel=1)
     if not np.isfinite(distance).all():
         distance = np.ones_like(boundary)
-    reach = [max(1, round(2 * parameters.seed_distance_vx / a) // 2 * 2 + 1) for a in aspect]
+    reach = tuple(round(2 * parameters.seed_distance_vx / a) // 2 for a in aspect)
     smooth = gaussian_filter(distance, [1.0 / a for a in aspect])
-    maxima = (maximum_filter(smooth, size=reach) == smooth) & (distance > 0)
+    maxima = find_maxima(smooth, reach) & (distance > 0)
     seeds = cc3d.connected_components(maxima, connectivity=8 if maxima.ndim == 2 else 26)
     height = boundary
     if parameters.distance_weight > 0:

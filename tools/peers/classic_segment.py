@@ -2,9 +2,10 @@
 
     python tools/peers/classic_segment.py run|sweep JOB.json
 
-With ``"blockwise": true`` the road of the scripts of Sheridan et al. 2023 (doi:10.1038/s41592-022-01711-z) on daisy, but with edges
-in plain files instead of a database, which is far faster; else the whole volume in memory, which needs no scheduling, storage or
-context, and no block sees less than everything. Only fragments, and the arrays on disk, are shared with neuroadda.
+With ``"blockwise": true`` the road of the scripts of Sheridan et al. 2023 (doi:10.1038/s41592-022-01711-z) on daisy: with
+``"database": true`` their graph in a database, as there, else its edges in plain files, which is faster. Or the whole volume in
+memory, which needs no scheduling, storage or context, and no block sees less than everything. Only fragments, and the arrays on disk,
+are shared with neuroadda.
 """
 
 import json
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import classic_database as database
 import daisy.logging
 import daisy.v2
 import numpy as np
@@ -43,7 +45,7 @@ class Job:
 
     def __init__(self, job: dict[str, Any]) -> None:
         self.folder, self.settings = Path(job["output"]), job["settings"]
-        self.affs, self.workers = Volume.open(job["affs"]), job["workers"]
+        self.affs, self.workers, self.database = Volume.open(job["affs"]), job["workers"], job.get("database", False)
         self.grid = BlockGrid.make(
             self.affs.roi, self.affs.voxel_size, tuple(job["block_vx"]), tuple(job["context_vx"])
         )
@@ -96,8 +98,10 @@ def find_fragments(job: Job, block: daisy.v2.Block) -> None:
     read_roi = block.read_roi.intersect(job.affs.roi)
     found = classic_fragments(job.read_affs(read_roi), job.affs.voxel_size_nm, job.settings["seed_distance"])
     inside = ((block.write_roi - read_roi.begin) / job.affs.voxel_size).to_slices()
-    local = label(found[inside].astype(np.int64)).astype(np.uint64)
-    job.open("fragments").write(block.write_roi, np.where(local > 0, local + np.uint64(first_id(job, block)), 0))
+    local, first = label(found[inside].astype(np.int64)).astype(np.uint64), first_id(job, block)
+    job.open("fragments").write(block.write_roi, np.where(local > 0, local + np.uint64(first), 0))
+    if job.database:
+        database.write_nodes(job.folder, local, first, block.write_roi, tuple(job.affs.voxel_size))
 
 
 def first_id(job: Job, block: daisy.v2.Block) -> int:
@@ -131,7 +135,10 @@ def score_edges(job: Job, block: daisy.v2.Block) -> None:
     first = first_id(job, block)
     smaller = np.minimum(u, v)
     own = (smaller > first) & (smaller <= first + np.prod(job.grid.block_vx))
-    np.savez(job.folder / f"edges-{first}.npz", u=u[own], v=v[own], score=scores[own])
+    if job.database:
+        database.write_edges(job.folder, u[own], v[own], scores[own], block.write_roi)
+    else:
+        np.savez(job.folder / f"edges-{first}.npz", u=u[own], v=v[own], score=scores[own])
 
 
 def merge_scores(count: int, edges: list[tuple[int, int]], history: list[dict[str, Any]]) -> list[float]:
@@ -157,8 +164,11 @@ def merge_scores(count: int, edges: list[tuple[int, int]], history: list[dict[st
 
 def connect(job: Job) -> None:
     """Write the lookup table: connected components of the edges below the threshold."""
-    parts = [dict(np.load(path)) for path in sorted(job.folder.glob("edges-*.npz"))]
-    u, v, score = (np.concatenate([part[name] for part in parts]) for name in ("u", "v", "score"))
+    if job.database:
+        u, v, score = database.read_edges(job.folder, job.affs.roi)
+    else:
+        parts = [dict(np.load(path)) for path in sorted(job.folder.glob("edges-*.npz"))]
+        u, v, score = (np.concatenate([part[name] for part in parts]) for name in ("u", "v", "score"))
     ids, dense = np.unique(np.concatenate([u, v]), return_inverse=True)
     kept = score <= job.settings["threshold"]
     pairs = dense[: len(u)][kept], dense[len(u) :][kept]
@@ -188,6 +198,8 @@ def run(data: dict[str, Any]) -> None:
         daisy.logging.set_log_basedir(folder / "logs")
         with stages("fragments"):
             job.create("fragments")
+            if job.database:
+                database.open_graph(folder, "w")
             job.over_blocks("fragments", find_fragments)
         with stages("agglomerate"):
             job.over_blocks("agglomerate", score_edges)

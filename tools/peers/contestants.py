@@ -92,6 +92,11 @@ def segmenters(venvs: Path) -> list[Contestant]:
             ((), ("export",)),
             thresholds=(*THRESHOLDS, 0.92, 0.94, 0.96, 0.98),
         ),
+        recipe(
+            "classic, blockwise, database",
+            extra={"blockwise": True, "database": True},
+            segmentation="volumes.zarr/segmentation",
+        ),
         recipe("classic, blockwise", extra={"blockwise": True}, segmentation="volumes.zarr/segmentation"),
         recipe("classic, in memory", extra={"blockwise": False}),
     ]
