@@ -31,9 +31,13 @@ def _find_maxima(values: np.ndarray, z: int, y: int, x: int) -> np.ndarray:  # p
             for i in range(width):
                 value = values[k, j, i]
                 # The nearest ones first: they rule out nearly all.
-                if (i > 0 and values[k, j, i - 1] > value) or (i + 1 < width and values[k, j, i + 1] > value):
+                if x > 0 and (
+                    (i > 0 and values[k, j, i - 1] > value) or (i + 1 < width and values[k, j, i + 1] > value)
+                ):
                     continue
-                if (j > 0 and values[k, j - 1, i] > value) or (j + 1 < height and values[k, j + 1, i] > value):
+                if y > 0 and (
+                    (j > 0 and values[k, j - 1, i] > value) or (j + 1 < height and values[k, j + 1, i] > value)
+                ):
                     continue
                 highest = True
                 for kk in range(max(0, k - z), min(depth, k + z + 1)):

@@ -4,8 +4,8 @@
 
 With ``"blockwise": true`` the road of the scripts of Sheridan et al. 2023 (doi:10.1038/s41592-022-01711-z) on daisy: with
 ``"database": true`` their graph in a database, as there, else its edges in plain files, which is faster. Or the whole volume in
-memory, which needs no scheduling, storage or context, and no block sees less than everything. Only fragments, and the arrays on disk,
-are shared with neuroadda.
+memory, which needs no scheduling, storage or context, and no block sees less than everything. Only fragments, and the arrays
+on disk, are shared with neuroadda.
 """
 
 import json
