@@ -39,6 +39,8 @@ class Contestant:
     ----------
     verbs
         What is done before the measured run (untimed), and after it.
+    is_transferred
+        Whether settings are chosen on another volume, too: volara takes minutes for each.
     grid
         Settings to try; each at all thresholds.
     """
@@ -51,6 +53,7 @@ class Contestant:
     thresholds: tuple[float, ...] = THRESHOLDS
     extra: Mapping[str, Any] = field(default_factory=dict)
     segmentation: str = "segmentation.npy"
+    is_transferred: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ def segmenters(venvs: Path) -> list[Contestant]:
             volara,
             ((), ("export",)),
             thresholds=(*THRESHOLDS, 0.92, 0.94, 0.96, 0.98),
+            is_transferred=False,
         ),
         recipe(
             "classic, blockwise, database",

@@ -37,10 +37,10 @@ SEGMENTATION_NOTE = """
 From the same uint8 affinities (test part of each volume, by the zoo's backbone of its domain), with the blocks and the context of
 neuroadda's defaults for every tool. Each tool is at its best on the very volume: neuroadda by its threshold alone, volara by its
 biases and seeds for fragments and its threshold for merges, the classic recipe by the distance of seeds, the score and
-the threshold. VOI in nats; `transferred` is the VOI on the test part of the settings that were best on the train part.
-`classic, blockwise` is the road of the field's scripts on daisy, with edges in plain files instead of a database;
-`classic, in memory` needs neither scheduler nor storage nor context, and exists only for volumes that fit: it is the same recipe's
-lower bound.
+the threshold. VOI in nats; `transferred` is the VOI on the test part of the settings that were best on the train part (of volara
+not tried: minutes for each). `classic, blockwise, database` is the road of the field's scripts on daisy, its graph in
+funlib.persistence's SQLite; `classic, blockwise` keeps edges in plain files instead; `classic, in memory` needs neither scheduler
+nor storage nor context, and exists only for volumes that fit: it is the same recipe's lower bound.
 """
 
 SIZES_NOTE = """
@@ -121,13 +121,13 @@ def _row(result: Result, results: Sequence[Result], quality: bool) -> Row:
         "wall": f"{result.cost.wall:.1f} s",
         "peak": format_bytes(result.cost.peak_bytes),
     }
-    if quality and result.scores and result.transferred:
+    if quality and result.scores:
         scores = result.scores
         row |= {
             "split": f"{scores.voi_split:.3f}",
             "merge": f"{scores.voi_merge:.3f}",
             "VOI": f"{scores.voi:.3f}",
-            "transferred": f"{result.transferred.voi:.3f}",
+            "transferred": f"{result.transferred.voi:.3f}" if result.transferred else "",
             "settings": ", ".join(f"{k} {v}" for k, v in result.settings.items() if v is not None),
         }
     return row

@@ -21,7 +21,7 @@ class Result:
     settings, scores
         The best on the very volume, and what they gave in the measured run.
     transferred
-        The scores with the settings that are best on the train part of the volume.
+        The scores with the settings that are best on the train part of the volume, where that was tried.
     """
 
     contestant: str
@@ -59,10 +59,12 @@ def compare_volumes(
         for contestant in contestants:
             place = folder / "runs" / contestant.name.replace(", ", "-")
             tried = try_settings(contestant, test, domain, place / f"{test.name}-sweep")
-            before = try_settings(contestant, train, domain, place / f"{train.name}-sweep")
             best, _ = min(tried, key=lambda pair: pair[1].voi)
-            chosen, _ = min(before, key=lambda pair: pair[1].voi)
-            transferred = next(scores for settings, scores in tried if settings == chosen)
+            transferred = None
+            if contestant.is_transferred:
+                before = try_settings(contestant, train, domain, place / f"{train.name}-sweep")
+                chosen, _ = min(before, key=lambda pair: pair[1].voi)
+                transferred = next(scores for settings, scores in tried if settings == chosen)
             for n in workers:
                 cost = measure(contestant, test, domain, best, n, place / f"{test.name}-{n}")
                 scores = score_output(cost.segmentation, test)
