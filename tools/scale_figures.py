@@ -21,7 +21,7 @@ class Figures:
     cpu_vx_s: float = figure(529e3, "vx/s a core", DEMO + ", bfloat16 with AMX (186 kvx/s in float32 with AVX2)")
     fragments_vx_s: float = figure(6.5e6, "vx/s a core", DEMO + ": 7.6 M with context on two sides, here on four")
     edges_vx_s: float = figure(7.3e6, "vx/s a core", DEMO)
-    merge_s: float = figure(1e-6, "s an edge", "measured: graph.md, an edge that a level takes in")
+    merge_s: float = figure(1.3e-6, "s an edge", "measured: graph.md, an edge that a level takes in")
     relabel_vx_s: float = figure(23.3e6, "vx/s a core", DEMO)
     cores: float = figure(8, "cores beside a GPU", "assumed")
     start_s: float = figure(1.0, "s a stage", "measured: the demo's prediction, wall less work")
@@ -33,9 +33,7 @@ class Figures:
     fragments_mvx: float = figure(628, "fragments/Mvx", DEMO)
     edges_mvx: float = figure(3848, "edges/Mvx", DEMO)
     edge_bytes: float = figure(33.5, "B an edge", DEMO + ", its fragments' sizes included")
-    left_mpx: float = figure(
-        150e3, "edges/Mpx", "measured: graph.md, what upper levels take in over the faces between blocks"
-    )
+    left_mpx: float = figure(150e3, "edges/Mpx", "measured: graph.md, 107 k to 180 k taken in over faces below")
     left_bytes: float = figure(48, "B an edge", "measured: six columns of eight bytes")
     merge_bytes: float = figure(24, "B a fragment", "measured: three columns of eight bytes")
     merge_memory: float = figure(
