@@ -42,7 +42,7 @@ class Figures:
     lut_bytes: float = figure(8, "B a fragment", "measured: uint64")
     union_bytes: float = figure(16, "B of memory a fragment", "measured: parent (int64) and table (uint64) at once")
     face_segments_mvx: float = figure(2685, "segments/Mvx of a cut plane", DEMO + ", across y after agglomeration")
-    block_s: float = figure(0.61e-3, "s a block", "measured: bench.md, scheduler and ledger of empty blocks")
+    block_s: float = figure(0.34e-3, "s a block", "measured: blocks.md, scheduler and ledger of empty blocks")
     union_s: float = figure(1e-7, "s a fragment", "measured: graph.md, components")
     open_s: float = figure(0.6e-3, "s a block", "measured: reading two block files of the demo, cached")
     records: float = figure(2, "writes a block", "assumed: running and done; blocks under half a second write one")
