@@ -111,7 +111,7 @@ def test_a_pass_takes_what_was_counted_for_it():
 
 
 def test_bfloat16_is_taken_where_it_was_measured_to_be_faster(monkeypatch):
-    monkeypatch.setattr("neuroadda.backbones.devices.torch.cpu._is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
     assert 0 < measure_bfloat16_speedup(SMALL, 1) < 100
     for speedup, precision in ((0.5, "float32"), (3.0, "bfloat16")):
         monkeypatch.setattr(costs, "_time_pass", lambda model, image, cast, s=speedup: 1.0 if not cast else 1.0 / s)

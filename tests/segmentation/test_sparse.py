@@ -48,7 +48,7 @@ def configure(inputs: Path, output: Path, mask: str | None, **options) -> Segmen
         "output": str(output),
         "block_vx": BLOCK_VX,
         "fragments": Fragments(seed_distance_vx=4, boundary=0.5),
-        "components": Threshold(threshold=0.3),
+        "components": Threshold(threshold=0.15),
         "execution": Execution(launcher="serial"),
     }
     return SegmentConfig(**(known | options))
