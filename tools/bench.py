@@ -23,6 +23,7 @@ from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.task import bind_output
 from neuroadda.config import Zyx, dump_config
 from neuroadda.console import print_table
+from neuroadda.evaluation.measure import wall_seconds
 from neuroadda.formats import format_bytes, format_count
 from neuroadda.segmentation.pipeline import SegmentConfig, make_plan
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
@@ -57,8 +58,8 @@ def measure(folder: Path, block_vx: Zyx, blocks: int, workers: int) -> tuple[str
             {
                 "stage": task.name + (", the run's own process" if own else ""),
                 "blocks": f"{len(done):,}",
-                "blocks' time": f"{summary.seconds:.2f} s",
-                "a worker's rate": format_count(summary.voxels / max(summary.seconds, 1e-6), "vx/s"),
+                "first start to last end": f"{wall_seconds(summary):.2f} s",
+                "rate": format_count(summary.voxels / max(wall_seconds(summary), 1e-6), "vx/s"),
                 "CPU, with start-up": "" if own else f"{sum(used.values()):.2f} s",
                 "peak of a process": format_bytes(max(block["worker"]["peak_bytes"] for block in done)),
             }
