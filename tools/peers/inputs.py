@@ -1,6 +1,6 @@
 """What all tools are measured on: real raw, affinities of the zoo's own backbones, and the same mirrored to larger volumes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,27 +69,26 @@ def tile_inputs(inputs: Inputs, counts: Zyx, folder: Path) -> Inputs:
         (inputs.affs, target.affs, mirror_affs),
         (inputs.labels, target.labels, mirror_voxels),
     ):
-        if path.exists():
-            continue
-        volume = Volume.open(source)
-        made = _create_like(volume, path, tuple(s * n for s, n in zip(volume.shape_vx, counts, strict=True)))
-        one = volume.read()
-        for position in np.ndindex(*counts):
-            begin = made.roi.begin + Coordinate(position) * volume.roi.shape
-            made.write(Roi(begin, volume.roi.shape), mirror(one, [p % 2 == 1 for p in position]))
+        _tile(source, path, counts, mirror)
     return target
 
 
 def tile_raw(source: Path, counts: Zyx, target: Path) -> Path:
     """Return raw repeated along each axis, every second time mirrored, written unless it is there."""
-    if not target.exists():
-        volume = Volume.open(source)
-        made = _create_like(volume, target, tuple(s * n for s, n in zip(volume.shape_vx, counts, strict=True)))
-        one = volume.read()
-        for position in np.ndindex(*counts):
-            begin = made.roi.begin + Coordinate(position) * volume.roi.shape
-            made.write(Roi(begin, volume.roi.shape), mirror_voxels(one, [p % 2 == 1 for p in position]))
+    _tile(source, target, counts, mirror_voxels)
     return target
+
+
+def _tile(source: Path, target: Path, counts: Zyx, mirror: Callable[[np.ndarray, Sequence[bool]], np.ndarray]) -> None:
+    """Write an array repeated along each axis, every second time mirrored, unless it is there."""
+    if target.exists():
+        return
+    volume = Volume.open(source)
+    made = _create_like(volume, target, tuple(s * n for s, n in zip(volume.shape_vx, counts, strict=True)))
+    one = volume.read()
+    for position in np.ndindex(*counts):
+        begin = made.roi.begin + Coordinate(position) * volume.roi.shape
+        made.write(Roi(begin, volume.roi.shape), mirror(one, [p % 2 == 1 for p in position]))
 
 
 def mirror_voxels(voxels: np.ndarray, mirrored: Sequence[bool]) -> np.ndarray:
