@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing.connection import Listener, wait
+from multiprocessing.connection import Connection, Listener, wait
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +29,21 @@ class Crew:
         Folder that gets a folder of logs for each task, with one file a worker.
     """
 
-    listener: Listener
     execution: Execution
     logs: Path
     _died: dict[str, int] = field(default_factory=dict, init=False)
 
-    def serve(self) -> None:
-        """Work for one post after another, until the process is killed."""
-        while True:
-            try:
-                with self.listener.accept() as post:
-                    context, orders = post.recv()
-                    post.send(self._employ(context, orders))
-            except (EOFError, OSError):  # the post was killed: daisy sends another, or gives the task up
-                traceback.print_exc()
+    def serve(self, address: str, ready: Connection) -> None:
+        """Work for one post after another, until the process is killed; say when posts may come."""
+        with Listener(address, "AF_UNIX") as listener:
+            ready.send(None)
+            while True:
+                try:
+                    with listener.accept() as post:
+                        context, orders = post.recv()
+                        post.send(self._employ(context, orders))
+                except (EOFError, OSError):  # the post was killed: daisy sends another, or gives the task up
+                    traceback.print_exc()
 
     def _employ(self, context: str, orders: dict[str, Any]) -> bool:
         """Keep workers at work until all have left by themselves; false when too many died."""
@@ -52,6 +53,7 @@ class Crew:
 
         task = Task.model_validate_json(orders["task"])
         key, logs = task.key, self.logs / task.name
+        task.bound.rehearse()
         logs.mkdir(parents=True, exist_ok=True)
         address = re.sub(r"worker_id=-?\d+", "worker_id=-1", context)  # daisy counts on none of them
 

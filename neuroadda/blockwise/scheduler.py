@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import sys
 from functools import partial
-from multiprocessing.connection import Listener
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -65,19 +65,22 @@ def main() -> None:
     die_with(setup["parent"])
     execution = Execution.model_validate(setup["execution"])
     daisy.logging.set_log_basedir(None)
-    crew = Crew(Listener(setup["address"], "AF_UNIX"), execution, Path(setup["logs"]))
-    process = multiprocessing.get_context("fork").Process(target=_be_crew, args=(os.getpid(), crew, answers))
+    crew, (waiting, ready) = Crew(execution, Path(setup["logs"])), multiprocessing.Pipe(duplex=False)
+    arguments = os.getpid(), answers, crew, setup["address"], ready
+    process = multiprocessing.get_context("fork").Process(target=_be_crew, args=arguments)
     process.start()
+    ready.close()
+    waiting.recv()
     for line in sys.stdin:
         answer = deal(json.loads(line), setup["address"], execution)
         os.write(answers, json.dumps(answer).encode() + b"\n")
     process.kill()
 
 
-def _be_crew(scheduler: int, crew: Crew, answers: int) -> None:
+def _be_crew(scheduler: int, answers: int, crew: Crew, address: str, ready: Connection) -> None:
     die_with(scheduler)
     os.close(answers)  # or the engine would wait for a scheduler that has died
-    crew.serve()
+    crew.serve(address, ready)
 
 
 if __name__ == "__main__":
