@@ -3,6 +3,7 @@
 import errno
 import random
 import re
+import shlex
 import socket
 from collections.abc import Iterator
 from typing import Literal, get_args
@@ -88,14 +89,14 @@ def advise(described: str, run: str, stage: str, blocks: str) -> str:
     blocks
         Of them, such as ``3,7``.
     """
-    retry = f"neuroadda retry {run}"
+    retry = f"neuroadda retry {shlex.quote(run)}"
     return {
         "transient": f"it was tried for a minute; when the connection, device or disk is back: {retry}",
         "out of memory": f"use fewer workers: {retry} --set segment.execution.workers=1; else smaller blocks, in another run",
         "yours to mend": f"mend what it says, then: {retry}",
         "dead worker": f"it crashed, was killed (often for want of memory) or timed out; see its log, then: {retry}",
         "bug": f"mend it once for all of them, then: {retry}",
-        "poison": f"look at the input of these blocks; the others can be done: {retry} --stage {stage} --blocks {blocks}",
+        "poison": f"look at the input of these blocks; to do them alone: {retry} --stage {stage} --blocks {blocks}",
     }[described]
 
 

@@ -59,7 +59,7 @@ def log_events(stage: str, file: Path | None = None) -> Iterator[None]:
 def read_events(
     logs: Path, stage: str | None = None, block: int | None = None, failed: bool = False
 ) -> Iterator[Event]:
-    """Yield the events in a run's folder of logs, by time; `file` is added.
+    """Yield the events of workers in a run's folder of logs, by time; `file` is added.
 
     Lines that are none, such as the traceback of a process that crashed, come as events of level ``output`` after the one before
     them, where no block and no failures are asked for.
@@ -72,21 +72,18 @@ def read_events(
         Only failures of blocks and tries, which have a cause.
     """
     files = sorted(file for file in logs.glob("*/*.log") if stage in (None, file.parent.name))
-    if stage is None:
-        files += sorted(logs.glob("*.log"))
     for event in heapq.merge(*map(_read_file, files), key=lambda event: event["time"]):
         if (block is None or event.get("block") == block) and (not failed or "cause" in event):
             yield event
 
 
 def _read_file(file: Path) -> Iterator[Event]:
-    stage = file.parent.name if file.parent.parent.name == "logs" else ""
     last = ""
     with open(file, encoding="utf-8", errors="replace") as lines:
         for line in lines:
             event = _parse(line)
             if event is None:
-                event = {"time": last, "level": "output", "stage": stage, "message": line.rstrip("\n")}
+                event = {"time": last, "level": "output", "stage": file.parent.name, "message": line.rstrip("\n")}
             last = max(last, event["time"])
             yield event | {"time": last, "file": str(file)}
 

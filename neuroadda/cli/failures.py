@@ -57,9 +57,8 @@ def retry(
 
     chosen = None if blocks is None else parse_blocks(blocks)
     with show_progress(quiet=as_json) as observe:
-        plan = do_again(run, stage=stage, blocks=chosen, overrides=overrides or (), observe=observe)
-    output = {"output": str(plan.output(stage or plan.tasks[-1].name))}
-    print_json(output) if as_json else print(output["output"])
+        task = do_again(run, stage=stage, blocks=chosen, overrides=overrides or (), observe=observe)
+    print_json({"output": task.output}) if as_json else print(task.output)
 
 
 @app.command()

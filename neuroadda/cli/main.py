@@ -17,6 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="From raw electron microscopy to neurons, with as few human labels as possible.",
+    epilog="Exit codes: 0 done; 1 something is left over, see `neuroadda status`; 2 what was given is wrong; 3 a person is needed; "
+    "130 and 143 stopped, the same command goes on. See docs/exit_codes.md.",
 )
 app.add_typer(volumes.app)
 app.add_typer(pyramids.app)

@@ -20,8 +20,8 @@ def retry(
     blocks: Collection[int] | None = None,
     overrides: Sequence[str] = (),
     observe: Observer = lambda task, summary: None,
-) -> Plan:
-    """Do a run's failed blocks again; when they are done, go on with the rest. Returns the plan.
+) -> Task:
+    """Do a run's failed blocks again; when they are done, go on with the rest. Returns the last task that was worked on.
 
     Parameters
     ----------
@@ -46,17 +46,22 @@ def retry(
         raise UserError(f"there is no stage {stage!r}", str(folder), f"one of: {', '.join(names)}")
     failed, left = _find_failed(plan)
     if blocks is not None:
-        name = stage or next((name for name in names if left[name]), names[-1])
-        _check_blocks(plan.task(name), blocks)
+        reached = next((name for name in names if left[name]), names[-1])
+        stage = stage or reached
+        if names.index(stage) > names.index(reached):
+            raise UserError(
+                f"{reached} is not finished, and {stage} reads it", "--blocks", f"retry --stage {reached} first"
+            )
+        _check_blocks(plan.task(stage), blocks)
+    tasks = plan.tasks if stage is None else plan.upto(stage).tasks
     with lock_folder(folder), Engine(config.ledger_url, config.execution, folder / "logs", observe=observe) as engine:
-        for task in plan.tasks if stage is None else plan.upto(stage).tasks:
-            if blocks is None:
-                if failed[task.name]:
-                    engine.run(task, blocks=failed[task.name])
-                engine.run(task)
-            elif task.name == name:
-                engine.run(task, blocks=blocks)
-    return plan
+        for task in tasks if blocks is None else ():
+            if failed[task.name]:
+                engine.run(task, blocks=failed[task.name])
+            engine.run(task)
+        if blocks is not None:
+            engine.run(tasks[-1], blocks=blocks)
+    return tasks[-1]
 
 
 def read_run(folder: Path, overrides: Sequence[str] = ()) -> SegmentConfig:
@@ -94,6 +99,9 @@ def _find_failed(plan: Plan) -> tuple[dict[str, list[int]], dict[str, int]]:
     try:
         for task in plan.tasks:
             bound = bind_output(task)
+            if bound is not None and ledger.task(bound.key) is None:
+                what = f"the ledger does not know this run's {task.name}"
+                raise UserError(what, plan.config.output, "give the URL of its own: --set segment.ledger=...")
             groups = [] if bound is None else ledger.failures(bound.key)
             failed[task.name] = [block for group in groups for block in group.blocks]
             left[task.name] = len(task.blocks) - (0 if bound is None else ledger.summary(bound.key).done)
