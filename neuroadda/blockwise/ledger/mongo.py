@@ -19,7 +19,15 @@ from pymongo.errors import (
 )
 
 from neuroadda.blockwise.ledger.base import BlockRecord, FailureGroup, LedgerUnavailable, Status, Summary, TaskRecord
-from neuroadda.blockwise.ledger.records import BLOCK_FIELDS, block_document, coalesce, group_failures, to_plain
+from neuroadda.blockwise.ledger.records import (
+    BLOCK_FIELDS,
+    LATEST,
+    block_document,
+    coalesce,
+    group_failures,
+    measure_rate,
+    to_plain,
+)
 from neuroadda.errors import UserError
 
 DEFAULT_DATABASE = "neuroadda"
@@ -54,7 +62,7 @@ class MongoLedger:
 
     def register(self, task: TaskRecord) -> None:
         with self._database() as database:
-            database.blocks.create_index([("fingerprint", 1), ("status", 1)])
+            database.blocks.create_index([("fingerprint", 1), ("status", 1), ("finished", 1)])
             database.tasks.replace_one({"_id": task.fingerprint}, to_plain(task.model_dump()), upsert=True)
 
     def task(self, fingerprint: str) -> TaskRecord | None:
@@ -101,6 +109,9 @@ class MongoLedger:
         }
         with self._database() as database:
             found = list(database.blocks.aggregate([{"$match": {"fingerprint": fingerprint}}, {"$group": group}]))
+            done_at = {"fingerprint": fingerprint, "status": "done", "finished": {"$ne": None}}
+            timed = {"_id": 0, "started": 1, "finished": 1, "voxels": 1}
+            latest = list(database.blocks.find(done_at, timed).sort("finished", -1).limit(LATEST))
         done: Document = next((each for each in found if each["_id"] == "done"), {})
         return Summary(
             **{each["_id"]: each["count"] for each in found},
@@ -108,6 +119,7 @@ class MongoLedger:
             voxels=done.get("voxels", 0),
             started=min((each["started"] for each in found), default=None),
             finished=max((each["finished"] for each in found if each["finished"] is not None), default=None),
+            voxels_per_second=measure_rate([(b["started"], b["finished"], b["voxels"]) for b in latest]),
         )
 
     def failures(self, fingerprint: str, since: float = 0.0) -> list[FailureGroup]:
