@@ -1,26 +1,26 @@
 """A task: a stage bound to its inputs, its output and a grid; plain data that a worker anywhere can rebuild."""
 
 import importlib
-import json
 import secrets
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
+
+from funlib.geometry import Coordinate
 
 from neuroadda.blockwise.blockset import BlockSet
 from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.ledger.base import Ledger, TaskRecord
+from neuroadda.blockwise.tags import TAG_FILE, read_tag
+from neuroadda.blockwise.written import Written, WrittenArray
 from neuroadda.config import Config, Zyx, dump_config, fingerprint, parse_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.nodes import is_array, read_attributes
 from neuroadda.volumes.places import Place, move, neighbour, remove, remove_at_once, to_folder, to_place
 
 BlockFunction = Callable[[Block], dict[str, Any]]
-TAG_FILE = "task.json"
 CHUNK_VX = 64
 
 
@@ -51,6 +51,10 @@ class Stage(Config):
     @abstractmethod
     def open(self, task: "Task") -> BlockFunction:
         """Open inputs and output, once a worker; return the function that does a block and reports its results."""
+
+    def written(self, task: "Task") -> Written:
+        """Return what can tell which blocks are written; a stage that does more than fill an array says what that is."""
+        return task.written_array()
 
     def take_device(self) -> tuple["Stage", Lease]:
         """Return the stage as a worker runs it, on a device of its own, and the lease that keeps that device for it."""
@@ -175,6 +179,24 @@ class Task(Config):
             "input_fingerprints": self.input_fingerprints,
         }
 
+    @property
+    def record(self) -> TaskRecord:
+        """What the ledger is told of the task."""
+        return TaskRecord(
+            fingerprint=self.key,
+            stage=self.name,
+            blocks=len(self.blocks),
+            voxels=self.voxels,
+            output=str(to_place(self.output).absolute()),
+            grid=dump_config(self.grid),
+            parameters=self.parameters,
+        )
+
+    def written_array(self) -> WrittenArray:
+        """Open the output, an array, to see which blocks are written."""
+        z, y, x = (1, 1, 1) if self.shard else Coordinate(self.grid.block_vx) / Coordinate(self.chunk_vx)
+        return WrittenArray(Volume.open(self.output), self.grid, (z, y, x))
+
     def create_array(self, like: Volume, dtype: Any, channels: int | None = None, **attrs: Any) -> None:
         """Make the output an empty array over the grid, tagged, on the voxels of another array."""
         Volume.create(
@@ -208,25 +230,6 @@ def _choose_chunk_vx(block_vx: Zyx) -> Zyx:
 
     z, y, x = map(choose, block_vx)
     return z, y, x
-
-
-def read_tag(output: Place) -> dict[str, Any] | None:
-    """Return the tag of an output array or folder; None when nothing is there, empty when it has none.
-
-    A tag without an array is what is left where one was being made or removed: nothing is there.
-    """
-    if is_array(output):
-        return read_attributes(output)
-    try:
-        return dict(json.loads((output / TAG_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return None if not output.exists() or read_attributes(output).get("instance") else {}
-
-
-def blocks_in(folder: Path, grid: BlockGrid) -> BlockSet:
-    """Return the blocks that a finished task with that grid has left files of in its folder."""
-    tissue = (read_tag(folder) or {}).get("tissue")
-    return BlockSet.full(len(grid)) if tissue is None else BlockSet.load(tissue, len(grid))
 
 
 def bind_output(task: Task) -> Task | None:
@@ -266,17 +269,7 @@ def prepare_output(task: Task, ledger: Ledger, overwrite: bool) -> Task:
         bound = task.model_copy(update={"instance": secrets.token_hex(8)})
         _create_at_once(bound, output)
     if ledger.task(bound.key) is None:
-        ledger.register(
-            TaskRecord(
-                fingerprint=bound.key,
-                stage=bound.name,
-                blocks=len(bound.blocks),
-                voxels=bound.voxels,
-                output=str(output.absolute()),
-                grid=dump_config(bound.grid),
-                parameters=bound.parameters,
-            )
-        )
+        ledger.register(bound.record)
     return bound
 
 

@@ -15,7 +15,8 @@ from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.task import Task, bind_output, read_tag
+from neuroadda.blockwise.tags import read_tag
+from neuroadda.blockwise.task import Task, bind_output
 from neuroadda.errors import RunFailed, UserError
 from neuroadda.volumes.arrays import Volume
 

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from s3_server import BUCKET, run_s3_server
 from synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
 
-from neuroadda.blockwise.task import read_tag
+from neuroadda.blockwise.tags import read_tag
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
 from neuroadda.volumes.arrays import Volume

@@ -101,6 +101,8 @@ class Summary(Config):
     ----------
     seconds, voxels
         Summed over done blocks: worker seconds and voxels written.
+    timed_voxels
+        Voxels of the done blocks whose seconds are known.
     started, finished
         First start and last finish over all blocks; None when there are none.
     """
@@ -110,13 +112,14 @@ class Summary(Config):
     failed: int = 0
     seconds: float = 0.0
     voxels: int = 0
+    timed_voxels: int = 0
     started: float | None = None
     finished: float | None = None
 
     @property
     def voxels_per_second(self) -> float | None:
         """Rate of all running workers together, from the time they spent on blocks: pauses and downtime do not count."""
-        return self.voxels / self.seconds * max(1, self.running) if self.seconds else None
+        return self.timed_voxels / self.seconds * max(1, self.running) if self.seconds else None
 
 
 class FailureGroup(Config):
@@ -177,6 +180,18 @@ class Ledger(Protocol):
 
     def reset(self, fingerprint: str) -> None:
         """Forget the task's blocks and the task itself."""
+        ...
+
+    def forget(self, fingerprint: str, blocks: Sequence[int]) -> None:
+        """Forget what is recorded of some of the task's blocks."""
+        ...
+
+    def outsiders(self, fingerprint: str, blocks: int) -> list[int]:
+        """Return the recorded blocks that a grid of so many blocks does not have."""
+        ...
+
+    def recorded(self) -> list[str]:
+        """Return the keys under which blocks are recorded, whether there is such a task or not."""
         ...
 
     def close(self) -> None:

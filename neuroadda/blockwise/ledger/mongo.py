@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from pymongo import MongoClient, UpdateOne, WriteConcern
+from pymongo import DeleteOne, MongoClient, UpdateOne, WriteConcern
 from pymongo.database import Database
 from pymongo.errors import (
     BulkWriteError,
@@ -27,6 +27,7 @@ DURABLE = WriteConcern("majority", j=True)  # anything less loses acknowledged w
 DUPLICATE_KEY = 11000
 REFUSED_LOGIN = (18, 8000)  # 8000 is what Atlas says
 UNAUTHORIZED = 13
+ROWS = 10_000
 
 Document = dict[str, Any]
 
@@ -96,6 +97,7 @@ class MongoLedger:
             "count": {"$sum": 1},
             "seconds": {"$sum": "$seconds"},
             "voxels": {"$sum": "$voxels"},
+            "timed": {"$sum": {"$cond": [{"$eq": ["$seconds", None]}, 0, "$voxels"]}},
             "started": {"$min": "$started"},
             "finished": {"$max": "$finished"},
         }
@@ -106,6 +108,7 @@ class MongoLedger:
             **{each["_id"]: each["count"] for each in found},
             seconds=done.get("seconds", 0.0),
             voxels=done.get("voxels", 0),
+            timed_voxels=done.get("timed", 0),
             started=min((each["started"] for each in found), default=None),
             finished=max((each["finished"] for each in found if each["finished"] is not None), default=None),
         )
@@ -133,6 +136,21 @@ class MongoLedger:
         with self._database() as database:
             database.blocks.delete_many({"fingerprint": fingerprint})
             database.tasks.delete_one({"_id": fingerprint})
+
+    def forget(self, fingerprint: str, blocks: Sequence[int]) -> None:
+        with self._database() as database:
+            for first in range(0, len(blocks), ROWS):
+                deletes = [DeleteOne({"_id": f"{fingerprint}:{block}"}) for block in blocks[first : first + ROWS]]
+                database.blocks.bulk_write(deletes, ordered=False)
+
+    def outsiders(self, fingerprint: str, blocks: int) -> list[int]:
+        outside = {"fingerprint": fingerprint, "$or": [{"block": {"$lt": 0}}, {"block": {"$gte": blocks}}]}
+        with self._database() as database:
+            return sorted(int(document["block"]) for document in database.blocks.find(outside, {"_id": 0, "block": 1}))
+
+    def recorded(self) -> list[str]:
+        with self._database() as database:
+            return sorted(each["_id"] for each in database.blocks.aggregate([{"$group": {"_id": "$fingerprint"}}]))
 
     def close(self) -> None:
         if client := self._clients.pop(os.getpid(), None):

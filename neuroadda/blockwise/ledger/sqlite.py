@@ -109,15 +109,17 @@ class SqliteLedger:
 
     def summary(self, fingerprint: str) -> Summary:
         rows = self._query(
-            "SELECT status, count(*), sum(seconds), sum(voxels), min(started), max(finished) "
+            "SELECT status, count(*), sum(seconds), sum(voxels), min(started), max(finished), "
+            "sum(CASE WHEN seconds IS NULL THEN 0 ELSE voxels END) "
             "FROM blocks WHERE fingerprint = ? GROUP BY status",
             fingerprint,
         )
-        seconds, voxels = next(((row[2], row[3]) for row in rows if row[0] == "done"), (None, None))
+        seconds, voxels, timed = next(((row[2], row[3], row[6]) for row in rows if row[0] == "done"), (None,) * 3)
         return Summary(
             **{status: count for status, count, *_ in rows},
             seconds=seconds or 0.0,
             voxels=voxels or 0,
+            timed_voxels=timed or 0,
             started=min((row[4] for row in rows), default=None),
             finished=max((row[5] for row in rows if row[5] is not None), default=None),
         )
@@ -145,6 +147,24 @@ class SqliteLedger:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("DELETE FROM blocks WHERE fingerprint = ?", (fingerprint,))
             connection.execute("DELETE FROM tasks WHERE fingerprint = ?", (fingerprint,))
+
+    def forget(self, fingerprint: str, blocks: Sequence[int]) -> None:
+        rows = [(fingerprint, block) for block in blocks]
+        with self._connection() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("DELETE FROM blocks WHERE fingerprint = ? AND block = ?", rows)
+
+    def outsiders(self, fingerprint: str, blocks: int) -> list[int]:
+        sql = "SELECT block FROM blocks WHERE fingerprint = ? AND (block < 0 OR block >= ?) ORDER BY block"
+        return [block for (block,) in self._query(sql, fingerprint, blocks)]
+
+    def recorded(self) -> list[str]:
+        after = "SELECT min(fingerprint) FROM blocks WHERE fingerprint > ?"
+        found = [""]
+        # From one key to the next by the index: DISTINCT would read every row.
+        while (key := self._query(after, found[-1])[0][0]) is not None:
+            found.append(key)
+        return found[1:]
 
     def close(self) -> None:
         for key in [key for key in self._connections if key[0] == os.getpid()]:
@@ -198,7 +218,7 @@ class SqliteLedger:
             return UserError(
                 f"the ledger is no intact SQLite database ({error})",
                 str(self.path),
-                "move it away: a new one is made, and blocks are computed again",
+                "move it away, and `neuroadda ledger rebuild` makes a new one from what the run has written",
             )
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
             return UserError(
