@@ -1,7 +1,6 @@
 """The ledger in MongoDB: for workers on many machines. Queries keep to what MongoDB 4.4 and its stand-ins agree on."""
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -172,13 +171,21 @@ class MongoLedger:
 
 def redact(url: str) -> str:
     """Return the URL without user, password and options (which may hold secrets too), for messages."""
-    return re.sub(r"//.*@", "//***@", url, flags=re.DOTALL).partition("?")[0]
+    scheme, _, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    if "?" in login:  # of the password, or does an option have the @?
+        return f"{scheme}://***"
+    return f"{scheme}://{'***' if at else ''}{at}{place.partition('?')[0]}"
 
 
 def explain(error: PyMongoError, url: str) -> UserError | None:
     """Say in one line what is wrong with the server or its URL; None for an error that is neither."""
     if isinstance(error, ConnectionFailure):
-        return LedgerUnavailable("no MongoDB server answers", redact(url), "is it running, and is its port reachable?")
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            what = "the MongoDB server's certificate is not trusted, or not of this host"
+            return UserError(what, redact(url), "name who signed it by tlsCAFile, and the host as the certificate does")
+        right = "is it running, is its port reachable, and does it want tls=true?"
+        return LedgerUnavailable("no MongoDB server answers", redact(url), right)
     code = error.code if isinstance(error, OperationFailure) else None
     if code in REFUSED_LOGIN:
         return UserError("the MongoDB server refuses the login", redact(url), "check user, password and authSource")
@@ -205,6 +212,9 @@ def _connect(url: str) -> MongoClient[Document]:
         return MongoClient(url, **options)
     except (ConfigurationError, ValueError, TypeError):
         raise _malformed(url) from None  # the error may quote parts of the password
+    except OSError:
+        what = "a file that the URL names for TLS is missing, or is no certificate"
+        raise UserError(what, redact(url), "check tlsCAFile and tlsCertificateKeyFile") from None
 
 
 def _filter(record: BlockRecord) -> Document:
