@@ -27,7 +27,7 @@ from machine import name_processor
 
 from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.task import bind_output
+from neuroadda.blockwise.outputs import bind_output
 from neuroadda.config import Zyx, dump_config, parse_config
 from neuroadda.console import print_forecast, print_table
 from neuroadda.formats import format_bytes, format_count, format_seconds

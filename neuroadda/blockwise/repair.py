@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroadda.blockwise.ledger.base import BlockRecord, Ledger, Worker
+from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.tags import read_key
-from neuroadda.blockwise.task import Task, bind_output
+from neuroadda.blockwise.task import Task
 from neuroadda.blockwise.written import Written
 from neuroadda.volumes.places import to_place
 

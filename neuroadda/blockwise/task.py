@@ -1,7 +1,6 @@
 """A task: a stage bound to its inputs, its output and a grid; plain data that a worker anywhere can rebuild."""
 
 import importlib
-import secrets
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -12,13 +11,13 @@ from funlib.geometry import Coordinate
 from neuroadda.blockwise.blockset import BlockSet
 from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.leases import Lease
-from neuroadda.blockwise.ledger.base import Ledger, TaskRecord
-from neuroadda.blockwise.tags import TAG_FILE, read_tag
+from neuroadda.blockwise.ledger.base import TaskRecord
+from neuroadda.blockwise.tags import TAG_FILE
 from neuroadda.blockwise.written import Written, WrittenArray
 from neuroadda.config import Config, Zyx, dump_config, fingerprint, parse_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.places import Place, move, neighbour, remove, remove_at_once, to_folder, to_place
+from neuroadda.volumes.places import Place, to_folder, to_place
 
 BlockFunction = Callable[[Block], dict[str, Any]]
 CHUNK_VX = 64
@@ -55,6 +54,9 @@ class Stage(Config):
     def written(self, task: "Task") -> Written:
         """Return what can tell which blocks are written; a stage that does more than fill an array says what that is."""
         return task.written_array()
+
+    def rehearse(self) -> None:
+        """Load what blocks need, such as compiled code, so that workers that are forked afterwards have it; nothing by default."""
 
     def take_device(self) -> tuple["Stage", Lease]:
         """Return the stage as a worker runs it, on a device of its own, and the lease that keeps that device for it."""
@@ -230,58 +232,3 @@ def _choose_chunk_vx(block_vx: Zyx) -> Zyx:
 
     z, y, x = map(choose, block_vx)
     return z, y, x
-
-
-def bind_output(task: Task) -> Task | None:
-    """Return the task with the instance of its output; None where the output is missing or another task's."""
-    tag = read_tag(to_place(task.output)) or {}
-    if tag.get("fingerprint") != task.fingerprint or not tag.get("instance"):
-        return None
-    return task.model_copy(update={"instance": tag["instance"]})
-
-
-def check_output(task: Task, overwrite: bool) -> None:
-    """Raise UserError if the output belongs to another fingerprint and `overwrite` is false."""
-    if not overwrite and bind_output(task) is None and read_tag(to_place(task.output)) is not None:
-        raise UserError(
-            f"the output of {task.name} was made with other parameters or inputs",
-            task.output,
-            "pass --overwrite to replace it, or choose another output",
-        )
-
-
-def prepare_output(task: Task, ledger: Ledger, overwrite: bool) -> Task:
-    """Make the task's output ready and the ledger agree with it; return the task bound to that output.
-
-    Raises
-    ------
-    UserError
-        See `check_output`; also if the output cannot be replaced or created.
-    """
-    check_output(task, overwrite)
-    output = to_place(task.output)
-    bound = bind_output(task)
-    if bound is None:
-        for known in ledger.tasks():
-            if known.output == str(output.absolute()):
-                ledger.reset(known.fingerprint)
-        _remove(output)
-        bound = task.model_copy(update={"instance": secrets.token_hex(8)})
-        _create_at_once(bound, output)
-    if ledger.task(bound.key) is None:
-        ledger.register(bound.record)
-    return bound
-
-
-def _remove(output: Place) -> None:
-    try:
-        remove_at_once(output)
-    except OSError as error:
-        raise UserError(f"the output cannot be replaced: {error.strerror}", str(output)) from error
-
-
-def _create_at_once(task: Task, output: Place) -> None:
-    partial = neighbour(output, f".{output.name}.partial")
-    remove(partial)
-    task.bound.create_output(task.model_copy(update={"output": str(partial)}))
-    move(partial, output)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from neuroadda.blockwise.ledger.base import Ledger
 from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
+from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.repair import (
     Finding,
     check_records,
@@ -15,7 +16,6 @@ from neuroadda.blockwise.repair import (
     output_of,
     rebuild_task,
 )
-from neuroadda.blockwise.task import bind_output
 from neuroadda.config import load_config_file, parse_config
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import RESOLVED, Plan, SegmentConfig, lock_folder, make_plan

@@ -10,7 +10,7 @@ from synthetic import VOXEL_SIZE_NM, write_backbone, write_raw
 
 from neuroadda.blockwise.ledger.base import BlockRecord, Worker
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.task import bind_output
+from neuroadda.blockwise.outputs import bind_output
 from neuroadda.errors import UserError
 from neuroadda.segmentation.blockfiles import block_file
 from neuroadda.segmentation.pipeline import SegmentConfig, lock_folder, make_plan, segment
