@@ -198,7 +198,7 @@ def explain(error: PyMongoError, url: str) -> UserError | None:
 
 def _malformed(url: str) -> UserError:
     return UserError(
-        "this is not the URL of a MongoDB server",
+        "this is not the URL of a MongoDB server, or its options do not fit each other",
         redact(url),
         "write mongodb://user:password@host:port/database with special characters of the password as %XX",
     )
