@@ -192,7 +192,9 @@ def _role(pid: int, parent: int, group: int, line: bytes) -> str:
 def digest(config: SegmentConfig) -> dict[str, str]:
     """Return the sha256 of every file of the run's outputs but the tags."""
     folder = Path(config.output)
-    files = (f for name in ("volumes.zarr", "edges", "merges", "lut") for f in (folder / name).rglob("*") if f.is_file())
+    files = (
+        f for name in ("volumes.zarr", "edges", "merges", "lut") for f in (folder / name).rglob("*") if f.is_file()
+    )
     return {
         str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest()
         for f in files
