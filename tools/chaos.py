@@ -10,8 +10,6 @@ docs/results/chaos.md.
 """
 
 import argparse
-import datetime
-import os
 import secrets
 import shutil
 import subprocess
@@ -29,7 +27,8 @@ import numpy as np
 from chaos_faults import FAULTS, NotNow, Place
 from chaos_mongo import MongoServer
 from chaos_subject import ChaosFound, Subject, digest, stages_of
-from machine import name_processor
+from machine import describe_run
+from tables import to_markdown
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "segmentation"))
 from synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
@@ -198,28 +197,24 @@ def small_disk(folder: Path) -> Iterator[Path | None]:
 def write_results(events: list[Event], stages: list[str], seconds: float, disk: bool) -> None:
     """Write the counts as Markdown."""
     counted = Counter((event.kind, event.stage) for event in events)
-    rows = [
-        [kind, *(counted[kind, stage] or "" for stage in stages), sum(counted[kind, stage] for stage in stages)]
-        for kind in FAULTS
-    ]
-    rows.append(["all", *(sum(counted[kind, stage] for kind in FAULTS) for stage in stages), len(events)])
-    body = "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
+    rows = [[kind, *(counted[kind, stage] or "" for stage in stages)] for kind in FAULTS]
+    rows.append(["all", *(sum(counted[kind, stage] for kind in FAULTS) for stage in stages)])
+    table = to_markdown(["fault", *stages, "all"], [[*row, sum(map(int, filter(None, row[1:])))] for row in rows])
     runs = Counter(store for _, _, store in {(event.seed, event.run, event.store) for event in events})
+    stores = ", ".join(f"{number} with {store}" for store, number in sorted(runs.items()))
+    shape, block = (" x ".join(map(str, side)) for side in (SHAPE_VX, BLOCK_VX))
     RESULTS.write_text(
         f"""# Chaos
 
-{len(events)} faults at seeded random moments in {sum(runs.values())} runs ({", ".join(f"{n} with {s}" for s, n in sorted(runs.items()))})
-of a segmentation of {" x ".join(map(str, SHAPE_VX))} voxels in blocks of {" x ".join(map(str, BLOCK_VX))}, two workers. Every run ended in
-the bytes of an undisturbed serial run; `neuroadda ledger verify --read` found nothing; no process was left over. What each fault is
-and what is asked of the run at once is in [chaos_faults.py](../../tools/chaos_faults.py).{"" if disk else " No disk was filled: that takes root."}
+{len(events)} faults at seeded random moments in {sum(runs.values())} runs ({stores}) of a segmentation of {shape} voxels in blocks of
+{block}, by two workers. Every run ended in the bytes of an undisturbed serial run; `neuroadda ledger verify --read` found
+nothing; no process was left over. What each fault is, and what is asked of the run at once, is in
+[chaos_faults.py](../../tools/chaos_faults.py).{"" if disk else " No disk was filled: that takes root."}
 
-- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, {os.cpu_count()} shared cores, {format_seconds(seconds)}
-- Seeds: {", ".join(map(str, sorted({event.seed for event in events})))}
-- Command: `{" ".join(["python tools/chaos.py", *sys.argv[1:]])}`
+{describe_run()}
+- Seeds {", ".join(map(str, sorted({event.seed for event in events})))}; {format_seconds(seconds)}
 
-| fault | {" | ".join(stages)} | all |
-|{"---|" * (len(stages) + 2)}
-{body}
+{table}
 """,
         encoding="utf-8",
     )
