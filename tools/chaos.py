@@ -4,29 +4,30 @@
 
 For each seed, small runs one after another, with an SQLite ledger and (where secantusd-py is installed) with MongoDB's protocol in
 turn, until that many faults were done to them. Every run must end in the bytes of the undisturbed one, with a ledger that
-`neuroadda ledger verify --read` has nothing against, and without a process that is left over. The faults are in chaos_faults.py.
-Where root runs it, the runs lie on a small disk of their own (tmpfs), which is filled now and then. With --write, the counts go to
-docs/results/chaos.md.
+`neuroadda ledger verify --read` has nothing against, and without a process that is left over. The faults are in tools/faults.
+Where root runs it, the runs lie on a small disk of their own (tmpfs), which is filled now and then, and on another host than the
+server (network namespaces), so that the network can be dropped. With --write, the counts go to docs/results/chaos.md.
 """
 
 import argparse
+import os
 import secrets
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 import numpy as np
-from chaos_faults import FAULTS, NotNow, Place
-from chaos_mongo import MongoServer
-from chaos_subject import ChaosFound, Subject, digest, stages_of
+from faults.kinds import FAULTS
+from faults.mongo import MongoServer
+from faults.place import CABLE, NotNow, Place, on_the_other_host, run_on_two_hosts, small_disk
+from faults.subject import ChaosFound, Subject, digest, stages_of
 from machine import describe_run
 from tables import to_markdown
 
@@ -40,7 +41,7 @@ from neuroadda.volumes.arrays import Volume
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "chaos.md"
 SHAPE_VX, BLOCK_VX = (24, 120, 120), (4, 20, 20)
-DISK_BYTES = 96 << 20
+HEAD_ADDRESS = "10.77.0.1"
 MOST_RESTARTS = 5  # of a run that ends again and again with nothing done to it
 
 
@@ -147,22 +148,22 @@ def run_seed(
     seed: int, faults: int, inputs: Path, folder: Path, disk: Path | None, reference: dict[str, str]
 ) -> list[Event]:
     """Do so many faults, in as many runs as that takes."""
-    draw = Random(seed)
+    draw, cable = Random(seed), os.environ.get(CABLE)
     decks, events, number = Decks(draw, {}), list[Event](), 0
     while len(events) < faults:
         number += 1
         with ExitStack() as stack:
             mongo = None
             if number % 2 == 0 and MongoServer.is_installed():
-                mongo = MongoServer(folder / f"mongo-{seed}-{number}")
+                mongo = MongoServer(folder / f"mongo-{seed}-{number}", HEAD_ADDRESS if cable else "127.0.0.1")
                 mongo.start()
                 stack.callback(mongo.kill)
             config = configure(inputs, (disk or folder) / f"run-{seed}-{number}", mongo and mongo.url)
-            subject = Subject(config, secrets.token_hex(8))
+            subject = Subject(config, secrets.token_hex(8), on_the_other_host(cable))
             stack.callback(subject.end)
             store, began, done = "SQLite" if mongo is None else "MongoDB", time.monotonic(), list[Event]()
             try:
-                place = Place(inputs / "backbone", mongo, disk)
+                place = Place(inputs / "backbone", mongo, disk, cable)
                 for kind, stage in torment(subject, place, draw, decks, faults - len(events)):
                     done.append(Event(seed, number, store, kind, stage))
                     print(f"seed {seed}, run {number} ({store}): {kind} in {stage}", flush=True)
@@ -181,19 +182,6 @@ def run_seed(
     return events
 
 
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path | None]:
-    """Mount a small disk in memory; None where that is not allowed."""
-    disk = folder / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(disk)], check=False)
-    try:
-        yield disk if mounted.returncode == 0 else None
-    finally:
-        if mounted.returncode == 0:
-            subprocess.run(["umount", "--lazy", str(disk)], check=True)
-
-
 def write_results(events: list[Event], stages: list[str], seconds: float, disk: bool) -> None:
     """Write the counts as Markdown."""
     counted = Counter((event.kind, event.stage) for event in events)
@@ -206,10 +194,10 @@ def write_results(events: list[Event], stages: list[str], seconds: float, disk: 
     RESULTS.write_text(
         f"""# Chaos
 
-{len(events)} faults at seeded random moments in {sum(runs.values())} runs ({stores}) of a segmentation of {shape} voxels in blocks of
-{block}, by two workers. Every run ended in the bytes of an undisturbed serial run; `neuroadda ledger verify --read` found
-nothing; no process was left over. What each fault is, and what is asked of the run at once, is in
-[chaos_faults.py](../../tools/chaos_faults.py).{"" if disk else " No disk was filled: that takes root."}
+{len(events)} faults at seeded random moments in {sum(runs.values())} runs ({stores}) of a segmentation of
+{shape} voxels in blocks of {block}, by two workers. Every run ended in the bytes of an undisturbed serial run;
+`neuroadda ledger verify --read` found nothing; no process was left over. What each fault is, and what is asked of the run
+at once, is in [tools/faults](../../tools/faults).{"" if disk else " No disk was filled: that takes root."}
 
 {describe_run()}
 - Seeds {", ".join(map(str, sorted({event.seed for event in events})))}; {format_seconds(seconds)}
@@ -227,6 +215,8 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=70, help="of each seed")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
+    if CABLE not in os.environ and (code := run_on_two_hosts([sys.executable, *sys.argv])) is not None:
+        return code
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="neuroadda-chaos-") as temporary, small_disk(Path(temporary)) as disk:
         folder = Path(temporary)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from neuroadda.blockwise.task import Task
@@ -35,10 +35,13 @@ class Subject:
     ----------
     mark
         Tells its processes from all others, whoever started them and in whatever group they are.
+    prefix
+        What its commands begin with, such as what runs them on another host.
     """
 
-    def __init__(self, config: SegmentConfig, mark: str) -> None:
+    def __init__(self, config: SegmentConfig, mark: str, prefix: Sequence[str] = ()) -> None:
         self.config, self.plan, self._mark = config, make_plan(config), mark
+        self._command = [*prefix, sys.executable, "-m", "neuroadda.cli"]
         self.folder = Path(config.output)
         self._file = self.folder.with_name(f"{self.folder.name}.json")
         self._file.write_text(json.dumps({"segment": config.model_dump(mode="json")}))
@@ -52,7 +55,7 @@ class Subject:
         """Start the run, or resume it."""
         with open(self._errors, "ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "neuroadda.cli", "segment", "-c", str(self._file)],
+                [*self._command, "segment", "-c", str(self._file)],
                 stdout=errors,
                 stderr=errors,
                 env=self._environment,
@@ -95,9 +98,10 @@ class Subject:
 
     def call(self, *arguments: str) -> tuple[int, str]:
         """Run another command on it."""
-        command = [sys.executable, "-m", "neuroadda.cli", *arguments]
         environment = self._environment | {"NEUROADDA_LEDGER": self.plan.config.ledger_url}
-        told = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        told = subprocess.run(
+            [*self._command, *arguments], capture_output=True, text=True, env=environment, check=False
+        )
         return told.returncode, told.stdout + told.stderr
 
     @property

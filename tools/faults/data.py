@@ -1,99 +1,16 @@
-"""What may happen to a run. Each fault is done to a `Subject` that is at work, and leaves it at work again.
+"""Faults of what is written and read: the ledger, the outputs, the inputs."""
 
-A fault raises `ChaosFound` where the run does not answer as promised, and `NotNow` where there is nothing to do it to.
-"""
-
-import os
-import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 import numpy as np
-from chaos_mongo import MongoServer
-from chaos_subject import ChaosFound, Subject
+from faults.place import NotNow, Place
+from faults.subject import ChaosFound, Subject
 
 from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
 from neuroadda.blockwise.outputs import bind_output
-
-Fault = Callable[[Subject, str, Random, "Place"], None]
-
-
-class NotNow(Exception):
-    """This fault cannot be done at this moment."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """What a run stands on: where its inputs lie, the server of its ledger (None: SQLite), and its disk, if that can be filled."""
-
-    backbone: Path
-    mongo: MongoServer | None
-    disk: Path | None
-
-
-# processes
-
-
-def kill_worker(subject: Subject, stage: str, draw: Random, place: Place) -> None:
-    """SIGKILL one worker: the run goes on."""
-    _signal(subject, "worker", draw, signal.SIGKILL)
-
-
-def kill_helper(subject: Subject, stage: str, draw: Random, place: Place) -> None:
-    """SIGKILL what stands between scheduler and workers."""
-    _signal(subject, "helper", draw, signal.SIGKILL)
-
-
-def kill_scheduler(subject: Subject, stage: str, draw: Random, place: Place) -> None:
-    """SIGKILL the scheduler."""
-    _signal(subject, "scheduler", draw, signal.SIGKILL)
-
-
-def kill_run(subject: Subject, stage: str, draw: Random, place: Place) -> None:
-    """SIGKILL the main process: nothing is left of the run, and it is resumed."""
-    subject.kill()
-    subject.start()
-
-
-def stop_run(subject: Subject, stage: str, draw: Random, place: Place) -> None:
-    """SIGINT or SIGTERM, as people and queues stop a run."""
-    subject.stop(draw.choice((signal.SIGINT, signal.SIGTERM)))
-    subject.start()
-
-
-def freeze_worker(subject: Subject, stage: str, draw: Random, place: Place) -> None:
-    """SIGSTOP a worker, and after a moment SIGKILL."""
-    pid = _signal(subject, "worker", draw, signal.SIGSTOP)
-    time.sleep(draw.uniform(0.1, 1.0))
-    _send(pid, signal.SIGKILL)
-
-
-def freeze_worker_for_good(subject: Subject, stage: str, draw: Random, place: Place) -> None:
-    """SIGSTOP a worker and leave it: the block's time is up some day, and the run ends with all blocks, or says which are left."""
-    _signal(subject, "worker", draw, signal.SIGSTOP)
-    if subject.finish() != 0:
-        subject.start()
-
-
-# the ledger
-
-
-def kill_mongo(subject: Subject, stage: str, draw: Random, place: Place) -> None:
-    """SIGKILL the ledger's server and start it again on the same data after a moment."""
-    server = _server(place)
-    server.kill()
-    time.sleep(draw.uniform(0.0, 2.0))
-    server.start()
-
-
-def freeze_mongo(subject: Subject, stage: str, draw: Random, place: Place) -> None:
-    """SIGSTOP the ledger's server for some seconds: to its clients, a network that is silent."""
-    with _server(place).frozen():
-        time.sleep(draw.uniform(1.0, 4.0))
 
 
 def lose_ledger(subject: Subject, stage: str, draw: Random, place: Place) -> None:
@@ -121,9 +38,6 @@ def corrupt_ledger(subject: Subject, stage: str, draw: Random, place: Place) -> 
     subject.start()
 
 
-# what is written
-
-
 def lose_output(subject: Subject, stage: str, draw: Random, place: Place) -> None:
     """Delete what some done blocks wrote: `ledger verify` finds exactly these, repairs them, and they are done again."""
     subject.kill()
@@ -145,9 +59,6 @@ def lose_output(subject: Subject, stage: str, draw: Random, place: Place) -> Non
         if code != 0:
             raise ChaosFound(f"verify {arguments} ends with {code}: {told}")
     subject.start()
-
-
-# what is read
 
 
 def poison_block(subject: Subject, stage: str, draw: Random, place: Place) -> None:
@@ -176,70 +87,6 @@ def corrupt_checkpoint(subject: Subject, stage: str, draw: Random, place: Place)
     with _cut(place.backbone / "weights.safetensors"):
         _expect_refusal(subject, "weights")
     subject.start()
-
-
-# the machine
-
-
-def fill_disk(subject: Subject, stage: str, draw: Random, place: Place) -> None:
-    """Fill the disk: the run ends and says so, and goes on when there is room again."""
-    if place.disk is None:
-        raise NotNow("only root can give a run a small disk of its own")
-    ballast = place.disk / "ballast"
-    with open(ballast, "wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(1 << 16))
-        except OSError:
-            pass
-    code = subject.finish()
-    ballast.unlink()
-    if code == 0:
-        raise NotNow("it was done before the disk was full")
-    if code not in (1, 2):
-        raise ChaosFound(f"on a full disk it ends with {code}: {subject.said()}")
-    subject.start()
-
-
-FAULTS: dict[str, Fault] = {
-    "kill a worker": kill_worker,
-    "kill a helper": kill_helper,
-    "kill the scheduler": kill_scheduler,
-    "kill the run": kill_run,
-    "stop the run": stop_run,
-    "freeze a worker, then kill it": freeze_worker,
-    "freeze a worker for good": freeze_worker_for_good,
-    "kill MongoDB": kill_mongo,
-    "freeze MongoDB": freeze_mongo,
-    "lose the ledger": lose_ledger,
-    "corrupt the ledger": corrupt_ledger,
-    "lose output": lose_output,
-    "poison a block": poison_block,
-    "corrupt the checkpoint": corrupt_checkpoint,
-    "fill the disk": fill_disk,
-}
-
-
-def _signal(subject: Subject, role: str, draw: Random, signum: int) -> int:
-    pids = subject.pids(role)
-    if not pids:
-        raise NotNow(f"there is no {role}")
-    pid = draw.choice(pids)
-    _send(pid, signum)
-    return pid
-
-
-def _send(pid: int, signum: int) -> None:
-    try:
-        os.kill(pid, signum)
-    except ProcessLookupError:
-        raise NotNow("it has ended by itself") from None
-
-
-def _server(place: Place) -> MongoServer:
-    if place.mongo is None:
-        raise NotNow("the ledger is SQLite")
-    return place.mongo
 
 
 def _done(subject: Subject, stage: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A MongoDB server on the loopback interface, to be killed and started again on the same port and data."""
+"""A MongoDB server to be killed and started again on the same port and data."""
 
 import shutil
 import signal
@@ -14,13 +14,19 @@ PATIENCE_SECONDS = 60.0
 
 
 class MongoServer:
-    """`secantusd-py`, which speaks MongoDB's protocol; `start` it first."""
+    """`secantusd-py`, which speaks MongoDB's protocol; `start` it first.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    Parameters
+    ----------
+    host
+        Address that it listens on.
+    """
+
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
+        self._folder, self._host = folder, host
         folder.mkdir(parents=True)
         with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
+            free.bind((host, 0))
             self._port = free.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -32,11 +38,11 @@ class MongoServer:
     @property
     def url(self) -> str:
         """URL of the database."""
-        return f"mongodb://127.0.0.1:{self._port}/chaos?directConnection=true&retryWrites=false"
+        return f"mongodb://{self._host}:{self._port}/chaos?directConnection=true&retryWrites=false"
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        command = [str(_program()), "--host", "127.0.0.1", "--port", str(self._port)]
+        command = [str(_program()), "--host", self._host, "--port", str(self._port)]
         with open(self._folder / "server.log", "ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--storage-path", str(self._folder / "data")],
@@ -47,7 +53,7 @@ class MongoServer:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self._port)) == 0:
+                if probe.connect_ex((self._host, self._port)) == 0:
                     return
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((self._folder / "server.log").read_text()[-500:])
