@@ -118,7 +118,12 @@ def torment(subject: Subject, place: Place, draw: Random, decks: Decks, most: in
 
 
 def wait_for(subject: Subject, stage: str, blocks: int) -> bool:
-    """Wait until a stage has written so many blocks; false when the run has ended well. One that has not is resumed."""
+    """Wait until a stage has written so many blocks, and one more than now; false when the run has ended well.
+
+    One that has not is resumed.
+    """
+    if stage:
+        blocks = min(max(blocks, subject.written(stage) + 1), len(subject.task(stage).blocks))
     for _ in range(MOST_RESTARTS):
         subject.wait(lambda: subject.ended() or (bool(stage) and subject.written(stage) >= blocks), "it hangs")
         if not subject.ended():

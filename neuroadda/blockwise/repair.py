@@ -18,6 +18,7 @@ from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.tags import read_key
 from neuroadda.blockwise.task import Task
 from neuroadda.blockwise.written import Written
+from neuroadda.errors import UserError
 from neuroadda.volumes.places import to_place
 
 BATCH = 1000
@@ -161,6 +162,11 @@ def _find_broken(task: Task, written: Written, blocks: np.ndarray) -> list[int]:
             written.read(task.grid[index])
         except BROKEN:  # and nothing else: what cannot be reached now is not to be deleted
             broken.append(index)
+        except UserError:
+            raise
+        except Exception as error:
+            told = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(f"block {index} of {task.name} cannot be read now ({told})", task.output) from error
     return broken
 
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 import numpy as np
 
 from neuroadda.config import Zyx
+from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.places import ARRAY_METADATA, Place, Url
 
@@ -76,6 +77,8 @@ def list_sizes(folder: Place, below: bool = False) -> Iterator[tuple[str, int]]:
         entries = os.scandir(folder)
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise UserError(f"the folder cannot be read: {error.strerror}", str(folder)) from error
     with entries:
         for entry in entries:
             with suppress(FileNotFoundError):  # a temporary name that is gone
