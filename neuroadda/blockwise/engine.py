@@ -26,7 +26,8 @@ from neuroadda.blockwise.ledger.base import (
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
 from neuroadda.blockwise.logs import SERIAL, log_events
-from neuroadda.blockwise.task import Task, prepare_output
+from neuroadda.blockwise.outputs import prepare_output
+from neuroadda.blockwise.task import Task
 from neuroadda.errors import RunFailed, RunStopped, UserError
 
 PROGRESS_SECONDS = 0.5

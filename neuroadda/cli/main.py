@@ -8,6 +8,7 @@ import typer
 from neuroadda import __version__
 from neuroadda.cli import active, adaptation, failures, pyramids, runs, volumes
 from neuroadda.cli.domains import domains, rank
+from neuroadda.cli.ledger import ledger
 from neuroadda.cli.zoo import zoo
 from neuroadda.errors import PersonNeeded, RunFailed, RunStopped, UserError
 
@@ -30,6 +31,7 @@ app.add_typer(active.proposals, name="proposals")
 zoo.command()(rank)
 app.add_typer(zoo, name="zoo")
 app.add_typer(domains, name="domains")
+app.add_typer(ledger, name="ledger")
 
 
 def main() -> None:

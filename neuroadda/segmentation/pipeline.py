@@ -13,7 +13,8 @@ from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.task import Stage, Task, check_output
+from neuroadda.blockwise.outputs import check_output
+from neuroadda.blockwise.task import Stage, Task
 from neuroadda.blockwise.tissue import coarsen_blocks, find_tissue
 from neuroadda.config import Config, Zyx, load_config_file, parse_config, write_json
 from neuroadda.errors import UserError

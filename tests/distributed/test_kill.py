@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "segmentation"))
 from synthetic import write_backbone, write_raw
 
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.task import bind_output
+from neuroadda.blockwise.outputs import bind_output
 from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
 
 PATIENCE_SECONDS = 240

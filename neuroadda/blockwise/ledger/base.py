@@ -180,6 +180,18 @@ class Ledger(Protocol):
         """Forget the task's blocks and the task itself."""
         ...
 
+    def forget(self, fingerprint: str, blocks: Sequence[int]) -> None:
+        """Forget what is recorded of some of the task's blocks."""
+        ...
+
+    def outsiders(self, fingerprint: str, blocks: int) -> list[int]:
+        """Return the recorded blocks that a grid of so many blocks does not have."""
+        ...
+
+    def recorded(self) -> list[str]:
+        """Return the keys under which blocks are recorded, whether there is such a task or not."""
+        ...
+
     def close(self) -> None:
         """Release connections."""
         ...
