@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from neuroadda.blockwise.ledger.base import Ledger, TaskRecord
+from neuroadda.blockwise.ledger.base import Ledger, Summary, TaskRecord
 from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
 from neuroadda.errors import UserError
 
@@ -21,22 +21,38 @@ def read_status(where: str) -> list[dict[str, Any]]:
     UserError
         If there is no ledger.
     """
-    url = where if "://" in where else f"{SQLITE}{Path(where) / 'ledger.db'}"
-    if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
-        raise UserError(
-            "there is no ledger here", where, "give a run's folder, or a URL such as mongodb://host/database"
-        )
-    ledger = open_ledger(url)
+    ledger = open_ledger(find_ledger(where))
     try:
         return [_describe(task, ledger) for task in ledger.tasks()]
     finally:
         ledger.close()
 
 
+def find_ledger(where: str) -> str:
+    """Return the URL of the ledger of a run's folder, or of a URL.
+
+    Raises
+    ------
+    UserError
+        If there is no ledger.
+    """
+    url = where if "://" in where else f"{SQLITE}{Path(where) / 'ledger.db'}"
+    if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
+        raise UserError(
+            "there is no ledger here", where, "give a run's folder, or a URL such as mongodb://host/database"
+        )
+    return url
+
+
+def seconds_left(task: TaskRecord, summary: Summary) -> float | None:
+    """Return how long a task that is running has still to go, at the rate of the workers that it has now; None if unknown."""
+    rate, left = summary.voxels_per_second, task.voxels - summary.voxels
+    return left / rate if rate and left and summary.running else None
+
+
 def _describe(task: TaskRecord, ledger: Ledger) -> dict[str, Any]:
     summary = ledger.summary(task.fingerprint)
-    rate = summary.voxels_per_second
-    left = task.voxels - summary.voxels
+    rate, left = summary.voxels_per_second, seconds_left(task, summary)
     return {
         "stage": task.stage,
         "fingerprint": task.fingerprint[:12],
@@ -46,7 +62,7 @@ def _describe(task: TaskRecord, ledger: Ledger) -> dict[str, Any]:
         "failed": summary.failed,
         "voxels": task.voxels,
         "voxels_per_second": None if rate is None else round(rate),
-        "eta_seconds": round(left / rate) if rate and left and summary.running else None,
+        "eta_seconds": None if left is None else round(left),
         "output": task.output,
         "failures": [
             {

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from neuroadda import __version__
-from neuroadda.cli import active, adaptation, pyramids, runs, volumes
+from neuroadda.cli import active, adaptation, dashboard, pyramids, runs, volumes
 from neuroadda.cli.domains import domains, rank
 from neuroadda.cli.zoo import zoo
 from neuroadda.errors import PersonNeeded, RunFailed, RunStopped, UserError
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.add_typer(volumes.app)
 app.add_typer(pyramids.app)
 app.add_typer(runs.app)
+app.add_typer(dashboard.app)
 app.add_typer(active.app)
 app.add_typer(adaptation.app)
 app.add_typer(active.proposals, name="proposals")

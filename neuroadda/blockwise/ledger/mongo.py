@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,23 @@ from pymongo.errors import (
     PyMongoError,
 )
 
-from neuroadda.blockwise.ledger.base import BlockRecord, FailureGroup, LedgerUnavailable, Status, Summary, TaskRecord
-from neuroadda.blockwise.ledger.records import BLOCK_FIELDS, block_document, coalesce, group_failures, to_plain
+from neuroadda.blockwise.ledger.base import (
+    BlockColumns,
+    BlockRecord,
+    FailureGroup,
+    LedgerUnavailable,
+    Status,
+    Summary,
+    TaskRecord,
+)
+from neuroadda.blockwise.ledger.records import (
+    BLOCK_FIELDS,
+    block_document,
+    coalesce,
+    group_failures,
+    to_columns,
+    to_plain,
+)
 from neuroadda.errors import UserError
 
 DEFAULT_DATABASE = "neuroadda"
@@ -27,6 +43,7 @@ DURABLE = WriteConcern("majority", j=True)  # anything less loses acknowledged w
 DUPLICATE_KEY = 11000
 REFUSED_LOGIN = (18, 8000)  # 8000 is what Atlas says
 UNAUTHORIZED = 13
+ROWS = 10_000
 
 Document = dict[str, Any]
 
@@ -137,6 +154,20 @@ class MongoLedger:
     def close(self) -> None:
         if client := self._clients.pop(os.getpid(), None):
             client.close()
+
+    def columns(self, fingerprint: str, since: float = 0.0) -> Iterator[BlockColumns]:
+        late = {"$gte": since}
+        wanted = {"fingerprint": fingerprint, "$or": [{"finished": late}, {"finished": None, "started": late}]}
+        fields = ("block", "status", "started", "finished", "seconds", "worker")
+        with self._database() as database:
+            found = database.blocks.find(wanted, {"_id": 0} | dict.fromkeys(fields, 1))
+            while some := list(islice(found, ROWS)):
+                rows = [
+                    (row["block"], row["status"], row["started"] if row["finished"] is None else row["finished"])
+                    + (row["seconds"], row["worker"])
+                    for row in some
+                ]
+                yield to_columns(rows, lambda worker: (worker["host"], worker["pid"]), to_plain)
 
     @contextmanager
     def _database(self) -> Iterator[Database[Document]]:

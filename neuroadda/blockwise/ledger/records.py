@@ -1,12 +1,12 @@
 """What both stores share: records as plain data, the rule by which they add up, failures in groups."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from neuroadda.blockwise.ledger.base import BlockRecord, FailureGroup
+from neuroadda.blockwise.ledger.base import STATUSES, BlockColumns, BlockRecord, FailureGroup, Worker
 
 BLOCK_FIELDS = (
     "block",
@@ -89,3 +89,33 @@ def group_failures(failed: Iterable[tuple[int, dict[str, Any] | None]]) -> list[
         for (type_, message), (blocks, _, traceback) in groups.items()
     ]
     return sorted(found, key=lambda group: (-len(group.blocks), group.blocks[0]))
+
+
+def to_columns(
+    rows: Sequence[Sequence[Any]], identify: Callable[[Any], Hashable], parse: Callable[[Any], dict[str, Any]]
+) -> BlockColumns:
+    """Turn rows (block, status, when, seconds, worker) into columns.
+
+    Parameters
+    ----------
+    identify
+        What tells stored workers apart.
+    parse
+        A stored worker as plain data; called once for each that is told apart, since it costs more than all else.
+    """
+    blocks, names, whens, seconds, stored = zip(*rows, strict=True)
+    code = {name: place for place, name in enumerate(STATUSES)}
+    statuses, when = np.array([code[name] for name in names], np.uint8), np.array(whens, np.float64)
+    keys = [identify(worker) for worker in stored]
+    # A worker's last finished block knows most of it.
+    order = np.lexsort((when, statuses == code["done"])).tolist()
+    latest = {keys[row]: stored[row] for row in order}
+    place_of = {key: place for place, key in enumerate(latest)}
+    return BlockColumns(
+        np.array(blocks, np.int64),
+        statuses,
+        when,
+        np.array(seconds, np.float64),
+        np.array([place_of[key] for key in keys], np.int64),
+        tuple(Worker(**parse(worker)) for worker in latest.values()),
+    )
