@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.ledger.base import STATUSES, BlockColumns, Summary, TaskRecord, Worker
+from neuroadda.blockwise.ledger.base import STATUSES, BlockColumns, TaskRecord, Worker
 
 RUNNING, DONE, FAILED = (STATUSES.index(name) for name in ("running", "done", "failed"))
 UNKNOWN = 255  # not begun, or without tissue
@@ -40,8 +40,6 @@ class Progress:
         float32, by block, seconds since `task.created`: when it finished, or started where it has not.
     worker
         int32, by block: who worked on it, a place in `workers`.
-    seconds
-        Summed over done blocks.
     longest
         Seconds that the longest done block took.
     first, last
@@ -54,7 +52,6 @@ class Progress:
     when: np.ndarray = field(init=False)
     worker: np.ndarray = field(init=False)
     workers: list[Seen] = field(default_factory=list, init=False)
-    seconds: float = field(default=0.0, init=False)
     longest: float = field(default=0.0, init=False)
     first: float | None = field(default=None, init=False)
     last: float | None = field(default=None, init=False)
@@ -78,9 +75,7 @@ class Progress:
             np.array_equal(self.statuses[blocks], statuses) and np.array_equal(self.when[blocks], relative)
         ):
             return False
-        newly = (statuses == DONE) & (self.statuses[blocks] != DONE)
-        self.seconds += float(seconds[newly].sum())
-        self.longest = max(self.longest, float(seconds[newly].max(initial=0.0)))
+        self.longest = max(self.longest, float(seconds[statuses == DONE].max(initial=0.0)))
         begun = when - seconds
         self.first = min(float(begun.min()), np.inf if self.first is None else self.first)
         self.last = max(float(when.max()), -np.inf if self.last is None else self.last)
@@ -88,30 +83,15 @@ class Progress:
         self.worker[blocks] = self._meet(columns.workers, columns.worker[known], begun, when)
         return True
 
-    def summary(self) -> Summary:
-        """Return what `Ledger.summary` returns."""
-        counts, done = np.bincount(self.statuses, minlength=len(STATUSES)), self.statuses == DONE
-        return Summary(
-            **{name: int(counts[place]) for place, name in enumerate(STATUSES)},
-            seconds=self.seconds,
-            voxels=int(self.voxels_of(done).sum()) if self.grid is None else self.grid.voxels_of(done),
-            started=self.first,
-            finished=self.last,
-        )
-
     def voxels_of(self, chosen: np.ndarray) -> np.ndarray:
         """Return the voxels of some blocks (bool, by block), int64, in their order."""
-        places = np.flatnonzero(chosen)
         if self.grid is None:
-            return np.full(len(places), self.task.voxels // max(1, self.task.blocks), np.int64)
-        grid = self.grid
-        axes = zip(np.unravel_index(places, grid.counts), grid.shape, grid.block, grid.voxel_size, strict=True)
-        sides = [np.minimum(block, shape - place * block) // voxel for place, shape, block, voxel in axes]
-        return np.multiply.reduce(sides, axis=0)
+            return np.full(np.count_nonzero(chosen), self.task.voxels // max(1, self.task.blocks), np.int64)
+        axes = zip(self.grid.shape, self.grid.block, self.grid.voxel_size, self.grid.counts, strict=True)
+        z, y, x = (np.minimum(block, shape - np.arange(n) * block) // voxel for shape, block, voxel, n in axes)
+        return np.asarray((z[:, None, None] * y[:, None] * x).ravel()[chosen], np.int64)
 
-    def _meet(
-        self, workers: tuple[Worker, ...], worker: np.ndarray, begun: np.ndarray, when: np.ndarray
-    ) -> np.ndarray:
+    def _meet(self, workers: tuple[Worker, ...], worker: np.ndarray, begun: np.ndarray, when: np.ndarray) -> np.ndarray:
         """Return the places of the workers of some blocks, having noted when and how they were seen."""
         first, last = np.full(len(workers), np.inf), np.full(len(workers), -np.inf)
         np.minimum.at(first, worker, begun)

@@ -13,7 +13,9 @@ TOKEN_HELP = "What opens the page; from the network one is demanded, and made up
 @app.command()
 def dashboard(
     where: Annotated[str, typer.Argument(help="Run folder, or the ledger's URL.")],
-    host: Annotated[str, typer.Option(help="Address to serve at; other machines reach only another one.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to serve at; other machines reach only another one.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")] = 8321,
     token: Annotated[str | None, typer.Option(envvar="NEUROADDA_DASHBOARD_TOKEN", help=TOKEN_HELP)] = None,
 ) -> None:

@@ -158,14 +158,14 @@ class MongoLedger:
     def columns(self, fingerprint: str, since: float = 0.0) -> Iterator[BlockColumns]:
         late = {"$gte": since}
         wanted = {"fingerprint": fingerprint, "$or": [{"finished": late}, {"finished": None, "started": late}]}
-        fields = ("block", "status", "started", "finished", "seconds", "worker")
+        fields = ("block", "status", "seconds", "worker", "started", "finished")
         with self._database() as database:
             found = database.blocks.find(wanted, {"_id": 0} | dict.fromkeys(fields, 1))
             while some := list(islice(found, ROWS)):
+                whens = [row["started"] if row["finished"] is None else row["finished"] for row in some]
                 rows = [
-                    (row["block"], row["status"], row["started"] if row["finished"] is None else row["finished"])
-                    + (row["seconds"], row["worker"])
-                    for row in some
+                    (row["block"], row["status"], when, row["seconds"], row["worker"])
+                    for row, when in zip(some, whens, strict=True)
                 ]
                 yield to_columns(rows, lambda worker: (worker["host"], worker["pid"]), to_plain)
 

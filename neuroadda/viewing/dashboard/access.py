@@ -3,7 +3,7 @@
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Mapping
+from email.message import Message
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -53,7 +53,7 @@ def is_token(token: str, told: str | None) -> bool:
     return told is not None and hmac.compare_digest(told.encode(), token.encode())
 
 
-def read_token(headers: Mapping[str, str]) -> str | None:
+def read_token(headers: Message) -> str | None:
     """Return the token that a request's cookie or ``Authorization: Bearer`` tells."""
     kind, _, bearer = (headers.get("Authorization") or "").partition(" ")
     if kind.lower() == "bearer":

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.progress import DONE, FAILED, RUNNING, Progress
 from neuroadda.blockwise.status import seconds_left
 from neuroadda.errors import UserError
@@ -37,14 +38,13 @@ class Facts:
         """Return health, stages and failures."""
         with self._watch.stages() as stages:
             read_at, trouble = self._watch.read_at, self._watch.trouble
-            pulses = [_pulse(stage.progress) for stage in stages]
-            unread = [stage for stage in stages if not stage.whole]
+            stages = [stage for stage in stages if stage.summary]
+            pulses = [_pulse(stage) for stage in stages]
             told: dict[str, Any] = {
                 "where": self._where,
                 "read_at": read_at,
                 "trouble": trouble,
-                "reading": bool(unread) or not read_at,
-                "read_blocks": sum(pulse.summary.done for pulse in pulses),
+                "reading": not read_at or not all(stage.whole for stage in stages),
                 "health": vars(judge(pulses, read_at)) if read_at else None,
                 "retry": f"neuroadda retry {shlex.quote(self._where)}",
                 "stages": [self._describe(stage, pulse) for stage, pulse in zip(stages, pulses, strict=True)],
@@ -109,6 +109,7 @@ class Facts:
         return {
             "id": task.fingerprint,
             "version": stage.version,
+            "whole": stage.whole,
             "name": task.stage,
             "blocks": task.blocks,
             "done": summary.done,
@@ -118,7 +119,7 @@ class Facts:
             "rate": summary.voxels_per_second,
             "left": left,
             "first": summary.started,
-            "last": summary.finished,
+            "last": pulse.last,
             "output": task.output,
             "picture": summary.done > 0 and self._slices.has_array(task),
         }
@@ -131,10 +132,10 @@ def _find(stages: list[Stage], fingerprint: str) -> Stage:
     raise UserError("the ledger has no such stage")
 
 
-def _pulse(progress: Progress) -> Pulse:
-    task = progress.task
-    last = task.created if progress.last is None else progress.last
-    return Pulse(task.stage, task.blocks, progress.summary(), progress.longest, last)
+def _pulse(stage: Stage) -> Pulse:
+    task, summary, progress = stage.task, stage.summary or Summary(), stage.progress
+    last = max(when for when in (task.created, summary.finished, progress.last) if when is not None)
+    return Pulse(task.stage, task.blocks, summary, progress.longest, last)
 
 
 def _describe_workers(progress: Progress) -> dict[str, Any]:

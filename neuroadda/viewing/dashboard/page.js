@@ -19,7 +19,7 @@ async function refresh() {
     chooseStage(overview);
     showOverview(overview);
     const stage = overview.stages.find((each) => each.id === shown.stage);
-    if (stage && (shown.version !== stage.version || shown.detail?.id !== stage.id)) {
+    if (stage?.whole && (shown.version !== stage.version || shown.detail?.id !== stage.id)) {
       const detail = await ask(`detail?stage=${encodeURIComponent(stage.id)}`);
       if (stage.id === shown.stage) {
         if (shown.detail?.id !== stage.id) shown.cell = shown.block = null;
@@ -36,7 +36,7 @@ async function refresh() {
 
 async function keepUp() {
   if (!document.hidden) await refresh();
-  setTimeout(keepUp, shown.overview?.reading ? 300 : EVERY);
+  setTimeout(keepUp, shown.overview?.reading ? 500 : EVERY);
 }
 
 function chooseStage({ stages, failures }) {
@@ -55,7 +55,7 @@ function showOverview(overview) {
   find("where").textContent = overview.where;
   const age = Date.now() / 1000 - overview.read_at;
   find("read").textContent = overview.reading
-    ? `reading the ledger: ${blocks(overview.read_blocks)} done so far …`
+    ? "reading the ledger: map, throughput and workers follow …"
     : `ledger read at ${clock(overview.read_at)}${age > 60 ? `, ${duration(age)} ago` : ""}; this page keeps itself up to date`;
   tellTrouble(overview.trouble && `The ledger cannot be read just now, and what is below is old: ${overview.trouble}`);
   if (overview.health) {

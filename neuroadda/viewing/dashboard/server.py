@@ -64,7 +64,8 @@ class Dashboard(ThreadingHTTPServer):
             raise UserError(
                 f"this address cannot be served: {what}", f"{host}:{port}", "give another --host or --port"
             ) from error
-        shown = f"[{host}]" if ":" in host else host
+        # "All addresses" is none that a browser could open.
+        shown = socket.gethostname() if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self.server_port}/" + (f"?token={quote(token)}" if token else "")
 
     def server_bind(self) -> None:
@@ -74,7 +75,7 @@ class Dashboard(ThreadingHTTPServer):
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = self.server_address[:2]
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Tell of a bug; one who hangs up is none."""
@@ -83,9 +84,7 @@ class Dashboard(ThreadingHTTPServer):
 
 
 @contextmanager
-def open_dashboard(
-    where: str, host: str = "127.0.0.1", port: int = 0, token: str | None = None
-) -> Iterator[Dashboard]:
+def open_dashboard(where: str, host: str = "127.0.0.1", port: int = 0, token: str | None = None) -> Iterator[Dashboard]:
     """Bind a dashboard of a run's folder or a ledger's URL; see `choose_token` for `token`. Port 0 is any that is free.
 
     Raises
@@ -117,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         target = urlsplit(self.path)
         asked = {key: values[-1] for key, values in parse_qs(target.query).items()}
         if len(self.path) > LONGEST_TARGET:
-            return self._refuse(HTTPStatus.URI_TOO_LONG, "this address is too long")
+            return self._refuse(HTTPStatus.REQUEST_URI_TOO_LONG, "this address is too long")
         if self.server.token is None:
             if not is_same_machine(self.headers.get("Host")):
                 return self._refuse(HTTPStatus.FORBIDDEN, "this dashboard is for the machine it runs on: use 127.0.0.1")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from neuroadda.blockwise.ledger.base import FailureGroup, Ledger, TaskRecord
+from neuroadda.blockwise.ledger.base import FailureGroup, Ledger, Summary, TaskRecord
 from neuroadda.blockwise.progress import Progress
 from neuroadda.errors import UserError
 
@@ -27,10 +27,11 @@ class Stage:
     version
         Grows with every change.
     whole
-        Whether all of the ledger's blocks of it have been read once.
+        Whether all of the ledger's blocks of it have been read once; before, `progress` is of few of them.
     """
 
     progress: Progress
+    summary: Summary | None = None
     failures: list[FailureGroup] = field(default_factory=list)
     version: int = 0
     whole: bool = False
@@ -111,38 +112,45 @@ class Watch:
             }
             newest_first = list(self._stages.values())[::-1]
         for stage in newest_first:
-            if self._closed:
-                return
-            self._read_stage(stage)
+            self._read_changes(stage)
         with self._changed:
             self.read_at = time.time()
             self._changed.notify_all()
+        for stage in newest_first:
+            self._read_all(stage)
 
-    def _read_stage(self, stage: Stage) -> None:
-        now = time.time()
-        again = now > stage.again_at
-        if not again and stage.progress.summary().done == stage.task.blocks:
+    def _read_changes(self, stage: Stage) -> None:
+        now, key = time.time(), stage.task.fingerprint
+        if stage.summary and stage.summary.done == stage.task.blocks and now < stage.again_at:
             return
-        # What is shown is filled as it is read the first time, and replaced when it is read again.
-        progress = Progress(stage.task) if again and stage.whole else stage.progress
-        changed = again and stage.whole
-        for columns in self._ledger.columns(stage.task.fingerprint, 0.0 if again else stage.read_at - OVERLAP_SECONDS):
+        summary = self._ledger.summary(key)
+        # The first time, what came after the last block that ended: enough to see whether it is alive.
+        since = stage.read_at - OVERLAP_SECONDS if stage.read_at else summary.finished or 0.0
+        changed = summary != stage.summary
+        for columns in self._ledger.columns(key, since):
             with self._changed:
-                news = progress.update(columns)
-                changed |= news
-                if news:
-                    self._bump(stage)
+                changed |= stage.progress.update(columns)
+        failures = stage.failures
+        if changed:
+            failures = self._ledger.failures(key) if summary.failed else []
+        with self._changed:
+            stage.summary, stage.failures, stage.read_at = summary, failures, now
+            if changed:
+                self._bump(stage)
+
+    def _read_all(self, stage: Stage) -> None:
+        if time.time() < stage.again_at:
+            return
+        # Filled as it is read the first time, and replaced when it is read again.
+        progress = Progress(stage.task) if stage.whole else stage.progress
+        for columns in self._ledger.columns(stage.task.fingerprint):
+            with self._changed:
+                progress.update(columns)
             if self._closed:
                 return
-        failed = progress.summary().failed
-        failures = self._ledger.failures(stage.task.fingerprint) if failed and (changed or not stage.whole) else []
         with self._changed:
-            if changed or not stage.whole:
-                stage.progress, stage.failures = progress, failures
-                self._bump(stage)
-            stage.whole, stage.read_at = True, now
-            if again:
-                stage.again_at = now + AGAIN_SECONDS
+            stage.progress, stage.whole, stage.again_at = progress, True, time.time() + AGAIN_SECONDS
+            self._bump(stage)
 
     def _bump(self, stage: Stage) -> None:
         self._versions += 1
