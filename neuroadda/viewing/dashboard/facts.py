@@ -97,10 +97,10 @@ class Facts:
         """
         with self._watch.stages() as stages:
             stage = _find(stages, fingerprint)
-            statuses = stage.progress.statuses
-            if not 0 <= block < len(statuses) or statuses[block] != DONE:
+            done = stage.progress.statuses == DONE
+            if not 0 <= block < len(done) or not done[block]:
                 raise UserError("no block of this number is done", str(block))
-        return self._slices.picture(stage.task, block)
+        return self._slices.picture(stage.task, block, done)
 
     def _describe(self, stage: Stage, pulse: Pulse) -> dict[str, Any]:
         task, summary = stage.task, pulse.summary

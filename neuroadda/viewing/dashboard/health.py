@@ -66,7 +66,7 @@ def judge(pulses: Sequence[Pulse], now: float) -> Health:
     stage = max(open_, key=lambda pulse: pulse.last)
     summary, quiet = stage.summary, max(0.0, now - stage.last)
     done = f"{summary.done:,} of {_count(stage.blocks)} done ({_percent(summary.done, stage.blocks)})"
-    ago = format_seconds(round(quiet))
+    ago = _ago(quiet)
     failed = f"{_count(summary.failed)} failed"
     if summary.running and quiet > stage.patience:
         longest = f"; its longest block so far took {format_seconds(stage.longest)}" if summary.done else ""
@@ -99,14 +99,16 @@ def judge(pulses: Sequence[Pulse], now: float) -> Health:
 def _judge_done(pulses: Sequence[Pulse], now: float) -> Health:
     blocks = sum(pulse.blocks for pulse in pulses)
     quiet = max(0.0, now - max(pulse.last for pulse in pulses))
-    stages = "the one stage" if len(pulses) == 1 else f"all {len(pulses)} stages"
+    stages = "the one stage in the ledger is" if len(pulses) == 1 else f"all {len(pulses)} stages in the ledger are"
     return Health(
         "finished",
-        f"Finished: {stages} in the ledger are done ({_count(blocks)}); the last block {format_seconds(round(quiet))} ago."
-        if len(pulses) > 1
-        else f"Finished: {stages} in the ledger is done ({_count(blocks)}); the last block {format_seconds(round(quiet))} ago.",
+        f"Finished: {stages} done ({_count(blocks)}); the last block was {_ago(quiet)} ago.",
         "A stage that has not begun is not in the ledger: the last one should be the one you asked for.",
     )
+
+
+def _ago(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 59.5 else format_seconds(seconds)
 
 
 def _count(blocks: int) -> str:

@@ -78,12 +78,14 @@ function showFailures({ failures, retry }) {
   if (find("failures").told === told) return; // an open traceback stays open
   find("failures").told = told;
   find("failures").replaceChildren(...failures.map(describeFailure));
+  for (const trace of document.querySelectorAll("pre")) trace.scrollTop = trace.scrollHeight; // the error stands at the end
 }
 
 function describeFailure(failure, place) {
   const more = failure.count - failure.blocks.length;
-  const trace = element("details", place ? {} : { open: "" }, element("summary", {}, `traceback of block ${failure.blocks[0]}`));
-  trace.append(element("pre", { tabindex: "0" }, failure.traceback.trimEnd() || "none was recorded"));
+  const text = element("pre", { tabindex: "0" }, failure.traceback.trimEnd() || "none was recorded");
+  const trace = element("details", place ? {} : { open: "" }, element("summary", {}, `traceback of block ${failure.blocks[0]}`), text);
+  trace.addEventListener("toggle", () => { text.scrollTop = text.scrollHeight; });
   return element("article", { class: "failure" },
     element("h3", {}, `${failure.type}: ${failure.message}`),
     element("p", {}, `${blocks(failure.count)} of ${failure.stage}: ${failure.blocks.join(", ")}${more > 0 ? ` and ${more.toLocaleString("en")} more` : ""}`),
@@ -235,17 +237,18 @@ function showSlices(stage) {
     note.textContent = stage.done ? `Its output is no array that can be read from here: ${stage.output}` : "No block is done yet.";
     return box.replaceChildren();
   }
-  note.textContent = `Sections through the middle of finished blocks of ${stage.output}; click on a cell of the map for one of its own.`;
-  const middle = Math.floor(picks.length / 2), spread = [middle, 0, Math.floor(picks.length / 4), picks.length - 1].map((n) => picks[n]);
+  note.textContent = `Sections through the middle of finished blocks, at most 256 voxels wide, of ${stage.output}; click on a cell of the map for one of its own.`;
+  const { rows, columns, pick } = shown.detail.map[0], middle = pick[Math.floor(rows / 2) * columns + Math.floor(columns / 2)];
+  const spread = [middle ?? picks[Math.floor(picks.length / 2)], picks[0], picks[Math.floor(picks.length / 4)], picks.at(-1)];
   const wanted = [...new Set([shown.block ?? spread[0], ...(box.of === stage.id ? box.first : spread)])].slice(0, 4);
   Object.assign(box, { of: stage.id, first: wanted });
   const told = wanted.join();
   if (box.told === `${stage.id} ${told}`) return;
   box.told = `${stage.id} ${told}`;
   box.replaceChildren(...wanted.map((block) => {
-    const picture = element("img", { src: `slice?stage=${encodeURIComponent(stage.id)}&block=${block}`, alt: `${stage.name}, middle section of block ${block}`, loading: "lazy" });
+    const picture = element("img", { src: `slice?stage=${encodeURIComponent(stage.id)}&block=${block}`, alt: `${stage.name}, section through the middle of block ${block}`, loading: "lazy" });
     picture.addEventListener("error", () => picture.replaceWith(element("p", { class: "soft" }, "it cannot be read from here")));
-    return element("figure", {}, picture, element("figcaption", {}, `block ${block}`));
+    return element("figure", {}, picture, element("figcaption", {}, `around block ${block}`));
   }));
 }
 

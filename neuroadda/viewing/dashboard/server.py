@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/slice":
             block = asked.get("block", "")
             picture = facts.slice(asked.get("stage", ""), int(block) if block.isdecimal() else -1)
-            self._send(picture, "image/png", headers={"Cache-Control": "private, max-age=600"})
+            self._send(picture, "image/png")
         elif path == "/favicon.ico":
             self._send(b"", "image/x-icon", HTTPStatus.NO_CONTENT)
         else:
