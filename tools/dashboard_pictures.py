@@ -41,16 +41,16 @@ COLOURS = 256  # of a picture: a page has few, and the file is to be small
 
 def picture(browser: Browser, dashboard: Dashboard, name: str, size: tuple[int, int], mode: str) -> None:
     """Write what the page shows in a window of a size."""
-    browser.call(
-        "Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=False
-    )
+    browser.call("Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=False)
     browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": mode}])
     browser.open(dashboard.url)
     browser.wait(lambda: browser.ask("performance.getEntriesByName('shown').length") == 1, "the page")
     browser.wait(lambda: browser.ask("[...document.images].every(i => i.complete)"), "the slices")
     # Where the program lies is of no interest, and a long line.
     for prefix in (ROOT, Path(sys.prefix) / "lib", ROOT.parent):
-        browser.ask(f"document.querySelectorAll('pre').forEach(p => p.textContent = p.textContent.replaceAll('{prefix}/', ''))")
+        browser.ask(
+            f"document.querySelectorAll('pre').forEach(p => p.textContent = p.textContent.replaceAll('{prefix}/', ''))"
+        )
     browser.ask("document.querySelectorAll('pre').forEach(p => p.scrollTop = p.scrollHeight)")
     took = browser.ask("performance.getEntriesByName('shown')[0].startTime")
     target = PICTURES / f"dashboard_{name}.png"
@@ -78,7 +78,9 @@ def main() -> None:
     command, data = [sys.executable, "-m", "neuroadda.cli"], os.environ.get("NEUROADDA_DATA", ROOT / "../shared/data")
     raw, run, config = (options.output / name for name in ("mouse.zarr/raw", "run", "run.toml"))
     options.output.mkdir(parents=True)
-    subprocess.run([*command, "import", f"{data}/mouse_cortex_sssem_test.hdf", raw, "--dataset", "volumes/raw"], check=True)
+    subprocess.run(
+        [*command, "import", f"{data}/mouse_cortex_sssem_test.hdf", raw, "--dataset", "volumes/raw"], check=True
+    )
     print(json.dumps(list(Volume.open(raw).shape_vx)))
     config.write_text(CONFIG.format(raw=raw, backbone=BACKBONE, run=run))
     predicting = subprocess.Popen([*command, "predict", "-c", config])

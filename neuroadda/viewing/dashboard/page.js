@@ -61,6 +61,7 @@ function showOverview(overview) {
   if (overview.health) {
     const { state, sentence, advice } = overview.health;
     find("health").dataset.state = state;
+    find("health").toggleAttribute("data-failed", overview.failures.length > 0);
     if (find("sentence").textContent !== sentence) find("sentence").textContent = sentence;
     find("advice").textContent = advice;
     find("advice").hidden = !advice;
@@ -256,10 +257,10 @@ function showWorkers() {
   const { workers, more_workers: more } = shown.detail, now = shown.overview.read_at;
   find("workers").replaceChildren(...workers.map((worker) => {
     const time = worker.last - worker.first;
-    const cores = worker.cpu_seconds === null || time < 1 ? "" : ` (${(worker.cpu_seconds / time).toFixed(1)} cores)`;
+    const cores = worker.cpu_seconds === null || time < 1 ? "" : (worker.cpu_seconds / time).toFixed(1);
     const cells = [`${worker.host}:${worker.pid}`, worker.device, `${duration(Math.max(0, now - worker.last))} ago`,
-      worker.done.toLocaleString("en"), worker.failed || "", worker.running ? `${worker.running} running` : "",
-      worker.peak_bytes === null ? "" : bytes(worker.peak_bytes), worker.cpu_seconds === null ? "" : `${duration(worker.cpu_seconds)}${cores}`];
+      worker.done.toLocaleString("en"), worker.failed || "", worker.running || "",
+      worker.peak_bytes === null ? "" : bytes(worker.peak_bytes), worker.cpu_seconds === null ? "" : duration(worker.cpu_seconds), cores];
     return element("tr", {}, ...cells.map((text) => element("td", {}, String(text))));
   }));
   find("more-workers").textContent = more ? `and ${more.toLocaleString("en")} more, not seen for longer` : "";

@@ -14,7 +14,9 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.nodes import is_array
 from neuroadda.volumes.places import to_place
 
-SIDE_VX = 256  # of a picture: smaller blocks are shown with what is around them, larger ones in part, so that little is read
+SIDE_VX = (
+    256  # of a picture: smaller blocks are shown with what is around them, larger ones in part, so that little is read
+)
 MOST_KEPT = 64
 
 

@@ -32,9 +32,7 @@ def make_progress(counts: tuple[int, int, int], seed: int = 0, span: float = 100
     told = np.flatnonzero(statuses != UNKNOWN)
     when = 1001 + random.uniform(0, span, len(told)).round(1)
     worker = (Worker(host="a", pid=1),)
-    progress.update(
-        BlockColumns(told, statuses[told], when, np.ones(len(told)), np.zeros(len(told), np.int64), worker)
-    )
+    progress.update(BlockColumns(told, statuses[told], when, np.ones(len(told)), np.zeros(len(told), np.int64), worker))
     return progress
 
 

@@ -24,7 +24,7 @@ def test_no_word_of_the_ledgers_secrets_is_shown(text):
 def test_logins_of_other_urls_are_hidden_and_all_else_is_kept():
     hide = Redaction("sqlite:///run/ledger.db")
     assert hide("https://bob:pw@store.org/a and s3://bucket/a@b") == "https://***@store.org/a and s3://bucket/a@b"
-    for text in ("", "user@host.org", "File \"/a/b.py\", line 3, in f\n    x @ y\n", "mongodb://db.lab/runs"):
+    for text in ("", "user@host.org", 'File "/a/b.py", line 3, in f\n    x @ y\n', "mongodb://db.lab/runs"):
         assert hide(text) == text
 
 
