@@ -7,7 +7,7 @@ from typing import Any
 
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.failures import advise, describe_cause
-from neuroadda.blockwise.ledger.base import Ledger, TaskRecord
+from neuroadda.blockwise.ledger.base import Ledger, Summary, TaskRecord
 from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
 from neuroadda.errors import UserError
 
@@ -28,13 +28,8 @@ def read_status(where: str) -> list[dict[str, Any]]:
     UserError
         If there is no ledger.
     """
-    url = where if "://" in where else f"{SQLITE}{Path(where) / 'ledger.db'}"
-    file = Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
-    if file is not None and not file.exists():
-        raise UserError(
-            "there is no ledger here", where, "give a run's folder, or a URL such as mongodb://host/database"
-        )
-    folder = None if file is None else file.parent
+    url = find_ledger(where)
+    folder = Path(url.removeprefix(SQLITE)).parent if url.startswith(SQLITE) else None
     ledger = open_ledger(url)
     try:
         return [_describe(task, ledger, folder) for task in ledger.tasks()]
@@ -42,10 +37,31 @@ def read_status(where: str) -> list[dict[str, Any]]:
         ledger.close()
 
 
+def find_ledger(where: str) -> str:
+    """Return the URL of the ledger of a run's folder, or of a URL.
+
+    Raises
+    ------
+    UserError
+        If there is no ledger.
+    """
+    url = where if "://" in where else f"{SQLITE}{Path(where) / 'ledger.db'}"
+    if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
+        raise UserError(
+            "there is no ledger here", where, "give a run's folder, or a URL such as mongodb://host/database"
+        )
+    return url
+
+
+def seconds_left(task: TaskRecord, summary: Summary) -> float | None:
+    """Return how long a task that is running has still to go, at the rate of the workers that it has now; None if unknown."""
+    rate, left = summary.voxels_per_second, task.voxels - summary.voxels
+    return left / rate if rate and left and summary.running else None
+
+
 def _describe(task: TaskRecord, ledger: Ledger, folder: Path | None) -> dict[str, Any]:
     summary = ledger.summary(task.fingerprint)
-    rate = summary.voxels_per_second
-    left = task.voxels - summary.voxels
+    rate, left = summary.voxels_per_second, seconds_left(task, summary)
     logs = None if folder is None else folder / "logs" / task.stage
     return {
         "stage": task.stage,
@@ -56,7 +72,7 @@ def _describe(task: TaskRecord, ledger: Ledger, folder: Path | None) -> dict[str
         "failed": summary.failed,
         "voxels": task.voxels,
         "voxels_per_second": None if rate is None else round(rate),
-        "eta_seconds": round(left / rate) if rate and left and summary.running else None,
+        "eta_seconds": None if left is None else round(left),
         "output": task.output,
         "logs": str(logs) if logs is not None and logs.exists() else None,
         "failures": [

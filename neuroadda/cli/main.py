@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from neuroadda import __version__
-from neuroadda.cli import active, adaptation, failures, pyramids, runs, volumes
+from neuroadda.cli import active, adaptation, dashboard, failures, pyramids, runs, volumes
 from neuroadda.cli.domains import domains, rank
 from neuroadda.cli.ledger import ledger
 from neuroadda.cli.zoo import zoo
@@ -25,6 +25,7 @@ app.add_typer(volumes.app)
 app.add_typer(pyramids.app)
 app.add_typer(runs.app)
 app.add_typer(failures.app)
+app.add_typer(dashboard.app)
 app.add_typer(active.app)
 app.add_typer(adaptation.app)
 app.add_typer(active.proposals, name="proposals")

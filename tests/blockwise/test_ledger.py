@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neuroadda.blockwise.ledger.base import BlockRecord, Failure, Ledger, Summary, TaskRecord, Worker
+from neuroadda.blockwise.ledger.base import STATUSES, BlockRecord, Failure, Ledger, Summary, TaskRecord, Worker
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.records import LATEST, group_failures, measure_rate
 
@@ -38,7 +38,7 @@ def make_task(fingerprint: str, **fields: Any) -> TaskRecord:
 
 def make_record(fingerprint: str, block: int, status: str = "done", **fields: Any) -> BlockRecord:
     return BlockRecord(
-        fingerprint=fingerprint, block=block, status=status, worker=WORKER, **{"started": 100.0, **fields}
+        fingerprint=fingerprint, block=block, status=status, **{"worker": WORKER, "started": 100.0, **fields}
     )
 
 
@@ -431,3 +431,40 @@ def test_many_threads_write_through_one_ledger(ledger: Ledger, task: str) -> Non
     assert len(found) == 40
     assert all(block["status"] == "done" for block in found)
     assert sum(block["tries"] for block in found) == 40
+
+
+# columns
+
+
+def test_columns_tell_of_blocks_that_changed_and_of_who_worked_on_them(ledger: Ledger, task: str) -> None:
+    other = WORKER.model_copy(update={"pid": 8, "device": "cpu"})
+    told = WORKER.model_copy(update={"cpu_seconds": 5.0, "peak_bytes": 2**40})
+    earlier = WORKER.model_copy(update={"cpu_seconds": 3.0, "peak_bytes": 2**30})
+    ledger.write(
+        [
+            make_record(task, 0, worker=told, finished=104.0, seconds=4.0),
+            make_record(task, 1, worker=earlier, finished=102.0, seconds=2.0),
+            make_record(task, 2, "failed", finished=105.0, seconds=1.0, failure=make_failure("bad")),
+            make_record(task, 3, "running", started=103.0, worker=other),
+            make_record(task + "2", 4, finished=104.0),
+        ]
+    )
+    (all_,) = ledger.columns(task)
+    order = np.argsort(all_.blocks)
+    assert all_.blocks[order].tolist() == [0, 1, 2, 3]
+    assert [STATUSES[place] for place in all_.statuses[order]] == ["done", "done", "failed", "running"]
+    assert all_.when[order].tolist() == [104.0, 102.0, 105.0, 103.0]
+    np.testing.assert_array_equal(all_.seconds[order], [4.0, 2.0, 1.0, np.nan])
+    assert [all_.workers[place] for place in all_.worker[order]] == [told, told, told, other]
+    assert sorted(block for some in ledger.columns(task, since=103.0) for block in some.blocks) == [0, 2, 3]
+    assert list(ledger.columns(task, since=106.0)) == []
+    assert list(ledger.columns(task + "3")) == []
+
+
+def test_columns_of_many_blocks_come_in_parts(tmp_path: Path, task: str) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    template = make_record(task, 0, finished=101.0)
+    ledger.write([template.model_copy(update={"block": block}) for block in range(10_500)])
+    parts = list(ledger.columns(task))
+    assert [len(part.blocks) for part in parts] == [10_000, 500]
+    assert sorted(block for part in parts for block in part.blocks) == list(range(10_500))

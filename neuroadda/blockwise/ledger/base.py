@@ -1,8 +1,9 @@
 """What every ledger does: the one truth about which block of which task is running, done or failed."""
 
 import time
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from pydantic import Field
@@ -12,6 +13,7 @@ from neuroadda.config import Config
 from neuroadda.errors import UserError
 
 Status = Literal["running", "done", "failed"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 class TaskRecord(Config):
@@ -129,6 +131,34 @@ class FailureGroup(Config):
     cause: Cause = "error"
 
 
+@dataclass(frozen=True)
+class BlockColumns:
+    """What is known of some blocks, by column: a million of them as records would be a gigabyte.
+
+    Attributes
+    ----------
+    blocks
+        int64[n], dense indices.
+    statuses
+        uint8[n], places in `STATUSES`.
+    when
+        float64[n], seconds since the epoch: when the block finished, or started where it has not.
+    seconds
+        float64[n] that the block took; NaN where that is not known.
+    worker
+        int64[n], places in `workers`.
+    workers
+        Who worked on them, each with what its latest finished block tells.
+    """
+
+    blocks: np.ndarray
+    statuses: np.ndarray
+    when: np.ndarray
+    seconds: np.ndarray
+    worker: np.ndarray
+    workers: tuple[Worker, ...]
+
+
 class LedgerUnavailable(UserError):
     """The store does not answer now: server unreachable, connection lost, file locked. Saying it again may help."""
 
@@ -194,4 +224,8 @@ class Ledger(Protocol):
 
     def close(self) -> None:
         """Release connections."""
+        ...
+
+    def columns(self, fingerprint: str, since: float = 0.0) -> Iterator[BlockColumns]:
+        """Yield blocks that finished at `since` or later, or started then and have not finished, some thousands at a time."""
         ...

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,15 @@ from pymongo.errors import (
     PyMongoError,
 )
 
-from neuroadda.blockwise.ledger.base import BlockRecord, FailureGroup, LedgerUnavailable, Status, Summary, TaskRecord
+from neuroadda.blockwise.ledger.base import (
+    BlockColumns,
+    BlockRecord,
+    FailureGroup,
+    LedgerUnavailable,
+    Status,
+    Summary,
+    TaskRecord,
+)
 from neuroadda.blockwise.ledger.records import (
     BLOCK_FIELDS,
     LATEST,
@@ -25,6 +34,7 @@ from neuroadda.blockwise.ledger.records import (
     coalesce,
     group_failures,
     measure_rate,
+    to_columns,
     to_plain,
 )
 from neuroadda.errors import UserError
@@ -164,6 +174,20 @@ class MongoLedger:
     def close(self) -> None:
         if client := self._clients.pop(os.getpid(), None):
             client.close()
+
+    def columns(self, fingerprint: str, since: float = 0.0) -> Iterator[BlockColumns]:
+        late = {"$gte": since}
+        wanted = {"fingerprint": fingerprint, "$or": [{"finished": late}, {"finished": None, "started": late}]}
+        fields = ("block", "status", "seconds", "worker", "started", "finished")
+        with self._database() as database:
+            found = database.blocks.find(wanted, {"_id": 0} | dict.fromkeys(fields, 1))
+            while some := list(islice(found, ROWS)):
+                whens = [row["started"] if row["finished"] is None else row["finished"] for row in some]
+                rows = [
+                    (row["block"], row["status"], when, row["seconds"], row["worker"])
+                    for row, when in zip(some, whens, strict=True)
+                ]
+                yield to_columns(rows, lambda worker: (worker["host"], worker["pid"]), to_plain)
 
     @contextmanager
     def _database(self) -> Iterator[Database[Document]]:

@@ -2,12 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from neuroadda.blockwise.ledger.base import BlockRecord, FailureGroup
+from neuroadda.blockwise.ledger.base import STATUSES, BlockColumns, BlockRecord, FailureGroup, Worker
 
 BLOCK_FIELDS = (
     "block",
@@ -107,3 +107,33 @@ def measure_rate(latest: Sequence[tuple[float, float, int]]) -> float | None:
         seconds += max(0.0, finished - max(started, upto))
         upto = max(upto, finished)
     return sum(voxels for _, _, voxels in by_finish) / seconds if seconds > 0 else None
+
+
+def to_columns(
+    rows: Sequence[Sequence[Any]], identify: Callable[[Any], Hashable], parse: Callable[[Any], dict[str, Any]]
+) -> BlockColumns:
+    """Turn rows (block, status, when, seconds, worker) into columns.
+
+    Parameters
+    ----------
+    identify
+        What tells stored workers apart.
+    parse
+        A stored worker as plain data; called once for each that is told apart, since it costs more than all else.
+    """
+    blocks, names, whens, seconds, stored = zip(*rows, strict=True)
+    code = {name: place for place, name in enumerate(STATUSES)}
+    statuses, when = np.array([code[name] for name in names], np.uint8), np.array(whens, np.float64)
+    keys = [identify(worker) for worker in stored]
+    # A worker's last finished block knows most of it.
+    order = np.lexsort((when, statuses == code["done"])).tolist()
+    latest = {keys[row]: stored[row] for row in order}
+    place_of = {key: place for place, key in enumerate(latest)}
+    return BlockColumns(
+        np.array(blocks, np.int64),
+        statuses,
+        when,
+        np.array(seconds, np.float64),
+        np.array([place_of[key] for key in keys], np.int64),
+        tuple(Worker(**parse(worker)) for worker in latest.values()),
+    )

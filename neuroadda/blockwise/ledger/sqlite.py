@@ -12,13 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from neuroadda.blockwise.ledger.base import BlockRecord, FailureGroup, LedgerUnavailable, Status, Summary, TaskRecord
+from neuroadda.blockwise.ledger.base import (
+    BlockColumns,
+    BlockRecord,
+    FailureGroup,
+    LedgerUnavailable,
+    Status,
+    Summary,
+    TaskRecord,
+)
 from neuroadda.blockwise.ledger.records import (
     BLOCK_FIELDS,
     LATEST,
     block_document,
     group_failures,
     measure_rate,
+    to_columns,
     to_json,
 )
 from neuroadda.errors import UserError
@@ -185,6 +194,17 @@ class SqliteLedger:
     def close(self) -> None:
         for key in [key for key in self._connections if key[0] == os.getpid()]:
             self._connections.pop(key).close()
+
+    def columns(self, fingerprint: str, since: float = 0.0) -> Iterator[BlockColumns]:
+        changed = (
+            "SELECT block, status, coalesce(finished, started), seconds, worker FROM blocks "
+            "WHERE fingerprint = ? AND coalesce(finished, started) >= ?"
+        )
+        with self._connection() as connection:
+            rows = connection.execute(changed, (fingerprint, since))
+            while some := rows.fetchmany(ROWS):
+                # Host and pid come first in the text, and tell workers apart without parsing a million of them.
+                yield to_columns(some, lambda worker: worker[: worker.find(', "device"')], json.loads)
 
     def _query(self, sql: str, *values: Any) -> list[Any]:
         with self._connection() as connection:
