@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
 from neuroadda.backbones.devices import count_cuda_devices, resolve_device
 from neuroadda.errors import RunFailed, UserError
@@ -132,9 +133,9 @@ def join_processes(place: Place, device: str) -> Iterator[Processes]:
         return
     backend = "cpu:gloo,cuda:nccl" if resolve_device(device).startswith("cuda") else "gloo"
     try:
-        dist.init_process_group(
-            backend, init_method=place.meeting, rank=place.rank, world_size=place.count, timeout=PATIENCE
-        )
+        store, rank, count = next(rendezvous(place.meeting, place.rank, place.count, timeout=PATIENCE))
+        store = dist.PrefixStore(place.attempt, store)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
         waiting = dist.new_group(backend="gloo", timeout=PATIENCE_WITH_THE_FIRST)
     except (RuntimeError, ValueError) as error:
         where = "at MASTER_ADDR:MASTER_PORT" if place.meeting == "env://" else f"at {place.meeting}"
@@ -153,5 +154,5 @@ def _others() -> Iterator[None]:
         yield
     except RuntimeError as error:
         what = f"process {dist.get_rank()} of {dist.get_world_size()} lost another one"
-        reason = str(error).partition("\n")[0].rpartition("] ")[2][:120]
+        reason = str(error).partition("\n")[0].rpartition("] ")[2].partition(". ")[0]
         raise RunFailed(f"{what} ({reason}); run the same command again to go on") from error

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neuroadda.errors import UserError
 
@@ -20,13 +20,17 @@ class Place:
     local_rank
         Its number among those on its machine.
     meeting
-        URL at which they meet, for `torch.distributed.init_process_group`.
+        URL at which they meet, for `torch.distributed.rendezvous`.
+    attempt
+        Which start of theirs this is, where they meet at a store that is older than they: that of torchrun, which knows those that
+        it restarts still by their old addresses.
     """
 
     rank: int = 0
     count: int = 1
     local_rank: int = 0
     meeting: str = ""
+    attempt: str = "0"
 
 
 def find_place(environment: Mapping[str, str]) -> Place:
@@ -44,7 +48,8 @@ def find_place(environment: Mapping[str, str]) -> Place:
         place = _read(environment, "RANK", "WORLD_SIZE", "LOCAL_RANK", "env://")
         for name in ("MASTER_ADDR", "MASTER_PORT") if place.count > 1 else ():
             _get(environment, name)
-        return place
+        shared = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+        return replace(place, attempt=_get(environment, "TORCHELASTIC_RESTART_COUNT")) if shared else place
     if "SLURM_STEP_NUM_TASKS" in environment:
         names = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
         return _read(environment, *names, _meet_by_slurm(environment))
