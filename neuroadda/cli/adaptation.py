@@ -5,7 +5,7 @@ from typing import Any
 import typer
 
 from neuroadda.cli.active import print_boxes
-from neuroadda.cli.options import ConfigFile, Json, Overrides, Overwrite
+from neuroadda.cli.options import ConfigFile, Json, Overrides, Overwrite, refuse_many_processes
 from neuroadda.errors import PersonNeeded
 
 app = typer.Typer()
@@ -21,6 +21,7 @@ def adapt(config: ConfigFile, overrides: Overrides = None, overwrite: Overwrite 
     from neuroadda.console import print_json, show_progress
     from neuroadda.flow import adapt_backbone
 
+    refuse_many_processes("adapt")
     loaded = load_run(config, overrides)
     with show_progress(quiet=as_json) as observe:
         done = adapt_backbone(loaded, overwrite=overwrite, observe=observe, progress=not as_json)

@@ -1,12 +1,23 @@
 """Verbs on configs and the runs they make: train, validate, predict, segment, evaluate, run, view."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from neuroadda.cli.options import ConfigFile, DryRun, Json, Measure, Overrides, Overwrite, Zoo, print_facts
+from neuroadda.cli.options import (
+    ConfigFile,
+    DryRun,
+    Json,
+    Measure,
+    Overrides,
+    Overwrite,
+    Zoo,
+    print_facts,
+    refuse_many_processes,
+)
 from neuroadda.errors import UserError
 
 app = typer.Typer()
@@ -25,11 +36,14 @@ def train(
 ) -> None:
     """Train a backbone ([train] and [validation] of the config); killed, it goes on from its last checkpoint.
 
+    Started by torchrun or srun, the processes share [train].accumulate batches an iteration: docs/training_cluster.md.
+
     With --zoo alone, or with [select], the zoo is ranked for the raw of the first sample and its nearest backbone taken.
     --set sets how a backbone is fine-tuned, such as train.start.encoder_rate=0.1 or train.start.frozen_levels=2.
     """
     from neuroadda.config import dump_config
     from neuroadda.flow import train_backbone
+    from neuroadda.training.place import find_place
 
     if start is not None:
         from neuroadda.backbones.zoo import find_backbone, open_zoo
@@ -38,7 +52,10 @@ def train(
         overrides = [f"train.start.backbone={json.dumps(folder)}", *(overrides or [])]
     elif zoo is not None:
         overrides = [f"select.zoo={json.dumps(zoo)}", *(overrides or [])]
-    card = train_backbone(load_run(config, overrides), overwrite=overwrite, progress=not as_json)
+    place = find_place(os.environ)
+    card = train_backbone(load_run(config, overrides), overwrite=overwrite, progress=not as_json, place=place)
+    if place.rank > 0:
+        return
     if as_json:
         from neuroadda.console import print_json
 
@@ -138,6 +155,7 @@ def run(
     from neuroadda import flow
     from neuroadda.console import print_json, print_summary, show_progress
 
+    refuse_many_processes("run")
     loaded = load_run(config, overrides)
     if dry_run or measure:
         _dry_run(loaded, "relabel", dry_run, measure, as_json)
