@@ -11,9 +11,9 @@ from typing import Any
 
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
+from neuroadda.blockwise.processes import die_with
 from neuroadda.blockwise.task import Task
 from neuroadda.blockwise.usage import cpu_seconds, peak_bytes
-from neuroadda.blockwise.worker import die_with
 from neuroadda.config import Config, dump_config
 from neuroadda.errors import RunFailed
 

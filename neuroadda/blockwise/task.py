@@ -52,6 +52,9 @@ class Stage(Config):
     def open(self, task: "Task") -> BlockFunction:
         """Open inputs and output, once a worker; return the function that does a block and reports its results."""
 
+    def rehearse(self) -> None:
+        """Load what blocks need, such as compiled code, so that workers that are forked afterwards have it; nothing by default."""
+
     def take_device(self) -> tuple["Stage", Lease]:
         """Return the stage as a worker runs it, on a device of its own, and the lease that keeps that device for it."""
         return self, Lease()

@@ -1,10 +1,6 @@
 """A worker process: takes blocks from daisy until none are left, several at a time where the stage gains by that."""
 
-import ctypes
 import logging
-import os
-import signal
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import daisy.v2
@@ -15,24 +11,13 @@ from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
 from neuroadda.blockwise.task import Task
 
-PR_SET_PDEATHSIG = 1
 
-
-def die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies (Linux), so that a killed run leaves no orphans."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)  # it died before it could be asked for
-
-
-def work(task_json: str, blocks: str, ledger_url: str, careful: bool, scheduler: int) -> None:
+def work(task_json: str, blocks: str, ledger_url: str, careful: bool) -> None:
     """Do blocks until daisy has no more; a failing block is recorded and costs no worker.
 
     Daisy counts `blocks` (see `BlockSet.dump`) from 0 on. `careful` writes every record at once, so that no death of this process
     goes unnoticed, and does one block at a time, so that it is on account of that block.
     """
-    die_with(scheduler)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     task = Task.model_validate_json(task_json)
     numbered = BlockSet.load(blocks, len(task.grid))

@@ -63,6 +63,11 @@ class AgglomerateLevel(Stage):
         """Create the folder of what every block merged and left."""
         task.create_folder()
 
+    def rehearse(self) -> None:
+        """Load the compiled code."""
+        ids, one = np.arange(1, 3, dtype=np.uint64), np.ones(1, np.int64)
+        contract(Rag(ids[:1], ids[1:], one, one, ids[:1], ids[1:]), self.limit)
+
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes what a block merges and leaves."""
         below = Path(task.inputs["below"])

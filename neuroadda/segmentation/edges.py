@@ -61,6 +61,10 @@ class CollectEdges(Stage):
         """Create the folder of edge files."""
         task.create_folder()
 
+    def rehearse(self) -> None:
+        """Load the compiled code."""
+        collect_edges(np.zeros((3, 1, 1, 2), np.uint8), np.array([[[1, 2]]]))
+
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes a block's edge file and reports how many edges it has."""
         affs, fragments = Volume.open(task.inputs["affs"]), Volume.open(task.inputs["fragments"])

@@ -66,6 +66,10 @@ class Fragments(Stage):
         """Create the uint64 array of fragments."""
         task.create_array(Volume.open(task.inputs["affs"]), np.uint64)
 
+    def rehearse(self) -> None:
+        """Load the compiled code."""
+        find_fragments(np.full((3, 2, 8, 8), 255, np.uint8), (1.0, 1.0, 1.0), self)
+
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes a block's fragments and reports how many there are."""
         affs, fragments = Volume.open(task.inputs["affs"]), Volume.open(task.output, "r+")

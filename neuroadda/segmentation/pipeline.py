@@ -10,7 +10,7 @@ from funlib.geometry import Roi
 from pydantic import Field
 
 from neuroadda.backbones.card import Card, load_card
-from neuroadda.blockwise.engine import Observer, run_task
+from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.task import Stage, Task, check_output
@@ -213,22 +213,17 @@ def segment(
     Raises
     ------
     UserError, RunFailed, RunStopped
-        As `run_task`; also UserError if another run is at work in the same folder.
+        As `Engine.run`; also UserError if another run is at work in the same folder.
     """
     plan = make_plan(config)
     folder = Path(config.output)
-    for task in plan.tasks:
+    for task in plan.upto(upto).tasks:
         check_output(task, overwrite)
-        if task.name == upto:
-            break
     with lock_folder(folder):
         write_json(folder / RESOLVED, _record(config, plan.config))
-        for task in plan.tasks:
-            run_task(
-                task, plan.config.ledger_url, config.execution, folder / "logs", overwrite=overwrite, observe=observe
-            )
-            if task.name == upto:
-                break
+        with Engine(plan.config.ledger_url, config.execution, folder / "logs", observe=observe) as engine:
+            for task in plan.upto(upto).tasks:
+                engine.run(task, overwrite=overwrite)
     return plan
 
 

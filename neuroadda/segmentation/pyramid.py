@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from neuroadda.blockwise.downsample import Downsample, make_downsample_task
-from neuroadda.blockwise.engine import Observer, run_task
+from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
 from neuroadda.blockwise.task import Task, bind_output, check_output, read_tag
@@ -90,7 +90,7 @@ def build_pyramid(
     Raises
     ------
     UserError, RunFailed, RunStopped
-        As `run_task`; also UserError if the volume is not finished or not of its kind, or something else lies at the output.
+        As `Engine.run`; also UserError if the volume is not finished or not of its kind, or something else lies at the output.
     """
     volume, group = Volume.open(config.volume), config.group
     method: Method = "mode" if (config.kind or guess_kind(volume)) == "labels" else "mean"
@@ -102,17 +102,17 @@ def build_pyramid(
     if first is not None:
         check_output(first, overwrite)
     levels = {}
-    with lock_folder(group / RUN):
-        hidden = {"execution", "ledger"}  # no part of the result, and a ledger's URL may hold a password
+    hidden = {"execution", "ledger"}  # no part of the result, and a ledger's URL may hold a password
+    with (
+        lock_folder(group / RUN),
+        Engine(config.ledger_url, config.execution, group / RUN / "logs", observe=observe) as engine,
+    ):
         write_json(group / RUN / "config.json", config.model_dump(mode="json", exclude=hidden))
 
         def run(task: Task) -> Volume:
             if bind_output(task) is None:
                 (group / ".zattrs").unlink(missing_ok=True)  # no image until all levels are there again
-            run_task(
-                task, config.ledger_url, config.execution, group / RUN / "logs", overwrite=overwrite, observe=observe
-            )
-            return Volume.open(task.output)
+            return Volume.open(engine.run(task, overwrite=overwrite).output)
 
         finest = group / FINEST
         if config.copy_finest:

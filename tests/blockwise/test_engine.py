@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from funlib.geometry import Coordinate, Roi
 from toy_stages import Fill, FillOnDevice, FillTogether
 
 from neuroadda.blockwise.blockset import BlockSet
-from neuroadda.blockwise.engine import run_task
+from neuroadda.blockwise.engine import Engine, run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
+from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.task import Task, bind_output, read_tag
 from neuroadda.errors import RunFailed, UserError
@@ -220,6 +222,60 @@ def test_a_signal_stops_everything_and_the_next_run_resumes(tmp_path, signum, la
     (tmp_path / "out.zarr" / "executions.log").unlink()
     assert (filled(go(task, tmp_path)) == expected()).all()
     assert sorted(executed(tmp_path)) == np.flatnonzero(~already).tolist()
+
+
+@pytest.mark.parametrize("victim", ["scheduler", "crew", "post"])
+def test_a_run_survives_the_death_of_any_of_its_helpers(tmp_path, victim):
+    task = make_task(tmp_path, seconds=0.1)
+
+    def kill() -> None:
+        deadline = time.monotonic() + 120
+        while len(executed(tmp_path)) < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.kill(helper(victim), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    task = go(task, tmp_path, "local")
+    killer.join()
+    assert (filled(task) == expected()).all()
+    assert processes_about(tmp_path) == []
+
+
+def helper(name: str) -> int:
+    """Return the scheduler that this process started, the crew that it forked, or the post that daisy started."""
+    (scheduler,) = (pid for pid in children(os.getpid()) if "neuroadda.blockwise.scheduler" in command(pid))
+    if name == "scheduler":
+        return scheduler
+    part = {"crew": "neuroadda.blockwise.scheduler", "post": "daisy._subprocess_worker"}[name]
+    (found,) = (pid for pid in children(scheduler) if part in command(pid))
+    return found
+
+
+def children(parent: int) -> list[int]:
+    lists = (task / "children" for task in Path(f"/proc/{parent}/task").iterdir())
+    return [int(child) for children in lists for child in children.read_text().split()]
+
+
+def command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def test_tasks_of_one_engine_have_one_scheduler_and_one_crew(tmp_path):
+    url, seen = f"sqlite:///{tmp_path / 'ledger.db'}", []
+
+    def observe(task: Task, summary: Summary) -> None:
+        if summary.done == BLOCKS:
+            seen.append((helper("scheduler"), helper("crew")))
+
+    with Engine(url, Execution(), tmp_path / "logs", observe=observe) as engine:
+        for add in (1, 2):
+            task = make_task(tmp_path / str(add), add=add)
+            assert (filled(engine.run(task)) == expected(add)).all()
+    assert len(seen) == 2
+    assert len(set(seen)) == 1
+    assert processes_about(tmp_path) == []
 
 
 def processes_about(folder: Path) -> list[int]:

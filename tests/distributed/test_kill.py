@@ -78,8 +78,8 @@ def written(output: Path) -> int:
     return sum(1 for f in output.rglob("*") if f.is_file() and not f.name.startswith(".") and f.name != "task.json")
 
 
-def worker_pids(scheduler_of: int) -> list[int]:
-    """Return the processes started by the scheduler that a run's main process started."""
+def worker_pids(run: int) -> list[int]:
+    """Return the workers of a run: its scheduler's crew has forked them."""
 
     def children(pid: int) -> list[int]:
         try:
@@ -91,7 +91,7 @@ def worker_pids(scheduler_of: int) -> list[int]:
         except OSError:
             return []
 
-    return [worker for scheduler in children(scheduler_of) for worker in children(scheduler)]
+    return [worker for scheduler in children(run) for crew in children(scheduler) for worker in children(crew)]
 
 
 @pytest.mark.parametrize("store", ["sqlite", "mongo"])
