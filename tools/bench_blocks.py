@@ -95,8 +95,10 @@ def _family(main: int) -> Iterator[tuple[str, int]]:
     yield "main", main
     for scheduler in _children(main):
         yield "scheduler", scheduler
-        for worker in _children(scheduler):
-            yield "worker", worker
+        for helper in _children(scheduler):
+            yield "crew", helper  # or the post that daisy started, which is smaller
+            for worker in _children(helper):
+                yield "worker", worker
 
 
 def _children(pid: int) -> list[int]:
@@ -133,7 +135,7 @@ def measure_size(folder: Path, blocks: int, workers: int, ledger: str | None = N
         row |= {f"{n}ms a block": f"{1e3 * v / done:.3f}" if v and done else "" for n, v in clocks.items()}
         row |= {
             f"peak of {k}": format_bytes(cost.peaks[k]) if k in cost.peaks else ""
-            for k in ("main", "scheduler", "worker")
+            for k in ("main", "scheduler", "crew", "worker")
         }
         rows.append(row | {"ledger": size})
         print_table(what, rows[-1:])

@@ -16,6 +16,8 @@ from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.task import Task
 from neuroadda.config import dump_config
 
+LEAVE_SECONDS = 5.0
+
 
 class Dispatcher:
     """Gives orders to a scheduler process, which lives until `stop`, with all the workers it has.
@@ -29,6 +31,7 @@ class Dispatcher:
     def __init__(self, execution: Execution, logs: Path) -> None:
         self._execution, self._logs = execution, logs
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_busy = False
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def order(self, task: Task, blocks: BlockSet, ledger_url: str, careful: bool) -> None:
@@ -44,6 +47,7 @@ class Dispatcher:
         if self._process is None:
             self._process = self._start()
         self._send(orders)
+        self._is_busy = True
 
     def wait(self, seconds: float) -> bool | None:
         """Return whether all blocks of the last orders were done; None if that is not known after some seconds."""
@@ -51,18 +55,22 @@ class Dispatcher:
         assert self._process.stdout is not None
         if not select.select([self._process.stdout], [], [], seconds)[0]:
             return None
-        if self._process.stdout.readline().strip() == b"true":
-            return True
-        self.stop()
-        return False
+        done = self._process.stdout.readline().strip() == b"true"
+        self._is_busy = not done
+        if not done:
+            self.stop()
+        return done
 
     def stop(self) -> None:
-        """Kill the scheduler and its workers; what they had begun is done again, since blocks are idempotent."""
+        """Let an idle scheduler go. Kill a busy one and its workers: what they had begun is done again."""
         if self._process is not None:
+            if not self._is_busy:
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.communicate(timeout=LEAVE_SECONDS)
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.communicate()
-            self._process = None
+            self._process, self._is_busy = None, False
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None

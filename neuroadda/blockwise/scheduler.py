@@ -75,6 +75,7 @@ def main() -> None:
         answer = deal(json.loads(line), setup["address"], execution)
         os.write(answers, json.dumps(answer).encode() + b"\n")
     process.kill()
+    process.join()
 
 
 def _be_crew(scheduler: int, answers: int, crew: Crew, address: str, ready: Connection) -> None:
