@@ -21,6 +21,11 @@ class BlockFailed(Exception):
     """A block failed, and that is on record; the cause is chained. Other errors of a runner are the ledger's."""
 
 
+def find_job() -> str | None:
+    """Return the id of the cluster's job that this process runs in."""
+    return os.environ.get("SLURM_JOB_ID") or os.environ.get("LSB_JOBID")
+
+
 @dataclass
 class BlockRunner:
     """Does blocks of one task in this process, in any of its threads.
@@ -38,7 +43,7 @@ class BlockRunner:
     def __post_init__(self) -> None:
         """Know what every record says, which is not to be found out for each."""
         self._key = self.task.key
-        self._worker = Worker(host=socket.gethostname(), pid=os.getpid())
+        self._worker = Worker(host=socket.gethostname(), pid=os.getpid(), job=find_job())
 
     def __call__(self, index: int) -> None:
         """Do block `index`.

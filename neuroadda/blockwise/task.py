@@ -52,6 +52,11 @@ class Stage(Config):
     def open(self, task: "Task") -> BlockFunction:
         """Open inputs and output, once a worker; return the function that does a block and reports its results."""
 
+    @property
+    def accelerated(self) -> bool:
+        """Whether its blocks may be computed on a GPU."""
+        return False
+
     def rehearse(self) -> None:
         """Load what blocks need, such as compiled code, so that workers that are forked afterwards have it; nothing by default."""
 
