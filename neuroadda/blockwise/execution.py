@@ -73,7 +73,7 @@ class Execution(Config):
     job
         What workers ask for where they are jobs.
     gpu_job
-        The same for stages that compute on a GPU, which are predict and uncertainty; what it does not say is as `job` says.
+        The same, all of it, for stages that compute on a GPU: predict and uncertainty; as `job` where it is not given.
     """
 
     launcher: Literal["local", "serial", "slurm", "lsf"] = "local"
@@ -85,7 +85,7 @@ class Execution(Config):
     same_error_limit: int = Field(default=8, ge=1)
     host: str = "127.0.0.1"
     job: Job = Field(default_factory=Job)
-    gpu_job: Job = Field(default_factory=Job)
+    gpu_job: Job | None = None
 
     @property
     def is_cluster(self) -> bool:
@@ -102,8 +102,7 @@ class Execution(Config):
 
     def job_for(self, accelerated: bool) -> Job:
         """Return what a worker asks for in a stage that computes on a GPU, or in another."""
-        said = {name: getattr(self.gpu_job, name) for name in self.gpu_job.model_fields_set}
-        return self.job.model_copy(update=said) if accelerated else self.job
+        return self.gpu_job if accelerated and self.gpu_job is not None else self.job
 
     @property
     def settings(self) -> dict[str, str]:

@@ -34,6 +34,8 @@ def bsub(arguments: list[str]) -> int:
         job = STATE / str(1 + sum(entry.name.isdigit() for entry in STATE.iterdir()))
         job.mkdir()
     put(job, "name", options.get("-J", ""))
+    put(job, "script", script)
+    (job / "script").chmod(0o700)
     put(job, "stat", "PEND")
     print(f"Job <{job.name}> is submitted to queue <{queue}>.", flush=True)
     if os.fork() == 0:  # LSF's own: whatever becomes of bsub, the job stays
@@ -41,7 +43,7 @@ def bsub(arguments: list[str]) -> int:
         with open(os.devnull, "r+") as nothing:
             for stream in (sys.stdin, sys.stdout, sys.stderr):
                 os.dup2(nothing.fileno(), stream.fileno())
-        run(job, script, options)
+        run(job, options)
         os._exit(0)
     if "-K" not in options:
         return 0
@@ -51,7 +53,7 @@ def bsub(arguments: list[str]) -> int:
     return int((job / "code").read_text())
 
 
-def run(job: Path, script: str, options: dict[str, str]) -> None:
+def run(job: Path, options: dict[str, str]) -> None:
     with open(STATE / "lock", "a") as lock:
         place = None
         while place is None:
@@ -64,9 +66,9 @@ def run(job: Path, script: str, options: dict[str, str]) -> None:
             return
         with open(options.get("-o", os.devnull), "a") as output:
             child = subprocess.Popen(
-                ["/bin/bash", "-c", f'exec {script.partition(chr(10))[0].removeprefix("#!")} /dev/fd/3 3<<<"$SCRIPT"'],
+                [str(job / "script")],
                 cwd=options.get("-cwd"),
-                env=os.environ | {"LSB_JOBID": job.name, "LSB_JOBNAME": options.get("-J", ""), "SCRIPT": script},
+                env=os.environ | {"LSB_JOBID": job.name, "LSB_JOBNAME": options.get("-J", "")},
                 stdout=output,
                 stderr=output,
                 start_new_session=True,

@@ -48,13 +48,13 @@ class ClusterLauncher(Launcher):
     poll_seconds: ClassVar[float]
 
     def __init__(self, execution: Execution, context: str, orders: Orders, logs: Path, folder: Path, run: str) -> None:
-        self.job, self.run, self.stage, self.logs = execution.job_for(orders["accelerated"]), run, orders["name"], logs
+        self.execution, self.job, self.run = execution, execution.job_for(orders["accelerated"]), run
+        self.stage, self.logs = orders["name"], logs
         self._orders = folder / f"{secrets.token_hex(8)}.json"
         self._begun = self._orders.with_suffix(".begun")
         environment = {name: text for name, text in os.environ.items() if name.startswith(ORDERED_PREFIXES)}
         with open(os.open(self._orders, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump({"context": context, "environment": environment, "orders": orders}, file)
-        self.script = write_script(self.job, execution, self._orders)
         self.jobs: dict[str, int] = {}
         self._started: set[int] = set()
         self._died = 0
@@ -62,7 +62,9 @@ class ClusterLauncher(Launcher):
     def start(self, number: int) -> None:
         """Submit a worker's job."""
         self._started.add(number)
-        self.submit(number)
+        log = self.logs / f"worker-{number}.log"
+        job = self.submit(write_script(self.job, self.execution, self._orders, log), log, f"{self.stage} {number}")
+        self.jobs[job] = number
 
     def wait(self) -> dict[int, Ending]:
         """Return how jobs have ended, when at least one has."""
@@ -86,24 +88,26 @@ class ClusterLauncher(Launcher):
         self._begun.unlink(missing_ok=True)
 
     @abstractmethod
-    def submit(self, number: int) -> None:
-        """Submit `script` as a worker's job, which is not waited for."""
+    def submit(self, script: str, log: Path, comment: str) -> str:
+        """Submit a job, which is not waited for; return its id."""
 
     @abstractmethod
     def find_ended(self) -> dict[int, Ending]:
         """Return how jobs have ended since the last call, by the number of their worker."""
 
 
-def write_script(job: Job, execution: Execution, orders: Path) -> str:
+def write_script(job: Job, execution: Execution, orders: Path, log: Path) -> str:
     """Return the script of a worker's job.
 
-    A login shell, so that there are modules to load. Without a `python` of its own, the job finds what this process finds.
+    A login shell, so that there are modules to load. It writes its log itself, since LSF shows none before a job has ended. Without
+    a `python` of its own, the job finds what this process finds.
     """
     settings = {k: v for k, v in execution.settings.items() if k != "PYTHONPATH" or job.python is None}
     command = [job.python or sys.executable, "-m", "neuroadda.blockwise.job", str(orders)]
     return "\n".join(
         [
             "#!/bin/bash -l",
+            f"exec >> {shlex.quote(str(log))} 2>&1",
             "set -e",
             *job.setup,
             *(f"export {name}={shlex.quote(text)}" for name, text in settings.items()),

@@ -22,9 +22,9 @@ class LsfLauncher(ClusterLauncher):
         super().__init__(*arguments)
         self._waiting: dict[str, subprocess.Popen[str]] = {}
 
-    def submit(self, number: int) -> None:
-        """Submit a job; bsub says at once whether LSF takes it."""
-        command = bsub_command(self.job, self.run, self.logs / f"worker-{number}.log")
+    def submit(self, script: str, log: Path, comment: str) -> str:
+        """Submit a job; bsub says at once whether LSF takes it, and its id."""
+        command = bsub_command(self.job, self.run, comment)
         with tempfile.TemporaryFile("w+") as errors:
             bsub = subprocess.Popen(
                 command,
@@ -37,15 +37,15 @@ class LsfLauncher(ClusterLauncher):
             assert bsub.stdin is not None
             assert bsub.stdout is not None
             with suppress(BrokenPipeError), bsub.stdin:
-                bsub.stdin.write(self.script)
+                bsub.stdin.write(script)
             submitted = (re.match(r"Job <(\d+)> is submitted", line) for line in bsub.stdout)
             job = next((found[1] for found in submitted if found), None)
             if job is None:
                 bsub.wait()
                 errors.seek(0)
                 raise refusal("bsub", errors.read())
-        self.jobs[job] = number
         self._waiting[job] = bsub
+        return job
 
     def find_ended(self) -> dict[int, Ending]:
         """Look which bsub has ended."""
@@ -74,7 +74,7 @@ class LsfLauncher(ClusterLauncher):
         return self.jobs.pop(job)
 
 
-def bsub_command(job: Job, run: str, log: Path) -> list[str]:
+def bsub_command(job: Job, run: str, comment: str) -> list[str]:
     """Return the command that submits a job whose script comes on standard input, and waits for it.
 
     LSF runs it again where its host fails.
@@ -85,7 +85,8 @@ def bsub_command(job: Job, run: str, log: Path) -> list[str]:
         "-r",
         *("-J", run),
         *("-cwd", str(Path.cwd())),
-        *("-o", str(log)),
+        *("-Jd", comment),
+        *("-o", "/dev/null"),  # the script writes its log; without this, LSF sends a mail
         *("-n", str(job.cpus)),
         *(("-R", "span[hosts=1]") if job.cpus > 1 else ()),
         *(("-q", job.queue) if job.queue else ()),

@@ -22,11 +22,10 @@ class SlurmLauncher(ClusterLauncher):
 
     poll_seconds = 1.0
 
-    def submit(self, number: int) -> None:
-        """Submit a job."""
-        command = sbatch_command(self.job, self.run, f"{self.stage} {number}", self.logs / f"worker-{number}.log")
-        job, _, _cluster = run_command(command, self.script).strip().partition(";")
-        self.jobs[job] = number
+    def submit(self, script: str, log: Path, comment: str) -> str:
+        """Submit a job; return its id."""
+        job, _, _cluster = run_command(sbatch_command(self.job, self.run, comment, log), script).strip().partition(";")
+        return job
 
     def find_ended(self) -> dict[int, Ending]:
         """Ask squeue, which remembers ended jobs for minutes; while Slurm does not answer, nothing has ended."""
