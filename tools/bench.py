@@ -8,16 +8,15 @@ done by the run's own process. `--write` writes docs/results/bench.md.
 """
 
 import argparse
-import datetime
 import json
-import os
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from machine import name_processor
+from machine import describe_run
+from tables import to_markdown
 
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.task import bind_output
@@ -79,12 +78,10 @@ def write_results(sizes: list[tuple[str, list[dict[str, str]]]], options: argpar
         "agglomeration has more levels for a larger volume: a block of a level holds what is left on the faces between those",
         "below. The components stage holds a few bytes a fragment of the whole volume.",
         "",
-        f"- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, {os.cpu_count()} cores, no GPU",
-        f"- Command: `python {' '.join(['tools/bench.py', *sys.argv[1:]])}`",
+        describe_run(),
     ]
     for title, rows in sizes:
-        lines += ["", f"## {title}", "", f"| {' | '.join(rows[0])} |", "|---" * len(rows[0]) + "|"]
-        lines += [f"| {' | '.join(row.values())} |" for row in rows]
+        lines += ["", f"## {title}", "", to_markdown(rows[0], (row.values() for row in rows))]
     RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

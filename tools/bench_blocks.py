@@ -9,7 +9,6 @@ number of blocks also with MongoDB's protocol, by secantusd-py. With --write, th
 """
 
 import argparse
-import datetime
 import json
 import math
 import os
@@ -28,7 +27,8 @@ from pathlib import Path
 import numpy as np
 from counting_stage import Count, read_counts
 from funlib.geometry import Coordinate, Roi
-from machine import name_processor
+from machine import describe_run
+from tables import to_markdown
 
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
@@ -194,7 +194,6 @@ def serve_mongo(folder: Path) -> Iterator[str]:
 
 def write_results(rows: list[dict[str, str]], workers: int) -> None:
     """Write the table as Markdown."""
-    body = "\n".join(f"| {' | '.join(row.values())} |" for row in rows)
     RESULTS.write_text(
         f"""# What a block costs beside its work
 
@@ -203,13 +202,9 @@ done; and in another folder a run whose processes are killed (SIGKILL) when half
 twice" are blocks whose records the killed workers had not yet written, less than a second's. Memory is the most that a process
 of each kind had, with imports; CPU seconds are those of all processes together (of killed ones nobody knows).
 
-- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, {os.cpu_count()} shared cores
-- Load average {os.getloadavg()[0]:.1f} at the end
-- Command: `{" ".join(["python tools/bench_blocks.py", *sys.argv[1:]])}`
+{describe_run()}
 
-| {" | ".join(rows[0])} |
-|{"---|" * len(rows[0])}
-{body}
+{to_markdown(rows[0], (row.values() for row in rows))}
 """,
         encoding="utf-8",
     )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,10 @@ def measure_tasks(
 
 
 def do_tasks(work: Sequence[tuple[Task, Sequence[int]]]) -> ProcessCost:
-    """Do blocks of tasks of one stage in this process; the very first is done twice, since first times cost more."""
+    """Do blocks of tasks of one stage in this process.
+
+    The very first is done twice, since first times cost more; those of the last task, too, where a worker has several in flight.
+    """
     entered = time.perf_counter()
     costs: list[TaskCost] = []
     start_seconds = start_cpu = 0.0
@@ -154,6 +158,9 @@ def do_tasks(work: Sequence[tuple[Task, Sequence[int]]]) -> ProcessCost:
             cost = BlockCost(block=index, seconds=seconds, cpu_seconds=cpu, bytes=size, files=files, results=results)
             blocks.append(cost)
         costs.append(TaskCost(grid=task.grid, blocks=blocks))
+    if stage.in_flight > 1:  # a worker has several blocks at once: only then its memory is at its peak
+        with ThreadPoolExecutor(stage.in_flight) as pool:
+            list(pool.map(function, (task.grid[index] for index in indices)))
     return ProcessCost(tasks=costs, start_seconds=start_seconds, start_cpu_seconds=start_cpu, peak_bytes=peak_bytes())
 
 
