@@ -98,7 +98,8 @@ class Dispatcher:
         self._folder = tempfile.TemporaryDirectory(prefix="neuroadda-")
         self._logs.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self._private, ignore_errors=True)  # of a run that was killed
-        self._private.mkdir(mode=0o700)
+        if self._execution.is_cluster:
+            self._private.mkdir(mode=0o700)
         with open(self._logs / "scheduler.log", "ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "neuroadda.blockwise.scheduler"],

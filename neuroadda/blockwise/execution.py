@@ -9,6 +9,8 @@ from pydantic import Field
 
 from neuroadda.config import Config
 
+LOOPBACK = "127.0.0.1"
+
 
 class Job(Config):
     """What a worker's job asks of a cluster, and how it is set up there.
@@ -83,7 +85,7 @@ class Execution(Config):
     block_timeout: float = Field(default=3600.0, gt=0)
     worker_restarts: int = Field(default=100, ge=0)
     same_error_limit: int = Field(default=8, ge=1)
-    host: str = "127.0.0.1"
+    host: str = LOOPBACK
     job: Job = Field(default_factory=Job)
     gpu_job: Job | None = None
 

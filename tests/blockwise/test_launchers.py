@@ -1,5 +1,6 @@
 """What is asked of a cluster, word by word, and what an execution says of it."""
 
+import os
 import shlex
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from neuroadda.blockwise.execution import Execution, Job
 from neuroadda.blockwise.job import connect
 from neuroadda.blockwise.launchers.cluster import submission_environment, write_script
 from neuroadda.blockwise.launchers.lsf import bsub_command
+from neuroadda.blockwise.launchers.open import check_launcher
 from neuroadda.blockwise.launchers.slurm import sbatch_command
 from neuroadda.config import apply_overrides, parse_config
 from neuroadda.errors import UserError
@@ -116,3 +118,16 @@ def test_a_worker_that_finds_no_scheduler_says_where_it_looked():
         assert connect(f"port={port}:hostname=127.0.0.1:task_id=a:worker_id=-1").getpeername() == ("127.0.0.1", port)
     with pytest.raises(UserError, match=f"execution.host: .* finds no scheduler at 127.0.0.1:{port}"):
         connect(f"port={port}:hostname=127.0.0.1:task_id=a:worker_id=-1")
+
+
+def test_loopback_is_for_a_slurm_whose_only_node_is_this_machine(tmp_path, monkeypatch):
+    """A stand-in for Slurm's own programs says which nodes there are."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for name, nodes in (("sbatch", ""), ("sinfo", f"{socket.gethostname()} n7 n12")):
+        (tmp_path / name).write_text(f"#!/bin/sh\nprintf '%s\\n' {nodes}\n")
+        (tmp_path / name).chmod(0o755)
+    with pytest.raises(UserError, match=r"execution.host: nodes such as n12 do not reach 127.0.0.1; give an address"):
+        check_launcher(Execution(launcher="slurm"), "mongodb://10.0.0.1/runs")
+    check_launcher(Execution(launcher="slurm", host="10.0.0.1"), "mongodb://10.0.0.1/runs")
+    (tmp_path / "sinfo").write_text("#!/bin/sh\nhostname\n")
+    check_launcher(Execution(launcher="slurm"), "sqlite:///runs/ledger.db")

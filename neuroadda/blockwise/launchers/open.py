@@ -26,13 +26,17 @@ def open_launcher(
 
 
 def check_launcher(execution: Execution, ledger_url: str) -> None:
-    """Raise UserError where the execution's workers could not be started, or could not share the ledger."""
+    """Raise UserError where the execution's workers could not be started, not reach the scheduler, or not share the ledger."""
     if execution.launcher not in CLUSTERS:
         return
     program = SUBMITS[execution.launcher]
     if shutil.which(program) is None:
         right = "start the run on a host that may submit jobs, or use local"
         raise UserError(f"{program} is not on the PATH", "execution.launcher", right)
+    if execution.launcher == "slurm" and execution.is_loopback and (nodes := slurm.list_remote_nodes(execution.job)):
+        what = f"nodes such as {nodes[0]} do not reach {execution.host}"
+        right = "give an address of this machine that they reach, of a private interface"
+        raise UserError(what, "execution.host", right)
     if ledger_url.startswith(SQLITE) and not execution.is_loopback:
         right = "set ledger = mongodb://host/database, or execution.host to loopback where all jobs run on this machine"
         raise UserError("an SQLite ledger is for one machine", ledger_url, right)

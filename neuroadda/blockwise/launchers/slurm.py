@@ -1,6 +1,7 @@
 """Workers as jobs of Slurm."""
 
 import os
+import socket
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from neuroadda.errors import UserError
 
 TAKEN = {"PREEMPTED", "NODE_FAIL", "BOOT_FAIL"}
 ENDED = TAKEN | {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "DEADLINE", "OUT_OF_MEMORY"}
+
+FORGOTTEN = ("FAILED", 0)  # a controller that has lost its state
 
 
 class SlurmLauncher(ClusterLauncher):
@@ -30,9 +33,11 @@ class SlurmLauncher(ClusterLauncher):
     def find_ended(self) -> dict[int, Ending]:
         """Ask squeue, which remembers ended jobs for minutes; while Slurm does not answer, nothing has ended."""
         states = self._ask()
-        endings = {}
-        for job, number in list(self.jobs.items()) if states else ():
-            state, status = states.get(job, ("FAILED", 0))
+        endings: dict[int, Ending] = {}
+        if states is None:
+            return endings
+        for job, number in list(self.jobs.items()):
+            state, status = states.get(job, FORGOTTEN)
             if state in ENDED:
                 del self.jobs[job]
                 endings[number] = _describe(job, state, status)
@@ -40,19 +45,19 @@ class SlurmLauncher(ClusterLauncher):
 
     def dismiss_waiting(self) -> list[int]:
         """Cancel the jobs that are pending."""
-        waiting = [job for job, (state, _) in self._ask().items() if state == "PENDING" and job in self.jobs]
+        waiting = [job for job, (state, _) in (self._ask() or {}).items() if state == "PENDING" and job in self.jobs]
         if waiting:
             with suppress(UserError):  # then they find no scheduler when their time comes
                 run_command(["scancel", "--state=PENDING", *waiting])
         return [self.jobs.pop(job) for job in waiting]
 
-    def _ask(self) -> dict[str, tuple[str, int]]:
-        """Return state and exit status of the run's jobs by id; of none, where Slurm does not answer."""
+    def _ask(self) -> dict[str, tuple[str, int]] | None:
+        """Return state and exit status of the run's jobs by id; None where Slurm does not answer."""
         columns = "JobID:32,State:32,exit_code:32"
         with suppress(UserError):
             told = run_command(["squeue", "--noheader", f"--name={self.run}", "--states=all", f"--Format={columns}"])
             return {job: (state, int(status)) for job, state, status in map(str.split, told.splitlines())}
-        return {}
+        return None
 
 
 def sbatch_command(job: Job, run: str, comment: str, log: Path) -> list[str]:
@@ -78,6 +83,17 @@ def sbatch_command(job: Job, run: str, comment: str, log: Path) -> list[str]:
         *([f"--time={round(job.hours * 60)}"] if job.hours else []),
         *job.options,
     ]
+
+
+def list_remote_nodes(job: Job) -> list[str]:
+    """Return the nodes where a job may run that are not this machine; none where Slurm does not say."""
+    here = {"localhost", socket.gethostname(), socket.gethostname().partition(".")[0]}
+    with suppress(UserError):
+        told = run_command(
+            ["sinfo", "--noheader", "--format=%n", *([f"--partition={job.queue}"] if job.queue else [])], patient=False
+        )
+        return sorted(set(told.split()) - here)
+    return []
 
 
 def cancel_jobs(run: str) -> None:
