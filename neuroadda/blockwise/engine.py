@@ -14,6 +14,7 @@ from neuroadda.blockwise.blocks import BlockFailed, BlockRunner
 from neuroadda.blockwise.blockset import BlockSet
 from neuroadda.blockwise.dispatcher import Dispatcher
 from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.launchers.open import check_launcher
 from neuroadda.blockwise.ledger.base import (
     BlockRecord,
     Failure,
@@ -56,6 +57,7 @@ class Engine:
         *,
         observe: Observer = lambda task, summary: None,
     ) -> None:
+        check_launcher(execution, ledger_url)
         self._ledger_url, self._execution, self._logs, self._observe = ledger_url, execution, logs, observe
         self._ledger = open_ledger(ledger_url)
         self._dispatcher = Dispatcher(execution, logs)

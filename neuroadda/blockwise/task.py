@@ -55,6 +55,11 @@ class Stage(Config):
         """Return what can tell which blocks are written; a stage that does more than fill an array says what that is."""
         return task.written_array()
 
+    @property
+    def accelerated(self) -> bool:
+        """Whether its blocks may be computed on a GPU."""
+        return False
+
     def rehearse(self) -> None:
         """Load what blocks need, such as compiled code, so that workers that are forked afterwards have it; nothing by default."""
 

@@ -8,7 +8,8 @@ import typer
 
 from neuroadda.errors import UserError
 
-ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="TOML or JSON; see configs/.")]
+CONFIG_HELP = "TOML or JSON; see configs/. Given again, a later one (such as a machine's) is laid over the earlier."
+ConfigFiles = Annotated[list[Path], typer.Option("--config", "-c", help=CONFIG_HELP)]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Set a key: --set segment.components.threshold=0.4")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print blocks, voxels and bytes of each stage; write nothing.")]
 MEASURE_HELP = "With --dry-run: segment this many small boxes, and forecast time, bytes and memory of the whole."

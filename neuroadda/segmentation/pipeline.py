@@ -263,7 +263,10 @@ def _resolve(config: SegmentConfig, raw: Volume, roi: Roi) -> SegmentConfig:
         update={
             "block_vx": block_vx,
             "predict": (_remembered(config, block_vx, card) or config.predict).resolve(
-                card.architecture, block_vx, config.execution.workers
+                card.architecture,
+                block_vx,
+                config.execution.workers,
+                elsewhere=config.execution.is_cluster and config.execution.job_for(True).gpus > 0,
             ),
             "fragments": config.fragments.resolve(raw.voxel_size_nm),
             "components": config.components.model_copy(update={"threshold": threshold}),

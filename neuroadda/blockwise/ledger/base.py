@@ -52,6 +52,8 @@ class Worker(Config):
 
     Attributes
     ----------
+    job
+        Id of its job, where a cluster ran it.
     cpu_seconds, peak_bytes
         What its process had used by then, since its start: processor time, and the most memory at once.
     """
@@ -59,6 +61,7 @@ class Worker(Config):
     host: str
     pid: int
     device: str = "cpu"
+    job: str | None = None
     cpu_seconds: float | None = None
     peak_bytes: int | None = None
 
