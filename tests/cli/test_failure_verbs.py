@@ -176,7 +176,7 @@ def test_status_groups_failures_by_cause_with_one_traceback_each(command, tmp_pa
     fail(range(3), "transient", "gone")
     fail(range(3, 5), "transient", "reset")
     fail(range(5, 15), "error", "a bug")
-    fail(range(15, 16), "error", "odd")
+    fail(range(15, 16), "error", "odd\x1b[2J")
     fail(range(16, 17), "memory", "too much")
     fail(range(17, 18), "died", "the worker died")
     fail(range(18, 19), "user", "No space left")
@@ -193,11 +193,12 @@ def test_status_groups_failures_by_cause_with_one_traceback_each(command, tmp_pa
     }
     assert out.count("what to do: ") == out.count("Traceback of") == len(heads)
     assert "Error: reset (blocks 3, 4)" in out
+    assert "\x1b" not in out
     assert "Traceback of reset" not in out
     assert f"neuroadda retry {tmp_path} --stage predict --blocks 15" in out
     (task,) = json.loads(command("status", url, "--json")[1])
     assert task["logs"] is None
-    assert {failure["message"]: failure["cause"] for failure in task["failures"]}["odd"] == "poison"
+    assert {failure["message"]: failure["cause"] for failure in task["failures"]}["odd\x1b[2J"] == "poison"
 
 
 def test_lists_of_blocks():
