@@ -11,6 +11,7 @@ from neuroadda.cli.domains import domains, rank
 from neuroadda.cli.ledger import ledger
 from neuroadda.cli.zoo import zoo
 from neuroadda.errors import PersonNeeded, RunFailed, RunStopped, UserError
+from neuroadda.formats import format_text
 
 app = typer.Typer(
     add_completion=False,
@@ -49,9 +50,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    # what a card or a server says cannot move a terminal's cursor
-    line = "".join(c if c.isprintable() or c == "\n" else "?" for c in message)
-    print(f"neuroadda: {line}", file=sys.stderr)
+    print(f"neuroadda: {format_text(message)}", file=sys.stderr)
     sys.exit(code)
 
 
