@@ -1,6 +1,7 @@
 """What blocks cost: done for real, timed one by one, in processes like a run's workers, without scheduler and ledger."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -43,9 +44,9 @@ class ProcessCost(Config):
     Attributes
     ----------
     start_seconds
-        Until the first block could be done: the stage's imports, opening inputs, and what only a first block costs.
+        Until the first block could be done: what is imported only then, opening inputs, and what only a first block costs.
     start_cpu_seconds
-        The same in processor time, with the imports of any worker.
+        The same in processor time.
     peak_bytes
         The most memory at once.
     """
@@ -170,14 +171,23 @@ def _weigh(folder: Path) -> tuple[int, int]:
     return sum(sizes), len(sizes)
 
 
-def main() -> None:
-    """Do the tasks in the file named by the only argument; write there what they cost."""
+def main() -> int:
+    """Do the tasks in the file named by the only argument, in a process forked like a worker; write there what they cost."""
     place = Path(sys.argv[1])
     plan = json.loads(place.read_text())
     die_with(plan["parent"])
-    cost = do_tasks([(Task.model_validate(task), blocks) for task, blocks in plan["work"]])
-    place.write_text(cost.model_dump_json())
+    work = [(Task.model_validate(task), blocks) for task, blocks in plan["work"]]
+    work[0][0].bound.rehearse()
+    worker = multiprocessing.get_context("fork").Process(target=_be_worker, args=(os.getpid(), work, place))
+    worker.start()
+    worker.join()
+    return int(worker.exitcode != 0)
+
+
+def _be_worker(parent: int, work: Sequence[tuple[Task, Sequence[int]]], place: Path) -> None:
+    die_with(parent)
+    place.write_text(do_tasks(work).model_dump_json())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
