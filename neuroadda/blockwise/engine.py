@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -25,11 +25,11 @@ from neuroadda.blockwise.ledger.base import (
 )
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
+from neuroadda.blockwise.logs import SERIAL, log_events
 from neuroadda.blockwise.task import Task, prepare_output
 from neuroadda.errors import RunFailed, RunStopped, UserError
 
 PROGRESS_SECONDS = 0.5
-USERS_FAULT = ("No space left", "Disk quota", "Read-only file system", "Permission denied")
 
 Observer = Callable[[Task, Summary], None]
 
@@ -68,13 +68,15 @@ class Engine:
         self._dispatcher.stop()
         self._ledger.close()
 
-    def run(self, task: Task, *, overwrite: bool = False) -> Task:
+    def run(self, task: Task, *, overwrite: bool = False, blocks: Collection[int] | None = None) -> Task:
         """Run every block of `task` that the ledger does not have as done.
 
         Parameters
         ----------
         overwrite
             Replace an output that was made with other parameters or inputs.
+        blocks
+            Only these; by default all.
 
         Returns
         -------
@@ -92,6 +94,9 @@ class Engine:
         """
         ledger = self._ledger
         task = prepare_output(task, ledger, overwrite)
+        wanted = task.blocks.to_mask()
+        if blocks is not None:
+            wanted &= np.isin(np.arange(len(wanted)), list(blocks))
         # A single block gains nothing from a worker process.
         serial = self._execution.launcher == "serial" or len(task.blocks) == 1
         since = time.time()
@@ -100,21 +105,21 @@ class Engine:
             # A worker that dies takes its last records along. Blocks without a trace are done again, with every record written at
             # once, so that afterwards each block is known to be done or to have failed.
             for careful in (False, True):
-                todo = open_blocks(task, ledger, since)
+                todo = wanted & open_blocks(task, ledger, since)
                 if not todo.any():
                     break
                 if serial:
                     self._run_serial(task, todo, since)
                 else:
                     self._run_processes(task, todo, since, careful)
-        summary = ledger.summary(task.key)
-        self._observe(task, summary)
-        _raise_if_incomplete(task, summary, ledger, self._logs)
+        self._observe(task, ledger.summary(task.key))
+        _raise_if_incomplete(task, wanted, ledger, self._logs)
         return task
 
     def _run_serial(self, task: Task, todo: np.ndarray, since: float) -> None:
-        told = time.monotonic()
-        with LedgerWriter(self._ledger) as writer:
+        told, logs = time.monotonic(), self._logs / task.name
+        logs.mkdir(parents=True, exist_ok=True)
+        with log_events(task.name, logs / SERIAL), LedgerWriter(self._ledger) as writer:
             run = BlockRunner(task, writer)
             for index in np.flatnonzero(todo):
                 try:
@@ -176,7 +181,9 @@ def _stop_early(task: Task, ledger: Ledger, execution: Execution, since: float) 
 def _record_lost(task: Task, ledger: Ledger) -> None:
     """Turn blocks whose worker died for good (killed, crashed, timed out) into failures."""
     now = time.time()
-    failure = Failure(type="WorkerDied", message="the worker died or timed out in this block", traceback="")
+    failure = Failure(
+        type="WorkerDied", message="the worker died or timed out in this block", traceback="", cause="died"
+    )
     lost = [
         BlockRecord(
             fingerprint=task.key,
@@ -193,21 +200,21 @@ def _record_lost(task: Task, ledger: Ledger) -> None:
         ledger.write(lost)
 
 
-def _raise_if_incomplete(task: Task, summary: Summary, ledger: Ledger, logs: Path) -> None:
-    remaining = len(task.blocks) - summary.done
-    if not remaining:
+def _raise_if_incomplete(task: Task, wanted: np.ndarray, ledger: Ledger, logs: Path) -> None:
+    remaining = wanted & ~ledger.done_mask(task.key, len(wanted))
+    if not remaining.any():
         return
-    groups = ledger.failures(task.key)
-    left = f"{remaining} of {len(task.blocks)} blocks are left"
+    groups = [group for group in ledger.failures(task.key) if remaining[group.blocks].any()]
+    left = f"{remaining.sum()} of {wanted.sum()} blocks are left"
     if not groups:
         raise RunFailed(f"{task.name}: {left}: the workers died; see {logs}")
     raise _failure(task, groups[0], left)
 
 
 def _failure(task: Task, group: FailureGroup, left: str) -> UserError | RunFailed:
-    text = f"{group.type}: {group.message} (block {group.blocks[0]})"
-    if group.type == "UserError" or any(reason in group.message for reason in USERS_FAULT):
+    if group.cause == "user" or group.type == "UserError":
         return UserError(group.message, task.name, left)
+    text = f"{group.type}: {group.message} (block {group.blocks[0]})"
     return RunFailed(f"{task.name}: {left}: {text}\n{group.traceback}".rstrip())
 
 

@@ -5,11 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import daisy.v2
 
-from neuroadda.blockwise.blocks import BlockFailed, BlockRunner
+from neuroadda.blockwise.blocks import BlockFailed, BlockRunner, DeviceLost
 from neuroadda.blockwise.blockset import BlockSet
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
+from neuroadda.blockwise.logs import log_events
 from neuroadda.blockwise.task import Task
+
+log = logging.getLogger(__name__)
 
 
 def work(task_json: str, blocks: str, ledger_url: str, careful: bool) -> None:
@@ -18,27 +21,31 @@ def work(task_json: str, blocks: str, ledger_url: str, careful: bool) -> None:
     Daisy counts `blocks` (see `BlockSet.dump`) from 0 on. `careful` writes every record at once, so that no death of this process
     goes unnoticed, and does one block at a time, so that it is on account of that block.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     task = Task.model_validate_json(task_json)
     numbered = BlockSet.load(blocks, len(task.grid))
     threads = 1 if careful else task.bound.in_flight
-    ledger = open_ledger(ledger_url)
-    with LedgerWriter(ledger) as writer, ThreadPoolExecutor(threads) as pool:
-        run = BlockRunner(task, writer, careful=careful)
-        for ended in [pool.submit(_take_blocks, task.name, numbered, run) for _ in range(threads)]:
-            ended.result()
-    ledger.close()
+    with log_events(task.name):
+        log.info("a worker starts")
+        ledger = open_ledger(ledger_url)
+        with LedgerWriter(ledger) as writer, ThreadPoolExecutor(threads) as pool:
+            run = BlockRunner(task, writer, careful=careful)
+            for ended in [pool.submit(_take_blocks, numbered, run) for _ in range(threads)]:
+                ended.result()
+        ledger.close()
+        log.info("the worker leaves: no more blocks")
 
 
-def _take_blocks(name: str, numbered: BlockSet, run: BlockRunner) -> None:
+def _take_blocks(numbered: BlockSet, run: BlockRunner) -> None:
     """Do one block after another. A client holds one block and watches its time, so every thread has a client of its own."""
     client = daisy.v2.Client()
     while True:
-        # Caught outside of the `with`, a failed block costs no worker; a lost scheduler or ledger does end it.
+        # Caught outside of the `with`, a failed block costs no worker; a lost device, scheduler or ledger does end it.
         try:
             with client.acquire_block() as block:
                 if block is None:
                     return
                 run(numbered[block.write_roi.begin[0]])
+        except DeviceLost:
+            raise
         except BlockFailed:
-            logging.exception("a block of %s failed", name)
+            continue  # it is on record

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from neuroadda import __version__
-from neuroadda.cli import active, adaptation, dashboard, pyramids, runs, volumes
+from neuroadda.cli import active, adaptation, dashboard, failures, pyramids, runs, volumes
 from neuroadda.cli.domains import domains, rank
 from neuroadda.cli.zoo import zoo
 from neuroadda.errors import PersonNeeded, RunFailed, RunStopped, UserError
@@ -17,10 +17,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="From raw electron microscopy to neurons, with as few human labels as possible.",
+    epilog="Exit codes: 0 done; 1 something is left over, see `neuroadda status`; 2 what was given is wrong; 3 a person is needed; "
+    "130 and 143 stopped, the same command goes on. See docs/exit_codes.md.",
 )
 app.add_typer(volumes.app)
 app.add_typer(pyramids.app)
 app.add_typer(runs.app)
+app.add_typer(failures.app)
 app.add_typer(dashboard.app)
 app.add_typer(active.app)
 app.add_typer(adaptation.app)

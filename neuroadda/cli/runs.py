@@ -1,4 +1,4 @@
-"""Verbs on configs and the runs they make: train, validate, predict, segment, evaluate, run, status, view."""
+"""Verbs on configs and the runs they make: train, validate, predict, segment, evaluate, run, view."""
 
 import json
 from pathlib import Path
@@ -148,37 +148,6 @@ def run(
         print_json(summary)
     elif summary:
         print_summary(summary)
-
-
-@app.command()
-def status(
-    ledger: Annotated[str, typer.Argument(help="Run folder, or the ledger's URL.")],
-    as_json: Json = False,
-) -> None:
-    """Tell from the ledger alone how far each task is, how fast it goes and why blocks failed."""
-    from neuroadda.blockwise.status import read_status
-    from neuroadda.console import print_json, print_table
-
-    tasks = read_status(ledger)
-    if as_json:
-        print_json(tasks)
-        return
-    failures = [failure | {"stage": task["stage"]} for task in tasks for failure in task["failures"]]
-    print_table("tasks", [_status_row(task) for task in tasks])
-    for failure in failures:
-        print(f"\n{failure['stage']}: {failure['count']} blocks failed: {failure['type']}: {failure['message']}")
-        print(failure["traceback"].rstrip())
-
-
-def _status_row(task: dict[str, Any]) -> dict[str, Any]:
-    from neuroadda.formats import format_count, format_seconds
-
-    rate, left = task["voxels_per_second"], task["eta_seconds"]
-    return {key: task[key] for key in ("stage", "done", "blocks", "running", "failed")} | {
-        "rate": "" if rate is None else format_count(rate, "vx/s"),
-        "time left": "" if left is None else format_seconds(left),
-        "fingerprint": task["fingerprint"],
-    }
 
 
 @app.command()

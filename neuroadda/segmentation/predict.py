@@ -122,14 +122,14 @@ class Predict(Stage):
         backbone = load_backbone(task.inputs["backbone"])
         mask = Mask.open(task.inputs["mask"], raw) if "mask" in task.inputs else None
         predictor = Predictor(backbone, self)
-        assert self.tile_vx is not None
-        tile_voxels = computed_vx(backbone.card.architecture, self.tile_vx)
+        architecture = backbone.card.architecture
 
         def predict(block: Block) -> dict[str, Any]:
             set_up_thread(self.device, self.threads)
             predicted, tiles = predictor(raw, block.write_roi)
             affs.write(block.write_roi, predicted if mask is None else predicted * mask.read(block.write_roi))
-            return {"tiles": tiles, "computed_voxels": tiles * tile_voxels}
+            computed = sum(count * computed_vx(architecture, shape) for shape, count in tiles.items())
+            return {"tiles": tiles.total(), "computed_voxels": computed}
 
         return predict
 

@@ -17,6 +17,7 @@ from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.logs import read_events
 from neuroadda.blockwise.task import Task, bind_output, read_tag
 from neuroadda.errors import RunFailed, UserError
 from neuroadda.volumes.arrays import Volume
@@ -123,6 +124,7 @@ def test_poison_blocks_are_on_record_and_the_rest_completes(tmp_path, kind):
         assert (done[block.write_roi.to_slices()] == (0 if block.index in (3, 5) else block.index + 1)).all()
     groups = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}").failures(task.key)
     assert {(group.type, tuple(group.blocks)) for group in groups} == {("RuntimeError", (3,)), ("WorkerDied", (5,))}
+    assert {group.type: group.cause for group in groups} == {"RuntimeError": "error", "WorkerDied": "died"}
 
 
 def test_a_bug_stops_the_run_early_with_one_error(tmp_path):
@@ -136,6 +138,41 @@ def test_a_bug_stops_the_run_early_with_one_error(tmp_path):
 def test_a_full_disk_is_the_users_to_mend(tmp_path):
     with pytest.raises(UserError, match="No space left on device"):
         go(make_task(tmp_path, raise_in=(1,), message="[Errno 28] No space left on device"), tmp_path)
+
+
+@pytest.mark.parametrize("launcher", ["serial", "local"])
+def test_a_lost_connection_costs_a_pause_and_no_block(tmp_path, launcher):
+    lost = {"raise_once_in": (3, 5), "error": "ConnectionResetError", "message": "gone"}
+    task = go(make_task(tmp_path, **lost), tmp_path, launcher, retries=0)
+    assert (filled(task) == expected()).all()
+    tries = {row["block"]: row["tries"] for row in open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}").blocks(task.key)}
+    assert {block for block, count in tries.items() if count > 1} == {3, 5}
+    events = list(read_events(tmp_path / "logs", failed=True))
+    assert [event["block"] for event in sorted(events, key=lambda event: event["block"])] == [3, 5]
+    assert {(event["cause"], event["level"]) for event in events} == {("transient", "warning")}
+
+
+def test_a_lost_gpu_costs_its_worker_and_no_block(tmp_path):
+    lost = {"raise_once_in": (3,), "message": "CUDA error: unspecified launch failure"}
+    task = go(make_task(tmp_path, **lost), tmp_path, "local", workers=1)
+    assert (filled(task) == expected()).all()
+    rows = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}").blocks(task.key)
+    (failure,) = read_events(tmp_path / "logs", failed=True)
+    assert (failure["block"], failure["cause"]) == (3, "transient")
+    assert failure["pid"] not in {row["worker"]["pid"] for row in rows if row["block"] >= 3}
+
+
+def test_some_blocks_alone(tmp_path):
+    task = make_task(tmp_path, raise_once_in=(2, 7))
+    with pytest.raises(RunFailed, match="fill: 2 of"):
+        go(task, tmp_path)
+    (tmp_path / "out.zarr" / "executions.log").unlink()
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    with Engine(url, Execution(launcher="serial"), tmp_path / "logs") as engine:
+        engine.run(task, blocks=[7, 11])
+    assert executed(tmp_path) == [7]
+    done = open_ledger(url).done_mask(bind_output(task).key, BLOCKS)
+    assert np.flatnonzero(~done).tolist() == [2]
 
 
 def test_another_parameter_needs_overwrite_and_then_forgets_the_old_blocks(tmp_path):

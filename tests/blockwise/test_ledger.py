@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from neuroadda.blockwise.ledger.base import STATUSES, BlockRecord, Failure, Ledger, Summary, TaskRecord, Worker
 from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.ledger.records import LATEST, group_failures, measure_rate
 
 WORKER = Worker(host="node1", pid=7, device="cuda:0")
 
@@ -121,7 +122,7 @@ def test_a_block_is_read_back_as_plain_data(ledger: Ledger, task: str) -> None:
             "seconds": None,
             "voxels": 0,
             "results": {},
-            "failure": {"type": "ValueError", "message": "bad \x00 µ", "traceback": "line 1\nline 2"},
+            "failure": {"type": "ValueError", "message": "bad \x00 µ", "traceback": "line 1\nline 2", "cause": "error"},
         },
     ]
 
@@ -249,6 +250,91 @@ def test_failures_are_grouped_by_error_largest_group_first(ledger: Ledger, task:
         ("unknown", "", "", [1]),
         ("ValueError", "rare", "t9", [9]),
     ]
+
+
+def test_an_error_that_names_its_block_is_one_error(ledger: Ledger, task: str) -> None:
+    messages = {3: "no chunk 0.1.3 at 0x7f3a", 5: "no chunk 0.1.5 at 0x80ff", 6: "no chunk"}
+    ledger.write([make_record(task, block, "failed", failure=make_failure(m)) for block, m in messages.items()])
+    assert [(group.message, group.blocks) for group in ledger.failures(task)] == [
+        (messages[3], [3, 5]),
+        ("no chunk", [6]),
+    ]
+
+
+def test_failures_have_the_cause_that_was_recorded(ledger: Ledger, task: str) -> None:
+    lost = make_failure("gone").model_copy(update={"cause": "transient"})
+    ledger.write(
+        [make_record(task, 1, "failed", failure=lost), make_record(task, 2, "failed", failure=make_failure("bad"))]
+    )
+    assert {(group.message, group.cause) for group in ledger.failures(task)} == {
+        ("gone", "transient"),
+        ("bad", "error"),
+    }
+
+
+def test_failures_recorded_before_there_were_causes_are_read() -> None:
+    old = {"type": "ValueError", "message": "bad", "traceback": "t"}
+    (group,) = group_failures([(4, old)])
+    assert (group.cause, group.blocks) == ("error", [4])
+    assert Failure.model_validate(old).cause == "error"
+
+
+# rates: blocks of 10 voxels
+
+
+def rate(ledger: Ledger, task: str, intervals: list[tuple[float, float]], first: int = 0) -> float | None:
+    records = [
+        make_record(task, first + number, started=begin, finished=end, seconds=end - begin, voxels=10)
+        for number, (begin, end) in enumerate(intervals)
+    ]
+    ledger.write(records)
+    return ledger.summary(task).voxels_per_second
+
+
+def test_nothing_done_has_no_rate(ledger: Ledger, task: str) -> None:
+    ledger.write(
+        [make_record(task, 0, "running"), make_record(task, 1, "failed", finished=200.0, failure=make_failure("bad"))]
+    )
+    assert ledger.summary(task).voxels_per_second is None
+    assert rate(ledger, task, [(100.0, 100.0)], first=2) is None
+
+
+def test_blocks_that_a_worker_has_in_flight_share_its_time(ledger: Ledger, task: str) -> None:
+    # One is done every second, each is three seconds in flight.
+    assert rate(ledger, task, [(float(i), i + 3.0) for i in range(28)]) == pytest.approx(28 * 10 / 30)
+
+
+def test_workers_add_up(ledger: Ledger, task: str) -> None:
+    assert rate(ledger, task, [(2.0 * i, 2.0 * i + 2) for i in range(10) for _ in range(4)]) == pytest.approx(
+        4 * 10 / 2
+    )
+
+
+def test_pauses_and_what_is_left_running_do_not_count(ledger: Ledger, task: str) -> None:
+    ledger.write([make_record(task, 90 + i, "running", started=5.0) for i in range(4)])  # of workers that were killed
+    rate(ledger, task, [(float(i), i + 1.0) for i in range(10)])
+    assert rate(ledger, task, [(1e6 + i, 1e6 + i + 1.0) for i in range(10)], first=10) == pytest.approx(10)
+
+
+def test_the_rate_is_that_of_the_blocks_done_last(ledger: Ledger, task: str) -> None:
+    slow = [(10.0 * i, 10.0 * i + 10) for i in range(20)]
+    fast = [(1e6 + i / 8, 1e6 + i / 8 + 0.5) for i in range(LATEST)]  # four at once
+    rate(ledger, task, slow)
+    assert rate(ledger, task, fast, first=len(slow)) == pytest.approx(80)
+
+
+@given(
+    gaps=st.lists(st.sampled_from([0.0, 0.5, 2.0, 1000.0]), min_size=1, max_size=20),
+    lengths=st.randoms(use_true_random=False),
+)
+def test_the_rate_counts_the_time_in_which_any_block_was_at_work(gaps: list[float], lengths: Any) -> None:
+    begin, blocks = 0.0, []
+    for gap in gaps:
+        begin += gap
+        blocks.append((begin, begin + lengths.choice([0.5, 1.0, 3.0]), 10))
+    halves = {tick for b, e, _ in blocks for tick in range(int(2 * b), int(2 * e))}
+    lengths.shuffle(blocks)
+    assert measure_rate(blocks) == pytest.approx(10 * len(blocks) / (len(halves) / 2))
 
 
 def test_failures_since_a_time(ledger: Ledger, task: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from pydantic import Field
 
+from neuroadda.blockwise.failures import Cause
 from neuroadda.config import Config
 from neuroadda.errors import UserError
 
@@ -68,6 +69,7 @@ class Failure(Config):
     type: str
     message: str
     traceback: str
+    cause: Cause = "error"
 
 
 class BlockRecord(Config):
@@ -102,9 +104,11 @@ class Summary(Config):
     Attributes
     ----------
     seconds, voxels
-        Summed over done blocks: worker seconds and voxels written.
+        Summed over done blocks: their seconds, which overlap where a worker has several in flight, and voxels written.
     started, finished
         First start and last finish over all blocks; None when there are none.
+    voxels_per_second
+        Of all workers together, by the blocks done last; time in which none was at work does not count. None when it is not known.
     """
 
     running: int = 0
@@ -114,20 +118,17 @@ class Summary(Config):
     voxels: int = 0
     started: float | None = None
     finished: float | None = None
-
-    @property
-    def voxels_per_second(self) -> float | None:
-        """Rate of all running workers together, from the time they spent on blocks: pauses and downtime do not count."""
-        return self.voxels / self.seconds * max(1, self.running) if self.seconds else None
+    voxels_per_second: float | None = None
 
 
 class FailureGroup(Config):
-    """Failed blocks that share an error type and message, with one of their tracebacks."""
+    """Failed blocks that share an error: its type and, but for numbers, its message; with one of their tracebacks."""
 
     type: str
     message: str
     traceback: str
     blocks: list[int]
+    cause: Cause = "error"
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,11 @@ from neuroadda.blockwise.ledger.base import (
 )
 from neuroadda.blockwise.ledger.records import (
     BLOCK_FIELDS,
+    LATEST,
     block_document,
     coalesce,
     group_failures,
+    measure_rate,
     to_columns,
     to_plain,
 )
@@ -71,7 +73,7 @@ class MongoLedger:
 
     def register(self, task: TaskRecord) -> None:
         with self._database() as database:
-            database.blocks.create_index([("fingerprint", 1), ("status", 1)])
+            database.blocks.create_index([("fingerprint", 1), ("status", 1), ("finished", 1)])
             database.tasks.replace_one({"_id": task.fingerprint}, to_plain(task.model_dump()), upsert=True)
 
     def task(self, fingerprint: str) -> TaskRecord | None:
@@ -118,6 +120,9 @@ class MongoLedger:
         }
         with self._database() as database:
             found = list(database.blocks.aggregate([{"$match": {"fingerprint": fingerprint}}, {"$group": group}]))
+            done_at = {"fingerprint": fingerprint, "status": "done", "finished": {"$ne": None}}
+            timed = {"_id": 0, "started": 1, "finished": 1, "voxels": 1}
+            latest = list(database.blocks.find(done_at, timed).sort("finished", -1).limit(LATEST))
         done: Document = next((each for each in found if each["_id"] == "done"), {})
         return Summary(
             **{each["_id"]: each["count"] for each in found},
@@ -125,6 +130,7 @@ class MongoLedger:
             voxels=done.get("voxels", 0),
             started=min((each["started"] for each in found), default=None),
             finished=max((each["finished"] for each in found if each["finished"] is not None), default=None),
+            voxels_per_second=measure_rate([(b["started"], b["finished"], b["voxels"]) for b in latest]),
         )
 
     def failures(self, fingerprint: str, since: float = 0.0) -> list[FailureGroup]:

@@ -21,7 +21,15 @@ from neuroadda.blockwise.ledger.base import (
     Summary,
     TaskRecord,
 )
-from neuroadda.blockwise.ledger.records import BLOCK_FIELDS, block_document, group_failures, to_columns, to_json
+from neuroadda.blockwise.ledger.records import (
+    BLOCK_FIELDS,
+    LATEST,
+    block_document,
+    group_failures,
+    measure_rate,
+    to_columns,
+    to_json,
+)
 from neuroadda.errors import UserError
 
 BUSY_SECONDS = 30.0
@@ -41,8 +49,11 @@ SCHEMA = (
     ) WITHOUT ROWID""",
 )
 
-# Failures are asked for all the time, and are few.
-INDEX_FAILED = "CREATE INDEX IF NOT EXISTS failed ON blocks (status) WHERE status = 'failed'"
+# What is asked for all the time: failures, which are few, and the blocks done last.
+INDICES = (
+    "CREATE INDEX IF NOT EXISTS failed ON blocks (status) WHERE status = 'failed'",
+    "CREATE INDEX IF NOT EXISTS latest ON blocks (fingerprint, finished) WHERE status = 'done'",
+)
 
 TASK_FIELDS = tuple(TaskRecord.model_fields)
 JSON_FIELDS = frozenset({"grid", "parameters", "worker", "results", "failure"})
@@ -87,7 +98,8 @@ class SqliteLedger:
 
     def register(self, task: TaskRecord) -> None:
         with self._connection() as connection:
-            connection.execute(INDEX_FAILED)
+            for index in INDICES:
+                connection.execute(index)
             connection.execute(REPLACE_TASK, _to_row(task.model_dump(), TASK_FIELDS))
 
     def task(self, fingerprint: str) -> TaskRecord | None:
@@ -121,6 +133,12 @@ class SqliteLedger:
             "FROM blocks WHERE fingerprint = ? GROUP BY status",
             fingerprint,
         )
+        latest = self._query(
+            "SELECT started, finished, voxels FROM blocks "
+            "WHERE fingerprint = ? AND status = 'done' AND finished IS NOT NULL ORDER BY finished DESC LIMIT ?",
+            fingerprint,
+            LATEST,
+        )
         seconds, voxels = next(((row[2], row[3]) for row in rows if row[0] == "done"), (None, None))
         return Summary(
             **{status: count for status, count, *_ in rows},
@@ -128,6 +146,7 @@ class SqliteLedger:
             voxels=voxels or 0,
             started=min((row[4] for row in rows), default=None),
             finished=max((row[5] for row in rows if row[5] is not None), default=None),
+            voxels_per_second=measure_rate(latest),
         )
 
     def failures(self, fingerprint: str, since: float = 0.0) -> list[FailureGroup]:

@@ -39,9 +39,9 @@ async function keepUp() {
   setTimeout(keepUp, shown.overview?.reading ? 500 : EVERY);
 }
 
-function chooseStage({ stages, failures }) {
+function chooseStage({ stages }) {
   if (shown.byHand && stages.some((stage) => stage.id === shown.stage)) return;
-  const failed = stages.find((stage) => failures.length && stage.failed);
+  const failed = stages.find((stage) => stage.failed);
   const open = stages.filter((stage) => stage.done < stage.blocks);
   shown.stage = (failed ?? open.at(-1) ?? stages.at(-1))?.id ?? null;
 }
@@ -61,7 +61,7 @@ function showOverview(overview) {
   if (overview.health) {
     const { state, sentence, advice } = overview.health;
     find("health").dataset.state = state;
-    find("health").toggleAttribute("data-failed", overview.failures.length > 0);
+    find("health").toggleAttribute("data-failed", overview.stages.some((stage) => stage.failed));
     if (find("sentence").textContent !== sentence) find("sentence").textContent = sentence;
     find("advice").textContent = advice;
     find("advice").hidden = !advice;
@@ -72,10 +72,13 @@ function showOverview(overview) {
   syncStages(overview.stages, overview.read_at);
 }
 
-function showFailures({ failures, retry }) {
+function showFailures({ stages, retry, logs }) {
+  const failures = stages.flatMap((stage) => stage.failures.map((failure) => ({ ...failure, stage: stage.stage })));
   const told = JSON.stringify(failures);
   find("why").hidden = !failures.length;
   find("retry").textContent = retry;
+  find("logs").textContent = logs;
+  find("no-folder").hidden = !retry.endsWith(" RUN");
   if (find("failures").told === told) return; // an open traceback stays open
   find("failures").told = told;
   find("failures").replaceChildren(...failures.map(describeFailure));
@@ -88,8 +91,9 @@ function describeFailure(failure, place) {
   const trace = element("details", place ? {} : { open: "" }, element("summary", {}, `traceback of block ${failure.blocks[0]}`), text);
   trace.addEventListener("toggle", () => { text.scrollTop = text.scrollHeight; });
   return element("article", { class: "failure" },
-    element("h3", {}, `${failure.type}: ${failure.message}`),
+    element("h3", {}, element("span", { class: "cause" }, failure.cause), ` ${failure.type}: ${failure.message}`),
     element("p", {}, `${blocks(failure.count)} of ${failure.stage}: ${failure.blocks.join(", ")}${more > 0 ? ` and ${more.toLocaleString("en")} more` : ""}`),
+    element("p", {}, element("strong", {}, "What to do: "), failure.advice),
     trace);
 }
 
@@ -99,7 +103,7 @@ function syncStages(stages, now) {
     list.ids = ids;
     list.replaceChildren(...stages.map((stage) => {
       const button = element("button", { type: "button", class: "stage" },
-        element("span", { class: "name" }, stage.name), element("canvas", { class: "bar", role: "img" }), element("span", { class: "facts" }));
+        element("span", { class: "name" }, stage.stage), element("canvas", { class: "bar", role: "img" }), element("span", { class: "facts" }));
       button.addEventListener("click", () => {
         Object.assign(shown, { stage: stage.id, byHand: true, version: null });
         refresh();
@@ -115,8 +119,8 @@ function syncStages(stages, now) {
     drawBar(bar, stage);
     const told = [`${stage.done.toLocaleString("en")} of ${blocks(stage.blocks)} (${percent} %)`];
     if (stage.running) told.push(`${stage.running.toLocaleString("en")} running`);
-    if (stage.left !== null) told.push(`about ${duration(stage.left)} left`);
-    if (stage.left !== null && stage.rate) told.push(count(stage.rate, "vx/s"));
+    if (stage.eta_seconds !== null) told.push(`about ${duration(stage.eta_seconds)} left`);
+    if (stage.eta_seconds !== null && stage.voxels_per_second) told.push(count(stage.voxels_per_second, "vx/s"));
     if (stage.first !== null && stage.last !== null)
       told.push(stage.done >= stage.blocks ? `took ${duration(stage.last - stage.first)}` : `began ${duration(now - stage.first)} ago`);
     facts.replaceChildren(...told.map((text) => element("span", {}, text)));
@@ -126,7 +130,7 @@ function syncStages(stages, now) {
 
 function showDetail(stage) {
   find("detail").hidden = false;
-  for (const name of document.querySelectorAll(".stage-name")) name.textContent = stage.name;
+  for (const name of document.querySelectorAll(".stage-name")) name.textContent = stage.stage;
   showMap(stage);
   showHistory();
   showSlices(stage);
@@ -247,7 +251,7 @@ function showSlices(stage) {
   if (box.told === `${stage.id} ${told}`) return;
   box.told = `${stage.id} ${told}`;
   box.replaceChildren(...wanted.map((block) => {
-    const picture = element("img", { src: `slice?stage=${encodeURIComponent(stage.id)}&block=${block}`, alt: `${stage.name}, section through the middle of block ${block}`, loading: "lazy" });
+    const picture = element("img", { src: `slice?stage=${encodeURIComponent(stage.id)}&block=${block}`, alt: `${stage.stage}, section through the middle of block ${block}`, loading: "lazy" });
     picture.addEventListener("error", () => picture.replaceWith(element("p", { class: "soft" }, "it cannot be read from here")));
     return element("figure", {}, picture, element("figcaption", {}, `around block ${block}`));
   }));

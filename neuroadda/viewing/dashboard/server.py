@@ -93,12 +93,12 @@ def open_dashboard(where: str, host: str = "127.0.0.1", port: int = 0, token: st
         If there is no ledger, the address cannot be served, or the token is easily guessed.
     """
     token = choose_token(host, token)
-    url = find_ledger(where)
+    url, folder = find_ledger(where)
     ledger = open_ledger(url)
     try:
         watch = Watch(ledger)
         try:
-            with Dashboard(Facts(where, url, watch), host, port, token) as dashboard:
+            with Dashboard(Facts(where, url, folder, watch), host, port, token) as dashboard:
                 yield dashboard
         finally:
             watch.close()
