@@ -41,16 +41,17 @@ class Facts:
             read_at, trouble = self._watch.read_at, self._watch.trouble
             stages = [stage for stage in stages if stage.summary]
             pulses = [_pulse(stage) for stage in stages]
-            told: dict[str, Any] = {
-                "where": self._where,
-                "read_at": read_at,
-                "trouble": trouble,
-                "reading": not read_at or not all(stage.whole for stage in stages),
-                "health": vars(judge(pulses, read_at)) if read_at else None,
-                "retry": f"neuroadda retry {self._run}",
-                "logs": f"neuroadda logs {self._run} --failed",
-                "stages": [self._describe(stage, pulse) for stage, pulse in zip(stages, pulses, strict=True)],
-            }
+        # Outputs and logs are looked at without holding up the ledger's reader.
+        told: dict[str, Any] = {
+            "where": self._where,
+            "read_at": read_at,
+            "trouble": trouble,
+            "reading": not read_at or not all(stage.whole for stage in stages),
+            "health": vars(judge(pulses, read_at)) if read_at else None,
+            "retry": f"neuroadda retry {self._run}",
+            "logs": f"neuroadda logs {self._run} --failed",
+            "stages": [self._describe(stage, pulse) for stage, pulse in zip(stages, pulses, strict=True)],
+        }
         return dict(self._hide.clean(told))
 
     def detail(self, fingerprint: str) -> dict[str, Any]:

@@ -27,11 +27,15 @@ async function refresh() {
         showDetail(stage);
       }
     }
-    if (!performance.getEntriesByName("shown").length && !overview.reading) performance.mark("shown");
-    if (!performance.getEntriesByName("interactive").length) performance.mark("interactive");
+    mark("answered", overview.health);
+    mark("shown", overview.health && !overview.reading);
   } catch (error) {
     tellTrouble(`The dashboard does not answer (${error.message}). What is below may be old; is it still running?`);
   }
+}
+
+function mark(name, reached) {
+  if (reached && !performance.getEntriesByName(name).length) performance.mark(name);
 }
 
 async function keepUp() {

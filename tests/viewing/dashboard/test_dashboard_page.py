@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk import write_many
 
 sys.path.append(str(Path(__file__).parents[3] / "tools"))
 
