@@ -3,9 +3,9 @@
     python tools/walk_dashboard.py [--output runs/dashboard] [--chromium C]
 
 Mouse cortex (NEUROADDA_DATA) is predicted in small blocks, and while that runs the page is looked at. Then a stored chunk of the
-affinities is overwritten, as a bad disk would, and the segmentation goes on until blocks fail of it. The page is looked at again, the
-chunk is mended, and the command that the page gives is run. The pictures, and docs/results/dashboard.md, tell what was seen. Needs
-Debian's chromium.
+affinities is overwritten, as a bad disk would, and the segmentation goes on until blocks fail of it. The page is looked at again,
+the chunk is mended, and the command that the page gives is run. The pictures, and docs/results/dashboard.md, tell what was seen.
+Needs Debian's chromium.
 """
 
 import argparse
@@ -61,9 +61,9 @@ times are the browser's, from opening the address; reading is counted at four wo
 ## Many blocks
 
 A ledger in SQLite of a run that is nine tenths through, with 32 workers and a failed block in 1009. *Cold* is the first look at a
-dashboard that has just begun to read; *warm* is a later one. Answered: the sentence, the stages and the causes of failures are on the
-page, and it can be used; shown: map, throughput and workers are there, too. Received is what one look takes. Memory is the peak of the
-dashboard's process.
+dashboard that has just begun to read; *warm* is a later one. Answered: the sentence, the stages and the causes of failures are on
+the page, and it can be used; shown: map, throughput and workers are there, too. Received is what one look takes. Memory is the peak
+of the dashboard's process.
 
 {many}
 """

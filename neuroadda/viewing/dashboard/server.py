@@ -108,7 +108,6 @@ def open_dashboard(where: str, host: str = "127.0.0.1", port: int = 0, token: st
 
 class _Handler(BaseHTTPRequestHandler):
     server: Dashboard
-    protocol_version = "HTTP/1.1"
     server_version, sys_version = "neuroadda", ""
     timeout = IDLE_SECONDS
 

@@ -14,6 +14,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[3] / "tools"))
 
 from browser import Browser
+from many_blocks import write_many
 
 from neuroadda.blockwise.ledger.base import BlockRecord, Failure, TaskRecord, Worker
 from neuroadda.blockwise.ledger.open import open_ledger
@@ -163,4 +164,4 @@ def test_the_token_of_the_address_opens_the_page_and_goes_from_it(browser: Brows
         look(browser, dashboard.url)
         assert browser.ask("location.href") == f"http://127.0.0.1:{dashboard.server_port}/"
         assert text(browser, "#sentence").startswith("Running")
-        assert "token" not in browser.ask("document.cookie + document.documentElement.outerHTML")
+        assert "nobody-guesses" not in browser.ask("document.cookie + document.documentElement.outerHTML")
