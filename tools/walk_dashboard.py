@@ -83,6 +83,8 @@ def dashboard(folder: Path) -> Iterator[tuple[str, int]]:
 def look(browser: Browser, url: str, size: tuple[int, int] = SIZES["wide"], mode: str = "light") -> tuple[float, float]:
     """Open the page; return after how many milliseconds it answered, and showed all."""
     screen = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": False}
+    browser.call("Page.navigate", url="about:blank")  # what was there before may complain that its dashboard has ended
+    browser.complaints.clear()
     browser.call("Emulation.setDeviceMetricsOverride", **screen)
     browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": mode}])
     browser.open(url)
@@ -95,12 +97,14 @@ def look(browser: Browser, url: str, size: tuple[int, int] = SIZES["wide"], mode
 
 
 def text(browser: Browser, name: str) -> str:
-    """Return what is read in an element."""
+    """Return what is read in an element, tracebacks closed."""
+    browser.ask("document.querySelectorAll('details').forEach(trace => trace.open = false)")
     return " ".join(browser.ask(f"document.getElementById('{name}').innerText").split())
 
 
 def picture(browser: Browser, name: str) -> None:
     """Write what the page shows."""
+    browser.ask("document.querySelector('details')?.setAttribute('open', '')")
     # Where the program lies is of no interest, and a long line.
     for prefix in (ROOT, Path(sys.prefix) / "lib", ROOT.parent):
         browser.ask(
@@ -159,6 +163,8 @@ def ask_both(browser: Browser, output: Path) -> list[tuple[str, str, str]]:
         if (failing.returncode, command[0], retried.returncode) != (1, "neuroadda", 0):
             sys.exit(f"exit codes {failing.returncode} and {retried.returncode}: 1 and 0 were expected; {command}")
         took, _ = look(browser, url)
+        # The page catches up with the ledger within seconds, by itself.
+        browser.wait(lambda: text(browser, "sentence").startswith("Finished"), "the end of the run")
         note(f"The chunk mended, and `{shlex.join(command)}` run as the page says", took, "sentence")
         if browser.ask("document.getElementById('why').checkVisibility()"):
             sys.exit("the page still tells of failures")
@@ -170,7 +176,6 @@ def measure_many(browser: Browser, folder: Path, side: int) -> list[str]:
     folder.mkdir()
     write_many(folder, side)
     with dashboard(folder) as (url, process):
-        browser.open("about:blank")
         cold = look(browser, url)
         warm = [look(browser, url, size)[1] for size in SIZES.values()]
         received = browser.ask("performance.getEntriesByType('resource').reduce((sum, e) => sum + e.transferSize, 0)")

@@ -47,6 +47,7 @@ def serve(where: str, **options: Any) -> Iterator[Dashboard]:
 
 def look(browser: Browser, url: str, width: int = 1600, mode: str = "light") -> None:
     """Open the page and wait until all is shown."""
+    browser.call("Page.navigate", url="about:blank")  # what was there before may complain that its dashboard has ended
     browser.complaints.clear()
     browser.requested.clear()
     browser.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
