@@ -108,7 +108,7 @@ def picture(browser: Browser, name: str) -> None:
     # Where the program lies is of no interest, and a long line.
     for prefix in (ROOT, Path(sys.prefix) / "lib", ROOT.parent):
         browser.ask(
-            f"document.querySelectorAll('pre').forEach(p => p.textContent = p.textContent.replaceAll('{prefix}/', ''))"
+            f"document.querySelectorAll('pre, #no-slices').forEach(p => p.textContent = p.textContent.replaceAll('{prefix}/', ''))"
         )
     browser.ask("document.querySelectorAll('pre').forEach(p => p.scrollTop = p.scrollHeight)")
     target = PICTURES / f"dashboard_{name}.png"

@@ -24,6 +24,7 @@ FILES = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/page-detail.js": ("page-detail.js", "text/javascript; charset=utf-8"),
     "/page-draw.js": ("page-draw.js", "text/javascript; charset=utf-8"),
 }
 HEADERS = {
