@@ -7,7 +7,7 @@ from typing import Any
 
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.failures import advise, describe_cause
-from neuroadda.blockwise.ledger.base import Ledger, Summary, TaskRecord
+from neuroadda.blockwise.ledger.base import FailureGroup, Summary, TaskRecord
 from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
 from neuroadda.errors import UserError
 
@@ -28,17 +28,19 @@ def read_status(where: str) -> list[dict[str, Any]]:
     UserError
         If there is no ledger.
     """
-    url = find_ledger(where)
-    folder = Path(url.removeprefix(SQLITE)).parent if url.startswith(SQLITE) else None
+    url, folder = find_ledger(where)
     ledger = open_ledger(url)
     try:
-        return [_describe(task, ledger, folder) for task in ledger.tasks()]
+        return [
+            describe(task, ledger.summary(task.fingerprint), ledger.failures(task.fingerprint), folder)
+            for task in ledger.tasks()
+        ]
     finally:
         ledger.close()
 
 
-def find_ledger(where: str) -> str:
-    """Return the URL of the ledger of a run's folder, or of a URL.
+def find_ledger(where: str) -> tuple[str, Path | None]:
+    """Return the URL of the ledger of a run's folder, or of a URL; and the folder, where a ledger in a file tells it.
 
     Raises
     ------
@@ -46,22 +48,19 @@ def find_ledger(where: str) -> str:
         If there is no ledger.
     """
     url = where if "://" in where else f"{SQLITE}{Path(where) / 'ledger.db'}"
-    if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
+    file = Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
+    if file is not None and not file.exists():
         raise UserError(
             "there is no ledger here", where, "give a run's folder, or a URL such as mongodb://host/database"
         )
-    return url
+    return url, None if file is None else file.parent
 
 
-def seconds_left(task: TaskRecord, summary: Summary) -> float | None:
-    """Return how long a task that is running has still to go, at the rate of the workers that it has now; None if unknown."""
+def describe(
+    task: TaskRecord, summary: Summary, failures: Sequence[FailureGroup], folder: Path | None
+) -> dict[str, Any]:
+    """Return a task's progress and failures as plain data; `folder` is the run's, where it is known."""
     rate, left = summary.voxels_per_second, task.voxels - summary.voxels
-    return left / rate if rate and left and summary.running else None
-
-
-def _describe(task: TaskRecord, ledger: Ledger, folder: Path | None) -> dict[str, Any]:
-    summary = ledger.summary(task.fingerprint)
-    rate, left = summary.voxels_per_second, seconds_left(task, summary)
     logs = None if folder is None else folder / "logs" / task.stage
     return {
         "stage": task.stage,
@@ -72,7 +71,7 @@ def _describe(task: TaskRecord, ledger: Ledger, folder: Path | None) -> dict[str
         "failed": summary.failed,
         "voxels": task.voxels,
         "voxels_per_second": None if rate is None else round(rate),
-        "eta_seconds": None if left is None else round(left),
+        "eta_seconds": round(left / rate) if rate and left and summary.running else None,
         "output": task.output,
         "logs": str(logs) if logs is not None and logs.exists() else None,
         "failures": [
@@ -85,7 +84,7 @@ def _describe(task: TaskRecord, ledger: Ledger, folder: Path | None) -> dict[str
                 "traceback": group.traceback,
                 "advice": advise(cause, str(folder or "RUN"), task.stage, list_blocks(group.blocks)),
             }
-            for group in ledger.failures(task.fingerprint)
+            for group in failures
         ],
     }
 

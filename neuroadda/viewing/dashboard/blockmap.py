@@ -25,7 +25,7 @@ def map_blocks(progress: Progress) -> list[dict[str, Any]]:
         return []
     status = progress.statuses.reshape(grid.counts)
     done = status == DONE
-    counted = {"blocks": np.ones(grid.counts, np.int32), "done": done}
+    counted = {"blocks": np.broadcast_to(True, grid.counts), "done": done}
     counted |= {"running": status == RUNNING, "failed": status == FAILED}
     when = np.where(done, progress.when.reshape(grid.counts), 0)
     nearest = np.where(done, _middle_first(grid.counts), np.iinfo(np.int64).max)
@@ -33,9 +33,9 @@ def map_blocks(progress: Progress) -> list[dict[str, Any]]:
     for name, axis, down, right in VIEWS:
         factors = [-(-n // MOST_CELLS) for n in grid.counts]
         factors[axis] = grid.counts[axis]
-        cells = {key: _reduce(values.astype(np.int64), factors, np.add) for key, values in counted.items()}
-        mean = _reduce(when.astype(np.float64), factors, np.add) / np.maximum(1, cells["done"]) + progress.task.created
-        pick = _reduce(nearest, factors, np.minimum) % len(grid)
+        cells = {key: _reduce(values, factors, np.add, np.int64) for key, values in counted.items()}
+        mean = _reduce(when, factors, np.add, np.float64) / np.maximum(1, cells["done"]) + progress.task.created
+        pick = _reduce(nearest, factors, np.minimum, np.int64) % len(grid)
         shown = cells["done"] > 0
         kept = [n for place, n in enumerate(cells["done"].shape) if place != axis]
         sides = [s for place, s in enumerate(grid.shape) if place != axis]
@@ -78,9 +78,9 @@ def count_history(progress: Progress) -> dict[str, Any]:
     }
 
 
-def _reduce(values: np.ndarray, factors: list[int], how: np.ufunc) -> np.ndarray:
+def _reduce(values: np.ndarray, factors: list[int], how: np.ufunc, dtype: Any) -> np.ndarray:
     for axis, factor in enumerate(factors):
-        values = how.reduceat(values, np.arange(0, values.shape[axis], factor), axis=axis)
+        values = how.reduceat(values, np.arange(0, values.shape[axis], factor), axis=axis, dtype=dtype)
     return values
 
 

@@ -1,13 +1,14 @@
 """What the page is told, as plain data without secrets."""
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.progress import DONE, FAILED, RUNNING, Progress
-from neuroadda.blockwise.status import seconds_left
+from neuroadda.blockwise.status import describe
 from neuroadda.errors import UserError
 from neuroadda.viewing.dashboard.blockmap import count_history, map_blocks
 from neuroadda.viewing.dashboard.health import Pulse, judge
@@ -16,7 +17,6 @@ from neuroadda.viewing.dashboard.slices import Slices
 from neuroadda.viewing.dashboard.watch import Stage, Watch
 
 MOST_WORKERS = 60
-MOST_BLOCKS = 24
 MOST_GROUPS = 20
 
 
@@ -26,12 +26,13 @@ class Facts:
     Parameters
     ----------
     where
-        As the user named the run; `url` is its ledger's.
+        As the user named the run; `url` is its ledger's, `folder` where it lies, if that is known.
     """
 
-    def __init__(self, where: str, url: str, watch: Watch) -> None:
-        self._watch, self._hide, self._slices = watch, Redaction(url), Slices()
+    def __init__(self, where: str, url: str, folder: Path | None, watch: Watch) -> None:
+        self._watch, self._hide, self._slices, self._folder = watch, Redaction(url), Slices(), folder
         self._where = self._hide(where).partition("?")[0]
+        self._run = shlex.quote(str(folder)) if folder else "RUN"
         self._details: dict[str, tuple[int, dict[str, Any]]] = {}
 
     def overview(self) -> dict[str, Any]:
@@ -40,27 +41,17 @@ class Facts:
             read_at, trouble = self._watch.read_at, self._watch.trouble
             stages = [stage for stage in stages if stage.summary]
             pulses = [_pulse(stage) for stage in stages]
-            told: dict[str, Any] = {
-                "where": self._where,
-                "read_at": read_at,
-                "trouble": trouble,
-                "reading": not read_at or not all(stage.whole for stage in stages),
-                "health": vars(judge(pulses, read_at)) if read_at else None,
-                "retry": f"neuroadda retry {shlex.quote(self._where)}",
-                "stages": [self._describe(stage, pulse) for stage, pulse in zip(stages, pulses, strict=True)],
-                "failures": [
-                    {
-                        "stage": stage.task.stage,
-                        "type": group.type,
-                        "message": group.message,
-                        "count": len(group.blocks),
-                        "blocks": group.blocks[:MOST_BLOCKS],
-                        "traceback": group.traceback,
-                    }
-                    for stage in stages
-                    for group in stage.failures[:MOST_GROUPS]
-                ],
-            }
+        # Outputs and logs are looked at without holding up the ledger's reader.
+        told: dict[str, Any] = {
+            "where": self._where,
+            "read_at": read_at,
+            "trouble": trouble,
+            "reading": not read_at or not all(stage.whole for stage in stages),
+            "health": vars(judge(pulses, read_at)) if read_at else None,
+            "retry": f"neuroadda retry {self._run}",
+            "logs": f"neuroadda logs {self._run} --failed",
+            "stages": [self._describe(stage, pulse) for stage, pulse in zip(stages, pulses, strict=True)],
+        }
         return dict(self._hide.clean(told))
 
     def detail(self, fingerprint: str) -> dict[str, Any]:
@@ -103,25 +94,17 @@ class Facts:
         return self._slices.picture(stage.task, block, done)
 
     def _describe(self, stage: Stage, pulse: Pulse) -> dict[str, Any]:
-        task, summary = stage.task, pulse.summary
-        quiet = self._watch.read_at - pulse.last > pulse.patience
-        left = None if quiet else seconds_left(task, summary)
-        return {
+        task = stage.task
+        told = describe(task, pulse.summary, stage.failures[:MOST_GROUPS], self._folder)
+        if self._watch.read_at - pulse.last > pulse.patience:
+            told["eta_seconds"] = None
+        return told | {
             "id": task.fingerprint,
             "version": stage.version,
             "whole": stage.whole,
-            "name": task.stage,
-            "blocks": task.blocks,
-            "done": summary.done,
-            "running": summary.running,
-            "failed": summary.failed,
-            "voxels": task.voxels,
-            "rate": summary.voxels_per_second,
-            "left": left,
-            "first": summary.started,
+            "first": pulse.summary.started,
             "last": pulse.last,
-            "output": task.output,
-            "picture": summary.done > 0 and self._slices.has_array(task),
+            "picture": pulse.summary.done > 0 and self._slices.has_array(task),
         }
 
 

@@ -20,8 +20,8 @@ class Redaction:
     """
 
     def __init__(self, url: str) -> None:
-        _, _, rest = url.partition("://")
-        login = rest.rpartition("@")[0]
+        scheme, _, rest = url.partition("://")
+        login = "" if scheme == "sqlite" else rest.rpartition("@")[0]
         options = parse_qsl(urlsplit(url).query)
         words = {login.partition(":")[2], *(value for name, value in options if SECRET_OPTION.search(name))}
         words |= {unquote(word) for word in words}

@@ -24,6 +24,7 @@ FILES = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/page-detail.js": ("page-detail.js", "text/javascript; charset=utf-8"),
     "/page-draw.js": ("page-draw.js", "text/javascript; charset=utf-8"),
 }
 HEADERS = {
@@ -93,12 +94,12 @@ def open_dashboard(where: str, host: str = "127.0.0.1", port: int = 0, token: st
         If there is no ledger, the address cannot be served, or the token is easily guessed.
     """
     token = choose_token(host, token)
-    url = find_ledger(where)
+    url, folder = find_ledger(where)
     ledger = open_ledger(url)
     try:
         watch = Watch(ledger)
         try:
-            with Dashboard(Facts(where, url, watch), host, port, token) as dashboard:
+            with Dashboard(Facts(where, url, folder, watch), host, port, token) as dashboard:
                 yield dashboard
         finally:
             watch.close()
@@ -108,7 +109,6 @@ def open_dashboard(where: str, host: str = "127.0.0.1", port: int = 0, token: st
 
 class _Handler(BaseHTTPRequestHandler):
     server: Dashboard
-    protocol_version = "HTTP/1.1"
     server_version, sys_version = "neuroadda", ""
     timeout = IDLE_SECONDS
 

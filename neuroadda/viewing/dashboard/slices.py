@@ -29,12 +29,13 @@ class Slices:
         self._arrays: dict[str, bool] = {}
 
     def has_array(self, task: TaskRecord) -> bool:
-        """Tell whether a task's output is an array that can be read here."""
+        """Tell whether a task's output is an array that could be read here when that was first asked."""
         if task.fingerprint not in self._arrays:
             try:
-                self._arrays[task.fingerprint] = bool(task.grid) and is_array(to_place(task.output))
+                found = bool(task.grid) and is_array(to_place(task.output))
             except UserError:
-                return False
+                found = False
+            self._arrays[task.fingerprint] = found
         return self._arrays[task.fingerprint]
 
     def picture(self, task: TaskRecord, block: int, done: np.ndarray) -> bytes:

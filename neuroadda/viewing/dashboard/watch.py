@@ -16,6 +16,7 @@ SHARE = 20  # of the time: a ledger of millions of blocks is not to be busy with
 OVERLAP_SECONDS = 120.0  # clocks of other machines, and records that waited for the ledger
 AGAIN_SECONDS = 600.0  # a ledger that was repaired has changes that bear no new date
 LOOKED_SECONDS = 60.0
+PATIENCE_SECONDS = 5.0
 
 
 @dataclass
@@ -79,11 +80,11 @@ class Watch:
             yield sorted(self._stages.values(), key=lambda stage: (stage.task.created, stage.task.fingerprint))
 
     def close(self) -> None:
-        """End the thread, after what it is reading."""
+        """End the thread, soon after what it is reading; a server that does not answer is not waited for."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(PATIENCE_SECONDS)
 
     def _is_idle(self) -> bool:
         return time.monotonic() - self._asked > LOOKED_SECONDS
@@ -97,6 +98,8 @@ class Watch:
             except UserError as error:
                 self.trouble = str(error)
             except Exception as error:
+                if self._closed:
+                    return
                 traceback.print_exc()
                 self.trouble = f"the dashboard failed to read the ledger: {type(error).__name__}"
             pause = EVERY_SECONDS if first else max(EVERY_SECONDS, SHARE * (time.monotonic() - began))
