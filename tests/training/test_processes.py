@@ -172,3 +172,33 @@ def test_a_frozen_process_ends_the_others(configure: Configure, tmp_path: Path) 
     assert first.returncode == 1
     assert "neuroadda: process 0 of 2 lost another one (" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.slow
+def test_only_the_first_validates_and_all_stop_when_it_is_out_of_patience(configure: Configure, tmp_path: Path) -> None:
+    config = configure(accumulate=2, validate_every=2, keep_best="voi", patience=2)
+    code = (
+        "import json, os, sys\n"
+        "from pathlib import Path\n"
+        "from neuroadda.config import parse_config\n"
+        "from neuroadda.training.config import TrainConfig\n"
+        "from neuroadda.training.distributed import join_processes\n"
+        "from neuroadda.training.place import find_place\n"
+        "from neuroadda.training.trainer import train\n"
+        "file = Path(sys.argv[1])\n"
+        "place, calls = find_place(os.environ), []\n"
+        "def validate(backbone):\n"
+        "    calls.append(backbone)\n"
+        "    return {'voi': float(len(calls))}\n"
+        "config = parse_config(TrainConfig, json.loads(file.read_text())['train'], 'test')\n"
+        "with join_processes(place, 'cpu') as processes:\n"
+        "    card = train(config, validate, progress=False, processes=processes)\n"
+        "print(json.dumps([len(calls), card.iterations, card.metrics]))\n"
+    )
+    jobs = start_as_srun_does("-c", code, write_config(tmp_path / "config.json", config))
+    said = [communicate(job) for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0], said
+    assert [json.loads(out.splitlines()[-1]) for out, _ in said] == [[3, 2, {"voi": 1.0}], [0, 2, {"voi": 1.0}]]
+    found = find_state(config.output / "checkpoints")
+    assert found is not None
+    assert found[0].name == "00000006"
