@@ -16,16 +16,21 @@ LEAVE_SECONDS = 10.0
 KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
 
 
+def find_scheduler(context: str) -> tuple[str, int]:
+    """Return the address that a DAISY_CONTEXT names."""
+    told = dict(part.split("=", 1) for part in context.split(":"))
+    return told["hostname"], int(told["port"])
+
+
 def connect(context: str) -> socket.socket:
-    """Return a connection to the scheduler that a DAISY_CONTEXT names; nothing is said on it, but its end is news.
+    """Return a connection to the scheduler of a DAISY_CONTEXT; nothing is said on it, but its end is news.
 
     Raises
     ------
     UserError
         If the scheduler does not answer.
     """
-    told = dict(part.split("=", 1) for part in context.split(":"))
-    host, port = told["hostname"], int(told["port"])
+    host, port = find_scheduler(context)
     deadline = time.monotonic() + CONNECT_SECONDS
     while True:
         try:

@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import sys
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -77,8 +78,9 @@ def main() -> None:
     hearing.recv()
     for line in sys.stdin:
         answer = deal(json.loads(line), setup["address"], execution)
-        if not answer and hearing.poll():
-            answer = hearing.recv()
+        with suppress(EOFError):  # the crew has died
+            if not answer and hearing.poll():
+                answer = hearing.recv()
         os.write(answers, json.dumps(answer).encode() + b"\n")
     process.kill()
     process.join()

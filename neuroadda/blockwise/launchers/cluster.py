@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shlex
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from neuroadda.blockwise.execution import Execution, Job
+from neuroadda.blockwise.job import find_scheduler
 from neuroadda.blockwise.launchers.base import Ending, Launcher, Orders
 from neuroadda.errors import UserError
 
@@ -49,7 +51,7 @@ class ClusterLauncher(Launcher):
 
     def __init__(self, execution: Execution, context: str, orders: Orders, logs: Path, folder: Path, run: str) -> None:
         self.execution, self.job, self.run = execution, execution.job_for(orders["accelerated"]), run
-        self.stage, self.logs = orders["name"], logs
+        self.stage, self.logs, self.context = orders["name"], logs, context
         self._orders = folder / f"{secrets.token_hex(8)}.json"
         self._begun = self._orders.with_suffix(".begun")
         environment = {name: text for name, text in os.environ.items() if name.startswith(ORDERED_PREFIXES)}
@@ -70,6 +72,8 @@ class ClusterLauncher(Launcher):
         """Return how jobs have ended, when at least one has."""
         while not (endings := self.find_ended()):
             time.sleep(self.poll_seconds)
+        if _is_over(self.context):  # those that began too late have found no scheduler, and that is no death
+            return dict.fromkeys(endings, Ending("left"))
         for number, ending in endings.items():
             self._died += ending.how == "died"
             if self._died >= len(self._started) and not self._begun.exists():
@@ -145,6 +149,15 @@ def run_command(command: Sequence[str], given: str = "", *, patient: bool = True
 def refusal(program: str, told: str) -> UserError:
     """Return the error of a cluster's command that failed."""
     return UserError(f"{program}: {told.strip() or 'it failed'}".replace("\n", " "), "execution.job")
+
+
+def _is_over(context: str) -> bool:
+    """Return whether daisy, on this machine, has dealt out all blocks and waits for no more workers."""
+    try:
+        socket.create_connection(find_scheduler(context)).close()
+    except OSError:
+        return True
+    return False
 
 
 def _read_last_line(log: Path) -> str:

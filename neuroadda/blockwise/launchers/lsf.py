@@ -70,7 +70,9 @@ class LsfLauncher(ClusterLauncher):
     def _forget(self, job: str) -> int:
         bsub = self._waiting.pop(job)
         bsub.kill()  # what it waits for is cancelled or has ended
-        bsub.communicate()
+        bsub.wait()
+        assert bsub.stdout is not None
+        bsub.stdout.close()
         return self.jobs.pop(job)
 
 
