@@ -18,7 +18,8 @@ from neuroadda.blockwise.failures import PAUSES, Cause, advise, choose_pause, de
 from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
-from neuroadda.blockwise.task import BlockFunction, Stage, Task, prepare_output
+from neuroadda.blockwise.outputs import prepare_output
+from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.errors import UserError
 
 

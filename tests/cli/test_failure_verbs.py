@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -271,7 +272,8 @@ def stop(process: subprocess.Popen, signum: int, begun: Callable[[], bool]) -> s
 def test_exit_codes_where_a_command_is_stopped(inputs, tmp_path):
     command = [sys.executable, "-m", "neuroadda.cli"]
     large = [*command, "phantom", str(tmp_path / "p.zarr"), "--shape", "2000", "2000", "2000"]
-    process = subprocess.Popen(large, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # tests in the background of a shell are deaf to it
+    process = subprocess.Popen(large, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=hear)
     stop(process, signal.SIGINT, lambda: any(tmp_path.iterdir()))
 
     write_raw(tmp_path / "raw.zarr/raw", shape=(24, 120, 120))
