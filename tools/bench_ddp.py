@@ -247,12 +247,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    head = (
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, {os.cpu_count()} cores, load "
-        f"{os.getloadavg()[0]:.1f} before, torch {torch.__version__}, {options.iterations} iterations, {options.rounds} rounds"
-    )
+    before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="neuroadda-bench-") as temporary:
         tables = measure(Path(temporary), options.iterations, options.rounds)
+    head = (
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, {os.cpu_count()} cores, load {before:.1f} before "
+        f"and {os.getloadavg()[0]:.1f} after, torch {torch.__version__}, {options.iterations} iterations, {options.rounds} rounds"
+    )
     print(head)
     for title, rows in zip(("speed", "equality", "a killed process"), tables, strict=True):
         print_table(title, rows)
