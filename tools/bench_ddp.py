@@ -81,15 +81,19 @@ def start(config: TrainConfig, processes: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, *command], env={**os.environ, **threads}, stdout=log, stderr=log)
 
 
-def finish(config: TrainConfig, processes: int) -> Timed:
-    """Train, or go on, to the end."""
+def finish(config: TrainConfig, processes: int) -> float:
+    """Train, or go on, to the end; return the seconds of the whole command."""
     before = time.monotonic()
     if start(config, processes).wait():
         raise SystemExit(config.output.with_suffix(".log").read_text())
-    board = EventAccumulator(str(config.output / "tensorboard"))
-    events = board.Reload().Scalars("loss")
+    return time.monotonic() - before
+
+
+def read_speed(config: TrainConfig) -> float:
+    """Return samples a second of a training that was done without a pause."""
+    events = EventAccumulator(str(config.output / "tensorboard")).Reload().Scalars("loss")
     iterations, seconds = (getattr(events[-1], k) - getattr(events[0], k) for k in ("step", "wall_time"))
-    return Timed(iterations * config.samples_an_iteration / seconds, time.monotonic() - before)
+    return iterations * config.samples_an_iteration / seconds
 
 
 def time_ways(folder: Path, iterations: int, rounds: int) -> dict[str, list[Timed]]:
@@ -98,7 +102,8 @@ def time_ways(folder: Path, iterations: int, rounds: int) -> dict[str, list[Time
     for round_ in range(rounds):
         for way, (accumulate, processes) in WAYS.items():
             config = configure(folder, f"{way} {round_}", accumulate=accumulate, iterations=iterations)
-            timed[way].append(finish(config, processes))
+            seconds = finish(config, processes)
+            timed[way].append(Timed(read_speed(config), seconds))
             print(f"{way}: {timed[way][-1]}", flush=True)
     return timed
 
@@ -242,12 +247,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    head = (
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, {os.cpu_count()} cores, load "
-        f"{os.getloadavg()[0]:.1f} before, torch {torch.__version__}, {options.iterations} iterations, {options.rounds} rounds"
-    )
+    before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="neuroadda-bench-") as temporary:
         tables = measure(Path(temporary), options.iterations, options.rounds)
+    head = (
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, {os.cpu_count()} cores, load {before:.1f} before "
+        f"and {os.getloadavg()[0]:.1f} after, torch {torch.__version__}, {options.iterations} iterations, {options.rounds} rounds"
+    )
     print(head)
     for title, rows in zip(("speed", "equality", "a killed process"), tables, strict=True):
         print_table(title, rows)
