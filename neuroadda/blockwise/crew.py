@@ -65,13 +65,21 @@ class Crew:
             return worker
 
         at_work = {number: start(number) for number in range(min(self.execution.workers, orders["count"]))}
+        patience = None
         while at_work:
-            wait([worker.sentinel for worker in at_work.values()])
+            if not wait([worker.sentinel for worker in at_work.values()], patience):
+                for worker in at_work.values():
+                    worker.kill()  # frozen: its blocks' time is up, and others have done them
+                    worker.join()
             for number, worker in list(at_work.items()):
                 if worker.exitcode is None:
                     continue
                 del at_work[number]
-                if worker.exitcode != 0:
+                if worker.exitcode == 0:
+                    patience = (
+                        self.execution.block_timeout
+                    )  # one that left found nothing to do: the others are at their last block
+                else:
                     print(f"{task.name}: worker {number} died (exit code {worker.exitcode})", flush=True)
                     self._died[key] = self._died.get(key, 0) + 1
                     if self._died[key] <= self.execution.worker_restarts:

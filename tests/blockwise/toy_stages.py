@@ -23,6 +23,7 @@ class Fill(Stage):
     add: int = 1
     raise_in: tuple[int, ...] = ()
     die_once_in: tuple[int, ...] = ()
+    freeze_once_in: tuple[int, ...] = ()
     die_in: tuple[int, ...] = ()
     message: str = "a bug"
     seconds: float = 0.0
@@ -41,6 +42,9 @@ class Fill(Stage):
             if block.index in self.raise_in:
                 raise RuntimeError(self.message)
             marker = Path(task.output).parent / f"died-{block.index}"
+            if block.index in self.freeze_once_in and not marker.exists():
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGSTOP)
             if block.index in self.die_in or (block.index in self.die_once_in and not marker.exists()):
                 marker.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
