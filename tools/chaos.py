@@ -58,16 +58,26 @@ class Event:
 
 @dataclass
 class Decks:
-    """For every stage the kinds of faults in random order, over and over, so that each comes as often as any other."""
+    """For every stage the kinds of faults in random order, over and over, so that each comes as often as may be.
+
+    A kind that cannot be done at the moment stays on top.
+    """
 
     draw: Random
     cards: dict[str, list[str]]
 
-    def next(self, stage: str) -> str:
-        """Return the next kind of fault for a stage."""
-        if not self.cards.get(stage):
-            self.cards[stage] = self.draw.sample(list(FAULTS), len(FAULTS))
-        return self.cards[stage].pop()
+    def do(self, subject: Subject, stage: str, place: Place) -> str:
+        """Do the first fault that can be done; return its kind."""
+        deck = self.cards.setdefault(stage, [])
+        while True:
+            for kind in list(deck):
+                deck.remove(kind)
+                try:
+                    FAULTS[kind](subject, stage, self.draw, place)
+                    return kind
+                except NotNow:
+                    deck.insert(0, kind)
+            deck += self.draw.sample(list(FAULTS), len(FAULTS))
 
 
 def write_inputs(folder: Path) -> None:
@@ -105,15 +115,8 @@ def torment(subject: Subject, place: Place, draw: Random, decks: Decks, most: in
             blocks = len(subject.task(stage).blocks)
             if left == 0 or not wait_for(subject, stage, 1 + int(moment * (blocks - 1))):
                 break
-            for _ in range(len(FAULTS)):
-                kind = decks.next(stage)
-                try:
-                    FAULTS[kind](subject, stage, draw, place)
-                except NotNow:
-                    continue
-                yield kind, stage
-                left -= 1
-                break
+            yield decks.do(subject, stage, place), stage
+            left -= 1
     wait_for(subject, "", 0)
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,25 @@ class EventFormatter(logging.Formatter):
         return json.dumps(event | {key: vars(record)[key] for key in EXTRA if key in vars(record)}, default=str)
 
 
+class EventFile(logging.FileHandler):
+    """A file of events, made at the first; where it cannot be written, the work goes on and says why it fails, if it does."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file, delay=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write an event."""
+        with suppress(OSError):
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say nothing."""
+
+
 @contextmanager
 def log_events(stage: str, file: Path | None = None) -> Iterator[None]:
     """Have what this process logs meanwhile go to a file, made at the first event, or to its standard error."""
-    handler = logging.StreamHandler() if file is None else logging.FileHandler(file, delay=True)
+    handler = logging.StreamHandler() if file is None else EventFile(file)
     handler.setFormatter(EventFormatter(stage))
     root, ours = logging.getLogger(), logging.getLogger("neuroadda")
     level = ours.level

@@ -115,6 +115,11 @@ def test_a_worker_that_dies_costs_nothing_but_its_blocks_done_again(tmp_path, ki
     assert (filled(task) == expected()).all()
 
 
+def test_a_worker_that_is_frozen_costs_no_more_than_a_blocks_time(tmp_path):
+    task = go(make_task(tmp_path, freeze_once_in=(3,)), tmp_path, "local", block_timeout=2.0)
+    assert (filled(task) == expected()).all()
+
+
 @pytest.mark.parametrize("kind", [Fill, FillTogether])
 def test_poison_blocks_are_on_record_and_the_rest_completes(tmp_path, kind):
     task = make_task(tmp_path, kind, raise_in=(3,), die_in=(5,))

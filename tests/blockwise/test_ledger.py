@@ -98,7 +98,7 @@ def test_a_block_is_read_back_as_plain_data(ledger: Ledger, task: str) -> None:
             make_record(task, 0, attempts=2, finished=103.5, seconds=3.5, voxels=64**3, results={"fragments": 120}),
         ]
     )
-    worker = {"host": "node1", "pid": 7, "device": "cuda:0", "cpu_seconds": None, "peak_bytes": None}
+    worker = {"host": "node1", "pid": 7, "device": "cuda:0", "job": None, "cpu_seconds": None, "peak_bytes": None}
     assert ledger.blocks(task) == [
         {
             "block": 0,

@@ -26,6 +26,7 @@ class Fill(Stage):
     raise_once_in: tuple[int, ...] = ()
     error: str = "RuntimeError"
     die_once_in: tuple[int, ...] = ()
+    freeze_once_in: tuple[int, ...] = ()
     die_in: tuple[int, ...] = ()
     message: str = "a bug"
     seconds: float = 0.0
@@ -46,6 +47,9 @@ class Fill(Stage):
                 raised.touch()
                 raise getattr(builtins, self.error)(self.message)
             marker = Path(task.output).parent / f"died-{block.index}"
+            if block.index in self.freeze_once_in and not marker.exists():
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGSTOP)
             if block.index in self.die_in or (block.index in self.die_once_in and not marker.exists()):
                 marker.touch()
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -40,11 +40,10 @@ def corrupt_ledger(subject: Subject, stage: str, draw: Random, place: Place) -> 
 
 def lose_output(subject: Subject, stage: str, draw: Random, place: Place) -> None:
     """Delete what some done blocks wrote: `ledger verify` finds exactly these, repairs them, and they are done again."""
+    if not len(_done(subject, stage)) or len(subject.task(stage).blocks) == 1:
+        raise NotNow("nothing is done")
     subject.kill()
     blocks = _done(subject, stage)
-    if not len(blocks) or len(subject.task(stage).blocks) == 1:
-        subject.start()
-        raise NotNow("nothing is done")
     lost = sorted(draw.sample(blocks.tolist(), min(len(blocks), draw.randint(1, 5))))
     for block in lost:
         subject.file(stage, block).unlink()
@@ -63,8 +62,11 @@ def lose_output(subject: Subject, stage: str, draw: Random, place: Place) -> Non
 
 def poison_block(subject: Subject, stage: str, draw: Random, place: Place) -> None:
     """Cut a file that a block of the stage reads: the run does all other blocks and ends with an error; the file comes back."""
+    if _is_done(subject, stage):
+        raise NotNow("all is done")
     subject.kill()
-    todo = sorted(set(subject.task(stage).blocks) - set(_done(subject, stage).tolist()))
+    # A killed worker's last records may still be on their way to a server: what has no file is not done for certain.
+    todo = [block for block in subject.task(stage).blocks if not _is_written(subject, stage, block)]
     if not todo:
         subject.start()
         raise NotNow("all is done")
@@ -78,10 +80,10 @@ def poison_block(subject: Subject, stage: str, draw: Random, place: Place) -> No
 
 def corrupt_checkpoint(subject: Subject, stage: str, draw: Random, place: Place) -> None:
     """Cut the backbone's weights: refused in one line; they come back."""
-    if stage != "predict":
+    if stage != "predict" or _is_done(subject, stage):
         raise NotNow("nobody reads the weights")
     subject.kill()
-    if len(_done(subject, stage)) == len(subject.task(stage).blocks):
+    if _is_done(subject, stage):
         subject.start()
         raise NotNow("all is predicted")
     with _cut(place.backbone / "weights.safetensors"):
@@ -99,6 +101,15 @@ def _done(subject: Subject, stage: str) -> np.ndarray:
         return np.flatnonzero(ledger.done_mask(bound.key, len(bound.grid)))
     finally:
         ledger.close()
+
+
+def _is_done(subject: Subject, stage: str) -> bool:
+    return len(_done(subject, stage)) == len(subject.task(stage).blocks)
+
+
+def _is_written(subject: Subject, stage: str, block: int) -> bool:
+    task = subject.task(stage)
+    return bind_output(task) is not None and (len(task.blocks) == 1 or subject.file(stage, block).exists())
 
 
 def _delete_ledger(subject: Subject, place: Place) -> None:

@@ -14,17 +14,17 @@ NETWORK_SECONDS = 20.0
 
 def kill_worker(subject: Subject, stage: str, draw: Random, place: Place) -> None:
     """SIGKILL one worker: the run goes on."""
-    _signal(subject, "worker", draw, signal.SIGKILL)
+    _signal(subject, stage, "worker", draw, signal.SIGKILL)
 
 
 def kill_helper(subject: Subject, stage: str, draw: Random, place: Place) -> None:
     """SIGKILL what stands between scheduler and workers."""
-    _signal(subject, "helper", draw, signal.SIGKILL)
+    _signal(subject, stage, "helper", draw, signal.SIGKILL)
 
 
 def kill_scheduler(subject: Subject, stage: str, draw: Random, place: Place) -> None:
     """SIGKILL the scheduler."""
-    _signal(subject, "scheduler", draw, signal.SIGKILL)
+    _signal(subject, stage, "scheduler", draw, signal.SIGKILL)
 
 
 def kill_run(subject: Subject, stage: str, draw: Random, place: Place) -> None:
@@ -41,14 +41,14 @@ def stop_run(subject: Subject, stage: str, draw: Random, place: Place) -> None:
 
 def freeze_worker(subject: Subject, stage: str, draw: Random, place: Place) -> None:
     """SIGSTOP a worker, and after a moment SIGKILL."""
-    pid = _signal(subject, "worker", draw, signal.SIGSTOP)
+    pid = _signal(subject, stage, "worker", draw, signal.SIGSTOP)
     time.sleep(draw.uniform(0.1, 1.0))
     _send(pid, signal.SIGKILL)
 
 
 def freeze_worker_for_good(subject: Subject, stage: str, draw: Random, place: Place) -> None:
     """SIGSTOP a worker and leave it: the block's time is up some day, and the run ends with all blocks, or says which are left."""
-    _signal(subject, "worker", draw, signal.SIGSTOP)
+    _signal(subject, stage, "worker", draw, signal.SIGSTOP)
     if subject.finish() != 0:
         subject.start()
 
@@ -95,7 +95,10 @@ def fill_disk(subject: Subject, stage: str, draw: Random, place: Place) -> None:
     subject.start()
 
 
-def _signal(subject: Subject, role: str, draw: Random, signum: int) -> int:
+def _signal(subject: Subject, stage: str, role: str, draw: Random, signum: int) -> int:
+    """Send a signal to a process of the stage, which a run that was just resumed may not have yet."""
+    blocks = len(subject.task(stage).blocks)
+    subject.wait(lambda: bool(subject.pids(role)) or subject.written(stage) == blocks or subject.ended(), "it hangs")
     pids = subject.pids(role)
     if not pids:
         raise NotNow(f"there is no {role}")

@@ -21,9 +21,12 @@ class LocalLauncher(Launcher):
         Where daisy deals out the blocks, as DAISY_CONTEXT tells a worker.
     logs
         Folder with one file a worker.
+    block_timeout
+        Seconds that the others have once one has left, since there was nothing more to do: who has not left then is frozen, and
+        its block was done by another.
     """
 
-    def __init__(self, context: str, orders: Orders, logs: Path) -> None:
+    def __init__(self, context: str, orders: Orders, logs: Path, block_timeout: float) -> None:
         # Workers find imported what is imported here: their own code, and the stage's.
         from neuroadda.blockwise.task import Task
         from neuroadda.blockwise.worker import work
@@ -31,6 +34,8 @@ class LocalLauncher(Launcher):
         Task.model_validate_json(orders["task"]).bound.rehearse()
         self._context, self._orders, self._logs, self._work = context, orders, logs, work
         self._at_work: dict[int, Any] = {}
+        self._block_timeout = block_timeout
+        self._patience: float | None = None
 
     def start(self, number: int) -> None:
         """Fork a worker."""
@@ -41,10 +46,15 @@ class LocalLauncher(Launcher):
 
     def wait(self) -> dict[int, Ending]:
         """Return how workers have ended, when at least one has."""
-        wait([worker.sentinel for worker in self._at_work.values()])
+        if not wait([worker.sentinel for worker in self._at_work.values()], self._patience):
+            for worker in self._at_work.values():
+                worker.kill()
+                worker.join()
         codes = {number: worker.exitcode for number, worker in self._at_work.items() if worker.exitcode is not None}
         for number in codes:
             del self._at_work[number]
+        if 0 in codes.values():
+            self._patience = self._block_timeout
         return {
             number: Ending("died", f"exit code {code}") if code else Ending("left") for number, code in codes.items()
         }

@@ -21,7 +21,7 @@ def open_launcher(
 ) -> Launcher:
     """Return the launcher of a task's workers; see `ClusterLauncher`."""
     if execution.launcher == "local":
-        return LocalLauncher(context, orders, logs)
+        return LocalLauncher(context, orders, logs, execution.block_timeout)
     return CLUSTERS[execution.launcher](execution, context, orders, logs, orders_folder, run)
 
 

@@ -119,7 +119,12 @@ class MongoLedger:
         }
         with self._database() as database:
             found = list(database.blocks.aggregate([{"$match": {"fingerprint": fingerprint}}, {"$group": group}]))
-            done_at = {"fingerprint": fingerprint, "status": "done", "seconds": {"$ne": None}}
+            done_at = {
+                "fingerprint": fingerprint,
+                "status": "done",
+                "finished": {"$ne": None},
+                "seconds": {"$ne": None},
+            }
             timed = {"_id": 0, "started": 1, "finished": 1, "voxels": 1}
             latest = list(database.blocks.find(done_at, timed).sort("finished", -1).limit(LATEST))
         done: Document = next((each for each in found if each["_id"] == "done"), {})
