@@ -17,6 +17,8 @@ from test_kill import configure, content
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.segmentation.pipeline import segment
 
+pytestmark = pytest.mark.slow
+
 CLONE_NEWNET = 0x40000000
 HOSTS = "neuroadda-test"
 HEAD = "10.77.0.1"
