@@ -16,7 +16,7 @@ import pytest
 from test_engine import BLOCKS, executed, expected, filled, go, make_task
 
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.task import bind_output
+from neuroadda.blockwise.outputs import bind_output
 from neuroadda.errors import RunFailed, UserError
 
 PATIENCE_SECONDS = 240
