@@ -14,8 +14,13 @@ from clusters import TOOLS, skip_without_slurm
 from synthetic import write_backbone, write_raw
 from test_kill import configure, content
 
+from neuroadda.backbones.zoo import open_zoo
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.segmentation.pipeline import segment
+from neuroadda.config import load_config_file, parse_config
+from neuroadda.segmentation.pipeline import SegmentConfig, segment
+from neuroadda.volumes.importing import import_volume
+
+pytestmark = pytest.mark.slow
 
 CLONE_NEWNET = 0x40000000
 HOSTS = "neuroadda-test"
@@ -54,6 +59,25 @@ def test_four_jobs_and_a_mongodb_ledger_give_the_bytes_of_a_run_here(slurm, inpu
     workers = find_workers(mongo_url)
     assert all(job is not None for job, _ in workers["predict"])
     assert len(workers["predict"]) > 1
+    assert not slurm.jobs()
+
+
+def test_the_demos_segmentation_by_four_jobs_has_the_bytes_of_a_run_here(slurm, tmp_path, mongo_url):
+    """Its volume and its blocks, by the backbone of the zoo that is of that tissue."""
+    data = Path(os.environ.get("NEUROADDA_DATA", TOOLS.parent.parent / "shared" / "data"))
+    if not (data / "mouse_cortex_sssem_test.hdf").exists():
+        pytest.skip(f"no mouse_cortex_sssem_test.hdf in {data}")
+    import_volume(data / "mouse_cortex_sssem_test.hdf", tmp_path / "test.zarr")
+    demo = load_config_file(TOOLS.parent / "configs/demo.toml")["segment"]
+    given = demo | {"raw": str(tmp_path / "test.zarr/raw"), "backbone": str(open_zoo().folder("mouse_cortex_sssem"))}
+    found = []
+    for name, execution, ledger in (("here", {}, None), ("slurm", SLURM, mongo_url)):
+        options = {"output": str(tmp_path / name), "execution": execution, "ledger": ledger}
+        config = parse_config(SegmentConfig, given | options, name)
+        segment(config)
+        found.append(content(config))
+    assert found[0] == found[1]
+    assert len(find_workers(mongo_url)["predict"]) > 1
     assert not slurm.jobs()
 
 

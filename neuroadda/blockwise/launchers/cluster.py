@@ -51,7 +51,7 @@ class ClusterLauncher(Launcher):
 
     def __init__(self, execution: Execution, context: str, orders: Orders, logs: Path, folder: Path, run: str) -> None:
         self.execution, self.job, self.run = execution, execution.job_for(orders["accelerated"]), run
-        self.stage, self.logs, self.context = orders["name"], logs, context
+        self.stage, self.logs, self.context = orders["stage"], logs, context
         self._orders = folder / f"{secrets.token_hex(8)}.json"
         self._begun = self._orders.with_suffix(".begun")
         environment = {name: text for name, text in os.environ.items() if name.startswith(ORDERED_PREFIXES)}

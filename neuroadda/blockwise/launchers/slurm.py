@@ -55,7 +55,9 @@ class SlurmLauncher(ClusterLauncher):
         """Return state and exit status of the run's jobs by id; None where Slurm does not answer."""
         columns = "JobID:32,State:32,exit_code:32"
         with suppress(UserError):
-            told = run_command(["squeue", "--noheader", f"--name={self.run}", "--states=all", f"--Format={columns}"])
+            told = run_command(
+                ["squeue", "--noheader", f"--name={self.run}", "--states=all", f"--Format={columns}"], patient=False
+            )
             return {job: (state, int(status)) for job, state, status in map(str.split, told.splitlines())}
         return None
 
