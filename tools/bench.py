@@ -19,7 +19,7 @@ from machine import describe_run
 from tables import to_markdown
 
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.task import bind_output
+from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.usage import sum_cpu_seconds
 from neuroadda.config import Zyx, dump_config
 from neuroadda.console import print_table

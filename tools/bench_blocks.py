@@ -34,7 +34,8 @@ from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
-from neuroadda.blockwise.task import Task, bind_output
+from neuroadda.blockwise.outputs import bind_output
+from neuroadda.blockwise.task import Task
 from neuroadda.console import print_table
 from neuroadda.formats import format_bytes
 

@@ -26,7 +26,7 @@ from tables import to_markdown
 
 from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.task import bind_output
+from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.usage import sum_cpu_seconds
 from neuroadda.config import Zyx, dump_config, parse_config
 from neuroadda.console import print_forecast, print_table

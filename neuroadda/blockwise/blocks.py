@@ -30,6 +30,11 @@ class DeviceLost(BlockFailed):
     """A block failed since this process has lost its GPU: only another process can go on."""
 
 
+def find_job() -> str | None:
+    """Return the id of the cluster's job that this process runs in."""
+    return os.environ.get("SLURM_JOB_ID") or os.environ.get("LSB_JOBID")
+
+
 @dataclass
 class BlockRunner:
     """Does blocks of one task in this process, in any of its threads.
@@ -49,7 +54,7 @@ class BlockRunner:
     def __post_init__(self) -> None:
         """Know what every record says, which is not to be found out for each."""
         self._key = self.task.key
-        self._worker = Worker(host=socket.gethostname(), pid=os.getpid())
+        self._worker = Worker(host=socket.gethostname(), pid=os.getpid(), job=find_job())
 
     def __call__(self, index: int) -> None:
         """Do block `index`.

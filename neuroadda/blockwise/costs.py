@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from neuroadda.blockwise.task import Task
 from neuroadda.blockwise.usage import cpu_seconds, peak_bytes
 from neuroadda.config import Config, dump_config
 from neuroadda.errors import RunFailed
+
+PEAK_ROUNDS = 10  # prediction's workers had their peak after 7 to 8 rounds (docs/results/plan.md)
 
 
 class BlockCost(Config):
@@ -159,9 +162,10 @@ def do_tasks(work: Sequence[tuple[Task, Sequence[int]]]) -> ProcessCost:
             cost = BlockCost(block=index, seconds=seconds, cpu_seconds=cpu, bytes=size, files=files, results=results)
             blocks.append(cost)
         costs.append(TaskCost(grid=task.grid, blocks=blocks))
-    if stage.in_flight > 1:  # a worker has several blocks at once: only then its memory is at its peak
+    if stage.in_flight > 1:  # with several blocks at once, memory reaches its peak only when all have met in every way
+        again = islice(cycle(indices), PEAK_ROUNDS * stage.in_flight)
         with ThreadPoolExecutor(stage.in_flight) as pool:
-            list(pool.map(function, (task.grid[index] for index in indices)))
+            list(pool.map(function, (task.grid[index] for index in again)))
     return ProcessCost(tasks=costs, start_seconds=start_seconds, start_cpu_seconds=start_cpu, peak_bytes=peak_bytes())
 
 

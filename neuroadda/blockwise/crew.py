@@ -1,22 +1,20 @@
-"""The crew of a run: one process that has imported what the stages need, and forks the workers of one task after another.
+"""The crew of a run: one process that keeps workers at work for one task after another, through a launcher.
 
-A worker that starts from nothing imports for about a second of processor time, as much as many a task has to do. The crew has no
-threads, so that it may fork; daisy's server has many, and is another process.
+Local workers are its forks. A worker that starts from nothing imports for about a second of processor time, as much as many a task
+has to do. The crew has no threads, so that it may fork; daisy's server has many, and is another process.
 """
 
-import multiprocessing
-import os
 import re
-import sys
 import traceback
-from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, Listener, wait
+from multiprocessing.connection import Connection, Listener
 from pathlib import Path
-from typing import Any
 
 from neuroadda.blockwise.execution import Execution
-from neuroadda.blockwise.processes import die_with
+from neuroadda.blockwise.launchers.base import Orders
+from neuroadda.blockwise.launchers.open import open_launcher
+from neuroadda.errors import UserError
 
 
 @dataclass
@@ -27,62 +25,58 @@ class Crew:
     ----------
     logs
         Folder that gets a folder of logs for each task, with one file a worker.
+    run
+        What jobs of the run are called on a cluster.
+    private
+        Folder of the user alone, seen by all nodes, for the orders of jobs.
     """
 
     execution: Execution
     logs: Path
+    run: str
+    private: Path
     _died: dict[str, int] = field(default_factory=dict, init=False)
+    _is_given_up: bool = field(default=False, init=False)
 
-    def serve(self, address: str, ready: Connection) -> None:
-        """Work for one post after another, until the process is killed; say when posts may come."""
+    def serve(self, address: str, scheduler: Connection) -> None:
+        """Work for one post after another, until the process is killed.
+
+        The scheduler is told None when posts may come, and a UserError once when workers cannot be started.
+        """
         with Listener(address, "AF_UNIX") as listener:
-            ready.send(None)
+            scheduler.send(None)
             while True:
                 try:
                     with listener.accept() as post:
                         context, orders = post.recv()
-                        post.send(self._employ(context, orders))
+                        try:
+                            post.send(not self._is_given_up and self._employ(context, orders))
+                        except UserError as error:
+                            self._is_given_up = True
+                            scheduler.send((error.what, error.where, error.right))
+                            post.send(False)
                 except (EOFError, OSError):  # the post was killed: daisy sends another, or gives the task up
                     traceback.print_exc()
 
-    def _employ(self, context: str, orders: dict[str, Any]) -> bool:
+    def _employ(self, context: str, orders: Orders) -> bool:
         """Keep workers at work until all have left by themselves; false when too many died."""
-        # Workers find imported what is imported here: their own code, and the stage's.
-        from neuroadda.blockwise.task import Task
-        from neuroadda.blockwise.worker import work
-
-        task = Task.model_validate_json(orders["task"])
-        key, logs = task.key, self.logs / task.name
-        task.bound.rehearse()
+        name, key = orders["stage"], orders["key"]
+        logs = self.logs / name
         logs.mkdir(parents=True, exist_ok=True)
         address = re.sub(r"worker_id=-?\d+", "worker_id=-1", context)  # daisy counts on none of them
-
-        def start(number: int) -> Any:
-            worker = multiprocessing.get_context("fork").Process(
-                target=_be_worker, args=(os.getpid(), work, address, orders, logs / f"worker-{number}.log")
-            )
-            worker.start()
-            return worker
-
-        at_work = {number: start(number) for number in range(min(self.execution.workers, orders["count"]))}
-        while at_work:
-            wait([worker.sentinel for worker in at_work.values()])
-            for number, worker in list(at_work.items()):
-                if worker.exitcode is None:
-                    continue
-                del at_work[number]
-                if worker.exitcode != 0:
-                    print(f"{task.name}: worker {number} died (exit code {worker.exitcode})", flush=True)
-                    self._died[key] = self._died.get(key, 0) + 1
+        at_work = set(range(min(self.execution.workers, orders["count"])))
+        with closing(open_launcher(self.execution, address, orders, logs, self.private, self.run)) as launcher:
+            for number in at_work:
+                launcher.start(number)
+            while at_work:
+                for number, (how, detail) in launcher.wait().items():
+                    at_work.remove(number)
+                    if how == "left":
+                        at_work.difference_update(launcher.dismiss_waiting())
+                        continue
+                    print(f"{name}: worker {number} {how}: {detail}", flush=True)
+                    self._died[key] = self._died.get(key, 0) + (how == "died")
                     if self._died[key] <= self.execution.worker_restarts:
-                        at_work[number] = start(number)
+                        launcher.start(number)
+                        at_work.add(number)
         return self._died.get(key, 0) <= self.execution.worker_restarts
-
-
-def _be_worker(crew: int, work: Callable[..., None], context: str, orders: dict[str, Any], log: Path) -> None:
-    die_with(crew)
-    os.environ["DAISY_CONTEXT"] = context
-    with open(log, "ab") as file:
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(file.fileno(), stream.fileno())
-    work(orders["task"], orders["blocks"], orders["ledger"], orders["careful"])

@@ -14,6 +14,7 @@ from neuroadda.blockwise.blocks import BlockFailed, BlockRunner
 from neuroadda.blockwise.blockset import BlockSet
 from neuroadda.blockwise.dispatcher import Dispatcher
 from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.launchers.open import check_launcher
 from neuroadda.blockwise.ledger.base import (
     BlockRecord,
     Failure,
@@ -26,7 +27,8 @@ from neuroadda.blockwise.ledger.base import (
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
 from neuroadda.blockwise.logs import SERIAL, log_events
-from neuroadda.blockwise.task import Task, prepare_output
+from neuroadda.blockwise.outputs import prepare_output
+from neuroadda.blockwise.task import Task
 from neuroadda.errors import RunFailed, RunStopped, UserError
 
 PROGRESS_SECONDS = 0.5
@@ -55,6 +57,7 @@ class Engine:
         *,
         observe: Observer = lambda task, summary: None,
     ) -> None:
+        check_launcher(execution, ledger_url)
         self._ledger_url, self._execution, self._logs, self._observe = ledger_url, execution, logs, observe
         self._ledger = open_ledger(ledger_url)
         self._dispatcher = Dispatcher(execution, logs)

@@ -39,7 +39,8 @@ MEMORY_CLASSES = frozenset({"MemoryError", "OutOfMemoryError"})
 
 LOST_DEVICE = re.compile(r"\bCUDA (driver )?error\b|\bCU(BLAS|DNN|SOLVER|FFT)_STATUS_|\bNCCL error\b")
 NO_MEMORY = re.compile(
-    r"out of memory|(can't|cannot|unable to) allocate memory|not enough memory|\bbad_?alloc|_STATUS_ALLOC_FAILED",
+    r"out of memory|(can't|cannot|unable to) allocate memory|not enough memory|\bbad_?alloc|_STATUS_ALLOC_FAILED"
+    r"|could not create a (primitive|memory object)$",  # oneDNN, of code and tensors
     re.IGNORECASE,
 )
 USERS_FAULT = re.compile(r"No space left|Disk quota|Read-only file system|Permission denied")

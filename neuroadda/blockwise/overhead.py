@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.blockwise.engine import Engine
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution import LOOPBACK, Execution
 from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
@@ -51,7 +51,8 @@ class Overhead(Config):
 
 
 def measure_overhead(execution: Execution, folder: Path, blocks: int = 1000) -> Overhead:
-    """Run empty blocks with a run's own scheduler and workers, and an SQLite ledger, in `folder`."""
+    """Run empty blocks with a run's own scheduler, workers on this machine, and an SQLite ledger, in `folder`."""
+    execution = execution.model_copy(update={"launcher": "local", "host": LOOPBACK})
     path = folder / "empty.db"
     with Engine(f"{SQLITE}{path}", execution, folder / "logs") as engine:
         engine.run(_make_empty(folder / "first", 2))  # the scheduler starts once a run

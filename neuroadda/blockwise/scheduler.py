@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import sys
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -58,30 +59,37 @@ def deal(orders: dict[str, Any], address: str, execution: Execution) -> bool:
 
 
 def main() -> None:
-    """Work on orders from standard input until there are no more; answer each with a line that says whether all was done."""
+    """Work on orders from standard input until there are no more; answer each with a line.
+
+    It says whether all was done, or what a user has to mend first, as the arguments of a UserError.
+    """
     answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the log; libraries may print
     setup = json.loads(sys.stdin.readline())
     die_with(setup["parent"])
     execution = Execution.model_validate(setup["execution"])
     daisy.logging.set_log_basedir(None)
-    crew, (waiting, ready) = Crew(execution, Path(setup["logs"])), multiprocessing.Pipe(duplex=False)
-    arguments = os.getpid(), answers, crew, setup["address"], ready
+    crew = Crew(execution, Path(setup["logs"]), setup["run"], Path(setup["private"]))
+    hearing, telling = multiprocessing.Pipe(duplex=False)
+    arguments = os.getpid(), answers, crew, setup["address"], telling
     process = multiprocessing.get_context("fork").Process(target=_be_crew, args=arguments)
     process.start()
-    ready.close()
-    waiting.recv()
+    telling.close()
+    hearing.recv()
     for line in sys.stdin:
         answer = deal(json.loads(line), setup["address"], execution)
+        with suppress(EOFError):  # the crew has died
+            if not answer and hearing.poll():
+                answer = hearing.recv()
         os.write(answers, json.dumps(answer).encode() + b"\n")
     process.kill()
     process.join()
 
 
-def _be_crew(scheduler: int, answers: int, crew: Crew, address: str, ready: Connection) -> None:
+def _be_crew(scheduler: int, answers: int, crew: Crew, address: str, telling: Connection) -> None:
     die_with(scheduler)
     os.close(answers)  # or the engine would wait for a scheduler that has died
-    crew.serve(address, ready)
+    crew.serve(address, telling)
 
 
 if __name__ == "__main__":

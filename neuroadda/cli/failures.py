@@ -9,6 +9,7 @@ import typer
 
 from neuroadda.cli.options import Json
 from neuroadda.errors import UserError
+from neuroadda.formats import format_text
 
 app = typer.Typer()
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")]
@@ -83,9 +84,10 @@ def logs(
             continue
         who = f"{event['host']}:{event['pid']}" if "host" in event else Path(event["file"]).name
         cause = f" ({event['cause']})" if "cause" in event else ""
-        print(event["time"], event["stage"], who, event["level"], event["message"] + cause)
+        told = [event["time"], event["stage"], who, event["level"], event["message"] + cause]
+        print(format_text(" ".join(map(str, told))))
         if block is not None and "traceback" in event:
-            print(event["traceback"].rstrip())
+            print(format_text(str(event["traceback"]).rstrip()))
 
 
 def _status_row(task: dict[str, Any]) -> dict[str, Any]:
@@ -109,9 +111,10 @@ def _print_failures(task: dict[str, Any]) -> None:
         failures = sorted(found, key=lambda failure: -failure["count"])
         print(f"\n{task['stage']}: {sum(failure['count'] for failure in failures)} blocks failed: {cause}")
         for failure in failures:
-            print(f"  {failure['type']}: {failure['message']} ({_say_blocks(failure['blocks'], failure['count'])})")
+            which = _say_blocks(failure["blocks"], failure["count"])
+            print(format_text(f"  {failure['type']}: {failure['message']} ({which})"))
         if failures[0]["traceback"]:
-            print(failures[0]["traceback"].rstrip())
+            print(format_text(failures[0]["traceback"].rstrip()))
         print(f"what to do: {failures[0]['advice']}")
         print(f"logs: {task['logs'] or 'logs/' + task['stage'] + ' in the folder of the run'}")
 

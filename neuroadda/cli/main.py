@@ -8,8 +8,10 @@ import typer
 from neuroadda import __version__
 from neuroadda.cli import active, adaptation, dashboard, failures, pyramids, runs, volumes
 from neuroadda.cli.domains import domains, rank
+from neuroadda.cli.ledger import ledger
 from neuroadda.cli.zoo import zoo
 from neuroadda.errors import PersonNeeded, RunFailed, RunStopped, UserError
+from neuroadda.formats import format_text
 
 app = typer.Typer(
     add_completion=False,
@@ -31,6 +33,7 @@ app.add_typer(active.proposals, name="proposals")
 zoo.command()(rank)
 app.add_typer(zoo, name="zoo")
 app.add_typer(domains, name="domains")
+app.add_typer(ledger, name="ledger")
 
 
 def main() -> None:
@@ -47,9 +50,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    # what a card or a server says cannot move a terminal's cursor
-    line = "".join(c if c.isprintable() or c == "\n" else "?" for c in message)
-    print(f"neuroadda: {line}", file=sys.stderr)
+    print(f"neuroadda: {format_text(message)}", file=sys.stderr)
     sys.exit(code)
 
 

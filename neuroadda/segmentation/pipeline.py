@@ -13,7 +13,8 @@ from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.task import Stage, Task, check_output
+from neuroadda.blockwise.outputs import check_output
+from neuroadda.blockwise.task import Stage, Task
 from neuroadda.blockwise.tissue import coarsen_blocks, find_tissue
 from neuroadda.config import Config, Zyx, load_config_file, parse_config, write_json
 from neuroadda.errors import UserError
@@ -262,7 +263,10 @@ def _resolve(config: SegmentConfig, raw: Volume, roi: Roi) -> SegmentConfig:
         update={
             "block_vx": block_vx,
             "predict": (_remembered(config, block_vx, card) or config.predict).resolve(
-                card.architecture, block_vx, config.execution.workers
+                card.architecture,
+                block_vx,
+                config.execution.workers,
+                elsewhere=config.execution.is_cluster and config.execution.job_for(True).gpus > 0,
             ),
             "fragments": config.fragments.resolve(raw.voxel_size_nm),
             "components": config.components.model_copy(update={"threshold": threshold}),

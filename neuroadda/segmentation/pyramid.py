@@ -11,8 +11,10 @@ from neuroadda.blockwise.downsample import Downsample, make_downsample_task
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
-from neuroadda.blockwise.task import Task, bind_output, check_output, read_tag
-from neuroadda.config import Config, Zyx, fingerprint, write_json
+from neuroadda.blockwise.outputs import bind_output, check_output
+from neuroadda.blockwise.tags import read_key
+from neuroadda.blockwise.task import Task
+from neuroadda.config import Config, Zyx, write_json
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import lock_folder
 from neuroadda.volumes.arrays import Volume
@@ -174,13 +176,11 @@ def _check_place(volume: Volume, config: PyramidConfig, overwrite: bool) -> None
 
 def _check_finished(volume: Volume, ledger_url: str) -> None:
     """Raise UserError where the ledger has the task that writes the volume, and blocks of it are left."""
-    tag = read_tag(volume.path) or {}
-    file = Path(ledger_url.removeprefix(SQLITE))
-    if not tag.get("instance") or (ledger_url.startswith(SQLITE) and not file.is_file()):
+    key, file = read_key(volume.path), Path(ledger_url.removeprefix(SQLITE))
+    if key is None or (ledger_url.startswith(SQLITE) and not file.is_file()):
         return
     ledger = open_ledger(ledger_url)
     try:
-        key = fingerprint(tag["fingerprint"], tag["instance"])
         record = ledger.task(key)
         done = record and ledger.summary(key).done
     finally:

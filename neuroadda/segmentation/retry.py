@@ -5,7 +5,8 @@ from pathlib import Path
 
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.task import Task, bind_output
+from neuroadda.blockwise.outputs import bind_output
+from neuroadda.blockwise.task import Task
 from neuroadda.config import apply_overrides, load_config_file, parse_config
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import RESOLVED, Plan, SegmentConfig, lock_folder, make_plan

@@ -18,7 +18,9 @@ from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.logs import read_events
-from neuroadda.blockwise.task import Task, bind_output, read_tag
+from neuroadda.blockwise.outputs import bind_output
+from neuroadda.blockwise.tags import read_tag
+from neuroadda.blockwise.task import Task
 from neuroadda.errors import RunFailed, UserError
 from neuroadda.volumes.arrays import Volume
 

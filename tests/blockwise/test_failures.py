@@ -48,6 +48,7 @@ CAUSES: list[tuple[BaseException, Cause]] = [
     (RuntimeError("CUDA error: out of memory"), "memory"),
     (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), "memory"),
     (RuntimeError("std::bad_alloc"), "memory"),
+    (RuntimeError("could not create a primitive"), "memory"),
     (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory"),
     (chained(RuntimeError("a codec failed"), MemoryError()), "memory"),
     (OSError(errno.ENOSPC, "No space left on device"), "user"),

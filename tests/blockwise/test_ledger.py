@@ -360,6 +360,41 @@ def test_reset_forgets_one_task_and_its_blocks(ledger: Ledger, task: str) -> Non
     assert [(block["status"], block["tries"]) for block in ledger.blocks(task)] == [("running", 1)]
 
 
+def test_some_blocks_are_forgotten(ledger: Ledger, task: str) -> None:
+    other = task + "2"
+    for fingerprint in (task, other):
+        ledger.write([make_record(fingerprint, block, attempts=1) for block in range(4)])
+    ledger.forget(task, [1, 3, 7])
+    ledger.forget(task, [])
+    assert [block["block"] for block in ledger.blocks(task)] == [0, 2]
+    assert [block["block"] for block in ledger.blocks(other)] == [0, 1, 2, 3]
+    ledger.write([make_record(task, 1, "running", attempts=1)])
+    assert [block["tries"] for block in ledger.blocks(task)] == [1, 1, 1]
+
+
+def test_blocks_that_the_grid_does_not_have(ledger: Ledger, task: str) -> None:
+    ledger.write([make_record(task, block, status) for block, status in ((-1, "done"), (0, "done"), (4, "failed"))])
+    ledger.write([make_record(task + "2", 9)])
+    assert ledger.outsiders(task, 4) == [-1, 4]
+    assert ledger.outsiders(task, 5) == [-1]
+    assert ledger.outsiders("unknown", 0) == []
+
+
+def test_the_keys_of_what_is_recorded(ledger: Ledger, task: str) -> None:
+    ledger.register(make_task(task + "0"))
+    assert not {task, task + "0"} & set(ledger.recorded())
+    ledger.write([make_record(task, block) for block in range(3)])
+    ledger.write([make_record(task + "2", 0, "failed")])
+    assert {key for key in ledger.recorded() if key.startswith(task)} == {task, task + "2"}
+
+
+def test_the_rate_is_of_blocks_whose_time_is_known(ledger: Ledger, task: str) -> None:
+    rebuilt = make_record(task, 0, voxels=100, finished=100.0)
+    ledger.write([rebuilt, make_record(task, 1, voxels=10, finished=102.0, seconds=2.0)])
+    summary = ledger.summary(task)
+    assert (summary.voxels, summary.voxels_per_second) == (110, 5.0)
+
+
 def test_the_mask_ignores_blocks_beyond_the_grid(ledger: Ledger, task: str) -> None:
     ledger.write([make_record(task, 0), make_record(task, 4), make_record(task, 5)])
     mask = ledger.done_mask(task, 5)

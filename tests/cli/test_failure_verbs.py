@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -176,7 +177,7 @@ def test_status_groups_failures_by_cause_with_one_traceback_each(command, tmp_pa
     fail(range(3), "transient", "gone")
     fail(range(3, 5), "transient", "reset")
     fail(range(5, 15), "error", "a bug")
-    fail(range(15, 16), "error", "odd")
+    fail(range(15, 16), "error", "odd\x1b[2J")
     fail(range(16, 17), "memory", "too much")
     fail(range(17, 18), "died", "the worker died")
     fail(range(18, 19), "user", "No space left")
@@ -193,11 +194,12 @@ def test_status_groups_failures_by_cause_with_one_traceback_each(command, tmp_pa
     }
     assert out.count("what to do: ") == out.count("Traceback of") == len(heads)
     assert "Error: reset (blocks 3, 4)" in out
+    assert "\x1b" not in out
     assert "Traceback of reset" not in out
     assert f"neuroadda retry {tmp_path} --stage predict --blocks 15" in out
     (task,) = json.loads(command("status", url, "--json")[1])
     assert task["logs"] is None
-    assert {failure["message"]: failure["cause"] for failure in task["failures"]}["odd"] == "poison"
+    assert {failure["message"]: failure["cause"] for failure in task["failures"]}["odd\x1b[2J"] == "poison"
 
 
 def test_lists_of_blocks():
@@ -252,30 +254,36 @@ def test_exit_code_1_where_the_reader_leaves():
     assert show.wait() == 1
 
 
-def test_exit_codes_where_a_run_is_stopped(tmp_path):
+def stop(process: subprocess.Popen, signum: int, begun: Callable[[], bool]) -> str:
+    """Send a signal once something has begun; what the process said, whose exit code must be the signal's."""
+    deadline = time.monotonic() + 240
+    while not begun():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signum)
+    told = process.communicate()[1].decode()
+    assert process.returncode == 128 + signum, told
+    assert "Traceback" not in told
+    return told
+
+
+def test_exit_codes_where_a_command_is_stopped(inputs, tmp_path):
+    command = [sys.executable, "-m", "neuroadda.cli"]
+    large = [*command, "phantom", str(tmp_path / "p.zarr"), "--shape", "2000", "2000", "2000"]
+    process = subprocess.Popen(large, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    stop(process, signal.SIGINT, lambda: any(tmp_path.iterdir()))
+
     write_raw(tmp_path / "raw.zarr/raw", shape=(24, 120, 120))
-    write_backbone(tmp_path / "backbone")
-    stopped = []
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        output = tmp_path / f"run-{signum}"
-        segment = {
-            "raw": str(tmp_path / "raw.zarr/raw"),
-            "backbone": str(tmp_path / "backbone"),
-            "output": str(output),
-            "block_vx": [2, 20, 20],
-            "execution": {"launcher": "serial"},
-        }
-        config = tmp_path / f"{signum}.json"
-        config.write_text(json.dumps({"segment": segment}))
-        command = [sys.executable, "-m", "neuroadda.cli", "segment", "-c", str(config)]
-        stopped.append((signum, output, subprocess.Popen(command, stderr=subprocess.PIPE)))
-    for signum, output, process in stopped:
-        deadline = time.monotonic() + 240
-        while not any(output.glob("volumes.zarr/affs/*/*/*/*")):
-            assert process.poll() is None, process.stderr.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        process.send_signal(signum)
-        told = process.communicate()[1].decode()
-        assert process.returncode == 128 + signum, told
-        assert "run the same command again to go on" in told
+    segment = {
+        "raw": str(tmp_path / "raw.zarr/raw"),
+        "backbone": str(inputs / "backbone"),
+        "output": str(tmp_path / "run"),
+        "block_vx": [2, 20, 20],
+        "execution": {"launcher": "serial"},
+    }
+    (tmp_path / "config.json").write_text(json.dumps({"segment": segment}))
+    segmenting = [*command, "predict", "-c", str(tmp_path / "config.json")]
+    process = subprocess.Popen(segmenting, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    told = stop(process, signal.SIGTERM, lambda: any(tmp_path.glob("run/volumes.zarr/affs/*/*/*/*")))
+    assert "run the same command again to go on" in told

@@ -20,6 +20,7 @@ from neuroadda.segmentation.predictor import Predictor
 from neuroadda.segmentation.tiles import LEAST_STEPS, halve_tile
 from neuroadda.volumes.arrays import Volume
 
+NARROW = UNetConfig(features=(4, 8), downsample=((1, 2, 2),), kernels=(((1, 3, 3),), ((3, 3, 3),)))
 ISOTROPIC = UNetConfig(features=(4, 8, 16), downsample=((2, 2, 2),) * 2, kernels=(((3, 3, 3),) * 2,) * 3)
 
 
@@ -88,7 +89,7 @@ from neuroadda.volumes.arrays import Volume
 torch.set_num_threads(1)
 folder, megabytes = Path(sys.argv[1]), int(sys.argv[2])
 raw = Volume.open(folder / "raw.zarr/raw")
-predictor = Predictor(load_backbone(folder / "backbone"), Predict(tile_vx=(16, 128, 128), device="cpu", precision="float32"))
+predictor = Predictor(load_backbone(folder / "backbone"), Predict(tile_vx=(16, 384, 384), device="cpu", precision="float32"))
 small = Roi(raw.roi.begin, raw.voxel_size * Coordinate(2, 8, 8))
 predictor.tile_vx, whole = (2, 8, 8), predictor.tile_vx
 predictor(raw, small)  # what only the first pass takes
@@ -103,8 +104,8 @@ print(json.dumps([hashlib.sha256(affs.tobytes()).hexdigest(), tiles, list(map(in
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
 def test_a_tile_that_does_not_fit_is_halved_until_it_does(tmp_path):
-    write_backbone(tmp_path, UNetConfig())
-    raw = write_raw(tmp_path, (16, 128, 128))
+    write_backbone(tmp_path, NARROW)
+    raw = write_raw(tmp_path, (16, 384, 384))
 
     def predict(megabytes: int) -> tuple[str, list, list[int]]:
         told = subprocess.run([sys.executable, "-c", LIMITED, tmp_path, str(megabytes)], capture_output=True, text=True)
@@ -112,10 +113,10 @@ def test_a_tile_that_does_not_fit_is_halved_until_it_does(tmp_path):
         return json.loads(told.stdout)
 
     digest, tiles, tile_vx = predict(10_000)
-    assert tiles == [[[16, 128, 128], 1]]
-    assert tile_vx == [16, 128, 128]
-    limited, halves, halved = predict(250)
+    assert tiles == [[[16, 384, 384], 1]]
+    assert tile_vx == [16, 384, 384]
+    limited, halves, halved = predict(150)
     assert limited == digest != hashlib.sha256(bytes(3 * np.prod(raw.shape_vx))).hexdigest()
     assert sum(np.prod(shape) * count for shape, count in halves) == np.prod(raw.shape_vx)
-    assert halved[2] == 128
+    assert halved[2] == 384
     assert np.prod(halved) < np.prod(tile_vx)

@@ -52,6 +52,8 @@ class Worker(Config):
 
     Attributes
     ----------
+    job
+        Id of its job, where a cluster ran it.
     cpu_seconds, peak_bytes
         What its process had used by then, since its start: processor time, and the most memory at once.
     """
@@ -59,6 +61,7 @@ class Worker(Config):
     host: str
     pid: int
     device: str = "cpu"
+    job: str | None = None
     cpu_seconds: float | None = None
     peak_bytes: int | None = None
 
@@ -208,6 +211,18 @@ class Ledger(Protocol):
 
     def reset(self, fingerprint: str) -> None:
         """Forget the task's blocks and the task itself."""
+        ...
+
+    def forget(self, fingerprint: str, blocks: Sequence[int]) -> None:
+        """Forget what is recorded of some of the task's blocks."""
+        ...
+
+    def outsiders(self, fingerprint: str, blocks: int) -> list[int]:
+        """Return the recorded blocks that a grid of so many blocks does not have."""
+        ...
+
+    def recorded(self) -> list[str]:
+        """Return the keys under which blocks are recorded, whether there is such a task or not."""
         ...
 
     def close(self) -> None:

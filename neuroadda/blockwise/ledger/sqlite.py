@@ -135,7 +135,7 @@ class SqliteLedger:
         )
         latest = self._query(
             "SELECT started, finished, voxels FROM blocks "
-            "WHERE fingerprint = ? AND status = 'done' AND finished IS NOT NULL ORDER BY finished DESC LIMIT ?",
+            "WHERE fingerprint = ? AND status = 'done' AND seconds IS NOT NULL ORDER BY finished DESC LIMIT ?",
             fingerprint,
             LATEST,
         )
@@ -172,6 +172,24 @@ class SqliteLedger:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("DELETE FROM blocks WHERE fingerprint = ?", (fingerprint,))
             connection.execute("DELETE FROM tasks WHERE fingerprint = ?", (fingerprint,))
+
+    def forget(self, fingerprint: str, blocks: Sequence[int]) -> None:
+        rows = [(fingerprint, block) for block in blocks]
+        with self._connection() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("DELETE FROM blocks WHERE fingerprint = ? AND block = ?", rows)
+
+    def outsiders(self, fingerprint: str, blocks: int) -> list[int]:
+        sql = "SELECT block FROM blocks WHERE fingerprint = ? AND (block < 0 OR block >= ?) ORDER BY block"
+        return [block for (block,) in self._query(sql, fingerprint, blocks)]
+
+    def recorded(self) -> list[str]:
+        after = "SELECT min(fingerprint) FROM blocks WHERE fingerprint > ?"
+        found = [""]
+        # From one key to the next by the index: DISTINCT would read every row.
+        while (key := self._query(after, found[-1])[0][0]) is not None:
+            found.append(key)
+        return found[1:]
 
     def close(self) -> None:
         for key in [key for key in self._connections if key[0] == os.getpid()]:
@@ -236,7 +254,7 @@ class SqliteLedger:
             return UserError(
                 f"the ledger is no intact SQLite database ({error})",
                 str(self.path),
-                "move it away: a new one is made, and blocks are computed again",
+                "move it away, and `neuroadda ledger rebuild` makes a new one from what the run has written",
             )
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
             return UserError(
