@@ -43,7 +43,7 @@ execution = {{ workers = 2, same_error_limit = 100 }}
 """
 DAMAGED = "0.1.5.3"  # the stored chunk: channel, z, y, x
 SIZES = {"wide": (1600, 1580), "narrow": (400, 1700)}
-COLOURS = 256  # of a picture: a page has few, and the file is to be small
+MOST_BYTES = 150_000  # of a picture; a larger one gets few colours
 SIDES = (10, 46, 100)  # of the cubes of blocks
 WORDS_A_SECOND = 4.0  # slow reading
 
@@ -113,8 +113,9 @@ def picture(browser: Browser, name: str) -> None:
     browser.ask("document.querySelectorAll('pre').forEach(p => p.scrollTop = p.scrollHeight)")
     target = PICTURES / f"dashboard_{name}.png"
     browser.picture(target)
-    with Image.open(target) as image:
-        image.quantize(COLOURS, kmeans=2, dither=Image.Dither.NONE).save(target, optimize=True)
+    if target.stat().st_size > MOST_BYTES:
+        with Image.open(target) as image:
+            image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(target, optimize=True)
     print(f"{target.name}: {target.stat().st_size // 1024} kB", flush=True)
 
 
@@ -140,7 +141,7 @@ def ask_both(browser: Browser, output: Path) -> list[tuple[str, str, str]]:
         look(browser, url)
         half = r"parseFloat(document.querySelector('.facts')?.innerText.match(/\(([\d.]+) %/)?.[1] ?? 0) > 45"
         browser.wait(lambda: browser.ask(half), "half of the prediction", 600)
-        took, _ = look(browser, url)
+        took, _ = look(browser, url, (SIZES["wide"][0], 1180))
         note("Is my run healthy? (at work)", took, "sentence")
         picture(browser, "running")
         if predicting.wait():

@@ -95,16 +95,12 @@ def open_dashboard(where: str, host: str = "127.0.0.1", port: int = 0, token: st
     """
     token = choose_token(host, token)
     url, folder = find_ledger(where)
-    ledger = open_ledger(url)
+    watch = Watch(open_ledger(url))
     try:
-        watch = Watch(ledger)
-        try:
-            with Dashboard(Facts(where, url, folder, watch), host, port, token) as dashboard:
-                yield dashboard
-        finally:
-            watch.close()
+        with Dashboard(Facts(where, url, folder, watch), host, port, token) as dashboard:
+            yield dashboard
     finally:
-        ledger.close()
+        watch.close()
 
 
 class _Handler(BaseHTTPRequestHandler):

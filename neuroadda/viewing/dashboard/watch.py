@@ -16,7 +16,7 @@ SHARE = 20  # of the time: a ledger of millions of blocks is not to be busy with
 OVERLAP_SECONDS = 120.0  # clocks of other machines, and records that waited for the ledger
 AGAIN_SECONDS = 600.0  # a ledger that was repaired has changes that bear no new date
 LOOKED_SECONDS = 60.0
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 0.5
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Stage:
 
 
 class Watch:
-    """Reads a ledger in a thread of its own: all of it once, then what changes, as long as somebody asks.
+    """Reads a ledger, which is its own from then on, in a thread: all of it once, then what changes, as long as somebody asks.
 
     Attributes
     ----------
@@ -80,11 +80,13 @@ class Watch:
             yield sorted(self._stages.values(), key=lambda stage: (stage.task.created, stage.task.fingerprint))
 
     def close(self) -> None:
-        """End the thread, soon after what it is reading; a server that does not answer is not waited for."""
+        """End, and close the ledger; one that does not answer at once is left to the end of the process."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         self._thread.join(PATIENCE_SECONDS)
+        if not self._thread.is_alive():
+            self._ledger.close()
 
     def _is_idle(self) -> bool:
         return time.monotonic() - self._asked > LOOKED_SECONDS
@@ -115,11 +117,15 @@ class Watch:
             }
             newest_first = list(self._stages.values())[::-1]
         for stage in newest_first:
+            if self._closed:
+                return
             self._read_changes(stage)
         with self._changed:
             self.read_at = time.time()
             self._changed.notify_all()
         for stage in newest_first:
+            if self._closed:
+                return
             self._read_all(stage)
 
     def _read_changes(self, stage: Stage) -> None:
