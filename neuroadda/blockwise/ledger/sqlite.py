@@ -135,7 +135,8 @@ class SqliteLedger:
         )
         latest = self._query(
             "SELECT started, finished, voxels FROM blocks "
-            "WHERE fingerprint = ? AND status = 'done' AND finished IS NOT NULL AND seconds IS NOT NULL ORDER BY finished DESC LIMIT ?",
+            "WHERE fingerprint = ? AND status = 'done' AND finished IS NOT NULL AND seconds IS NOT NULL "
+            "ORDER BY finished DESC LIMIT ?",
             fingerprint,
             LATEST,
         )
