@@ -52,7 +52,6 @@ def find_workers(url: str) -> dict[str, set[tuple[str, str]]]:
     return {stage: {(worker["job"], worker["host"]) for worker in found} for stage, found in workers.items()}
 
 
-@pytest.mark.slow
 def test_four_jobs_and_a_mongodb_ledger_give_the_bytes_of_a_run_here(slurm, inputs, tmp_path, here, mongo_url):
     config = configure(inputs, tmp_path / "run", execution=SLURM, ledger=mongo_url)
     segment(config)
@@ -110,7 +109,6 @@ def on_head() -> Iterator[None]:
             assert libc.setns(own.fileno(), CLONE_NEWNET) == 0
 
 
-@pytest.mark.slow
 def test_jobs_on_another_host_give_the_bytes_of_a_run_here(two_hosts, inputs, tmp_path, here, mongo_server):
     (tmp_path / "mongo").mkdir()
     with on_head(), mongo_server(tmp_path / "mongo", "--host", "0.0.0.0") as address:
