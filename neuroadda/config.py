@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from neuroadda.errors import UserError
+from neuroadda.textfiles import read_text
+
+MALFORMED = (ValueError, RecursionError)  # of JSON and TOML: also a number of thousands of digits, and a nest too deep
 
 Zyx = tuple[int, int, int]
 ZyxFloat = tuple[float, float, float]
@@ -33,18 +36,23 @@ def load_config_file(path: Path) -> dict[str, Any]:
     UserError
         If the file is missing or malformed.
     """
+    text = read_text(path, "the config")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UserError(f"the config cannot be read: {reason}", str(path)) from error
-    try:
-        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (json.JSONDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        data = json.loads(text, object_pairs_hook=_table) if path.suffix == ".json" else tomllib.loads(text)
+    except MALFORMED as error:
         raise UserError(f"the config is malformed: {error}", str(path), "see configs/ for examples") from error
     if not isinstance(data, dict):
         raise UserError("the config is not a table of keys", str(path), "see configs/ for examples")
     return data
+
+
+def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs of a JSON object, none of which may be said twice, as in TOML."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        repeated = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
+        raise ValueError(f"key {repeated!r} is there twice")
+    return table
 
 
 def lay_over(first: Mapping[str, Any], *others: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,7 +80,7 @@ def apply_overrides(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[s
             raise UserError(f"{override!r} is not an override", "--set", "write --set key.subkey=value")
         try:
             value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except MALFORMED:
             value = text
         *parents, last = key.strip().split(".")
         table = result

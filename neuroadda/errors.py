@@ -1,8 +1,19 @@
 """The errors a user can cause, and the failures a run can end in."""
 
+LONGEST_PART = 400
+
+
+def shorten(text: str) -> str:
+    """Return text as one line of at most 400 characters, from which the middle is left out if need be."""
+    line = " ".join(text.splitlines())
+    if len(line) <= LONGEST_PART:
+        return line
+    half = LONGEST_PART // 2 - 3
+    return f"{line[:half]} ... {line[-half:]}"
+
 
 class UserError(Exception):
-    """Something the user gave is wrong: one clear line, exit code 2.
+    """Something the user gave is wrong: one clear line, exit code 2. What is longer than `shorten` allows is shortened.
 
     Parameters
     ----------
@@ -18,8 +29,8 @@ class UserError(Exception):
 
     def __init__(self, what: str, where: str | None = None, right: str | None = None) -> None:
         self.what, self.where, self.right = what, where, right
-        line = what if where is None else f"{where}: {what}"
-        super().__init__(line if right is None else f"{line}; {right}")
+        line = shorten(what) if where is None else f"{shorten(where)}: {shorten(what)}"
+        super().__init__(line if right is None else f"{line}; {shorten(right)}")
 
 
 class RunFailed(Exception):

@@ -10,6 +10,7 @@ import numpy as np
 
 from neuroadda.domains.distances import DistanceMatrix
 from neuroadda.errors import UserError
+from neuroadda.textfiles import read_text
 
 MAX_DEPTH = 300
 TOKEN = re.compile(r"\s+|\[[^\]]*\]|(?P<quoted>'(?:[^']|'')*')|(?P<mark>[(),:;])|(?P<word>[^\s()\[\],:;']+)")
@@ -84,12 +85,7 @@ def parse_newick(text: str, where: str = "newick") -> Node:
 
 def read_newick(path: Path) -> Node:
     """Read the tree in a file; see `parse_newick`."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UserError(f"the tree cannot be read: {reason}", str(path)) from error
-    return parse_newick(text, str(path))
+    return parse_newick(read_text(path, "the tree"), str(path))
 
 
 def patristic_distances(tree: Node, where: str = "newick") -> DistanceMatrix:

@@ -227,7 +227,7 @@ def _mask_test(volume: Volume, mask_path: str, footprint: Zyx, box: tuple[slice,
         under = [indices(axis, int(origin[axis]), int(size[axis])) for axis in range(3)]
         if any(len(index) == 0 for index in under):
             return 0.0
-        box = np.asarray(mask.data[tuple(slice(int(i[0]), int(i[-1]) + 1) for i in under)])
+        box = mask.read_box([slice(int(i[0]), int(i[-1]) + 1) for i in under])
         held = box[np.ix_(*(index - index[0] for index in under))]
         return float(np.count_nonzero(held) / size.prod())
 

@@ -112,7 +112,7 @@ def cut_panel(raw: Volume, grid: Volume | None, proposal: Proposal) -> Panel:
     shape_nm = tuple(n * v for n, v in zip(raw.shape_vx, raw.voxel_size_nm, strict=True))
     return Panel(
         proposal=proposal,
-        raw=figures.raw_image(np.asarray(raw.data[section, rows, columns])),
+        raw=figures.raw_image(raw.read_box((section, rows, columns))),
         frame=(shares[0][0], shares[1][0], shares[0][1], shares[1][1]),
         aspect=raw.voxel_size_nm[1] / raw.voxel_size_nm[2],
         section=section,

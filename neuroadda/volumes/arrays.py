@@ -6,6 +6,7 @@ because `Roi` and `Coordinate` hold integers. Code that works in voxels, or in a
 
 import json
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from funlib.persistence import Array
 
 PM_PER_NM = 1000
+FARTHEST_NM = 2.0**40  # a kilometre: whole picometres are exact in a float64
+DAMAGED = (RuntimeError, ValueError, TypeError, EOFError, zlib.error)
 
 
 class Volume:
@@ -198,9 +201,23 @@ class Volume:
         return tuple(slice(b, e) for b, e in zip(begin / self.voxel_size, end / self.voxel_size, strict=True))
 
     def read(self, roi: Roi | None = None) -> np.ndarray:
-        """Return the voxels of `roi` (all of them by default), shape ``[c,] z, y, x``."""
-        slices = self.to_slices(self.roi if roi is None else roi)
-        return np.asarray(self.data[(..., *slices)])
+        """Return the voxels of `roi` (all of them by default), shape ``[c,] z, y, x``; see `read_box`."""
+        return self.read_box(self.to_slices(self.roi if roi is None else roi))
+
+    def read_box(self, box: Sequence[slice | int]) -> np.ndarray:
+        """Return the voxels of slices (zyx), shape ``[c,] z, y, x``.
+
+        Raises
+        ------
+        UserError
+            If they are damaged. What a file system raises is passed on: it may be otherwise the next time.
+        """
+        try:
+            return np.asarray(self.data[(..., *box)])
+        except DAMAGED as error:
+            raise UserError(
+                f"its voxels cannot be decoded ({error})", str(self.path), "the array is damaged"
+            ) from error
 
     def read_mirrored(self, roi: Roi) -> np.ndarray:
         """Return the voxels of `roi`; what lies outside the volume is its mirror image at the border.
@@ -249,9 +266,9 @@ def world_units(voxel_size_nm: Sequence[float], offset_nm: Sequence[float]) -> t
     UserError
         If they are not three lengths each, or the voxel size is not positive.
     """
-    if len(voxel_size_nm) != 3 or not all(1 / PM_PER_NM <= v < math.inf for v in voxel_size_nm):
+    if len(voxel_size_nm) != 3 or not all(1 / PM_PER_NM <= v < FARTHEST_NM for v in voxel_size_nm):
         raise UserError(f"voxel size {tuple(voxel_size_nm)} is not three positive lengths", None, "give Z Y X in nm")
-    if len(offset_nm) != 3 or not all(math.isfinite(o) for o in offset_nm):
+    if len(offset_nm) != 3 or not all(-FARTHEST_NM < o < FARTHEST_NM for o in offset_nm):
         raise UserError(f"offset {tuple(offset_nm)} is not three lengths", None, "give Z Y X in nm")
     whole = all(float(v).is_integer() for v in (*voxel_size_nm, *offset_nm))
     return (1, "nm") if whole else (PM_PER_NM, "pm")
@@ -259,11 +276,19 @@ def world_units(voxel_size_nm: Sequence[float], offset_nm: Sequence[float]) -> t
 
 def _check_whole(attrs: Mapping[str, Any], path: Place) -> None:
     """A foreign array's 4.6 nm must not be cut to 4 by `Coordinate`, nor its micrometres be taken for nanometres."""
-    place = (*attrs["voxel_size"], *attrs.get("offset", (0, 0, 0)))
-    units = set(attrs.get("units") or ["nm"]) - {""}
-    if not all(float(v).is_integer() for v in place) or not units <= {"nm", "nanometer", "pm"}:
+    place = attrs["voxel_size"], attrs.get("offset", (0, 0, 0))
+    units = attrs.get("units") or ["nm"]
+    if not all(map(_is_triple, place)) or not all(isinstance(unit, str) for unit in units) or min(place[0]) <= 0:
+        what = f"voxel_size {place[0]!r} or offset {place[1]!r} is not three lengths (z, y, x), or units {units!r} are none"
+        raise UserError(what, str(path), "import it with --voxel-size Z Y X (nm)")
+    if not all(float(v).is_integer() for v in (*place[0], *place[1])) or not {*units} <= {"", "nm", "nanometer", "pm"}:
         raise UserError(
-            f"voxel size or offset {place} in {'/'.join(sorted(units))} is not whole nm or pm",
+            f"voxel size or offset {(*place[0], *place[1])} in {'/'.join(sorted({*units} - {''}))} is not whole nm or pm",
             str(path),
             "import it first",
         )
+
+
+def _is_triple(values: Any) -> bool:
+    numbers = isinstance(values, Sequence) and all(isinstance(v, int | float) for v in values)
+    return numbers and len(values) == 3 and all(abs(v) < FARTHEST_NM * PM_PER_NM for v in values)

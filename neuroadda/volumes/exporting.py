@@ -91,7 +91,7 @@ def _write_zarr(volume: Volume, partial: Path) -> None:
     )
     itemsize = volume.dtype.itemsize * (volume.channels or 1)
     for box in boxes(volume.shape_vx, volume.chunk_vx, itemsize):
-        copy.data[(..., *box)] = volume.data[(..., *box)]
+        copy.data[(..., *box)] = volume.read_box(box)
 
 
 def _cremi_dataset(volume: Volume) -> str:
@@ -123,7 +123,7 @@ def _write_hdf5(volume: Volume, partial: Path, dataset: str) -> None:
             if isinstance(value, str | int | float):
                 file.attrs.setdefault(key, value)
         for box in boxes(volume.shape_vx, volume.chunk_vx, volume.dtype.itemsize):
-            node[box] = volume.data[box]
+            node[box] = volume.read_box(box)
 
 
 def _write_tiff(volume: Volume, partial: Path) -> None:
@@ -153,7 +153,7 @@ def _pages(volume: Volume, dtype: np.dtype[Any]) -> Iterator[np.ndarray]:
             yield from layer
             layer = layer[:0].copy()  # never two layers at a time
             layer, start = layer_buffer((z.stop - z.start, shape[1], shape[2]), dtype), z.start
-        voxels = volume.data[box]
+        voxels = volume.read_box(box)
         if voxels.dtype != dtype and (voxels.min() < 0 or voxels.max() > np.iinfo(dtype).max):
             largest = f"ids from {voxels.min()} to {voxels.max()}"
             raise UserError(

@@ -46,7 +46,7 @@ def _sample(volume: Volume) -> dict[str, Any]:
         size[axis] = max(1, min(shape[axis], budget // max(1, int(np.prod(size[axis + 1 :])))))
     first = (shape - size) // 2
     box = tuple(slice(int(b), int(b + n)) for b, n in zip(first, size, strict=True))
-    voxels = np.asarray(volume.data[(..., *box)])
+    voxels = volume.read_box(box)
     sample: dict[str, Any] = {"box_vx": [[s.start for s in box], [s.stop for s in box]]}
     if volume.dtype.kind in "iu" and volume.dtype.itemsize > 1:
         ids = np.unique(voxels)

@@ -23,6 +23,9 @@ GROUP_METADATA = (".zgroup", "zarr.json")
 MISSING: tuple[type[Exception], ...] = (FileNotFoundError,)
 if not ZARR3:
     MISSING += (zarr.errors.PathNotFoundError, zarr.errors.ArrayNotFoundError)
+UNREADABLE: tuple[type[Exception], ...] = (ValueError, LookupError, TypeError, ArithmeticError, OSError, RuntimeError)
+if not ZARR3:
+    UNREADABLE += (zarr.errors.MetadataError,)
 
 blosc.use_threads = False  # its threads store a chunk's parts as they finish: the same voxels as different bytes
 if ZARR3:
@@ -44,7 +47,8 @@ def open_array(place: Place, mode: str = "r") -> zarr.Array:
         raise UserError("this is zarr format 3", str(place), "format 2 (or N5) is expected: Python 3.12 reads both")
     try:
         data = _open_node(place, mode)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        dict(data.attrs)  # read now, where it is told what is wrong with them
+    except UNREADABLE as error:
         if isinstance(error, MISSING):
             raise UserError("there is no array here", str(place), _nearby(place)) from error
         raise UserError(f"the array's metadata cannot be read ({error})", str(place)) from error

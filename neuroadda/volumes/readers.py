@@ -1,6 +1,7 @@
 """What can be imported, seen one way: a `Source` gives its shape, its place in the world and any box of its voxels."""
 
 import math
+import tokenize
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -182,7 +183,7 @@ def _open_zarr(path: Path, dataset: str | None) -> Source:
 def _open_npy(path: Path) -> Source:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (tokenize.TokenError, *BROKEN) as error:
         raise UserError(f"the .npy file cannot be read: {first_line(error)}", str(path)) from error
     return Source(path, array.shape, array.dtype, array.__getitem__, (path,))
 

@@ -110,7 +110,7 @@ def resample_volume(source: Volume, target: Path | str, pixel_nm: float, kind: K
         read_for_one = max(1.0, y.scale * x.scale)
         for zs, ys, xs in boxes(shape, chunk, round(source.dtype.itemsize * read_for_one)):
             part_y, part_x = y.part(ys), x.part(xs)
-            read = np.asarray(source.data[zs, part_y.span, part_x.span])
+            read = source.read_box((zs, part_y.span, part_x.span))
             volume.data[zs, ys, xs] = _apply(read, part_y, part_x, kind)
     return Volume.open(target, "r+")
 

@@ -20,7 +20,7 @@ from neuroadda.volumes.tiff import check_intact, decoder, place_of
 
 IN_MEMORY = 512 * 2**20
 BROKEN = (
-    *(OSError, ValueError, RuntimeError, LookupError, TypeError, SyntaxError, EOFError),
+    *(OSError, ValueError, RuntimeError, LookupError, TypeError, SyntaxError, EOFError, ArithmeticError),
     *(zlib.error, struct.error, tifffile.TiffFileError),
 )
 GREY_MODES: dict[str, np.dtype[Any]] = {"L": np.dtype(np.uint8), "I;16": np.dtype(np.uint16), "1": np.dtype(bool)}

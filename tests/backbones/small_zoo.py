@@ -23,10 +23,9 @@ SAMPLE = {"name": "s_train", "licence": "CC BY 4.0", "citation": "A. Author 2015
 def write_trained(folder: Path, domain: str = "fly", seed: int = 0, half: bool = False, **changes: Any) -> Card:
     """Write a backbone with random weights and full provenance; return its card."""
     torch.manual_seed(seed)
-    facts: dict[str, Any] = {"organism": "Drosophila", "modality": "FIB-SEM", "training_data": (SAMPLE,)} | changes
-    card = Card(
-        name=f"{domain}-1", domain=domain, voxel_size_nm=(30, 4.6, 4.6), architecture=SMALL, offsets=NEAREST, **facts
-    )
+    facts: dict[str, Any] = {"organism": "Drosophila", "modality": "FIB-SEM", "training_data": (SAMPLE,)}
+    facts |= {"voxel_size_nm": (30, 4.6, 4.6)} | changes
+    card = Card(name=f"{domain}-1", domain=domain, architecture=SMALL, offsets=NEAREST, **facts)
     return save_backbone(folder, UNet(SMALL), card, half=half)
 
 
