@@ -130,7 +130,7 @@ def _describe_workers(progress: Progress) -> dict[str, Any]:
     latest = sorted(range(size), key=lambda place: -progress.workers[place].last)
     described = [
         {
-            **progress.workers[place].worker.model_dump(include={"host", "pid", "device", "cpu_seconds", "peak_bytes"}),
+            **progress.workers[place].worker.model_dump(),
             "first": progress.workers[place].first,
             "last": progress.workers[place].last,
             **{name: counts[place] for name, counts in counted.items()},

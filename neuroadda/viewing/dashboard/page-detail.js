@@ -143,7 +143,7 @@ function showWorkers() {
   find("workers").replaceChildren(...workers.map((worker) => {
     const time = worker.last - worker.first;
     const cores = worker.cpu_seconds === null || time < 1 ? "" : (worker.cpu_seconds / time).toFixed(1);
-    const cells = [`${worker.host}:${worker.pid}`, worker.device, `${duration(Math.max(0, now - worker.last))} ago`,
+    const cells = [`${worker.host}:${worker.pid}${worker.job ? `, job ${worker.job}` : ""}`, worker.device, `${duration(Math.max(0, now - worker.last))} ago`,
       worker.done.toLocaleString("en"), worker.failed || "", worker.running || "",
       worker.peak_bytes === null ? "" : bytes(worker.peak_bytes), worker.cpu_seconds === null ? "" : duration(worker.cpu_seconds), cores];
     return element("tr", {}, ...cells.map((text) => element("td", {}, String(text))));

@@ -42,7 +42,7 @@ def begin(ledger: Ledger, output: str = "/out/affs", stage: str = "predict", **f
 
 def write(ledger: Ledger, task: TaskRecord, blocks: range | list[int], status: str = "done", **fields: Any) -> None:
     now = time.time()
-    worker = Worker(host="node1", pid=7, device="cuda:0", cpu_seconds=3.0, peak_bytes=2**30)
+    worker = Worker(host="node1", pid=7, device="cuda:0", job="41", cpu_seconds=3.0, peak_bytes=2**30)
     done = {"finished": now, "seconds": 2.0, "voxels": 1} if status != "running" else {}
     about = {"worker": worker, "started": now - 2.0, "status": status} | done | fields
     ledger.write([BlockRecord(fingerprint=task.fingerprint, block=block, **about) for block in blocks])
@@ -109,7 +109,7 @@ def test_it_follows_the_ledger(url: str) -> None:
         assert along_z["failed"] == [0, 0, 0, 1, 0, 1, 0, 0, 0]
         assert sum(detail["history"]["blocks"]) == 4
         (worker,) = detail["workers"]
-        known = {"host": "node1", "pid": 7, "device": "cuda:0", "cpu_seconds": 3.0, "peak_bytes": 2**30}
+        known = {"host": "node1", "pid": 7, "device": "cuda:0", "job": "41", "cpu_seconds": 3.0, "peak_bytes": 2**30}
         assert (known | {"done": 4, "running": 0, "failed": 2}).items() <= worker.items()
         write(ledger, task, range(18))
         assert overview_when(dashboard, lambda told: not has_failed(told))["health"]["state"] == "finished"
