@@ -9,7 +9,7 @@ VENV3 ?= .venv-zarr3
 INSTALLED3 := $(VENV3)/installed
 WITHOUT_TORCH := tests/volumes tests/blockwise tests/segmentation tests/evaluation tests/test_config.py tests/test_formats.py
 
-.PHONY: demo test test-zarr3 lint bench test-slow clean
+.PHONY: demo test test-zarr3 lint bench chaos test-slow clean
 
 demo: $(INSTALLED)
 	$(BIN)/python pipelines/demo.py
@@ -27,6 +27,9 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python tools/bench.py
+
+chaos: $(INSTALLED)
+	$(BIN)/python tools/chaos.py --seeds 0 1 2
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m slow

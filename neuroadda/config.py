@@ -55,6 +55,16 @@ def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
+def lay_over(first: Mapping[str, Any], *others: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay tables of keys over the first: of a key in several, the last counts, but tables become one."""
+    result = dict(first)
+    for other in others:
+        for key, value in other.items():
+            both = isinstance(result.get(key), Mapping) and isinstance(value, Mapping)
+            result[key] = lay_over(result[key], value) if both else value
+    return result
+
+
 def apply_overrides(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """Set dotted keys (``a.b=1``; values in TOML syntax, bare words are strings) in a copy of `data`.
 

@@ -1,6 +1,8 @@
 """The whole road in one config: select a backbone, train or adapt it, segment, evaluate, report. Each part may be left out."""
 
+import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,13 +10,14 @@ from neuroadda.adaptation import Adaptation, AdaptConfig, adapt, without_secrets
 from neuroadda.backbones.card import CARD
 from neuroadda.backbones.zoo import zoo_name
 from neuroadda.blockwise.engine import Observer, stop_on_signals
-from neuroadda.config import Config, dump_config, write_json
+from neuroadda.config import Config, dump_config, parse_config, write_json
 from neuroadda.domains.selection import SelectConfig, read_selection, select_source
 from neuroadda.errors import PersonNeeded, UserError
 from neuroadda.evaluation.measure import EvaluateConfig, Measured, check_evaluation, measure_plan
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment
 from neuroadda.training.config import TrainConfig
+from neuroadda.training.place import Place
 from neuroadda.volumes.arrays import Volume
 
 if TYPE_CHECKING:
@@ -82,20 +85,25 @@ def run(config: RunConfig, *, overwrite: bool = False, observe: Observer, progre
     return report(config, plan, measure_plan(plan, config.evaluate), adaptation)
 
 
-def train_backbone(config: RunConfig, *, overwrite: bool = False, progress: bool = True) -> "Card":
-    """Train as the config says; a finished training returns at once."""
-    from neuroadda.training.trainer import train  # torch and gunpowder take seconds to import
+def train_backbone(
+    config: RunConfig, *, overwrite: bool = False, progress: bool = True, place: Place = Place()
+) -> "Card":
+    """Train as the config says, in one process or in the one at `place`; a finished training returns at once."""
+    from neuroadda.training.distributed import join_processes  # torch and gunpowder take seconds to import
+    from neuroadda.training.trainer import train
 
     if config.train is None:
         raise UserError("there is no [train] section in the config", None, "see configs/ for examples")
     validate = None if config.validation is None else Validator(config.validation)
-    if validate is not None:
-        validate.check()
-    wanted = config.train
-    if config.select is not None and wanted.start is None:
-        wanted = select_start(config.select, wanted, overwrite=overwrite, progress=progress)
-    with stop_on_signals():
-        return train(wanted, validate, progress=progress, overwrite=overwrite)
+    wanted, select = config.train, config.select
+    with stop_on_signals(), join_processes(place, wanted.device) as processes:
+        if validate is not None and processes.first:
+            validate.check()
+        if select is not None and wanted.start is None:
+            start = partial(select_start, select, wanted, overwrite=overwrite, progress=progress)
+            chosen = processes.from_first(lambda: start().model_dump_json().encode())
+            wanted = parse_config(TrainConfig, json.loads(chosen), "train")
+        return train(wanted, validate, progress=progress, overwrite=overwrite, processes=processes)
 
 
 def adapt_backbone(

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers and texts as people read them."""
 
 
 def format_count(number: float, unit: str = "") -> str:
@@ -23,3 +23,8 @@ def format_seconds(seconds: float) -> str:
         return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def format_text(text: str) -> str:
+    """Return what a file or a server says without what would move a terminal's cursor."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)

@@ -49,8 +49,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Itera
 
 
 @contextmanager
-def run_mongo_server(folder: Path, *options: str) -> Iterator[str]:
-    """Run a MongoDB wire server on `folder`; yield ``host:port/?options`` of it, or skip where it does not start."""
+def run_mongo_server(folder: Path, *options: str, ca: Path | None = None) -> Iterator[str]:
+    """Run a MongoDB wire server on `folder`; yield ``host:port/?options`` of it, or skip where it does not start.
+
+    With `ca`, the certificate of who signed its own (among `options`), it speaks TLS.
+    """
+    tls = {} if ca is None else {"tls": "true", "tlsCAFile": str(ca)}
     program = shutil.which(
         "secantusd-py", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     )
@@ -66,11 +70,11 @@ def run_mongo_server(folder: Path, *options: str) -> Iterator[str]:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + 60
-        while not _answers(port):
+        while not _answers(port, tls):
             if server.poll() is not None or time.monotonic() > deadline:
                 pytest.skip(f"no MongoDB: secantusd-py did not start: {(folder / 'server.log').read_text()[-500:]}")
             time.sleep(0.05)
-        yield f"127.0.0.1:{port}/?{LOCAL_OPTIONS}"
+        yield f"127.0.0.1:{port}/?{'&'.join([LOCAL_OPTIONS, *(f'{key}={value}' for key, value in tls.items())])}"
     finally:
         server.terminate()
         try:
@@ -80,12 +84,12 @@ def run_mongo_server(folder: Path, *options: str) -> Iterator[str]:
             server.wait()
 
 
-def _answers(port: int) -> bool:
+def _answers(port: int, tls: dict[str, str]) -> bool:
     from pymongo import MongoClient
     from pymongo.errors import PyMongoError
 
     try:
-        with MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=500) as client:
+        with MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=500, **tls) as client:
             return bool(client.admin.command("ping")["ok"])
     except PyMongoError:
         return False

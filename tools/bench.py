@@ -8,19 +8,19 @@ done by the run's own process. `--write` writes docs/results/bench.md.
 """
 
 import argparse
-import datetime
 import json
-import os
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from machine import name_processor
+from machine import describe_run
+from tables import to_markdown
 
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.task import bind_output
+from neuroadda.blockwise.outputs import bind_output
+from neuroadda.blockwise.usage import sum_cpu_seconds
 from neuroadda.config import Zyx, dump_config
 from neuroadda.console import print_table
 from neuroadda.evaluation.measure import wall_seconds
@@ -49,18 +49,14 @@ def measure(folder: Path, block_vx: Zyx, blocks: int, workers: int) -> tuple[str
         bound = bind_output(task)
         assert bound is not None
         done, summary = ledger.blocks(bound.key), ledger.summary(bound.key)
-        own = len(done) == 1
-        # A worker tells what it has used so far; of the run's own process that is not this stage's alone.
-        used: dict[int, float] = {}
-        for block in done:
-            used[block["worker"]["pid"]] = max(used.get(block["worker"]["pid"], 0.0), block["worker"]["cpu_seconds"])
+        own = len(done) == 1  # what that process has used so far is not this stage's alone
         rows.append(
             {
                 "stage": task.name + (", the run's own process" if own else ""),
                 "blocks": f"{len(done):,}",
                 "first start to last end": f"{wall_seconds(summary):.2f} s",
                 "rate": format_count(summary.voxels / max(wall_seconds(summary), 1e-6), "vx/s"),
-                "CPU, with start-up": "" if own else f"{sum(used.values()):.2f} s",
+                "CPU, with start-up": "" if own else f"{sum_cpu_seconds(done):.2f} s",
                 "peak of a process": format_bytes(max(block["worker"]["peak_bytes"] for block in done)),
             }
         )
@@ -82,12 +78,10 @@ def write_results(sizes: list[tuple[str, list[dict[str, str]]]], options: argpar
         "agglomeration has more levels for a larger volume: a block of a level holds what is left on the faces between those",
         "below. The components stage holds a few bytes a fragment of the whole volume.",
         "",
-        f"- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, {os.cpu_count()} cores, no GPU",
-        f"- Command: `python {' '.join(['tools/bench.py', *sys.argv[1:]])}`",
+        describe_run(),
     ]
     for title, rows in sizes:
-        lines += ["", f"## {title}", "", f"| {' | '.join(rows[0])} |", "|---" * len(rows[0]) + "|"]
-        lines += [f"| {' | '.join(row.values())} |" for row in rows]
+        lines += ["", f"## {title}", "", to_markdown(rows[0], (row.values() for row in rows))]
     RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

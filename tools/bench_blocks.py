@@ -9,7 +9,6 @@ number of blocks also with MongoDB's protocol, by secantusd-py. With --write, th
 """
 
 import argparse
-import datetime
 import json
 import math
 import os
@@ -28,13 +27,15 @@ from pathlib import Path
 import numpy as np
 from counting_stage import Count, read_counts
 from funlib.geometry import Coordinate, Roi
-from machine import name_processor
+from machine import describe_run
+from tables import to_markdown
 
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
-from neuroadda.blockwise.task import Task, bind_output
+from neuroadda.blockwise.outputs import bind_output
+from neuroadda.blockwise.task import Task
 from neuroadda.console import print_table
 from neuroadda.formats import format_bytes
 
@@ -95,8 +96,10 @@ def _family(main: int) -> Iterator[tuple[str, int]]:
     yield "main", main
     for scheduler in _children(main):
         yield "scheduler", scheduler
-        for worker in _children(scheduler):
-            yield "worker", worker
+        for helper in _children(scheduler):
+            yield "crew", helper  # or the post that daisy started, which is smaller
+            for worker in _children(helper):
+                yield "worker", worker
 
 
 def _children(pid: int) -> list[int]:
@@ -133,7 +136,7 @@ def measure_size(folder: Path, blocks: int, workers: int, ledger: str | None = N
         row |= {f"{n}ms a block": f"{1e3 * v / done:.3f}" if v and done else "" for n, v in clocks.items()}
         row |= {
             f"peak of {k}": format_bytes(cost.peaks[k]) if k in cost.peaks else ""
-            for k in ("main", "scheduler", "worker")
+            for k in ("main", "scheduler", "crew", "worker")
         }
         rows.append(row | {"ledger": size})
         print_table(what, rows[-1:])
@@ -192,7 +195,6 @@ def serve_mongo(folder: Path) -> Iterator[str]:
 
 def write_results(rows: list[dict[str, str]], workers: int) -> None:
     """Write the table as Markdown."""
-    body = "\n".join(f"| {' | '.join(row.values())} |" for row in rows)
     RESULTS.write_text(
         f"""# What a block costs beside its work
 
@@ -201,13 +203,9 @@ done; and in another folder a run whose processes are killed (SIGKILL) when half
 twice" are blocks whose records the killed workers had not yet written, less than a second's. Memory is the most that a process
 of each kind had, with imports; CPU seconds are those of all processes together (of killed ones nobody knows).
 
-- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, {os.cpu_count()} shared cores
-- Load average {os.getloadavg()[0]:.1f} at the end
-- Command: `{" ".join(["python tools/bench_blocks.py", *sys.argv[1:]])}`
+{describe_run()}
 
-| {" | ".join(rows[0])} |
-|{"---|" * len(rows[0])}
-{body}
+{to_markdown(rows[0], (row.values() for row in rows))}
 """,
         encoding="utf-8",
     )

@@ -8,7 +8,6 @@ Up to 10^6 edges the merges must be those of the whole graph at once. ``--write`
 """
 
 import argparse
-import datetime
 import json
 import os
 import resource
@@ -21,7 +20,8 @@ from typing import Any
 
 import numpy as np
 from funlib.geometry import Coordinate, Roi
-from machine import name_processor
+from machine import describe_run
+from tables import to_markdown
 
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.task import Task
@@ -176,10 +176,8 @@ def _run_child(what: str, folder: Path, *arguments: object) -> str:
     return subprocess.run(command, env={**os.environ, **threads}, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def write_results(rows: list[dict[str, str]], command: str) -> None:
+def write_results(rows: list[dict[str, str]]) -> None:
     """Write the table as Markdown."""
-    head = " | ".join(rows[0])
-    body = "\n".join(f"| {' | '.join(row.values())} |" for row in rows)
     RESULTS.write_text(
         f"""# The graph: from edge files to the lookup table
 
@@ -190,12 +188,9 @@ memory is its own, imports included. Blocks of a level are independent: workers 
 below left, and the faces between its blocks. The merges of {", ".join(CHECKED)} edges were compared with those of the whole graph
 at once: they are the same. Files came from the system's cache.
 
-- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}
-- Command: `{command}`
+{describe_run()}
 
-| {head} |
-|{"---|" * len(rows[0])}
-{body}
+{to_markdown(rows[0], (row.values() for row in rows))}
 """,
         encoding="utf-8",
     )
@@ -217,7 +212,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         rows = measure(Path(temporary), options.sizes, options.threshold)
     if options.write:
-        write_results(rows, " ".join(["python tools/bench_graph.py", *sys.argv[1:]]))
+        write_results(rows)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ writes it to docs/results/mmd.md. ``--long`` adds the exact MMD^2 of 100,000 pat
 """
 
 import argparse
-import datetime
 import json
 import os
 import resource
@@ -18,7 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from machine import name_processor
+from machine import describe_run
+from tables import to_markdown
 
 from neuroadda.console import print_table
 from neuroadda.domains.baselines import classifier_auc, frechet_distance
@@ -115,23 +115,17 @@ def measure(features: int, threads: int, long: bool) -> list[dict[str, str]]:
 
 def write_results(rows: list[dict[str, str]], features: int, threads: int, long: bool) -> None:
     """Write the table as Markdown."""
-    command = f"python tools/bench_mmd.py --features {features} --threads {threads}{' --long' if long else ''}"
-    head = " | ".join(rows[0])
-    body = "\n".join(f"| {' | '.join(row.values())} |" for row in rows)
     RESULTS.write_text(
         f"""# MMD: time, memory, error
 
 {features} features of decaying variance, the first shifted by 0.3 of its deviation; one bandwidth, the median, but where said;
 random features are {FREQUENCIES:,} frequencies; {CELLS} spatial blocks a sample. Each case in a fresh process: its peak memory
 is of the whole process, with both samples and the imports. Where a case has {SEEDS} seeds, seconds are of one.
-Others worked on the same cores (load average {os.getloadavg()[0]:.1f} at the end), so CPU seconds stand beside the clock's.
+Others worked on the same cores, so CPU seconds stand beside the clock's.
 
-- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, {threads} of {os.cpu_count()} shared cores, no GPU
-- Command: `{command}`
+{describe_run(f"{threads} threads, no GPU")}
 
-| {head} |
-|{"---|" * len(rows[0])}
-{body}
+{to_markdown(rows[0], (row.values() for row in rows))}
 """,
         encoding="utf-8",
     )

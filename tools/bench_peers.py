@@ -8,11 +8,9 @@ folder of --venvs, so that a second run measures alone.
 
 import argparse
 import os
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from machine import name_processor
 from peers.contestants import VOLARA, segmenters
 from peers.prediction import compare_prediction
 from peers.report import (
@@ -68,11 +66,9 @@ def main() -> None:
         parts.append((SIZES_NOTE, size_tables(compare_sizes(tools, domain, sizes, workers, data, folder))))
     _print(parts)
     if options.write:
-        machine = f"{name_processor()}, {os.cpu_count()} cores, no GPU"
-        command = " ".join(["python", "tools/bench_peers.py", *sys.argv[1:]])
         own = ("gunpowder", "torch", "daisy", "zarr", "scikit-image", "scipy", "waterz")
         versions = ", ".join([*(f"{name} {version(name)}" for name in own), VOLARA.replace("==", " ")])
-        write_report(REPORT, machine, command, versions, parts)
+        write_report(REPORT, versions, parts)
 
 
 def _print(parts: list[tuple[str, list[Table]]]) -> None:

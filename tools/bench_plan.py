@@ -7,9 +7,7 @@ forecast of the whole (`segment --dry-run --measure`) and segments the part. `--
 """
 
 import argparse
-import datetime
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -23,11 +21,13 @@ from typing import Any
 
 import numpy as np
 from funlib.geometry import Coordinate, Roi
-from machine import name_processor
+from machine import describe_run
+from tables import to_markdown
 
 from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.task import bind_output
+from neuroadda.blockwise.outputs import bind_output
+from neuroadda.blockwise.usage import sum_cpu_seconds
 from neuroadda.config import Zyx, dump_config, parse_config
 from neuroadda.console import print_forecast, print_table
 from neuroadda.formats import format_bytes, format_count, format_seconds
@@ -126,11 +126,6 @@ def read_costs(plan: Plan, started: float, ended: float) -> dict[str, dict[str, 
         bound = bind_output(task)
         assert bound is not None
         blocks = ledger.blocks(bound.key)
-        workers: dict[int, float] = {}
-        for block in blocks:
-            workers[block["worker"]["pid"]] = max(
-                workers.get(block["worker"]["pid"], 0.0), block["worker"]["cpu_seconds"]
-            )
         finished = max(block["finished"] for block in blocks)
         files = [f for f in Path(task.output).rglob("*") if f.is_file()]
         results = {name: sum(b["results"].get(name, 0) for b in blocks) for name in ("fragments", "edges")}
@@ -138,7 +133,7 @@ def read_costs(plan: Plan, started: float, ended: float) -> dict[str, dict[str, 
             "bytes": sum(f.stat().st_size for f in files),
             "files": len(files),
             # One block is done by the run's own process, whose time is not its alone.
-            "cpu_seconds": sum(workers.values()) if len(blocks) > 1 else blocks[0]["seconds"],
+            "cpu_seconds": sum_cpu_seconds(blocks) if len(blocks) > 1 else blocks[0]["seconds"],
             "wall_seconds": finished - last,
             "peak_bytes": max(block["worker"]["peak_bytes"] for block in blocks),
             **{name: value for name, value in results.items() if value},
@@ -236,10 +231,6 @@ def write_results(found: dict[str, Any], options: argparse.Namespace) -> None:
     rows, boxes = found["rows"], options.boxes
     whole, measured = format_count(found["voxels"], "voxels"), format_count(found["measured"], "voxels")
     seconds, run = format_seconds(found["seconds"]), format_seconds(found["run"])
-    cores = (
-        f"{os.cpu_count()} cores (load average {os.getloadavg()[0]:.1f} at the end), no GPU, {options.workers} workers"
-    )
-    body = "\n".join(f"| {' | '.join(row.values())} |" for row in rows)
     blocks = " x ".join(map(str, found["part"].counts))
     RESULTS.write_text(
         f"""# A plan and what came of it
@@ -253,12 +244,9 @@ and own fewer edges. The error is that of the forecast against the part, scaled;
 start-up are in both and not scaled. Wall seconds of a stage are from the end of the one before; CPU seconds are the workers'.
 Blocks and ledger records are exact: they follow from the grid.
 
-- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, {cores}
-- Command: `python {" ".join(["tools/bench_plan.py", *sys.argv[1:]])}`
+{describe_run(f"no GPU, {options.workers} workers")}
 
-| {" | ".join(rows[0])} |
-|{"---|" * len(rows[0])}
-{body}
+{to_markdown(rows[0], (row.values() for row in rows))}
 """,
         encoding="utf-8",
     )

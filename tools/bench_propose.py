@@ -9,7 +9,6 @@ written to docs.
 """
 
 import argparse
-import datetime
 import json
 import os
 import resource
@@ -21,8 +20,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from machine import name_processor
+from machine import describe_run
 from scipy.ndimage import map_coordinates
+from tables import to_markdown
 
 from neuroadda.active.pool import find_candidates
 from neuroadda.active.strategies import ChooseConfig, choose
@@ -141,8 +141,6 @@ def _run_child(*arguments: str) -> str:
 
 def write_results(rows: list[dict[str, str]]) -> None:
     """Write the table as Markdown."""
-    head = " | ".join(rows[0])
-    body = "\n".join(f"| {' | '.join(row.values())} |" for row in rows)
     shape, chunk, box = (" x ".join(map(str, n)) for n in (CELLS, CHUNK, SHAPE))
     RESULTS.write_text(
         f"""# Proposing boxes in a volume of 10^12 voxels: time and memory
@@ -153,15 +151,11 @@ with 90 % tissue. Where boxes are scored by their median voxel the map holds his
 Appearance costs nothing here; a backbone's embedding of the 512 boxes of the shortlist comes on top.
 
 Each case in a fresh process with one thread: its peak memory is of the whole process, with imports. The maps were written just
-before, so much of them came from the system's cache. Others worked on the same cores (load average {os.getloadavg()[0]:.1f} at the
-end), so CPU seconds stand beside the clock's.
+before, so much of them came from the system's cache. Others worked on the same cores, so CPU seconds stand beside the clock's.
 
-- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, 1 of {os.cpu_count()} shared cores, no GPU
-- Command: `python tools/bench_propose.py`
+{describe_run("1 thread, no GPU")}
 
-| {head} |
-|{"---|" * len(rows[0])}
-{body}
+{to_markdown(rows[0], (row.values() for row in rows))}
 """,
         encoding="utf-8",
     )

@@ -7,13 +7,12 @@ block shape. ``--write`` writes docs/results/block_size.md.
 """
 
 import argparse
-import datetime
 import os
-import sys
 import tempfile
 from pathlib import Path
 
-from machine import name_processor
+from machine import describe_run
+from tables import to_markdown
 
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.zoo import builtin_folder
@@ -85,12 +84,10 @@ def write_results(tables: dict[str, list[dict[str, object]]]) -> None:
         "others are compared with. For given fragments the agglomeration is exact, whatever the blocks; what is left is that a",
         "block floods its fragments with a limited context, and that its border cuts them.",
         "",
-        f"- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {name_processor()}, {os.cpu_count()} cores",
-        f"- Command: `python tools/compare_blocks.py {' '.join(sys.argv[1:])}`",
+        describe_run(),
     ]
     for domain, rows in tables.items():
-        lines += ["", f"## {domain}_test", "", "| " + " | ".join(rows[0]) + " |", "|---" * len(rows[0]) + "|"]
-        lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in rows]
+        lines += ["", f"## {domain}_test", "", to_markdown(rows[0], (row.values() for row in rows))]
     RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from tables import to_markdown
 
 from neuroadda.backbones.checkpoint import Backbone, load_backbone
 from neuroadda.config import Zyx
@@ -137,11 +138,6 @@ def draw(measured: Distances, folder: Path, stem: str) -> str:
     return "".join(f"![{stem}, {kind}]({folder.name}/{stem}_{kind}.png)\n\n" for kind in kinds)
 
 
-def to_markdown(header: list[str], rows: list[list[str]]) -> str:
-    """Return a table."""
-    return "".join("| " + " | ".join(line) + " |\n" for line in (header, ["---"] * len(header), *rows)) + "\n"
-
-
 def examine(backbone: Backbone, volumes: dict[float, dict[str, Volume]], arguments: argparse.Namespace) -> str:
     """Return the section on one network."""
     shape = largest_shape(backbone, volumes)
@@ -176,12 +172,13 @@ def examine(backbone: Backbone, volumes: dict[float, dict[str, Volume]], argumen
         f"## Embedded by {backbone.card.name}\n\nTrained on {backbone.card.domain}. {arguments.count} patches of "
         f"{' x '.join(map(str, shape))} voxels a domain; {arguments.pooling} of the deepest features. {told}\n\n### Trees\n\n"
         + to_markdown(["made alike", "flies apart from mouse apart from worm", "flies", "mice", "cophenetic r"], trees)
-        + "### Mantel tests of the distances: r (p)\n\n"
+        + "\n\n### Mantel tests of the distances: r (p)\n\n"
         + to_markdown(["made alike", "phylogeny", *confounds], tests)
-        + "### Partial Mantel tests of the distances with phylogeny, given a confound: r (p)\n\n"
+        + "\n\n### Partial Mantel tests of the distances with phylogeny, given a confound: r (p)\n\n"
         + to_markdown(["made alike", *confounds], partial)
-        + "### Mantel tests of confounds with phylogeny: r (p)\n\n"
+        + "\n\n### Mantel tests of confounds with phylogeny: r (p)\n\n"
         + to_markdown(list(confounds), [[tell(m, LIFE) for m in confounds.values()]])
+        + "\n\n"
         + pictures
     )
 

@@ -1,7 +1,7 @@
 """The tables of docs/scale.md."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from plan_scale import Schedule, measure_loads, simulate
 from scale_figures import SHARDED, TODAY, Design, Figures
 from scale_prose import CHANGES, TEMPLATE
 from scale_sizes import is_on_disk, measure_sizes, name_limits, shape_of
+from tables import to_markdown
 
 RESULTS = Path(__file__).parents[1] / "docs" / "scale.md"
 WORKERS = (1, 100, 1000)
@@ -33,11 +34,6 @@ def duration(seconds: float) -> str:
     return f"{seconds:.2g} s"
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    return "\n".join("| " + " | ".join(line) + " |" for line in (header, ["---"] * len(header), *rows))
-
-
 def sizes_table(design: Design, figures: Figures, powers: Iterable[int]) -> str:
     """Return what there is to store."""
     rows = []
@@ -46,7 +42,7 @@ def sizes_table(design: Design, figures: Figures, powers: Iterable[int]) -> str:
         counts = [short(s[name]) for name in ("blocks", "array_files", "files", "records")]
         rows.append([f"10^{power}", *counts, *(short(s[n], "B") for n in ("affs", "labels", "graph", "lut", "bytes"))])
     counts = ["voxels", "blocks", "files of arrays", "files in all", "ledger records"]
-    return table(
+    return to_markdown(
         [*counts, "affs", "fragments and segmentation", "edges and merges", "LUT", "together, without raw"], rows
     )
 
@@ -72,7 +68,7 @@ def global_table(figures: Figures, powers: Iterable[int]) -> str:
         )
     header = ["voxels", "fragments", "edges", "last level of agglomeration", "LUT", "components, one process"]
     header += ["its time, files on disk", "last level, built", "components, tree"]
-    return table([*header, "time of one core, tree", "its last merge"], rows)
+    return to_markdown([*header, "time of one core, tree", "its last merge"], rows)
 
 
 def requests_table(figures: Figures, powers: Iterable[int]) -> str:
@@ -90,7 +86,7 @@ def requests_table(figures: Figures, powers: Iterable[int]) -> str:
     header = ["GET, {}", "PUT, {}", "time, prefixes: {}", "$, {}"]
     today = [h.format(p) for h, p in zip(header, ("today", "today", TODAY.prefixes, "today"), strict=True)]
     built = [h.format(p) for h, p in zip(header, ("built", "built", SHARDED.prefixes, "built"), strict=True)]
-    return table(["voxels", *today, *built], rows)
+    return to_markdown(["voxels", *today, *built], rows)
 
 
 def time_table(design: Design, figures: Figures, powers: Iterable[int]) -> str:
@@ -109,7 +105,7 @@ def time_table(design: Design, figures: Figures, powers: Iterable[int]) -> str:
         hours = [short(voxels / rate / 3600) for rate in (figures.gpu_vx_s, figures.cpu_vx_s)]
         rows.append([f"10^{power}", "disk" if on_disk else "objects", *hours, *cells])
     header = ["voxels", "on", "GPU hours", "or core hours"]
-    return table([*header, *(f"{n} GPU{'s' if n > 1 else ''}" for n in WORKERS)], rows)
+    return to_markdown([*header, *(f"{n} GPU{'s' if n > 1 else ''}" for n in WORKERS)], rows)
 
 
 def name_shares(schedule: Schedule) -> str:
@@ -130,7 +126,7 @@ def walk_table(figures: Figures, powers: Iterable[int]) -> str:
             cells += [name_shares(done), ", ".join(name_limits(sizes, figures)) or "-"]
         rows.append([f"10^{power}", *cells, *["-"] * (4 - len(cells)), CHANGES.get(power, "")])
     header = ["voxels", "today: waits for", "today: no longer fits", "built: waits for", "built: no longer fits"]
-    return table([*header, "what changes there"], rows)
+    return to_markdown([*header, "what changes there"], rows)
 
 
 def sensitivity_table(figures: Figures, power: int) -> str:
@@ -149,7 +145,7 @@ def sensitivity_table(figures: Figures, power: int) -> str:
             if any(abs(w / wall(figures, n) - 1) > NOTABLE for w, n in zip(changed, WORKERS, strict=True)):
                 kind = f.metadata["source"].partition(":")[0]
                 rows.append([f"`{f.name}` = {value:g}", kind, *map(duration, changed)])
-    return table(["figure", "is", *(f"{n} GPU{'s' if n > 1 else ''}" for n in WORKERS)], rows)
+    return to_markdown(["figure", "is", *(f"{n} GPU{'s' if n > 1 else ''}" for n in WORKERS)], rows)
 
 
 def figures_table(figures: Figures) -> str:
@@ -159,7 +155,7 @@ def figures_table(figures: Figures) -> str:
         value = getattr(figures, f.name)
         source = f.metadata["source"] if value == f.default else "set on the command line"
         rows.append([f"`{f.name}`", f"{value:g}", f.metadata["unit"], source])
-    return table(["figure", "value", "unit", "source"], rows)
+    return to_markdown(["figure", "value", "unit", "source"], rows)
 
 
 def write_report(figures: Figures, powers: Iterable[int]) -> str:

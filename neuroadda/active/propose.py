@@ -55,7 +55,7 @@ def propose(config: ProposeConfig, *, overwrite: bool = False, observe: Observer
     Raises
     ------
     UserError, RunFailed, RunStopped
-        As `run_task`, `find_candidates` and `choose` do; also UserError if other proposals lie in the folder and `overwrite` is
+        As `Engine.run`, `find_candidates` and `choose` do; also UserError if other proposals lie in the folder and `overwrite` is
         false.
     """
     raw, cards = Volume.open(config.raw), [load_card(folder) for folder in (config.backbone, *config.committee)]

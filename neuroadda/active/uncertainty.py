@@ -78,6 +78,11 @@ class Uncertainty(Stage):
             attrs=task.tag | {"cell_vx": list(self.cell_vx), "bins": bins},
         )
 
+    @property
+    def accelerated(self) -> bool:
+        """Whether its networks may be on a GPU."""
+        return self.predict.accelerated
+
     def take_device(self) -> tuple["Uncertainty", Lease]:
         """Return the stage with its networks on a device of this worker's own."""
         predict, lease = self.predict.take_device()

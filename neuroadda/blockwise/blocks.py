@@ -1,13 +1,16 @@
 """Do one block of a task and tell the ledger: the same code in a daisy worker and in the serial engine."""
 
+import logging
 import os
 import socket
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from neuroadda.blockwise.failures import choose_pause, find_cause, is_device_lost
 from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.ledger.base import BlockRecord, Failure, Worker
 from neuroadda.blockwise.ledger.writer import LedgerWriter
@@ -16,21 +19,34 @@ from neuroadda.blockwise.usage import cpu_seconds, peak_bytes
 
 TRACEBACK_CHARACTERS = 4000
 
+log = logging.getLogger(__name__)
+
 
 class BlockFailed(Exception):
     """A block failed, and that is on record; the cause is chained. Other errors of a runner are the ledger's."""
+
+
+class DeviceLost(BlockFailed):
+    """A block failed since this process has lost its GPU: only another process can go on."""
+
+
+def find_job() -> str | None:
+    """Return the id of the cluster's job that this process runs in."""
+    return os.environ.get("SLURM_JOB_ID") or os.environ.get("LSB_JOBID")
 
 
 @dataclass
 class BlockRunner:
     """Does blocks of one task in this process, in any of its threads.
 
-    The device is taken and the inputs are opened at the first block, so that a failing set-up is on record too.
+    The device is taken and the inputs are opened at the first block, so that a failing set-up is on record too. What may pass by
+    itself is tried again after a while, and `sleep` waits.
     """
 
     task: Task
     writer: LedgerWriter
     careful: bool = False
+    sleep: Callable[[float], object] = time.sleep
     _lease: Lease = field(default_factory=Lease, init=False)
     _function: BlockFunction | None = field(default=None, init=False)
     _opening: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -38,7 +54,7 @@ class BlockRunner:
     def __post_init__(self) -> None:
         """Know what every record says, which is not to be found out for each."""
         self._key = self.task.key
-        self._worker = Worker(host=socket.gethostname(), pid=os.getpid())
+        self._worker = Worker(host=socket.gethostname(), pid=os.getpid(), job=find_job())
 
     def __call__(self, index: int) -> None:
         """Do block `index`.
@@ -46,10 +62,10 @@ class BlockRunner:
         Raises
         ------
         BlockFailed
-            If the stage raises; it is recorded before.
+            If the stage raises, again and again where that may pass; it is recorded before.
         """
         block = self.task.grid[index]
-        started = time.time()
+        started, clock = time.time(), time.perf_counter()
 
         def record(**what: Any) -> None:
             self.writer.add(
@@ -58,19 +74,27 @@ class BlockRunner:
             if self.careful:
                 self.writer.flush()
 
-        record(status="running", attempts=1)
-        clock = time.perf_counter()
-        try:
-            results = self._open()(block)
-        except Exception as error:
-            failure = Failure(
-                type=type(error).__name__,
-                message=str(error),
-                traceback=traceback.format_exc()[-TRACEBACK_CHARACTERS:],
-            )
-            seconds = time.perf_counter() - clock
-            record(status="failed", failure=failure, finished=time.time(), seconds=seconds)
-            raise BlockFailed(f"{failure.type}: {failure.message}") from error
+        tries = 0
+        while True:
+            record(status="running", attempts=1)
+            tries += 1
+            try:
+                results = self._open()(block)
+                break
+            except Exception as error:
+                failure = _describe(error)
+                told = f"{failure.type}: {failure.message}"
+                about = {"block": index, "cause": failure.cause}
+                lost = is_device_lost(error)
+                pause = None if lost else choose_pause(failure.cause, tries, index)
+                if pause is None:
+                    seconds = time.perf_counter() - clock
+                    record(status="failed", failure=failure, finished=time.time(), seconds=seconds)
+                    log.error("block %d failed: %s", index, told, extra=about | {"traceback": failure.traceback})
+                    raise (DeviceLost if lost else BlockFailed)(told) from error
+            # Only here is the error gone, and with its traceback all memory that was held there.
+            log.warning("block %d is tried again in %.1f s: %s", index, pause, told, extra=about)
+            self.sleep(pause)
         seconds = time.perf_counter() - clock
         voxels = self.task.grid.voxels(block.write_roi)
         worker = self._worker.model_copy(update={"cpu_seconds": cpu_seconds(), "peak_bytes": peak_bytes()})
@@ -83,3 +107,12 @@ class BlockRunner:
                 self._worker = self._worker.model_copy(update={"device": self._lease.device})
                 self._function = stage.open(self.task)
             return self._function
+
+
+def _describe(error: Exception) -> Failure:
+    return Failure(
+        type=type(error).__name__,
+        message=str(error),
+        traceback="".join(traceback.format_exception(error))[-TRACEBACK_CHARACTERS:],
+        cause=find_cause(error),
+    )

@@ -1,21 +1,26 @@
 """What blocks cost: done for real, timed one by one, in processes like a run's workers, without scheduler and ledger."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
+from neuroadda.blockwise.processes import die_with
 from neuroadda.blockwise.task import Task
 from neuroadda.blockwise.usage import cpu_seconds, peak_bytes
-from neuroadda.blockwise.worker import die_with
 from neuroadda.config import Config, dump_config
 from neuroadda.errors import RunFailed
+
+PEAK_ROUNDS = 10  # prediction's workers had their peak after 7 to 8 rounds (docs/results/plan.md)
 
 
 class BlockCost(Config):
@@ -42,9 +47,9 @@ class ProcessCost(Config):
     Attributes
     ----------
     start_seconds
-        Until the first block could be done: the stage's imports, opening inputs, and what only a first block costs.
+        Until the first block could be done: what is imported only then, opening inputs, and what only a first block costs.
     start_cpu_seconds
-        The same in processor time, with the imports of any worker.
+        The same in processor time.
     peak_bytes
         The most memory at once.
     """
@@ -130,7 +135,10 @@ def measure_tasks(
 
 
 def do_tasks(work: Sequence[tuple[Task, Sequence[int]]]) -> ProcessCost:
-    """Do blocks of tasks of one stage in this process; the very first is done twice, since first times cost more."""
+    """Do blocks of tasks of one stage in this process.
+
+    The very first is done twice, since first times cost more; those of the last task, too, where a worker has several in flight.
+    """
     entered = time.perf_counter()
     costs: list[TaskCost] = []
     start_seconds = start_cpu = 0.0
@@ -154,6 +162,10 @@ def do_tasks(work: Sequence[tuple[Task, Sequence[int]]]) -> ProcessCost:
             cost = BlockCost(block=index, seconds=seconds, cpu_seconds=cpu, bytes=size, files=files, results=results)
             blocks.append(cost)
         costs.append(TaskCost(grid=task.grid, blocks=blocks))
+    if stage.in_flight > 1:  # with several blocks at once, memory reaches its peak only when all have met in every way
+        again = islice(cycle(indices), PEAK_ROUNDS * stage.in_flight)
+        with ThreadPoolExecutor(stage.in_flight) as pool:
+            list(pool.map(function, (task.grid[index] for index in again)))
     return ProcessCost(tasks=costs, start_seconds=start_seconds, start_cpu_seconds=start_cpu, peak_bytes=peak_bytes())
 
 
@@ -163,14 +175,23 @@ def _weigh(folder: Path) -> tuple[int, int]:
     return sum(sizes), len(sizes)
 
 
-def main() -> None:
-    """Do the tasks in the file named by the only argument; write there what they cost."""
+def main() -> int:
+    """Do the tasks in the file named by the only argument, in a process forked like a worker; write there what they cost."""
     place = Path(sys.argv[1])
     plan = json.loads(place.read_text())
     die_with(plan["parent"])
-    cost = do_tasks([(Task.model_validate(task), blocks) for task, blocks in plan["work"]])
-    place.write_text(cost.model_dump_json())
+    work = [(Task.model_validate(task), blocks) for task, blocks in plan["work"]]
+    work[0][0].bound.rehearse()
+    worker = multiprocessing.get_context("fork").Process(target=_be_worker, args=(os.getpid(), work, place))
+    worker.start()
+    worker.join()
+    return int(worker.exitcode != 0)
+
+
+def _be_worker(parent: int, work: Sequence[tuple[Task, Sequence[int]]], place: Path) -> None:
+    die_with(parent)
+    place.write_text(do_tasks(work).model_dump_json())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

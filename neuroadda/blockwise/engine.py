@@ -1,22 +1,20 @@
-"""Run a task over every block once, whatever dies."""
+"""Run tasks over every block once, whatever dies."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from types import FrameType, TracebackType
 
 import numpy as np
 
 from neuroadda.blockwise.blocks import BlockFailed, BlockRunner
+from neuroadda.blockwise.blockset import BlockSet
+from neuroadda.blockwise.dispatcher import Dispatcher
 from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.launchers.open import check_launcher
 from neuroadda.blockwise.ledger.base import (
     BlockRecord,
     Failure,
@@ -28,15 +26,131 @@ from neuroadda.blockwise.ledger.base import (
 )
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
-from neuroadda.blockwise.task import Task, prepare_output
-from neuroadda.config import dump_config
+from neuroadda.blockwise.logs import SERIAL, log_events
+from neuroadda.blockwise.outputs import prepare_output
+from neuroadda.blockwise.task import Task
 from neuroadda.errors import RunFailed, RunStopped, UserError
 
-POLL_SECONDS = 0.1
 PROGRESS_SECONDS = 0.5
-USERS_FAULT = ("No space left", "Disk quota", "Read-only file system", "Permission denied")
 
 Observer = Callable[[Task, Summary], None]
+
+
+class Engine:
+    """Runs tasks one after another, with one ledger, one scheduler process, and one set of workers.
+
+    Use it as a context manager: at the end no process is left.
+
+    Parameters
+    ----------
+    logs
+        Folder for the logs of the scheduler and its workers.
+    observe
+        Called with a task's progress, at least at the start and at the end.
+    """
+
+    def __init__(
+        self,
+        ledger_url: str,
+        execution: Execution,
+        logs: Path,
+        *,
+        observe: Observer = lambda task, summary: None,
+    ) -> None:
+        check_launcher(execution, ledger_url)
+        self._ledger_url, self._execution, self._logs, self._observe = ledger_url, execution, logs, observe
+        self._ledger = open_ledger(ledger_url)
+        self._dispatcher = Dispatcher(execution, logs)
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._dispatcher.stop()
+        self._ledger.close()
+
+    def run(self, task: Task, *, overwrite: bool = False, blocks: Collection[int] | None = None) -> Task:
+        """Run every block of `task` that the ledger does not have as done.
+
+        Parameters
+        ----------
+        overwrite
+            Replace an output that was made with other parameters or inputs.
+        blocks
+            Only these; by default all.
+
+        Returns
+        -------
+        Task
+            The task, with the instance of its output.
+
+        Raises
+        ------
+        UserError
+            If the output is another task's, or the blocks fail for something the user can mend (such as a full disk).
+        RunFailed
+            If blocks are left over.
+        RunStopped
+            On SIGINT or SIGTERM; no process is left behind.
+        """
+        ledger = self._ledger
+        task = prepare_output(task, ledger, overwrite)
+        wanted = task.blocks.to_mask()
+        if blocks is not None:
+            wanted &= np.isin(np.arange(len(wanted)), list(blocks))
+        # A single block gains nothing from a worker process.
+        serial = self._execution.launcher == "serial" or len(task.blocks) == 1
+        since = time.time()
+        with stop_on_signals():
+            self._observe(task, ledger.summary(task.key))
+            # A worker that dies takes its last records along. Blocks without a trace are done again, with every record written at
+            # once, so that afterwards each block is known to be done or to have failed.
+            for careful in (False, True):
+                todo = wanted & open_blocks(task, ledger, since)
+                if not todo.any():
+                    break
+                if serial:
+                    self._run_serial(task, todo, since)
+                else:
+                    self._run_processes(task, todo, since, careful)
+        self._observe(task, ledger.summary(task.key))
+        _raise_if_incomplete(task, wanted, ledger, self._logs)
+        return task
+
+    def _run_serial(self, task: Task, todo: np.ndarray, since: float) -> None:
+        told, logs = time.monotonic(), self._logs / task.name
+        logs.mkdir(parents=True, exist_ok=True)
+        with log_events(task.name, logs / SERIAL), LedgerWriter(self._ledger) as writer:
+            run = BlockRunner(task, writer)
+            for index in np.flatnonzero(todo):
+                try:
+                    run(int(index))
+                except BlockFailed:
+                    writer.flush()
+                    _stop_early(task, self._ledger, self._execution, since)
+                if time.monotonic() - told > PROGRESS_SECONDS:
+                    self._observe(task, self._ledger.summary(task.key))
+                    told = time.monotonic()
+
+    def _run_processes(self, task: Task, todo: np.ndarray, since: float, careful: bool) -> None:
+        done = None
+        try:
+            self._dispatcher.order(task, BlockSet.of(todo), self._ledger_url, careful)
+            while (done := self._dispatcher.wait(PROGRESS_SECONDS)) is None:
+                asked = time.monotonic()
+                with suppress(LedgerUnavailable):  # workers have patience with it, and say when theirs is at its end
+                    self._observe(task, self._ledger.summary(task.key))
+                    _stop_early(task, self._ledger, self._execution, since)
+                # A ledger of millions of blocks is not to be busy with questions.
+                if (done := self._dispatcher.wait(20 * (time.monotonic() - asked))) is not None:
+                    break
+        finally:
+            if done is None:
+                self._dispatcher.stop()
+        if careful and not done:
+            _record_lost(task, self._ledger)
 
 
 def run_task(
@@ -48,54 +162,9 @@ def run_task(
     overwrite: bool = False,
     observe: Observer = lambda task, summary: None,
 ) -> Task:
-    """Run every block of `task` that the ledger does not have as done.
-
-    Parameters
-    ----------
-    logs
-        Folder for the workers' logs.
-    overwrite
-        Replace an output that was made with other parameters or inputs.
-    observe
-        Called with the task's progress, at least at the start and at the end.
-
-    Returns
-    -------
-    Task
-        The task, with the instance of its output.
-
-    Raises
-    ------
-    UserError
-        If the output is another task's, or the blocks fail for something the user can mend (such as a full disk).
-    RunFailed
-        If blocks are left over.
-    RunStopped
-        On SIGINT or SIGTERM; no process is left behind.
-    """
-    ledger = open_ledger(ledger_url)
-    try:
-        task = prepare_output(task, ledger, overwrite)
-        # A single block gains nothing from a worker process, whose start takes seconds.
-        serial = execution.launcher == "serial" or len(task.blocks) == 1
-        since = time.time()
-        with stop_on_signals():
-            observe(task, ledger.summary(task.key))
-            # A worker that dies takes its last records along. Blocks without a trace are done again, with every record written at
-            # once, so that afterwards each block is known to be done or to have failed.
-            for careful in (False, True):
-                if not open_blocks(task, ledger, since).any():
-                    break
-                if serial:
-                    _run_serial(task, ledger, execution, since, observe)
-                else:
-                    _run_processes(task, ledger, ledger_url, execution, logs, since, careful, observe)
-        summary = ledger.summary(task.key)
-        observe(task, summary)
-        _raise_if_incomplete(task, summary, ledger, logs)
-        return task
-    finally:
-        ledger.close()
+    """Run one task alone; see `Engine`."""
+    with Engine(ledger_url, execution, logs, observe=observe) as engine:
+        return engine.run(task, overwrite=overwrite)
 
 
 def open_blocks(task: Task, ledger: Ledger, since: float) -> np.ndarray:
@@ -104,79 +173,6 @@ def open_blocks(task: Task, ledger: Ledger, since: float) -> np.ndarray:
     for group in ledger.failures(task.key, since=since):
         todo[group.blocks] = False
     return todo
-
-
-def _run_serial(task: Task, ledger: Ledger, execution: Execution, since: float, observe: Observer) -> None:
-    told = time.monotonic()
-    with LedgerWriter(ledger) as writer:
-        run = BlockRunner(task, writer)
-        for index in np.flatnonzero(open_blocks(task, ledger, since)):
-            try:
-                run(int(index))
-            except BlockFailed:
-                writer.flush()
-                _stop_early(task, ledger, execution, since)
-            if time.monotonic() - told > PROGRESS_SECONDS:
-                observe(task, ledger.summary(task.key))
-                told = time.monotonic()
-
-
-def _run_processes(
-    task: Task,
-    ledger: Ledger,
-    ledger_url: str,
-    execution: Execution,
-    logs: Path,
-    since: float,
-    careful: bool,
-    observe: Observer,
-) -> None:
-    plan = {
-        "task": dump_config(task),
-        "execution": dump_config(execution),
-        "ledger": ledger_url,
-        "since": since,
-        "careful": careful,
-        "parent": os.getpid(),
-        "logs": str(logs),
-    }
-    logs.mkdir(parents=True, exist_ok=True)
-    with open(logs / "scheduler.log", "ab") as log:
-        scheduler = subprocess.Popen(
-            [sys.executable, "-m", "neuroadda.blockwise.scheduler"],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env=execution.environment,
-        )
-        try:
-            assert scheduler.stdin is not None
-            with suppress(BrokenPipeError), scheduler.stdin:  # one that dies at once says so by its exit code
-                scheduler.stdin.write(json.dumps(plan).encode())
-            due = time.monotonic() + PROGRESS_SECONDS
-            while scheduler.poll() is None:
-                time.sleep(POLL_SECONDS)
-                asked = time.monotonic()
-                if asked > due:
-                    with suppress(
-                        LedgerUnavailable
-                    ):  # workers have patience with it, and say when theirs is at its end
-                        observe(task, ledger.summary(task.key))
-                        _stop_early(task, ledger, execution, since)
-                    # A ledger of millions of blocks is not to be busy with questions.
-                    due = time.monotonic() + max(PROGRESS_SECONDS, 20 * (time.monotonic() - asked))
-        finally:
-            _kill_group(scheduler)
-    if careful and scheduler.returncode != 0:
-        _record_lost(task, ledger)
-
-
-def _kill_group(process: subprocess.Popen[Any]) -> None:
-    """Kill the scheduler and its workers; what they had begun is done again, since blocks are idempotent."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _stop_early(task: Task, ledger: Ledger, execution: Execution, since: float) -> None:
@@ -188,7 +184,9 @@ def _stop_early(task: Task, ledger: Ledger, execution: Execution, since: float) 
 def _record_lost(task: Task, ledger: Ledger) -> None:
     """Turn blocks whose worker died for good (killed, crashed, timed out) into failures."""
     now = time.time()
-    failure = Failure(type="WorkerDied", message="the worker died or timed out in this block", traceback="")
+    failure = Failure(
+        type="WorkerDied", message="the worker died or timed out in this block", traceback="", cause="died"
+    )
     lost = [
         BlockRecord(
             fingerprint=task.key,
@@ -205,21 +203,21 @@ def _record_lost(task: Task, ledger: Ledger) -> None:
         ledger.write(lost)
 
 
-def _raise_if_incomplete(task: Task, summary: Summary, ledger: Ledger, logs: Path) -> None:
-    remaining = len(task.blocks) - summary.done
-    if not remaining:
+def _raise_if_incomplete(task: Task, wanted: np.ndarray, ledger: Ledger, logs: Path) -> None:
+    remaining = wanted & ~ledger.done_mask(task.key, len(wanted))
+    if not remaining.any():
         return
-    groups = ledger.failures(task.key)
-    left = f"{remaining} of {len(task.blocks)} blocks are left"
+    groups = [group for group in ledger.failures(task.key) if remaining[group.blocks].any()]
+    left = f"{remaining.sum()} of {wanted.sum()} blocks are left"
     if not groups:
         raise RunFailed(f"{task.name}: {left}: the workers died; see {logs}")
     raise _failure(task, groups[0], left)
 
 
 def _failure(task: Task, group: FailureGroup, left: str) -> UserError | RunFailed:
-    text = f"{group.type}: {group.message} (block {group.blocks[0]})"
-    if group.type == "UserError" or any(reason in group.message for reason in USERS_FAULT):
+    if group.cause == "user" or group.type == "UserError":
         return UserError(group.message, task.name, left)
+    text = f"{group.type}: {group.message} (block {group.blocks[0]})"
     return RunFailed(f"{task.name}: {left}: {text}\n{group.traceback}".rstrip())
 
 

@@ -1,5 +1,6 @@
 """How a run is carried out: never part of a fingerprint, since it does not change the result."""
 
+import ipaddress
 import os
 import sys
 from typing import Literal
@@ -8,6 +9,45 @@ from pydantic import Field
 
 from neuroadda.config import Config
 
+LOOPBACK = "127.0.0.1"
+
+
+class Job(Config):
+    """What a worker's job asks of a cluster, and how it is set up there.
+
+    Attributes
+    ----------
+    queue
+        Partition (Slurm) or queue (LSF); the cluster's default where it is not given.
+    account
+        Account (Slurm) or project (LSF) that is charged.
+    cpus, gpus
+        Of a worker.
+    memory_gb
+        Of a worker, in GiB.
+    hours
+        After which the cluster ends the job, which the run then replaces (see `Execution.worker_restarts`).
+    options
+        Further arguments of sbatch or bsub, such as ``--constraint=a100``.
+    setup
+        Lines of bash before the worker starts, such as ``module load cuda`` or ``source venv/bin/activate``.
+    container
+        What its command starts with, such as ``apptainer exec --nv neuroadda.sif``.
+    python
+        Interpreter on the nodes or in the container; by default the very one that the run was started with.
+    """
+
+    queue: str | None = None
+    account: str | None = None
+    cpus: int = Field(default=1, ge=1)
+    gpus: int = Field(default=0, ge=0)
+    memory_gb: float | None = Field(default=None, gt=0)
+    hours: float | None = Field(default=None, gt=0)
+    options: tuple[str, ...] = ()
+    setup: tuple[str, ...] = ()
+    container: str | None = None
+    python: str | None = None
+
 
 class Execution(Config):
     """How blocks are carried out.
@@ -15,9 +55,10 @@ class Execution(Config):
     Attributes
     ----------
     launcher
-        ``local``: worker processes on this machine; ``serial``: in this process, for debugging.
+        ``local``: worker processes on this machine; ``slurm``, ``lsf``: jobs of that cluster; ``serial``: in this process, for
+        debugging.
     workers
-        Worker processes.
+        Worker processes or jobs.
     threads
         Threads of the numerical libraries in each worker, where the stage does not fix them itself.
     retries
@@ -29,23 +70,52 @@ class Execution(Config):
     same_error_limit
         Blocks failing with one same error at which the run is stopped early: that is a bug, not bad luck.
     host
-        Address that the scheduler listens on; it has no authentication, so keep it on loopback or a private interface.
+        Address that the scheduler listens on, and workers find it by; it has no authentication, so keep it on loopback or a private
+        interface.
+    job
+        What workers ask for where they are jobs.
+    gpu_job
+        The same, all of it, for stages that compute on a GPU: predict and uncertainty; as `job` where it is not given.
     """
 
-    launcher: Literal["local", "serial"] = "local"
+    launcher: Literal["local", "serial", "slurm", "lsf"] = "local"
     workers: int = Field(default=2, ge=1)
     threads: int = Field(default=1, ge=1)
     retries: int = Field(default=2, ge=0)
     block_timeout: float = Field(default=3600.0, gt=0)
     worker_restarts: int = Field(default=100, ge=0)
     same_error_limit: int = Field(default=8, ge=1)
-    host: str = "127.0.0.1"
+    host: str = LOOPBACK
+    job: Job = Field(default_factory=Job)
+    gpu_job: Job | None = None
 
     @property
-    def environment(self) -> dict[str, str]:
-        """The environment of the processes that do blocks."""
-        return os.environ | {
+    def is_cluster(self) -> bool:
+        """Whether workers are jobs, on machines that may be others than this."""
+        return self.launcher in ("slurm", "lsf")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether none but this machine reaches the scheduler."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def job_for(self, accelerated: bool) -> Job:
+        """Return what a worker asks for in a stage that computes on a GPU, or in another."""
+        return self.gpu_job if accelerated and self.gpu_job is not None else self.job
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the environment of the processes that do blocks has to say."""
+        return {
             "OMP_NUM_THREADS": str(self.threads),
             "MALLOC_ARENA_MAX": "1",  # threads of a worker use again what another has freed (glibc)
             "PYTHONPATH": os.pathsep.join(sys.path),  # workers find the stages that this process finds
         }
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the processes that do blocks on this machine."""
+        return os.environ | self.settings

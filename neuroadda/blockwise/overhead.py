@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from funlib.geometry import Coordinate, Roi
 
-from neuroadda.blockwise.engine import run_task
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.engine import Engine
+from neuroadda.blockwise.execution import LOOPBACK, Execution
 from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
@@ -38,7 +38,7 @@ class Overhead(Config):
     Attributes
     ----------
     launch_seconds
-        Until the first worker has its first block, and from the last block to the end.
+        Until the first worker has its first block, and from the last block to the end; of a run's second and further tasks.
     block_seconds
         For every block, with all workers at work.
     record_bytes
@@ -51,12 +51,14 @@ class Overhead(Config):
 
 
 def measure_overhead(execution: Execution, folder: Path, blocks: int = 1000) -> Overhead:
-    """Run empty blocks with a run's own scheduler and workers, and an SQLite ledger, in `folder`."""
-    grid = BlockGrid.make(Roi((0, 0, 0), (blocks, 1, 1)), Coordinate(1, 1, 1), (1, 1, 1))
+    """Run empty blocks with a run's own scheduler, workers on this machine, and an SQLite ledger, in `folder`."""
+    execution = execution.model_copy(update={"launcher": "local", "host": LOOPBACK})
     path = folder / "empty.db"
-    started = time.perf_counter()
-    task = run_task(Task.make(Empty(), {}, folder / "empty", grid), f"{SQLITE}{path}", execution, folder / "logs")
-    seconds = time.perf_counter() - started
+    with Engine(f"{SQLITE}{path}", execution, folder / "logs") as engine:
+        engine.run(_make_empty(folder / "first", 2))  # the scheduler starts once a run
+        started = time.perf_counter()
+        task = engine.run(_make_empty(folder / "empty", blocks))
+        seconds = time.perf_counter() - started
     ledger = open_ledger(f"{SQLITE}{path}")
     summary = ledger.summary(task.key)
     ledger.close()
@@ -68,3 +70,8 @@ def measure_overhead(execution: Execution, folder: Path, blocks: int = 1000) -> 
         block_seconds=busy / blocks,
         record_bytes=path.stat().st_size / blocks,
     )
+
+
+def _make_empty(output: Path, blocks: int) -> Task:
+    grid = BlockGrid.make(Roi((0, 0, 0), (blocks, 1, 1)), Coordinate(1, 1, 1), (1, 1, 1))
+    return Task.make(Empty(), {}, output, grid)

@@ -1,11 +1,18 @@
 """The state of a run, from its ledger alone."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from neuroadda.blockwise.ledger.base import Ledger, TaskRecord
+from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.failures import advise, describe_cause
+from neuroadda.blockwise.ledger.base import FailureGroup, Summary, TaskRecord
 from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
 from neuroadda.errors import UserError
+
+SHOWN_BLOCKS = 20
+BUG_BLOCKS = int(Execution.model_fields["same_error_limit"].default)
 
 
 def read_status(where: str) -> list[dict[str, Any]]:
@@ -21,22 +28,40 @@ def read_status(where: str) -> list[dict[str, Any]]:
     UserError
         If there is no ledger.
     """
-    url = where if "://" in where else f"{SQLITE}{Path(where) / 'ledger.db'}"
-    if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
-        raise UserError(
-            "there is no ledger here", where, "give a run's folder, or a URL such as mongodb://host/database"
-        )
+    url, folder = find_ledger(where)
     ledger = open_ledger(url)
     try:
-        return [_describe(task, ledger) for task in ledger.tasks()]
+        return [
+            describe(task, ledger.summary(task.fingerprint), ledger.failures(task.fingerprint), folder)
+            for task in ledger.tasks()
+        ]
     finally:
         ledger.close()
 
 
-def _describe(task: TaskRecord, ledger: Ledger) -> dict[str, Any]:
-    summary = ledger.summary(task.fingerprint)
-    rate = summary.voxels_per_second
-    left = task.voxels - summary.voxels
+def find_ledger(where: str) -> tuple[str, Path | None]:
+    """Return the URL of the ledger of a run's folder, or of a URL; and the folder, where a ledger in a file tells it.
+
+    Raises
+    ------
+    UserError
+        If there is no ledger.
+    """
+    url = where if "://" in where else f"{SQLITE}{Path(where) / 'ledger.db'}"
+    file = Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
+    if file is not None and not file.exists():
+        raise UserError(
+            "there is no ledger here", where, "give a run's folder, or a URL such as mongodb://host/database"
+        )
+    return url, None if file is None else file.parent
+
+
+def describe(
+    task: TaskRecord, summary: Summary, failures: Sequence[FailureGroup], folder: Path | None
+) -> dict[str, Any]:
+    """Return a task's progress and failures as plain data; `folder` is the run's, where it is known."""
+    rate, left = summary.voxels_per_second, task.voxels - summary.voxels
+    logs = None if folder is None else folder / "logs" / task.stage
     return {
         "stage": task.stage,
         "fingerprint": task.fingerprint[:12],
@@ -48,14 +73,36 @@ def _describe(task: TaskRecord, ledger: Ledger) -> dict[str, Any]:
         "voxels_per_second": None if rate is None else round(rate),
         "eta_seconds": round(left / rate) if rate and left and summary.running else None,
         "output": task.output,
+        "logs": str(logs) if logs is not None and logs.exists() else None,
         "failures": [
             {
+                "cause": (cause := describe_cause(group.cause, len(group.blocks), BUG_BLOCKS)),
                 "type": group.type,
                 "message": group.message,
                 "count": len(group.blocks),
-                "blocks": group.blocks[:20],
+                "blocks": group.blocks[:SHOWN_BLOCKS],
                 "traceback": group.traceback,
+                "advice": advise(cause, str(folder or "RUN"), task.stage, list_blocks(group.blocks)),
             }
-            for group in ledger.failures(task.fingerprint)
+            for group in failures
         ],
     }
+
+
+def list_blocks(blocks: Sequence[int]) -> str:
+    """Return the first of some blocks as `parse_blocks` reads them."""
+    return ",".join(map(str, blocks[:SHOWN_BLOCKS]))
+
+
+def parse_blocks(text: str) -> list[int]:
+    """Return the blocks of a list such as ``3,7,10-12``.
+
+    Raises
+    ------
+    UserError
+        If it is no such list.
+    """
+    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
+        raise UserError(f"{text!r} is no list of blocks", "--blocks", "write 3,7,10-12")
+    bounds = [part.partition("-") for part in text.split(",")]
+    return sorted({block for first, _, last in bounds for block in range(int(first), int(last or first) + 1)})

@@ -1,26 +1,25 @@
 """A task: a stage bound to its inputs, its output and a grid; plain data that a worker anywhere can rebuild."""
 
 import importlib
-import json
-import secrets
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
+
+from funlib.geometry import Coordinate
 
 from neuroadda.blockwise.blockset import BlockSet
 from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.leases import Lease
-from neuroadda.blockwise.ledger.base import Ledger, TaskRecord
+from neuroadda.blockwise.ledger.base import TaskRecord
+from neuroadda.blockwise.tags import TAG_FILE
+from neuroadda.blockwise.written import Written, WrittenArray
 from neuroadda.config import Config, Zyx, dump_config, fingerprint, parse_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.nodes import is_array, read_attributes
-from neuroadda.volumes.places import Place, move, neighbour, remove, remove_at_once, to_folder, to_place
+from neuroadda.volumes.places import Place, to_folder, to_place
 
 BlockFunction = Callable[[Block], dict[str, Any]]
-TAG_FILE = "task.json"
 CHUNK_VX = 64
 
 
@@ -51,6 +50,18 @@ class Stage(Config):
     @abstractmethod
     def open(self, task: "Task") -> BlockFunction:
         """Open inputs and output, once a worker; return the function that does a block and reports its results."""
+
+    def written(self, task: "Task") -> Written:
+        """Return what can tell which blocks are written; a stage that does more than fill an array says what that is."""
+        return task.written_array()
+
+    @property
+    def accelerated(self) -> bool:
+        """Whether its blocks may be computed on a GPU."""
+        return False
+
+    def rehearse(self) -> None:
+        """Load what blocks need, such as compiled code, so that workers that are forked afterwards have it; nothing by default."""
 
     def take_device(self) -> tuple["Stage", Lease]:
         """Return the stage as a worker runs it, on a device of its own, and the lease that keeps that device for it."""
@@ -175,6 +186,24 @@ class Task(Config):
             "input_fingerprints": self.input_fingerprints,
         }
 
+    @property
+    def record(self) -> TaskRecord:
+        """What the ledger is told of the task."""
+        return TaskRecord(
+            fingerprint=self.key,
+            stage=self.name,
+            blocks=len(self.blocks),
+            voxels=self.voxels,
+            output=str(to_place(self.output).absolute()),
+            grid=dump_config(self.grid),
+            parameters=self.parameters,
+        )
+
+    def written_array(self) -> WrittenArray:
+        """Open the output, an array, to see which blocks are written."""
+        z, y, x = (1, 1, 1) if self.shard else Coordinate(self.grid.block_vx) / Coordinate(self.chunk_vx)
+        return WrittenArray(Volume.open(self.output), self.grid, (z, y, x))
+
     def create_array(self, like: Volume, dtype: Any, channels: int | None = None, **attrs: Any) -> None:
         """Make the output an empty array over the grid, tagged, on the voxels of another array."""
         Volume.create(
@@ -208,87 +237,3 @@ def _choose_chunk_vx(block_vx: Zyx) -> Zyx:
 
     z, y, x = map(choose, block_vx)
     return z, y, x
-
-
-def read_tag(output: Place) -> dict[str, Any] | None:
-    """Return the tag of an output array or folder; None when nothing is there, empty when it has none.
-
-    A tag without an array is what is left where one was being made or removed: nothing is there.
-    """
-    if is_array(output):
-        return read_attributes(output)
-    try:
-        return dict(json.loads((output / TAG_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return None if not output.exists() or read_attributes(output).get("instance") else {}
-
-
-def blocks_in(folder: Path, grid: BlockGrid) -> BlockSet:
-    """Return the blocks that a finished task with that grid has left files of in its folder."""
-    tissue = (read_tag(folder) or {}).get("tissue")
-    return BlockSet.full(len(grid)) if tissue is None else BlockSet.load(tissue, len(grid))
-
-
-def bind_output(task: Task) -> Task | None:
-    """Return the task with the instance of its output; None where the output is missing or another task's."""
-    tag = read_tag(to_place(task.output)) or {}
-    if tag.get("fingerprint") != task.fingerprint or not tag.get("instance"):
-        return None
-    return task.model_copy(update={"instance": tag["instance"]})
-
-
-def check_output(task: Task, overwrite: bool) -> None:
-    """Raise UserError if the output belongs to another fingerprint and `overwrite` is false."""
-    if not overwrite and bind_output(task) is None and read_tag(to_place(task.output)) is not None:
-        raise UserError(
-            f"the output of {task.name} was made with other parameters or inputs",
-            task.output,
-            "pass --overwrite to replace it, or choose another output",
-        )
-
-
-def prepare_output(task: Task, ledger: Ledger, overwrite: bool) -> Task:
-    """Make the task's output ready and the ledger agree with it; return the task bound to that output.
-
-    Raises
-    ------
-    UserError
-        See `check_output`; also if the output cannot be replaced or created.
-    """
-    check_output(task, overwrite)
-    output = to_place(task.output)
-    bound = bind_output(task)
-    if bound is None:
-        for known in ledger.tasks():
-            if known.output == str(output.absolute()):
-                ledger.reset(known.fingerprint)
-        _remove(output)
-        bound = task.model_copy(update={"instance": secrets.token_hex(8)})
-        _create_at_once(bound, output)
-    if ledger.task(bound.key) is None:
-        ledger.register(
-            TaskRecord(
-                fingerprint=bound.key,
-                stage=bound.name,
-                blocks=len(bound.blocks),
-                voxels=bound.voxels,
-                output=str(output.absolute()),
-                grid=dump_config(bound.grid),
-                parameters=bound.parameters,
-            )
-        )
-    return bound
-
-
-def _remove(output: Place) -> None:
-    try:
-        remove_at_once(output)
-    except OSError as error:
-        raise UserError(f"the output cannot be replaced: {error.strerror}", str(output)) from error
-
-
-def _create_at_once(task: Task, output: Place) -> None:
-    partial = neighbour(output, f".{output.name}.partial")
-    remove(partial)
-    task.bound.create_output(task.model_copy(update={"output": str(partial)}))
-    move(partial, output)

@@ -1,59 +1,51 @@
 """A worker process: takes blocks from daisy until none are left, several at a time where the stage gains by that."""
 
-import ctypes
 import logging
-import os
-import signal
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import daisy.v2
 
-from neuroadda.blockwise.blocks import BlockFailed, BlockRunner
+from neuroadda.blockwise.blocks import BlockFailed, BlockRunner, DeviceLost
 from neuroadda.blockwise.blockset import BlockSet
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
+from neuroadda.blockwise.logs import log_events
 from neuroadda.blockwise.task import Task
 
-PR_SET_PDEATHSIG = 1
+log = logging.getLogger(__name__)
 
 
-def die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies (Linux), so that a killed run leaves no orphans."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)  # it died before it could be asked for
-
-
-def work(task_json: str, blocks: str, ledger_url: str, careful: bool, scheduler: int) -> None:
+def work(task_json: str, blocks: str, ledger_url: str, careful: bool) -> None:
     """Do blocks until daisy has no more; a failing block is recorded and costs no worker.
 
     Daisy counts `blocks` (see `BlockSet.dump`) from 0 on. `careful` writes every record at once, so that no death of this process
     goes unnoticed, and does one block at a time, so that it is on account of that block.
     """
-    die_with(scheduler)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     task = Task.model_validate_json(task_json)
     numbered = BlockSet.load(blocks, len(task.grid))
     threads = 1 if careful else task.bound.in_flight
-    ledger = open_ledger(ledger_url)
-    with LedgerWriter(ledger) as writer, ThreadPoolExecutor(threads) as pool:
-        run = BlockRunner(task, writer, careful=careful)
-        for ended in [pool.submit(_take_blocks, task.name, numbered, run) for _ in range(threads)]:
-            ended.result()
-    ledger.close()
+    with log_events(task.name):
+        log.info("a worker starts")
+        ledger = open_ledger(ledger_url)
+        with LedgerWriter(ledger) as writer, ThreadPoolExecutor(threads) as pool:
+            run = BlockRunner(task, writer, careful=careful)
+            for ended in [pool.submit(_take_blocks, numbered, run) for _ in range(threads)]:
+                ended.result()
+        ledger.close()
+        log.info("the worker leaves: no more blocks")
 
 
-def _take_blocks(name: str, numbered: BlockSet, run: BlockRunner) -> None:
+def _take_blocks(numbered: BlockSet, run: BlockRunner) -> None:
     """Do one block after another. A client holds one block and watches its time, so every thread has a client of its own."""
     client = daisy.v2.Client()
     while True:
-        # Caught outside of the `with`, a failed block costs no worker; a lost scheduler or ledger does end it.
+        # Caught outside of the `with`, a failed block costs no worker; a lost device, scheduler or ledger does end it.
         try:
             with client.acquire_block() as block:
                 if block is None:
                     return
                 run(numbered[block.write_roi.begin[0]])
+        except DeviceLost:
+            raise
         except BlockFailed:
-            logging.exception("a block of %s failed", name)
+            continue  # it is on record

@@ -5,14 +5,16 @@ from typing import Any
 import typer
 
 from neuroadda.cli.active import print_boxes
-from neuroadda.cli.options import ConfigFile, Json, Overrides, Overwrite
+from neuroadda.cli.options import ConfigFiles, Json, Overrides, Overwrite, refuse_many_processes
 from neuroadda.errors import PersonNeeded
 
 app = typer.Typer()
 
 
 @app.command()
-def adapt(config: ConfigFile, overrides: Overrides = None, overwrite: Overwrite = False, as_json: Json = False) -> None:
+def adapt(
+    config: ConfigFiles, overrides: Overrides = None, overwrite: Overwrite = False, as_json: Json = False
+) -> None:
     """Adapt a backbone to a volume ([adapt] of the config): rank, propose, wait for labels, fine-tune, compare, again.
 
     Exit code 3: it waits for labels, import them with `neuroadda proposals import`, then run it again; or no source is near.
@@ -21,6 +23,7 @@ def adapt(config: ConfigFile, overrides: Overrides = None, overwrite: Overwrite 
     from neuroadda.console import print_json, show_progress
     from neuroadda.flow import adapt_backbone
 
+    refuse_many_processes("adapt")
     loaded = load_run(config, overrides)
     with show_progress(quiet=as_json) as observe:
         done = adapt_backbone(loaded, overwrite=overwrite, observe=observe, progress=not as_json)

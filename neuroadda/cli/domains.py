@@ -8,14 +8,11 @@ from typing import Annotated
 import typer
 
 from neuroadda.cli.options import Json, Overrides, Zoo
-from neuroadda.errors import UserError
+from neuroadda.errors import PersonNeeded, UserError
 
 domains = typer.Typer(
     no_args_is_help=True, help="Distances between domains: which backbones are near, and the tree of domains."
 )
-
-
-NOT_NEAR = 3
 
 
 @domains.command()
@@ -63,7 +60,7 @@ def rank(
     if ranking.winner is None:
         what = f"no source in {opened.where} is near {volume}"
         print(f"neuroadda: {what}; train from scratch: neuroadda train --config CONFIG", file=sys.stderr)
-        raise typer.Exit(NOT_NEAR)
+        raise typer.Exit(PersonNeeded.exit_code)
     if not as_json:
         start = ranking.winner if zoo is None else opened.folder(ranking.winner)
         print(f"start from {ranking.winner}: neuroadda train --config CONFIG --from {start}")

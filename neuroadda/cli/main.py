@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 
 from neuroadda import __version__
-from neuroadda.cli import active, adaptation, pyramids, runs, volumes
+from neuroadda.cli import active, adaptation, dashboard, failures, pyramids, runs, volumes
 from neuroadda.cli.domains import domains, rank
+from neuroadda.cli.ledger import ledger
 from neuroadda.cli.zoo import zoo
 from neuroadda.errors import PersonNeeded, RunFailed, RunStopped, UserError
+from neuroadda.formats import format_text
 
 app = typer.Typer(
     add_completion=False,
@@ -17,16 +19,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="From raw electron microscopy to neurons, with as few human labels as possible.",
+    epilog="Exit codes: 0 done; 1 something is left over, see `neuroadda status`; 2 what was given is wrong; 3 a person is needed; "
+    "130 and 143 stopped, the same command goes on. See docs/exit_codes.md.",
 )
 app.add_typer(volumes.app)
 app.add_typer(pyramids.app)
 app.add_typer(runs.app)
+app.add_typer(failures.app)
+app.add_typer(dashboard.app)
 app.add_typer(active.app)
 app.add_typer(adaptation.app)
 app.add_typer(active.proposals, name="proposals")
 zoo.command()(rank)
 app.add_typer(zoo, name="zoo")
 app.add_typer(domains, name="domains")
+app.add_typer(ledger, name="ledger")
 
 
 def main() -> None:
@@ -43,9 +50,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    # what a card or a server says cannot move a terminal's cursor
-    line = "".join(c if c.isprintable() or c == "\n" else "?" for c in message)
-    print(f"neuroadda: {line}", file=sys.stderr)
+    print(f"neuroadda: {format_text(message)}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -1,12 +1,23 @@
-"""Verbs on configs and the runs they make: train, validate, predict, segment, evaluate, run, status, view."""
+"""Verbs on configs and the runs they make: train, validate, predict, segment, evaluate, run, view."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from neuroadda.cli.options import ConfigFile, DryRun, Json, Measure, Overrides, Overwrite, Zoo, print_facts
+from neuroadda.cli.options import (
+    ConfigFiles,
+    DryRun,
+    Json,
+    Measure,
+    Overrides,
+    Overwrite,
+    Zoo,
+    print_facts,
+    refuse_many_processes,
+)
 from neuroadda.errors import UserError
 
 app = typer.Typer()
@@ -14,7 +25,7 @@ app = typer.Typer()
 
 @app.command()
 def train(
-    config: ConfigFile,
+    config: ConfigFiles,
     start: Annotated[
         str | None, typer.Option("--from", help="Backbone to fine-tune: an entry of the zoo, or a folder.")
     ] = None,
@@ -25,11 +36,14 @@ def train(
 ) -> None:
     """Train a backbone ([train] and [validation] of the config); killed, it goes on from its last checkpoint.
 
+    Started by torchrun or srun, the processes share [train].accumulate batches an iteration: docs/training_cluster.md.
+
     With --zoo alone, or with [select], the zoo is ranked for the raw of the first sample and its nearest backbone taken.
     --set sets how a backbone is fine-tuned, such as train.start.encoder_rate=0.1 or train.start.frozen_levels=2.
     """
     from neuroadda.config import dump_config
     from neuroadda.flow import train_backbone
+    from neuroadda.training.place import find_place
 
     if start is not None:
         from neuroadda.backbones.zoo import find_backbone, open_zoo
@@ -38,7 +52,10 @@ def train(
         overrides = [f"train.start.backbone={json.dumps(folder)}", *(overrides or [])]
     elif zoo is not None:
         overrides = [f"select.zoo={json.dumps(zoo)}", *(overrides or [])]
-    card = train_backbone(load_run(config, overrides), overwrite=overwrite, progress=not as_json)
+    place = find_place(os.environ)
+    card = train_backbone(load_run(config, overrides), overwrite=overwrite, progress=not as_json, place=place)
+    if place.rank > 0:
+        return
     if as_json:
         from neuroadda.console import print_json
 
@@ -48,7 +65,7 @@ def train(
 
 
 @app.command()
-def validate(config: ConfigFile, overrides: Overrides = None, as_json: Json = False) -> None:
+def validate(config: ConfigFiles, overrides: Overrides = None, as_json: Json = False) -> None:
     """Score a trained backbone on the held-out part again and note the best threshold in its card."""
     from neuroadda.flow import validate_backbone
 
@@ -57,7 +74,7 @@ def validate(config: ConfigFile, overrides: Overrides = None, as_json: Json = Fa
 
 @app.command()
 def predict(
-    config: ConfigFile,
+    config: ConfigFiles,
     overrides: Overrides = None,
     dry_run: DryRun = False,
     measure: Measure = None,
@@ -70,7 +87,7 @@ def predict(
 
 @app.command()
 def segment(
-    config: ConfigFile,
+    config: ConfigFiles,
     overrides: Overrides = None,
     dry_run: DryRun = False,
     measure: Measure = None,
@@ -84,7 +101,7 @@ def segment(
 @app.command()
 def evaluate(
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Sweep the thresholds of its [segment].")
+        list[Path] | None, typer.Option("--config", "-c", help="Sweep the thresholds of its [segment].")
     ] = None,
     segmentation: Annotated[str | None, typer.Option(help="Or score this array ...")] = None,
     labels: Annotated[str | None, typer.Option(help="... against these labels.")] = None,
@@ -95,7 +112,7 @@ def evaluate(
     from neuroadda.config import dump_config
     from neuroadda.console import print_json, print_table
 
-    if config is None:
+    if not config:
         from neuroadda.evaluation.sweep import evaluate_volume
 
         if segmentation is None or labels is None:
@@ -107,7 +124,9 @@ def evaluate(
 
     loaded = load_run(config, overrides)
     if loaded.segment is None or loaded.evaluate is None:
-        raise UserError("there is no [segment] or no [evaluate] section", str(config), "see configs/ for examples")
+        raise UserError(
+            "there is no [segment] or no [evaluate] section", name_files(config), "see configs/ for examples"
+        )
     measured = measure_plan(make_plan(loaded.segment), loaded.evaluate)
     if as_json:
         print_json(measured.to_data())
@@ -127,7 +146,7 @@ def evaluate(
 
 @app.command()
 def run(
-    config: ConfigFile,
+    config: ConfigFiles,
     overrides: Overrides = None,
     dry_run: DryRun = False,
     measure: Measure = None,
@@ -138,6 +157,7 @@ def run(
     from neuroadda import flow
     from neuroadda.console import print_json, print_summary, show_progress
 
+    refuse_many_processes("run")
     loaded = load_run(config, overrides)
     if dry_run or measure:
         _dry_run(loaded, "relabel", dry_run, measure, as_json)
@@ -151,39 +171,8 @@ def run(
 
 
 @app.command()
-def status(
-    ledger: Annotated[str, typer.Argument(help="Run folder, or the ledger's URL.")],
-    as_json: Json = False,
-) -> None:
-    """Tell from the ledger alone how far each task is, how fast it goes and why blocks failed."""
-    from neuroadda.blockwise.status import read_status
-    from neuroadda.console import print_json, print_table
-
-    tasks = read_status(ledger)
-    if as_json:
-        print_json(tasks)
-        return
-    failures = [failure | {"stage": task["stage"]} for task in tasks for failure in task["failures"]]
-    print_table("tasks", [_status_row(task) for task in tasks])
-    for failure in failures:
-        print(f"\n{failure['stage']}: {failure['count']} blocks failed: {failure['type']}: {failure['message']}")
-        print(failure["traceback"].rstrip())
-
-
-def _status_row(task: dict[str, Any]) -> dict[str, Any]:
-    from neuroadda.formats import format_count, format_seconds
-
-    rate, left = task["voxels_per_second"], task["eta_seconds"]
-    return {key: task[key] for key in ("stage", "done", "blocks", "running", "failed")} | {
-        "rate": "" if rate is None else format_count(rate, "vx/s"),
-        "time left": "" if left is None else format_seconds(left),
-        "fingerprint": task["fingerprint"],
-    }
-
-
-@app.command()
 def view(
-    config: ConfigFile,
+    config: ConfigFiles,
     overrides: Overrides = None,
     root: Annotated[Path, typer.Option(help="Folder that is served, holding raw and the run.")] = Path(),
     base_url: Annotated[str, typer.Option(help="Where it is served.")] = "http://127.0.0.1:8000",
@@ -196,21 +185,27 @@ def view(
 
     loaded = load_run(config, overrides)
     if loaded.segment is None:
-        raise UserError("there is no [segment] section", str(config), "see configs/ for examples")
+        raise UserError("there is no [segment] section", name_files(config), "see configs/ for examples")
     shown = view_plan(make_plan(loaded.segment), root, base_url)
     print_json(shown["state"]) if as_json else print(shown["url"])
 
 
-def load_run(path: Path, overrides: list[str] | None) -> Any:
-    """Return the `RunConfig` in a file, some of its keys set."""
-    from neuroadda.config import apply_overrides, load_config_file, parse_config
+def load_run(paths: list[Path], overrides: list[str] | None) -> Any:
+    """Return the `RunConfig` in files, each laid over those before it, some of its keys set."""
+    from neuroadda.config import apply_overrides, lay_over, load_config_file, parse_config
     from neuroadda.flow import RunConfig
 
-    return parse_config(RunConfig, apply_overrides(load_config_file(path), overrides or ()), str(path))
+    data = lay_over(*map(load_config_file, paths))
+    return parse_config(RunConfig, apply_overrides(data, overrides or ()), name_files(paths))
+
+
+def name_files(paths: list[Path]) -> str:
+    """Return the names of a run's config files, for a message."""
+    return ", ".join(map(str, paths))
 
 
 def _segment(
-    path: Path,
+    paths: list[Path],
     overrides: list[str] | None,
     upto: str,
     dry_run: bool,
@@ -221,9 +216,9 @@ def _segment(
     from neuroadda.console import print_json, show_progress
     from neuroadda.segmentation import pipeline
 
-    loaded = load_run(path, overrides)
+    loaded = load_run(paths, overrides)
     if loaded.segment is None:
-        raise UserError("there is no [segment] section", str(path), "see configs/ for examples")
+        raise UserError("there is no [segment] section", name_files(paths), "see configs/ for examples")
     if dry_run or measure:
         _dry_run(loaded, upto, dry_run, measure, as_json)
         return

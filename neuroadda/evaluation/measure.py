@@ -8,7 +8,7 @@ from pydantic import Field
 
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.task import bind_output
+from neuroadda.blockwise.outputs import bind_output
 from neuroadda.config import Config, dump_config
 from neuroadda.errors import UserError
 from neuroadda.evaluation.baselines import score_classic_recipe, score_raw_watershed

@@ -15,10 +15,12 @@ from pydantic import Field
 
 from neuroadda.blockwise.blockset import BlockSet
 from neuroadda.blockwise.grid import Block, BlockGrid
-from neuroadda.blockwise.task import BlockFunction, Stage, Task, blocks_in
+from neuroadda.blockwise.tags import blocks_in
+from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.blockwise.written import Written
 from neuroadda.config import Config
 from neuroadda.segmentation.agglomeration import Contracted, Rag, contract
-from neuroadda.segmentation.blockfiles import block_file, list_block_files, read_columns, write_columns
+from neuroadda.segmentation.blockfiles import WrittenFiles, block_file, list_block_files, read_columns, write_columns
 from neuroadda.segmentation.edges import read_edges
 from neuroadda.segmentation.ids import capacity_of, to_local
 
@@ -62,6 +64,15 @@ class AgglomerateLevel(Stage):
     def create_output(self, task: Task) -> None:
         """Create the folder of what every block merged and left."""
         task.create_folder()
+
+    def written(self, task: Task) -> Written:
+        """Return which blocks' files are there."""
+        return WrittenFiles(Path(task.output), task.blocks.to_mask())
+
+    def rehearse(self) -> None:
+        """Load the compiled code."""
+        ids, one = np.arange(1, 3, dtype=np.uint64), np.ones(1, np.int64)
+        contract(Rag(ids[:1], ids[1:], one, one, ids[:1], ids[1:]), self.limit)
 
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes what a block merges and leaves."""

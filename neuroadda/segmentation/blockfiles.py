@@ -2,17 +2,59 @@
 
 import io
 import os
+import re
+import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 
-from neuroadda.volumes.places import P, Place, Url
+from neuroadda.blockwise.grid import Block
+from neuroadda.volumes.places import P, Place, Url, remove
+from neuroadda.volumes.stored import list_sizes
+
+BLOCK_NAME = re.compile(r"\d{9}\.npz")
 
 
 def block_file(folder: P, block: int) -> P:
     """Return the place of a block's file, a thousand to a folder."""
     return cast(P, folder / f"{block // 1000:06d}" / f"{block:09d}.npz")
+
+
+@dataclass(frozen=True)
+class WrittenFiles:
+    """The blocks' files in a folder, as their task's output.
+
+    Attributes
+    ----------
+    needed
+        bool, by block: which have a file.
+    """
+
+    folder: Place
+    needed: np.ndarray
+
+    def find(self) -> np.ndarray:
+        """Return bool, by block: is its file there, with its end? (One that a failing disk has cut has none.)"""
+        found = ~self.needed
+        for thousand in range(0, len(found), 1000):
+            part = block_file(self.folder, thousand).parent
+            for name, size in list_sizes(part):
+                block = int(name[:-4]) if BLOCK_NAME.fullmatch(name) else len(found)
+                if block < len(found) and size > 0:
+                    # What an object store has is whole.
+                    found[block] = isinstance(part, Url) or zipfile.is_zipfile(part / name)
+        return found
+
+    def read(self, block: Block) -> None:
+        """Read the block's columns."""
+        if self.needed[block.index]:
+            read_columns(block_file(self.folder, block.index))
+
+    def remove(self, block: Block) -> None:
+        """Delete the block's file."""
+        remove(block_file(self.folder, block.index))
 
 
 def list_block_files(folder: Path) -> list[Path]:

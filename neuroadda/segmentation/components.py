@@ -10,7 +10,9 @@ import numpy as np
 from pydantic import Field
 
 from neuroadda.blockwise.grid import Block, BlockGrid
-from neuroadda.blockwise.task import BlockFunction, Stage, Task, blocks_in
+from neuroadda.blockwise.tags import blocks_in
+from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.blockwise.written import Written
 from neuroadda.errors import UserError
 from neuroadda.segmentation.agglomerate import read_merges
 from neuroadda.segmentation.edges import read_sizes
@@ -70,6 +72,10 @@ class Components(Stage):
     def create_output(self, task: Task) -> None:
         """Create the folder of the lookup table."""
         task.create_folder()
+
+    def written(self, task: Task) -> Written:
+        """Return whether the lookup table is there."""
+        return WrittenLut(Path(task.output))
 
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes the lookup table and reports the number of segments."""
@@ -174,3 +180,27 @@ class Lut:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self.of_block(index) for index in range(len(self.first) - 1))
+
+
+@dataclass(frozen=True)
+class WrittenLut:
+    """A lookup table as its task's output, by the only block."""
+
+    folder: Path
+
+    def find(self) -> np.ndarray:
+        """Return whether both arrays are there, as long as they say they are."""
+        try:
+            Lut.open(self.folder)
+        except (UserError, ValueError):
+            return np.zeros(1, bool)
+        return np.ones(1, bool)
+
+    def read(self, block: Block) -> None:
+        """Read the table."""
+        np.asarray(Lut.open(self.folder).table).copy()
+
+    def remove(self, block: Block) -> None:
+        """Delete both arrays."""
+        for name in (FIRST, LUT):
+            (self.folder / name).unlink(missing_ok=True)

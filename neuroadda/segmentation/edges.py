@@ -15,9 +15,10 @@ from funlib.geometry import Coordinate
 
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.blockwise.written import Written
 from neuroadda.config import Zyx
 from neuroadda.segmentation.agglomeration import FULL
-from neuroadda.segmentation.blockfiles import block_file, read_columns, write_columns
+from neuroadda.segmentation.blockfiles import WrittenFiles, block_file, read_columns, write_columns
 from neuroadda.segmentation.ids import capacity_of, to_local_of
 from neuroadda.segmentation.pairs import EMPTY, find_slot, grow, make_table, put
 from neuroadda.segmentation.seams import find_cut_pairs
@@ -60,6 +61,14 @@ class CollectEdges(Stage):
     def create_output(self, task: Task) -> None:
         """Create the folder of edge files."""
         task.create_folder()
+
+    def written(self, task: Task) -> Written:
+        """Return which blocks' files are there."""
+        return WrittenFiles(Path(task.output), task.blocks.to_mask())
+
+    def rehearse(self) -> None:
+        """Load the compiled code."""
+        collect_edges(np.zeros((3, 1, 1, 2), np.uint8), np.array([[[1, 2]]]))
 
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes a block's edge file and reports how many edges it has."""

@@ -11,13 +11,15 @@ from scipy.ndimage import gaussian_filter
 
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.blockwise.written import Written, WrittenTogether
 from neuroadda.config import Zyx
 from neuroadda.segmentation.flooding import flood
 from neuroadda.segmentation.ids import capacity_of, to_global
-from neuroadda.segmentation.seams import write_views
+from neuroadda.segmentation.seams import write_views, written_views
 from neuroadda.segmentation.seeds import find_maxima
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.masks import Mask
+from neuroadda.volumes.places import to_place
 
 ANISOTROPIC = 2.0
 
@@ -65,6 +67,14 @@ class Fragments(Stage):
     def create_output(self, task: Task) -> None:
         """Create the uint64 array of fragments."""
         task.create_array(Volume.open(task.inputs["affs"]), np.uint64)
+
+    def written(self, task: Task) -> Written:
+        """Return which blocks' chunks are there, and what they see beyond their border."""
+        return WrittenTogether([task.written_array(), written_views(to_place(task.output), task.grid)])
+
+    def rehearse(self) -> None:
+        """Load the compiled code."""
+        find_fragments(np.full((3, 2, 8, 8), 255, np.uint8), (1.0, 1.0, 1.0), self)
 
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes a block's fragments and reports how many there are."""

@@ -10,10 +10,11 @@ from funlib.geometry import Roi
 from pydantic import Field
 
 from neuroadda.backbones.card import Card, load_card
-from neuroadda.blockwise.engine import Observer, run_task
+from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.task import Stage, Task, check_output
+from neuroadda.blockwise.outputs import check_output
+from neuroadda.blockwise.task import Stage, Task
 from neuroadda.blockwise.tissue import coarsen_blocks, find_tissue
 from neuroadda.config import Config, Zyx, load_config_file, parse_config, write_json
 from neuroadda.errors import UserError
@@ -213,22 +214,17 @@ def segment(
     Raises
     ------
     UserError, RunFailed, RunStopped
-        As `run_task`; also UserError if another run is at work in the same folder.
+        As `Engine.run`; also UserError if another run is at work in the same folder.
     """
     plan = make_plan(config)
     folder = Path(config.output)
-    for task in plan.tasks:
+    for task in plan.upto(upto).tasks:
         check_output(task, overwrite)
-        if task.name == upto:
-            break
     with lock_folder(folder):
         write_json(folder / RESOLVED, _record(config, plan.config))
-        for task in plan.tasks:
-            run_task(
-                task, plan.config.ledger_url, config.execution, folder / "logs", overwrite=overwrite, observe=observe
-            )
-            if task.name == upto:
-                break
+        with Engine(plan.config.ledger_url, config.execution, folder / "logs", observe=observe) as engine:
+            for task in plan.upto(upto).tasks:
+                engine.run(task, overwrite=overwrite)
     return plan
 
 
@@ -267,7 +263,10 @@ def _resolve(config: SegmentConfig, raw: Volume, roi: Roi) -> SegmentConfig:
         update={
             "block_vx": block_vx,
             "predict": (_remembered(config, block_vx, card) or config.predict).resolve(
-                card.architecture, block_vx, config.execution.workers
+                card.architecture,
+                block_vx,
+                config.execution.workers,
+                elsewhere=config.execution.is_cluster and config.execution.job_for(True).gpus > 0,
             ),
             "fragments": config.fragments.resolve(raw.voxel_size_nm),
             "components": config.components.model_copy(update={"threshold": threshold}),

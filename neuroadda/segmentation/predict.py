@@ -71,8 +71,17 @@ class Predict(Stage):
     compile: bool = False
     threads: int = Field(default=1, ge=1)
 
-    def resolve(self, architecture: UNetConfig, block_vx: Zyx, workers: int = 1) -> "Predict":
+    @property
+    def accelerated(self) -> bool:
+        """Whether blocks may be predicted on a GPU."""
+        return self.device != "cpu"
+
+    def resolve(
+        self, architecture: UNetConfig, block_vx: Zyx, workers: int = 1, *, elsewhere: bool = False
+    ) -> "Predict":
         """Return the parameters with everything decided for this machine, on which `workers` share the devices.
+
+        Where there are GPUs `elsewhere` for the workers, what depends on them has to be said.
 
         Raises
         ------
@@ -81,8 +90,10 @@ class Predict(Stage):
         """
         if min(block_vx) < 1:
             raise UserError(f"blocks of {block_vx} have no voxels", "block_vx")
-        device = resolve_device(self.device)
-        if device.startswith("cuda") and not count_cuda_devices():
+        device = "cuda" if elsewhere and self.device == "auto" else resolve_device(self.device)
+        if device.startswith("cuda") and elsewhere:
+            self._check_decided()
+        elif device.startswith("cuda") and not count_cuda_devices():
             raise UserError(f"there is no CUDA device here for {device!r}", "predict.device", "use auto or cpu")
         if self.compile:
             _check_compiler(device)
@@ -93,6 +104,13 @@ class Predict(Stage):
         # The memory has done its part: the tile tells all that the result depends on.
         decided = {"tile_vx": tile_vx, "memory_gb": None, "device": device, "precision": precision}
         return self.model_copy(update=decided)
+
+    def _check_decided(self) -> None:
+        right = "say what the nodes' GPUs are good for: this machine does not know them"
+        if self.precision == "auto":
+            raise UserError("no precision is said, such as bfloat16", "predict.precision", right)
+        if self.memory_gb is None and self.tile_vx is None:
+            raise UserError("no memory of a pass is said", "predict.memory_gb", right)
 
     def _resolve_precision(self, device: str, architecture: UNetConfig) -> Precision:
         precision = resolve_precision(self.precision, device)
@@ -122,14 +140,14 @@ class Predict(Stage):
         backbone = load_backbone(task.inputs["backbone"])
         mask = Mask.open(task.inputs["mask"], raw) if "mask" in task.inputs else None
         predictor = Predictor(backbone, self)
-        assert self.tile_vx is not None
-        tile_voxels = computed_vx(backbone.card.architecture, self.tile_vx)
+        architecture = backbone.card.architecture
 
         def predict(block: Block) -> dict[str, Any]:
             set_up_thread(self.device, self.threads)
             predicted, tiles = predictor(raw, block.write_roi)
             affs.write(block.write_roi, predicted if mask is None else predicted * mask.read(block.write_roi))
-            return {"tiles": tiles, "computed_voxels": tiles * tile_voxels}
+            computed = sum(count * computed_vx(architecture, shape) for shape, count in tiles.items())
+            return {"tiles": tiles.total(), "computed_voxels": computed}
 
         return predict
 

@@ -1,6 +1,9 @@
 """A network at work: reads of any ROI, tile after tile through the network, affinities out."""
 
+import gc
+import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import product
 
@@ -9,22 +12,30 @@ import torch
 from funlib.geometry import Coordinate, Roi
 from torch import Tensor
 
+from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.backbones.devices import keep_freed_memory
 from neuroadda.backbones.normalisation import normalise_tensor
+from neuroadda.blockwise.failures import find_cause
+from neuroadda.config import Zyx
 from neuroadda.segmentation.predict import Predict
+from neuroadda.segmentation.tiles import halve_tile
 from neuroadda.volumes.arrays import Volume
+
+log = logging.getLogger(__name__)
 
 
 class Predictor:
     """A network ready to predict any ROI of a volume; the stage and the validation share it.
 
-    It may be called from several threads: they read side by side and take turns at the network.
+    It may be called from several threads: they read side by side and take turns at the network. Where a tile does not fit into
+    memory, it goes on with halves of it; see `halve_tile`.
     """
 
     def __init__(self, backbone: Backbone, parameters: Predict) -> None:
         assert parameters.tile_vx is not None, "resolve the parameters first"
-        self.architecture, self.tile_vx = backbone.card.architecture, parameters.tile_vx
+        self.architecture: UNetConfig = backbone.card.architecture
+        self.tile_vx: Zyx = parameters.tile_vx
         self.channels = len(backbone.card.predicted_offsets)
         self.normalisation = backbone.card.normalisation
         self.device = torch.device(parameters.device)
@@ -36,8 +47,8 @@ class Predictor:
         self._turn = threading.Lock()
         keep_freed_memory()
 
-    def __call__(self, raw: Volume, roi: Roi) -> tuple[np.ndarray, int]:
-        """Return uint8 affinities of `roi` (czyx) and the number of tiles; beyond its border, raw is mirrored."""
+    def __call__(self, raw: Volume, roi: Roi) -> tuple[np.ndarray, Counter[Zyx]]:
+        """Return uint8 affinities of `roi` (czyx) and the number of tiles by their shape; beyond its border, raw is mirrored."""
         box = Roi((roi.begin - raw.roi.begin) / raw.voxel_size, roi.shape / raw.voxel_size)
         tiles = self._tiles(box)
         context = Coordinate(self.architecture.context_vx)
@@ -48,11 +59,11 @@ class Predictor:
         if on_cuda:
             image = image.pin_memory()
         with self._turn:
-            affs = self._infer(image, [tile - seen.begin for tile in tiles], box - seen.begin)
+            affs, passed = self._infer(image, [tile - seen.begin for tile in tiles], box - seen.begin)
             copied = torch.cuda.current_stream(self.device).record_event() if on_cuda else None
         if copied is not None:
             copied.synchronize()  # after the turn: the device has the next block's work by then
-        return affs.numpy(), len(tiles)
+        return affs.numpy(), passed
 
     def _tiles(self, box: Roi) -> list[Roi]:
         """Tiles that cover a box, on the alignment of the whole volume, so that a voxel's value depends on no block or tile."""
@@ -61,19 +72,44 @@ class Predictor:
         ranges = [range(f, e, t) for f, e, t in zip(first, box.end, self.tile_vx, strict=True)]
         return [Roi(origin, self.tile_vx) for origin in product(*ranges)]
 
-    def _infer(self, image: Tensor, tiles: Sequence[Roi], box: Roi) -> Tensor:
-        """Return the affinities of a box of an image, all on the device but for the way there and back."""
-        context = Coordinate(self.architecture.context_vx)
+    def _infer(self, image: Tensor, tiles: Sequence[Roi], box: Roi) -> tuple[Tensor, Counter[Zyx]]:
+        """Return the affinities of a box of an image, all on the device but for the way there and back, and the tiles."""
         cast = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
         with torch.inference_mode(), cast:
             image = image.to(self.device, non_blocking=True)
             affs = torch.zeros((self.channels, *box.shape), dtype=torch.uint8, device=self.device)
-            for tile in tiles:
-                seen = normalise_tensor(image[tile.grow(context, context).to_slices()], self.normalisation)
-                kept = tile.intersect(box)
-                logits = self.model(seen[None, None])[0][(slice(None), *(kept - tile.begin).to_slices())]
-                _quantise(logits, affs[(slice(-len(logits), None), *(kept - box.begin).to_slices())])
-            return affs.to("cpu", non_blocking=True)
+            left, passed = list(tiles)[::-1], Counter[Zyx]()
+            while left:
+                tile = left.pop()
+                if self._pass_tile(image, tile, box, affs):
+                    passed[tuple(tile.shape)] += 1
+                    continue
+                # The error is gone, and with its traceback all that the pass held.
+                gc.collect()
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                halves = halve_tile(tile, self.architecture.alignment_vx)
+                z, y, x = (
+                    min(t, max(a, b)) for t, a, b in zip(self.tile_vx, *(half.shape for half in halves), strict=True)
+                )
+                self.tile_vx = z, y, x  # for the blocks to come
+                log.warning("a tile of %s does not fit into memory: on with %s", tuple(tile.shape), self.tile_vx)
+                left += [half for half in halves[::-1] if half.intersects(box)]
+            return affs.to("cpu", non_blocking=True), passed
+
+    def _pass_tile(self, image: Tensor, tile: Roi, box: Roi, affs: Tensor) -> bool:
+        """Put the affinities of a tile, as far as it lies in the box, into those of the box; False if memory does not do."""
+        context = Coordinate(self.architecture.context_vx)
+        try:
+            seen = normalise_tensor(image[tile.grow(context, context).to_slices()], self.normalisation)
+            kept = tile.intersect(box)
+            logits = self.model(seen[None, None])[0][(slice(None), *(kept - tile.begin).to_slices())]
+            _quantise(logits, affs[(slice(-len(logits), None), *(kept - box.begin).to_slices())])
+        except (MemoryError, RuntimeError) as error:
+            if find_cause(error) != "memory" or not halve_tile(tile, self.architecture.alignment_vx):
+                raise
+            return False
+        return True
 
 
 def _quantise(logits: Tensor, out: Tensor) -> None:

@@ -8,11 +8,13 @@ from typing import Literal
 from pydantic import Field
 
 from neuroadda.blockwise.downsample import Downsample, make_downsample_task
-from neuroadda.blockwise.engine import Observer, run_task
+from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
-from neuroadda.blockwise.task import Task, bind_output, check_output, read_tag
-from neuroadda.config import Config, Zyx, fingerprint, write_json
+from neuroadda.blockwise.outputs import bind_output, check_output
+from neuroadda.blockwise.tags import read_key
+from neuroadda.blockwise.task import Task
+from neuroadda.config import Config, Zyx, write_json
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import lock_folder
 from neuroadda.volumes.arrays import Volume
@@ -90,7 +92,7 @@ def build_pyramid(
     Raises
     ------
     UserError, RunFailed, RunStopped
-        As `run_task`; also UserError if the volume is not finished or not of its kind, or something else lies at the output.
+        As `Engine.run`; also UserError if the volume is not finished or not of its kind, or something else lies at the output.
     """
     volume, group = Volume.open(config.volume), config.group
     method: Method = "mode" if (config.kind or guess_kind(volume)) == "labels" else "mean"
@@ -102,17 +104,17 @@ def build_pyramid(
     if first is not None:
         check_output(first, overwrite)
     levels = {}
-    with lock_folder(group / RUN):
-        hidden = {"execution", "ledger"}  # no part of the result, and a ledger's URL may hold a password
+    hidden = {"execution", "ledger"}  # no part of the result, and a ledger's URL may hold a password
+    with (
+        lock_folder(group / RUN),
+        Engine(config.ledger_url, config.execution, group / RUN / "logs", observe=observe) as engine,
+    ):
         write_json(group / RUN / "config.json", config.model_dump(mode="json", exclude=hidden))
 
         def run(task: Task) -> Volume:
             if bind_output(task) is None:
                 (group / ".zattrs").unlink(missing_ok=True)  # no image until all levels are there again
-            run_task(
-                task, config.ledger_url, config.execution, group / RUN / "logs", overwrite=overwrite, observe=observe
-            )
-            return Volume.open(task.output)
+            return Volume.open(engine.run(task, overwrite=overwrite).output)
 
         finest = group / FINEST
         if config.copy_finest:
@@ -174,13 +176,11 @@ def _check_place(volume: Volume, config: PyramidConfig, overwrite: bool) -> None
 
 def _check_finished(volume: Volume, ledger_url: str) -> None:
     """Raise UserError where the ledger has the task that writes the volume, and blocks of it are left."""
-    tag = read_tag(volume.path) or {}
-    file = Path(ledger_url.removeprefix(SQLITE))
-    if not tag.get("instance") or (ledger_url.startswith(SQLITE) and not file.is_file()):
+    key, file = read_key(volume.path), Path(ledger_url.removeprefix(SQLITE))
+    if key is None or (ledger_url.startswith(SQLITE) and not file.is_file()):
         return
     ledger = open_ledger(ledger_url)
     try:
-        key = fingerprint(tag["fingerprint"], tag["instance"])
         record = ledger.task(key)
         done = record and ledger.summary(key).done
     finally:

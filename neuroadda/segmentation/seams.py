@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from neuroadda.segmentation.blockfiles import block_file, read_columns, write_columns
+from neuroadda.blockwise.grid import BlockGrid
+from neuroadda.segmentation.blockfiles import WrittenFiles, block_file, read_columns, write_columns
 from neuroadda.segmentation.ids import to_global
 from neuroadda.volumes.places import Place
 
@@ -43,6 +44,15 @@ def write_views(
     }
     if views:
         write_columns(block_file(fragments / VIEWS, block), **views)
+
+
+def written_views(fragments: Place, grid: BlockGrid) -> WrittenFiles:
+    """Return what can tell which blocks' views are there; a block without context below it in the volume has none."""
+    needed = np.zeros(grid.counts, bool)
+    for axis, context in enumerate(grid.context):
+        if context > 0:
+            needed[_replace((slice(None),) * 3, axis, slice(1, None))] = True
+    return WrittenFiles(fragments / VIEWS, needed.ravel())
 
 
 def find_cut_pairs(

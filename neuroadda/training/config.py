@@ -143,13 +143,16 @@ class TrainSettings(Config):
     iterations, batch_size, learning_rate, warm_up, weight_decay, clip_gradient, ema
         AdamW with linear warm-up over `warm_up` iterations, then cosine decay to 0. `ema` is the decay of an
         exponential moving average of the weights which becomes the backbone; 0 for none.
+    accumulate
+        Batches an iteration learns from: their mean loss, each with its own batch statistics. Processes of a training share
+        them, and how many processes there are never changes the result.
     batch_norm
         Train with batch norm, which is folded into the weights in the end.
     padded
         Fraction of the iterations, the first ones, in which the network sees zeros for context: several times as many voxels
         teach in the same time. The rest is trained as the network is used.
     seed
-        Batch i depends on it and i alone.
+        Sample i of a training depends on it and i alone.
     workers, threads
         Processes that make batches (0: this one), and threads of the network.
     device
@@ -179,6 +182,7 @@ class TrainSettings(Config):
     output_shape_vx: Zyx = (8, 128, 128)
     iterations: Positive
     batch_size: Positive = 1
+    accumulate: Positive = 1
     learning_rate: Annotated[float, Field(gt=0)] = 5e-3
     warm_up: Count = 20
     weight_decay: NotNegative = 1e-4
@@ -240,6 +244,11 @@ class TrainConfig(TrainSettings):
         return iteration < self.padded * self.iterations
 
     @property
+    def samples_an_iteration(self) -> int:
+        """How many samples an iteration learns from, in all its batches."""
+        return self.batch_size * self.accumulate
+
+    @property
     def nearest_channels(self) -> int:
         """How many of the first channels are of nearest neighbours: three, or two in the section."""
         return sum(offset in NEAREST for offset in self.offsets[:3])
@@ -259,6 +268,8 @@ _NOT_DETERMINING = {
 def training_fingerprint(config: TrainConfig, volumes: list[str], start: str | None = None) -> str:
     """Return the fingerprint of a training on volumes of these fingerprints, from the backbone of this digest."""
     parameters = {k: v for k, v in dump_config(config).items() if k not in _NOT_DETERMINING}
+    if config.accumulate == 1:  # such trainings are older than the key
+        del parameters["accumulate"]
     if config.start is not None:
         parameters["start"] = {**parameters["start"], "backbone": start}
     return fingerprint("train", 2, parameters, volumes)

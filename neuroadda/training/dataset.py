@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import gunpowder as gp
@@ -10,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from neuroadda.training.config import TrainConfig
+from neuroadda.training.place import Place
 from neuroadda.training.requests import AFFS, AFFS_MASK, make_pipeline, make_request
 from neuroadda.training.sample import LABELS, RAW, open_sample
 
@@ -28,7 +30,7 @@ class AffinityDataset(Dataset[Batch]):
         self._accounted = 0.0
 
     def __len__(self) -> int:
-        return self.config.iterations * self.config.batch_size
+        return self.config.iterations * self.config.samples_an_iteration
 
     def __getitem__(self, index: int) -> Batch:
         if self._pipeline is None:
@@ -38,7 +40,7 @@ class AffinityDataset(Dataset[Batch]):
             self._pipeline = make_pipeline(self.config, samples)
             self._pipeline.setup()
         seed = int(np.random.SeedSequence([self.config.seed, index]).generate_state(1)[0])
-        padded = self.config.is_padded(index // self.config.batch_size)
+        padded = self.config.is_padded(index // self.config.samples_an_iteration)
         batch = self._pipeline.request_batch(make_request(self.config, seed, padded))
         now = time.process_time()
         seconds, self._accounted = now - self._accounted, now
@@ -51,13 +53,18 @@ class AffinityDataset(Dataset[Batch]):
         }
 
 
-def load_batches(config: TrainConfig, start: int) -> Iterator[Batch]:
-    """Yield the batches of iterations `start` to the end, in order, made by `config.workers` processes."""
-    indices = range(start * config.batch_size, config.iterations * config.batch_size)
+def load_batches(config: TrainConfig, start: int, place: Place = Place()) -> Iterator[Batch]:
+    """Yield the batches of iterations `start` to the end, in order, made by `config.workers` processes.
+
+    Of each iteration a process among several gets an equal stretch of the batches: together they draw the samples that one alone
+    would draw.
+    """
+    share = config.samples_an_iteration // place.count
+    firsts = range(start * place.count + place.rank, config.iterations * place.count, place.count)
     loader = DataLoader(
         AffinityDataset(config),
         batch_size=config.batch_size,
-        sampler=indices,
+        sampler=chain.from_iterable(range(first * share, (first + 1) * share) for first in firsts),
         num_workers=config.workers,
         generator=torch.Generator().manual_seed(config.seed),
         prefetch_factor=2 if config.workers else None,

@@ -24,9 +24,9 @@ class Progress:
     Attributes
     ----------
     iteration
-        Batches learned from.
+        How many are done.
     cpu_seconds
-        Of the network and of the processes that make batches.
+        Of the network and of what makes batches, in all processes.
     losses
         One an iteration.
     best, validations_since_best
@@ -43,28 +43,39 @@ class Progress:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-def save_state(
-    folder: Path,
-    fingerprint: str,
-    progress: Progress,
-    model: nn.Module,
-    average: nn.Module | None,
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    """Write checkpoint ``<folder>/<iteration>``, whole or not at all, and delete all but the newest `KEPT`."""
+def pack_state(model: nn.Module, average: nn.Module | None, optimizer: torch.optim.Optimizer) -> bytes:
+    """Return what model, moving average and optimizer hold, and torch's random state, as safetensors."""
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     if average is not None:
         tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
     tensors["rng"] = torch.get_rng_state()
-    data = safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
+    return safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
+
+
+def unpack_state(data: bytes, model: nn.Module, average: nn.Module | None, optimizer: torch.optim.Optimizer) -> None:
+    """Load what `pack_state` returned."""
+    tensors = safetensors.torch.load(data)
+    model.load_state_dict(_under("model.", tensors))
+    if average is not None:
+        average.load_state_dict(_under("average.", tensors))
+    states: dict[int, dict[str, Any]] = {}
+    for key, tensor in _under("optimizer.", tensors).items():
+        index, name = key.split(".", 1)
+        states.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+    torch.set_rng_state(tensors["rng"])
+
+
+def save_state(folder: Path, fingerprint: str, progress: Progress, tensors: bytes) -> None:
+    """Write checkpoint ``<folder>/<iteration>``, whole or not at all, and delete all but the newest `KEPT`."""
     final = folder / f"{progress.iteration:08d}"
     partial = folder / f".{final.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    (partial / TENSORS).write_bytes(data)
-    digest = hashlib.sha256(data).hexdigest()
+    (partial / TENSORS).write_bytes(tensors)
+    digest = hashlib.sha256(tensors).hexdigest()
     write_json(partial / FACTS, {"fingerprint": fingerprint, "digest": digest, **vars(progress)})
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
@@ -84,20 +95,10 @@ def find_state(folder: Path) -> tuple[Path, str] | None:
     return None
 
 
-def load_state(path: Path, model: nn.Module, average: nn.Module | None, optimizer: torch.optim.Optimizer) -> Progress:
-    """Load a checkpoint into model, moving average and optimizer, and return the progress."""
-    tensors = safetensors.torch.load((path / TENSORS).read_bytes())
-    model.load_state_dict(_under("model.", tensors))
-    if average is not None:
-        average.load_state_dict(_under("average.", tensors))
-    states: dict[int, dict[str, Any]] = {}
-    for key, tensor in _under("optimizer.", tensors).items():
-        index, name = key.split(".", 1)
-        states.setdefault(int(index), {})[name] = tensor
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
-    torch.set_rng_state(tensors["rng"])
+def load_state(path: Path) -> tuple[Progress, bytes]:
+    """Return the progress in a checkpoint, and the tensors for `unpack_state`."""
     facts = json.loads((path / FACTS).read_text())
-    return Progress(**{k: facts[k] for k in vars(Progress())})
+    return Progress(**{k: facts[k] for k in vars(Progress())}), (path / TENSORS).read_bytes()
 
 
 def _checkpoints(folder: Path) -> list[Path]:

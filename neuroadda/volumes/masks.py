@@ -1,6 +1,5 @@
 """Masks: where tissue is, on the voxels of raw or on coarser ones."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -13,6 +12,7 @@ from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import PM_PER_NM, Volume, describe_roi
 from neuroadda.volumes.places import Place
+from neuroadda.volumes.stored import list_stored
 
 RIGHT = "its voxels are those of raw, or a whole number of them along each axis"
 
@@ -97,16 +97,5 @@ def stored_chunks(volume: Volume) -> Iterator[Zyx]:
     if not isinstance(path, Path) or volume.data.fill_value or (path / "zarr.json").is_file():
         yield from product(*(range(-(-s // c)) for s, c in zip(volume.shape_vx, volume.chunk_vx, strict=True)))
         return
-    in_n5 = any(p.suffix == ".n5" for p in (path, *path.parents))
-
-    def descend(folder: Path, above: tuple[int, ...]) -> Iterator[Zyx]:
-        for entry in folder.iterdir():
-            if re.fullmatch(r"\d+(\.\d+)*", entry.name):  # 1.2.3 in one folder, or 1/2/3 in three
-                place = (*above, *map(int, entry.name.split(".")))
-                if len(place) < 3:
-                    yield from descend(entry, place)
-                else:
-                    z, y, x = reversed(place) if in_n5 else place
-                    yield z, y, x
-
-    yield from descend(path, ())
+    for places in list_stored(volume):
+        yield from ((z, y, x) for z, y, x in places.tolist())

@@ -135,6 +135,18 @@ class Url:
             names = self.files.ls(self.url, detail=False)
         return (self / posixpath.basename(name.rstrip("/")) for name in names)
 
+    def list_sizes(self, below: bool = False) -> "Iterator[tuple[str, int]]":
+        """Yield name and size of what lies directly in it, -1 for folders; with `below`, of all objects below it."""
+        try:
+            with self._telling():
+                ls = self.files.find(self.url, detail=True).values() if below else self.files.ls(self.url, detail=True)
+        except FileNotFoundError:
+            return
+        root = self.files._strip_protocol(self.url)
+        for found in ls:
+            name = found["name"].removeprefix(root).strip("/")
+            yield name, -1 if found["type"] == "directory" else int(found["size"])
+
     def rename(self, target: "Url") -> None:
         """Move an array: it is copied inside the store, the metadata that make it an array last, and then removed."""
         with self._telling(writing=True):

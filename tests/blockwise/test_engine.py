@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,11 +12,15 @@ from funlib.geometry import Coordinate, Roi
 from toy_stages import Fill, FillOnDevice, FillTogether
 
 from neuroadda.blockwise.blockset import BlockSet
-from neuroadda.blockwise.engine import run_task
+from neuroadda.blockwise.engine import Engine, run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
+from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.task import Task, bind_output, read_tag
+from neuroadda.blockwise.logs import read_events
+from neuroadda.blockwise.outputs import bind_output
+from neuroadda.blockwise.tags import read_tag
+from neuroadda.blockwise.task import Task
 from neuroadda.errors import RunFailed, UserError
 from neuroadda.volumes.arrays import Volume
 
@@ -110,6 +115,11 @@ def test_a_worker_that_dies_costs_nothing_but_its_blocks_done_again(tmp_path, ki
     assert (filled(task) == expected()).all()
 
 
+def test_a_worker_that_is_frozen_costs_no_more_than_a_blocks_time(tmp_path):
+    task = go(make_task(tmp_path, freeze_once_in=(3,)), tmp_path, "local", block_timeout=2.0)
+    assert (filled(task) == expected()).all()
+
+
 @pytest.mark.parametrize("kind", [Fill, FillTogether])
 def test_poison_blocks_are_on_record_and_the_rest_completes(tmp_path, kind):
     task = make_task(tmp_path, kind, raise_in=(3,), die_in=(5,))
@@ -121,6 +131,7 @@ def test_poison_blocks_are_on_record_and_the_rest_completes(tmp_path, kind):
         assert (done[block.write_roi.to_slices()] == (0 if block.index in (3, 5) else block.index + 1)).all()
     groups = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}").failures(task.key)
     assert {(group.type, tuple(group.blocks)) for group in groups} == {("RuntimeError", (3,)), ("WorkerDied", (5,))}
+    assert {group.type: group.cause for group in groups} == {"RuntimeError": "error", "WorkerDied": "died"}
 
 
 def test_a_bug_stops_the_run_early_with_one_error(tmp_path):
@@ -134,6 +145,41 @@ def test_a_bug_stops_the_run_early_with_one_error(tmp_path):
 def test_a_full_disk_is_the_users_to_mend(tmp_path):
     with pytest.raises(UserError, match="No space left on device"):
         go(make_task(tmp_path, raise_in=(1,), message="[Errno 28] No space left on device"), tmp_path)
+
+
+@pytest.mark.parametrize("launcher", ["serial", "local"])
+def test_a_lost_connection_costs_a_pause_and_no_block(tmp_path, launcher):
+    lost = {"raise_once_in": (3, 5), "error": "ConnectionResetError", "message": "gone"}
+    task = go(make_task(tmp_path, **lost), tmp_path, launcher, retries=0)
+    assert (filled(task) == expected()).all()
+    tries = {row["block"]: row["tries"] for row in open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}").blocks(task.key)}
+    assert {block for block, count in tries.items() if count > 1} == {3, 5}
+    events = list(read_events(tmp_path / "logs", failed=True))
+    assert [event["block"] for event in sorted(events, key=lambda event: event["block"])] == [3, 5]
+    assert {(event["cause"], event["level"]) for event in events} == {("transient", "warning")}
+
+
+def test_a_lost_gpu_costs_its_worker_and_no_block(tmp_path):
+    lost = {"raise_once_in": (3,), "message": "CUDA error: unspecified launch failure"}
+    task = go(make_task(tmp_path, **lost), tmp_path, "local", workers=1)
+    assert (filled(task) == expected()).all()
+    rows = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}").blocks(task.key)
+    (failure,) = read_events(tmp_path / "logs", failed=True)
+    assert (failure["block"], failure["cause"]) == (3, "transient")
+    assert failure["pid"] not in {row["worker"]["pid"] for row in rows if row["block"] >= 3}
+
+
+def test_some_blocks_alone(tmp_path):
+    task = make_task(tmp_path, raise_once_in=(2, 7))
+    with pytest.raises(RunFailed, match="fill: 2 of"):
+        go(task, tmp_path)
+    (tmp_path / "out.zarr" / "executions.log").unlink()
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    with Engine(url, Execution(launcher="serial"), tmp_path / "logs") as engine:
+        engine.run(task, blocks=[7, 11])
+    assert executed(tmp_path) == [7]
+    done = open_ledger(url).done_mask(bind_output(task).key, BLOCKS)
+    assert np.flatnonzero(~done).tolist() == [2]
 
 
 def test_another_parameter_needs_overwrite_and_then_forgets_the_old_blocks(tmp_path):
@@ -220,6 +266,60 @@ def test_a_signal_stops_everything_and_the_next_run_resumes(tmp_path, signum, la
     (tmp_path / "out.zarr" / "executions.log").unlink()
     assert (filled(go(task, tmp_path)) == expected()).all()
     assert sorted(executed(tmp_path)) == np.flatnonzero(~already).tolist()
+
+
+@pytest.mark.parametrize("victim", ["scheduler", "crew", "post"])
+def test_a_run_survives_the_death_of_any_of_its_helpers(tmp_path, victim):
+    task = make_task(tmp_path, seconds=0.1)
+
+    def kill() -> None:
+        deadline = time.monotonic() + 120
+        while len(executed(tmp_path)) < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.kill(helper(victim), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    task = go(task, tmp_path, "local")
+    killer.join()
+    assert (filled(task) == expected()).all()
+    assert processes_about(tmp_path) == []
+
+
+def helper(name: str) -> int:
+    """Return the scheduler that this process started, the crew that it forked, or the post that daisy started."""
+    (scheduler,) = (pid for pid in children(os.getpid()) if "neuroadda.blockwise.scheduler" in command(pid))
+    if name == "scheduler":
+        return scheduler
+    part = {"crew": "neuroadda.blockwise.scheduler", "post": "daisy._subprocess_worker"}[name]
+    (found,) = (pid for pid in children(scheduler) if part in command(pid))
+    return found
+
+
+def children(parent: int) -> list[int]:
+    lists = (task / "children" for task in Path(f"/proc/{parent}/task").iterdir())
+    return [int(child) for children in lists for child in children.read_text().split()]
+
+
+def command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+
+def test_tasks_of_one_engine_have_one_scheduler_and_one_crew(tmp_path):
+    url, seen = f"sqlite:///{tmp_path / 'ledger.db'}", []
+
+    def observe(task: Task, summary: Summary) -> None:
+        if summary.done == BLOCKS:
+            seen.append((helper("scheduler"), helper("crew")))
+
+    with Engine(url, Execution(), tmp_path / "logs", observe=observe) as engine:
+        for add in (1, 2):
+            task = make_task(tmp_path / str(add), add=add)
+            assert (filled(engine.run(task)) == expected(add)).all()
+    assert len(seen) == 2
+    assert len(set(seen)) == 1
+    assert processes_about(tmp_path) == []
 
 
 def processes_about(folder: Path) -> list[int]:

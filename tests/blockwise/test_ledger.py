@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neuroadda.blockwise.ledger.base import BlockRecord, Failure, Ledger, Summary, TaskRecord, Worker
+from neuroadda.blockwise.ledger.base import STATUSES, BlockRecord, Failure, Ledger, Summary, TaskRecord, Worker
 from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.ledger.records import LATEST, group_failures, measure_rate
 
 WORKER = Worker(host="node1", pid=7, device="cuda:0")
 
@@ -37,7 +38,7 @@ def make_task(fingerprint: str, **fields: Any) -> TaskRecord:
 
 def make_record(fingerprint: str, block: int, status: str = "done", **fields: Any) -> BlockRecord:
     return BlockRecord(
-        fingerprint=fingerprint, block=block, status=status, worker=WORKER, **{"started": 100.0, **fields}
+        fingerprint=fingerprint, block=block, status=status, **{"worker": WORKER, "started": 100.0, **fields}
     )
 
 
@@ -97,7 +98,7 @@ def test_a_block_is_read_back_as_plain_data(ledger: Ledger, task: str) -> None:
             make_record(task, 0, attempts=2, finished=103.5, seconds=3.5, voxels=64**3, results={"fragments": 120}),
         ]
     )
-    worker = {"host": "node1", "pid": 7, "device": "cuda:0", "cpu_seconds": None, "peak_bytes": None}
+    worker = {"host": "node1", "pid": 7, "device": "cuda:0", "job": None, "cpu_seconds": None, "peak_bytes": None}
     assert ledger.blocks(task) == [
         {
             "block": 0,
@@ -121,7 +122,7 @@ def test_a_block_is_read_back_as_plain_data(ledger: Ledger, task: str) -> None:
             "seconds": None,
             "voxels": 0,
             "results": {},
-            "failure": {"type": "ValueError", "message": "bad \x00 µ", "traceback": "line 1\nline 2"},
+            "failure": {"type": "ValueError", "message": "bad \x00 µ", "traceback": "line 1\nline 2", "cause": "error"},
         },
     ]
 
@@ -251,6 +252,91 @@ def test_failures_are_grouped_by_error_largest_group_first(ledger: Ledger, task:
     ]
 
 
+def test_an_error_that_names_its_block_is_one_error(ledger: Ledger, task: str) -> None:
+    messages = {3: "no chunk 0.1.3 at 0x7f3a", 5: "no chunk 0.1.5 at 0x80ff", 6: "no chunk"}
+    ledger.write([make_record(task, block, "failed", failure=make_failure(m)) for block, m in messages.items()])
+    assert [(group.message, group.blocks) for group in ledger.failures(task)] == [
+        (messages[3], [3, 5]),
+        ("no chunk", [6]),
+    ]
+
+
+def test_failures_have_the_cause_that_was_recorded(ledger: Ledger, task: str) -> None:
+    lost = make_failure("gone").model_copy(update={"cause": "transient"})
+    ledger.write(
+        [make_record(task, 1, "failed", failure=lost), make_record(task, 2, "failed", failure=make_failure("bad"))]
+    )
+    assert {(group.message, group.cause) for group in ledger.failures(task)} == {
+        ("gone", "transient"),
+        ("bad", "error"),
+    }
+
+
+def test_failures_recorded_before_there_were_causes_are_read() -> None:
+    old = {"type": "ValueError", "message": "bad", "traceback": "t"}
+    (group,) = group_failures([(4, old)])
+    assert (group.cause, group.blocks) == ("error", [4])
+    assert Failure.model_validate(old).cause == "error"
+
+
+# rates: blocks of 10 voxels
+
+
+def rate(ledger: Ledger, task: str, intervals: list[tuple[float, float]], first: int = 0) -> float | None:
+    records = [
+        make_record(task, first + number, started=begin, finished=end, seconds=end - begin, voxels=10)
+        for number, (begin, end) in enumerate(intervals)
+    ]
+    ledger.write(records)
+    return ledger.summary(task).voxels_per_second
+
+
+def test_nothing_done_has_no_rate(ledger: Ledger, task: str) -> None:
+    ledger.write(
+        [make_record(task, 0, "running"), make_record(task, 1, "failed", finished=200.0, failure=make_failure("bad"))]
+    )
+    assert ledger.summary(task).voxels_per_second is None
+    assert rate(ledger, task, [(100.0, 100.0)], first=2) is None
+
+
+def test_blocks_that_a_worker_has_in_flight_share_its_time(ledger: Ledger, task: str) -> None:
+    # One is done every second, each is three seconds in flight.
+    assert rate(ledger, task, [(float(i), i + 3.0) for i in range(28)]) == pytest.approx(28 * 10 / 30)
+
+
+def test_workers_add_up(ledger: Ledger, task: str) -> None:
+    assert rate(ledger, task, [(2.0 * i, 2.0 * i + 2) for i in range(10) for _ in range(4)]) == pytest.approx(
+        4 * 10 / 2
+    )
+
+
+def test_pauses_and_what_is_left_running_do_not_count(ledger: Ledger, task: str) -> None:
+    ledger.write([make_record(task, 90 + i, "running", started=5.0) for i in range(4)])  # of workers that were killed
+    rate(ledger, task, [(float(i), i + 1.0) for i in range(10)])
+    assert rate(ledger, task, [(1e6 + i, 1e6 + i + 1.0) for i in range(10)], first=10) == pytest.approx(10)
+
+
+def test_the_rate_is_that_of_the_blocks_done_last(ledger: Ledger, task: str) -> None:
+    slow = [(10.0 * i, 10.0 * i + 10) for i in range(20)]
+    fast = [(1e6 + i / 8, 1e6 + i / 8 + 0.5) for i in range(LATEST)]  # four at once
+    rate(ledger, task, slow)
+    assert rate(ledger, task, fast, first=len(slow)) == pytest.approx(80)
+
+
+@given(
+    gaps=st.lists(st.sampled_from([0.0, 0.5, 2.0, 1000.0]), min_size=1, max_size=20),
+    lengths=st.randoms(use_true_random=False),
+)
+def test_the_rate_counts_the_time_in_which_any_block_was_at_work(gaps: list[float], lengths: Any) -> None:
+    begin, blocks = 0.0, []
+    for gap in gaps:
+        begin += gap
+        blocks.append((begin, begin + lengths.choice([0.5, 1.0, 3.0]), 10))
+    halves = {tick for b, e, _ in blocks for tick in range(int(2 * b), int(2 * e))}
+    lengths.shuffle(blocks)
+    assert measure_rate(blocks) == pytest.approx(10 * len(blocks) / (len(halves) / 2))
+
+
 def test_failures_since_a_time(ledger: Ledger, task: str) -> None:
     for block, (started, finished) in enumerate([(1.0, 2.0), (1.0, 5.0), (5.0, None), (4.0, None), (6.0, 9.0)]):
         failure = make_failure("bad")
@@ -272,6 +358,41 @@ def test_reset_forgets_one_task_and_its_blocks(ledger: Ledger, task: str) -> Non
     assert [block["block"] for block in ledger.blocks(other)] == [0, 1]
     ledger.write([make_record(task, 0, "running", attempts=1)])
     assert [(block["status"], block["tries"]) for block in ledger.blocks(task)] == [("running", 1)]
+
+
+def test_some_blocks_are_forgotten(ledger: Ledger, task: str) -> None:
+    other = task + "2"
+    for fingerprint in (task, other):
+        ledger.write([make_record(fingerprint, block, attempts=1) for block in range(4)])
+    ledger.forget(task, [1, 3, 7])
+    ledger.forget(task, [])
+    assert [block["block"] for block in ledger.blocks(task)] == [0, 2]
+    assert [block["block"] for block in ledger.blocks(other)] == [0, 1, 2, 3]
+    ledger.write([make_record(task, 1, "running", attempts=1)])
+    assert [block["tries"] for block in ledger.blocks(task)] == [1, 1, 1]
+
+
+def test_blocks_that_the_grid_does_not_have(ledger: Ledger, task: str) -> None:
+    ledger.write([make_record(task, block, status) for block, status in ((-1, "done"), (0, "done"), (4, "failed"))])
+    ledger.write([make_record(task + "2", 9)])
+    assert ledger.outsiders(task, 4) == [-1, 4]
+    assert ledger.outsiders(task, 5) == [-1]
+    assert ledger.outsiders("unknown", 0) == []
+
+
+def test_the_keys_of_what_is_recorded(ledger: Ledger, task: str) -> None:
+    ledger.register(make_task(task + "0"))
+    assert not {task, task + "0"} & set(ledger.recorded())
+    ledger.write([make_record(task, block) for block in range(3)])
+    ledger.write([make_record(task + "2", 0, "failed")])
+    assert {key for key in ledger.recorded() if key.startswith(task)} == {task, task + "2"}
+
+
+def test_the_rate_is_of_blocks_whose_time_is_known(ledger: Ledger, task: str) -> None:
+    rebuilt = make_record(task, 0, voxels=100, finished=100.0)
+    ledger.write([rebuilt, make_record(task, 1, voxels=10, finished=102.0, seconds=2.0)])
+    summary = ledger.summary(task)
+    assert (summary.voxels, summary.voxels_per_second) == (110, 5.0)
 
 
 def test_the_mask_ignores_blocks_beyond_the_grid(ledger: Ledger, task: str) -> None:
@@ -310,3 +431,40 @@ def test_many_threads_write_through_one_ledger(ledger: Ledger, task: str) -> Non
     assert len(found) == 40
     assert all(block["status"] == "done" for block in found)
     assert sum(block["tries"] for block in found) == 40
+
+
+# columns
+
+
+def test_columns_tell_of_blocks_that_changed_and_of_who_worked_on_them(ledger: Ledger, task: str) -> None:
+    other = WORKER.model_copy(update={"pid": 8, "device": "cpu"})
+    told = WORKER.model_copy(update={"cpu_seconds": 5.0, "peak_bytes": 2**40})
+    earlier = WORKER.model_copy(update={"cpu_seconds": 3.0, "peak_bytes": 2**30})
+    ledger.write(
+        [
+            make_record(task, 0, worker=told, finished=104.0, seconds=4.0),
+            make_record(task, 1, worker=earlier, finished=102.0, seconds=2.0),
+            make_record(task, 2, "failed", finished=105.0, seconds=1.0, failure=make_failure("bad")),
+            make_record(task, 3, "running", started=103.0, worker=other),
+            make_record(task + "2", 4, finished=104.0),
+        ]
+    )
+    (all_,) = ledger.columns(task)
+    order = np.argsort(all_.blocks)
+    assert all_.blocks[order].tolist() == [0, 1, 2, 3]
+    assert [STATUSES[place] for place in all_.statuses[order]] == ["done", "done", "failed", "running"]
+    assert all_.when[order].tolist() == [104.0, 102.0, 105.0, 103.0]
+    np.testing.assert_array_equal(all_.seconds[order], [4.0, 2.0, 1.0, np.nan])
+    assert [all_.workers[place] for place in all_.worker[order]] == [told, told, told, other]
+    assert sorted(block for some in ledger.columns(task, since=103.0) for block in some.blocks) == [0, 2, 3]
+    assert list(ledger.columns(task, since=106.0)) == []
+    assert list(ledger.columns(task + "3")) == []
+
+
+def test_columns_of_many_blocks_come_in_parts(tmp_path: Path, task: str) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+    template = make_record(task, 0, finished=101.0)
+    ledger.write([template.model_copy(update={"block": block}) for block in range(10_500)])
+    parts = list(ledger.columns(task))
+    assert [len(part.blocks) for part in parts] == [10_000, 500]
+    assert sorted(block for part in parts for block in part.blocks) == list(range(10_500))

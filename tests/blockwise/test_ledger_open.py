@@ -118,8 +118,10 @@ def test_a_ledger_of_another_version(tmp_path: Path) -> None:
         ("mongodb://host/db", "mongodb://host/db"),
         ("mongodb://user:secret@h1:1,h2:2/db?authSource=admin", "mongodb://***@h1:1,h2:2/db"),
         ("mongodb+srv://user:secret@host", "mongodb+srv://***@host"),
-        ("mongodb://user:se/c@r?et@host/db", "mongodb://***@host/db"),
+        ("mongodb://user:se/c@ret@host/db", "mongodb://***@host/db"),
+        ("mongodb://user:se?cret@host/db", "mongodb://***"),
         ("mongodb://host/db?tlsCertificateKeyFilePassword=secret", "mongodb://host/db"),
+        ("mongodb://host/db?tlsCertificateKeyFilePassword=sec@ret", "mongodb://***"),
     ],
 )
 def test_redacted_urls_hold_no_credentials(url: str, shown: str) -> None:

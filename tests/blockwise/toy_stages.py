@@ -1,5 +1,6 @@
 """Stages for tests of the engine; worker processes import them by name."""
 
+import builtins
 import os
 import signal
 import threading
@@ -22,7 +23,10 @@ class Fill(Stage):
 
     add: int = 1
     raise_in: tuple[int, ...] = ()
+    raise_once_in: tuple[int, ...] = ()
+    error: str = "RuntimeError"
     die_once_in: tuple[int, ...] = ()
+    freeze_once_in: tuple[int, ...] = ()
     die_in: tuple[int, ...] = ()
     message: str = "a bug"
     seconds: float = 0.0
@@ -38,9 +42,14 @@ class Fill(Stage):
             time.sleep(self.seconds)
             with open(Path(task.output).parent / "executions.log", "a") as log:
                 log.write(f"{block.index}\n")
-            if block.index in self.raise_in:
-                raise RuntimeError(self.message)
+            raised = Path(task.output).parent / f"raised-{block.index}"
+            if block.index in self.raise_in or (block.index in self.raise_once_in and not raised.exists()):
+                raised.touch()
+                raise getattr(builtins, self.error)(self.message)
             marker = Path(task.output).parent / f"died-{block.index}"
+            if block.index in self.freeze_once_in and not marker.exists():
+                marker.touch()
+                os.kill(os.getpid(), signal.SIGSTOP)
             if block.index in self.die_in or (block.index in self.die_once_in and not marker.exists()):
                 marker.touch()
                 os.kill(os.getpid(), signal.SIGKILL)

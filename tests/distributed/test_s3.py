@@ -17,9 +17,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from s3_server import BUCKET, run_s3_server
 from synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
 
-from neuroadda.blockwise.task import read_tag
+from neuroadda.blockwise.tags import read_tag
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
+from neuroadda.segmentation.recovery import rebuild_ledger, verify_ledger
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.places import Url, to_place
@@ -101,6 +102,24 @@ def test_a_killed_run_goes_on_to_the_bytes_of_a_local_one(inputs, tmp_path):
     for name in ("edges", "scores", "lut"):
         assert files_in(tmp_path / "remote" / name) == files_in(tmp_path / "local" / name)
     assert not (tmp_path / "remote/volumes.zarr").exists()
+
+    (tmp_path / "remote/ledger.db").unlink()
+    affs.files.rm([f"{volumes}/affs/0/1/2/1", f"{volumes}/fragments/.views/000000/000000004.npz"])
+    stages = {stage.stage: stage for stage in rebuild_ledger(tmp_path / "remote")}
+    assert (
+        stages["predict"].blocks - stages["predict"].done,
+        stages["fragments"].blocks - stages["fragments"].done,
+    ) == (1, 1)
+    assert all(stage.done == stage.blocks for name, stage in stages.items() if name not in ("predict", "fragments"))
+    assert not verify_ledger(tmp_path / "remote", read=True).findings
+    segment(config)
+    assert files_at(volumes) == files_in(tmp_path / "local/volumes.zarr")
+    affs.files.rm(f"{volumes}/affs/0/1/2/1")
+    assert [(found.stage, found.blocks) for found in verify_ledger(tmp_path / "remote", repair=True).findings] == [
+        ("predict", [10])
+    ]
+    segment(config)
+    assert files_at(volumes) == files_in(tmp_path / "local/volumes.zarr")
 
     other = configure(inputs, tmp_path / "remote", volumes=volumes, components={"threshold": 0.2})
     with pytest.raises(UserError, match="made with other parameters"):

@@ -11,8 +11,9 @@ from neuroadda.blockwise.costs import BlockCost, StageCost, TaskCost
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.overhead import Empty, Overhead
-from neuroadda.blockwise.task import Task, bind_output
+from neuroadda.blockwise.task import Task
 from neuroadda.blockwise.work import Work
 from neuroadda.config import dump_config
 from neuroadda.errors import UserError

@@ -10,7 +10,7 @@ from synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
 
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.task import bind_output
+from neuroadda.blockwise.outputs import bind_output
 from neuroadda.config import Zyx
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan, segment

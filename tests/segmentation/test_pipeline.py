@@ -6,7 +6,7 @@ from synthetic import VOXEL_SIZE_NM, phantom_affs, write_backbone, write_raw
 
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.task import bind_output
+from neuroadda.blockwise.outputs import bind_output
 from neuroadda.errors import UserError
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.measure import measure_plan

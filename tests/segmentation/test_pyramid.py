@@ -15,7 +15,7 @@ import zarr
 from neuroadda.blockwise import downsample as stage_module
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.task import prepare_output
+from neuroadda.blockwise.outputs import prepare_output
 from neuroadda.errors import RunFailed, UserError
 from neuroadda.segmentation.pyramid import PyramidConfig, build_pyramid
 from neuroadda.volumes.arrays import Volume

@@ -8,8 +8,8 @@ from synthetic import write_backbone, write_raw
 
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.status import read_status
-from neuroadda.blockwise.task import bind_output
 from neuroadda.evaluation.measure import finished_stages
 from neuroadda.segmentation.blockfiles import block_file
 from neuroadda.segmentation.fragments import Fragments

@@ -12,7 +12,8 @@ from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.task import Task, bind_output
+from neuroadda.blockwise.outputs import bind_output
+from neuroadda.blockwise.task import Task
 from neuroadda.config import fingerprint
 from neuroadda.errors import RunFailed, UserError
 from neuroadda.evaluation.contingency import count_overlaps

@@ -75,5 +75,5 @@ def test_a_contestant_is_measured_and_scored(inputs, tmp_path, monkeypatch, numb
         for voxels in (inputs.voxels, 2 * inputs.voxels)
     ]
     assert len(fit_lines(results)) == 1
-    write_report(tmp_path / "r.md", "m", "c", "v", [("note", volume_tables(results)), ("note", size_tables(results))])
+    write_report(tmp_path / "r.md", "v", [("note", volume_tables(results)), ("note", size_tables(results))])
     assert tool.name in (tmp_path / "r.md").read_text()

@@ -17,8 +17,9 @@ from neuroadda.backbones.checkpoint import Backbone, load_backbone
 from neuroadda.config import dump_config
 from neuroadda.errors import UserError
 from neuroadda.training.config import TrainConfig
+from neuroadda.training.learner import learning_rate
 from neuroadda.training.state import find_state
-from neuroadda.training.trainer import learning_rate, train
+from neuroadda.training.trainer import train
 
 Configure = Callable[..., TrainConfig]
 
@@ -65,14 +66,14 @@ def test_a_killed_training_goes_on_to_the_same_weights(configure: Configure, tmp
     code = (
         "import os, signal, sys, pathlib\n"
         "from neuroadda.config import load_config_file, parse_config\n"
-        "from neuroadda.training import trainer\n"
+        "from neuroadda.training import report, trainer\n"
         "from neuroadda.training.config import TrainConfig\n"
         "path = pathlib.Path(sys.argv[1])\n"
-        "log = trainer.Report.log\n"
+        "log = report.Report.log\n"
         "def die(self, iteration, values):\n"
         "    log(self, iteration, values)\n"
         "    if iteration == 5: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "trainer.Report.log = die\n"
+        "report.Report.log = die\n"
         "trainer.train(parse_config(TrainConfig, load_config_file(path), str(path)), progress=False)\n"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "config.json")], env=os.environ, check=False)

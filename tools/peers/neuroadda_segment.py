@@ -1,4 +1,4 @@
-"""Segment affinities with neuroadda: every task of a plan after the prediction, by `run_task`.
+"""Segment affinities with neuroadda: every task of a plan after the prediction, by its engine.
 
     python tools/peers/neuroadda_segment.py prepare|run|sweep JOB.json
 
@@ -15,8 +15,10 @@ import numpy as np
 from measure import Stages
 
 from neuroadda.backbones.card import load_card
-from neuroadda.blockwise.engine import run_task
+from neuroadda.blockwise.engine import Engine
 from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.usage import sum_cpu_seconds
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
 from neuroadda.segmentation.predict import Predict
 from neuroadda.volumes.arrays import Volume
@@ -54,13 +56,22 @@ def prepare(job: dict[str, Any]) -> None:
 
 
 def run(job: dict[str, Any]) -> None:
-    """Segment, and tell the CPU seconds of each task."""
+    """Segment, and tell the CPU seconds of each task; of worker processes without those of the scheduler."""
     plan, stages = plan_job(job), Stages()
-    for task in plan.tasks:
-        if task.name != "predict":
-            with stages(task.name):
-                run_task(task, plan.config.ledger_url, plan.config.execution, Path(job["output"]) / "logs")
+    ledger = open_ledger(plan.config.ledger_url)
+    with make_engine(plan) as engine:
+        for task in plan.tasks:
+            if task.name != "predict":
+                with stages(task.name):
+                    done = engine.run(task)
+                if job["workers"] > 1 and len(task.blocks) > 1:
+                    stages.cpu[task.name] += sum_cpu_seconds(ledger.blocks(done.key))
     stages.write(Path(job["output"]) / "stages.json")
+
+
+def make_engine(plan: Plan) -> Engine:
+    """Return what runs the tasks of a plan."""
+    return Engine(plan.config.ledger_url, plan.config.execution, Path(plan.config.output) / "logs")
 
 
 def sweep(job: dict[str, Any]) -> None:
@@ -73,8 +84,9 @@ def sweep(job: dict[str, Any]) -> None:
     segments = []
     for threshold in job["thresholds"]:
         at = plan_job(job | {"settings": {"threshold": threshold}})
-        for task in at.tasks[-2:]:
-            run_task(task, at.config.ledger_url, at.config.execution, Path(job["output"]) / "logs", overwrite=True)
+        with make_engine(at) as engine:
+            for task in at.tasks[-2:]:
+                engine.run(task, overwrite=True)
         segmentation = Volume.open(at.output("relabel")).read()
         segments.append(segmentation.ravel()[first])
     np.savez(Path(job["output"]) / "0.npz", fragments=fragments, ids=ids, segments=np.array(segments))

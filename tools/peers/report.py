@@ -1,12 +1,13 @@
 """The tables of the comparison, printed and written."""
 
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
+from machine import describe_run
 from peers.prediction import Prediction
 from peers.segmentation import Result, fit_lines
+from tables import to_markdown
 
 from neuroadda.formats import format_bytes, format_count
 
@@ -21,8 +22,7 @@ are measured from outside: wall seconds, CPU seconds (user and system, of all pr
 the largest process. `x` is how many times as many voxels per CPU second neuroadda does: above 1, neuroadda is faster. One worker is
 one process without a scheduler, where the tool can do without.
 
-- {date}, {machine}
-- Command: `{command}`
+{run}
 - Versions: {versions}
 """
 
@@ -133,19 +133,11 @@ def _row(result: Result, results: Sequence[Result], quality: bool) -> Row:
     return row
 
 
-def write_report(
-    path: Path, machine: str, command: str, versions: str, parts: Sequence[tuple[str, list[Table]]]
-) -> None:
+def write_report(path: Path, versions: str, parts: Sequence[tuple[str, list[Table]]]) -> None:
     """Write notes and tables as Markdown."""
-    text = INTRODUCTION.format(date=date.today().isoformat(), machine=machine, command=command, versions=versions)
+    text = INTRODUCTION.format(run=describe_run(), versions=versions)
     for note, tables in parts:
-        for number, (title, rows) in enumerate(tables):
-            text += f"\n## {title}\n" + (note if number == 0 else "") + "\n" + _markdown(rows)
+        for number, (title, rows) in enumerate((title, rows) for title, rows in tables if rows):
+            table = to_markdown(rows[0], (row.values() for row in rows))
+            text += f"\n## {title}\n{note if number == 0 else ''}\n{table}\n"
     path.write_text(text)
-
-
-def _markdown(rows: Sequence[Row]) -> str:
-    if not rows:
-        return ""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-    return "".join(f"| {' | '.join(str(cell) for cell in line)} |\n" for line in lines)

@@ -1,16 +1,19 @@
 """What every ledger does: the one truth about which block of which task is running, done or failed."""
 
 import time
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from pydantic import Field
 
+from neuroadda.blockwise.failures import Cause
 from neuroadda.config import Config
 from neuroadda.errors import UserError
 
 Status = Literal["running", "done", "failed"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 class TaskRecord(Config):
@@ -49,6 +52,8 @@ class Worker(Config):
 
     Attributes
     ----------
+    job
+        Id of its job, where a cluster ran it.
     cpu_seconds, peak_bytes
         What its process had used by then, since its start: processor time, and the most memory at once.
     """
@@ -56,6 +61,7 @@ class Worker(Config):
     host: str
     pid: int
     device: str = "cpu"
+    job: str | None = None
     cpu_seconds: float | None = None
     peak_bytes: int | None = None
 
@@ -66,6 +72,7 @@ class Failure(Config):
     type: str
     message: str
     traceback: str
+    cause: Cause = "error"
 
 
 class BlockRecord(Config):
@@ -100,9 +107,11 @@ class Summary(Config):
     Attributes
     ----------
     seconds, voxels
-        Summed over done blocks: worker seconds and voxels written.
+        Summed over done blocks: their seconds, which overlap where a worker has several in flight, and voxels written.
     started, finished
         First start and last finish over all blocks; None when there are none.
+    voxels_per_second
+        Of all workers together, by the blocks done last; time in which none was at work does not count. None when it is not known.
     """
 
     running: int = 0
@@ -112,20 +121,45 @@ class Summary(Config):
     voxels: int = 0
     started: float | None = None
     finished: float | None = None
-
-    @property
-    def voxels_per_second(self) -> float | None:
-        """Rate of all running workers together, from the time they spent on blocks: pauses and downtime do not count."""
-        return self.voxels / self.seconds * max(1, self.running) if self.seconds else None
+    voxels_per_second: float | None = None
 
 
 class FailureGroup(Config):
-    """Failed blocks that share an error type and message, with one of their tracebacks."""
+    """Failed blocks that share an error: its type and, but for numbers, its message; with one of their tracebacks."""
 
     type: str
     message: str
     traceback: str
     blocks: list[int]
+    cause: Cause = "error"
+
+
+@dataclass(frozen=True)
+class BlockColumns:
+    """What is known of some blocks, by column: a million of them as records would be a gigabyte.
+
+    Attributes
+    ----------
+    blocks
+        int64[n], dense indices.
+    statuses
+        uint8[n], places in `STATUSES`.
+    when
+        float64[n], seconds since the epoch: when the block finished, or started where it has not.
+    seconds
+        float64[n] that the block took; NaN where that is not known.
+    worker
+        int64[n], places in `workers`.
+    workers
+        Who worked on them, each with what its latest finished block tells.
+    """
+
+    blocks: np.ndarray
+    statuses: np.ndarray
+    when: np.ndarray
+    seconds: np.ndarray
+    worker: np.ndarray
+    workers: tuple[Worker, ...]
 
 
 class LedgerUnavailable(UserError):
@@ -179,6 +213,22 @@ class Ledger(Protocol):
         """Forget the task's blocks and the task itself."""
         ...
 
+    def forget(self, fingerprint: str, blocks: Sequence[int]) -> None:
+        """Forget what is recorded of some of the task's blocks."""
+        ...
+
+    def outsiders(self, fingerprint: str, blocks: int) -> list[int]:
+        """Return the recorded blocks that a grid of so many blocks does not have."""
+        ...
+
+    def recorded(self) -> list[str]:
+        """Return the keys under which blocks are recorded, whether there is such a task or not."""
+        ...
+
     def close(self) -> None:
         """Release connections."""
+        ...
+
+    def columns(self, fingerprint: str, since: float = 0.0) -> Iterator[BlockColumns]:
+        """Yield blocks that finished at `since` or later, or started then and have not finished, some thousands at a time."""
         ...

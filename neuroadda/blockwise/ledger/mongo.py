@@ -1,13 +1,13 @@
 """The ledger in MongoDB: for workers on many machines. Queries keep to what MongoDB 4.4 and its stand-ins agree on."""
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import numpy as np
-from pymongo import MongoClient, UpdateOne, WriteConcern
+from pymongo import DeleteOne, MongoClient, UpdateOne, WriteConcern
 from pymongo.database import Database
 from pymongo.errors import (
     BulkWriteError,
@@ -18,8 +18,25 @@ from pymongo.errors import (
     PyMongoError,
 )
 
-from neuroadda.blockwise.ledger.base import BlockRecord, FailureGroup, LedgerUnavailable, Status, Summary, TaskRecord
-from neuroadda.blockwise.ledger.records import BLOCK_FIELDS, block_document, coalesce, group_failures, to_plain
+from neuroadda.blockwise.ledger.base import (
+    BlockColumns,
+    BlockRecord,
+    FailureGroup,
+    LedgerUnavailable,
+    Status,
+    Summary,
+    TaskRecord,
+)
+from neuroadda.blockwise.ledger.records import (
+    BLOCK_FIELDS,
+    LATEST,
+    block_document,
+    coalesce,
+    group_failures,
+    measure_rate,
+    to_columns,
+    to_plain,
+)
 from neuroadda.errors import UserError
 
 DEFAULT_DATABASE = "neuroadda"
@@ -27,6 +44,7 @@ DURABLE = WriteConcern("majority", j=True)  # anything less loses acknowledged w
 DUPLICATE_KEY = 11000
 REFUSED_LOGIN = (18, 8000)  # 8000 is what Atlas says
 UNAUTHORIZED = 13
+ROWS = 10_000
 
 Document = dict[str, Any]
 
@@ -54,7 +72,7 @@ class MongoLedger:
 
     def register(self, task: TaskRecord) -> None:
         with self._database() as database:
-            database.blocks.create_index([("fingerprint", 1), ("status", 1)])
+            database.blocks.create_index([("fingerprint", 1), ("status", 1), ("finished", 1)])
             database.tasks.replace_one({"_id": task.fingerprint}, to_plain(task.model_dump()), upsert=True)
 
     def task(self, fingerprint: str) -> TaskRecord | None:
@@ -101,6 +119,14 @@ class MongoLedger:
         }
         with self._database() as database:
             found = list(database.blocks.aggregate([{"$match": {"fingerprint": fingerprint}}, {"$group": group}]))
+            done_at = {
+                "fingerprint": fingerprint,
+                "status": "done",
+                "finished": {"$ne": None},
+                "seconds": {"$ne": None},
+            }
+            timed = {"_id": 0, "started": 1, "finished": 1, "voxels": 1}
+            latest = list(database.blocks.find(done_at, timed).sort("finished", -1).limit(LATEST))
         done: Document = next((each for each in found if each["_id"] == "done"), {})
         return Summary(
             **{each["_id"]: each["count"] for each in found},
@@ -108,6 +134,7 @@ class MongoLedger:
             voxels=done.get("voxels", 0),
             started=min((each["started"] for each in found), default=None),
             finished=max((each["finished"] for each in found if each["finished"] is not None), default=None),
+            voxels_per_second=measure_rate([(b["started"], b["finished"], b["voxels"]) for b in latest]),
         )
 
     def failures(self, fingerprint: str, since: float = 0.0) -> list[FailureGroup]:
@@ -134,9 +161,38 @@ class MongoLedger:
             database.blocks.delete_many({"fingerprint": fingerprint})
             database.tasks.delete_one({"_id": fingerprint})
 
+    def forget(self, fingerprint: str, blocks: Sequence[int]) -> None:
+        with self._database() as database:
+            for first in range(0, len(blocks), ROWS):
+                deletes = [DeleteOne({"_id": f"{fingerprint}:{block}"}) for block in blocks[first : first + ROWS]]
+                database.blocks.bulk_write(deletes, ordered=False)
+
+    def outsiders(self, fingerprint: str, blocks: int) -> list[int]:
+        outside = {"fingerprint": fingerprint, "$or": [{"block": {"$lt": 0}}, {"block": {"$gte": blocks}}]}
+        with self._database() as database:
+            return sorted(int(document["block"]) for document in database.blocks.find(outside, {"_id": 0, "block": 1}))
+
+    def recorded(self) -> list[str]:
+        with self._database() as database:
+            return sorted(each["_id"] for each in database.blocks.aggregate([{"$group": {"_id": "$fingerprint"}}]))
+
     def close(self) -> None:
         if client := self._clients.pop(os.getpid(), None):
             client.close()
+
+    def columns(self, fingerprint: str, since: float = 0.0) -> Iterator[BlockColumns]:
+        late = {"$gte": since}
+        wanted = {"fingerprint": fingerprint, "$or": [{"finished": late}, {"finished": None, "started": late}]}
+        fields = ("block", "status", "seconds", "worker", "started", "finished")
+        with self._database() as database:
+            found = database.blocks.find(wanted, {"_id": 0} | dict.fromkeys(fields, 1))
+            while some := list(islice(found, ROWS)):
+                whens = [row["started"] if row["finished"] is None else row["finished"] for row in some]
+                rows = [
+                    (row["block"], row["status"], when, row["seconds"], row["worker"])
+                    for row, when in zip(some, whens, strict=True)
+                ]
+                yield to_columns(rows, lambda worker: (worker["host"], worker["pid"]), to_plain)
 
     @contextmanager
     def _database(self) -> Iterator[Database[Document]]:
@@ -154,13 +210,21 @@ class MongoLedger:
 
 def redact(url: str) -> str:
     """Return the URL without user, password and options (which may hold secrets too), for messages."""
-    return re.sub(r"//.*@", "//***@", url, flags=re.DOTALL).partition("?")[0]
+    scheme, _, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    if "?" in login:  # of the password, or does an option have the @?
+        return f"{scheme}://***"
+    return f"{scheme}://{'***' if at else ''}{at}{place.partition('?')[0]}"
 
 
 def explain(error: PyMongoError, url: str) -> UserError | None:
     """Say in one line what is wrong with the server or its URL; None for an error that is neither."""
     if isinstance(error, ConnectionFailure):
-        return LedgerUnavailable("no MongoDB server answers", redact(url), "is it running, and is its port reachable?")
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            what = "the MongoDB server's certificate is not trusted, or not of this host"
+            return UserError(what, redact(url), "name who signed it by tlsCAFile, and the host as the certificate does")
+        right = "is it running, is its port reachable, and does it want tls=true?"
+        return LedgerUnavailable("no MongoDB server answers", redact(url), right)
     code = error.code if isinstance(error, OperationFailure) else None
     if code in REFUSED_LOGIN:
         return UserError("the MongoDB server refuses the login", redact(url), "check user, password and authSource")
@@ -173,7 +237,7 @@ def explain(error: PyMongoError, url: str) -> UserError | None:
 
 def _malformed(url: str) -> UserError:
     return UserError(
-        "this is not the URL of a MongoDB server",
+        "this is not the URL of a MongoDB server, or its options do not fit each other",
         redact(url),
         "write mongodb://user:password@host:port/database with special characters of the password as %XX",
     )
@@ -187,6 +251,9 @@ def _connect(url: str) -> MongoClient[Document]:
         return MongoClient(url, **options)
     except (ConfigurationError, ValueError, TypeError):
         raise _malformed(url) from None  # the error may quote parts of the password
+    except OSError:
+        what = "a file that the URL names for TLS is missing, or is no certificate"
+        raise UserError(what, redact(url), "check tlsCAFile and tlsCertificateKeyFile") from None
 
 
 def _filter(record: BlockRecord) -> Document:

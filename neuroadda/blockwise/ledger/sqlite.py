@@ -12,8 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from neuroadda.blockwise.ledger.base import BlockRecord, FailureGroup, LedgerUnavailable, Status, Summary, TaskRecord
-from neuroadda.blockwise.ledger.records import BLOCK_FIELDS, block_document, group_failures, to_json
+from neuroadda.blockwise.ledger.base import (
+    BlockColumns,
+    BlockRecord,
+    FailureGroup,
+    LedgerUnavailable,
+    Status,
+    Summary,
+    TaskRecord,
+)
+from neuroadda.blockwise.ledger.records import (
+    BLOCK_FIELDS,
+    LATEST,
+    block_document,
+    group_failures,
+    measure_rate,
+    to_columns,
+    to_json,
+)
 from neuroadda.errors import UserError
 
 BUSY_SECONDS = 30.0
@@ -33,8 +49,11 @@ SCHEMA = (
     ) WITHOUT ROWID""",
 )
 
-# Failures are asked for all the time, and are few.
-INDEX_FAILED = "CREATE INDEX IF NOT EXISTS failed ON blocks (status) WHERE status = 'failed'"
+# What is asked for all the time: failures, which are few, and the blocks done last.
+INDICES = (
+    "CREATE INDEX IF NOT EXISTS failed ON blocks (status) WHERE status = 'failed'",
+    "CREATE INDEX IF NOT EXISTS latest ON blocks (fingerprint, finished) WHERE status = 'done'",
+)
 
 TASK_FIELDS = tuple(TaskRecord.model_fields)
 JSON_FIELDS = frozenset({"grid", "parameters", "worker", "results", "failure"})
@@ -79,7 +98,8 @@ class SqliteLedger:
 
     def register(self, task: TaskRecord) -> None:
         with self._connection() as connection:
-            connection.execute(INDEX_FAILED)
+            for index in INDICES:
+                connection.execute(index)
             connection.execute(REPLACE_TASK, _to_row(task.model_dump(), TASK_FIELDS))
 
     def task(self, fingerprint: str) -> TaskRecord | None:
@@ -113,6 +133,13 @@ class SqliteLedger:
             "FROM blocks WHERE fingerprint = ? GROUP BY status",
             fingerprint,
         )
+        latest = self._query(
+            "SELECT started, finished, voxels FROM blocks "
+            "WHERE fingerprint = ? AND status = 'done' AND finished IS NOT NULL AND seconds IS NOT NULL "
+            "ORDER BY finished DESC LIMIT ?",
+            fingerprint,
+            LATEST,
+        )
         seconds, voxels = next(((row[2], row[3]) for row in rows if row[0] == "done"), (None, None))
         return Summary(
             **{status: count for status, count, *_ in rows},
@@ -120,6 +147,7 @@ class SqliteLedger:
             voxels=voxels or 0,
             started=min((row[4] for row in rows), default=None),
             finished=max((row[5] for row in rows if row[5] is not None), default=None),
+            voxels_per_second=measure_rate(latest),
         )
 
     def failures(self, fingerprint: str, since: float = 0.0) -> list[FailureGroup]:
@@ -146,9 +174,38 @@ class SqliteLedger:
             connection.execute("DELETE FROM blocks WHERE fingerprint = ?", (fingerprint,))
             connection.execute("DELETE FROM tasks WHERE fingerprint = ?", (fingerprint,))
 
+    def forget(self, fingerprint: str, blocks: Sequence[int]) -> None:
+        rows = [(fingerprint, block) for block in blocks]
+        with self._connection() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("DELETE FROM blocks WHERE fingerprint = ? AND block = ?", rows)
+
+    def outsiders(self, fingerprint: str, blocks: int) -> list[int]:
+        sql = "SELECT block FROM blocks WHERE fingerprint = ? AND (block < 0 OR block >= ?) ORDER BY block"
+        return [block for (block,) in self._query(sql, fingerprint, blocks)]
+
+    def recorded(self) -> list[str]:
+        after = "SELECT min(fingerprint) FROM blocks WHERE fingerprint > ?"
+        found = [""]
+        # From one key to the next by the index: DISTINCT would read every row.
+        while (key := self._query(after, found[-1])[0][0]) is not None:
+            found.append(key)
+        return found[1:]
+
     def close(self) -> None:
         for key in [key for key in self._connections if key[0] == os.getpid()]:
             self._connections.pop(key).close()
+
+    def columns(self, fingerprint: str, since: float = 0.0) -> Iterator[BlockColumns]:
+        changed = (
+            "SELECT block, status, coalesce(finished, started), seconds, worker FROM blocks "
+            "WHERE fingerprint = ? AND coalesce(finished, started) >= ?"
+        )
+        with self._connection() as connection:
+            rows = connection.execute(changed, (fingerprint, since))
+            while some := rows.fetchmany(ROWS):
+                # Host and pid come first in the text, and tell workers apart without parsing a million of them.
+                yield to_columns(some, lambda worker: worker[: worker.find(', "device"')], json.loads)
 
     def _query(self, sql: str, *values: Any) -> list[Any]:
         with self._connection() as connection:
@@ -198,7 +255,7 @@ class SqliteLedger:
             return UserError(
                 f"the ledger is no intact SQLite database ({error})",
                 str(self.path),
-                "move it away: a new one is made, and blocks are computed again",
+                "move it away, and `neuroadda ledger rebuild` makes a new one from what the run has written",
             )
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
             return UserError(

@@ -1,0 +1,90 @@
+"""A worker as a job of a cluster: it finds its orders in the file that is its argument, and does not outlive the scheduler."""
+
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+from neuroadda.errors import UserError
+
+CONNECT_SECONDS = 60.0
+LEAVE_SECONDS = 10.0
+# Of a silent connection, seconds until it is asked for, between questions, and questions until it is given up.
+KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
+
+
+def find_scheduler(context: str) -> tuple[str, int]:
+    """Return the address that a DAISY_CONTEXT names."""
+    told = dict(part.split("=", 1) for part in context.split(":"))
+    return told["hostname"], int(told["port"])
+
+
+def connect(context: str) -> socket.socket:
+    """Return a connection to the scheduler of a DAISY_CONTEXT; nothing is said on it, but its end is news.
+
+    Raises
+    ------
+    UserError
+        If the scheduler does not answer.
+    """
+    host, port = find_scheduler(context)
+    deadline = time.monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            connection = socket.create_connection((host, port), timeout=CONNECT_SECONDS)
+            break
+        except OSError as error:
+            if isinstance(error, ConnectionRefusedError) or time.monotonic() > deadline:
+                what = f"{socket.gethostname()} finds no scheduler at {host}:{port} ({error.strerror or error})"
+                right = "give an address of its machine that the nodes reach, unless the run is over"
+                raise UserError(what, "execution.host", right) from error
+            time.sleep(1)
+    connection.settimeout(None)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in KEEP_ALIVE.items():
+        if hasattr(socket, option):  # Linux
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return connection
+
+
+def leave_with(connection: socket.socket) -> None:
+    """End this process a little after the connection has ended: a block that nobody waits for is not worth its time.
+
+    Where a run ends well, there is time for the last records.
+    """
+
+    def watch() -> None:
+        try:
+            connection.recv(1)
+        except OSError as error:
+            print(f"the scheduler is lost: {error}", flush=True)
+        time.sleep(LEAVE_SECONDS)
+        print("the scheduler has gone; so does this worker", flush=True)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main() -> None:
+    """Work on the orders in the file named by the only argument."""
+    place = Path(sys.argv[1])
+    try:
+        told = json.loads(place.read_text())
+        leave_with(connect(told["context"]))
+    except OSError as error:
+        sys.exit(f"the orders cannot be read: {error}; do the nodes see that folder, or is the run over?")
+    except UserError as error:
+        sys.exit(str(error))
+    os.environ |= told["environment"] | {"DAISY_CONTEXT": told["context"]}
+    place.with_suffix(".begun").touch()
+    from neuroadda.blockwise.worker import work  # it takes a while, and heeds the environment
+
+    orders = told["orders"]
+    work(orders["task"], orders["blocks"], orders["ledger"], orders["careful"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""The launcher that a run's execution names."""
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.launchers import lsf, slurm
+from neuroadda.blockwise.launchers.base import Launcher, Orders
+from neuroadda.blockwise.launchers.cluster import ClusterLauncher
+from neuroadda.blockwise.launchers.local import LocalLauncher
+from neuroadda.blockwise.ledger.open import SQLITE
+from neuroadda.errors import UserError
+
+CLUSTERS: dict[str, type[ClusterLauncher]] = {"slurm": slurm.SlurmLauncher, "lsf": lsf.LsfLauncher}
+SUBMITS = {"slurm": "sbatch", "lsf": "bsub"}
+
+
+def open_launcher(
+    execution: Execution, context: str, orders: Orders, logs: Path, orders_folder: Path, run: str
+) -> Launcher:
+    """Return the launcher of a task's workers; see `ClusterLauncher`."""
+    if execution.launcher == "local":
+        return LocalLauncher(context, orders, logs, execution.block_timeout)
+    return CLUSTERS[execution.launcher](execution, context, orders, logs, orders_folder, run)
+
+
+def check_launcher(execution: Execution, ledger_url: str) -> None:
+    """Raise UserError where the execution's workers could not be started, not reach the scheduler, or not share the ledger."""
+    if execution.launcher not in CLUSTERS:
+        return
+    program = SUBMITS[execution.launcher]
+    if shutil.which(program) is None:
+        right = "start the run on a host that may submit jobs, or use local"
+        raise UserError(f"{program} is not on the PATH", "execution.launcher", right)
+    if execution.launcher == "slurm" and execution.is_loopback and (nodes := slurm.list_remote_nodes(execution.job)):
+        what = f"nodes such as {nodes[0]} do not reach {execution.host}"
+        right = "give an address of this machine that they reach, of a private interface"
+        raise UserError(what, "execution.host", right)
+    if ledger_url.startswith(SQLITE) and not execution.is_loopback:
+        right = "set ledger = mongodb://host/database, or execution.host to loopback where all jobs run on this machine"
+        raise UserError("an SQLite ledger is for one machine", ledger_url, right)
+
+
+def cancel_jobs(execution: Execution, run: str) -> None:
+    """Cancel all jobs of a run, where its workers are jobs; those that are missed find no scheduler, and end."""
+    with suppress(UserError):
+        if execution.launcher == "slurm":
+            slurm.cancel_jobs(run)
+        if execution.launcher == "lsf":
+            lsf.cancel_jobs(run)

@@ -1,0 +1,110 @@
+"""Workers as jobs of Slurm."""
+
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from neuroadda.blockwise.execution import Job
+from neuroadda.blockwise.launchers.base import Ending
+from neuroadda.blockwise.launchers.cluster import ClusterLauncher, run_command
+from neuroadda.errors import UserError
+
+TAKEN = {"PREEMPTED", "NODE_FAIL", "BOOT_FAIL"}
+ENDED = TAKEN | {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "DEADLINE", "OUT_OF_MEMORY"}
+
+FORGOTTEN = ("FAILED", 0)  # a controller that has lost its state
+
+
+class SlurmLauncher(ClusterLauncher):
+    """Submits by sbatch, and asks squeue once a second for all jobs of the run together.
+
+    ``sbatch --wait`` would see the end of a job up to half a minute late; srun needs a way back from the nodes, and leaves its
+    allocation idle where it is killed while it waits in the queue.
+    """
+
+    poll_seconds = 1.0
+
+    def submit(self, script: str, log: Path, comment: str) -> str:
+        """Submit a job; return its id."""
+        job, _, _cluster = run_command(sbatch_command(self.job, self.run, comment, log), script).strip().partition(";")
+        return job
+
+    def find_ended(self) -> dict[int, Ending]:
+        """Ask squeue, which remembers ended jobs for minutes; while Slurm does not answer, nothing has ended."""
+        states = self._ask()
+        endings: dict[int, Ending] = {}
+        if states is None:
+            return endings
+        for job, number in list(self.jobs.items()):
+            state, status = states.get(job, FORGOTTEN)
+            if state in ENDED:
+                del self.jobs[job]
+                endings[number] = _describe(job, state, status)
+        return endings
+
+    def dismiss_waiting(self) -> list[int]:
+        """Cancel the jobs that are pending."""
+        waiting = [job for job, (state, _) in (self._ask() or {}).items() if state == "PENDING" and job in self.jobs]
+        if waiting:
+            with suppress(UserError):  # then they find no scheduler when their time comes
+                run_command(["scancel", "--state=PENDING", *waiting])
+        return [self.jobs.pop(job) for job in waiting]
+
+    def _ask(self) -> dict[str, tuple[str, int]] | None:
+        """Return state and exit status of the run's jobs by id; None where Slurm does not answer."""
+        columns = "JobID:32,State:32,exit_code:32"
+        with suppress(UserError):
+            told = run_command(
+                ["squeue", "--noheader", f"--name={self.run}", "--states=all", f"--Format={columns}"], patient=False
+            )
+            return {job: (state, int(status)) for job, state, status in map(str.split, told.splitlines())}
+        return None
+
+
+def sbatch_command(job: Job, run: str, comment: str, log: Path) -> list[str]:
+    """Return the command that submits a job whose script comes on standard input.
+
+    Slurm may requeue it where it preempts it; a job that is cancelled instead is replaced by the run.
+    """
+    return [
+        "sbatch",
+        "--parsable",
+        f"--job-name={run}",
+        f"--comment={comment}",
+        f"--chdir={Path.cwd()}",
+        f"--output={log}",
+        "--open-mode=append",
+        "--requeue",
+        "--ntasks=1",
+        f"--cpus-per-task={job.cpus}",
+        *([f"--partition={job.queue}"] if job.queue else []),
+        *([f"--account={job.account}"] if job.account else []),
+        *([f"--gres=gpu:{job.gpus}"] if job.gpus else []),
+        *([f"--mem={round(job.memory_gb * 1024)}M"] if job.memory_gb else []),
+        *([f"--time={round(job.hours * 60)}"] if job.hours else []),
+        *job.options,
+    ]
+
+
+def list_remote_nodes(job: Job) -> list[str]:
+    """Return the nodes where a job may run that are not this machine; none where Slurm does not say."""
+    here = {"localhost", socket.gethostname(), socket.gethostname().partition(".")[0]}
+    with suppress(UserError):
+        told = run_command(
+            ["sinfo", "--noheader", "--format=%n", *([f"--partition={job.queue}"] if job.queue else [])], patient=False
+        )
+        return sorted(set(told.split()) - here)
+    return []
+
+
+def cancel_jobs(run: str) -> None:
+    """Cancel all jobs of a run."""
+    run_command(["scancel", f"--name={run}"], patient=False)
+
+
+def _describe(job: str, state: str, status: int) -> Ending:
+    if state == "COMPLETED":
+        return Ending("left")
+    code = os.waitstatus_to_exitcode(status)
+    return Ending("taken" if state in TAKEN else "died", f"{state.lower()} (exit code {code}), job {job}")

@@ -1,0 +1,116 @@
+"""Events of the processes that do blocks: a line of JSON each, in the file that also gets whatever else a process prints."""
+
+import heapq
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+SERIAL = "serial.log"
+EXTRA = ("block", "cause", "traceback")  # what an event may tell beside its message
+
+Event = dict[str, Any]
+
+
+class EventFormatter(logging.Formatter):
+    """Writes a record as an event: time (UTC), level, stage, host, pid, message, and what of `EXTRA` it tells."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__()
+        self._stage, self._host = stage, socket.gethostname()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the event's line."""
+        event: Event = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "stage": self._stage,
+            "host": self._host,
+            "pid": os.getpid(),
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            event["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(event | {key: vars(record)[key] for key in EXTRA if key in vars(record)}, default=str)
+
+
+class EventFile(logging.FileHandler):
+    """A file of events, made at the first; where it cannot be written, the work goes on and says why it fails, if it does."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file, delay=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write an event."""
+        with suppress(OSError):
+            super().emit(record)
+
+    def close(self) -> None:
+        """Close the file."""
+        with suppress(OSError):
+            super().close()
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def log_events(stage: str, file: Path | None = None) -> Iterator[None]:
+    """Have what this process logs meanwhile go to a file, made at the first event, or to its standard error."""
+    handler = logging.StreamHandler() if file is None else EventFile(file)
+    handler.setFormatter(EventFormatter(stage))
+    root, ours = logging.getLogger(), logging.getLogger("neuroadda")
+    level = ours.level
+    root.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()
+
+
+def read_events(
+    logs: Path, stage: str | None = None, block: int | None = None, failed: bool = False
+) -> Iterator[Event]:
+    """Yield the events of workers in a run's folder of logs, by time; `file` is added.
+
+    Lines that are none, such as the traceback of a process that crashed, come as events of level ``output`` after the one before
+    them, where no block and no failures are asked for.
+
+    Parameters
+    ----------
+    stage, block
+        Only those of it.
+    failed
+        Only failures of blocks and tries, which have a cause.
+    """
+    files = sorted(file for file in logs.glob("*/*.log") if stage in (None, file.parent.name))
+    for event in heapq.merge(*map(_read_file, files), key=lambda event: event["time"]):
+        if (block is None or event.get("block") == block) and (not failed or "cause" in event):
+            yield event
+
+
+def _read_file(file: Path) -> Iterator[Event]:
+    last = ""
+    with open(file, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            event = _parse(line)
+            if event is None:
+                event = {"time": last, "level": "output", "stage": file.parent.name, "message": line.rstrip("\n")}
+            last = max(last, event["time"])
+            yield event | {"time": last, "file": str(file)}
+
+
+def _parse(line: str) -> Event | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and {"time", "level", "stage", "message"} <= event.keys() else None

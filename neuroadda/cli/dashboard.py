@@ -1,0 +1,32 @@
+"""The verb that serves a run's dashboard."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+TOKEN_HELP = "What opens the page; from the network one is demanded, and made up where none is given."
+
+
+@app.command()
+def dashboard(
+    where: Annotated[str, typer.Argument(help="Run folder, or the ledger's URL.")],
+    host: Annotated[
+        str, typer.Option(help="Address to serve at; other machines reach only another one.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")] = 8321,
+    token: Annotated[str | None, typer.Option(envvar="NEUROADDA_DASHBOARD_TOKEN", help=TOKEN_HELP)] = None,
+) -> None:
+    """Show a run in a browser, live from its ledger alone: is it healthy, why did blocks fail, how to finish; Ctrl-C ends it."""
+    from neuroadda.viewing.dashboard.server import open_dashboard, warn_of_network
+
+    with open_dashboard(where, host, port, token) as served:
+        if warning := warn_of_network(host):
+            print(warning, file=sys.stderr)
+        print(served.url, flush=True)
+        try:
+            served.serve_forever()
+        except KeyboardInterrupt:
+            print("the dashboard is closed; the run goes on", file=sys.stderr)

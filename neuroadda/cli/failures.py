@@ -1,0 +1,124 @@
+"""Verbs on a run that is under way or was stopped: how far it is, what failed and why, and doing that again."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from neuroadda.cli.options import Json
+from neuroadda.errors import UserError
+from neuroadda.formats import format_text
+
+app = typer.Typer()
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")]
+
+
+@app.command()
+def status(
+    ledger: Annotated[str, typer.Argument(metavar="RUN", help="Folder of the run, or its ledger's URL.")],
+    as_json: Json = False,
+) -> None:
+    """Tell from the ledger alone how far each task is, how fast it goes, why blocks failed and what to do about it."""
+    from neuroadda.blockwise.status import read_status
+    from neuroadda.console import print_json, print_table
+
+    tasks = read_status(ledger)
+    if as_json:
+        print_json(tasks)
+        return
+    print_table("tasks", [_status_row(task) for task in tasks])
+    for task in tasks:
+        _print_failures(task)
+
+
+@app.command()
+def retry(
+    run: RunFolder,
+    stage: Annotated[str | None, typer.Option(help="Go no further than this stage, such as predict.")] = None,
+    blocks: Annotated[
+        str | None, typer.Option(metavar="3,7,10-12", help="Do these blocks of the stage, and nothing else.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="How it is done: --set segment.execution.workers=4 --set segment.ledger=URL"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Do the failed blocks of a run of `segment` again and, when they are done, what else is left of it.
+
+    `segment` with the run's config does so too. This needs no config, does the failed blocks first, may be restricted to some of
+    them, and never replaces anything. How the work is done is not part of a run: give execution and ledger again, where they are
+    not the default.
+    """
+    from neuroadda.blockwise.status import parse_blocks
+    from neuroadda.console import print_json, show_progress
+    from neuroadda.segmentation.retry import retry as do_again
+
+    chosen = None if blocks is None else parse_blocks(blocks)
+    with show_progress(quiet=as_json) as observe:
+        task = do_again(run, stage=stage, blocks=chosen, overrides=overrides or (), observe=observe)
+    print_json({"output": task.output}) if as_json else print(task.output)
+
+
+@app.command()
+def logs(
+    run: RunFolder,
+    stage: Annotated[str | None, typer.Option(help="Only of this stage.")] = None,
+    block: Annotated[int | None, typer.Option(help="Only of this block; its tracebacks too.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only failures of blocks and of their tries.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON, a line each.")] = False,
+) -> None:
+    """Print what the workers of a run have logged, by time."""
+    import json
+
+    from neuroadda.blockwise.logs import read_events
+
+    folder = run / "logs"
+    if not folder.is_dir():
+        raise UserError("there are no logs here", str(run), "give the folder of a run")
+    for event in read_events(folder, stage, block, failed):
+        if as_json:
+            print(json.dumps(event))
+            continue
+        who = f"{event['host']}:{event['pid']}" if "host" in event else Path(event["file"]).name
+        cause = f" ({event['cause']})" if "cause" in event else ""
+        told = [event["time"], event["stage"], who, event["level"], event["message"] + cause]
+        print(format_text(" ".join(map(str, told))))
+        if block is not None and "traceback" in event:
+            print(format_text(str(event["traceback"]).rstrip()))
+
+
+def _status_row(task: dict[str, Any]) -> dict[str, Any]:
+    from neuroadda.formats import format_count, format_seconds
+
+    rate, left = task["voxels_per_second"], task["eta_seconds"]
+    return {key: task[key] for key in ("stage", "done", "blocks", "running", "failed")} | {
+        "rate": "" if rate is None else format_count(rate, "vx/s"),
+        "time left": "" if left is None else format_seconds(left),
+        "fingerprint": task["fingerprint"],
+    }
+
+
+def _print_failures(task: dict[str, Any]) -> None:
+    """Print a task's failures by cause: every error in a line, one traceback, and what to do."""
+
+    def cause_of(failure: dict[str, Any]) -> str:
+        return str(failure["cause"])
+
+    for cause, found in groupby(sorted(task["failures"], key=cause_of), cause_of):
+        failures = sorted(found, key=lambda failure: -failure["count"])
+        print(f"\n{task['stage']}: {sum(failure['count'] for failure in failures)} blocks failed: {cause}")
+        for failure in failures:
+            which = _say_blocks(failure["blocks"], failure["count"])
+            print(format_text(f"  {failure['type']}: {failure['message']} ({which})"))
+        if failures[0]["traceback"]:
+            print(format_text(failures[0]["traceback"].rstrip()))
+        print(f"what to do: {failures[0]['advice']}")
+        print(f"logs: {task['logs'] or 'logs/' + task['stage'] + ' in the folder of the run'}")
+
+
+def _say_blocks(blocks: Sequence[int], count: int) -> str:
+    more = f" and {count - len(blocks)} more" if count > len(blocks) else ""
+    return f"block{'s' if count > 1 else ''} {', '.join(map(str, blocks))}{more}"

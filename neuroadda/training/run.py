@@ -1,0 +1,168 @@
+"""A training between its first and last iteration: batches go to the learner; the first process logs, validates and saves."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+
+from neuroadda.backbones.card import Card
+from neuroadda.backbones.checkpoint import Backbone, save_backbone
+from neuroadda.errors import RunFailed, UserError
+from neuroadda.training.config import TrainConfig
+from neuroadda.training.dataset import Batch, load_batches
+from neuroadda.training.distributed import Processes
+from neuroadda.training.learner import Learner, learning_rate
+from neuroadda.training.report import Report
+from neuroadda.training.sample import Sample
+from neuroadda.training.state import Progress, save_state
+
+Validate = Callable[[Backbone], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A training that can begin.
+
+    Attributes
+    ----------
+    fingerprint
+        Of all that determines its result.
+    """
+
+    config: TrainConfig
+    samples: list[Sample]
+    start: Backbone | None
+    fingerprint: str
+
+
+class Run:
+    """A training in one of its processes."""
+
+    def __init__(self, checked: Checked, validate: Validate | None, processes: Processes) -> None:
+        self.checked, self.config = checked, checked.config
+        self.validate, self.processes = validate, processes
+        self.learner = Learner(checked.config, processes)
+        self.progress = Progress()
+        self._first: Batch | None = None
+        self._made_seconds, self._clock = 0.0, time.process_time()
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the last validations brought nothing better."""
+        return 0 < self.config.patience <= self.progress.validations_since_best
+
+    def finish(self, show: bool) -> None:
+        """Do the iterations that are left, and write the backbone."""
+        self._follow_first()
+        if self.processes.count > 1:
+            self.learner.unpack(self.processes.from_first(self.learner.pack))
+        config, first = self.config, self.processes.first
+        done = self.progress.iteration
+        with Report(config.output, config.name, config.iterations, done, show) if first else nullcontext() as report:
+            batches = load_batches(config, done, self.processes.place)
+            self._clock = time.process_time()
+            while self.progress.iteration < config.iterations and not self.out_of_patience:
+                self._iterate(batches, report)
+        if first and not config.keep_best:
+            self._write("backbone")
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        folder = self.config.output / "checkpoints"
+        save_state(folder, self.checked.fingerprint, self.progress, self.learner.pack())
+
+    def _iterate(self, batches: Iterator[Batch], report: Report | None) -> None:
+        config, state = self.config, self.progress
+        rate = learning_rate(config, state.iteration)
+        loss, logits = self.learner.learn(self._take(batches), state.iteration, rate)
+        state.iteration += 1
+        state.losses.append(loss)
+        before, self._clock = self._clock, time.process_time()
+        state.cpu_seconds += self.processes.total(self._clock - before + self._made_seconds)
+        if not math.isfinite(loss):
+            raise RunFailed(
+                f"the loss is {loss} at iteration {state.iteration}: lower learning_rate ({config.learning_rate})"
+            )
+        if report:
+            report.log(state.iteration, {"loss": loss, "lr": rate, "cpu_seconds": round(state.cpu_seconds, 2)})
+        if report and self._is_due(config.picture_every):
+            assert self._first is not None
+            raw, labels, affs = (self._first[key][0].numpy() for key in ("raw", "labels", "affs"))
+            report.draw(state.iteration, raw[0], labels, affs, torch.sigmoid(logits[0].float()).cpu().numpy())
+        if self.validate and self._is_due(config.validate_every):
+            if report:
+                self._validate(self.validate, report)
+            self._follow_first()
+            self._clock = time.process_time()
+        if report and (self.out_of_patience or self._is_due(config.checkpoint_every, at_last=True)):
+            self.save()
+
+    def _take(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Yield this process's batches of an iteration, counting what they cost; the first is kept to be drawn."""
+        self._first, self._made_seconds = None, 0.0
+        for batch in islice(batches, self.config.accumulate // self.processes.count):
+            self._first = self._first or batch
+            if self.config.workers:  # otherwise it was this process that made it
+                self._made_seconds += float(batch["cpu_seconds"].sum())
+            yield batch
+
+    def _is_due(self, every: int, at_last: bool = False) -> bool:
+        iteration, last = self.progress.iteration, self.config.iterations
+        return (every > 0 and iteration % every == 0) or ((every > 0 or at_last) and iteration == last)
+
+    def _follow_first(self) -> None:
+        """Take over how far the first process is, whose validation may say that it is far enough."""
+        if self.processes.count > 1:
+            known = self.processes.from_first(lambda: json.dumps(vars(self.progress)).encode())
+            self.progress = Progress(**json.loads(known))
+
+    def _validate(self, validate: Validate, report: Report) -> None:
+        state, key = self.progress, self.config.keep_best
+        card = self._write("candidate")
+        metrics = validate(Backbone(self.learner.network, card, self.config.output / "candidate"))
+        torch.set_num_threads(self.config.threads)
+        report.log(state.iteration, {f"validation_{k}": v for k, v in metrics.items()})
+        if key is None:
+            state.metrics = metrics
+            return
+        if key not in metrics:
+            raise UserError(f"validation gives no {key!r}", "keep_best", f"it gives {', '.join(metrics)}")
+        state.validations_since_best += 1
+        if state.best is None or metrics[key] < state.best:
+            state.best, state.metrics, state.validations_since_best = metrics[key], metrics, 0
+            self._write("backbone")
+
+    def _write(self, name: str) -> Card:
+        config, state, samples = self.config, self.progress, self.checked.samples
+        z, y, x = np.exp(np.mean([np.log(s.raw.voxel_size_nm) for s in samples], axis=0)).round(3).tolist()
+        provenance = [
+            {
+                **s.config.provenance,
+                "raw": s.config.raw,
+                "labels": s.config.labels,
+                "offset": list(s.roi.offset),
+                "shape": list(s.roi.shape),
+            }
+            for s in samples
+        ]
+        card = Card(
+            name=config.name,
+            domain=config.domain,
+            organism=config.organism,
+            region=config.region,
+            modality=config.modality,
+            voxel_size_nm=(z, y, x),
+            architecture=config.architecture,
+            offsets=config.offsets,
+            training_data=(*provenance, *(self.checked.start.card.training_data if self.checked.start else ())),
+            metrics=state.metrics,
+            iterations=state.iteration,
+            cpu_minutes=round(state.cpu_seconds / 60, 3),
+        )
+        return save_backbone(config.output / name, self.learner.network, card)

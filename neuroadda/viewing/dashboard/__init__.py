@@ -1,0 +1,1 @@
+"""The dashboard: one page that shows a run live, from its ledger alone."""
