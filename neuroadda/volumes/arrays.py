@@ -5,7 +5,6 @@ because `Roi` and `Coordinate` hold integers. Code that works in voxels, or in a
 """
 
 import json
-import math
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property

@@ -201,7 +201,7 @@ def read_zoo(rng: Rng) -> Command:
         (["zoo", "list", "zoo", "--json"], ()),
         (["zoo", "show", "fly", "--zoo", "zoo"], ()),
         (["zoo", "verify", "zoo"], (DAMAGED,)),
-        (["zoo", "verify", f"file://{{}}/zoo"], (DAMAGED,)),
+        (["zoo", "verify", "file://{}/zoo"], (DAMAGED,)),
         (["domains", "rank", "v.zarr/raw", "--zoo", "zoo", *few], (NOT_NEAR,)),
         (["domains", "tree", "--zoo", "zoo", "--set", "resamples=20", "-o", "out/tree"], ()),
     )
