@@ -402,8 +402,8 @@ def _zarr(rng: Rng, folder: Path) -> Command:
 def newick(rng: Rng, folder: Path) -> Command:
     """A tree of species."""
     text = (folder / "life.nwk").read_text()
-    odd = pick(rng, ("(" * 5000, "(" * 200 + "fly" + ")" * 200 + ";", "(fly:-1);", "(fly:nan,mouse:inf);", "(fly:1e999);", "();", "[",
-                     "(fly,fly);", "(a:1_0,b:٣);", "'" * 999, "(" + "a," * 20_000 + "b);", ";", "(fly:1,mouse);"))  # fmt: skip
+    odd = pick(rng, ("(" * 5000, "(" * 200 + "fly" + ")" * 200 + ";", "(fly:-1);", "(fly:nan,mouse:inf);", "(fly:1e999);", "();",
+                     "[", "(fly,fly);", "(a:1_0,b:٣);", "'" * 999, "(" + "a," * 20_000 + "b);", ";", "(fly:1,mouse);"))  # fmt: skip
     (folder / "life.nwk").write_bytes(odd.encode() if rng.random() < 0.3 else mutate_text(rng, text))
     few = ["--set", "resamples=20"]
     return Command(["domains", "tree", "--zoo", "zoo", "--phylogeny", "life.nwk", *few, "-o", "out/tree"])
@@ -412,7 +412,8 @@ def newick(rng: Rng, folder: Path) -> Command:
 def places(rng: Rng, folder: Path) -> Command:
     """Links, devices, pipes and folders where files are expected, in a zoo and elsewhere."""
     file = pick(rng, ("zoo/zoo.json", "zoo/fly/card.json", "zoo/fly/weights.safetensors", "zoo/fly", "asked/proposals.json",
-                      "life.nwk", "given/labels.npy", "given/labels.h5", "annotation.zip", "v.zarr/raw/.zarray", "c.toml"))  # fmt: skip
+                      "life.nwk", "given/labels.npy", "given/labels.h5", "annotation.zip", "v.zarr/raw/.zarray",
+                      "c.toml"))  # fmt: skip
     (folder / "c.toml").write_text(write_toml({"segment": CONFIG["segment"]}))
     path = folder / file
     path.rename(folder / "moved")
