@@ -72,9 +72,9 @@ def report(verdicts: list[Verdict], kinds: list[str], seconds: float, command: s
         f"`{command}`, {datetime.date.today()}, {os.cpu_count()} cores of {name_processor()}, Python {platform.python_version()}: "
         f"{len(verdicts)} inputs in {seconds:.0f} s.",
         "",
-        "Each input is a folder of good files of which one was spoiled, by a seeded generator (tests/fuzz/), and a command run on it. Wrong",
-        "is: a traceback, no end within 60 s, more than 4 GiB of memory, an exit code that is not documented, not one line on what is",
-        "wrong, a line of more than 1000 characters, and anything left behind by a command that failed.",
+        "Each input is a folder of good files of which one was spoiled, by a seeded generator (tests/fuzz/), and a command run on",
+        "it. Wrong is: a traceback, no end within 60 s, more than 4 GiB of memory, an exit code that is not documented, more",
+        "or fewer lines than one on what is wrong, a line of more than 1000 characters, and what a failed command left behind.",
         "",
         "| kind | what is spoiled | inputs | refused (exit code 2) | done (0) | other documented codes | wrong |",
         "|---|---|---:|---:|---:|---:|---:|",
