@@ -12,6 +12,7 @@ from neuroadda.adaptation import Adaptation, make_training
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.zoo import open_zoo
 from neuroadda.blockwise.engine import Observer
+from neuroadda.cli.main import tell_errors
 from neuroadda.config import apply_overrides, load_config_file, parse_config
 from neuroadda.console import print_summary, show_progress
 from neuroadda.volumes.arrays import Volume
@@ -78,4 +79,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     os.chdir(ROOT)
-    main()
+    with tell_errors():
+        main()

@@ -1,6 +1,8 @@
 """The command itself: its verbs, and how errors are told."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -37,9 +39,16 @@ app.add_typer(ledger, name="ledger")
 
 
 def main() -> None:
-    """Run the command; an error that is no bug is told in a line, and has its own exit code."""
-    try:
+    """Run the command."""
+    with tell_errors():
         app()
+
+
+@contextmanager
+def tell_errors() -> Iterator[None]:
+    """Tell an error that is no bug in a line, and end with its own exit code."""
+    try:
+        yield
     except (UserError, RunFailed, PersonNeeded, RunStopped) as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
