@@ -25,6 +25,9 @@ from goods import write_goods  # noqa: E402
 from harness import Verdict, fuzz  # noqa: E402
 from kinds import KINDS  # noqa: E402
 from machine import name_processor  # noqa: E402
+from running import LIMIT_BYTES, LIMIT_SECONDS, LONGEST_LINE  # noqa: E402
+
+from neuroadda.formats import format_bytes  # noqa: E402
 
 RESULTS = ROOT / "docs" / "results" / "fuzz.md"
 
@@ -72,9 +75,10 @@ def report(verdicts: list[Verdict], kinds: list[str], seconds: float, command: s
         f"`{command}`, {datetime.date.today()}, {os.cpu_count()} cores of {name_processor()}, Python {platform.python_version()}: "
         f"{len(verdicts)} inputs in {seconds:.0f} s.",
         "",
-        "Each input is a folder of good files of which one was spoiled, by a seeded generator (tests/fuzz/), and a command run on",
-        "it. Wrong is: a traceback, no end within 60 s, more than 4 GiB of memory, an exit code that is not documented, more",
-        "or fewer lines than one on what is wrong, a line of more than 1000 characters, and what a failed command left behind.",
+        "Each input is a folder of good files of which a seeded generator (tests/fuzz/) spoiled one, and a command run on it.",
+        f"Wrong is: a traceback, no end within {LIMIT_SECONDS:.0f} s, more memory than {format_bytes(LIMIT_BYTES)}, an exit",
+        "code that is not documented, not exactly one line on what is wrong, a line of more than",
+        f"{LONGEST_LINE} characters, and anything left behind by a command that failed.",
         "",
         "| kind | what is spoiled | inputs | refused (exit code 2) | done (0) | other documented codes | wrong |",
         "|---|---|---:|---:|---:|---:|---:|",

@@ -36,7 +36,7 @@ class PatchConfig(Config):
         Where patches lie; all of the volume by default.
     """
 
-    count: Annotated[int, Field(ge=2)] = 1024
+    count: Annotated[int, Field(ge=2, le=10**7)] = 1024
     seed: int = 0
     mask: str | None = None
     roi: RoiConfig | None = None

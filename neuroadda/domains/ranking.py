@@ -52,8 +52,8 @@ class RankConfig(Config):
     bandwidth: Bandwidth = "multi"
     unbiased: bool = True
     patches: PatchConfig = Field(default_factory=PatchConfig)
-    permutations: Annotated[int, Field(gt=0)] = 1000
-    resamples: Annotated[int, Field(gt=0)] = 2000
+    permutations: Annotated[int, Field(gt=0, le=10**7)] = 1000
+    resamples: Annotated[int, Field(gt=0, le=10**7)] = 2000
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     seed: int = 0
     far: float | None = None

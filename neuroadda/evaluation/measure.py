@@ -9,6 +9,7 @@ from pydantic import Field
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
+from neuroadda.blockwise.task import Task
 from neuroadda.config import Config, dump_config
 from neuroadda.errors import UserError
 from neuroadda.evaluation.baselines import score_classic_recipe, score_raw_watershed
@@ -140,21 +141,26 @@ def finished_stages(plan: Plan) -> list[tuple[str, Summary]]:
     UserError
         If a stage's output is missing, unfinished, or made with other parameters.
     """
+    bound = {task.name: bind_output(task) for task in plan.tasks}
+    if not any(bound.values()):  # nor is there a ledger, and opening it would make one
+        raise _unfinished(plan.tasks[0], 0)
     ledger = open_ledger(plan.config.ledger_url)
     try:
         stages = []
         for task in plan.tasks:
-            bound = bind_output(task)
-            summary = Summary() if bound is None else ledger.summary(bound.key)
+            written = bound[task.name]
+            summary = Summary() if written is None else ledger.summary(written.key)
             if summary.done < len(task.blocks):
-                what = (
-                    f"{task.name} is not finished with these parameters ({summary.done} of {len(task.blocks)} blocks)"
-                )
-                raise UserError(what, task.output, "run `neuroadda segment` with the same config first")
+                raise _unfinished(task, summary.done)
             stages.append((task.name, summary))
         return stages
     finally:
         ledger.close()
+
+
+def _unfinished(task: Task, done: int) -> UserError:
+    what = f"{task.name} is not finished with these parameters ({done} of {len(task.blocks)} blocks)"
+    return UserError(what, task.output, "run `neuroadda segment` with the same config first")
 
 
 def wall_seconds(summary: Summary) -> float:

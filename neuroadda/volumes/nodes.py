@@ -19,6 +19,27 @@ from neuroadda.errors import UserError
 from neuroadda.volumes.places import ARRAY_METADATA, ATTRIBUTES, CHANGES, Place, Url, remove
 
 ZARR3 = int(zarr.__version__.partition(".")[0]) >= 3
+CODECS = frozenset(
+    [
+        "blosc",
+        "bz2",
+        "gzip",
+        "lz4",
+        "lzma",
+        "zlib",
+        "zstd",
+        "shuffle",
+        "delta",
+        "fixedscaleoffset",
+        "quantize",
+        "bitround",
+        "packbits",
+        "astype",
+        "crc32",
+        "crc32c",
+        "adler32",
+    ]
+)
 GROUP_METADATA = (".zgroup", "zarr.json")
 MISSING: tuple[type[Exception], ...] = (FileNotFoundError,)
 if not ZARR3:
@@ -45,6 +66,7 @@ def open_array(place: Place, mode: str = "r") -> zarr.Array:
     is_format_3 = (place / ARRAY_METADATA[1]).is_file()  # asked of zarr 3, too: it says why a URL cannot be reached
     if is_format_3 and not ZARR3:
         raise UserError("this is zarr format 3", str(place), "format 2 (or N5) is expected: Python 3.12 reads both")
+    _check_codecs(place)
     try:
         data = _open_node(place, mode)
         dict(data.attrs)  # read now, where it is told what is wrong with them
@@ -55,6 +77,8 @@ def open_array(place: Place, mode: str = "r") -> zarr.Array:
     if not isinstance(data, zarr.Array):
         arrays = ", ".join(sorted(name for name, _ in data.arrays())) or "none"
         raise UserError("this is a zarr group, not an array", str(place), f"arrays in it: {arrays}")
+    if not all(isinstance(n, int) and n >= 0 for n in (*data.shape, *data.chunks)):
+        raise UserError(f"the array's shape {data.shape} or chunks {data.chunks} are malformed", str(place))
     return data
 
 
@@ -129,6 +153,18 @@ def is_array(place: Place) -> bool:
         return json.loads((place / ARRAY_METADATA[1]).read_text(encoding="utf-8")).get("node_type") == "array"
     except (OSError, ValueError):
         return False
+
+
+def _check_codecs(place: Place) -> None:
+    """Raise UserError for an array of format 2 with codecs that numbers do not need: some are pickles, which run what they hold."""
+    try:
+        told = json.loads((place / ARRAY_METADATA[0]).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return  # what is missing or malformed is told by who opens it
+    found = [told.get("compressor"), *(told.get("filters") or [])] if isinstance(told, dict) else []
+    names = [codec.get("id") if isinstance(codec, dict) else codec for codec in found if codec is not None]
+    if unknown := [name for name in names if not isinstance(name, str) or name not in CODECS]:
+        raise UserError(f"its codec {unknown[0]!r} is not read", str(place), f"known: {', '.join(sorted(CODECS))}")
 
 
 def _open_node(place: Place, mode: str) -> zarr.Array | zarr.Group:

@@ -182,7 +182,8 @@ def _open_zarr(path: Path, dataset: str | None) -> Source:
 
 def _open_npy(path: Path) -> Source:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        with np.errstate(over="ignore"):  # of a shape that is absurd, which is an error anyway
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (tokenize.TokenError, *BROKEN) as error:
         raise UserError(f"the .npy file cannot be read: {first_line(error)}", str(path)) from error
     return Source(path, array.shape, array.dtype, array.__getitem__, (path,))

@@ -83,12 +83,16 @@ def open_tiff(path: Path) -> Stack:
     UserError
         If it is broken, in colour, has pages of several shapes, or more axes than a volume.
     """
-    with check_intact(path):
+    with check_intact(path) as check:
         try:
             file = tifffile.TiffFile(path)
         except BROKEN as error:
             raise UserError(f"the TIFF cannot be read: {error}", str(path)) from error
         try:
+            len(
+                file.pages
+            )  # finds all pages, and says where they go round in a circle, along which series would go for ever
+            check()
             depth, shape, dtype = _tiff_shape(file, path)
             page = decoder(path, file, (depth, *shape))
             voxel_size, offset = place_of(file)

@@ -13,12 +13,14 @@ from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
 
 NM = {"nm": 1.0, "µm": 1e3, "um": 1e3, "\\u00B5m": 1e3, "micron": 1e3, "mm": 1e6, "pm": 1e-3}
-DAMAGE = ("invalid page offset", "invalid value offset", "corrupted", "premature")
+DAMAGE = ("invalid page offset", "invalid value offset", "corrupted", "premature", "circular reference")
 
 
 @contextmanager
-def check_intact(path: Path) -> Iterator[None]:
+def check_intact(path: Path) -> Iterator[Callable[[], None]]:
     """Turn what tifffile logs of a truncated file, and then reads as a shorter one, into an error.
+
+    Yields what raises that error at once, before what does not end on a damaged file.
 
     Raises
     ------
@@ -32,13 +34,17 @@ def check_intact(path: Path) -> Iterator[None]:
     propagate = logger.propagate
     logger.addHandler(watcher)
     logger.propagate = False
+
+    def check() -> None:
+        if any(word in line for line in damage for word in DAMAGE):
+            raise UserError("the TIFF is truncated or damaged", str(path))
+
     try:
-        yield
+        yield check
     finally:
         logger.removeHandler(watcher)
         logger.propagate = propagate
-    if any(word in line for line in damage for word in DAMAGE):
-        raise UserError("the TIFF is truncated or damaged", str(path))
+    check()
 
 
 def decoder(path: Path, file: tifffile.TiffFile, shape: Zyx) -> Callable[[int], np.ndarray]:

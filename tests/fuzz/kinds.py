@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from goods import ENTRIES, NML, ZARR3, pack, unpack
+from goods import NML, ZARR3, pack, unpack
 from mutations import (
     ODD_TEXTS,
     Rng,
     mutate_bytes,
-    mutate_data,
     mutate_json,
     mutate_text,
     mutate_toml,
@@ -399,21 +398,37 @@ def _zarr(rng: Rng, folder: Path) -> Command:
     return Command(pick(rng, options))
 
 
+ODD_TREES = (
+    *("(" * 5000, "(" * 200 + "fly" + ")" * 200 + ";", "(" + "a," * 20_000 + "b);", "'" * 999, "();", "[", ";"),
+    *("(fly:-1);", "(fly:nan,mouse:inf);", "(fly:1e999);", "(fly,fly);", "(a:1_0,b:٣);", "(fly:1,mouse);"),
+)
+
+
 def newick(rng: Rng, folder: Path) -> Command:
     """A tree of species."""
     text = (folder / "life.nwk").read_text()
-    odd = pick(rng, ("(" * 5000, "(" * 200 + "fly" + ")" * 200 + ";", "(fly:-1);", "(fly:nan,mouse:inf);", "(fly:1e999);", "();",
-                     "[", "(fly,fly);", "(a:1_0,b:٣);", "'" * 999, "(" + "a," * 20_000 + "b);", ";", "(fly:1,mouse);"))  # fmt: skip
+    odd = pick(rng, ODD_TREES)
     (folder / "life.nwk").write_bytes(odd.encode() if rng.random() < 0.3 else mutate_text(rng, text))
     few = ["--set", "resamples=20"]
     return Command(["domains", "tree", "--zoo", "zoo", "--phylogeny", "life.nwk", *few, "-o", "out/tree"])
 
 
+SPOILED_PLACES = (
+    *(
+        "zoo/zoo.json",
+        "zoo/fly/card.json",
+        "zoo/fly/weights.safetensors",
+        "zoo/fly",
+        "asked/proposals.json",
+        "life.nwk",
+    ),
+    *("given/labels.npy", "given/labels.h5", "annotation.zip", "v.zarr/raw/.zarray", "c.toml"),
+)
+
+
 def places(rng: Rng, folder: Path) -> Command:
     """Links, devices, pipes and folders where files are expected, in a zoo and elsewhere."""
-    file = pick(rng, ("zoo/zoo.json", "zoo/fly/card.json", "zoo/fly/weights.safetensors", "zoo/fly", "asked/proposals.json",
-                      "life.nwk", "given/labels.npy", "given/labels.h5", "annotation.zip", "v.zarr/raw/.zarray",
-                      "c.toml"))  # fmt: skip
+    file = pick(rng, SPOILED_PLACES)
     (folder / "c.toml").write_text(write_toml({"segment": CONFIG["segment"]}))
     path = folder / file
     path.rename(folder / "moved")
@@ -444,5 +459,3 @@ KINDS: dict[str, Kind] = {
     kind.__name__: kind
     for kind in (config, overrides, arguments, card, index, safetensors, proposals, nml, labels, newick, places)
 }
-assert set(ENTRIES) >= {"fly"}
-assert mutate_data

@@ -1,5 +1,6 @@
 """The launcher that a run's execution names."""
 
+import logging
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,10 @@ from neuroadda.blockwise.ledger.open import SQLITE
 from neuroadda.errors import UserError
 
 CLUSTERS: dict[str, type[ClusterLauncher]] = {"slurm": slurm.SlurmLauncher, "lsf": lsf.LsfLauncher}
+OPEN_TO_OTHERS = (
+    "WARNING: the scheduler listens on %s, without password or encryption: whoever reaches it can take blocks away, and so spoil "
+    "this run. Give an address of a private interface that only your nodes reach (docs/security.md)."
+)
 SUBMITS = {"slurm": "sbatch", "lsf": "bsub"}
 
 
@@ -26,7 +31,12 @@ def open_launcher(
 
 
 def check_launcher(execution: Execution, ledger_url: str) -> None:
-    """Raise UserError where the execution's workers could not be started, not reach the scheduler, or not share the ledger."""
+    """Raise UserError where the execution's workers could not be started, not reach the scheduler, or not share the ledger.
+
+    Where others than this machine may reach the scheduler, that is said as a warning.
+    """
+    if execution.launcher != "serial" and not execution.is_loopback:
+        logging.getLogger(__name__).warning(OPEN_TO_OTHERS, execution.host)
     if execution.launcher not in CLUSTERS:
         return
     program = SUBMITS[execution.launcher]
