@@ -61,7 +61,9 @@ def test_by_default_nobody_else_reaches_a_run(tmp_path: Path) -> None:
     ("launcher", "host", "told"),
     [("local", "0.0.0.0", True), ("local", "127.0.0.1", False), ("serial", "0.0.0.0", False)],
 )
-def test_an_open_scheduler_is_told_loudly(launcher: str, host: str, told: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_open_scheduler_is_told_loudly(
+    launcher: str, host: str, told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
         check_launcher(Execution(launcher=launcher, host=host), "mongodb://host/database")
     assert ("listens on 0.0.0.0, without password" in caplog.text) == told
