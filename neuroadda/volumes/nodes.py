@@ -19,26 +19,9 @@ from neuroadda.errors import UserError
 from neuroadda.volumes.places import ARRAY_METADATA, ATTRIBUTES, CHANGES, Place, Url, remove
 
 ZARR3 = int(zarr.__version__.partition(".")[0]) >= 3
-CODECS = frozenset(
-    [
-        "blosc",
-        "bz2",
-        "gzip",
-        "lz4",
-        "lzma",
-        "zlib",
-        "zstd",
-        "shuffle",
-        "delta",
-        "fixedscaleoffset",
-        "quantize",
-        "bitround",
-        "packbits",
-        "astype",
-        "crc32",
-        "crc32c",
-        "adler32",
-    ]
+CODECS = (
+    *("blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd", "crc32", "crc32c", "adler32"),
+    *("shuffle", "delta", "fixedscaleoffset", "quantize", "bitround", "packbits", "astype"),
 )
 GROUP_METADATA = (".zgroup", "zarr.json")
 MISSING: tuple[type[Exception], ...] = (FileNotFoundError,)
@@ -156,7 +139,7 @@ def is_array(place: Place) -> bool:
 
 
 def _check_codecs(place: Place) -> None:
-    """Raise UserError for an array of format 2 with codecs that numbers do not need: some are pickles, which run what they hold."""
+    """Raise UserError for an array of format 2 with other codecs than numbers need: a pickle runs what it holds."""
     try:
         told = json.loads((place / ARRAY_METADATA[0]).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -164,7 +147,7 @@ def _check_codecs(place: Place) -> None:
     found = [told.get("compressor"), *(told.get("filters") or [])] if isinstance(told, dict) else []
     names = [codec.get("id") if isinstance(codec, dict) else codec for codec in found if codec is not None]
     if unknown := [name for name in names if not isinstance(name, str) or name not in CODECS]:
-        raise UserError(f"its codec {unknown[0]!r} is not read", str(place), f"known: {', '.join(sorted(CODECS))}")
+        raise UserError(f"its codec {unknown[0]!r} is not read", str(place), f"known: {', '.join(CODECS)}")
 
 
 def _open_node(place: Place, mode: str) -> zarr.Array | zarr.Group:
