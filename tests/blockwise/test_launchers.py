@@ -63,7 +63,8 @@ def test_a_script_sets_up_and_becomes_the_worker():
         setup=("module load cuda", "source venv/bin/activate"), container="apptainer exec n.sif", python="python3"
     )
     assert write_script(job, Execution(threads=3), Path("/run/logs/orders/a.json"), Path("/the logs/w.log")) == (
-        "#!/bin/bash -l\n"
+        "#!/bin/bash\n"
+        "[ ! -r /etc/profile ] || source /etc/profile\n"
         "exec >> '/the logs/w.log' 2>&1\n"
         "set -e\n"
         "module load cuda\n"

@@ -103,14 +103,15 @@ class ClusterLauncher(Launcher):
 def write_script(job: Job, execution: Execution, orders: Path, log: Path) -> str:
     """Return the script of a worker's job.
 
-    A login shell, so that there are modules to load. It writes its log itself, since LSF shows none before a job has ended. Without
-    a `python` of its own, the job finds what this process finds.
+    It reads the system's profile, so that there are modules to load, but not the user's, which may do anything. It writes its log
+    itself, since LSF shows none before a job has ended. Without a `python` of its own, the job finds what this process finds.
     """
     settings = {k: v for k, v in execution.settings.items() if k != "PYTHONPATH" or job.python is None}
     command = [job.python or sys.executable, "-m", "neuroadda.blockwise.job", str(orders)]
     return "\n".join(
         [
-            "#!/bin/bash -l",
+            "#!/bin/bash",
+            "[ ! -r /etc/profile ] || source /etc/profile",
             f"exec >> {shlex.quote(str(log))} 2>&1",
             "set -e",
             *job.setup,
