@@ -123,6 +123,12 @@ def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
+def own_mongo_url(mongo_url: str) -> str:
+    """URL of a MongoDB database that no other test writes to."""
+    return re.sub(r"neuroadda_test_\w+", f"neuroadda_test_{secrets.token_hex(6)}", mongo_url)
+
+
+@pytest.fixture
 def command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., tuple[int, str, str]]:

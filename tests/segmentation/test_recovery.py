@@ -116,7 +116,7 @@ def lose_some(config: SegmentConfig) -> dict[str, list[int]]:
 def test_a_lost_ledger_is_made_of_what_is_written(run, store, request):
     before = content(run)
     if store == "mongo":
-        run = run.model_copy(update={"ledger": request.getfixturevalue("mongo_url")})
+        run = run.model_copy(update={"ledger": request.getfixturevalue("own_mongo_url")})
     else:
         Path(run.output, "ledger.db").unlink()
     stages = rebuild_ledger(Path(run.output), run.ledger)
@@ -189,7 +189,7 @@ def test_broken_files_are_found_by_reading(run):
 @pytest.mark.parametrize("store", ["sqlite", "mongo"])
 def test_records_that_no_output_bears_out(run, store, request):
     if store == "mongo":
-        run = run.model_copy(update={"ledger": request.getfixturevalue("mongo_url")})
+        run = run.model_copy(update={"ledger": request.getfixturevalue("own_mongo_url")})
         rebuild_ledger(Path(run.output), run.ledger)
     folder, plan = Path(run.output), make_plan(run)
     keys = {task.name: bind_output(task).key for task in plan.tasks}

@@ -95,7 +95,7 @@ def test_many_blocks_are_shown_at_once(browser: Browser, tmp_path: Path, side: i
 def test_what_a_failed_block_says_is_text(
     browser: Browser, tmp_path: Path, request: pytest.FixtureRequest, kind: str
 ) -> None:
-    url = f"sqlite:///{tmp_path}/ledger.db" if kind == "sqlite" else request.getfixturevalue("mongo_url")
+    url = f"sqlite:///{tmp_path}/ledger.db" if kind == "sqlite" else request.getfixturevalue("own_mongo_url")
     ledger = open_ledger(url)
     task = TaskRecord(fingerprint="f" * 64, stage=f"s{HOSTILE}", blocks=3, voxels=3, output=f"/o{HOSTILE}")
     ledger.register(task)

@@ -29,7 +29,7 @@ TOKEN = "a-token-that-nobody-guesses"
 @pytest.fixture(params=["sqlite", "mongo"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "mongo":
-        return request.getfixturevalue("mongo_url").replace("neuroadda_test", f"neuroadda_{secrets.token_hex(4)}")
+        return request.getfixturevalue("own_mongo_url")
     return f"sqlite:///{tmp_path}/ledger.db"
 
 
