@@ -71,16 +71,18 @@ class Progress:
         blocks, statuses, when = (each[known] for each in (columns.blocks, columns.statuses, columns.when))
         seconds = np.nan_to_num(columns.seconds[known])
         relative = (when - self.task.created).astype(np.float32)
-        if not len(blocks) or (
-            np.array_equal(self.statuses[blocks], statuses) and np.array_equal(self.when[blocks], relative)
-        ):
+        if not len(blocks):
+            return False
+        begun = when - seconds
+        worker = self._meet(columns.workers, columns.worker[known], begun, when)
+        told = (self.statuses, statuses), (self.when, relative), (self.worker, worker)
+        if all(np.array_equal(mine[blocks], theirs) for mine, theirs in told):
             return False
         self.longest = max(self.longest, float(seconds[statuses == DONE].max(initial=0.0)))
-        begun = when - seconds
         self.first = min(float(begun.min()), np.inf if self.first is None else self.first)
         self.last = max(float(when.max()), -np.inf if self.last is None else self.last)
-        self.statuses[blocks], self.when[blocks] = statuses, relative
-        self.worker[blocks] = self._meet(columns.workers, columns.worker[known], begun, when)
+        for mine, theirs in told:
+            mine[blocks] = theirs
         return True
 
     def voxels_of(self, chosen: np.ndarray) -> np.ndarray:
