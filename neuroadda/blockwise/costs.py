@@ -20,7 +20,7 @@ from neuroadda.blockwise.usage import cpu_seconds, peak_bytes
 from neuroadda.config import Config, dump_config
 from neuroadda.errors import RunFailed
 
-PEAK_ROUNDS = 10  # prediction's workers had their peak after 7 to 8 rounds (docs/results/plan.md)
+PEAK_ROUNDS = 10  # prediction's workers had their peak after 8 rounds, by the ledger of tools/bench_plan.py
 
 
 class BlockCost(Config):

@@ -54,7 +54,7 @@ class Dispatcher:
             "careful": careful,
         }
         if self._process is None:
-            self._process = self._start()
+            self._start()
         self._send(orders)
         self._is_busy = True
 
@@ -94,7 +94,7 @@ class Dispatcher:
             self._folder = None
             shutil.rmtree(self._private, ignore_errors=True)
 
-    def _start(self) -> "subprocess.Popen[bytes]":
+    def _start(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="neuroadda-")
         self._logs.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self._private, ignore_errors=True)  # of a run that was killed
@@ -118,7 +118,6 @@ class Dispatcher:
             "private": str(self._private.absolute()),
         }
         self._send(setup)
-        return self._process
 
     def _send(self, what: dict[str, Any]) -> None:
         assert self._process is not None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import NoReturn
 
 import numpy as np
 
@@ -108,15 +109,19 @@ class Engine:
             # A worker that dies takes its last records along. Blocks without a trace are done again, with every record written at
             # once, so that afterwards each block is known to be done or to have failed.
             for careful in (False, True):
-                todo = wanted & open_blocks(task, ledger, since)
+                left = wanted & ~ledger.done_mask(task.key, len(wanted))
+                todo = _without_failed(left, task, ledger, since)
                 if not todo.any():
                     break
                 if serial:
                     self._run_serial(task, todo, since)
                 else:
                     self._run_processes(task, todo, since, careful)
+            else:
+                left = wanted & ~ledger.done_mask(task.key, len(wanted))
         self._observe(task, ledger.summary(task.key))
-        _raise_if_incomplete(task, wanted, ledger, self._logs)
+        if left.any():
+            _raise_incomplete(task, left, int(wanted.sum()), ledger, self._logs)
         return task
 
     def _run_serial(self, task: Task, todo: np.ndarray, since: float) -> None:
@@ -167,9 +172,9 @@ def run_task(
         return engine.run(task, overwrite=overwrite)
 
 
-def open_blocks(task: Task, ledger: Ledger, since: float) -> np.ndarray:
-    """Return bool, by block: which are neither done nor failed at `since` or later."""
-    todo = task.blocks.to_mask() & ~ledger.done_mask(task.key, len(task.grid))
+def _without_failed(left: np.ndarray, task: Task, ledger: Ledger, since: float) -> np.ndarray:
+    """Return bool, by block: which of those left have not failed at `since` or later."""
+    todo = left.copy()
     for group in ledger.failures(task.key, since=since):
         todo[group.blocks] = False
     return todo
@@ -203,15 +208,12 @@ def _record_lost(task: Task, ledger: Ledger) -> None:
         ledger.write(lost)
 
 
-def _raise_if_incomplete(task: Task, wanted: np.ndarray, ledger: Ledger, logs: Path) -> None:
-    remaining = wanted & ~ledger.done_mask(task.key, len(wanted))
-    if not remaining.any():
-        return
-    groups = [group for group in ledger.failures(task.key) if remaining[group.blocks].any()]
-    left = f"{remaining.sum()} of {wanted.sum()} blocks are left"
+def _raise_incomplete(task: Task, left: np.ndarray, wanted: int, ledger: Ledger, logs: Path) -> NoReturn:
+    groups = [group for group in ledger.failures(task.key) if left[group.blocks].any()]
+    told = f"{left.sum()} of {wanted} blocks are left"
     if not groups:
-        raise RunFailed(f"{task.name}: {left}: the workers died; see {logs}")
-    raise _failure(task, groups[0], left)
+        raise RunFailed(f"{task.name}: {told}: the workers died; see {logs}")
+    raise _failure(task, groups[0], told)
 
 
 def _failure(task: Task, group: FailureGroup, left: str) -> UserError | RunFailed:

@@ -40,7 +40,7 @@ def prepare_output(task: Task, ledger: Ledger, overwrite: bool) -> Task:
     bound = bind_output(task)
     if bound is None:
         for known in ledger.tasks():
-            if known.output == str(output.absolute()):
+            if known.output == task.output_on_record:
                 ledger.reset(known.fingerprint)
         _remove(output)
         bound = task.model_copy(update={"instance": secrets.token_hex(8)})

@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -78,13 +79,14 @@ def rebuild_task(task: Task, ledger: Ledger) -> int:
     return len(found)
 
 
-def count_unrecorded(task: Task, ledger: Ledger) -> int:
-    """Return how many blocks are written and not done by the ledger: no harm, but they will be done again."""
-    bound = bind_output(task)
-    return 0 if bound is None else len(_find_unrecorded(bound, ledger))
+class Checked(NamedTuple):
+    """What is wrong with a task, and how many blocks are written and not done by the ledger: no harm, but done again."""
+
+    findings: list[Finding]
+    unrecorded: int
 
 
-def check_task(task: Task, ledger: Ledger, *, at_work: bool, read: bool = False) -> Iterator[Finding]:
+def check_task(task: Task, ledger: Ledger, *, at_work: bool, read: bool = False) -> Checked:
     """Find where the ledger says of a task what its output does not bear out.
 
     Parameters
@@ -96,37 +98,37 @@ def check_task(task: Task, ledger: Ledger, *, at_work: bool, read: bool = False)
     """
     bound = bind_output(task)
     if bound is None:
-        return
+        return Checked([], 0)
     key, name, size = bound.key, bound.name, len(bound.grid)
+    findings: list[Finding] = []
 
-    def forget(blocks: Sequence[int]) -> Callable[[], None]:
-        return lambda: ledger.forget(key, blocks)
+    def tell(what: str, blocks: Sequence[int], mend: Callable[[], None] | None = None) -> None:
+        findings.append(Finding(name, what, blocks, mend or (lambda: ledger.forget(key, blocks))))
 
     known = ledger.task(key)
     wanted = bound.record
     if known is None or known.model_copy(update={"created": wanted.created}) != wanted:
         what = "the task is not on record" if known is None else "the task's record is not that of its output"
         if known is not None or key in ledger.recorded():
-            yield Finding(name, what, [], lambda: ledger.register(wanted))
+            tell(what, [], lambda: ledger.register(wanted))
     if foreign := ledger.outsiders(key, size):
-        yield Finding(name, "recorded, but the grid has no such blocks", foreign, forget(foreign))
+        tell("recorded, but the grid has no such blocks", foreign)
     # The ledger first: what is done by then is written by the time that the output is looked at.
     done, running = ledger.done_mask(key, size), [] if at_work else _running(key, ledger, size)
     if running:
-        yield Finding(name, "running, but no run is at work here", running, forget(running))
+        tell("running, but no run is at work here", running)
     tissue = bound.blocks.to_mask()
     if (done & ~tissue).any():
-        empty = np.flatnonzero(done & ~tissue).tolist()
-        yield Finding(name, "done, but there is no tissue in them", empty, forget(empty))
+        tell("done, but there is no tissue in them", np.flatnonzero(done & ~tissue).tolist())
     written = bound.bound.written(bound)
     there = written.find()
     done &= tissue
     if (done & ~there).any():
         lost = np.flatnonzero(done & ~there).tolist()
-        yield Finding(name, "done, but not all of their output is there", lost, _redo(bound, ledger, written, lost))
+        tell("done, but not all of their output is there", lost, _redo(bound, ledger, written, lost))
     if read and (broken := _find_broken(bound, written, np.flatnonzero(done & there))):
-        what = "done, but their output cannot be read"
-        yield Finding(name, what, broken, _redo(bound, ledger, written, broken))
+        tell("done, but their output cannot be read", broken, _redo(bound, ledger, written, broken))
+    return Checked(findings, int(np.count_nonzero(there & tissue & ~done)))
 
 
 def check_records(ledger: Ledger, outputs: set[str]) -> Iterator[Finding]:
@@ -139,11 +141,6 @@ def check_records(ledger: Ledger, outputs: set[str]) -> Iterator[Finding]:
             yield Finding(known.stage, "the output of this record is gone", [], _reset(ledger, known.fingerprint))
     for key in sorted(set(recorded) - {known.fingerprint for known in tasks} - set(there.values())):
         yield Finding("unknown", f"blocks of a task that is not known: {key[:12]}", [], _reset(ledger, key))
-
-
-def output_of(task: Task) -> str:
-    """Return a task's output as its record names it."""
-    return str(to_place(task.output).absolute())
 
 
 def _find_unrecorded(bound: Task, ledger: Ledger) -> np.ndarray:

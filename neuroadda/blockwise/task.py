@@ -187,6 +187,11 @@ class Task(Config):
         }
 
     @property
+    def output_on_record(self) -> str:
+        """Where the output lies, as the ledger names it."""
+        return str(to_place(self.output).absolute())
+
+    @property
     def record(self) -> TaskRecord:
         """What the ledger is told of the task."""
         return TaskRecord(
@@ -194,7 +199,7 @@ class Task(Config):
             stage=self.name,
             blocks=len(self.blocks),
             voxels=self.voxels,
-            output=str(to_place(self.output).absolute()),
+            output=self.output_on_record,
             grid=dump_config(self.grid),
             parameters=self.parameters,
         )

@@ -8,14 +8,7 @@ from pathlib import Path
 from neuroadda.blockwise.ledger.base import Ledger
 from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
 from neuroadda.blockwise.outputs import bind_output
-from neuroadda.blockwise.repair import (
-    Finding,
-    check_records,
-    check_task,
-    count_unrecorded,
-    output_of,
-    rebuild_task,
-)
+from neuroadda.blockwise.repair import Finding, check_records, check_task, rebuild_task
 from neuroadda.config import load_config_file, parse_config
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import RESOLVED, Plan, SegmentConfig, lock_folder, make_plan
@@ -85,13 +78,13 @@ def verify_ledger(
     if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
         raise UserError("there is no ledger", url, f"`neuroadda ledger rebuild {folder}` makes it from what is written")
     with _locked(folder, needed=repair) as at_work, _opened(url) as ledger:
-        findings = list(check_records(ledger, {output_of(task) for task in plan.tasks}))
-        for task in plan.tasks:
-            findings += check_task(task, ledger, at_work=at_work, read=read)
+        findings = list(check_records(ledger, {task.output_on_record for task in plan.tasks}))
+        checked = [check_task(task, ledger, at_work=at_work, read=read) for task in plan.tasks]
+        findings += [finding for each in checked for finding in each.findings]
         if repair:
             for finding in findings:
                 finding.mend()
-        return Verification(findings, _count(plan, ledger, [count_unrecorded(task, ledger) for task in plan.tasks]))
+        return Verification(findings, _count(plan, ledger, [each.unrecorded for each in checked]))
 
 
 def read_plan(folder: Path, ledger_url: str | None = None) -> Plan:

@@ -1,4 +1,4 @@
-"""Clusters to run on: a real Slurm of one node, and a stand-in for LSF."""
+"""A small volume and its network; clusters to run on: a real Slurm of one node, and a stand-in for LSF."""
 
 import os
 import subprocess
@@ -9,10 +9,19 @@ from pathlib import Path
 import pytest
 from clusters import TOOLS, Cluster, skip_without_slurm
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "blockwise"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "segmentation"))
+from synthetic import write_backbone, write_raw
+
 HERE = Path(__file__).parent
 
-sys.path.insert(0, str(HERE.parent / "blockwise"))
-sys.path.insert(0, str(HERE.parent / "segmentation"))
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    write_raw(folder / "raw.zarr/raw", shape=(24, 120, 120))
+    write_backbone(folder / "backbone")
+    return folder
 
 
 @pytest.fixture(scope="session")

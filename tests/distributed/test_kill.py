@@ -11,23 +11,12 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "segmentation"))
-from synthetic import write_backbone, write_raw
-
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
 from neuroadda.segmentation.retry import retry
 
 PATIENCE_SECONDS = 240
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("inputs")
-    write_raw(folder / "raw.zarr/raw", shape=(24, 120, 120))
-    write_backbone(folder / "backbone")
-    return folder
 
 
 def configure(inputs: Path, output: Path, **options) -> SegmentConfig:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from clusters import TOOLS, skip_without_slurm
-from synthetic import write_backbone, write_raw
 from test_kill import configure, content
 
 from neuroadda.backbones.zoo import open_zoo
@@ -26,14 +25,6 @@ CLONE_NEWNET = 0x40000000
 HOSTS = "neuroadda-test"
 HEAD = "10.77.0.1"
 SLURM = {"launcher": "slurm", "workers": 4}
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("inputs")
-    write_raw(folder / "raw.zarr/raw", shape=(24, 120, 120))
-    write_backbone(folder / "backbone")
-    return folder
 
 
 @pytest.fixture(scope="module")

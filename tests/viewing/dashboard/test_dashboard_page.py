@@ -2,12 +2,9 @@
 
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,10 +12,10 @@ sys.path.append(str(Path(__file__).parents[3] / "tools"))
 
 from browser import Browser
 from many_blocks import write_many
+from serving import serve
 
 from neuroadda.blockwise.ledger.base import BlockRecord, Failure, TaskRecord, Worker
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.viewing.dashboard.server import Dashboard, open_dashboard
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
@@ -35,14 +32,6 @@ def browser() -> Iterator[Browser]:
     assert CHROMIUM is not None
     with Browser(CHROMIUM) as opened:
         yield opened
-
-
-@contextmanager
-def serve(where: str, **options: Any) -> Iterator[Dashboard]:
-    with open_dashboard(where, **options) as dashboard:
-        threading.Thread(target=dashboard.serve_forever, args=(0.05,), daemon=True).start()
-        yield dashboard
-        dashboard.shutdown()
 
 
 def look(browser: Browser, url: str, width: int = 1600, mode: str = "light") -> None:

@@ -3,16 +3,15 @@
 import http.client
 import json
 import secrets
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from funlib.geometry import Coordinate, Roi
+from serving import serve
 
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.base import BlockRecord, Failure, Ledger, TaskRecord, Worker
@@ -46,14 +45,6 @@ def write(ledger: Ledger, task: TaskRecord, blocks: range | list[int], status: s
     done = {"finished": now, "seconds": 2.0, "voxels": 1} if status != "running" else {}
     about = {"worker": worker, "started": now - 2.0, "status": status} | done | fields
     ledger.write([BlockRecord(fingerprint=task.fingerprint, block=block, **about) for block in blocks])
-
-
-@contextmanager
-def serve(where: str, **options: Any) -> Iterator[Dashboard]:
-    with open_dashboard(where, **options) as dashboard:
-        threading.Thread(target=dashboard.serve_forever, args=(0.05,), daemon=True).start()
-        yield dashboard
-        dashboard.shutdown()
 
 
 def get(
