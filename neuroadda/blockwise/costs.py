@@ -20,7 +20,7 @@ from neuroadda.blockwise.usage import cpu_seconds, peak_bytes
 from neuroadda.config import Config, dump_config
 from neuroadda.errors import RunFailed
 
-PEAK_ROUNDS = 10  # prediction's workers had their peak after 8 rounds, by the ledger of tools/bench_plan.py
+PEAK_ROUNDS = 10  # most of prediction's memory is there by then; a longer run's heap still grows (docs/results/plan.md)
 
 
 class BlockCost(Config):
