@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from neuroadda.blockwise.failures import choose_pause, find_cause, is_device_lost
+from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.ledger.base import BlockRecord, Failure, Worker
 from neuroadda.blockwise.ledger.writer import LedgerWriter
@@ -40,13 +41,14 @@ class BlockRunner:
     """Does blocks of one task in this process, in any of its threads.
 
     The device is taken and the inputs are opened at the first block, so that a failing set-up is on record too. What may pass by
-    itself is tried again after a while, and `sleep` waits.
+    itself is tried again after a while, and `sleep` waits. `apply` calls the stage's function for a block.
     """
 
     task: Task
     writer: LedgerWriter
     careful: bool = False
     sleep: Callable[[float], object] = time.sleep
+    apply: Callable[[BlockFunction, Block], dict[str, Any]] = lambda function, block: function(block)
     _lease: Lease = field(default_factory=Lease, init=False)
     _function: BlockFunction | None = field(default=None, init=False)
     _opening: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -79,7 +81,7 @@ class BlockRunner:
             record(status="running", attempts=1)
             tries += 1
             try:
-                results = self._open()(block)
+                results = self.apply(self._open(), block)
                 break
             except Exception as error:
                 failure = _describe(error)

@@ -7,20 +7,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
+from neuroadda.blockwise.overlap import Overlap
 from neuroadda.blockwise.processes import die_with
 from neuroadda.blockwise.task import Task
 from neuroadda.blockwise.usage import cpu_seconds, peak_bytes
 from neuroadda.config import Config, dump_config
 from neuroadda.errors import RunFailed
 
-PEAK_ROUNDS = 10  # most of prediction's memory is there by then; a longer run's heap still grows (docs/results/plan.md)
+PEAK_ROUNDS = 3  # by then, all that blocks in flight hold has met
 
 
 class BlockCost(Config):
@@ -164,8 +164,13 @@ def do_tasks(work: Sequence[tuple[Task, Sequence[int]]]) -> ProcessCost:
         costs.append(TaskCost(grid=task.grid, blocks=blocks))
     if stage.in_flight > 1:  # with several blocks at once, memory reaches its peak only when all have met in every way
         again = islice(cycle(indices), PEAK_ROUNDS * stage.in_flight)
-        with ThreadPoolExecutor(stage.in_flight) as pool:
-            list(pool.map(function, (task.grid[index] for index in again)))
+        overlap = Overlap(stage.in_flight)
+
+        def do_shared() -> None:
+            for index in again:
+                overlap.apply(function, task.grid[index])
+
+        overlap.run(do_shared)
     return ProcessCost(tasks=costs, start_seconds=start_seconds, start_cpu_seconds=start_cpu, peak_bytes=peak_bytes())
 
 

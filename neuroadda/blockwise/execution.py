@@ -111,7 +111,6 @@ class Execution(Config):
         """What the environment of the processes that do blocks has to say."""
         return {
             "OMP_NUM_THREADS": str(self.threads),
-            "MALLOC_ARENA_MAX": "1",  # threads of a worker use again what another has freed (glibc)
             "PYTHONPATH": os.pathsep.join(sys.path),  # workers find the stages that this process finds
         }
 

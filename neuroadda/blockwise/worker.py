@@ -1,7 +1,7 @@
 """A worker process: takes blocks from daisy until none are left, several at a time where the stage gains by that."""
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import daisy.v2
 
@@ -10,6 +10,7 @@ from neuroadda.blockwise.blockset import BlockSet
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
 from neuroadda.blockwise.logs import log_events
+from neuroadda.blockwise.overlap import Overlap
 from neuroadda.blockwise.task import Task
 
 log = logging.getLogger(__name__)
@@ -23,14 +24,13 @@ def work(task_json: str, blocks: str, ledger_url: str, careful: bool) -> None:
     """
     task = Task.model_validate_json(task_json)
     numbered = BlockSet.load(blocks, len(task.grid))
-    threads = 1 if careful else task.bound.in_flight
+    overlap = Overlap(1 if careful else task.bound.in_flight)
     with log_events(task.name):
         log.info("a worker starts")
         ledger = open_ledger(ledger_url)
-        with LedgerWriter(ledger) as writer, ThreadPoolExecutor(threads) as pool:
-            run = BlockRunner(task, writer, careful=careful)
-            for ended in [pool.submit(_take_blocks, numbered, run) for _ in range(threads)]:
-                ended.result()
+        with LedgerWriter(ledger) as writer:
+            run = BlockRunner(task, writer, careful=careful, apply=overlap.apply)
+            overlap.run(partial(_take_blocks, numbered, run))
         ledger.close()
         log.info("the worker leaves: no more blocks")
 

@@ -23,6 +23,7 @@ from neuroadda.backbones.devices import (
 )
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.leases import Lease, lease_device
+from neuroadda.blockwise.overlap import Phases
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
@@ -134,7 +135,7 @@ class Predict(Stage):
     def open(self, task: Task) -> BlockFunction:
         """Return the function that predicts a block and reports its tiles and the voxels that went into the network."""
         from neuroadda.backbones.checkpoint import load_backbone  # these two import torch
-        from neuroadda.segmentation.predictor import Predictor
+        from neuroadda.segmentation.predictor import Inferred, Predictor, Seen
 
         raw, affs = Volume.open(task.inputs["raw"]), Volume.open(task.output, "r+")
         backbone = load_backbone(task.inputs["backbone"])
@@ -142,14 +143,21 @@ class Predict(Stage):
         predictor = Predictor(backbone, self)
         architecture = backbone.card.architecture
 
-        def predict(block: Block) -> dict[str, Any]:
+        def read(block: Block) -> Seen:
             set_up_thread(self.device, self.threads)
-            predicted, tiles = predictor(raw, block.write_roi)
+            return predictor.read(raw, block.write_roi)
+
+        def compute(seen: Seen) -> Inferred:
+            set_up_thread(self.device, self.threads)
+            return predictor.infer(seen)
+
+        def write(block: Block, inferred: Inferred) -> dict[str, Any]:
+            predicted, tiles = inferred.wait(), inferred.tiles
             affs.write(block.write_roi, predicted if mask is None else predicted * mask.read(block.write_roi))
             computed = sum(count * computed_vx(architecture, shape) for shape, count in tiles.items())
             return {"tiles": tiles.total(), "computed_voxels": computed}
 
-        return predict
+        return Phases(read, compute, write)
 
 
 def _memory_bytes(device: str, workers: int) -> float:

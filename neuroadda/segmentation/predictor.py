@@ -2,9 +2,9 @@
 
 import gc
 import logging
-import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -25,11 +25,40 @@ from neuroadda.volumes.arrays import Volume
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a network sees of a ROI, and where its affinities go."""
+
+    image: Tensor
+    """Raw, mirrored beyond the volume's border (uint8, zyx)."""
+    tiles: Sequence[Roi]
+    """Voxels of the image that tiles put out."""
+    box: Roi
+    """Voxels of the image that are asked for."""
+    affs: Tensor
+    """Affinities of the box (uint8, czyx)."""
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """Affinities (uint8, czyx), which are on their way from the device until `copied`, and the tiles by their shape."""
+
+    affs: Tensor
+    tiles: Counter[Zyx]
+    copied: torch.cuda.Event | None
+
+    def wait(self) -> np.ndarray:
+        """Return the affinities once they are there."""
+        if self.copied is not None:
+            self.copied.synchronize()
+        return self.affs.numpy()
+
+
 class Predictor:
     """A network ready to predict any ROI of a volume; the stage and the validation share it.
 
-    It may be called from several threads: they read side by side and take turns at the network. Where a tile does not fit into
-    memory, it goes on with halves of it; see `halve_tile`.
+    Where a tile does not fit into memory, it goes on with halves of it; see `halve_tile`. ROIs may be read in several threads while
+    one thread infers.
     """
 
     def __init__(self, backbone: Backbone, parameters: Predict) -> None:
@@ -44,26 +73,25 @@ class Predictor:
         if self.device.type == "cuda":
             model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # missing in its stubs
         self.model: Callable[[Tensor], Tensor] = torch.compile(model) if parameters.compile else model
-        self._turn = threading.Lock()
         keep_freed_memory()
 
     def __call__(self, raw: Volume, roi: Roi) -> tuple[np.ndarray, Counter[Zyx]]:
         """Return uint8 affinities of `roi` (czyx) and the number of tiles by their shape; beyond its border, raw is mirrored."""
+        inferred = self.infer(self.read(raw, roi))
+        return inferred.wait(), inferred.tiles
+
+    def read(self, raw: Volume, roi: Roi) -> Seen:
+        """Read what the network sees of `roi`."""
         box = Roi((roi.begin - raw.roi.begin) / raw.voxel_size, roi.shape / raw.voxel_size)
         tiles = self._tiles(box)
         context = Coordinate(self.architecture.context_vx)
         # Read at once: tiles share their context, and a volume's chunks are decompressed once.
         seen = Roi(tiles[0].begin, tiles[-1].end - tiles[0].begin).grow(context, context)
         image = torch.from_numpy(raw.read_mirrored(seen * raw.voxel_size + raw.roi.begin))
-        on_cuda = self.device.type == "cuda"
-        if on_cuda:
-            image = image.pin_memory()
-        with self._turn:
-            affs, passed = self._infer(image, [tile - seen.begin for tile in tiles], box - seen.begin)
-            copied = torch.cuda.current_stream(self.device).record_event() if on_cuda else None
-        if copied is not None:
-            copied.synchronize()  # after the turn: the device has the next block's work by then
-        return affs.numpy(), passed
+        affs = torch.zeros((self.channels, *box.shape), dtype=torch.uint8)
+        if self.device.type == "cuda":
+            image, affs = image.pin_memory(), affs.pin_memory()
+        return Seen(image, [tile - seen.begin for tile in tiles], box - seen.begin, affs)
 
     def _tiles(self, box: Roi) -> list[Roi]:
         """Tiles that cover a box, on the alignment of the whole volume, so that a voxel's value depends on no block or tile."""
@@ -72,21 +100,22 @@ class Predictor:
         ranges = [range(f, e, t) for f, e, t in zip(first, box.end, self.tile_vx, strict=True)]
         return [Roi(origin, self.tile_vx) for origin in product(*ranges)]
 
-    def _infer(self, image: Tensor, tiles: Sequence[Roi], box: Roi) -> tuple[Tensor, Counter[Zyx]]:
-        """Return the affinities of a box of an image, all on the device but for the way there and back, and the tiles."""
+    def infer(self, seen: Seen) -> Inferred:
+        """Compute the affinities of what was read, all on the device but for the way there and back; one call at a time."""
+        on_cuda = self.device.type == "cuda"
         cast = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
         with torch.inference_mode(), cast:
-            image = image.to(self.device, non_blocking=True)
-            affs = torch.zeros((self.channels, *box.shape), dtype=torch.uint8, device=self.device)
-            left, passed = list(tiles)[::-1], Counter[Zyx]()
+            image = seen.image.to(self.device, non_blocking=True)
+            affs = torch.zeros_like(seen.affs, device=self.device) if on_cuda else seen.affs
+            left, passed = list(seen.tiles)[::-1], Counter[Zyx]()
             while left:
                 tile = left.pop()
-                if self._pass_tile(image, tile, box, affs):
+                if self._pass_tile(image, tile, seen.box, affs):
                     passed[tuple(tile.shape)] += 1
                     continue
                 # The error is gone, and with its traceback all that the pass held.
                 gc.collect()
-                if self.device.type == "cuda":
+                if on_cuda:
                     torch.cuda.empty_cache()
                 halves = halve_tile(tile, self.architecture.alignment_vx)
                 z, y, x = (
@@ -94,8 +123,11 @@ class Predictor:
                 )
                 self.tile_vx = z, y, x  # for the blocks to come
                 log.warning("a tile of %s does not fit into memory: on with %s", tuple(tile.shape), self.tile_vx)
-                left += [half for half in halves[::-1] if half.intersects(box)]
-            return affs.to("cpu", non_blocking=True), passed
+                left += [half for half in halves[::-1] if half.intersects(seen.box)]
+            if not on_cuda:
+                return Inferred(affs, passed, None)
+            seen.affs.copy_(affs, non_blocking=True)
+            return Inferred(seen.affs, passed, torch.cuda.current_stream(self.device).record_event())
 
     def _pass_tile(self, image: Tensor, tile: Roi, box: Roi, affs: Tensor) -> bool:
         """Put the affinities of a tile, as far as it lies in the box, into those of the box; False if memory does not do."""

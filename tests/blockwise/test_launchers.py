@@ -70,7 +70,6 @@ def test_a_script_sets_up_and_becomes_the_worker():
         "module load cuda\n"
         "source venv/bin/activate\n"
         "export OMP_NUM_THREADS=3\n"
-        "export MALLOC_ARENA_MAX=1\n"
         "exec apptainer exec n.sif python3 -m neuroadda.blockwise.job /run/logs/orders/a.json\n"
     )
 

@@ -8,15 +8,22 @@ import numpy as np
 import pytest
 from synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
 
+import neuroadda
+from neuroadda.backbones.checkpoint import load_backbone
+from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
+from neuroadda.blockwise.task import Task
 from neuroadda.config import Zyx
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan, segment
+from neuroadda.segmentation.predict import Predict
 from neuroadda.volumes.arrays import Volume
 
 MB = 1_000_000
+LARVA = Path(neuroadda.__file__).parent / "zoo" / "fly_larva_l1_sstem"
 
 
 def plan_volume(folder: Path, block_vx: Zyx, counts: Zyx, **options) -> Plan:
@@ -72,3 +79,27 @@ def test_workers_of_volumes_8_and_64_times_as_large_take_no_more_memory(tmp_path
     for large in sizes[1:]:
         for process, peak in large.items():
             assert peak < 1.05 * sizes[0].get(process, peak) + 8 * MB, (process, sizes)
+
+
+def peak_of_prediction(folder: Path, counts: Zyx) -> int:
+    """Return the most memory that a worker held which predicted so many blocks with a network of full size."""
+    block_vx, backbone = (16, 128, 128), load_backbone(LARVA)
+    tile = (smooth_noise(block_vx, (1, 4, 4)) * 255).astype(np.uint8)
+    raw = Volume.create(
+        folder / f"{counts}.zarr/raw", [b * c for b, c in zip(block_vx, counts, strict=True)], VOXEL_SIZE_NM, np.uint8
+    )
+    raw.write(raw.roi, np.tile(tile, counts))
+    stage = Predict(device="cpu").resolve(backbone.card.architecture, block_vx)
+    inputs = {"raw": (raw.path, raw.fingerprint), "backbone": (LARVA, backbone.card.digest)}
+    grid = BlockGrid.make(raw.roi, raw.voxel_size, block_vx)
+    url = f"sqlite:///{folder / 'ledger.db'}"
+    task = run_task(
+        Task.make(stage, inputs, folder / f"{counts}.zarr/affs", grid), url, Execution(workers=2), folder / "logs"
+    )
+    return max(block["worker"]["peak_bytes"] for block in open_ledger(url).blocks(task.key))
+
+
+@pytest.mark.slow
+def test_prediction_of_volumes_8_and_64_times_as_large_takes_no_more_memory(tmp_path):
+    sizes = [peak_of_prediction(tmp_path, (n, n, n)) for n in (3, 6, 12)]
+    assert max(sizes) < 1.05 * sizes[0], sizes

@@ -4,8 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 
@@ -19,13 +17,14 @@ from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import NEAREST, Card
 from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbone
 from neuroadda.backbones.costs import OVERHEAD, count_pass_bytes, measure_bfloat16_speedup
-from neuroadda.backbones.devices import set_up_thread
 from neuroadda.backbones.unet import UNet
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.overlap import Overlap
 from neuroadda.blockwise.task import Task
+from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.segmentation.predict import Predict
 from neuroadda.segmentation.predictor import Predictor
@@ -128,27 +127,31 @@ def test_what_this_machine_lacks_is_said(monkeypatch):
         Predict(device="cpu", compile=True).resolve(SMALL, (4, 16, 16))
 
 
-def test_threads_of_a_worker_say_the_same_and_each_computes_with_its_own(tmp_path):
-    predictor, raw = Predictor(write_backbone(tmp_path), TILED), write_raw(tmp_path)
-    rois = [Roi((40 * z, 4 * y, 0), (80, 64, 160)) for z in (0, 2, 5) for y in (0, 7, 20)]
-    alone = [predictor(raw, roi)[0] for roi in rois]
-    before, started = torch.get_num_threads(), threading.Barrier(3, timeout=60)
+def make_task(folder: Path, block_vx: Zyx, name: str = "affs") -> Task:
+    raw, backbone = write_raw(folder), write_backbone(folder)
+    inputs = {"raw": (raw.path, raw.fingerprint), "backbone": (folder / "backbone", backbone.card.digest)}
+    return Task.make(TILED, inputs, folder / f"{name}.zarr/affs", BlockGrid.make(raw.roi, raw.voxel_size, block_vx))
 
-    def begin() -> None:
-        set_up_thread("cpu", 1)
-        started.wait()
 
-    with ThreadPoolExecutor(3, initializer=begin) as pool:
-        together = list(pool.map(lambda roi: (predictor(raw, roi)[0], torch.get_num_threads()), rois))
-    torch.set_num_threads(before)
-    assert all((affs == other).all() and threads == 1 for affs, (other, threads) in zip(alone, together, strict=True))
+def test_blocks_in_flight_say_what_blocks_in_turn_say(tmp_path):
+    said = {}
+    for threads in (1, 3):
+        task = make_task(tmp_path, (2, 10, 10), f"{threads} threads")
+        TILED.create_output(task)
+        overlap, function, left = Overlap(threads), TILED.open(task), iter(task.grid.blocks())
+
+        def do_shared(overlap=overlap, function=function, left=left) -> None:
+            for block in left:
+                overlap.apply(function, block)
+
+        overlap.run(do_shared)
+        said[threads] = Volume.open(task.output).read()
+    assert said[1].any()
+    assert (said[1] == said[3]).all()
 
 
 def test_the_ledger_tells_what_went_into_the_network(tmp_path):
-    raw, backbone = write_raw(tmp_path), write_backbone(tmp_path)
-    inputs = {"raw": (raw.path, raw.fingerprint), "backbone": (tmp_path / "backbone", backbone.card.digest)}
-    task = Task.make(TILED, inputs, tmp_path / "affs.zarr/affs", BlockGrid.make(raw.roi, raw.voxel_size, (4, 40, 40)))
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    task, url = make_task(tmp_path, (4, 40, 40)), f"sqlite:///{tmp_path / 'ledger.db'}"
     task = run_task(task, url, Execution(launcher="serial"), tmp_path / "logs")
     tiles = 2 * 5 * 5
     expected = {"tiles": tiles, "computed_voxels": tiles * 4 * 16 * 16}
