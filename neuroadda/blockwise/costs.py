@@ -71,7 +71,11 @@ class StageCost(Config):
 
 
 def measure_tasks(
-    tasks: Sequence[Task], blocks: Sequence[Sequence[int]], execution: Execution, folder: Path
+    tasks: Sequence[Task],
+    blocks: Sequence[Sequence[int]],
+    execution: Execution,
+    folder: Path,
+    before: Sequence[Task] = (),
 ) -> StageCost:
     """Do blocks of tasks of one stage, whose outputs are made anew, with as many processes at once as there are workers.
 
@@ -81,6 +85,8 @@ def measure_tasks(
         Of each task, those to be done, in this order.
     folder
         For notes and logs; it exists.
+    before
+        What a run's crew has worked for by then: what it loaded for that is in the workers, too.
 
     Raises
     ------
@@ -96,7 +102,8 @@ def measure_tasks(
         for number, share in enumerate(shares):
             plan, log = folder / f"process-{number}.json", folder / f"process-{number}.log"
             work = [(dump_config(tasks[index]), list(blocks[index])) for index in share]
-            notes = {"work": work, "parent": os.getpid()}
+            rehearsed = [dump_config(task) for task in (*before, tasks[0])]
+            notes = {"work": work, "rehearsed": rehearsed, "parent": os.getpid()}
             plan.write_text(json.dumps(notes))
             with open(log, "wb") as errors:
                 processes.append(
@@ -186,7 +193,8 @@ def main() -> int:
     plan = json.loads(place.read_text())
     die_with(plan["parent"])
     work = [(Task.model_validate(task), blocks) for task, blocks in plan["work"]]
-    work[0][0].bound.rehearse()
+    for task in plan["rehearsed"]:
+        Task.model_validate(task).bound.rehearse()
     worker = multiprocessing.get_context("fork").Process(target=_be_worker, args=(os.getpid(), work, place))
     worker.start()
     worker.join()

@@ -128,7 +128,7 @@ def forecast(plan: Plan, measurement: Measurement) -> Forecast:
             blocks=len(task.blocks),
             voxels=task.voxels,
             records=len(task.blocks),
-            peak_bytes=_peak_bytes(task, cost.stage, row),
+            peak_bytes=_peak_bytes(task, cost.stage, row, measurement.own_bytes),
             counts={name: row[name] for name in COUNTED if name in row},
             **{name: row[name] for name in ADDED},
         )
@@ -253,6 +253,8 @@ def _spread(value: float, without: Sequence[float]) -> Interval:
     return Interval(value=value, low=max(0.0, value - reach), high=value + reach)
 
 
-def _peak_bytes(task: Task, cost: StageCost, row: dict[str, Interval]) -> int:
-    one_block = len(task.grid) == 1 and "fragments" in row
-    return cost.peak_bytes + (round(GLOBAL_BYTES_PER_FRAGMENT * row["fragments"].value) if one_block else 0)
+def _peak_bytes(task: Task, cost: StageCost, row: dict[str, Interval], own_bytes: int) -> int:
+    if len(task.blocks) > 1:
+        return cost.peak_bytes
+    of_fragments = round(GLOBAL_BYTES_PER_FRAGMENT * row["fragments"].value) if "fragments" in row else 0
+    return max(cost.peak_bytes, own_bytes) + of_fragments

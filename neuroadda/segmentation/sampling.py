@@ -10,6 +10,7 @@ from scipy.stats import qmc
 from neuroadda.blockwise.costs import StageCost, measure_tasks
 from neuroadda.blockwise.overhead import Overhead, measure_overhead
 from neuroadda.blockwise.task import Task
+from neuroadda.blockwise.usage import peak_bytes
 from neuroadda.config import Config
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import Plan, make_plan
@@ -33,12 +34,15 @@ class Measurement(Config):
         Of every task of the plan; each has the boxes in their order.
     overhead
         What a task costs beside its blocks' work; None where none was measured (a serial run).
+    own_bytes
+        Memory of the process that planned, as of one that runs the plan.
     """
 
     boxes: list[RoiConfig]
     voxels: int
     stages: list[StageCost]
     overhead: Overhead | None = None
+    own_bytes: int = 0
 
 
 def choose_boxes(task: Task, count: int, seed: int = 0) -> list[Roi]:
@@ -90,7 +94,7 @@ def measure_boxes(plan: Plan, count: int) -> Measurement:
             roi = _describe(box.grow(0, shell).intersect(first.grid.roi), raw)
             options = {"roi": roi, "output": str(folder / str(number)), "ledger": None, "volumes": None}
             plans.append(make_plan(plan.config.model_copy(update=options)))
-        stages = []
+        stages: list[StageCost] = []
         for tasks in zip(*(p.tasks for p in plans), strict=True):
             if tasks[0].name not in names:  # the plan ends before it
                 break
@@ -100,7 +104,7 @@ def measure_boxes(plan: Plan, count: int) -> Measurement:
                     [index for index in own if box.contains(task.grid[index].write_roi)]
                     for task, own, box in zip(tasks, blocks, boxes, strict=True)
                 ]
-            stages.append(measure_tasks(tasks, blocks, execution, folder))
+            stages.append(measure_tasks(tasks, blocks, execution, folder, plans[0].tasks[: len(stages)]))
             if tasks[0].name == first.name:
                 for task, box in zip(tasks, boxes, strict=True):
                     _fill_shell(task, box)
@@ -109,6 +113,7 @@ def measure_boxes(plan: Plan, count: int) -> Measurement:
             voxels=sum(first.grid.voxels(box) for box in boxes),
             stages=stages,
             overhead=None if execution.launcher == "serial" else measure_overhead(execution, folder),
+            own_bytes=peak_bytes(),
         )
 
 
