@@ -3,10 +3,11 @@
     python tools/chaos.py [--seeds N ...] [--faults N] [--write]
 
 For each seed, small runs one after another, with an SQLite ledger and (where secantusd-py is installed) with MongoDB's protocol in
-turn, until that many faults were done to them. Every run must end in the bytes of the undisturbed one, with a ledger that
-`neuroadda ledger verify --read` has nothing against, and without a process that is left over. The faults are in tools/faults.
-Where root runs it, the runs lie on a small disk of their own (tmpfs), which is filled now and then, and on another host than the
-server (network namespaces), so that the network can be dropped. With --write, the counts go to docs/results/chaos.md.
+turn, now and then by jobs of Slurm (where root finds it installed), until that many faults were done to them. Every run must end in
+the bytes of the undisturbed one, with a ledger that `neuroadda ledger verify --read` has nothing against, and without a process or
+job that is left over. The faults are in tools/faults. Where root runs it, the runs lie on a small disk of their own (tmpfs), which
+is filled now and then, and on another host than the server (network namespaces), so that the network can be dropped. With --write,
+the counts go to docs/results/chaos.md.
 """
 
 import argparse
@@ -27,7 +28,8 @@ import numpy as np
 from faults.kinds import FAULTS
 from faults.mongo import MongoServer
 from faults.place import CABLE, NotNow, Place, on_the_other_host, run_on_two_hosts, small_disk
-from faults.subject import ChaosFound, Subject, digest, stages_of
+from faults.slurm import Slurm, local_slurm
+from faults.subject import MARK, ChaosFound, Subject, digest, stages_of
 from machine import describe_run
 from tables import to_markdown
 
@@ -42,6 +44,7 @@ from neuroadda.volumes.arrays import Volume
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "chaos.md"
 SHAPE_VX, BLOCK_VX = (24, 120, 120), (4, 20, 20)
 HEAD_ADDRESS = "10.77.0.1"
+EVERY_BY_JOBS = 4  # of the runs
 MOST_RESTARTS = 5  # of a run that ends again and again with nothing done to it
 
 
@@ -87,8 +90,10 @@ def write_inputs(folder: Path) -> None:
     write_backbone(folder / "backbone")
 
 
-def configure(inputs: Path, output: Path, ledger: str | None = None, launcher: str = "local") -> SegmentConfig:
-    """Return the config of a run; all have the same result."""
+def configure(
+    inputs: Path, output: Path, ledger: str | None = None, launcher: str = "local", mark: str = ""
+) -> SegmentConfig:
+    """Return the config of a run, whose jobs carry a mark; all have the same result."""
     return SegmentConfig.model_validate(
         {
             "raw": str(inputs / "raw.zarr/raw"),
@@ -100,7 +105,13 @@ def configure(inputs: Path, output: Path, ledger: str | None = None, launcher: s
             "predict": {"precision": "float32"},
             "fragments": {"seed_distance_vx": 4, "boundary": 0.5},
             "components": {"threshold": 0.3},
-            "execution": {"launcher": launcher, "workers": 2, "block_timeout": 30.0, "same_error_limit": 10**6},
+            "execution": {
+                "launcher": launcher,
+                "workers": 2,
+                "block_timeout": 30.0,
+                "same_error_limit": 10**6,
+                "job": {"setup": [f"export {MARK}={mark}"]},
+            },
         }
     )
 
@@ -153,7 +164,13 @@ def check(subject: Subject, undisturbed: dict[str, str]) -> None:
 
 
 def run_seed(
-    seed: int, faults: int, inputs: Path, folder: Path, disk: Path | None, reference: dict[str, str]
+    seed: int,
+    faults: int,
+    inputs: Path,
+    folder: Path,
+    disk: Path | None,
+    slurm: Slurm | None,
+    reference: dict[str, str],
 ) -> list[Event]:
     """Do so many faults, in as many runs as that takes."""
     draw, cable = Random(seed), os.environ.get(CABLE)
@@ -166,16 +183,21 @@ def run_seed(
                 mongo = MongoServer(folder / f"mongo-{seed}-{number}", HEAD_ADDRESS if cable else "127.0.0.1")
                 mongo.start()
                 stack.callback(mongo.kill)
-            config = configure(inputs, (disk or folder) / f"run-{seed}-{number}", mongo and mongo.url)
-            subject = Subject(config, secrets.token_hex(8), on_the_other_host(cable))
+            by_jobs = slurm if mongo is not None and number % EVERY_BY_JOBS == 0 else None
+            launcher, mark = "local" if by_jobs is None else "slurm", secrets.token_hex(8)
+            config = configure(inputs, (disk or folder) / f"run-{seed}-{number}", mongo and mongo.url, launcher, mark)
+            subject = Subject(config, mark, on_the_other_host(cable))
             stack.callback(subject.end)
-            store, began, done = "SQLite" if mongo is None else "MongoDB", time.monotonic(), list[Event]()
+            store = "SQLite" if mongo is None else "MongoDB" if by_jobs is None else "MongoDB and Slurm"
+            began, done = time.monotonic(), list[Event]()
             try:
-                place = Place(inputs / "backbone", mongo, disk, cable)
+                place = Place(inputs / "backbone", mongo, disk, cable, by_jobs)
                 for kind, stage in torment(subject, place, draw, decks, faults - len(events)):
                     done.append(Event(seed, number, store, kind, stage))
                     print(f"seed {seed}, run {number} ({store}): {kind} in {stage}", flush=True)
                 check(subject, reference)
+                if by_jobs is not None and (left := by_jobs.jobs()):
+                    raise ChaosFound(f"jobs are left over: {left}")
             except ChaosFound as found:
                 kept = Path(tempfile.mkdtemp(prefix="neuroadda-chaos-found-"))
                 shutil.copytree(subject.folder, kept / "run")
@@ -204,7 +226,7 @@ def write_results(events: list[Event], stages: list[str], seconds: float, disk: 
 
 {len(events)} faults at seeded random moments in {sum(runs.values())} runs ({stores}) of a segmentation of
 {shape} voxels in blocks of {block}, by two workers. Every run ended in the bytes of an undisturbed serial run;
-`neuroadda ledger verify --read` found nothing; no process was left over. What each fault is, and what is asked of the run
+`neuroadda ledger verify --read` found nothing; no process or job was left over. What each fault is, and what is asked of the run
 at once, is in [tools/faults](../../tools/faults).{"" if disk else " No disk was filled: that takes root."}
 
 {describe_run()}
@@ -226,8 +248,10 @@ def main() -> int:
     if CABLE not in os.environ and (code := run_on_two_hosts([sys.executable, *sys.argv])) is not None:
         return code
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="neuroadda-chaos-") as temporary, small_disk(Path(temporary)) as disk:
-        folder = Path(temporary)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="neuroadda-chaos-")))
+        disk = stack.enter_context(small_disk(folder))
+        slurm = stack.enter_context(local_slurm(folder / "slurm", on_the_other_host(os.environ.get(CABLE))))
         inputs = folder / "inputs"
         write_inputs(inputs)
         undisturbed = configure(inputs, folder / "undisturbed", launcher="serial")
@@ -235,7 +259,7 @@ def main() -> int:
         events: list[Event] = []
         try:
             for seed in options.seeds:
-                events += run_seed(seed, options.faults, inputs, folder, disk, digest(undisturbed))
+                events += run_seed(seed, options.faults, inputs, folder, disk, slurm, digest(undisturbed))
         except ChaosFound as found:
             print(f"found: {found}", file=sys.stderr)
             return 1

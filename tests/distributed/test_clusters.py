@@ -82,6 +82,12 @@ def test_a_cancelled_job_is_replaced(cluster, tmp_path):
     assert re.search(r"worker \d died: .*job \d+", (tmp_path / "logs/scheduler.log").read_text())
 
 
+def test_a_frozen_job_costs_no_more_than_a_blocks_time(cluster, tmp_path):
+    task = go(make_task(tmp_path, freeze_once_in=(3,)), tmp_path, cluster.launcher, workers=2, block_timeout=3.0)
+    assert (filled(task) == expected()).all()
+    assert not cluster.jobs()
+
+
 def test_workers_that_die_over_and_over_end_the_run(cluster, tmp_path):
     with pytest.raises(RunFailed, match=r"fill: 1 of \d+ blocks are left: WorkerDied"):
         go(make_task(tmp_path, die_in=(5,)), tmp_path, cluster.launcher, retries=1, worker_restarts=4)

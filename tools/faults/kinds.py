@@ -3,6 +3,7 @@
 from faults.data import corrupt_checkpoint, corrupt_ledger, lose_ledger, lose_output, poison_block
 from faults.place import Fault
 from faults.processes import (
+    cancel_job,
     drop_network,
     fill_disk,
     freeze_mongo,
@@ -24,6 +25,7 @@ FAULTS: dict[str, Fault] = {
     "stop the run": stop_run,
     "freeze a worker, then kill it": freeze_worker,
     "freeze a worker for good": freeze_worker_for_good,
+    "cancel a job": cancel_job,
     "kill MongoDB": kill_mongo,
     "freeze MongoDB": freeze_mongo,
     "drop the network": drop_network,

@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 from faults.mongo import MongoServer
+from faults.slurm import Slurm
 from faults.subject import Subject
 
 TWO_HOSTS = Path(__file__).parents[1] / "two_hosts.sh"
@@ -34,12 +35,15 @@ class Place:
         Where the run lies, if that can be filled.
     cable
         Name of the network between the run's host and the server's; None where there is one host.
+    slurm
+        What runs the workers; None where they are processes of this machine.
     """
 
     backbone: Path
     mongo: MongoServer | None
     disk: Path | None
     cable: str | None
+    slurm: Slurm | None
 
 
 # Done to a run that is at work in the stage named, and leaves it at work again. It raises `ChaosFound` where the run does not

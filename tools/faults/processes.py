@@ -53,6 +53,15 @@ def freeze_worker_for_good(subject: Subject, stage: str, draw: Random, place: Pl
         subject.start()
 
 
+def cancel_job(subject: Subject, stage: str, draw: Random, place: Place) -> None:
+    """Cancel a worker's job: another takes its place."""
+    if place.slurm is None:
+        raise NotNow("workers are no jobs")
+    if not (jobs := place.slurm.jobs()):
+        raise NotNow("there is no job")
+    place.slurm.cancel(draw.choice(jobs))
+
+
 def kill_mongo(subject: Subject, stage: str, draw: Random, place: Place) -> None:
     """SIGKILL the ledger's server and start it again on the same data after a moment."""
     server = _server(place)

@@ -17,7 +17,7 @@ from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.stored import stored_file
 
-MARK = "NEUROADDA_CHAOS"
+MARK = "NEUROADDA_CHAOS"  # a variable of all processes of a run
 PATIENCE_SECONDS = 180.0  # without any progress
 LOOK_SECONDS = 0.001
 LEFT_BY_KILLED = re.compile(r".*\.partial|\..*\.npz\.\d+|\.partial-.*")  # temporary names, which no reader sees
@@ -183,11 +183,13 @@ class Subject:
 
 
 def _role(pid: int, parent: int, group: int, line: bytes) -> str:
-    """The scheduler leads a group; its fork is the crew, and the crew's forks are the workers."""
+    """The scheduler leads a group; its fork is the crew, and the crew's forks are the workers, or jobs are."""
     if b"neuroadda.blockwise.scheduler" in line:
         if pid == group:
             return "scheduler"
         return "helper" if parent == group else "worker"
+    if b"neuroadda.blockwise.job" in line:
+        return "worker"
     if b"daisy" in line:
         return "helper"
     return "main" if b"segment" in line else "other"

@@ -60,6 +60,7 @@ class ClusterLauncher(Launcher):
         self.jobs: dict[str, int] = {}
         self._started: set[int] = set()
         self._died = 0
+        self._deadline: float | None = None  # who has not left by then is frozen, and its block was done by another
 
     def start(self, number: int) -> None:
         """Submit a worker's job."""
@@ -71,9 +72,14 @@ class ClusterLauncher(Launcher):
     def wait(self) -> dict[int, Ending]:
         """Return how jobs have ended, when at least one has."""
         while not (endings := self.find_ended()):
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                self._deadline = None
+                self.cancel(list(self.jobs))
             time.sleep(self.poll_seconds)
         if _is_over(self.context):  # those that began too late have found no scheduler, and that is no death
             return dict.fromkeys(endings, Ending("left"))
+        if any(ending.how == "left" for ending in endings.values()):
+            self._deadline = time.monotonic() + self.execution.block_timeout
         for number, ending in endings.items():
             self._died += ending.how == "died"
             if self._died >= len(self._started) and not self._begun.exists():
@@ -94,6 +100,10 @@ class ClusterLauncher(Launcher):
     @abstractmethod
     def submit(self, script: str, log: Path, comment: str) -> str:
         """Submit a job, which is not waited for; return its id."""
+
+    @abstractmethod
+    def cancel(self, jobs: Sequence[str]) -> None:
+        """Cancel jobs."""
 
     @abstractmethod
     def find_ended(self) -> dict[int, Ending]:

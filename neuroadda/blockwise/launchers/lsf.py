@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,10 @@ class LsfLauncher(ClusterLauncher):
         self._waiting[job] = bsub
         return job
 
+    def cancel(self, jobs: Sequence[str]) -> None:
+        """Cancel jobs."""
+        run_command(["bkill", *jobs])
+
     def find_ended(self) -> dict[int, Ending]:
         """Look which bsub has ended."""
         codes = {job: self._waiting[job].poll() for job in self.jobs}
@@ -63,7 +68,7 @@ class LsfLauncher(ClusterLauncher):
             states = dict(line.split() for line in told.splitlines())
             waiting = [job for job in self.jobs if states.get(job) == "PEND"]
             if waiting:
-                run_command(["bkill", *waiting])
+                self.cancel(waiting)
             return [self._forget(job) for job in waiting]
         return []
 

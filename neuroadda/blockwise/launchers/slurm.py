@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,6 +30,10 @@ class SlurmLauncher(ClusterLauncher):
         """Submit a job; return its id."""
         job, _, _cluster = run_command(sbatch_command(self.job, self.run, comment, log), script).strip().partition(";")
         return job
+
+    def cancel(self, jobs: Sequence[str]) -> None:
+        """Cancel jobs."""
+        run_command(["scancel", *jobs])
 
     def find_ended(self) -> dict[int, Ending]:
         """Ask squeue, which remembers ended jobs for minutes; while Slurm does not answer, nothing has ended."""
