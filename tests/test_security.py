@@ -77,6 +77,17 @@ def test_a_pickle_in_an_array_is_never_run(tmp_path, command, of):
     assert not trap.exists()
 
 
+@pytest.mark.parametrize("filters", [10**30, "pickle", {"id": "pickle"}, [[]]])
+def test_filters_that_are_none_are_told_in_a_line(tmp_path, command, filters):
+    array = tmp_path / "v.zarr/raw"
+    Volume.create(array, (4, 4, 4), (30, 6, 6), np.uint8)
+    told = json.loads((array / ".zarray").read_text()) | {"filters": filters}
+    (array / ".zarray").write_text(json.dumps(told))
+    code, _, err = command("info", array)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "is not read" in err
+
+
 def test_nothing_is_ever_unpickled():
     """By name: no pickler is imported, torch.load is not called, and numpy does not by default."""
     modules = sorted((ROOT / "neuroadda").rglob("*.py"))

@@ -144,7 +144,8 @@ def _check_codecs(place: Place) -> None:
         told = json.loads((place / ARRAY_METADATA[0]).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return  # what is missing or malformed is told by who opens it
-    found = [told.get("compressor"), *(told.get("filters") or [])] if isinstance(told, dict) else []
+    compressor, filters = (told.get(name) if isinstance(told, dict) else None for name in ("compressor", "filters"))
+    found = [compressor, *(filters if isinstance(filters, list) else [filters])]
     names = [codec.get("id") if isinstance(codec, dict) else codec for codec in found if codec is not None]
     if unknown := [name for name in names if not isinstance(name, str) or name not in CODECS]:
         raise UserError(f"its codec {unknown[0]!r} is not read", str(place), f"known: {', '.join(CODECS)}")
