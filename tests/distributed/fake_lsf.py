@@ -15,6 +15,7 @@ from pathlib import Path
 
 STATE = Path(os.environ["LSF_ENVDIR"])
 PLACES = 4
+TERMINATE_INTERVAL = 2.0  # seconds that a job has to end by itself
 QUEUES = ("normal", "gpu")
 FLAGS = ("-K", "-r")
 
@@ -101,9 +102,12 @@ def bkill(arguments: list[str]) -> int:
             if stat == "PEND":
                 end(job, 143)
         if stat == "RUN":
-            for signum in (signal.SIGINT, signal.SIGTERM):
+            for signum, patience in ((signal.SIGINT, 0.0), (signal.SIGTERM, TERMINATE_INTERVAL), (signal.SIGKILL, 0.0)):
                 with suppress(ProcessLookupError):
                     os.killpg(int(get(job, "group")), signum)
+                deadline = time.monotonic() + patience
+                while not (job / "code").exists() and time.monotonic() < deadline:
+                    time.sleep(0.05)
         print(f"Job <{job.name}> is being terminated")
     return 0 if found else fail("No matching job found")
 

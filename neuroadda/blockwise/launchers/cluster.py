@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import shlex
-import socket
 import subprocess
 import sys
 import time
@@ -18,8 +17,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from neuroadda.blockwise.execution import Execution, Job
-from neuroadda.blockwise.job import find_scheduler
-from neuroadda.blockwise.launchers.base import Ending, Launcher, Orders
+from neuroadda.blockwise.launchers.base import Ending, Launcher, Orders, Patience, is_over
 from neuroadda.errors import UserError
 
 # Of the environment of who submits a job, what the cluster's commands need; the job's script makes the rest.
@@ -60,7 +58,7 @@ class ClusterLauncher(Launcher):
         self.jobs: dict[str, int] = {}
         self._started: set[int] = set()
         self._died = 0
-        self._deadline: float | None = None  # who has not left by then is frozen, and its block was done by another
+        self._patience = Patience(context, execution.block_timeout)
 
     def start(self, number: int) -> None:
         """Submit a worker's job."""
@@ -72,14 +70,14 @@ class ClusterLauncher(Launcher):
     def wait(self) -> dict[int, Ending]:
         """Return how jobs have ended, when at least one has."""
         while not (endings := self.find_ended()):
-            if self._deadline is not None and time.monotonic() > self._deadline:
-                self._deadline = None
+            if self._patience.is_exhausted():
                 self.cancel(list(self.jobs))
+                self._patience.begin()
             time.sleep(self.poll_seconds)
-        if _is_over(self.context):  # those that began too late have found no scheduler, and that is no death
-            return dict.fromkeys(endings, Ending("left"))
+        if is_over(self.context):  # those that began too late have found no scheduler, and that is no death
+            endings = dict.fromkeys(endings, Ending("left"))
         if any(ending.how == "left" for ending in endings.values()):
-            self._deadline = time.monotonic() + self.execution.block_timeout
+            self._patience.begin()
         for number, ending in endings.items():
             self._died += ending.how == "died"
             if self._died >= len(self._started) and not self._begun.exists():
@@ -160,15 +158,6 @@ def run_command(command: Sequence[str], given: str = "", *, patient: bool = True
 def refusal(program: str, told: str) -> UserError:
     """Return the error of a cluster's command that failed."""
     return UserError(f"{program}: {told.strip() or 'it failed'}".replace("\n", " "), "execution.job")
-
-
-def _is_over(context: str) -> bool:
-    """Return whether daisy, on this machine, has dealt out all blocks and waits for no more workers."""
-    try:
-        socket.create_connection(find_scheduler(context)).close()
-    except OSError:
-        return True
-    return False
 
 
 def _read_last_line(log: Path) -> str:

@@ -8,8 +8,10 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from neuroadda.blockwise.launchers.base import Ending, Launcher, Orders
+from neuroadda.blockwise.launchers.base import Ending, Launcher, Orders, Patience
 from neuroadda.blockwise.processes import die_with
+
+LOOK_SECONDS = 1.0
 
 
 class LocalLauncher(Launcher):
@@ -22,8 +24,7 @@ class LocalLauncher(Launcher):
     logs
         Folder with one file a worker.
     block_timeout
-        Seconds that the others have once one has left, since there was nothing more to do: who has not left then is frozen, and
-        its block was done by another.
+        Seconds that a block has.
     """
 
     def __init__(self, context: str, orders: Orders, logs: Path, block_timeout: float) -> None:
@@ -34,8 +35,7 @@ class LocalLauncher(Launcher):
         Task.model_validate_json(orders["task"]).bound.rehearse()
         self._context, self._orders, self._logs, self._work = context, orders, logs, work
         self._at_work: dict[int, Any] = {}
-        self._block_timeout = block_timeout
-        self._patience: float | None = None
+        self._patience = Patience(context, block_timeout)
 
     def start(self, number: int) -> None:
         """Fork a worker."""
@@ -46,15 +46,17 @@ class LocalLauncher(Launcher):
 
     def wait(self) -> dict[int, Ending]:
         """Return how workers have ended, when at least one has."""
-        if not wait([worker.sentinel for worker in self._at_work.values()], self._patience):
-            for worker in self._at_work.values():
-                worker.kill()
-                worker.join()
+        sentinels = [worker.sentinel for worker in self._at_work.values()]
+        while not wait(sentinels, LOOK_SECONDS if self._patience.has_begun else None):
+            if self._patience.is_exhausted():
+                for worker in self._at_work.values():
+                    worker.kill()
+                    worker.join()
         codes = {number: worker.exitcode for number, worker in self._at_work.items() if worker.exitcode is not None}
         for number in codes:
             del self._at_work[number]
         if 0 in codes.values():
-            self._patience = self._block_timeout
+            self._patience.begin()
         return {
             number: Ending("died", f"exit code {code}") if code else Ending("left") for number, code in codes.items()
         }
