@@ -1,6 +1,6 @@
 """Do harm to a segmentation at seeded random moments, in every stage, and compare what comes out with an undisturbed run.
 
-    python tools/chaos.py [--seeds N ...] [--faults N] [--write]
+    python tools/chaos.py [--seeds N ...] [--faults N] [--jobs N] [--write]
 
 For each seed, small runs one after another, with an SQLite ledger and (where secantusd-py is installed) with MongoDB's protocol in
 turn, now and then by jobs of Slurm (where root finds it installed), until that many faults were done to them. Every run must end in
@@ -11,16 +11,19 @@ the counts go to docs/results/chaos.md.
 """
 
 import argparse
+import json
 import os
 import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
 
@@ -239,15 +242,20 @@ at once, is in [tools/faults](../../tools/faults).{"" if disk else " No disk was
 
 
 def main() -> int:
-    """Run every seed; exit code 1 at the first promise that does not hold."""
+    """Run every seed; exit code 1 where a promise does not hold."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--faults", type=int, default=70, help="of each seed")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="seeds at once, each with a disk, hosts and a Slurm of its own"
+    )
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--events", type=Path, help="where to put the faults of one seed, as JSON")
     options = parser.parse_args()
+    if options.events is None:
+        return run_seeds(options.seeds, options.faults, options.jobs, options.write)
     if CABLE not in os.environ and (code := run_on_two_hosts([sys.executable, *sys.argv])) is not None:
         return code
-    began = time.monotonic()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="neuroadda-chaos-")))
         disk = stack.enter_context(small_disk(folder))
@@ -256,17 +264,34 @@ def main() -> int:
         write_inputs(inputs)
         undisturbed = configure(inputs, folder / "undisturbed", launcher="serial")
         stages = stages_of(segment(undisturbed))
-        events: list[Event] = []
         try:
-            for seed in options.seeds:
-                events += run_seed(seed, options.faults, inputs, folder, disk, slurm, digest(undisturbed))
+            (seed,) = options.seeds
+            events = run_seed(seed, options.faults, inputs, folder, disk, slurm, digest(undisturbed))
         except ChaosFound as found:
             print(f"found: {found}", file=sys.stderr)
             return 1
+    told = {"stages": stages, "disk": disk is not None, "events": [asdict(event) for event in events]}
+    options.events.write_text(json.dumps(told))
+    return 0
+
+
+def run_seeds(seeds: list[int], faults: int, jobs: int, write: bool) -> int:
+    """Run every seed in a process of its own."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="neuroadda-chaos-") as folder, ThreadPoolExecutor(jobs) as pool:
+        files = [Path(folder) / f"{seed}.json" for seed in seeds]
+        commands = [
+            [sys.executable, __file__, "--seeds", str(seed), "--faults", str(faults), "--events", str(file)]
+            for seed, file in zip(seeds, files, strict=True)
+        ]
+        if any(list(pool.map(subprocess.call, commands))):
+            return 1
+        told = [json.loads(file.read_text()) for file in files]
+    events = [Event(**event) for one in told for event in one["events"]]
     counts = Counter(event.kind for event in events)
     print_table("faults", [{"fault": kind, "times": counts[kind]} for kind in FAULTS])
-    if options.write:
-        write_results(events, stages, time.monotonic() - began, disk is not None)
+    if write:
+        write_results(events, told[0]["stages"], time.monotonic() - began, told[0]["disk"])
     return 0
 
 

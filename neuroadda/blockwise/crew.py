@@ -50,11 +50,11 @@ class Crew:
                     with listener.accept() as post:
                         context, orders = post.recv()
                         try:
-                            post.send(not self._is_given_up and self._employ(context, orders))
-                        except UserError as error:
-                            self._is_given_up = True
-                            scheduler.send((error.what, error.where, error.right))
-                            post.send(False)
+                            is_done = not self._is_given_up and self._employ(context, orders)
+                        except (UserError, OSError) as error:
+                            self._is_given_up, is_done = True, False
+                            scheduler.send(_tell(error, self.logs))
+                        post.send(is_done)
                 except (EOFError, OSError):  # the post was killed: daisy sends another, or gives the task up
                     traceback.print_exc()
 
@@ -80,3 +80,10 @@ class Crew:
                         launcher.start(number)
                         at_work.add(number)
         return self._died.get(key, 0) <= self.execution.worker_restarts
+
+
+def _tell(error: UserError | OSError, logs: Path) -> tuple[str, str | None, str | None]:
+    """Return the arguments of the UserError that says why no worker can be started."""
+    if isinstance(error, UserError):
+        return error.what, error.where, error.right
+    return f"workers cannot be started: {error.strerror or error}", str(error.filename or logs), None

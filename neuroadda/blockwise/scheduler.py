@@ -54,7 +54,8 @@ def deal(orders: dict[str, Any], address: str, execution: Execution) -> bool:
     """Deal out a task's blocks; whether all were done."""
     task = make_daisy_task(orders["name"], orders["count"], execution, partial(hold_post, address, orders))
     states = daisy.v2.Server().run_blockwise([task], progress=False, host=execution.host, summary=False)
-    print(f"{orders['name']}: scheduler's peak memory {peak_bytes()} bytes", flush=True)
+    with suppress(OSError):  # a full disk is no reason to give up
+        print(f"{orders['name']}: scheduler's peak memory {peak_bytes()} bytes", flush=True)
     return all(state.completed_count == state.total_block_count for state in states.values())
 
 
@@ -75,15 +76,17 @@ def main() -> None:
     process = multiprocessing.get_context("fork").Process(target=_be_crew, args=arguments)
     process.start()
     telling.close()
-    hearing.recv()
-    for line in sys.stdin:
-        answer = deal(json.loads(line), setup["address"], execution)
-        with suppress(EOFError):  # the crew has died
-            if not answer and hearing.poll():
-                answer = hearing.recv()
-        os.write(answers, json.dumps(answer).encode() + b"\n")
-    process.kill()
-    process.join()
+    try:
+        hearing.recv()
+        for line in sys.stdin:
+            answer = deal(json.loads(line), setup["address"], execution)
+            with suppress(EOFError):  # the crew has died
+                if not answer and hearing.poll():
+                    answer = hearing.recv()
+            os.write(answers, json.dumps(answer).encode() + b"\n")
+    finally:
+        process.kill()
+        process.join()
 
 
 def _be_crew(scheduler: int, answers: int, crew: Crew, address: str, telling: Connection) -> None:
