@@ -29,7 +29,7 @@ bench: $(INSTALLED)
 	$(BIN)/python tools/bench.py
 
 chaos: $(INSTALLED)
-	$(BIN)/python tools/chaos.py --seeds 0 1 2
+	$(BIN)/python tools/chaos.py --seeds 0 1 2 --jobs 3
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m slow
