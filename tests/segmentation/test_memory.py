@@ -81,8 +81,8 @@ def test_workers_of_volumes_8_and_64_times_as_large_take_no_more_memory(tmp_path
             assert peak < 1.05 * sizes[0].get(process, peak) + 8 * MB, (process, sizes)
 
 
-def peak_of_prediction(folder: Path, counts: Zyx) -> int:
-    """Return the most memory that a worker held which predicted so many blocks with a network of full size."""
+def peaks_of_prediction(folder: Path, counts: Zyx) -> list[list[int]]:
+    """Return the most memory that each of two workers had held, after every block that it predicted with a network of full size."""
     block_vx, backbone = (16, 128, 128), load_backbone(LARVA)
     tile = (smooth_noise(block_vx, (1, 4, 4)) * 255).astype(np.uint8)
     raw = Volume.create(
@@ -96,10 +96,16 @@ def peak_of_prediction(folder: Path, counts: Zyx) -> int:
     task = run_task(
         Task.make(stage, inputs, folder / f"{counts}.zarr/affs", grid), url, Execution(workers=2), folder / "logs"
     )
-    return max(block["worker"]["peak_bytes"] for block in open_ledger(url).blocks(task.key))
+    blocks = sorted(open_ledger(url).blocks(task.key), key=lambda block: block["finished"])
+    workers = {block["worker"]["pid"] for block in blocks}
+    return [[block["worker"]["peak_bytes"] for block in blocks if block["worker"]["pid"] == pid] for pid in workers]
 
 
 @pytest.mark.slow
 def test_prediction_of_volumes_8_and_64_times_as_large_takes_no_more_memory(tmp_path):
-    sizes = [peak_of_prediction(tmp_path, (n, n, n)) for n in (3, 6, 12)]
-    assert max(sizes) < 1.05 * sizes[0], sizes
+    small, middle, large = (peaks_of_prediction(tmp_path, (n, n, n)) for n in (3, 6, 12))
+    # How a heap comes to lie differs from run to run by a tenth; from then on it stays.
+    most = [max(peaks[-1] for peaks in size) for size in (small, middle, large)]
+    assert max(most) < 1.2 * min(most), most
+    for peaks in large:
+        assert peaks[-1] < 1.03 * peaks[len(peaks) // 8], peaks
