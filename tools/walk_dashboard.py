@@ -161,8 +161,8 @@ def ask_both(browser: Browser, output: Path) -> list[tuple[str, str, str]]:
         command = shlex.split(text(browser, "retry"))
         chunk.write_bytes(whole)
         retried = subprocess.run([*COMMAND, *command[1:]], stderr=subprocess.DEVNULL)
-        if (failing.returncode, command[0], retried.returncode) != (1, "neuroadda", 0):
-            sys.exit(f"exit codes {failing.returncode} and {retried.returncode}: 1 and 0 were expected; {command}")
+        if (failing.returncode, command[0], retried.returncode) != (2, "neuroadda", 0):
+            sys.exit(f"exit codes {failing.returncode} and {retried.returncode}: 2 and 0 were expected; {command}")
         took, _ = look(browser, url)
         # The page catches up with the ledger within seconds, by itself.
         browser.wait(lambda: text(browser, "sentence").startswith("Finished"), "the end of the run")
