@@ -63,7 +63,10 @@ class Overlap:
         self._waiting.put((computed, compute, read))
         if self._is_over:  # nobody takes turns any more
             computed.cancel()
-        return computed.result()
+        try:
+            return computed.result()
+        finally:
+            del computed  # or an error and what it holds would live on, in a circle with its own traceback
 
     def _compute(self, threads: int) -> None:
         while threads:
@@ -88,3 +91,5 @@ def _take_turn(computed: Future[Any], compute: Callable[[Any], Any], read: Any) 
         computed.set_exception(error)  # raised where the block is done
         if not isinstance(error, Exception):
             raise
+    finally:
+        del computed, read

@@ -1,9 +1,12 @@
 """Blocks in flight: what several threads have read is computed in the caller's thread, one block at a time."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
+import numpy as np
 import pytest
 from funlib.geometry import Coordinate, Roi
 
@@ -53,6 +56,22 @@ def test_what_cannot_be_computed_is_an_error_of_its_block():
         return index
 
     assert do_all(compute) == {i: i for i in range(len(GRID)) if i % 4}
+
+
+def test_what_an_error_held_is_free_once_it_is_dealt_with():
+    held: list[weakref.ref[np.ndarray]] = []
+
+    def compute(index: int) -> int:
+        large = np.zeros(8)
+        held.append(weakref.ref(large))
+        raise ValueError(large.shape)
+
+    gc.disable()
+    try:
+        do_all(compute)
+        assert [one() for one in held] == [None] * len(GRID)
+    finally:
+        gc.enable()
 
 
 def test_other_errors_end_the_run():
