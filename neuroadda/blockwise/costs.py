@@ -97,12 +97,12 @@ def measure_tasks(
         task.bound.create_output(task)
     workers = min(len(tasks), 1 if execution.launcher == "serial" else execution.workers)
     shares = [list(range(first, len(tasks), workers)) for first in range(workers)]
+    rehearsed = [dump_config(task) for task in (*before, tasks[0])]
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for number, share in enumerate(shares):
             plan, log = folder / f"process-{number}.json", folder / f"process-{number}.log"
             work = [(dump_config(tasks[index]), list(blocks[index])) for index in share]
-            rehearsed = [dump_config(task) for task in (*before, tasks[0])]
             notes = {"work": work, "rehearsed": rehearsed, "parent": os.getpid()}
             plan.write_text(json.dumps(notes))
             with open(log, "wb") as errors:
