@@ -2,6 +2,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+PACKAGE := setup.cfg setup.py pyproject.toml $(wildcard neuroadda/kernels/*.pyx neuroadda/kernels/*.pxd)
 
 # The part without torch, on a Python whose zarr is 3.
 PYTHON3 ?= python3.13
@@ -34,12 +35,12 @@ chaos: $(INSTALLED)
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m slow
 
-$(INSTALLED): setup.cfg constraints.txt
+$(INSTALLED): $(PACKAGE) constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .[test]
 	touch $@
 
-$(INSTALLED3): setup.cfg requirements-zarr3.txt
+$(INSTALLED3): $(PACKAGE) requirements-zarr3.txt
 	$(PYTHON3) -m venv $(VENV3)
 	$(VENV3)/bin/python -m pip install --quiet --requirement requirements-zarr3.txt
 	$(VENV3)/bin/python -m pip install --quiet --no-deps --editable .

@@ -97,13 +97,13 @@ def measure_tasks(
         task.bound.create_output(task)
     workers = min(len(tasks), 1 if execution.launcher == "serial" else execution.workers)
     shares = [list(range(first, len(tasks), workers)) for first in range(workers)]
-    rehearsed = [dump_config(task) for task in (*before, tasks[0])]
+    imported = [dump_config(task) for task in (*before, tasks[0])]
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for number, share in enumerate(shares):
             plan, log = folder / f"process-{number}.json", folder / f"process-{number}.log"
             work = [(dump_config(tasks[index]), list(blocks[index])) for index in share]
-            notes = {"work": work, "rehearsed": rehearsed, "parent": os.getpid()}
+            notes = {"work": work, "imported": imported, "parent": os.getpid()}
             plan.write_text(json.dumps(notes))
             with open(log, "wb") as errors:
                 processes.append(
@@ -193,8 +193,8 @@ def main() -> int:
     plan = json.loads(place.read_text())
     die_with(plan["parent"])
     work = [(Task.model_validate(task), blocks) for task, blocks in plan["work"]]
-    for task in plan["rehearsed"]:
-        Task.model_validate(task).bound.rehearse()
+    for task in plan["imported"]:
+        Task.model_validate(task).import_stage()
     worker = multiprocessing.get_context("fork").Process(target=_be_worker, args=(os.getpid(), work, place))
     worker.start()
     worker.join()

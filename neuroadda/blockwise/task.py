@@ -60,9 +60,6 @@ class Stage(Config):
         """Whether its blocks may be computed on a GPU."""
         return False
 
-    def rehearse(self) -> None:
-        """Load what blocks need, such as compiled code, so that workers that are forked afterwards have it; nothing by default."""
-
     def take_device(self) -> tuple["Stage", Lease]:
         """Return the stage as a worker runs it, on a device of its own, and the lease that keeps that device for it."""
         return self, Lease()
@@ -144,8 +141,13 @@ class Task(Config):
     @cached_property
     def bound(self) -> Stage:
         """The stage itself."""
+        return parse_config(self.import_stage(), self.parameters, f"task {self.stage}")
+
+    def import_stage(self) -> type[Stage]:
+        """Import the stage and return its class; workers that are forked afterwards have what it needs."""
         module, _, name = self.stage.partition(":")
-        return parse_config(getattr(importlib.import_module(module), name), self.parameters, f"task {self.stage}")
+        stage: type[Stage] = getattr(importlib.import_module(module), name)
+        return stage
 
     @property
     def name(self) -> str:

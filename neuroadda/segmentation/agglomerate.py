@@ -69,11 +69,6 @@ class AgglomerateLevel(Stage):
         """Return which blocks' files are there."""
         return WrittenFiles(Path(task.output), task.blocks.to_mask())
 
-    def rehearse(self) -> None:
-        """Load the compiled code."""
-        ids, one = np.arange(1, 3, dtype=np.uint64), np.ones(1, np.int64)
-        contract(Rag(ids[:1], ids[1:], one, one, ids[:1], ids[1:]), self.limit)
-
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes what a block merges and leaves."""
         below = Path(task.inputs["below"])

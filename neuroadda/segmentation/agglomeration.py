@@ -11,14 +11,12 @@ Two things make the result the same to the last bit: sums of affinities are inte
 pair of fragments that an edge has ever stood for.
 """
 
-import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
-from neuroadda.segmentation.pairs import EMPTY, find_slot, make_table, put, remove
+from neuroadda.kernels.merging import merge
 
 FULL = 255  # a sum is in units of 1 / 255, those of a uint8 affinity
 
@@ -128,7 +126,7 @@ def contract(rag: Rag, limit: float, frozen: np.ndarray | None = None) -> Contra
     u, v = dense[: len(rag.u)], dense[len(rag.u) :]
     held = np.zeros(len(regions), bool) if frozen is None else np.isin(regions, frozen)
     total, number = rag.sum.copy(), rag.count.copy()
-    lowest, kept, merged, scores = _merge(len(regions), u, v, total, number, limit, held)
+    lowest, kept, merged, scores = merge(len(regions), u, v, total, number, limit, FULL, held.view(np.uint8))
     renamed = regions[lowest]
     # u and v have become the regions' current numbers, by which the edges are named anew.
     first, second = renamed[u[kept]], renamed[v[kept]]
@@ -141,96 +139,3 @@ def contract(rag: Rag, limit: float, frozen: np.ndarray | None = None) -> Contra
         rag.first_v[kept],
     )
     return Contracted(Merges(regions[merged[:, 0]], regions[merged[:, 1]], scores), left, regions, renamed)
-
-
-@numba.njit(cache=True)
-def _merge(
-    n: int, a: np.ndarray, b: np.ndarray, total: np.ndarray, number: np.ndarray, limit: float, held: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # pragma: no cover - compiled
-    """Merge greedily in place; return each region's lowest member, the open edges, the merges and their scores.
-
-    An edge to a held region is never merged: its other end waits for it, and is held from then on.
-    """
-    edges = len(a)
-    version = np.zeros(edges, np.int32)
-    alive = np.ones(edges, np.bool_)
-    # Edges of a region are a linked list over half-edges: 2 e belongs to a[e], 2 e + 1 to b[e].
-    head = np.full(n, -1, np.int32)
-    degree = np.zeros(n, np.int32)
-    next_ = np.full(2 * edges, -1, np.int32)
-    lookup = make_table(edges)
-    heap = [(0.0, np.int32(0), np.int32(0)) for _ in range(0)]  # typed, and empty
-    for e in range(edges):
-        for half, region in ((2 * e, a[e]), (2 * e + 1, b[e])):
-            next_[half] = head[region]
-            head[region] = half
-            degree[region] += 1
-        put(lookup, find_slot(lookup, a[e], b[e]), a[e], b[e], e)
-        score = 1.0 - total[e] / (FULL * number[e])
-        if score < limit:
-            heap.append((score, np.int32(e), np.int32(0)))
-    heapq.heapify(heap)
-
-    parent = np.arange(n)
-    lowest = np.arange(n)
-    merges = np.empty((n, 2), np.int64)
-    scores = np.empty(n, np.float64)
-    done = 0
-
-    while len(heap) > 0:
-        score, e, stamp = heapq.heappop(heap)  # type: ignore[assignment]
-        if not alive[e] or version[e] != stamp:
-            continue
-        keep, gone = a[e], b[e]
-        if held[keep] or held[gone]:
-            held[keep] = held[gone] = True
-            continue
-        if degree[keep] < degree[gone]:
-            keep, gone = gone, keep
-        alive[e] = False
-        low, high = min(lowest[keep], lowest[gone]), max(lowest[keep], lowest[gone])
-        merges[done, 0], merges[done, 1], scores[done] = low, high, score
-        done += 1
-        lowest[keep] = low
-        parent[gone] = keep
-
-        half = head[gone]
-        while half >= 0:
-            following = next_[half]
-            f = half // 2
-            if alive[f]:
-                other = b[f] if a[f] == gone else a[f]
-                remove(lookup, find_slot(lookup, gone, other))
-                slot = find_slot(lookup, keep, other)
-                twin = lookup[slot, 2] if lookup[slot, 0] != EMPTY else np.int64(f)
-                stays, goes = min(twin, f), max(twin, f)
-                if stays != goes:
-                    total[stays] += total[goes]
-                    number[stays] += number[goes]
-                    version[stays] += 1
-                    alive[goes] = False
-                    renewed = 1.0 - total[stays] / (FULL * number[stays])
-                    if renewed < limit:
-                        heapq.heappush(heap, (renewed, np.int32(stays), version[stays]))
-                if stays == f:
-                    if a[f] == gone:
-                        a[f] = keep
-                    else:
-                        b[f] = keep
-                    put(lookup, slot, keep, other, f)
-                    next_[half] = head[keep]
-                    head[keep] = half
-                    degree[keep] += 1
-            half = following
-        head[gone] = -1
-
-    for region in range(n):
-        root = region
-        while parent[root] != root:
-            parent[root] = parent[parent[root]]
-            root = parent[root]
-        lowest[region] = lowest[root]
-    # A region that waits for none, and did not merge, never will.
-    for e in range(edges):
-        alive[e] = alive[e] and held[a[e]] and held[b[e]]
-    return lowest, alive, merges[:done], scores[:done]

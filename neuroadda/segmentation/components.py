@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numba
 import numpy as np
 from pydantic import Field
 
@@ -14,6 +13,7 @@ from neuroadda.blockwise.tags import blocks_in
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.blockwise.written import Written
 from neuroadda.errors import UserError
+from neuroadda.kernels.forest import number_roots, unite
 from neuroadda.segmentation.agglomerate import read_merges
 from neuroadda.segmentation.edges import read_sizes
 from neuroadda.segmentation.ids import capacity_of, to_local
@@ -104,8 +104,8 @@ def connect_components(numbering: Numbering, merges: Iterable[dict[str, np.ndarr
     for columns in merges:
         joined = columns["score"] < threshold
         u, v = (numbering.to_dense(columns[name][joined]) for name in ("u", "v"))
-        _unite(parent, u, v)
-    return _number_roots(parent)
+        unite(parent, u, v)
+    return number_roots(parent)
 
 
 def drop_small(lut: np.ndarray, sizes: Iterable[np.ndarray], min_voxels: int) -> np.ndarray:
@@ -118,39 +118,6 @@ def drop_small(lut: np.ndarray, sizes: Iterable[np.ndarray], min_voxels: int) ->
     kept = voxels >= min_voxels
     kept[0] = False
     return np.where(kept, np.cumsum(kept), 0).astype(np.uint64)[lut.astype(np.int64)]
-
-
-@numba.njit(cache=True)
-def _find(parent: np.ndarray, x: int) -> int:  # pragma: no cover - compiled
-    while parent[x] != x:
-        parent[x] = parent[parent[x]]
-        x = parent[x]
-    return x
-
-
-@numba.njit(cache=True)
-def _unite(parent: np.ndarray, u: np.ndarray, v: np.ndarray) -> None:  # pragma: no cover - compiled
-    """Unite pairs; the smallest number is the root, so that the order of edges does not matter."""
-    for i in range(len(u)):
-        a, b = _find(parent, u[i]), _find(parent, v[i])
-        if a < b:
-            parent[b] = a
-        else:
-            parent[a] = b
-
-
-@numba.njit(cache=True)
-def _number_roots(parent: np.ndarray) -> np.ndarray:  # pragma: no cover - compiled
-    numbers = np.zeros(len(parent), np.uint64)
-    last = np.uint64(0)
-    for x in range(len(parent)):
-        root = _find(parent, x)
-        if root == x:
-            last += np.uint64(1)
-            numbers[x] = last
-        else:
-            numbers[x] = numbers[root]
-    return numbers
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numba
 import numpy as np
 from funlib.geometry import Coordinate
 
@@ -17,14 +16,12 @@ from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.blockwise.written import Written
 from neuroadda.config import Zyx
+from neuroadda.kernels.edges import add_up
 from neuroadda.segmentation.agglomeration import FULL
 from neuroadda.segmentation.blockfiles import WrittenFiles, block_file, read_columns, write_columns
 from neuroadda.segmentation.ids import capacity_of, to_local_of
-from neuroadda.segmentation.pairs import EMPTY, find_slot, grow, make_table, put
 from neuroadda.segmentation.seams import find_cut_pairs
 from neuroadda.volumes.arrays import Volume
-
-ROOM = 1 << 14  # edges of a block, at first
 
 
 @dataclass(frozen=True)
@@ -66,10 +63,6 @@ class CollectEdges(Stage):
         """Return which blocks' files are there."""
         return WrittenFiles(Path(task.output), task.blocks.to_mask())
 
-    def rehearse(self) -> None:
-        """Load the compiled code."""
-        collect_edges(np.zeros((3, 1, 1, 2), np.uint8), np.array([[[1, 2]]]))
-
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes a block's edge file and reports how many edges it has."""
         affs, fragments = Volume.open(task.inputs["affs"]), Volume.open(task.inputs["fragments"])
@@ -106,22 +99,13 @@ def collect_edges(affs: np.ndarray, fragments: np.ndarray, low: Zyx = (0, 0, 0))
     Parameters
     ----------
     affs
-        uint8, shape (3, z, y, x), the affinities of the block's voxels to their neighbours below in z, y, x.
+        uint8, or uint16 of another scale, shape (3, z, y, x): those of the block's voxels to their neighbours below in z, y, x.
     fragments
         Shape (z + low_z, y + low_y, x + low_x): the block's fragments, preceded along each axis by `low` (0 or 1) voxels of the
         neighbours.
     """
-    ids = fragments.astype(np.int64, copy=False)
-    room = ROOM + affs.shape[3]
-    table, edges = make_table(room), np.zeros((room, 4), np.int64)
-    found = row = 0
-    rows = affs.shape[0] * affs.shape[1] * affs.shape[2]
-    while True:
-        found, row = _add_rows(affs, ids, low, table, edges, found, row)
-        if row == rows:
-            break
-        table, edges = grow(table), np.concatenate([edges, np.zeros_like(edges)])
-    u, v, total, count = edges[:found][np.lexsort((edges[:found, 1], edges[:found, 0]))].T
+    rows = add_up(np.ascontiguousarray(affs), np.ascontiguousarray(fragments, np.uint64), low)
+    u, v, total, count = rows[np.lexsort((rows[:, 1], rows[:, 0]))].T
     return Edges(u.astype(np.uint64), v.astype(np.uint64), total.copy(), count.copy())
 
 
@@ -137,45 +121,3 @@ def is_pair_of(u: np.ndarray, v: np.ndarray, among_u: np.ndarray, among_v: np.nd
         np.stack(columns, axis=1).astype(np.uint64).view("V16").ravel() for columns in ((u, v), (among_u, among_v))
     )
     return np.isin(pairs, among)
-
-
-@numba.njit(cache=True)
-def _add_rows(
-    affs: np.ndarray,
-    fragments: np.ndarray,
-    low: tuple[int, int, int],
-    table: np.ndarray,
-    edges: np.ndarray,
-    found: int,
-    row: int,
-) -> tuple[int, int]:  # pragma: no cover - compiled
-    """Add up the affinities of rows of voxels from `row` on, as long as there surely is room for new edges.
-
-    Edges are rows (u, v, sum, count), u < v, in the order in which they are met; `table` knows their numbers. Returns how many
-    there are, and the first row that is not done. (Arrays that grew in here would cost a count of references at every voxel.)
-    """
-    depth, height, width = affs.shape[1:]
-    while row < 3 * depth * height and found + width <= len(edges):
-        axis, z, y = row // (depth * height), row // height % depth, row % height
-        row += 1
-        dz, dy, dx = int(axis == 0), int(axis == 1), int(axis == 2)
-        if z + low[0] < dz or y + low[1] < dy:
-            continue
-        upper, lower = fragments[z + low[0], y + low[1]], fragments[z + low[0] - dz, y + low[1] - dy]
-        values = affs[axis, z, y]
-        # Neighbours along x mostly touch the same two fragments as the voxel before.
-        last_a = last_b = last = 0
-        for x in range(max(0, dx - low[2]), width):
-            a, b = lower[x + low[2] - dx], upper[x + low[2]]
-            if a == b or a == 0 or b == 0:
-                continue
-            if last_a != a or last_b != b:
-                slot = find_slot(table, a, b)
-                if table[slot, 0] == EMPTY:
-                    put(table, slot, a, b, found)
-                    edges[found, 0], edges[found, 1] = min(a, b), max(a, b)
-                    found += 1
-                last_a, last_b, last = a, b, table[slot, 2]
-            edges[last, 2] += values[x]
-            edges[last, 3] += 1
-    return found, row

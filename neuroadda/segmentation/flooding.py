@@ -5,8 +5,9 @@ seeds outward, first come, first served, from the lowest place in the array. So 
 visit a voxel.
 """
 
-import numba
 import numpy as np
+
+from neuroadda.kernels.flooding import flood_levels
 
 LEVELS = 4096
 BORDER = np.uint32(0xFFFFFFFF)
@@ -32,37 +33,5 @@ def flood(height: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     inside = (slice(1, -1),) * basins.ndim
     np.rint(height * np.float32(LEVELS - 1), out=level[inside], casting="unsafe")
     steps = np.array(basins.strides) // basins.itemsize
-    _flood(level.ravel(), basins.ravel(), np.concatenate([-steps, steps[::-1]]))
+    flood_levels(level.ravel(), basins.ravel(), np.concatenate([-steps, steps[::-1]]), LEVELS)
     return basins[inside]
-
-
-@numba.njit(cache=True)
-def _flood(level: np.ndarray, basins: np.ndarray, neighbours: np.ndarray) -> None:  # pragma: no cover - compiled
-    """Flood in place; the border keeps its own number and is never entered."""
-    # A queue a level, linked through the voxels: each is in one queue, once.
-    following = np.full(len(basins), -1, np.int32)
-    head = np.full(LEVELS, -1, np.int32)
-    tail = np.full(LEVELS, -1, np.int32)
-    for p in range(len(basins)):
-        if basins[p] != 0 and basins[p] != BORDER:
-            at = level[p]
-            if head[at] < 0:
-                head[at] = p
-            else:
-                following[tail[at]] = p
-            tail[at] = p
-    for now in range(LEVELS):
-        p = head[now]
-        while p >= 0:
-            basin = basins[p]
-            for step in neighbours:
-                q = p + step
-                if basins[q] == 0:
-                    basins[q] = basin
-                    at = max(level[q], now)
-                    if head[at] < 0:
-                        head[at] = q
-                    else:
-                        following[tail[at]] = q
-                    tail[at] = q
-            p = following[p]

@@ -72,10 +72,6 @@ class Fragments(Stage):
         """Return which blocks' chunks are there, and what they see beyond their border."""
         return WrittenTogether([task.written_array(), written_views(to_place(task.output), task.grid)])
 
-    def rehearse(self) -> None:
-        """Load the compiled code."""
-        find_fragments(np.full((3, 2, 8, 8), 255, np.uint8), (1.0, 1.0, 1.0), self)
-
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes a block's fragments and reports how many there are."""
         affs, fragments = Volume.open(task.inputs["affs"]), Volume.open(task.output, "r+")

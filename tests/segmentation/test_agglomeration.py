@@ -67,6 +67,37 @@ def random_rag(rng, regions: int, edges: int, levels: int) -> Rag:
     return Rag(u, v, rng.integers(0, levels, len(u)) * (255 // levels) * count, count, u, v)
 
 
+def merge_by_hand(graph: Rag, limit: float) -> list[tuple[int, int, float]]:
+    """Search all edges for the best before every merge."""
+    pairs = zip(graph.u.tolist(), graph.v.tolist(), strict=True)
+    edges = {
+        pair: (total, count, pair)
+        for pair, total, count in zip(pairs, graph.sum.tolist(), graph.count.tolist(), strict=True)
+    }
+    merges = []
+    while edges:
+        score, _, (u, v) = min(
+            (1.0 - total / (FULL * count), first, pair) for pair, (total, count, first) in edges.items()
+        )
+        if score >= limit:
+            break
+        merges.append((u, v, score))
+        renamed: dict[tuple[int, int], tuple] = {}
+        for pair, (total, count, first) in edges.items():
+            a, b = sorted(u if region == v else region for region in pair)
+            if a != b:
+                more = renamed.get((a, b), (0, 0, first))
+                renamed[a, b] = more[0] + total, more[1] + count, min(more[2], first)
+        edges = renamed
+    return merges
+
+
+@given(seed=st.integers(0, 10_000), regions=st.integers(2, 40), levels=st.sampled_from([3, 8, 200]))
+def test_every_merge_is_the_best_there_is(seed, regions, levels):
+    whole = random_rag(np.random.default_rng(seed), regions, 4 * regions, levels)
+    assert as_list(contract(whole, 0.9).merges) == merge_by_hand(whole, 0.9)
+
+
 @given(seed=st.integers(0, 10_000), regions=st.integers(2, 40), levels=st.sampled_from([3, 8, 200]))
 def test_parts_merge_as_the_whole_does(seed, regions, levels):
     """Any parts, joined in any order, give the merges of the whole, scores and all."""

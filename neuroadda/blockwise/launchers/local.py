@@ -32,7 +32,7 @@ class LocalLauncher(Launcher):
         from neuroadda.blockwise.task import Task
         from neuroadda.blockwise.worker import work
 
-        Task.model_validate_json(orders["task"]).bound.rehearse()
+        Task.model_validate_json(orders["task"]).import_stage()
         self._context, self._orders, self._logs, self._work = context, orders, logs, work
         self._at_work: dict[int, Any] = {}
         self._patience = Patience(context, block_timeout)
