@@ -7,7 +7,6 @@ import edt
 import fastremap
 import numpy as np
 from pydantic import Field
-from scipy.ndimage import gaussian_filter
 
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
@@ -17,6 +16,7 @@ from neuroadda.segmentation.flooding import flood
 from neuroadda.segmentation.ids import capacity_of, to_global
 from neuroadda.segmentation.seams import write_views, written_views
 from neuroadda.segmentation.seeds import find_maxima
+from neuroadda.segmentation.smoothing import smooth
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.masks import Mask
 from neuroadda.volumes.places import to_place
@@ -124,13 +124,12 @@ def find_fragments(affs: np.ndarray, voxel_size_nm: tuple[float, ...], parameter
 def _flood(inside: np.ndarray, aspect: tuple[float, ...], parameters: Fragments) -> np.ndarray:
     boundary = 1 - inside
     if parameters.smoothing_vx > 0:
-        boundary = gaussian_filter(boundary, [parameters.smoothing_vx / a for a in aspect])
+        boundary = smooth(boundary, [parameters.smoothing_vx / a for a in aspect])
     distance = edt.edt(boundary < parameters.boundary, anisotropy=aspect, black_border=False, parallel=1)
     if not np.isfinite(distance).all():
         distance = np.ones_like(boundary)
     reach = tuple(round(2 * parameters.seed_distance_vx / a) // 2 for a in aspect)
-    smooth = gaussian_filter(distance, [1.0 / a for a in aspect])
-    maxima = find_maxima(smooth, reach) & (distance > 0)
+    maxima = find_maxima(smooth(distance, [1.0 / a for a in aspect]), reach) & (distance > 0)
     seeds = cc3d.connected_components(maxima, connectivity=8 if maxima.ndim == 2 else 26)
     height = boundary
     if parameters.distance_weight > 0:
