@@ -36,8 +36,10 @@ def to_global(local: np.ndarray, block: int, capacity: int) -> np.ndarray:
 
 def to_local_of(block: int, fragments: np.ndarray, capacity: int) -> np.ndarray:
     """Return int64 local numbers of ids that all belong to one block (0 stays 0): the way back from `to_global`."""
-    # Blocks are many voxels, and a division each is slow.
-    return np.maximum(fragments.astype(np.int64) - block * capacity, 0)
+    # Blocks are many voxels: a division each is slow, and so is every array of them.
+    local = fragments.astype(np.int64)
+    local -= block * capacity
+    return np.maximum(local, 0, out=local)
 
 
 def to_local(fragments: np.ndarray, capacity: int) -> tuple[np.ndarray, np.ndarray]:
