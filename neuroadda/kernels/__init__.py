@@ -1,4 +1,4 @@
-"""What visits every voxel, edge or fragment one by one: compiled when the package is installed, and again by `make` when it changes.
+"""What visits every voxel, edge or fragment one by one: compiled when the package is installed, and by `make` when it changes.
 
 A kernel is given arrays of the types it names, and checks nothing: each has one caller, in Python, which says what it is for.
 """
