@@ -4,7 +4,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 # Sums of floats are to be the same everywhere: no fused multiply-add where a processor has one.
-kernels = Extension("*", ["neuroadda/kernels/*.pyx"], extra_compile_args=["-O3", "-ffp-contract=off"])
+kernels = Extension("*", ["neuroadda/kernels/*.pyx"], extra_compile_args=["-O3", "-g0", "-ffp-contract=off"])
 directives = {
     "language_level": 3,
     "boundscheck": False,
