@@ -13,15 +13,6 @@ from libc.stdint cimport int64_t, uint64_t
 
 from neuroadda.kernels.hashing cimport hash3, salted, unit
 
-cdef enum Salt:
-    END = 0
-    BRANCH = 1
-    PLACE = 2
-    CALIBER = 3
-    LOCAL = 4
-    ORGANELLE = 5
-    FORM = 6
-
 cdef struct Site:
     int64_t z
     int64_t y
