@@ -76,7 +76,7 @@ def start(config: TrainConfig, processes: int) -> subprocess.Popen[bytes]:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     file = config.output.with_suffix(".json")
     command = [*(launcher if processes > 1 else []), "-m", "neuroadda.cli", "train", "--json", "-c", str(file)]
-    threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
+    threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
     with config.output.with_suffix(".log").open("ab") as log:
         return subprocess.Popen([sys.executable, *command], env={**os.environ, **threads}, stdout=log, stderr=log)
 

@@ -109,8 +109,6 @@ def run_task(folder: Path, size: str, threshold: float, number: int) -> dict[str
     """Run all blocks of a task in this process; return what it cost."""
     task = make_tasks(folder, size, threshold)[number]
     task.bound.create_output(task)
-    few = np.array([1, 2], np.uint64)
-    contract(Rag(few, few + few, *(few.astype(np.int64),) * 2, few, few), 1.0)  # what numba compiled is loaded
     function = task.bound.open(task)
     started, cpu_started = time.perf_counter(), time.process_time()
     reports = [function(block) for block in task.grid.blocks()]
@@ -171,7 +169,7 @@ def measure(folder: Path, sizes: list[str], threshold: float) -> list[dict[str, 
 
 def _run_child(what: str, folder: Path, *arguments: object) -> str:
     """Run this tool in a process of its own; what fills memory here would count as the child's peak too."""
-    threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
+    threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
     command = [sys.executable, __file__, "--child", json.dumps([what, str(folder), *arguments])]
     return subprocess.run(command, env={**os.environ, **threads}, check=True, stdout=subprocess.PIPE, text=True).stdout
 

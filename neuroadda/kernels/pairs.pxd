@@ -6,6 +6,8 @@ It has a power of two of rows, at most half of them in use; `low` is EMPTY in th
 from libc.stdint cimport int64_t, uint64_t
 from libcpp.vector cimport vector
 
+from neuroadda.kernels.hashing cimport mix
+
 cdef enum:
     EMPTY = -1
 
@@ -63,8 +65,5 @@ cdef inline void remove(Table& table, size_t slot) noexcept nogil:
 
 
 cdef inline size_t find_home(const Table& table, int64_t low, int64_t high) noexcept nogil:
-    """Return where the search for a pair begins (the finaliser of splitmix64, Steele et al. 2014)."""
-    cdef uint64_t x = <uint64_t>low * <uint64_t>0x9E3779B97F4A7C15ULL + <uint64_t>high
-    x = (x ^ (x >> 30)) * <uint64_t>0xBF58476D1CE4E5B9ULL
-    x = (x ^ (x >> 27)) * <uint64_t>0x94D049BB133111EBULL
-    return <size_t>(x ^ (x >> 31)) & (table.size() - 1)
+    """Return where the search for a pair begins."""
+    return mix(<uint64_t>low * <uint64_t>0x9E3779B97F4A7C15ULL + <uint64_t>high) & (table.size() - 1)

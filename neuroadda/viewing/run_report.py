@@ -18,7 +18,7 @@ from neuroadda.viewing.curves import Curve
 from neuroadda.viewing.report import Baseline, DataSource, Report, SliceView, StageCost, write_report
 from neuroadda.volumes.arrays import Volume
 
-VERSIONS = ("neuroadda", "torch", "daisy", "gunpowder", "zarr", "numpy", "numba")
+VERSIONS = ("neuroadda", "torch", "daisy", "gunpowder", "zarr", "numpy")
 SECTIONS = 3
 WINDOW_VX = 1024
 

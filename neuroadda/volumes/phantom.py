@@ -12,12 +12,13 @@ from pydantic import Field, model_validator
 
 from neuroadda.config import Config, Zyx, ZyxFloat, dump_config, fingerprint
 from neuroadda.errors import UserError
+from neuroadda.kernels.phantom_geometry import build_links
+from neuroadda.kernels.phantom_rendering import REACH, render
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.phantom_geometry import build_links
-from neuroadda.volumes.phantom_rendering import REACH, render
 from neuroadda.volumes.placing import placing
 
 VERSION = 1  # of the phantom: raise it when any voxel changes
+JITTER = 0.2  # of sites, to both sides, in spacings
 
 
 class PhantomConfig(Config):
@@ -95,37 +96,16 @@ class Phantom:
 
         Their bytes are those of the same voxels in any other block.
         """
-        config, seed = self.config, np.uint64(self.config.seed)
+        config = self.config
         first, end = self._sites(begin_vx, shape_vx)
         spacing = config.neurite_spacing_nm
         end_rate = min(1.0, spacing / config.neurite_length_nm)
-        links, ids = build_links(seed, first, end - first, self._low, self._high, spacing, end_rate, config.branch_rate)
+        links, ids = build_links(
+            config.seed, first, end - first, self._low, self._high, spacing, JITTER, end_rate, config.branch_rate
+        )
         raw, labels = np.zeros(tuple(shape_vx), np.uint8), np.zeros(tuple(shape_vx), np.uint64)
-        look = (
-            config.membrane_nm,
-            float(config.membrane_label0),
-            config.mitochondria_rate,
-            config.bouton_rate,
-            config.noise,
-            config.shift_nm,
-        )
-        rates = (config.missing_rate, config.contrast_rate, config.fold_rate)
-        render(
-            seed,
-            np.asarray(begin_vx, np.int64),
-            raw,
-            labels,
-            np.asarray(config.voxel_size_nm, np.float64),
-            np.asarray(config.shape_vx, np.int64),
-            links,
-            ids,
-            first,
-            spacing,
-            self._waves,
-            self._turn,
-            np.asarray(look, np.float64),
-            np.asarray(rates, np.float64),
-        )
+        begin = np.asarray(begin_vx, np.int64)
+        render(config.model_dump(), begin, raw, labels, links, ids, first, self._waves, self._turn)
         return raw, labels
 
     def _sites(self, begin_vx: Sequence[int], shape_vx: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

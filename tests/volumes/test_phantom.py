@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from neuroadda.config import parse_config
 from neuroadda.errors import UserError
-from neuroadda.volumes import phantom_geometry as geometry
+from neuroadda.kernels.phantom_geometry import axis_of, build_links
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.phantom import Phantom, PhantomConfig, write_phantom
+from neuroadda.volumes.phantom import JITTER, Phantom, PhantomConfig, write_phantom
 
 ARTEFACTS = {"missing_rate": 0.2, "contrast_rate": 0.3, "fold_rate": 0.5, "shift_nm": 20.0}
 CONFIG = PhantomConfig(shape_vx=(18, 93, 101), seed=3, **ARTEFACTS)
@@ -121,13 +121,13 @@ def test_artefacts_happen_at_their_rates() -> None:
 
 def test_rods_fill_space_without_meeting() -> None:
     for site in itertools.product(range(4), repeat=3):
-        axis = geometry.axis_of(*site)
-        ways = [a for a in range(3) if a != axis and geometry.axis_of(*(c + (a == n) for n, c in enumerate(site))) >= 0]
+        axis = axis_of(*site)
+        ways = [a for a in range(3) if a != axis and axis_of(*(c + (a == n) for n, c in enumerate(site))) >= 0]
         assert axis < 0 or len(ways) == 1  # the way of a branch is always defined
-    assert sum(geometry.axis_of(*site) >= 0 for site in itertools.product(range(4), repeat=3)) == 48
+    assert sum(axis_of(*site) >= 0 for site in itertools.product(range(4), repeat=3)) == 48
     low, high = np.full(3, -6), np.full(3, 6)
-    links, ids = geometry.build_links(np.uint64(0), low, high - low, low, high, 100.0, 0.1, 0.5)
-    part, part_ids = geometry.build_links(np.uint64(0), np.zeros(3, int), np.full(3, 4), low, high, 100.0, 0.1, 0.5)
+    links, ids = build_links(0, low, high - low, low, high, 100.0, JITTER, 0.1, 0.5)
+    part, part_ids = build_links(0, np.zeros(3, int), np.full(3, 4), low, high, 100.0, JITTER, 0.1, 0.5)
     assert np.array_equal(part, links[6:10, 6:10, 6:10])
     assert np.array_equal(part_ids, ids[6:10, 6:10, 6:10])
     steps = np.linspace(0, 1, 12)[:, None]
@@ -135,7 +135,7 @@ def test_rods_fill_space_without_meeting() -> None:
     points, owner = np.concatenate([p for _, p in lines]), np.repeat([i for i, _ in lines], len(steps))
     for i, line in lines[::20]:
         others = points[owner != i]
-        assert np.linalg.norm(others[None] - line[:, None], axis=2).min() > 100 * (1 - 2 * geometry.JITTER) - 1
+        assert np.linalg.norm(others[None] - line[:, None], axis=2).min() > 100 * (1 - 2 * JITTER) - 1
 
 
 def test_what_is_wrong(tmp_path: Path) -> None:
