@@ -30,8 +30,8 @@ PREDICTION_NOTE = """
 The zoo's {domain} backbone on its train volume, mirrored to larger ones: gunpowder scans (ArraySource, Pad, Normalize, Predict,
 AsType, ZarrWrite, Scan) with the tile that neuroadda chose, one thread a worker, as neuroadda. gunpowder knows float32 alone; for
 bfloat16 the network itself was wrapped to cast, which gunpowder's documentation does not do, to show what is the engine's and what
-the precision's. `differs` is by how much any uint8 affinity differs from neuroadda's of the same precision; 255 are voxels that gunpowder
-lost: its workers write chunks that tiles share, and now and then one overwrites what another has just written.
+the precision's. `differs` is by how much any uint8 affinity differs from neuroadda's of the same precision; 255 are voxels that
+gunpowder lost: its workers write chunks that tiles share, and now and then one overwrites what another has just written.
 """
 
 SEGMENTATION_NOTE = """
