@@ -3,11 +3,9 @@
 import numpy as np
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t
 
-cdef uint32_t BORDER = 0xFFFFFFFF
 
-
-def flood_levels(const uint16_t[::1] level, uint32_t[::1] basins, const int64_t[::1] steps, int32_t levels):
-    """Flood `basins` in place; what is 0xFFFFFFFF keeps its number and is never entered.
+def flood_levels(const uint16_t[::1] level, uint32_t[::1] basins, const int64_t[::1] steps, int32_t levels, uint32_t border):
+    """Flood `basins` in place; what is `border` keeps its number and is never entered.
 
     A voxel's neighbours are `steps` on in the array. All that is in `level` is below `levels`.
     """
@@ -20,7 +18,7 @@ def flood_levels(const uint16_t[::1] level, uint32_t[::1] basins, const int64_t[
     cdef int32_t now
     with nogil:
         for p in range(level.shape[0]):
-            if basins[p] != 0 and basins[p] != BORDER:
+            if basins[p] != 0 and basins[p] != border:
                 append(head, tail, following, level[p], <int32_t>p)
         for now in range(levels):
             p = head[now]

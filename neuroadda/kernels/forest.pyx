@@ -31,10 +31,3 @@ def number_roots(int64_t[::1] parent):
                 last += 1
             numbers[x] = last if root == x else numbers[root]
     return numbers_
-
-
-cdef inline int64_t find(int64_t[::1] parent, int64_t x) noexcept nogil:
-    while parent[x] != x:
-        parent[x] = parent[parent[x]]
-        x = parent[x]
-    return x

@@ -7,6 +7,7 @@ from libcpp.algorithm cimport make_heap, pop_heap, push_heap
 from libcpp.pair cimport pair
 from libcpp.vector cimport vector
 
+from neuroadda.kernels.forest cimport find
 from neuroadda.kernels.pairs cimport EMPTY, Table, find_slot, make_room, put, remove
 
 # Of a C++ heap the largest comes first: score, edge and the edge's version are all negated.
@@ -112,11 +113,7 @@ def merge(
             head[gone] = -1
 
         for region in range(n):
-            keep = region
-            while parent[keep] != keep:
-                parent[keep] = parent[parent[keep]]
-                keep = parent[keep]
-            lowest[region] = lowest[keep]
+            lowest[region] = lowest[find(parent, region)]
         # A region that waits for none, and did not merge, never will.
         for e in range(edges):
             alive[e] = alive[e] and held[a[e]] and held[b[e]]

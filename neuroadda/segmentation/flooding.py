@@ -33,5 +33,5 @@ def flood(height: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     inside = (slice(1, -1),) * basins.ndim
     np.rint(height * np.float32(LEVELS - 1), out=level[inside], casting="unsafe")
     steps = np.array(basins.strides) // basins.itemsize
-    flood_levels(level.ravel(), basins.ravel(), np.concatenate([-steps, steps[::-1]]), LEVELS)
+    flood_levels(level.ravel(), basins.ravel(), np.concatenate([-steps, steps[::-1]]), LEVELS, BORDER)
     return basins[inside]
