@@ -5,6 +5,7 @@ What imports torch is imported where a network runs: planning, and stages that n
 
 import os
 import shutil
+import threading
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -142,10 +143,14 @@ class Predict(Stage):
         mask = Mask.open(task.inputs["mask"], raw) if "mask" in task.inputs else None
         predictor = Predictor(backbone, self)
         architecture = backbone.card.architecture
+        # Affinities go where the thread's last block had its own: memory that is new has to be cleared, and mapped page by page.
+        own = threading.local()
 
         def read(block: Block) -> Seen:
             set_up_thread(self.device, self.threads)
-            return predictor.read(raw, block.write_roi)
+            seen = predictor.read(raw, block.write_roi, getattr(own, "affs", None))
+            own.affs = seen.affs
+            return seen
 
         def compute(seen: Seen) -> Inferred:
             set_up_thread(self.device, self.threads)

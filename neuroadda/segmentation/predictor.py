@@ -5,7 +5,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import torch
@@ -19,7 +18,8 @@ from neuroadda.backbones.normalisation import normalise_tensor
 from neuroadda.blockwise.failures import find_cause
 from neuroadda.config import Zyx
 from neuroadda.segmentation.predict import Predict
-from neuroadda.segmentation.tiles import halve_tile
+from neuroadda.segmentation.quantising import make_quantiser
+from neuroadda.segmentation.tiles import cover_box, halve_tile
 from neuroadda.volumes.arrays import Volume
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,9 @@ class Predictor:
         model = backbone.model.to(self.device).eval()
         if self.device.type == "cuda":
             model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # missing in its stubs
+        self.whole_tiles = parameters.compile  # those of another shape would be compiled for, once more
         self.model: Callable[[Tensor], Tensor] = torch.compile(model) if parameters.compile else model
+        self.quantise = make_quantiser(self.device, self.dtype)
         keep_freed_memory()
 
     def __call__(self, raw: Volume, roi: Roi) -> tuple[np.ndarray, Counter[Zyx]]:
@@ -80,25 +82,20 @@ class Predictor:
         inferred = self.infer(self.read(raw, roi))
         return inferred.wait(), inferred.tiles
 
-    def read(self, raw: Volume, roi: Roi) -> Seen:
-        """Read what the network sees of `roi`."""
+    def read(self, raw: Volume, roi: Roi, affs: Tensor | None = None) -> Seen:
+        """Read what the network sees of `roi`; its affinities will go into `affs` if they fit, or else into a new tensor."""
         box = Roi((roi.begin - raw.roi.begin) / raw.voxel_size, roi.shape / raw.voxel_size)
-        tiles = self._tiles(box)
+        tiles = cover_box(box, self.tile_vx, self.architecture.alignment_vx, whole=self.whole_tiles)
         context = Coordinate(self.architecture.context_vx)
         # Read at once: tiles share their context, and a volume's chunks are decompressed once.
         seen = Roi(tiles[0].begin, tiles[-1].end - tiles[0].begin).grow(context, context)
         image = torch.from_numpy(raw.read_mirrored(seen * raw.voxel_size + raw.roi.begin))
-        affs = torch.zeros((self.channels, *box.shape), dtype=torch.uint8)
-        if self.device.type == "cuda":
-            image, affs = image.pin_memory(), affs.pin_memory()
+        on_cuda = self.device.type == "cuda"
+        if affs is None or affs.shape != (self.channels, *box.shape):
+            affs = torch.empty((self.channels, *box.shape), dtype=torch.uint8, pin_memory=on_cuda)
+        if on_cuda:
+            image = image.pin_memory()
         return Seen(image, [tile - seen.begin for tile in tiles], box - seen.begin, affs)
-
-    def _tiles(self, box: Roi) -> list[Roi]:
-        """Tiles that cover a box, on the alignment of the whole volume, so that a voxel's value depends on no block or tile."""
-        alignment = Coordinate(self.architecture.alignment_vx)
-        first = box.begin // alignment * alignment
-        ranges = [range(f, e, t) for f, e, t in zip(first, box.end, self.tile_vx, strict=True)]
-        return [Roi(origin, self.tile_vx) for origin in product(*ranges)]
 
     def infer(self, seen: Seen) -> Inferred:
         """Compute the affinities of what was read, all on the device but for the way there and back; one call at a time."""
@@ -106,7 +103,8 @@ class Predictor:
         cast = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
         with torch.inference_mode(), cast:
             image = seen.image.to(self.device, non_blocking=True)
-            affs = torch.zeros_like(seen.affs, device=self.device) if on_cuda else seen.affs
+            affs = torch.empty_like(seen.affs, device=self.device) if on_cuda else seen.affs
+            affs[: self.channels - self.architecture.out_channels] = 0
             left, passed = list(seen.tiles)[::-1], Counter[Zyx]()
             while left:
                 tile = left.pop()
@@ -136,16 +134,9 @@ class Predictor:
             seen = normalise_tensor(image[tile.grow(context, context).to_slices()], self.normalisation)
             kept = tile.intersect(box)
             logits = self.model(seen[None, None])[0][(slice(None), *(kept - tile.begin).to_slices())]
-            _quantise(logits, affs[(slice(-len(logits), None), *(kept - box.begin).to_slices())])
+            self.quantise(logits, affs[(slice(-len(logits), None), *(kept - box.begin).to_slices())])
         except (MemoryError, RuntimeError) as error:
             if find_cause(error) != "memory" or not halve_tile(tile, self.architecture.alignment_vx):
                 raise
             return False
         return True
-
-
-def _quantise(logits: Tensor, out: Tensor) -> None:
-    """Turn logits into probabilities as uint8, in `out`; on a CPU by sections, which stay in its cache meanwhile."""
-    depth = 1 if logits.device.type == "cpu" else logits.shape[1]
-    for part, out_part in zip(logits.split(depth, 1), out.split(depth, 1), strict=True):
-        out_part.copy_(part.float().sigmoid_().mul_(255).round_())

@@ -47,6 +47,21 @@ def useful_share(architecture: UNetConfig, block_vx: Zyx, tile_vx: Zyx) -> float
     return float(np.prod([b / (-(-b // t) * (t + 2 * c)) for b, t, c in sides]))
 
 
+def cover_box(box: Roi, tile_vx: Zyx, alignment_vx: Zyx, *, whole: bool = False) -> list[Roi]:
+    """Return tiles that cover a box (voxels), on the alignment of the whole volume, so that a voxel's value depends on no block.
+
+    Where they reach beyond the box along z or y they are cut, unless they are to be `whole`: the network says the same in them
+    (see `halve_tile`).
+    """
+    sides = []
+    for axis, (tile, step) in enumerate(zip(tile_vx, alignment_vx, strict=True)):
+        first, end = box.begin[axis] // step * step, box.end[axis]
+        least = tile if whole or axis == 2 else min(tile, LEAST_STEPS * step)
+        lengths = {begin: max(least, min(tile, -(-(end - begin) // step) * step)) for begin in range(first, end, tile)}
+        sides.append(lengths.items())
+    return [Roi(*zip(*parts, strict=True)) for parts in product(*sides)]
+
+
 def halve_tile(tile: Roi, alignment_vx: Zyx) -> list[Roi]:
     """Return two halves of a tile (voxels), along z or y, whichever is longer, or nothing where they would be too small.
 

@@ -1,5 +1,6 @@
 """The prediction engine: tiles by their cost, and blocks that are what the network says of each tile."""
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -28,6 +29,7 @@ from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.segmentation.predict import Predict
 from neuroadda.segmentation.predictor import Predictor
+from neuroadda.segmentation.quantising import make_quantiser
 from neuroadda.segmentation.tiles import choose_tile_vx, computed_vx, useful_share
 from neuroadda.volumes.arrays import Volume
 
@@ -201,6 +203,28 @@ def test_a_block_is_what_the_network_says_of_each_tile(tmp_path):
         image = torch.from_numpy(seen)[None, None].float() / 127.5 - 1
         said = torch.sigmoid(backbone.model(image))[0].detach().numpy() * 255  # with gradients: plain strides
         assert np.abs(affs[(slice(None), *tile.to_slices())] - said).max() <= 0.501
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (3, 0, 1, 2)], ids=["channels first", "channels last"])
+def test_logits_become_rounded_probabilities(dtype, axes):
+    logits = torch.linspace(-12, 12, 4 * 5 * 6 * 7).reshape(4, 5, 6, 7).to(dtype).permute(axes)
+    expected = 255 / (1 + np.exp(-logits.double().numpy()))
+    said = torch.full(logits.shape, 7, dtype=torch.uint8)
+    make_quantiser(torch.device("cpu"), dtype)(logits, said)
+    assert np.abs(said.numpy() - expected).max() <= 0.5001
+
+
+def test_a_channel_that_the_network_lacks_is_0_whatever_the_memory_held(tmp_path):
+    raw, backbone = write_raw(tmp_path), write_backbone(tmp_path)
+    further = tuple(tuple(9 * o for o in offset) for offset in NEAREST)
+    lacking = dataclasses.replace(backbone, card=backbone.card.model_copy(update={"offsets": further}))
+    used = torch.full((4, 8, 40, 40), 99, dtype=torch.uint8)
+    predictor = Predictor(lacking, TILED)
+    affs = predictor.infer(predictor.read(raw, raw.roi, used)).wait()
+    assert np.shares_memory(affs, used.numpy())
+    assert not affs[0].any()
+    assert (affs[1:] == Predictor(backbone, TILED)(raw, raw.roi)[0]).all()
 
 
 def test_channels_last_says_the_same_of_a_batch_and_of_bfloat16():

@@ -17,7 +17,7 @@ from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbon
 from neuroadda.backbones.unet import UNet
 from neuroadda.segmentation.predict import Predict
 from neuroadda.segmentation.predictor import Predictor
-from neuroadda.segmentation.tiles import LEAST_STEPS, halve_tile
+from neuroadda.segmentation.tiles import LEAST_STEPS, cover_box, halve_tile
 from neuroadda.volumes.arrays import Volume
 
 NARROW = UNetConfig(features=(4, 8), downsample=((1, 2, 2),), kernels=(((1, 3, 3),), ((3, 3, 3),)))
@@ -41,6 +41,26 @@ def test_halves_are_aligned_cover_the_tile_and_end(tile, alignment):
         assert all(part.shape[axis] < 2 * (LEAST_STEPS + 1) * alignment[axis] for axis in (0, 1))
     assert covered.sum() == np.prod(tile)
     assert covered.max() == 1
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_tiles_cover_a_box_once_are_aligned_and_as_long_as_it_takes(whole):
+    tile_vx, alignment = (16, 64, 64), (1, 8, 8)
+    for begin, shape in [((3, 20, 5), (17, 70, 30)), ((0, 0, 0), (16, 64, 128)), ((5, 8, 8), (1, 1, 1))]:
+        box, covered = Roi(begin, shape), np.zeros((64, 256, 256), int)
+        tiles = cover_box(box, tile_vx, alignment, whole=whole)
+        for tile in tiles:
+            covered[tile.to_slices()] += 1
+            assert tile.intersects(box)
+            for axis, step in enumerate(alignment):
+                assert tile.begin[axis] % step == tile.shape[axis] % step == 0
+                assert tile.shape[axis] <= tile_vx[axis]
+                if whole or axis == 2:
+                    assert tile.shape[axis] == tile_vx[axis]
+                elif tile.end[axis] > box.end[axis]:
+                    assert tile.end[axis] < box.end[axis] + step or tile.shape[axis] == LEAST_STEPS * step
+        assert (covered[box.to_slices()] == 1).all()
+        assert covered.max() == 1
 
 
 def write_backbone(folder: Path, architecture: UNetConfig) -> Backbone:
@@ -75,6 +95,19 @@ def test_halves_of_a_tile_say_the_same_to_the_last_bit(tmp_path, architecture, t
         shapes.append(Roi((0, 0, 0), halves[1].shape))
     for shape in (shapes[1], shapes[-1]):
         assert (predict(tuple(shape.shape)) == whole).all(), shape
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("architecture", "tile"), [(UNetConfig(), (4, 32, 64)), (ISOTROPIC, (16, 16, 32))])
+def test_tiles_cut_at_a_box_say_the_same_as_whole_ones_to_the_last_bit(tmp_path, architecture, tile, precision):
+    backbone, raw = write_backbone(tmp_path, architecture), write_raw(tmp_path, (21, 50, 70))
+    predictor = Predictor(backbone, Predict(tile_vx=tile, device="cpu", precision=precision))
+    cut, passed = predictor(raw, raw.roi)
+    predictor.whole_tiles = True
+    whole, as_many = predictor(raw, raw.roi)
+    assert (cut == whole).all()
+    assert set(as_many) == {tile} < set(passed)
+    assert as_many.total() == passed.total()
 
 
 LIMITED = """

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from measure import Stages
 
 from neuroadda.backbones.card import load_card
@@ -47,7 +46,7 @@ def prepare(job: dict[str, Any]) -> None:
     """Place the affinities where the plan has them, and a raw volume of their shape, which is not read."""
     affs, folder = Volume.open(job["affs"]), Path(job["output"])
     shutil.rmtree(folder, ignore_errors=True)
-    Volume.create(folder / RAW, affs.shape_vx, affs.voxel_size_nm, np.uint8, offset_nm=affs.offset_nm)
+    Volume.create(folder / RAW, affs.shape_vx, affs.voxel_size_nm, "uint8", offset_nm=affs.offset_nm)
     predict = plan_job(job).task("predict")
     predict.bound.create_output(predict)
     placed = Volume.open(predict.output, "r+")
@@ -76,6 +75,8 @@ def make_engine(plan: Plan) -> Engine:
 
 def sweep(job: dict[str, Any]) -> None:
     """Write the fragments, and what they become at each threshold."""
+    import numpy as np  # before neuroadda, it would have other threads than in the command, which imports neuroadda first
+
     prepare(job)
     run(job)
     plan = plan_job(job)
