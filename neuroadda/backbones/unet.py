@@ -68,7 +68,8 @@ class UNet(nn.Module):
         for level in reversed(range(len(self.up))):
             sections = _repeat(sections, self.config.downsample[level])
             n, y, x = sections.shape[1], *sections.shape[3:]
-            sections = self.up[level](_join([_crop(skips[level], (n, y, x)), sections]), padded)
+            sections = _join([_crop(skips.pop(), (n, y, x)), sections])  # what has been joined is held no longer
+            sections = self.up[level](sections, padded)
         logits: Tensor = self.head(_crop(sections, shape).transpose(1, 2))
         return logits
 
@@ -132,7 +133,8 @@ def _convolve(sections: Tensor, convolution: nn.Module, padded: bool) -> Tensor:
     # On CPUs 2-D convolutions are up to ten times faster than torch's 3-D ones: neighbouring sections become further
     # channels.
     if depth > 1:
-        sections = functional.pad(sections, (0, 0, 0, 0, 0, 0, z, z))
+        if padded:  # by nothing, it would still be copied
+            sections = functional.pad(sections, (0, 0, 0, 0, 0, 0, z, z))
         n = sections.shape[1] - depth + 1
         sections = _join([sections[:, k : k + n] for k in range(depth)])
     weight = convolution.weight.transpose(1, 2).flatten(1, 2)

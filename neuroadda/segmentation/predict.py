@@ -118,7 +118,7 @@ class Predict(Stage):
         precision = resolve_precision(self.precision, device)
         if self.precision != "auto" or precision != "bfloat16" or device != "cpu":
             return precision
-        from neuroadda.backbones.costs import measure_bfloat16_speedup  # imports torch
+        from neuroadda.backbones.speedup import measure_bfloat16_speedup  # imports torch
 
         return precision if measure_bfloat16_speedup(architecture, self.threads) >= CLEARLY_FASTER else "float32"
 

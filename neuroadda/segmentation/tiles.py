@@ -7,6 +7,7 @@ from funlib.geometry import Coordinate, Roi
 
 from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.devices import Precision
+from neuroadda.backbones.memory import count_pass_bytes
 from neuroadda.config import Zyx
 
 MEMORY_EXPONENT = 0.8  # voxels by memory
@@ -18,8 +19,6 @@ def choose_tile_vx(architecture: UNetConfig, block_vx: Zyx, precision: Precision
 
     Where none fits, it is the smallest there is.
     """
-    from neuroadda.backbones.costs import count_pass_bytes  # imports torch
-
     alignment = architecture.alignment_vx
     sides = [{-(-b // (n * a)) * a for n in range(1, -(-b // a) + 1)} for b, a in zip(block_vx, alignment, strict=True)]
     tiles: list[Zyx] = [(z, y, x) for z, y, x in product(*sides)]

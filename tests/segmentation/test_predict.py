@@ -13,11 +13,12 @@ import pytest
 import torch
 from funlib.geometry import Coordinate, Roi
 
-from neuroadda.backbones import costs
+from neuroadda.backbones import speedup
 from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import NEAREST, Card
 from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbone
-from neuroadda.backbones.costs import OVERHEAD, count_pass_bytes, measure_bfloat16_speedup
+from neuroadda.backbones.memory import OVERHEAD, count_pass_bytes
+from neuroadda.backbones.speedup import measure_bfloat16_speedup
 from neuroadda.backbones.unet import UNet
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
@@ -114,8 +115,8 @@ def test_a_pass_takes_what_was_counted_for_it():
 def test_bfloat16_is_taken_where_it_was_measured_to_be_faster(monkeypatch):
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
     assert 0 < measure_bfloat16_speedup(SMALL, 1) < 100
-    for speedup, precision in ((0.5, "float32"), (3.0, "bfloat16")):
-        monkeypatch.setattr(costs, "_time_pass", lambda model, image, cast, s=speedup: 1.0 if not cast else 1.0 / s)
+    for times, precision in ((0.5, "float32"), (3.0, "bfloat16")):
+        monkeypatch.setattr(speedup, "_time_pass", lambda model, image, cast, s=times: 1.0 if not cast else 1.0 / s)
         measure_bfloat16_speedup.cache_clear()
         assert Predict(device="cpu").resolve(SMALL, (4, 16, 16)).precision == precision
     measure_bfloat16_speedup.cache_clear()
