@@ -20,7 +20,7 @@ from tables import to_markdown
 
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
-from neuroadda.blockwise.usage import sum_cpu_seconds
+from neuroadda.blockwise.usage import sum_usage
 from neuroadda.config import Zyx, dump_config
 from neuroadda.console import print_table
 from neuroadda.evaluation.measure import wall_seconds
@@ -48,16 +48,16 @@ def measure(folder: Path, block_vx: Zyx, blocks: int, workers: int) -> tuple[str
     for task in plan.tasks:
         bound = bind_output(task)
         assert bound is not None
-        done, summary = ledger.blocks(bound.key), ledger.summary(bound.key)
-        own = len(done) == 1  # what that process has used so far is not this stage's alone
+        summary, usage = ledger.summary(bound.key), sum_usage(ledger, bound.key)
+        own = summary.done == 1  # what that process has used so far is not this stage's alone
         rows.append(
             {
                 "stage": task.name + (", the run's own process" if own else ""),
-                "blocks": f"{len(done):,}",
+                "blocks": f"{summary.done:,}",
                 "first start to last end": f"{wall_seconds(summary):.2f} s",
                 "rate": format_count(summary.voxels / max(wall_seconds(summary), 1e-6), "vx/s"),
-                "CPU, with start-up": "" if own else f"{sum_cpu_seconds(done):.2f} s",
-                "peak of a process": format_bytes(max(block["worker"]["peak_bytes"] for block in done)),
+                "CPU, with start-up": "" if own else f"{usage.cpu_seconds:.2f} s",
+                "peak of a process": format_bytes(usage.peak_bytes or 0),
             }
         )
     ledger.close()

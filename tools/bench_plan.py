@@ -27,7 +27,7 @@ from tables import to_markdown
 from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
-from neuroadda.blockwise.usage import sum_cpu_seconds
+from neuroadda.blockwise.usage import sum_usage
 from neuroadda.config import Zyx, dump_config, parse_config
 from neuroadda.console import print_forecast, print_table
 from neuroadda.formats import format_bytes, format_count, format_seconds
@@ -125,7 +125,7 @@ def read_costs(plan: Plan, started: float, ended: float) -> dict[str, dict[str, 
     for task in plan.tasks:
         bound = bind_output(task)
         assert bound is not None
-        blocks = ledger.blocks(bound.key)
+        blocks, usage = ledger.blocks(bound.key), sum_usage(ledger, bound.key)
         finished = max(block["finished"] for block in blocks)
         files = [f for f in Path(task.output).rglob("*") if f.is_file()]
         results = {name: sum(b["results"].get(name, 0) for b in blocks) for name in ("fragments", "edges")}
@@ -133,9 +133,9 @@ def read_costs(plan: Plan, started: float, ended: float) -> dict[str, dict[str, 
             "bytes": sum(f.stat().st_size for f in files),
             "files": len(files),
             # One block is done by the run's own process, whose time is not its alone.
-            "cpu_seconds": sum_cpu_seconds(blocks) if len(blocks) > 1 else blocks[0]["seconds"],
+            "cpu_seconds": usage.cpu_seconds if len(blocks) > 1 else blocks[0]["seconds"],
             "wall_seconds": finished - last,
-            "peak_bytes": max(block["worker"]["peak_bytes"] for block in blocks),
+            "peak_bytes": usage.peak_bytes or 0,
             **{name: value for name, value in results.items() if value},
         }
         last = finished

@@ -4,9 +4,10 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from neuroadda.blockwise.ledger.base import Ledger
 
 
 def cpu_seconds() -> float:
@@ -27,14 +28,23 @@ def peak_bytes() -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def sum_cpu_seconds(blocks: Iterable[dict[str, Any]]) -> float:
-    """Return the processor time of a task's workers, from the ledger's records of its blocks.
+@dataclass(frozen=True)
+class Usage:
+    """What the workers of a task have used: processor time, together, and the most memory that one of them held at once."""
+
+    cpu_seconds: float
+    peak_bytes: int | None
+
+
+def sum_usage(ledger: Ledger, fingerprint: str) -> Usage:
+    """Return what a task's workers have used, from the records of its blocks.
 
     A worker tells what it has used so far, since its start: the last word of each counts.
     """
-    used: dict[tuple[str, int], float] = {}
-    for block in blocks:
-        worker = block["worker"]
-        place = worker["host"], worker["pid"]
-        used[place] = max(used.get(place, 0.0), worker["cpu_seconds"] or 0.0)
-    return sum(used.values())
+    seconds, peaks = dict[tuple[str, int], float](), [0]
+    for columns in ledger.columns(fingerprint):
+        for worker in columns.workers:
+            place = worker.host, worker.pid
+            seconds[place] = max(seconds.get(place, 0.0), worker.cpu_seconds or 0.0)
+            peaks.append(worker.peak_bytes or 0)
+    return Usage(sum(seconds.values()), max(peaks) or None)

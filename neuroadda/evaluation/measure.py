@@ -10,6 +10,7 @@ from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.task import Task
+from neuroadda.blockwise.usage import sum_usage
 from neuroadda.config import Config, dump_config
 from neuroadda.errors import UserError
 from neuroadda.evaluation.baselines import score_classic_recipe, score_raw_watershed
@@ -50,6 +51,15 @@ class EvaluateConfig(Config):
 
 
 @dataclass(frozen=True)
+class FinishedStage:
+    """A stage, its progress (blocks, voxels, seconds), and the most memory that a process which did its blocks has held."""
+
+    name: str
+    summary: Summary
+    peak_bytes: int | None
+
+
+@dataclass(frozen=True)
 class Measured:
     """What a segmentation is worth and what it cost; quality is None where there are no labels.
 
@@ -58,7 +68,7 @@ class Measured:
     threshold
         The segmentation's; the sweep says how others would have done.
     stages
-        Name and progress (blocks, voxels, seconds) of every stage.
+        Every one, with what it did and took.
     baselines
         Other methods' scores by name, each at the setting that is best on this truth.
     compared
@@ -66,7 +76,7 @@ class Measured:
     """
 
     threshold: float
-    stages: list[tuple[str, Summary]]
+    stages: list[FinishedStage]
     scores: Scores | None = None
     overlaps: Contingency | None = None
     sweep: Sweep | None = None
@@ -78,13 +88,14 @@ class Measured:
         """Return it as plain data (without the overlaps)."""
         stages = [
             {
-                "stage": name,
-                "blocks": summary.done,
-                "voxels": summary.voxels,
-                "seconds": round(wall_seconds(summary), 3),
-                "worker_seconds": round(summary.seconds, 3),
+                "stage": stage.name,
+                "blocks": stage.summary.done,
+                "voxels": stage.summary.voxels,
+                "seconds": round(wall_seconds(stage.summary), 3),
+                "worker_seconds": round(stage.summary.seconds, 3),
+                "peak_bytes": stage.peak_bytes,
             }
-            for name, summary in self.stages
+            for stage in self.stages
         ]
         quality = {"scores": self.scores, "erl": self.erl, "sweep": self.sweep}
         return {
@@ -133,8 +144,8 @@ def check_evaluation(config: EvaluateConfig, raw: Volume, made: Sequence[Place])
             check_labels(labels, Volume.open(path))
 
 
-def finished_stages(plan: Plan) -> list[tuple[str, Summary]]:
-    """Return the progress of every stage.
+def finished_stages(plan: Plan) -> list[FinishedStage]:
+    """Return what every stage did and took.
 
     Raises
     ------
@@ -150,9 +161,9 @@ def finished_stages(plan: Plan) -> list[tuple[str, Summary]]:
         for task in plan.tasks:
             written = bound[task.name]
             summary = Summary() if written is None else ledger.summary(written.key)
-            if summary.done < len(task.blocks):
+            if written is None or summary.done < len(task.blocks):
                 raise _unfinished(task, summary.done)
-            stages.append((task.name, summary))
+            stages.append(FinishedStage(task.name, summary, sum_usage(ledger, written.key).peak_bytes))
         return stages
     finally:
         ledger.close()

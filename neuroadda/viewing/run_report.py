@@ -70,7 +70,12 @@ def report_plan(
             slices=_cut_slices(plan, raw, labels),
             overlaps=measured.overlaps,
             sweep=measured.sweep,
-            stages=[StageCost(name, s.done, s.voxels, wall_seconds(s), s.seconds) for name, s in measured.stages],
+            stages=[
+                StageCost(
+                    s.name, s.summary.done, s.summary.voxels, wall_seconds(s.summary), s.summary.seconds, s.peak_bytes
+                )
+                for s in measured.stages
+            ],
             training=[] if training is None else _read_losses(training / "metrics.jsonl"),
             ranking=ranking,
             adaptation=None if adaptation is None else _link_rounds(adaptation, target.parent),

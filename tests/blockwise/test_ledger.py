@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from neuroadda.blockwise.ledger.base import STATUSES, BlockRecord, Failure, Ledger, Summary, TaskRecord, Worker
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.records import LATEST, group_failures, measure_rate
+from neuroadda.blockwise.usage import Usage, sum_usage
 
 WORKER = Worker(host="node1", pid=7, device="cuda:0")
 
@@ -459,6 +460,10 @@ def test_columns_tell_of_blocks_that_changed_and_of_who_worked_on_them(ledger: L
     assert sorted(block for some in ledger.columns(task, since=103.0) for block in some.blocks) == [0, 2, 3]
     assert list(ledger.columns(task, since=106.0)) == []
     assert list(ledger.columns(task + "3")) == []
+    assert sum_usage(ledger, task) == Usage(5.0, 2**40)
+    ledger.write([make_record(task, 5, worker=other.model_copy(update={"cpu_seconds": 2.0, "peak_bytes": 2**41}))])
+    assert sum_usage(ledger, task) == Usage(7.0, 2**41)
+    assert sum_usage(ledger, task + "3") == Usage(0.0, None)
 
 
 def test_columns_of_many_blocks_come_in_parts(tmp_path: Path, task: str) -> None:

@@ -90,7 +90,7 @@ def test_only_blocks_with_tissue_are_known_to_anyone(inputs, sparse):
         assert ledger.task(key).blocks == ledger.summary(key).done == len(expected)
         assert ledger.task(key).voxels == ledger.summary(key).voxels == task.voxels
     ledger.close()
-    assert [summary.done for _, summary in finished_stages(sparse)] == [len(task.blocks) for task in sparse.tasks]
+    assert [stage.summary.done for stage in finished_stages(sparse)] == [len(task.blocks) for task in sparse.tasks]
     assert [row["blocks"] for row in sparse.describe()] == [len(task.blocks) for task in sparse.tasks]
     status = read_status(str(Path(sparse.config.output)))
     assert [(row["blocks"], row["done"]) for row in status] == [(len(task.blocks),) * 2 for task in sparse.tasks]

@@ -17,7 +17,7 @@ from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.engine import Engine
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.usage import sum_cpu_seconds
+from neuroadda.blockwise.usage import sum_usage
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
 from neuroadda.segmentation.predict import Predict
 from neuroadda.volumes.arrays import Volume
@@ -64,7 +64,7 @@ def run(job: dict[str, Any]) -> None:
                 with stages(task.name):
                     done = engine.run(task)
                 if job["workers"] > 1 and len(task.blocks) > 1:
-                    stages.cpu[task.name] += sum_cpu_seconds(ledger.blocks(done.key))
+                    stages.cpu[task.name] += sum_usage(ledger, done.key).cpu_seconds
     stages.write(Path(job["output"]) / "stages.json")
 
 
