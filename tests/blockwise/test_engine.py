@@ -121,6 +121,14 @@ def test_a_worker_that_is_frozen_costs_no_more_than_a_blocks_time(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [Fill, FillTogether])
+@pytest.mark.parametrize("hang_in", ["python", "c"])
+def test_an_only_worker_that_hangs_costs_no_more_than_a_blocks_time(tmp_path, kind, hang_in):
+    task = make_task(tmp_path, kind, hang_once_in=(3,), hang_in=hang_in)
+    task = go(task, tmp_path, "local", workers=1, block_timeout=2.0)
+    assert (filled(task) == expected()).all()
+
+
+@pytest.mark.parametrize("kind", [Fill, FillTogether])
 def test_poison_blocks_are_on_record_and_the_rest_completes(tmp_path, kind):
     task = make_task(tmp_path, kind, raise_in=(3,), die_in=(5,))
     with pytest.raises(RunFailed, match=f"fill: 2 of {BLOCKS} blocks are left"):

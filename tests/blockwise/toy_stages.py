@@ -1,12 +1,13 @@
 """Stages for tests of the engine; worker processes import them by name."""
 
 import builtins
+import ctypes
 import os
 import signal
 import threading
 import time
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -27,6 +28,8 @@ class Fill(Stage):
     error: str = "RuntimeError"
     die_once_in: tuple[int, ...] = ()
     freeze_once_in: tuple[int, ...] = ()
+    hang_once_in: tuple[int, ...] = ()
+    hang_in: Literal["python", "c"] = "python"
     die_in: tuple[int, ...] = ()
     message: str = "a bug"
     seconds: float = 0.0
@@ -50,6 +53,10 @@ class Fill(Stage):
             if block.index in self.freeze_once_in and not marker.exists():
                 marker.touch()
                 os.kill(os.getpid(), signal.SIGSTOP)
+            if block.index in self.hang_once_in and not marker.exists():
+                marker.touch()
+                # Python's own sleep lets other threads run; a function of a `PyDLL` does not.
+                {"python": time.sleep, "c": ctypes.PyDLL(None).sleep}[self.hang_in](600)
             if block.index in self.die_in or (block.index in self.die_once_in and not marker.exists()):
                 marker.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
