@@ -104,8 +104,10 @@ def peaks_of_prediction(folder: Path, counts: Zyx) -> list[list[int]]:
 @pytest.mark.slow
 def test_prediction_of_volumes_8_and_64_times_as_large_takes_no_more_memory(tmp_path):
     small, middle, large = (peaks_of_prediction(tmp_path, (n, n, n)) for n in (3, 6, 12))
-    # How a heap comes to lie differs from run to run by a tenth; from then on it stays.
+    # How a heap comes to lie differs from run to run by a tenth, and so does when: after 6 to 190 blocks one tensor more has found
+    # no gap. From then on it stays.
     most = [max(peaks[-1] for peaks in size) for size in (small, middle, large)]
     assert max(most) < 1.2 * min(most), most
     for peaks in large:
-        assert peaks[-1] < 1.03 * peaks[len(peaks) // 8], peaks
+        assert peaks[-1] < 1.1 * peaks[len(peaks) // 8], peaks
+        assert peaks[-1] < 1.03 * peaks[len(peaks) // 2], peaks
