@@ -18,20 +18,24 @@ class Figures:
     """All numbers that go into the model; each has a unit and a source."""
 
     gpu_vx_s: float = figure(10e6, "vx/s a GPU", "assumed: no GPU was there to measure")
-    cpu_vx_s: float = figure(529e3, "vx/s a core", DEMO + ", bfloat16 with AMX (186 kvx/s in float32 with AVX2)")
-    fragments_vx_s: float = figure(6.5e6, "vx/s a core", DEMO + ": 7.6 M with context on two sides, here on four")
-    edges_vx_s: float = figure(7.3e6, "vx/s a core", DEMO)
+    cpu_vx_s: float = figure(
+        2.8e6, "vx/s a core", "measured: predict.md, bfloat16 with AMX (0.73 M in float32, peers.md)"
+    )
+    fragments_vx_s: float = figure(8.4e6, "vx/s a core", DEMO + ": 9.8 M with context on two sides, here on four")
+    edges_vx_s: float = figure(20.3e6, "vx/s a core", DEMO)
     merge_s: float = figure(1.3e-6, "s an edge", "measured: graph.md, an edge that a level takes in")
-    relabel_vx_s: float = figure(23.3e6, "vx/s a core", DEMO)
+    relabel_vx_s: float = figure(26.0e6, "vx/s a core", DEMO)
     cores: float = figure(8, "cores beside a GPU", "assumed")
-    start_s: float = figure(1.0, "s a stage", "measured: the demo's prediction, wall less work")
+    start_s: float = figure(
+        0.3, "s a stage", "measured: the demo's seven stages together, 1.7 s of them the prediction's"
+    )
     channels: float = figure(3, "affinities a voxel", "measured: the zoo's backbones, nearest neighbours")
     raw_bytes: float = figure(0.94, "B/vx", DEMO + ", uint8 (1 uncompressed)")
     affs_bytes: float = figure(1.97, "B/vx", DEMO + " (3 uncompressed)")
-    fragments_bytes: float = figure(0.054, "B/vx", DEMO + " (8 uncompressed)")
-    segmentation_bytes: float = figure(0.054, "B/vx", DEMO + " (8 uncompressed)")
-    fragments_mvx: float = figure(628, "fragments/Mvx", DEMO)
-    edges_mvx: float = figure(3848, "edges/Mvx", DEMO)
+    fragments_bytes: float = figure(0.071, "B/vx", DEMO + " (8 uncompressed)")
+    segmentation_bytes: float = figure(0.050, "B/vx", DEMO + " (8 uncompressed)")
+    fragments_mvx: float = figure(632, "fragments/Mvx", DEMO)
+    edges_mvx: float = figure(3952, "edges/Mvx", DEMO)
     edge_bytes: float = figure(33.5, "B an edge", DEMO + ", its fragments' sizes included")
     left_mpx: float = figure(150e3, "edges/Mpx", "measured: graph.md, 107 k to 180 k taken in over faces below")
     left_bytes: float = figure(48, "B an edge", "measured: six columns of eight bytes")
@@ -42,7 +46,7 @@ class Figures:
     lut_bytes: float = figure(8, "B a fragment", "measured: uint64")
     union_bytes: float = figure(16, "B of memory a fragment", "measured: parent (int64) and table (uint64) at once")
     face_segments_mvx: float = figure(2685, "segments/Mvx of a cut plane", DEMO + ", across y after agglomeration")
-    block_s: float = figure(0.34e-3, "s a block", "measured: blocks.md, scheduler and ledger of empty blocks")
+    block_s: float = figure(0.23e-3, "s a block", "measured: blocks.md, scheduler and ledger of empty blocks")
     union_s: float = figure(1e-7, "s a fragment", "measured: graph.md, components")
     open_s: float = figure(0.6e-3, "s a block", "measured: reading two block files of the demo, cached")
     records: float = figure(2, "writes a block", "assumed: running and done; blocks under half a second write one")

@@ -4,8 +4,8 @@ CHANGES = {
     6: "A block or two. Importing torch is most of the run: one process, no scheduler.",
     7: "A dozen blocks: as many workers as blocks at most. Smaller blocks would only add context.",
     8: "One GPU begins to be busy; more than one still waits for imports.",
-    9: "A gigavoxel: minutes on one GPU, half a core hour without. Nothing needs care.",
-    10: "A hundred GPUs are no faster than one scheduler hands out blocks of 2 Mvx. Larger blocks (`block_vx`) are there.",
+    9: "A gigavoxel: two minutes on one GPU, six of a core without. Nothing needs care.",
+    10: "A hundred GPUs wait for their cores, the disks, and one scheduler of blocks of 2 Mvx. Larger blocks (`block_vx`) are there.",
     11: "Millions of chunk files: each copy or deletion of a run touches every one. Shards are worth having.",
     12: "Two terabytes of affinities are most of what is stored. Predict, fragments and edges in one pass store none.",
     13: "One disk is full: an object store, one request after the other, and worst in the one process of the global step. "
@@ -65,8 +65,8 @@ Built:
 
 {sizes_built}
 
-Ids stay below 2^63 throughout, since they count voxels of whole blocks. Fragments and segmentation compress 150
-times, affinities by a third: who wants to save storage stores no affinities, or fewer bits of them.
+Ids stay below 2^63 throughout, since they count voxels of whole blocks. Fragments and segmentation compress more
+than a hundred times, affinities by a third: who wants to save storage stores no affinities, or fewer bits of them.
 
 ## The global step
 
