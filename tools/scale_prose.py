@@ -5,7 +5,7 @@ CHANGES = {
     7: "A dozen blocks: as many workers as blocks at most. Smaller blocks would only add context.",
     8: "One GPU begins to be busy; more than one still waits for imports.",
     9: "A gigavoxel: two minutes on one GPU, six of a core without. Nothing needs care.",
-    10: "A hundred GPUs wait for their cores, the disks, and one scheduler of blocks of 2 Mvx. Larger blocks (`block_vx`) are there.",
+    10: "A hundred GPUs wait for their cores, the disks, and one scheduler of blocks of 2 Mvx: `block_vx` makes them larger.",
     11: "Millions of chunk files: each copy or deletion of a run touches every one. Shards are worth having.",
     12: "Two terabytes of affinities are most of what is stored. Predict, fragments and edges in one pass store none.",
     13: "One disk is full: an object store, one request after the other, and worst in the one process of the global step. "
