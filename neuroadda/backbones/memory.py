@@ -1,4 +1,4 @@
-"""What a pass through a network takes of memory, counted without torch, which takes two seconds to count it."""
+"""What a pass through a network takes of memory, counted without torch, whose own ways to count it take a second to import."""
 
 from dataclasses import dataclass
 from math import prod

@@ -1,4 +1,4 @@
-"""Look logits of two bytes up in a table of all; see `segmentation.predictor`."""
+"""Look logits of two bytes up in a table of all; see `segmentation.quantising`."""
 
 from libc.stdint cimport uint8_t, uint16_t
 

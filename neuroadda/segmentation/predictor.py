@@ -74,7 +74,7 @@ class Predictor:
             model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # missing in its stubs
         self.whole_tiles = parameters.compile  # those of another shape would be compiled for, once more
         self.model: Callable[[Tensor], Tensor] = torch.compile(model) if parameters.compile else model
-        self.quantise = make_quantiser(self.device, self.dtype)
+        self.quantise = make_quantiser(self.device)
         keep_freed_memory()
 
     def __call__(self, raw: Volume, roi: Roi) -> tuple[np.ndarray, Counter[Zyx]]:

@@ -212,7 +212,7 @@ def test_logits_become_rounded_probabilities(dtype, axes):
     logits = torch.linspace(-12, 12, 4 * 5 * 6 * 7).reshape(4, 5, 6, 7).to(dtype).permute(axes)
     expected = 255 / (1 + np.exp(-logits.double().numpy()))
     said = torch.full(logits.shape, 7, dtype=torch.uint8)
-    make_quantiser(torch.device("cpu"), dtype)(logits, said)
+    make_quantiser(torch.device("cpu"))(logits, said)
     assert np.abs(said.numpy() - expected).max() <= 0.5001
 
 
