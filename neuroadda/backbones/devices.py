@@ -1,6 +1,7 @@
 """Where a network runs and in what precision; torch is imported where it is asked."""
 
 import ctypes
+import gc
 import sys
 from typing import Literal
 
@@ -85,3 +86,15 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, 1 << 30)
         mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def release_freed_memory(device: str) -> None:
+    """Hand back what is kept of freed memory: it is there for tensors alone, not for the code of a convolution that is compiled."""
+    gc.collect()
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.empty_cache()
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if malloc_trim is not None:
+        malloc_trim(0)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from neuroadda.blockwise.failures import choose_pause, find_cause, is_device_lost
+from neuroadda.blockwise.failures import choose_pause, find_cause, is_process_spoiled
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.ledger.base import BlockRecord, Failure, Worker
@@ -27,8 +27,8 @@ class BlockFailed(Exception):
     """A block failed, and that is on record; the cause is chained. Other errors of a runner are the ledger's."""
 
 
-class DeviceLost(BlockFailed):
-    """A block failed since this process has lost its GPU: only another process can go on."""
+class ProcessSpoiled(BlockFailed):
+    """A block failed, and only another process can go on: this one has lost its GPU, say."""
 
 
 def find_job() -> str | None:
@@ -87,13 +87,13 @@ class BlockRunner:
                 failure = _describe(error)
                 told = f"{failure.type}: {failure.message}"
                 about = {"block": index, "cause": failure.cause}
-                lost = is_device_lost(error)
-                pause = None if lost else choose_pause(failure.cause, tries, index)
+                spoiled = is_process_spoiled(error)
+                pause = None if spoiled else choose_pause(failure.cause, tries, index)
                 if pause is None:
                     seconds = time.perf_counter() - clock
                     record(status="failed", failure=failure, finished=time.time(), seconds=seconds)
                     log.error("block %d failed: %s", index, told, extra=about | {"traceback": failure.traceback})
-                    raise (DeviceLost if lost else BlockFailed)(told) from error
+                    raise (ProcessSpoiled if spoiled else BlockFailed)(told) from error
             # Only here is the error gone, and with its traceback all memory that was held there.
             log.warning("block %d is tried again in %.1f s: %s", index, pause, told, extra=about)
             self.sleep(pause)

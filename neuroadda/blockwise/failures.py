@@ -43,6 +43,8 @@ NO_MEMORY = re.compile(
     r"|could not create a (primitive|memory object)$",  # oneDNN, of code and tensors
     re.IGNORECASE,
 )
+# oneDNN up to 3.12 compiles nothing more in a thread in which memory once did not do for code (uxlfoundation/oneDNN#5907).
+LOST_COMPILER = re.compile(r"could not create a primitive$")
 USERS_FAULT = re.compile(r"No space left|Disk quota|Read-only file system|Permission denied")
 
 PAUSES: dict[Cause, tuple[float, ...]] = {
@@ -57,9 +59,12 @@ def find_cause(error: BaseException) -> Cause:
     return next((cause for cause in get_args(Cause) if cause in causes), "error")
 
 
-def is_device_lost(error: BaseException) -> bool:
-    """Return whether a GPU is lost to this process: nothing but another process can use it again."""
-    return any(_says(LOST_DEVICE, each) and not _says(NO_MEMORY, each) for each in _chain(error))
+def is_process_spoiled(error: BaseException) -> bool:
+    """Return whether nothing but another process can go on: this one has lost its GPU or what compiles for its CPU."""
+    return any(
+        _says(LOST_COMPILER, each) or (_says(LOST_DEVICE, each) and not _says(NO_MEMORY, each))
+        for each in _chain(error)
+    )
 
 
 def choose_pause(cause: Cause, tries: int, block: int) -> float | None:

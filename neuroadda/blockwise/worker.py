@@ -5,7 +5,7 @@ from functools import partial
 
 import daisy.v2
 
-from neuroadda.blockwise.blocks import BlockFailed, BlockRunner, DeviceLost
+from neuroadda.blockwise.blocks import BlockFailed, BlockRunner, ProcessSpoiled
 from neuroadda.blockwise.blockset import BlockSet
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
@@ -39,13 +39,13 @@ def _take_blocks(numbered: BlockSet, run: BlockRunner) -> None:
     """Do one block after another. A client holds one block and watches its time, so every thread has a client of its own."""
     client = daisy.v2.Client()
     while True:
-        # Caught outside of the `with`, a failed block costs no worker; a lost device, scheduler or ledger does end it.
+        # Caught outside of the `with`, a failed block costs no worker; a spoiled process, a lost scheduler or ledger does.
         try:
             with client.acquire_block() as block:
                 if block is None:
                     return
                 run(numbered[block.write_roi.begin[0]])
-        except DeviceLost:
+        except ProcessSpoiled:
             raise
         except BlockFailed:
             continue  # it is on record

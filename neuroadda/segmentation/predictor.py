@@ -1,6 +1,5 @@
 """A network at work: reads of any ROI, tile after tile through the network, affinities out."""
 
-import gc
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.checkpoint import Backbone
-from neuroadda.backbones.devices import keep_freed_memory
+from neuroadda.backbones.devices import keep_freed_memory, release_freed_memory
 from neuroadda.backbones.normalisation import normalise_tensor
 from neuroadda.blockwise.failures import find_cause
 from neuroadda.config import Zyx
@@ -112,9 +111,7 @@ class Predictor:
                     passed[tuple(tile.shape)] += 1
                     continue
                 # The error is gone, and with its traceback all that the pass held.
-                gc.collect()
-                if on_cuda:
-                    torch.cuda.empty_cache()
+                release_freed_memory(self.device.type)
                 halves = halve_tile(tile, self.architecture.alignment_vx)
                 z, y, x = (
                     min(t, max(a, b)) for t, a, b in zip(self.tile_vx, *(half.shape for half in halves), strict=True)

@@ -167,13 +167,17 @@ def test_a_lost_connection_costs_a_pause_and_no_block(tmp_path, launcher):
     assert {(event["cause"], event["level"]) for event in events} == {("transient", "warning")}
 
 
-def test_a_lost_gpu_costs_its_worker_and_no_block(tmp_path):
-    lost = {"raise_once_in": (3,), "message": "CUDA error: unspecified launch failure"}
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [("CUDA error: unspecified launch failure", "transient"), ("could not create a primitive", "memory")],
+)
+def test_a_spoiled_process_costs_its_worker_and_no_block(tmp_path, message, cause):
+    lost = {"raise_once_in": (3,), "message": message}
     task = go(make_task(tmp_path, **lost), tmp_path, "local", workers=1)
     assert (filled(task) == expected()).all()
     rows = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}").blocks(task.key)
     (failure,) = read_events(tmp_path / "logs", failed=True)
-    assert (failure["block"], failure["cause"]) == (3, "transient")
+    assert (failure["block"], failure["cause"]) == (3, cause)
     assert failure["pid"] not in {row["worker"]["pid"] for row in rows if row["block"] >= 3}
 
 

@@ -14,7 +14,15 @@ import pytest
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.blockwise.blocks import BlockFailed, BlockRunner
-from neuroadda.blockwise.failures import PAUSES, Cause, advise, choose_pause, describe_cause, find_cause, is_device_lost
+from neuroadda.blockwise.failures import (
+    PAUSES,
+    Cause,
+    advise,
+    choose_pause,
+    describe_cause,
+    find_cause,
+    is_process_spoiled,
+)
 from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
@@ -93,10 +101,12 @@ def test_torch_says_that_memory_is_short_in_one_of_our_ways():
     assert find_cause(torch.OutOfMemoryError("CUDA out of memory")) == "memory"
 
 
-def test_only_a_lost_device_needs_another_process():
-    assert is_device_lost(chained(RuntimeError("in a block"), RuntimeError("CUDA error: device lost")))
-    assert not is_device_lost(RuntimeError("CUDA error: out of memory"))
-    assert not is_device_lost(ConnectionResetError())
+def test_only_a_lost_device_or_compiler_needs_another_process():
+    assert is_process_spoiled(chained(RuntimeError("in a block"), RuntimeError("CUDA error: device lost")))
+    assert is_process_spoiled(RuntimeError("could not create a primitive"))
+    assert not is_process_spoiled(RuntimeError("could not create a primitive descriptor"))
+    assert not is_process_spoiled(RuntimeError("CUDA error: out of memory"))
+    assert not is_process_spoiled(ConnectionResetError())
 
 
 def test_pauses_double_and_end_and_blocks_do_not_come_back_together():

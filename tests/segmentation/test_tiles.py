@@ -141,7 +141,12 @@ def test_a_tile_that_does_not_fit_is_halved_until_it_does(tmp_path):
     raw = write_raw(tmp_path, (16, 384, 384))
 
     def predict(megabytes: int) -> tuple[str, list, list[int]]:
-        told = subprocess.run([sys.executable, "-c", LIMITED, tmp_path, str(megabytes)], capture_output=True, text=True)
+        for _ in range(3):  # where the limit strikes the code of a convolution, the engine takes another process, too
+            told = subprocess.run(
+                [sys.executable, "-c", LIMITED, tmp_path, str(megabytes)], capture_output=True, text=True
+            )
+            if "could not create a primitive" not in told.stderr:
+                break
         assert told.returncode == 0, told.stderr
         return json.loads(told.stdout)
 
