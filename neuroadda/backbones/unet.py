@@ -32,11 +32,11 @@ class UNet(nn.Module):
         f, kernels = config.features, config.kernels
         levels = range(len(f))
         self.down = nn.ModuleList(
-            _Convolutions(f[level - 1] if level else config.in_channels, f[level], kernels[level], batch_norm)
+            Convolutions(f[level - 1] if level else config.in_channels, f[level], kernels[level], batch_norm)
             for level in levels
         )
         self.up = nn.ModuleList(
-            _Convolutions(f[level] + f[level + 1], f[level], kernels[level], batch_norm) for level in levels[:-1]
+            Convolutions(f[level] + f[level + 1], f[level], kernels[level], batch_norm) for level in levels[:-1]
         )
         self.head = nn.Conv3d(f[0], config.out_channels, 1)
 
@@ -66,11 +66,11 @@ class UNet(nn.Module):
         skips = self._descend(raw, padded)
         sections = skips.pop()
         for level in reversed(range(len(self.up))):
-            sections = _repeat(sections, self.config.downsample[level])
+            sections = repeat(sections, self.config.downsample[level])
             n, y, x = sections.shape[1], *sections.shape[3:]
-            sections = _join([_crop(skips.pop(), (n, y, x)), sections])  # what has been joined is held no longer
+            sections = _join([crop(skips.pop(), (n, y, x)), sections])  # what has been joined is held no longer
             sections = self.up[level](sections, padded)
-        logits: Tensor = self.head(_crop(sections, shape).transpose(1, 2))
+        logits: Tensor = self.head(crop(sections, shape).transpose(1, 2))
         return logits
 
     def encode(self, raw: Tensor, padded: bool = False) -> Tensor:
@@ -83,13 +83,13 @@ class UNet(nn.Module):
         levels = []
         for level, convolutions in enumerate(self.down):
             if level:
-                sections = _pool(sections, self.config.downsample[level - 1])
+                sections = pool(sections, self.config.downsample[level - 1])
             sections = convolutions(sections, padded)
             levels.append(sections)
         return levels
 
 
-class _Convolutions(nn.Module):
+class Convolutions(nn.Module):
     """A few convolutions, each followed by an optional batch norm and a ReLU, on stacks of sections."""
 
     def __init__(self, channels: int, features: int, kernels: tuple[Zyx, ...], batch_norm: bool) -> None:
@@ -108,7 +108,7 @@ class _Convolutions(nn.Module):
         for i, convolution in enumerate(self.convolutions):
             count = sections.shape[0]
             flat = _convolve(sections, convolution, padded).flatten(0, 1)
-            flat = _rectify(self.norms[i](flat) if self.norms else flat)
+            flat = rectify(self.norms[i](flat) if self.norms else flat)
             sections = flat.unflatten(0, (count, -1))
         return sections
 
@@ -130,16 +130,12 @@ def _convolve(sections: Tensor, convolution: nn.Module, padded: bool) -> Tensor:
     if sections.is_cuda:
         volume = sections.transpose(1, 2)
         return functional.conv3d(volume, convolution.weight, convolution.bias, padding=(z, *yx)).transpose(1, 2)
-    # On CPUs 2-D convolutions are up to ten times faster than torch's 3-D ones: neighbouring sections become further
-    # channels.
     if depth > 1:
         if padded:  # by nothing, it would still be copied
             sections = functional.pad(sections, (0, 0, 0, 0, 0, 0, z, z))
         n = sections.shape[1] - depth + 1
         sections = _join([sections[:, k : k + n] for k in range(depth)])
-    weight = convolution.weight.transpose(1, 2).flatten(1, 2)
-    if not torch.is_grad_enabled():  # channels last, all that follows is too, and is not turned back after each layer
-        weight = torch.empty_like(weight, memory_format=torch.channels_last).copy_(weight)
+    weight = weigh_sections(convolution.weight)
     return functional.conv2d(sections.flatten(0, 1), weight, convolution.bias, padding=yx).unflatten(
         0, sections.shape[:2]
     )
@@ -152,28 +148,42 @@ def _join(parts: list[Tensor]) -> Tensor:
     return torch.cat([part[0] for part in parts], dim=1)[None]
 
 
-def _rectify(features: Tensor) -> Tensor:
+def rectify(features: Tensor) -> Tensor:
     """Return max(0, features), in place: as int16, where it is the same, bfloat16 takes a CPU a quarter of the time."""
     if features.dtype != torch.bfloat16 or torch.is_grad_enabled():
         return functional.relu(features, inplace=True)
     return features.view(torch.int16).clamp_(min=0).view(torch.bfloat16)
 
 
-def _pool(sections: Tensor, factors: Zyx) -> Tensor:
+def weigh_sections(weight: Tensor) -> Tensor:
+    """Return the weight (F, C, z, y, x) of a 3-D convolution as that of a 2-D one, whose channels are those of all z sections.
+
+    On CPUs 2-D convolutions are up to ten times faster than torch's 3-D ones.
+    """
+    flat = weight.transpose(1, 2).flatten(1, 2)
+    if torch.is_grad_enabled():
+        return flat
+    # Channels last, all that follows is too, and is not turned back after each layer.
+    return torch.empty_like(flat, memory_format=torch.channels_last).copy_(flat)
+
+
+def pool(sections: Tensor, factors: Zyx) -> Tensor:
+    """Return the maxima of boxes of voxels; sections are (..., z, C, y, x), here and below."""
     z, *yx = factors
-    pooled = functional.max_pool2d(sections.flatten(0, 1), yx, yx).unflatten(0, sections.shape[:2])
-    return pooled if z == 1 else pooled.unflatten(1, (-1, z)).amax(2)
+    pooled = functional.max_pool2d(sections.flatten(0, -4), yx, yx).unflatten(0, sections.shape[:-3])
+    return pooled if z == 1 else pooled.unflatten(-4, (-1, z)).amax(-4)
 
 
-def _repeat(sections: Tensor, factors: Zyx) -> Tensor:
+def repeat(sections: Tensor, factors: Zyx) -> Tensor:
+    """Return every voxel as often as `factors` say (zyx)."""
     z, *yx = factors
     scale = [float(f) for f in yx]
-    flat = sections.flatten(0, 1) if z == 1 else sections.repeat_interleave(z, dim=1).flatten(0, 1)
-    return functional.interpolate(flat, scale_factor=scale, mode="nearest").unflatten(0, (sections.shape[0], -1))
+    flat = sections.flatten(0, -4) if z == 1 else sections.repeat_interleave(z, dim=-4).flatten(0, -4)
+    return functional.interpolate(flat, scale_factor=scale, mode="nearest").unflatten(0, (*sections.shape[:-4], -1))
 
 
-def _crop(sections: Tensor, shape: Zyx) -> Tensor:
+def crop(sections: Tensor, shape: Zyx) -> Tensor:
     """Return the centre, of zyx shape `shape`."""
-    sizes = (sections.shape[1], *sections.shape[3:])
+    sizes = (sections.shape[-4], *sections.shape[-2:])
     z, y, x = (slice((s - n) // 2, (s - n) // 2 + n) for s, n in zip(sizes, shape, strict=True))
-    return sections[:, z, :, y, x]
+    return sections[..., z, :, y, x]

@@ -22,6 +22,7 @@ from neuroadda.backbones.devices import (
     set_up_thread,
     total_memory,
 )
+from neuroadda.backbones.memory import AT_ONCE, CHUNK_VALUES
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.leases import Lease, lease_device
 from neuroadda.blockwise.overlap import Phases
@@ -78,6 +79,11 @@ class Predict(Stage):
         """Whether blocks may be predicted on a GPU."""
         return self.device != "cpu"
 
+    @property
+    def in_chunks(self) -> bool:
+        """Whether the network runs as `backbones.inference` has it."""
+        return self.device == "cpu" and self.threads == 1 and not self.compile
+
     def resolve(
         self, architecture: UNetConfig, block_vx: Zyx, workers: int = 1, *, elsewhere: bool = False
     ) -> "Predict":
@@ -101,11 +107,12 @@ class Predict(Stage):
             _check_compiler(device)
         precision = self._resolve_precision(device, architecture)
         memory_bytes = _memory_bytes(device, workers) if self.memory_gb is None else self.memory_gb * 1e9
-        tile_vx = self.tile_vx or choose_tile_vx(architecture, block_vx, precision, memory_bytes)
+        decided = self.model_copy(update={"device": device, "precision": precision, "memory_gb": None})
+        chunk_values = CHUNK_VALUES if decided.in_chunks else AT_ONCE
+        tile_vx = self.tile_vx or choose_tile_vx(architecture, block_vx, precision, memory_bytes, chunk_values)
         architecture.input_shape_vx(tile_vx)
         # The memory has done its part: the tile tells all that the result depends on.
-        decided = {"tile_vx": tile_vx, "memory_gb": None, "device": device, "precision": precision}
-        return self.model_copy(update=decided)
+        return decided.model_copy(update={"tile_vx": tile_vx})
 
     def _check_decided(self) -> None:
         right = "say what the nodes' GPUs are good for: this machine does not know them"

@@ -13,6 +13,7 @@ from torch import Tensor
 from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.backbones.devices import keep_freed_memory, release_freed_memory
+from neuroadda.backbones.inference import Inference
 from neuroadda.backbones.normalisation import normalise_tensor
 from neuroadda.blockwise.failures import find_cause
 from neuroadda.config import Zyx
@@ -73,6 +74,8 @@ class Predictor:
             model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # missing in its stubs
         self.whole_tiles = parameters.compile  # those of another shape would be compiled for, once more
         self.model: Callable[[Tensor], Tensor] = torch.compile(model) if parameters.compile else model
+        if parameters.in_chunks:
+            self.model = Inference(model, self.dtype)
         self.quantise = make_quantiser(self.device)
         keep_freed_memory()
 

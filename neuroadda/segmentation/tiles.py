@@ -7,14 +7,20 @@ from funlib.geometry import Coordinate, Roi
 
 from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.devices import Precision
-from neuroadda.backbones.memory import count_pass_bytes
+from neuroadda.backbones.memory import CHUNK_VALUES, count_pass_bytes
 from neuroadda.config import Zyx
 
 MEMORY_EXPONENT = 0.8  # voxels by memory
 LEAST_STEPS = 2  # of the alignment, in half a tile
 
 
-def choose_tile_vx(architecture: UNetConfig, block_vx: Zyx, precision: Precision, memory_bytes: float) -> Zyx:
+def choose_tile_vx(
+    architecture: UNetConfig,
+    block_vx: Zyx,
+    precision: Precision,
+    memory_bytes: float,
+    chunk_values: int = CHUNK_VALUES,
+) -> Zyx:
     """Return the tile that covers a block with the fewest computed voxels, of those whose pass fits into memory.
 
     Where none fits, it is the smallest there is.
@@ -27,7 +33,7 @@ def choose_tile_vx(architecture: UNetConfig, block_vx: Zyx, precision: Precision
     for tile in tiles:
         if computed_vx(architecture, tile) > most:
             continue
-        needed = count_pass_bytes(architecture, tile, precision)
+        needed = count_pass_bytes(architecture, tile, precision, chunk_values)
         if needed <= memory_bytes:
             return tile
         # Guess what fits: a smaller tile needs less for each of its voxels, too, since more of them are context.

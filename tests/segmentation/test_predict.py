@@ -17,7 +17,7 @@ from neuroadda.backbones import speedup
 from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import NEAREST, Card
 from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbone
-from neuroadda.backbones.memory import OVERHEAD, count_pass_bytes
+from neuroadda.backbones.memory import AT_ONCE, OVERHEAD, count_pass_bytes
 from neuroadda.backbones.speedup import measure_bfloat16_speedup
 from neuroadda.backbones.unet import UNet
 from neuroadda.blockwise.engine import run_task
@@ -95,12 +95,13 @@ import re
 from pathlib import Path
 import torch
 from neuroadda.backbones.architecture import UNetConfig
+from neuroadda.backbones.inference import Inference
 from neuroadda.backbones.unet import UNet
 torch.set_num_threads(1)
 model, peaks = UNet(UNetConfig()).eval(), []
 for tile_vx in ((1, 8, 8), (4, 128, 128)):
     with torch.inference_mode():
-        model(torch.rand(1, 1, *model.config.input_shape_vx(tile_vx)))
+        Inference(model, torch.float32)(torch.rand(1, 1, *model.config.input_shape_vx(tile_vx)))
     peaks.append(1024 * int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]))
 print(peaks[1] - peaks[0])
 """
@@ -116,7 +117,9 @@ def test_bfloat16_is_taken_where_it_was_measured_to_be_faster(monkeypatch):
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
     assert 0 < measure_bfloat16_speedup(SMALL, 1) < 100
     for times, precision in ((0.5, "float32"), (3.0, "bfloat16")):
-        monkeypatch.setattr(speedup, "_time_pass", lambda model, image, cast, s=times: 1.0 if not cast else 1.0 / s)
+        monkeypatch.setattr(
+            speedup, "_time_pass", lambda network, image, s=times: 1.0 if network.dtype == torch.float32 else 1.0 / s
+        )
         measure_bfloat16_speedup.cache_clear()
         assert Predict(device="cpu").resolve(SMALL, (4, 16, 16)).precision == precision
     measure_bfloat16_speedup.cache_clear()
@@ -191,7 +194,8 @@ def test_a_pass_takes_no_more_of_a_gpu_than_was_counted_for_it():
     torch.cuda.reset_peak_memory_stats()
     with torch.inference_mode():
         model(image)
-    assert torch.cuda.max_memory_allocated() <= count_pass_bytes(model.config, tile_vx, "float32") / (OVERHEAD * 0.8)
+    counted = count_pass_bytes(model.config, tile_vx, "float32", AT_ONCE)
+    assert torch.cuda.max_memory_allocated() <= counted / (OVERHEAD * 0.8)
 
 
 def test_a_block_is_what_the_network_says_of_each_tile(tmp_path):

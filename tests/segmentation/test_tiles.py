@@ -153,7 +153,7 @@ def test_a_tile_that_does_not_fit_is_halved_until_it_does(tmp_path):
     digest, tiles, tile_vx = predict(10_000)
     assert tiles == [[[16, 384, 384], 1]]
     assert tile_vx == [16, 384, 384]
-    limited, halves, halved = predict(150)
+    limited, halves, halved = predict(60)
     assert limited == digest != hashlib.sha256(bytes(3 * np.prod(raw.shape_vx))).hexdigest()
     assert sum(np.prod(shape) * count for shape, count in halves) == np.prod(raw.shape_vx)
     assert halved[2] == 384
