@@ -54,6 +54,7 @@ def configure(inputs: Path, output: Path, **options) -> SegmentConfig:
         "output": str(output),
         "block_vx": (8, 20, 20),
         "chunk_vx": (8, 10, 20),
+        "predict": {"precision": "float32"},  # each process measures for itself what is faster
         "fragments": {"seed_distance_vx": 4, "boundary": 0.5},
         "components": {"threshold": 0.3},
         "execution": {"workers": 2},
