@@ -47,7 +47,8 @@ class Inference:
             held.append(_convolve(Stack([pool_maxima(held[-1], factors[level])]), convolutions))
         for level in reversed(range(len(self._up))):
             held.append(_convolve(_join_last(held, factors[level]), self._up[level]))
-        return self._head(Stack([crop(held.pop(), shape)])).transpose(0, 1)[None]
+        # Cropped before, the features would have to be copied.
+        return crop(self._head(Stack([held.pop()])), shape).transpose(0, 1)[None]
 
 
 class _Convolution:
@@ -76,12 +77,13 @@ class _Convolution:
         if not self.rectified:
             return functional.conv2d(sections, self.weight, self.bias)
         if not torch.backends.mkldnn.is_available():
-            return rectify(functional.conv2d(sections, self.weight, self.bias))
+            features = rectify(functional.conv2d(sections, self.weight, self.bias))
+            return features.contiguous(memory_format=torch.channels_last)
         # As torch's compiler does it: features pass through memory once.
         padding, stride, dilation, groups = [0, 0], [1, 1], [1, 1], 1
         both = torch.ops.mkldnn._convolution_pointwise
-        features: Tensor = both(sections, self.weight, self.bias, padding, stride, dilation, groups, "relu", [], "")
-        return features
+        rectified: Tensor = both(sections, self.weight, self.bias, padding, stride, dilation, groups, "relu", [], "")
+        return rectified
 
 
 def _convolve(stack: Stack, convolutions: Iterable[_Convolution]) -> Tensor:

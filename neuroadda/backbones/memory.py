@@ -57,7 +57,7 @@ def count_pass_values(architecture: UNetConfig, tile_vx: Zyx, chunk_values: int 
         parts = values + skips.pop()[0]
         values, shape = _convolve(held, architecture, level, features[level] + channels, shape, parts, joined=True)
         channels = features[level]
-    held.take(architecture.out_channels, tile_vx)
+    held.take(architecture.out_channels, shape)
     return held.peak
 
 

@@ -32,11 +32,11 @@ class UNet(nn.Module):
         f, kernels = config.features, config.kernels
         levels = range(len(f))
         self.down = nn.ModuleList(
-            Convolutions(f[level - 1] if level else config.in_channels, f[level], kernels[level], batch_norm)
+            _Convolutions(f[level - 1] if level else config.in_channels, f[level], kernels[level], batch_norm)
             for level in levels
         )
         self.up = nn.ModuleList(
-            Convolutions(f[level] + f[level + 1], f[level], kernels[level], batch_norm) for level in levels[:-1]
+            _Convolutions(f[level] + f[level + 1], f[level], kernels[level], batch_norm) for level in levels[:-1]
         )
         self.head = nn.Conv3d(f[0], config.out_channels, 1)
 
@@ -66,7 +66,7 @@ class UNet(nn.Module):
         skips = self._descend(raw, padded)
         sections = skips.pop()
         for level in reversed(range(len(self.up))):
-            sections = repeat(sections, self.config.downsample[level])
+            sections = _repeat(sections, self.config.downsample[level])
             n, y, x = sections.shape[1], *sections.shape[3:]
             sections = _join([crop(skips.pop(), (n, y, x)), sections])  # what has been joined is held no longer
             sections = self.up[level](sections, padded)
@@ -83,13 +83,13 @@ class UNet(nn.Module):
         levels = []
         for level, convolutions in enumerate(self.down):
             if level:
-                sections = pool(sections, self.config.downsample[level - 1])
+                sections = _pool(sections, self.config.downsample[level - 1])
             sections = convolutions(sections, padded)
             levels.append(sections)
         return levels
 
 
-class Convolutions(nn.Module):
+class _Convolutions(nn.Module):
     """A few convolutions, each followed by an optional batch norm and a ReLU, on stacks of sections."""
 
     def __init__(self, channels: int, features: int, kernels: tuple[Zyx, ...], batch_norm: bool) -> None:
@@ -167,23 +167,21 @@ def weigh_sections(weight: Tensor) -> Tensor:
     return torch.empty_like(flat, memory_format=torch.channels_last).copy_(flat)
 
 
-def pool(sections: Tensor, factors: Zyx) -> Tensor:
-    """Return the maxima of boxes of voxels; sections are (..., z, C, y, x), here and below."""
+def _pool(sections: Tensor, factors: Zyx) -> Tensor:
     z, *yx = factors
-    pooled = functional.max_pool2d(sections.flatten(0, -4), yx, yx).unflatten(0, sections.shape[:-3])
-    return pooled if z == 1 else pooled.unflatten(-4, (-1, z)).amax(-4)
+    pooled = functional.max_pool2d(sections.flatten(0, 1), yx, yx).unflatten(0, sections.shape[:2])
+    return pooled if z == 1 else pooled.unflatten(1, (-1, z)).amax(2)
 
 
-def repeat(sections: Tensor, factors: Zyx) -> Tensor:
-    """Return every voxel as often as `factors` say (zyx)."""
+def _repeat(sections: Tensor, factors: Zyx) -> Tensor:
     z, *yx = factors
     scale = [float(f) for f in yx]
-    flat = sections.flatten(0, -4) if z == 1 else sections.repeat_interleave(z, dim=-4).flatten(0, -4)
-    return functional.interpolate(flat, scale_factor=scale, mode="nearest").unflatten(0, (*sections.shape[:-4], -1))
+    flat = sections.flatten(0, 1) if z == 1 else sections.repeat_interleave(z, dim=1).flatten(0, 1)
+    return functional.interpolate(flat, scale_factor=scale, mode="nearest").unflatten(0, (sections.shape[0], -1))
 
 
 def crop(sections: Tensor, shape: Zyx) -> Tensor:
-    """Return the centre, of zyx shape `shape`."""
+    """Return the centre, of zyx shape `shape`, of sections (..., z, C, y, x)."""
     sizes = (sections.shape[-4], *sections.shape[-2:])
     z, y, x = (slice((s - n) // 2, (s - n) // 2 + n) for s, n in zip(sizes, shape, strict=True))
     return sections[..., z, :, y, x]

@@ -9,7 +9,7 @@ from torch.nn import functional
 from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.inference import Inference
 from neuroadda.backbones.sections import Stack, lay_out, pool_maxima
-from neuroadda.backbones.unet import UNet, repeat
+from neuroadda.backbones.unet import UNet
 from neuroadda.errors import UserError
 
 FLAT, CUBE = ((1, 3, 3), (1, 3, 3)), ((3, 3, 3), (3, 3, 3))
@@ -24,6 +24,7 @@ NETWORKS = {
         out_channels=4,
     ),
     "deep": UNetConfig(features=(2, 2), downsample=((1, 2, 2),), kernels=(((41, 1, 1),), ((1, 1, 1),))),
+    "one feature": UNetConfig(features=(1, 1), downsample=((2, 2, 2),), kernels=(CUBE, CUBE)),
     "one level": UNetConfig(features=(6,), downsample=(), kernels=(CUBE,)),
 }
 DTYPES = [torch.float32, torch.bfloat16]
@@ -51,7 +52,8 @@ def test_without_onednn_it_says_the_same(monkeypatch):
     with torch.inference_mode():
         fused = Inference(model, torch.float32)(raw)
         monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-        torch.testing.assert_close(Inference(model, torch.float32)(raw), fused, atol=1e-5, rtol=1e-5)
+        with torch.backends.mkldnn.flags(enabled=False):
+            torch.testing.assert_close(Inference(model, torch.float32)(raw), fused, atol=1e-5, rtol=1e-5)
 
 
 def test_a_shape_that_is_not_allowed_is_told():
@@ -66,7 +68,10 @@ def test_sections_are_put_together_exactly(factors, dtype):
     below = lay_out(torch.randn(5, 3, 4, 2), dtype)
     z, y, x = (side * factor for side, factor in zip((3, 4, 2), factors, strict=True))
     beside = lay_out(torch.randn(2, z + 2, y + 3, x + 4), dtype)[1:-1, :, 1:-2, 2:-2]
-    whole = torch.cat([beside, repeat(below, factors)], dim=1)
+    repeated = below
+    for axis, factor in zip((0, 2, 3), factors, strict=True):
+        repeated = repeated.repeat_interleave(factor, dim=axis)
+    whole = torch.cat([beside, repeated], dim=1)
     stack = Stack([beside, below], factors)
     assert stack.shape == tuple(whole.shape)
     for depth in (1, 2, 3):
