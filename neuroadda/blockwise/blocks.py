@@ -41,7 +41,8 @@ class BlockRunner:
     """Does blocks of one task in this process, in any of its threads.
 
     The device is taken and the inputs are opened at the first block, so that a failing set-up is on record too. What may pass by
-    itself is tried again after a while, and `sleep` waits. `apply` calls the stage's function for a block.
+    itself is tried again after a while, and `sleep` waits. `apply` calls the stage's function for a block; `on_open` is called once
+    that is there.
     """
 
     task: Task
@@ -49,6 +50,7 @@ class BlockRunner:
     careful: bool = False
     sleep: Callable[[float], object] = time.sleep
     apply: Callable[[BlockFunction, Block], dict[str, Any]] = lambda function, block: function(block)
+    on_open: Callable[[], object] = lambda: None
     _lease: Lease = field(default_factory=Lease, init=False)
     _function: BlockFunction | None = field(default=None, init=False)
     _opening: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -108,6 +110,7 @@ class BlockRunner:
                 stage, self._lease = self.task.bound.take_device()
                 self._worker = self._worker.model_copy(update={"device": self._lease.device})
                 self._function = stage.open(self.task)
+                self.on_open()
             return self._function
 
 
