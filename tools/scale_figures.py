@@ -19,7 +19,7 @@ class Figures:
 
     gpu_vx_s: float = figure(10e6, "vx/s a GPU", "assumed: no GPU was there to measure")
     cpu_vx_s: float = figure(
-        2.8e6, "vx/s a core", "measured: predict.md, bfloat16 with AMX (0.73 M in float32, peers.md)"
+        3.6e6, "vx/s a core", "measured: predict.md, bfloat16 with AMX (0.73 M in float32, peers.md)"
     )
     fragments_vx_s: float = figure(8.4e6, "vx/s a core", DEMO + ": 9.8 M with context on two sides, here on four")
     edges_vx_s: float = figure(20.3e6, "vx/s a core", DEMO)
