@@ -60,7 +60,7 @@ class Predict(Stage):
     compile
         Have torch compile the network: minutes at the start of each worker.
     threads
-        Of torch, in each worker.
+        Of torch, in each worker. On a CPU more workers of one thread each do more: their networks run in chunks.
     """
 
     name: ClassVar[str] = "predict"
