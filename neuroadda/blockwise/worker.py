@@ -30,7 +30,7 @@ def work(task_json: str, blocks: str, ledger_url: str, careful: bool) -> None:
         log.info("a worker starts")
         ledger = open_ledger(ledger_url)
         with LedgerWriter(ledger) as writer:
-            # What was imported and opened is there to stay: looking for garbage in it took 2 % of a worker's time.
+            # What was imported and opened is there to stay: there is no garbage in it to look for.
             run = BlockRunner(task, writer, careful=careful, apply=overlap.apply, on_open=gc.freeze)
             overlap.run(partial(_take_blocks, numbered, run))
         ledger.close()
