@@ -8,7 +8,7 @@ PACKAGE := setup.cfg setup.py pyproject.toml $(wildcard neuroadda/kernels/*.pyx 
 PYTHON3 ?= python3.13
 VENV3 ?= .venv-zarr3
 INSTALLED3 := $(VENV3)/installed
-WITHOUT_TORCH := tests/volumes tests/blockwise tests/segmentation tests/evaluation tests/test_config.py tests/test_formats.py
+WITHOUT_TORCH := tests/volumes tests/blockwise tests/pyramids tests/segmentation tests/evaluation tests/test_config.py tests/test_formats.py
 
 .PHONY: demo test test-zarr3 lint bench chaos test-slow clean
 
@@ -27,10 +27,10 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 bench: $(INSTALLED)
-	$(BIN)/python tools/bench.py
+	$(BIN)/python -m benchmarks.bench
 
 chaos: $(INSTALLED)
-	$(BIN)/python tools/chaos.py --seeds 0 1 2 --jobs 3
+	$(BIN)/python -m tests.chaos.chaos --seeds 0 1 2 --jobs 3
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m slow

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from neuroadda.adaptation import Adaptation, AdaptConfig, adapt, without_secrets
 from neuroadda.backbones.card import CARD
-from neuroadda.backbones.zoo import zoo_name
 from neuroadda.blockwise.engine import Observer, stop_on_signals
 from neuroadda.config import Config, dump_config, parse_config, write_json
 from neuroadda.domains.selection import SelectConfig, read_selection, select_source
@@ -17,8 +16,9 @@ from neuroadda.evaluation.measure import EvaluateConfig, Measured, check_evaluat
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment
 from neuroadda.training.config import TrainConfig
-from neuroadda.training.place import Place
+from neuroadda.training.ranks import Place
 from neuroadda.volumes.arrays import Volume
+from neuroadda.zoo.finding import zoo_name
 
 if TYPE_CHECKING:
     from neuroadda.backbones.card import Card

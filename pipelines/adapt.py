@@ -15,8 +15,8 @@ from neuroadda.active.exports import NAMES, export_proposals
 from neuroadda.active.labels import import_labels
 from neuroadda.adaptation import Adaptation, AdaptConfig, adapt
 from neuroadda.blockwise.engine import Observer
+from neuroadda.cli.console import print_summary, show_progress
 from neuroadda.config import load_config_file, parse_config
-from neuroadda.console import print_summary, show_progress
 from neuroadda.errors import PersonNeeded, UserError
 
 

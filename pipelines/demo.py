@@ -10,14 +10,14 @@ from pathlib import Path
 from neuroadda import flow
 from neuroadda.adaptation import Adaptation, make_training
 from neuroadda.backbones.card import load_card
-from neuroadda.backbones.zoo import open_zoo
 from neuroadda.blockwise.engine import Observer
+from neuroadda.cli.console import print_summary, show_progress
 from neuroadda.cli.main import tell_errors
 from neuroadda.config import apply_overrides, load_config_file, parse_config
-from neuroadda.console import print_summary, show_progress
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
+from neuroadda.zoo.finding import open_zoo
 
 ROOT = Path(__file__).parent.parent
 DOMAIN = "mouse_cortex_sssem"

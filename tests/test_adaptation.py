@@ -13,12 +13,12 @@ from neuroadda.active.labels import import_labels
 from neuroadda.active.proposals import read_proposals
 from neuroadda.adaptation import AdaptConfig, adapt
 from neuroadda.backbones.card import load_card
-from neuroadda.backbones.zoo import open_zoo
 from neuroadda.config import dump_config, parse_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.training.config import TrainSettings
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
+from neuroadda.zoo.finding import open_zoo
 
 
 @pytest.fixture(scope="module")

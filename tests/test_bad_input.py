@@ -13,11 +13,9 @@ import numpy as np
 import pytest
 import zarr
 
-sys.path.insert(0, str(Path(__file__).parent / "segmentation"))
-from synthetic import write_backbone, write_raw
-
 from neuroadda.cli import main
 from neuroadda.volumes.arrays import Volume
+from tests.segmentation.synthetic import write_backbone, write_raw
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from neuroadda.adaptation import rounds
-from neuroadda.backbones.zoo import open_zoo
 from neuroadda.domains import selection
 from neuroadda.domains.selection import Selection
 from neuroadda.errors import UserError
@@ -16,6 +15,7 @@ from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 from neuroadda.volumes.places import Url
+from neuroadda.zoo.finding import open_zoo
 
 Run = Callable[..., tuple[int, str, str]]
 

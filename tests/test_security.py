@@ -6,20 +6,17 @@ import json
 import os
 import pickle
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "backbones"))
-from small_zoo import write_trained
-
 from neuroadda.backbones.card import WEIGHTS
-from neuroadda.backbones.zoo import open_zoo
-from neuroadda.domains.packing import write_index
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.zoo.adding import write_index
+from neuroadda.zoo.finding import open_zoo
+from tests.zoo.small_zoo import write_trained
 
 ROOT = Path(__file__).parents[1]
 PICKLERS = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "shelve", "marshal"}

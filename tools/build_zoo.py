@@ -2,8 +2,8 @@
 
     python tools/build_zoo.py [ENTRY ...]     all by default; a finished training is not repeated
 
-Volumes and trainings land in runs/, entries in neuroadda/zoo. Each entry holds features of its training data by its own network
-and by the generalist's, so the generalist is built first.
+Volumes and trainings land in runs/, entries in neuroadda/zoo/data. Each entry holds features of its training data by its own
+network and by the generalist's, so the generalist is built first.
 """
 
 import os
@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 
 from neuroadda import flow
-from neuroadda.backbones.zoo import builtin_folder, open_zoo
 from neuroadda.config import load_config_file, parse_config
-from neuroadda.domains.packing import add_backbone
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.resampling import resample_volume
+from neuroadda.zoo.adding import add_backbone
+from neuroadda.zoo.finding import builtin_folder, open_zoo
 
 ROOT = Path(__file__).parent.parent
 GENERALIST = "generalist"

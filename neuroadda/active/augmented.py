@@ -14,7 +14,7 @@ from funlib.geometry import Coordinate, Roi
 
 from neuroadda.backbones.card import Card
 from neuroadda.config import Zyx
-from neuroadda.segmentation.predictor import Predictor
+from neuroadda.prediction.predictor import Predictor
 from neuroadda.volumes.arrays import Volume
 
 

@@ -14,9 +14,9 @@ from neuroadda.active.uncertainty import Score
 from neuroadda.backbones.card import Card
 from neuroadda.blockwise.execution import Execution
 from neuroadda.config import Config, Zyx, dump_config
+from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import default_block_vx
-from neuroadda.segmentation.predict import Predict
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.masks import open_mask
 from neuroadda.volumes.regions import RoiConfig

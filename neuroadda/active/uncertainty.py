@@ -19,9 +19,9 @@ from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.blockwise.tissue import find_tissue
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
+from neuroadda.prediction.predict import Predict, check_raw
+from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragments
-from neuroadda.segmentation.predict import Predict, check_raw
-from neuroadda.segmentation.predictor import Predictor
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.masks import Mask, open_mask
 from neuroadda.volumes.places import Place

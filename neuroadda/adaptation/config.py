@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from neuroadda.active.propose import ProposeSettings
-from neuroadda.backbones.zoo import zoo_name
 from neuroadda.blockwise.execution import Execution
 from neuroadda.config import Config, Zyx
 from neuroadda.domains.selection import SelectConfig
 from neuroadda.evaluation.validation import ValidateConfig
 from neuroadda.training.config import TrainSettings
 from neuroadda.volumes.regions import RoiConfig
+from neuroadda.zoo.finding import zoo_name
 
 
 class LabelSettings(Config):

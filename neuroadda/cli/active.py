@@ -49,12 +49,12 @@ def propose(
     from neuroadda.active.proposals import SHEET
     from neuroadda.active.propose import ProposeConfig
     from neuroadda.active.propose import propose as find
-    from neuroadda.backbones.zoo import find_backbone, open_zoo
+    from neuroadda.cli.console import print_json, show_progress
     from neuroadda.config import apply_overrides, dump_config, parse_config
-    from neuroadda.console import print_json, show_progress
     from neuroadda.viewing.contact_sheet import write_contact_sheet
     from neuroadda.viewing.panels import cut_panels
     from neuroadda.volumes.arrays import Volume
+    from neuroadda.zoo.finding import find_backbone, open_zoo
 
     raw = Volume.open(volume)
     chosen = (
@@ -118,7 +118,7 @@ def _read_boxes(path: Path, raw: Any) -> "list[RoiConfig]":
 def _tell_voxel_size(raw: Any, *backbones: str) -> None:
     """Say which networks were trained on voxels of far another size: they run on the volume's own."""
     from neuroadda.backbones.card import load_card
-    from neuroadda.segmentation.predict import is_far_in_size
+    from neuroadda.prediction.predict import is_far_in_size
 
     for card in map(load_card, backbones):
         if is_far_in_size(raw, card):
@@ -131,8 +131,8 @@ def _tell_voxel_size(raw: Any, *backbones: str) -> None:
 def show(folder: Folder, as_json: Json = False) -> None:
     """Print the boxes, in their order."""
     from neuroadda.active.proposals import read_proposals
+    from neuroadda.cli.console import print_json
     from neuroadda.config import dump_config
-    from neuroadda.console import print_json
 
     found = read_proposals(folder)
     print_json(dump_config(found)) if as_json else print_boxes(found)
@@ -191,7 +191,7 @@ def import_(
     """Bring labels of the boxes back, checked, into labels/roi_<rank>.zarr/labels beside the proposals."""
     from neuroadda.active.labels import import_labels
     from neuroadda.active.proposals import read_proposals
-    from neuroadda.console import print_json, print_table
+    from neuroadda.cli.console import print_json, print_table
 
     beside = folder if folder.is_dir() else folder.parent
     imported = import_labels(
@@ -222,7 +222,7 @@ def skip(folder: Folder, rank: Annotated[int, typer.Argument(help="The box.")]) 
 
 def print_boxes(found: "Proposals") -> None:
     """Print a table of the boxes."""
-    from neuroadda.console import print_table
+    from neuroadda.cli.console import print_table
 
     rows = [
         {

@@ -19,8 +19,8 @@ def adapt(
 
     Exit code 3: it waits for labels, import them with `neuroadda proposals import`, then run it again; or no source is near.
     """
+    from neuroadda.cli.console import print_json, show_progress
     from neuroadda.cli.runs import load_run
-    from neuroadda.console import print_json, show_progress
     from neuroadda.flow import adapt_backbone
 
     refuse_many_processes("adapt")
@@ -38,7 +38,7 @@ def adapt(
 def print_adaptation(done: Any) -> None:
     """Print what every round came to, and what the last one waits for."""
     from neuroadda.active.proposals import SHEET
-    from neuroadda.console import print_table
+    from neuroadda.cli.console import print_table
 
     rows = [{"backbone": str(done.start)} | _shorten(done.before)]
     rows += [{"backbone": str(r.backbone)} | _shorten(r.metrics) for r in done.rounds if r.backbone]

@@ -29,12 +29,12 @@ def rank(
 
     --set sets keys of the ranking, such as network=reference, pooling=max, patches.count=256 or far=0.2.
     """
-    from neuroadda.backbones.zoo import open_zoo
+    from neuroadda.cli.console import print_json, print_table
     from neuroadda.config import apply_overrides, parse_config
-    from neuroadda.console import print_json, print_table
     from neuroadda.domains.ranking import RankConfig
     from neuroadda.domains.selection import rank_sources
     from neuroadda.volumes.arrays import Volume
+    from neuroadda.zoo.finding import open_zoo
 
     config = parse_config(RankConfig, apply_overrides({}, overrides or []), "domains rank")
     opened = open_zoo(zoo)
@@ -89,9 +89,8 @@ def tree(
 
     Writes matrix.csv, tree.nwk, heatmap, dendrogram and map (png, pdf, svg) and tree.json.
     """
-    from neuroadda.backbones.zoo import open_zoo
+    from neuroadda.cli.console import print_json, print_table
     from neuroadda.config import apply_overrides, parse_config
-    from neuroadda.console import print_json, print_table
     from neuroadda.domains.newick import read_newick
     from neuroadda.domains.tree import (
         TreeConfig,
@@ -102,6 +101,7 @@ def tree(
         survey_domains,
     )
     from neuroadda.viewing.domain_figures import plot_dendrogram, plot_heatmap, plot_map, save_figure
+    from neuroadda.zoo.finding import open_zoo
 
     config = parse_config(TreeConfig, apply_overrides({"pooling": pooling}, overrides or []), "domains tree")
     paths = {name: Path(path) for name, path in _pairs(volumes or [], "VOLUME").items()}

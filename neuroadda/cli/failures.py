@@ -22,7 +22,7 @@ def status(
 ) -> None:
     """Tell from the ledger alone how far each task is, how fast it goes, why blocks failed and what to do about it."""
     from neuroadda.blockwise.status import read_status
-    from neuroadda.console import print_json, print_table
+    from neuroadda.cli.console import print_json, print_table
 
     tasks = read_status(ledger)
     if as_json:
@@ -53,7 +53,7 @@ def retry(
     not the default.
     """
     from neuroadda.blockwise.status import parse_blocks
-    from neuroadda.console import print_json, show_progress
+    from neuroadda.cli.console import print_json, show_progress
     from neuroadda.segmentation.retry import retry as do_again
 
     chosen = None if blocks is None else parse_blocks(blocks)

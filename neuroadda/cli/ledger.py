@@ -26,7 +26,7 @@ def rebuild(run: Run, url: Url = None, as_json: Json = False) -> None:
     A block counts as written where every chunk and file of it is there; each is put in its place whole. What is in doubt is
     done again by the next run, which ends in the same bytes.
     """
-    from neuroadda.console import print_json, print_table
+    from neuroadda.cli.console import print_json, print_table
     from neuroadda.segmentation.recovery import rebuild_ledger
 
     rows = [asdict(stage) for stage in rebuild_ledger(run, url)]
@@ -50,7 +50,7 @@ def verify(
 
     Blocks that are written and not on record do no harm: they are done again, unless `rebuild` records them.
     """
-    from neuroadda.console import print_json, print_table
+    from neuroadda.cli.console import print_json, print_table
     from neuroadda.segmentation.recovery import verify_ledger
 
     told = verify_ledger(run, url, repair=repair, read=read)

@@ -23,7 +23,7 @@ Triple = tuple[float, float, float]
 
 def print_facts(facts: dict[str, Any], as_json: bool) -> None:
     """Print what is known of one thing, as JSON or as a table of two columns."""
-    from neuroadda.console import print_json, print_table
+    from neuroadda.cli.console import print_json, print_table
 
     if as_json:
         print_json(facts)
@@ -33,7 +33,7 @@ def print_facts(facts: dict[str, Any], as_json: bool) -> None:
 
 def refuse_many_processes(verb: str) -> None:
     """Raise UserError if torchrun or srun started this as one of several processes, which only `train` knows how to be."""
-    from neuroadda.training.place import find_place
+    from neuroadda.training.ranks import find_place
 
     count = find_place(os.environ).count
     if count > 1:

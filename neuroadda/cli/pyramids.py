@@ -23,8 +23,8 @@ def pyramid(
 ) -> None:
     """Write a volume's coarser levels: an OME-NGFF image beside it, whose level 0 is the volume itself."""
     from neuroadda.blockwise.execution import Execution
-    from neuroadda.console import print_json, print_table, show_progress
-    from neuroadda.segmentation.pyramid import PyramidConfig, build_pyramid
+    from neuroadda.cli.console import print_json, print_table, show_progress
+    from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
 
     if kind not in (None, "raw", "affs", "labels"):
         raise UserError(f"{kind!r} is no kind of volume", "--kind", "raw, affs or labels")

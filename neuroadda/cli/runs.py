@@ -43,10 +43,10 @@ def train(
     """
     from neuroadda.config import dump_config
     from neuroadda.flow import train_backbone
-    from neuroadda.training.place import find_place
+    from neuroadda.training.ranks import find_place
 
     if start is not None:
-        from neuroadda.backbones.zoo import find_backbone, open_zoo
+        from neuroadda.zoo.finding import find_backbone, open_zoo
 
         folder = str(find_backbone(start, open_zoo(zoo)))
         overrides = [f"train.start.backbone={json.dumps(folder)}", *(overrides or [])]
@@ -57,7 +57,7 @@ def train(
     if place.rank > 0:
         return
     if as_json:
-        from neuroadda.console import print_json
+        from neuroadda.cli.console import print_json
 
         print_json(dump_config(card))
     else:
@@ -109,8 +109,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a segmentation against labels: VOI (nats), Rand, and the sweep of thresholds."""
+    from neuroadda.cli.console import print_json, print_table
     from neuroadda.config import dump_config
-    from neuroadda.console import print_json, print_table
 
     if not config:
         from neuroadda.evaluation.sweep import evaluate_volume
@@ -155,7 +155,7 @@ def run(
 ) -> None:
     """Do all that the config has: train, segment, evaluate, report."""
     from neuroadda import flow
-    from neuroadda.console import print_json, print_summary, show_progress
+    from neuroadda.cli.console import print_json, print_summary, show_progress
 
     refuse_many_processes("run")
     loaded = load_run(config, overrides)
@@ -179,7 +179,7 @@ def view(
     as_json: Json = False,
 ) -> None:
     """Print a Neuroglancer link to a run's volumes (--json: its state), served by any web server that allows cross-origin reads."""
-    from neuroadda.console import print_json
+    from neuroadda.cli.console import print_json
     from neuroadda.segmentation.pipeline import make_plan
     from neuroadda.viewing.run_view import view_plan
 
@@ -213,7 +213,7 @@ def _segment(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    from neuroadda.console import print_json, show_progress
+    from neuroadda.cli.console import print_json, show_progress
     from neuroadda.segmentation import pipeline
 
     loaded = load_run(paths, overrides)
@@ -229,8 +229,8 @@ def _segment(
 
 
 def _dry_run(loaded: Any, upto: str, dry_run: bool, measure: int | None, as_json: bool) -> None:
+    from neuroadda.cli.console import print_forecast, print_json, print_table
     from neuroadda.config import dump_config
-    from neuroadda.console import print_forecast, print_json, print_table
     from neuroadda.formats import format_bytes, format_count
     from neuroadda.segmentation.pipeline import make_plan
 
@@ -240,8 +240,8 @@ def _dry_run(loaded: Any, upto: str, dry_run: bool, measure: int | None, as_json
         raise UserError("there is no [segment] section to plan", None, "see configs/ for examples")
     plan = make_plan(loaded.segment).upto(upto)
     if measure is not None:
-        from neuroadda.segmentation.forecast import forecast
-        from neuroadda.segmentation.sampling import measure_boxes
+        from neuroadda.forecast.forecast import forecast
+        from neuroadda.forecast.sampling import measure_boxes
 
         found = forecast(plan, measure_boxes(plan, measure))
         print_json(dump_config(found)) if as_json else print_forecast(found)

@@ -15,7 +15,7 @@ from neuroadda.cli.options import Zoo as ZooOption
 if TYPE_CHECKING:
     from neuroadda.backbones.architecture import UNetConfig
     from neuroadda.backbones.card import Card
-    from neuroadda.backbones.zoo import Zoo
+    from neuroadda.zoo.finding import Zoo
 
 zoo = typer.Typer(
     no_args_is_help=True, help="Pretrained backbones: what there is, whose data made it, and whether it is whole."
@@ -27,9 +27,9 @@ ZooArgument = Annotated[str | None, typer.Argument(metavar="ZOO", help=ZOO_HELP)
 @zoo.command("list")
 def list_(where: ZooArgument = None, as_json: Json = False) -> None:
     """List the backbones of a zoo."""
-    from neuroadda.backbones.zoo import open_zoo
-    from neuroadda.console import print_json, print_table
+    from neuroadda.cli.console import print_json, print_table
     from neuroadda.formats import format_bytes, format_count
+    from neuroadda.zoo.finding import open_zoo
 
     opened = open_zoo(where)
     if as_json:
@@ -56,9 +56,9 @@ def list_(where: ZooArgument = None, as_json: Json = False) -> None:
 @zoo.command()
 def show(name: str, where: ZooOption = None, as_json: Json = False) -> None:
     """Print the whole card of a backbone."""
-    from neuroadda.backbones.zoo import open_zoo
+    from neuroadda.cli.console import print_json
     from neuroadda.config import dump_config
-    from neuroadda.console import print_json
+    from neuroadda.zoo.finding import open_zoo
 
     opened = open_zoo(where)
     card = opened.card(name)
@@ -85,11 +85,11 @@ def add(
     overwrite: Annotated[bool, typer.Option(help="Replace an entry of the same domain.")] = False,
 ) -> None:
     """Copy a trained backbone into a zoo, named by the domain in its card; with --raw, so that `domains rank` ranks it."""
-    from neuroadda.backbones.zoo import open_zoo
-    from neuroadda.backbones.zoo_index import INDEX
-    from neuroadda.domains.packing import add_backbone
     from neuroadda.domains.patches import PatchConfig
     from neuroadda.domains.tree import find_generalist
+    from neuroadda.zoo.adding import add_backbone
+    from neuroadda.zoo.finding import open_zoo
+    from neuroadda.zoo.index import INDEX
 
     reference = find_generalist(open_zoo(where)) if raw and (Path(where) / INDEX).is_file() else None
     entry = add_backbone(
@@ -107,10 +107,10 @@ def add(
 @zoo.command()
 def verify(where: ZooArgument = None, as_json: Json = False) -> None:
     """Check every file of a zoo against its digest, and every card, network and embedding; exit code 1 if any is wrong."""
-    from neuroadda.backbones.zoo import open_zoo
-    from neuroadda.console import print_json, print_table
-    from neuroadda.domains.entries import verify_zoo
+    from neuroadda.cli.console import print_json, print_table
     from neuroadda.formats import format_bytes
+    from neuroadda.zoo.finding import open_zoo
+    from neuroadda.zoo.verifying import verify_zoo
 
     opened = open_zoo(where)
     checked = verify_zoo(opened)

@@ -16,11 +16,11 @@ from neuroadda.backbones.card import Card
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.backbones.devices import resolve_device
 from neuroadda.backbones.normalisation import normalise
-from neuroadda.backbones.zoo_index import EMBEDDING
 from neuroadda.config import Config, Zyx, parse_config
 from neuroadda.domains.patches import PatchConfig, Patches, draw_places, footprint_vx, read_patches
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.zoo.index import EMBEDDING
 
 Pooling = Literal["mean", "max"]
 Network = Literal["own", "reference"]

@@ -10,13 +10,13 @@ from typing import Any
 
 from pydantic import Field
 
-from neuroadda.backbones.zoo import Zoo, open_zoo
-from neuroadda.backbones.zoo_index import EMBEDDING
 from neuroadda.config import Config, dump_config, fingerprint, write_json
 from neuroadda.domains.embedding import Embedding, Network, Pooling, embed_volume, load_embeddings
 from neuroadda.domains.ranking import RankConfig, Ranking, rank_embeddings
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.zoo.finding import Zoo, open_zoo
+from neuroadda.zoo.index import EMBEDDING
 
 Stored = Mapping[Network, Mapping[Pooling, Embedding]]
 

@@ -9,8 +9,6 @@ import numpy as np
 from pydantic import Field
 
 from neuroadda.backbones.checkpoint import Backbone, load_backbone
-from neuroadda.backbones.zoo import Zoo, find_backbone
-from neuroadda.backbones.zoo_index import EMBEDDING
 from neuroadda.config import Config, Zyx, dump_config, fingerprint, write_json
 from neuroadda.domains.embedding import (
     Embedding,
@@ -34,6 +32,8 @@ from neuroadda.domains.phylogeny import (
 )
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.zoo.finding import Zoo, find_backbone
+from neuroadda.zoo.index import EMBEDDING
 
 RECORD = "tree.json"
 

@@ -9,10 +9,10 @@ from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.config import Config
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, check_labels, sweep_contingency
+from neuroadda.prediction.predict import Predict
+from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.predict import Predict
-from neuroadda.segmentation.predictor import Predictor
 from neuroadda.segmentation.whole import agglomerate_array
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig

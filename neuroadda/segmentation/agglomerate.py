@@ -19,10 +19,10 @@ from neuroadda.blockwise.tags import blocks_in
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.blockwise.written import Written
 from neuroadda.config import Config
-from neuroadda.segmentation.agglomeration import Contracted, Rag, contract
 from neuroadda.segmentation.blockfiles import WrittenFiles, block_file, list_block_files, read_columns, write_columns
 from neuroadda.segmentation.edges import read_edges
 from neuroadda.segmentation.ids import capacity_of, to_local
+from neuroadda.segmentation.rag import Contracted, Rag, contract
 
 FAN_OUT = 2
 

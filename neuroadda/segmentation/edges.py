@@ -17,9 +17,9 @@ from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.blockwise.written import Written
 from neuroadda.config import Zyx
 from neuroadda.kernels.edges import add_up
-from neuroadda.segmentation.agglomeration import FULL
 from neuroadda.segmentation.blockfiles import WrittenFiles, block_file, read_columns, write_columns
 from neuroadda.segmentation.ids import capacity_of, to_local_of
+from neuroadda.segmentation.rag import FULL
 from neuroadda.segmentation.seams import find_cut_pairs
 from neuroadda.volumes.arrays import Volume
 

@@ -18,11 +18,11 @@ from neuroadda.blockwise.task import Stage, Task
 from neuroadda.blockwise.tissue import coarsen_blocks, find_tissue
 from neuroadda.config import Config, Zyx, load_config_file, parse_config, write_json
 from neuroadda.errors import UserError
+from neuroadda.prediction.predict import Predict, check_raw
 from neuroadda.segmentation.agglomerate import FAN_OUT, Agglomerate, AgglomerateLevel, count_levels, level_grid
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.edges import CollectEdges
 from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
-from neuroadda.segmentation.predict import Predict, check_raw
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.masks import open_mask

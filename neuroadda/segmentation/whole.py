@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroadda.segmentation.agglomerate import Agglomerate
-from neuroadda.segmentation.agglomeration import Merges, Rag, contract
 from neuroadda.segmentation.components import Numbering, connect_components
 from neuroadda.segmentation.edges import collect_edges
 from neuroadda.segmentation.fragments import Fragments, find_fragments
+from neuroadda.segmentation.rag import Merges, Rag, contract
 
 
 @dataclass(frozen=True)

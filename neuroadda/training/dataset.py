@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from neuroadda.training.config import TrainConfig
-from neuroadda.training.place import Place
+from neuroadda.training.ranks import Place
 from neuroadda.training.requests import AFFS, AFFS_MASK, make_pipeline, make_request
 from neuroadda.training.sample import LABELS, RAW, open_sample
 

@@ -13,7 +13,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from neuroadda.backbones.devices import count_cuda_devices, resolve_device
 from neuroadda.errors import RunFailed, UserError
-from neuroadda.training.place import Place
+from neuroadda.training.ranks import Place
 
 T = TypeVar("T")
 

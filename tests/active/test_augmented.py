@@ -3,13 +3,13 @@ from itertools import product
 import numpy as np
 import pytest
 from funlib.geometry import Roi
-from networks import SHAPE_VX, write_even_backbone, write_random_backbone, write_raw
 
 from neuroadda.active.augmented import AugmentedPredictor, Symmetry
 from neuroadda.backbones.card import NEAREST
 from neuroadda.backbones.checkpoint import load_backbone
-from neuroadda.segmentation.predict import Predict
-from neuroadda.segmentation.predictor import Predictor
+from neuroadda.prediction.predict import Predict
+from neuroadda.prediction.predictor import Predictor
+from tests.active.networks import SHAPE_VX, write_even_backbone, write_random_backbone, write_raw
 
 TILE_VX = (5, 20, 26)
 SYMMETRIES = [Symmetry(*flags) for flags in product((False, True), repeat=3)]

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from label_fixtures import BOX, make_proposals
 
 from neuroadda.active.boxes import is_labelled, is_skipped, labels_path, skip_box
 from neuroadda.active.labels import import_labels
 from neuroadda.active.proposals import Proposals
 from neuroadda.errors import UserError
+from tests.active.label_fixtures import BOX, make_proposals
 
 
 @pytest.fixture

@@ -7,7 +7,13 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
-from label_fixtures import (
+
+from neuroadda.active.exports.crops import export_crops
+from neuroadda.active.labels import import_labels, read_oracle
+from neuroadda.active.proposals import Proposals
+from neuroadda.errors import UserError
+from neuroadda.volumes.arrays import Volume
+from tests.active.label_fixtures import (
     BOX,
     FIRST,
     NM,
@@ -20,12 +26,6 @@ from label_fixtures import (
     nothing_in,
     place_nm,
 )
-
-from neuroadda.active.exports.crops import export_crops
-from neuroadda.active.labels import import_labels, read_oracle
-from neuroadda.active.proposals import Proposals
-from neuroadda.errors import UserError
-from neuroadda.volumes.arrays import Volume
 
 
 @pytest.fixture

@@ -14,13 +14,24 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from label_fixtures import BOX, FIRST, NM, OFFSET, SHAPE, check, make_proposals, make_truth, nothing_in, serving
 
 from neuroadda.active.label_sources.compressed_segmentation import WIDTHS, decode_compressed_segmentation
 from neuroadda.active.labels import import_labels
 from neuroadda.active.proposals import Proposals
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from tests.active.label_fixtures import (
+    BOX,
+    FIRST,
+    NM,
+    OFFSET,
+    SHAPE,
+    check,
+    make_proposals,
+    make_truth,
+    nothing_in,
+    serving,
+)
 
 CHUNK = (8, 16, 32)
 BLOCK = (2, 4, 8)

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from label_fixtures import SHAPE, check, make_proposals, make_truth, nothing_in
 from numcodecs import Blosc
 
 from neuroadda.active.label_sources import webknossos
 from neuroadda.active.labels import import_labels
 from neuroadda.active.proposals import Proposals
 from neuroadda.errors import UserError
+from tests.active.label_fixtures import SHAPE, check, make_proposals, make_truth, nothing_in
 
 SIDE = 16
 NML = """<?xml version="1.0" encoding="utf-8"?>

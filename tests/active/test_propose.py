@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import VOXEL_SIZE_NM, write_even_backbone, write_random_backbone, write_raw
 from scipy.ndimage import gaussian_filter
 
 from neuroadda.active.proposals import PROPOSALS, Proposals, read_proposals
@@ -18,10 +17,11 @@ from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.config import parse_config
 from neuroadda.errors import UserError
+from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.pipeline import default_block_vx
-from neuroadda.segmentation.predictor import Predictor
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
+from tests.active.networks import VOXEL_SIZE_NM, write_even_backbone, write_random_backbone, write_raw
 
 SHAPE_VX = (10, 95, 119)
 BOX_VX = (4, 24, 24)

@@ -4,23 +4,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from funlib.geometry import Coordinate, Roi
-from networks import SHAPE_VX, VOXEL_SIZE_NM, write_even_backbone, write_random_backbone, write_raw
 
 from neuroadda.active.scores import BINS, FULL, binary_entropy, reduce_to_cells, score_ambiguity, score_entropy
 from neuroadda.active.uncertainty import Uncertainty, make_uncertainty_task
 from neuroadda.backbones.card import NEAREST
 from neuroadda.backbones.checkpoint import load_backbone
-from neuroadda.backbones.zoo import open_zoo
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.errors import UserError
+from neuroadda.prediction.predict import Predict
+from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.fragments import Fragments, find_fragments
-from neuroadda.segmentation.predict import Predict
-from neuroadda.segmentation.predictor import Predictor
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.regions import RoiConfig
+from neuroadda.zoo.finding import open_zoo
+from tests.active.networks import SHAPE_VX, VOXEL_SIZE_NM, write_even_backbone, write_random_backbone, write_raw
 
 DATA = Path(os.environ.get("NEUROADDA_DATA", Path(__file__).parents[3] / "shared" / "data"))
 CELL_VX = (2, 8, 8)

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from funlib.geometry import Coordinate, Roi
-from toy_stages import Fill, FillOnDevice, FillTogether
 
 from neuroadda.blockwise.blockset import BlockSet
 from neuroadda.blockwise.engine import Engine, run_task
@@ -23,6 +22,7 @@ from neuroadda.blockwise.tags import read_tag
 from neuroadda.blockwise.task import Task
 from neuroadda.errors import RunFailed, UserError
 from neuroadda.volumes.arrays import Volume
+from tests.blockwise.toy_stages import Fill, FillOnDevice, FillTogether
 
 GRID = BlockGrid.make(Roi((0, 0, 0), (6, 6, 5)), Coordinate(1, 1, 1), (2, 2, 2))
 BLOCKS = len(GRID)
@@ -257,12 +257,12 @@ def test_a_signal_stops_everything_and_the_next_run_resumes(tmp_path, signum, la
     script = tmp_path / "script.py"
     script.write_text(
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
-        "from test_engine import go, make_task\n"
+        "from tests.blockwise.test_engine import go, make_task\n"
         "from neuroadda.errors import RunStopped\n"
         "try: go(make_task(Path(sys.argv[1]), seconds=0.3), Path(sys.argv[1]), sys.argv[3])\n"
         "except RunStopped as error: sys.exit(error.exit_code)\n"
     )
-    process = subprocess.Popen([sys.executable, script, tmp_path, Path(__file__).parent, launcher])
+    process = subprocess.Popen([sys.executable, script, tmp_path, Path(__file__).parents[2], launcher])
     deadline = time.monotonic() + 120
     while len(executed(tmp_path)) < 4:
         assert process.poll() is None

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from certificates import Authority, make_authority
 from pymongo import MongoClient
 
 from neuroadda.blockwise.ledger.base import BlockRecord, LedgerUnavailable, Worker
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.errors import UserError
+from tests.blockwise.certificates import Authority, make_authority
 
 USER, PASSWORD = "ann", "c0rrect-h0rse"
 RECORD = BlockRecord(fingerprint="f", block=0, status="done", worker=Worker(host="h", pid=1), started=1.0)

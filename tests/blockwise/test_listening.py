@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_engine import make_task
 
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.launchers.open import check_launcher
+from tests.blockwise.test_engine import make_task
 
 LISTEN = "0A"
 

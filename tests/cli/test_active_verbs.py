@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "active"))
-from networks import write_random_backbone
-
 from neuroadda.active.proposals import PROPOSALS, SHEET, read_proposals
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
+from tests.active.networks import write_random_backbone
 
 Run = Callable[..., tuple[int, str, str]]
 BOX_VX = (8, 48, 48)
@@ -46,7 +44,7 @@ def proposed(inputs, tmp_path_factory) -> Path:
     """Folder of two proposals; not to be written to."""
     from neuroadda.active.propose import ProposeConfig, propose
     from neuroadda.active.strategies import ChooseConfig
-    from neuroadda.segmentation.predict import Predict
+    from neuroadda.prediction.predict import Predict
 
     folder = tmp_path_factory.mktemp("proposed")
     propose(

@@ -6,10 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "segmentation"))
-from synthetic import write_backbone, write_raw
-
 from neuroadda.volumes.arrays import Volume
+from tests.segmentation.synthetic import write_backbone, write_raw
 
 
 @pytest.fixture

@@ -15,15 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "segmentation"))
-from synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone, write_raw
-
 from neuroadda import errors
 from neuroadda.blockwise.ledger.base import BlockRecord, Failure, TaskRecord, Worker
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.status import list_blocks, parse_blocks
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone, write_raw
 
 WORKER = Worker(host="node1", pid=7)
 CODES = Path(__file__).parents[2] / "docs/exit_codes.md"

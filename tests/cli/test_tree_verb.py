@@ -5,17 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "segmentation"))
-from synthetic import smooth_noise, write_backbone
-
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.cli import main
 from neuroadda.config import dump_config, write_json
 from neuroadda.domains.embedding import embed_volume, save_embeddings
 from neuroadda.domains.newick import is_monophyletic, parse_newick
-from neuroadda.domains.packing import write_index
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.volumes.arrays import Volume
+from neuroadda.zoo.adding import write_index
+from tests.segmentation.synthetic import smooth_noise, write_backbone
 
 PHYLOGENY = "((Drosophila_melanogaster:1,worm:1):1,Mus_musculus:2);"
 ORGANISMS = {"fly": "Drosophila melanogaster (larva)", "mouse": "Mus musculus"}

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "backbones"))
-from small_zoo import SAMPLE, SMALL, serve, write_embedding, write_trained
-
 from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import CARD, WEIGHTS
 from neuroadda.backbones.unet import UNet
 from neuroadda.cli.zoo import _parameters
-from neuroadda.domains.packing import add_backbone
+from neuroadda.zoo.adding import add_backbone
+from tests.zoo.small_zoo import SAMPLE, SMALL, serve, write_embedding, write_trained
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +133,7 @@ def test_verify_exits_1_if_anything_is_wrong(command, made, tmp_path):
 
 
 def test_an_empty_zoo_is_told(command, tmp_path, monkeypatch):
-    monkeypatch.setattr("neuroadda.backbones.zoo.builtin_folder", lambda: tmp_path / "none")
+    monkeypatch.setattr("neuroadda.zoo.finding.builtin_folder", lambda: tmp_path / "none")
     for verb in ("list", "verify"):
         code, told, _ = command("zoo", verb)
         assert (code, told.count("\n")) == (0, 1)

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clusters import TOOLS, Cluster, skip_without_slurm
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "blockwise"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "segmentation"))
-from synthetic import write_backbone, write_raw
+from tests.distributed.clusters import TOOLS, Cluster, skip_without_slurm
+from tests.segmentation.synthetic import write_backbone, write_raw
 
 HERE = Path(__file__).parent
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_engine import BLOCKS, executed, expected, filled, go, make_task
 
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.errors import RunFailed, UserError
+from tests.blockwise.test_engine import BLOCKS, executed, expected, filled, go, make_task
 
 PATIENCE_SECONDS = 240
 
@@ -98,12 +98,12 @@ def start(folder: Path, launcher: str) -> subprocess.Popen[bytes]:
     script = folder / "script.py"
     script.write_text(
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
-        "from test_engine import go, make_task\n"
+        "from tests.blockwise.test_engine import go, make_task\n"
         "from neuroadda.errors import RunStopped\n"
         "try: go(make_task(Path(sys.argv[1]), seconds=0.3), Path(sys.argv[1]), sys.argv[3], workers=4)\n"
         "except RunStopped as error: sys.exit(error.exit_code)\n"
     )
-    tests = Path(__file__).parent.parent / "blockwise"
+    tests = Path(__file__).parents[2]
     return subprocess.Popen([sys.executable, script, folder, tests, launcher])
 
 

@@ -12,11 +12,6 @@ import pytest
 
 pytest.importorskip("s3fs", reason="pip install neuroadda[test]")
 pytest.importorskip("moto", reason="pip install neuroadda[test]")
-sys.path.insert(0, str(Path(__file__).parent.parent / "segmentation"))
-sys.path.insert(0, str(Path(__file__).parent))
-from s3_server import BUCKET, run_s3_server
-from synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
-
 from neuroadda.blockwise.tags import read_tag
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
@@ -24,6 +19,8 @@ from neuroadda.segmentation.recovery import rebuild_ledger, verify_ledger
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.places import Url, to_place
+from tests.distributed.s3_server import BUCKET, run_s3_server
+from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
 
 PATIENCE_SECONDS = 240
 RAW = f"s3://{BUCKET}/raw.zarr/raw"

@@ -18,16 +18,13 @@ import pytest
 
 pytest.importorskip("s3fs", reason="pip install neuroadda[test]")
 pytest.importorskip("moto", reason="pip install neuroadda[test]")
-sys.path.insert(0, str(Path(__file__).parent.parent / "segmentation"))
-sys.path.insert(0, str(Path(__file__).parent.parent / "blockwise"))
-sys.path.insert(0, str(Path(__file__).parent))
-from certificates import make_authority
 from pymongo import MongoClient
-from s3_server import BUCKET, run_s3_server
-from synthetic import VOXEL_SIZE_NM, write_backbone, write_raw
 
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.places import Url
+from tests.blockwise.certificates import make_authority
+from tests.distributed.s3_server import BUCKET, run_s3_server
+from tests.segmentation.synthetic import VOXEL_SIZE_NM, write_backbone, write_raw
 
 TIMEOUT_SECONDS = 300
 VOLUMES = f"s3://{BUCKET}/run.zarr"

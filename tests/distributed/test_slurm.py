@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from clusters import TOOLS, skip_without_slurm
-from test_kill import configure, content
 
-from neuroadda.backbones.zoo import open_zoo
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.config import load_config_file, parse_config
 from neuroadda.segmentation.pipeline import SegmentConfig, segment
 from neuroadda.volumes.importing import import_volume
+from neuroadda.zoo.finding import open_zoo
+from tests.distributed.clusters import TOOLS, skip_without_slurm
+from tests.distributed.test_kill import configure, content
 
 pytestmark = pytest.mark.slow
 
@@ -117,12 +117,12 @@ def test_where_the_nodes_do_not_find_the_scheduler_it_is_said_at_once(two_hosts,
     script = tmp_path / "script.py"
     script.write_text(
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
-        "from test_engine import go, make_task\n"
+        "from tests.blockwise.test_engine import go, make_task\n"
         "from neuroadda.errors import UserError\n"
         "try: go(make_task(Path(sys.argv[1])), Path(sys.argv[1]), 'slurm')\n"
         "except UserError as error: sys.exit(str(error))\n"
     )
-    tests = Path(__file__).parent.parent / "blockwise"
+    tests = Path(__file__).parents[2]
     with on_head():
         told = subprocess.run([sys.executable, script, tmp_path, tests], capture_output=True, text=True).stderr
     assert "finds no scheduler at 127.0.0.1:" in told

@@ -14,10 +14,8 @@ from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import NEAREST, Card, load_card
 from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbone
 from neuroadda.backbones.unet import UNet
-from neuroadda.backbones.zoo import Zoo, open_zoo
 from neuroadda.config import dump_config, parse_config
 from neuroadda.domains.embedding import embed_volume, load_embeddings, save_embeddings
-from neuroadda.domains.packing import add_backbone, write_index
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.domains.ranking import RankConfig, rank_embeddings
 from neuroadda.domains.selection import SelectConfig, rank_sources, read_selection, select_source
@@ -26,6 +24,8 @@ from neuroadda.flow import RunConfig, train_backbone
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.regions import RoiConfig
+from neuroadda.zoo.adding import add_backbone, write_index
+from neuroadda.zoo.finding import Zoo, open_zoo
 
 DATA = Path(os.environ.get("NEUROADDA_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SMALL = UNetConfig(

@@ -1,11 +1,5 @@
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "segmentation"))
-from synthetic import VOXEL_SIZE_NM, phantom_affs
 
 from neuroadda.errors import UserError
 from neuroadda.evaluation.baselines import score_classic_recipe, score_raw_watershed
@@ -17,6 +11,7 @@ from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.whole import agglomerate_array
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import Phantom, PhantomConfig
+from tests.segmentation.synthetic import VOXEL_SIZE_NM, phantom_affs
 
 THRESHOLDS = (0.7, 0.2, 0.45)
 

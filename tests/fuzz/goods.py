@@ -2,7 +2,6 @@
 
 import io
 import json
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,15 @@ from numcodecs import Blosc
 from PIL import Image
 
 TESTS = Path(__file__).parents[1]
-sys.path += [str(TESTS / name) for name in ("segmentation", "backbones")]
-
-from small_zoo import write_trained  # noqa: E402
-from synthetic import VOXEL_SIZE_NM, smooth_noise  # noqa: E402
 
 from neuroadda.active.proposals import Pool, Proposal, Proposals  # noqa: E402
 from neuroadda.backbones.checkpoint import load_backbone  # noqa: E402
 from neuroadda.domains.embedding import embed_volume, save_embeddings  # noqa: E402
-from neuroadda.domains.packing import write_index  # noqa: E402
 from neuroadda.domains.patches import PatchConfig  # noqa: E402
 from neuroadda.volumes.arrays import Volume  # noqa: E402
+from neuroadda.zoo.adding import write_index  # noqa: E402
+from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise  # noqa: E402
+from tests.zoo.small_zoo import write_trained  # noqa: E402
 
 SHAPE = (8, 40, 40)
 BOX = (4, 16, 16)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from kinds import KINDS
-from running import Ended, judge, list_tree, run_forked, run_subprocess
+
+from tests.fuzz.kinds import KINDS
+from tests.fuzz.running import Ended, judge, list_tree, run_forked, run_subprocess
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Verdict:
 
     def __str__(self) -> str:
         command = " ".join(self.arguments)[:500]
-        again = f"python tools/fuzz.py --kind {self.kind} --number {self.number} --seed {self.seed} --keep FOLDER"
+        again = f"python -m tests.fuzz.fuzz --kind {self.kind} --number {self.number} --seed {self.seed} --keep FOLDER"
         return f"{self.wrong}\n  neuroadda {command}\n  {again}\n{self.ended.err[-3000:]}"
 
 

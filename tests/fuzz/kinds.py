@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from goods import NML, ZARR3, pack, unpack
-from mutations import (
+
+from tests.fuzz.goods import NML, ZARR3, pack, unpack
+from tests.fuzz.mutations import (
     ODD_TEXTS,
     Rng,
     mutate_bytes,

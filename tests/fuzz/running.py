@@ -14,7 +14,7 @@ LIMIT_BYTES = 4 * 2**30
 LONGEST_LINE = 1300
 USERS_FAULT = 2
 PRELOAD = (
-    *("neuroadda.cli.main", "neuroadda.flow", "neuroadda.training.trainer", "neuroadda.domains.packing"),
+    *("neuroadda.cli.main", "neuroadda.flow", "neuroadda.training.trainer", "neuroadda.zoo.adding"),
     *("neuroadda.domains.tree", "neuroadda.viewing.domain_figures", "neuroadda.viewing.contact_sheet"),
     *(
         "neuroadda.active.labels",

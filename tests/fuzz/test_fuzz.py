@@ -1,14 +1,12 @@
 """Whatever a user hands in: no traceback, an end, a documented exit code, one line on what is wrong, nothing half-written."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from goods import write_goods
-from harness import fuzz
-from kinds import KINDS
+from tests.fuzz.goods import write_goods
+from tests.fuzz.harness import fuzz
+from tests.fuzz.kinds import KINDS
 
 INPUTS, MANY = 13, 60
 APART = ("config", "card", "nml")

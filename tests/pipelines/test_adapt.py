@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from neuroadda.backbones.card import load_card
-from neuroadda.backbones.zoo import open_zoo
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
+from neuroadda.zoo.finding import open_zoo
 
 ROOT = Path(__file__).parent.parent.parent
 

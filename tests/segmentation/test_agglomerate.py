@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from funlib.geometry import Coordinate, Roi
-from synthetic import VOXEL_SIZE_NM, phantom_affs
 
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.task import Task
 from neuroadda.segmentation.agglomerate import AgglomerateLevel, count_levels, level_grid, read_merges
-from neuroadda.segmentation.agglomeration import Rag, contract
 from neuroadda.segmentation.blockfiles import block_file, write_columns
 from neuroadda.segmentation.edges import collect_edges
 from neuroadda.segmentation.fragments import Fragments, find_fragments
 from neuroadda.segmentation.ids import capacity_of, to_global
+from neuroadda.segmentation.rag import Rag, contract
+from tests.segmentation.synthetic import VOXEL_SIZE_NM, phantom_affs
 
 SHAPE = (16, 140, 150)
 

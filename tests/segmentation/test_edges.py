@@ -2,11 +2,11 @@ import numpy as np
 from funlib.geometry import Coordinate, Roi
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic import noisy_affs
 
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.segmentation.edges import Edges, collect_edges
 from neuroadda.segmentation.ids import capacity_of, to_global, to_local
+from tests.segmentation.synthetic import noisy_affs
 
 
 def by_hand(affs, fragments):

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 from skimage.segmentation import watershed
-from synthetic import smooth_noise
 
 from neuroadda.segmentation.flooding import LEVELS, flood
+from tests.segmentation.synthetic import smooth_noise
 
 
 def test_basins_meet_on_the_ridge():

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
 
 import neuroadda
 from neuroadda.backbones.checkpoint import load_backbone
@@ -17,13 +16,14 @@ from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.task import Task
 from neuroadda.config import Zyx
+from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan, segment
-from neuroadda.segmentation.predict import Predict
 from neuroadda.volumes.arrays import Volume
+from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
 
 MB = 1_000_000
-LARVA = Path(neuroadda.__file__).parent / "zoo" / "fly_larva_l1_sstem"
+LARVA = Path(neuroadda.__file__).parent / "zoo" / "data" / "fly_larva_l1_sstem"
 
 
 def plan_volume(folder: Path, block_vx: Zyx, counts: Zyx, **options) -> Plan:

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import VOXEL_SIZE_NM, phantom_affs, write_backbone, write_raw
 
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
@@ -15,6 +14,7 @@ from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
+from tests.segmentation.synthetic import VOXEL_SIZE_NM, phantom_affs, write_backbone, write_raw
 
 BLOCK_VX = (8, 32, 32)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import VOXEL_SIZE_NM, write_backbone, write_raw
 
 from neuroadda.blockwise.ledger.base import BlockRecord, Worker
 from neuroadda.blockwise.ledger.open import open_ledger
@@ -17,6 +16,7 @@ from neuroadda.segmentation.pipeline import SegmentConfig, lock_folder, make_pla
 from neuroadda.segmentation.recovery import rebuild_ledger, verify_ledger
 from neuroadda.segmentation.seams import VIEWS
 from neuroadda.volumes.arrays import Volume
+from tests.segmentation.synthetic import VOXEL_SIZE_NM, write_backbone, write_raw
 
 SHAPE, BLOCK_VX = (8, 44, 60), (4, 20, 20)
 BLOCKS = 2 * 3 * 3

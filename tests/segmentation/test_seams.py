@@ -1,10 +1,10 @@
 import numpy as np
-from synthetic import VOXEL_SIZE_NM, phantom_affs
 
 from neuroadda.segmentation.edges import Edges, mark_as_one
 from neuroadda.segmentation.fragments import Fragments, find_fragments
 from neuroadda.segmentation.ids import to_global
 from neuroadda.segmentation.seams import find_cut_pairs, write_views
+from tests.segmentation.synthetic import VOXEL_SIZE_NM, phantom_affs
 
 
 def test_pieces_of_one_fragment_are_found_across_a_cut(tmp_path):

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import write_backbone, write_raw
 
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
@@ -15,6 +14,7 @@ from neuroadda.segmentation.blockfiles import block_file
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment
 from neuroadda.volumes.arrays import Volume
+from tests.segmentation.synthetic import write_backbone, write_raw
 
 BLOCK_VX = (8, 32, 32)  # 3 x 3 x 4 blocks
 ARRAYS = ("predict", "fragments", "relabel")

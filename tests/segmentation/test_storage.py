@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import VOXEL_SIZE_NM, phantom_affs
 
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
@@ -25,6 +24,7 @@ from neuroadda.segmentation.fragments import Fragments, context_vx
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.nodes import ZARR3, check_shards
+from tests.segmentation.synthetic import VOXEL_SIZE_NM, phantom_affs
 
 SHAPE, BLOCK_VX, CHUNK_VX = (20, 90, 90), (8, 40, 40), (8, 20, 20)
 needs_shards = pytest.mark.skipif(not ZARR3, reason="zarr 2 has no shards")

@@ -13,7 +13,7 @@ from neuroadda.errors import UserError
 from neuroadda.training.config import TrainConfig, training_fingerprint
 from neuroadda.training.dataset import load_batches
 from neuroadda.training.distributed import Processes
-from neuroadda.training.place import Place
+from neuroadda.training.ranks import Place
 from neuroadda.training.trainer import train
 
 Configure = Callable[..., TrainConfig]

@@ -186,7 +186,7 @@ def test_only_the_first_validates_and_all_stop_when_it_is_out_of_patience(config
         "from neuroadda.config import parse_config\n"
         "from neuroadda.training.config import TrainConfig\n"
         "from neuroadda.training.distributed import join_processes\n"
-        "from neuroadda.training.place import find_place\n"
+        "from neuroadda.training.ranks import find_place\n"
         "from neuroadda.training.trainer import train\n"
         "file = Path(sys.argv[1])\n"
         "place, calls = find_place(os.environ), []\n"

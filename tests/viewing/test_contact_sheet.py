@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from test_report import HOSTILE, Page
 
 from neuroadda.active.proposals import Pool, Proposal, Proposals
 from neuroadda.errors import UserError
@@ -25,6 +24,7 @@ from neuroadda.viewing.panels import (
 )
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
+from tests.viewing.test_report import HOSTILE, Page
 
 VOXEL_NM, OFFSET_NM = (30.0, 4.6, 4.0), (300.0, 46.0, 0.0)
 CELL_VX = (2, 4, 8)

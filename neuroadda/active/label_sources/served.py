@@ -24,11 +24,11 @@ from neuroadda.active.label_sources.array import (
     same_size,
 )
 from neuroadda.active.label_sources.compressed_segmentation import decode_compressed_segmentation
-from neuroadda.backbones.fetching import Remote
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
 from neuroadda.volumes.readers import Box, first_line, plain_attributes, take_place
 from neuroadda.volumes.stacks import BROKEN
+from neuroadda.zoo.fetching import Remote
 
 FETCHES = 8
 MAX_METADATA_BYTES = 16 * 2**20

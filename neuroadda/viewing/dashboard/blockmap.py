@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from neuroadda.blockwise.progress import DONE, FAILED, RUNNING, Progress
 from neuroadda.config import Zyx
+from neuroadda.viewing.dashboard.progress import DONE, FAILED, RUNNING, Progress
 
 MOST_CELLS = 48  # along an axis
 MOST_BINS = 96

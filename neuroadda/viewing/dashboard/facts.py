@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from neuroadda.blockwise.ledger.base import Summary
-from neuroadda.blockwise.progress import DONE, FAILED, RUNNING, Progress
 from neuroadda.blockwise.status import describe
 from neuroadda.errors import UserError
 from neuroadda.viewing.dashboard.blockmap import count_history, map_blocks
 from neuroadda.viewing.dashboard.health import Pulse, judge
+from neuroadda.viewing.dashboard.progress import DONE, FAILED, RUNNING, Progress
 from neuroadda.viewing.dashboard.redaction import Redaction
 from neuroadda.viewing.dashboard.slices import Slices
 from neuroadda.viewing.dashboard.watch import Stage, Watch

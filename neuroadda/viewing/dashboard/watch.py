@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from neuroadda.blockwise.ledger.base import FailureGroup, Ledger, Summary, TaskRecord
-from neuroadda.blockwise.progress import Progress
 from neuroadda.errors import UserError
+from neuroadda.viewing.dashboard.progress import Progress
 
 EVERY_SECONDS = 2.0
 SHARE = 20  # of the time: a ledger of millions of blocks is not to be busy with questions

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.base import STATUSES, BlockColumns, TaskRecord, Worker
-from neuroadda.blockwise.progress import DONE, UNKNOWN, Progress
 from neuroadda.config import dump_config
 from neuroadda.viewing.dashboard.blockmap import MOST_BINS, MOST_CELLS, count_history, map_blocks
+from neuroadda.viewing.dashboard.progress import DONE, UNKNOWN, Progress
 
 
 def make_progress(counts: tuple[int, int, int], seed: int = 0, span: float = 100.0) -> Progress:

@@ -1,21 +1,17 @@
 """The dashboard as a person sees it: in headless Chromium, narrow and wide, light and dark."""
 
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[3] / "tools"))
-
-from browser import Browser
-from many_blocks import write_many
-from serving import serve
-
+from benchmarks.many_blocks import write_many
 from neuroadda.blockwise.ledger.base import BlockRecord, Failure, TaskRecord, Worker
 from neuroadda.blockwise.ledger.open import open_ledger
+from tests.viewing.dashboard.serving import serve
+from tests.walks.browser import Browser
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from funlib.geometry import Coordinate, Roi
-from serving import serve
 
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.base import BlockRecord, Failure, Ledger, TaskRecord, Worker
@@ -20,6 +19,7 @@ from neuroadda.config import dump_config
 from neuroadda.errors import UserError
 from neuroadda.viewing.dashboard.server import Dashboard, open_dashboard, warn_of_network
 from neuroadda.volumes.arrays import Volume
+from tests.viewing.dashboard.serving import serve
 
 GRID = BlockGrid.make(Roi((0, 0, 0), (80, 600, 600)), Coordinate(10, 5, 5), (4, 40, 40))
 TOKEN = "a-token-that-nobody-guesses"

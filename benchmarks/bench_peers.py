@@ -1,0 +1,81 @@
+"""Measure neuroadda beside its peers, in one run on one machine, on real data: prediction, and affinities to segmentation.
+
+    python -m benchmarks.bench_peers [--write] [--only prediction|segmentation] [--volumes NAME ...] [--sizes 1x2x2 ...]
+
+Peers' virtual environments are made on first use. Volumes are those of $NEUROADDA_DATA. What is predicted and tuned stays in the
+folder of --venvs, so that a second run measures alone.
+"""
+
+import argparse
+import os
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.peers.contestants import VOLARA, segmenters
+from benchmarks.peers.prediction import compare_prediction
+from benchmarks.peers.report import (
+    PREDICTION_NOTE,
+    SEGMENTATION_NOTE,
+    SIZES_NOTE,
+    Table,
+    prediction_tables,
+    size_tables,
+    volume_tables,
+    write_report,
+)
+from benchmarks.peers.segmentation import compare_sizes, compare_volumes
+from neuroadda.cli.console import print_table
+from neuroadda.config import Zyx
+
+ROOT = Path(__file__).parents[1]
+REPORT = ROOT / "docs/results/peers.md"
+VOLUMES = ("mouse_cortex_sssem", "fly_larva_l1_sstem", "fly_medulla_fibsem", "fly_fibsem")
+SIZES = ((1, 1, 1), (1, 2, 2), (2, 2, 2))
+PREDICTED_SIZES = ((2, 1, 1), (2, 2, 1))
+
+
+def to_size(text: str) -> Zyx:
+    """Return how often a volume is repeated along z, y, x."""
+    z, y, x = (int(part) for part in text.split("x"))
+    return z, y, x
+
+
+def main() -> None:
+    """Measure, print, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--write", action="store_true", help=f"write {REPORT.relative_to(ROOT)}")
+    parser.add_argument("--only", choices=("prediction", "segmentation"))
+    parser.add_argument("--volumes", nargs="*", default=VOLUMES, help="of the segmentation; the first is mirrored, too")
+    parser.add_argument("--sizes", nargs="*", type=to_size, help="how often a volume is repeated along z, y, x")
+    parser.add_argument("--workers", nargs="*", type=int, default=(1, 2))
+    parser.add_argument("--tools", nargs="*", help="of the segmentation; default: all")
+    parser.add_argument("--venvs", type=Path, default=Path("runs/peers"))
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("NEUROADDA_DATA", "../shared/data")))
+    options = parser.parse_args()
+    folder, data, workers = options.venvs.absolute(), options.data, options.workers
+    domain, parts = options.volumes[0], []
+    if options.only != "segmentation":
+        predicted = compare_prediction(domain, options.sizes or PREDICTED_SIZES, workers, data, folder)
+        parts.append((PREDICTION_NOTE.format(domain=domain), prediction_tables(predicted)))
+    if options.only != "prediction":
+        tools = [tool for tool in segmenters(folder) if options.tools is None or tool.name in options.tools]
+        volumes = compare_volumes(tools, options.volumes, workers, data, folder)
+        parts.append((SEGMENTATION_NOTE, volume_tables(volumes)))
+        sizes = SIZES if options.sizes is None else options.sizes
+        parts.append((SIZES_NOTE, size_tables(compare_sizes(tools, domain, sizes, workers, data, folder))))
+    _print(parts)
+    if options.write:
+        own = ("gunpowder", "torch", "daisy", "zarr", "scikit-image", "scipy", "waterz")
+        versions = ", ".join([*(f"{name} {version(name)}" for name in own), VOLARA.replace("==", " ")])
+        write_report(REPORT, versions, parts)
+
+
+def _print(parts: list[tuple[str, list[Table]]]) -> None:
+    for _, tables in parts:
+        for title, rows in tables:
+            print()
+            print_table(title, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""What a measurement was made on, and how."""
+
+import datetime
+import os
+import platform
+import sys
+from pathlib import Path
+
+
+def name_processor() -> str:
+    """Return the processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def describe_run(note: str = "no GPU") -> str:
+    """Return the lines of a report that say when, on what, and by which command it was made."""
+    machine = f"{name_processor()}, {os.cpu_count()} cores (load average {os.getloadavg()[0]:.1f} at the end), {note}"
+    command = " ".join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+    return f"- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {machine}\n- Command: `{command}`"

@@ -1,0 +1,187 @@
+"""Who is measured, and how each is run: a script by an interpreter, told by a job file, in a process of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.peers.inputs import Inputs
+from neuroadda.config import dump_config
+from neuroadda.evaluation.contingency import count_overlaps
+from neuroadda.evaluation.metrics import Scores, score
+from neuroadda.evaluation.sweep import evaluate_volume
+from neuroadda.segmentation.fragments import Fragments, context_vx
+from neuroadda.segmentation.pipeline import default_block_vx
+from neuroadda.volumes.arrays import Volume
+from neuroadda.zoo.finding import builtin_folder
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+VOLARA = "volara==1.0.5"
+THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(2, 19))
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A tool: its script, who runs it, and the settings among which its best are chosen.
+
+    Attributes
+    ----------
+    verbs
+        What is done before the measured run (untimed), and after it.
+    is_transferred
+        Whether settings are chosen on another volume, too: volara takes minutes for each.
+    grid
+        Settings to try; each at all thresholds.
+    """
+
+    name: str
+    python: Path
+    script: str
+    grid: tuple[Settings, ...]
+    verbs: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    thresholds: tuple[float, ...] = THRESHOLDS
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    segmentation: str = "segmentation.npy"
+    is_transferred: bool = True
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a measured run cost, and where its output lies."""
+
+    wall: float
+    cpu: float
+    peak_bytes: int
+    stages: dict[str, float]
+    segmentation: Path
+
+
+def segmenters(venvs: Path) -> list[Contestant]:
+    """Return neuroadda, volara and the classic recipe; volara's virtual environment is made unless it is there."""
+    own = Path(sys.executable)
+    classic = tuple(
+        {"seed_distance": d, "scorer": s} for d, s in product((6, 10), ("mean", "quantile 50", "quantile 75"))
+    )
+    volara = tuple(
+        {"bias": -bias, "noise": 0.0, "seed_distance": seeds, "voronoi": None, "bulk": True}
+        for bias, seeds in ((0.9, None), (0.5, 10), (0.7, 10))
+    )
+    recipe = partial(Contestant, python=own, script="classic_segment.py", grid=classic)
+    return [
+        Contestant(
+            "neuroadda",
+            own,
+            "neuroadda_segment.py",
+            ({},),
+            (("prepare",), ()),
+            segmentation="run/volumes.zarr/segmentation",
+        ),
+        Contestant(
+            "volara",
+            make_venv(venvs / "volara", VOLARA),
+            "volara_segment.py",
+            volara,
+            ((), ("export",)),
+            thresholds=(*THRESHOLDS, 0.92, 0.94, 0.96, 0.98),
+            is_transferred=False,
+        ),
+        recipe(
+            "classic, blockwise, database",
+            extra={"blockwise": True, "database": True},
+            segmentation="volumes.zarr/segmentation",
+        ),
+        recipe("classic, blockwise", extra={"blockwise": True}, segmentation="volumes.zarr/segmentation"),
+        recipe("classic, in memory", extra={"blockwise": False}),
+    ]
+
+
+def make_venv(folder: Path, *packages: str) -> Path:
+    """Return the interpreter of a virtual environment with these packages, made unless it is there."""
+    python, ready = folder / "bin/python", folder / "installed"
+    if not ready.exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+        ready.touch()
+    return python
+
+
+def measure(
+    contestant: Contestant, inputs: Inputs, backbone: str, settings: Settings, workers: int, folder: Path
+) -> Cost:
+    """Run a contestant once and tell what it cost."""
+    job = _write_job(contestant, inputs, backbone, folder, settings=settings, workers=workers)
+    before, after = contestant.verbs
+    for verb in before:
+        _call(contestant, verb, job)
+    report = folder / "report.json"
+    _call(contestant, "run", job, [sys.executable, "-S", str(HERE / "measure.py"), str(report)])
+    for verb in after:
+        _call(contestant, verb, job)
+    output = folder / "output"
+    stages = json.loads((output / "stages.json").read_text())
+    return Cost(**json.loads(report.read_text()), stages=stages, segmentation=output / contestant.segmentation)
+
+
+def score_output(segmentation: Path, inputs: Inputs) -> Scores:
+    """Score what a contestant wrote."""
+    if segmentation.suffix == ".npy":
+        return score(count_overlaps(np.load(segmentation).astype(np.uint64), Volume.open(inputs.labels).read()))
+    return evaluate_volume(segmentation, inputs.labels)
+
+
+def try_settings(contestant: Contestant, inputs: Inputs, backbone: str, folder: Path) -> list[tuple[Settings, Scores]]:
+    """Score every setting of a contestant at every threshold."""
+    done = folder / "tried.json"
+    if not done.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        lists = {"grid": contestant.grid, "thresholds": contestant.thresholds}
+        job = _write_job(contestant, inputs, backbone, folder, settings={"threshold": 0.5}, workers=1, **lists)
+        _call(contestant, "sweep", job)
+        labels, tried = Volume.open(inputs.labels).read(), []
+        for number, settings in enumerate(contestant.grid):
+            found = np.load(folder / f"output/{number}.npz")
+            overlaps = count_overlaps(found["fragments"].astype(np.uint64), labels)
+            ids = found["ids"].astype(np.uint64)
+            for threshold, segments in zip(contestant.thresholds, found["segments"].astype(np.uint64), strict=True):
+                tried.append(
+                    (settings | {"threshold": threshold}, dump_config(score(overlaps.relabel((ids, segments)))))
+                )
+        done.write_text(json.dumps(tried))
+        shutil.rmtree(folder / "output")
+    return [(settings, Scores.model_validate(scores)) for settings, scores in json.loads(done.read_text())]
+
+
+def _write_job(contestant: Contestant, inputs: Inputs, backbone: str, folder: Path, **more: Any) -> Path:
+    affs = Volume.open(inputs.affs)
+    job = {
+        "affs": str(inputs.affs.absolute()),
+        "output": str((folder / "output").absolute()),
+        "backbone": str(builtin_folder() / backbone),
+        "block_vx": default_block_vx(affs, affs.roi),
+        "context_vx": context_vx(Fragments(), affs.voxel_size_nm),
+        **contestant.extra,
+        **more,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "job.json"
+    path.write_text(json.dumps(job))
+    return path
+
+
+def _call(contestant: Contestant, verb: str, job: Path, prefix: list[str] | None = None) -> None:
+    command = [*(prefix or []), str(contestant.python), str(HERE / contestant.script), verb, str(job)]
+    log = job.with_suffix(f".{verb}.log")
+    with log.open("w") as file:
+        if subprocess.run(command, stdout=file, stderr=file, env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode:
+            raise SystemExit(f"{contestant.name} failed ({verb}): {log}\n{log.read_text()[-2000:]}")

@@ -1,0 +1,97 @@
+"""Segment affinities with neuroadda: every task of a plan after the prediction, by its engine.
+
+    python -m benchmarks.peers.neuroadda_segment prepare|run|sweep JOB.json
+
+`prepare` places the affinities; `run` is what is measured; `sweep` tells what the fragments become at each threshold.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.measure import Stages
+from neuroadda.backbones.card import load_card
+from neuroadda.blockwise.engine import Engine
+from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.usage import sum_usage
+from neuroadda.prediction.predict import Predict
+from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
+from neuroadda.volumes.arrays import Volume
+
+RAW = "raw.zarr/raw"
+
+
+def plan_job(job: dict[str, Any]) -> Plan:
+    """Return the plan of a job; what the prediction would be like is decided beforehand, as after any prediction."""
+    folder = Path(job["output"])
+    tile_vx = load_card(job["backbone"]).architecture.alignment_vx
+    return make_plan(
+        SegmentConfig(
+            raw=str(folder / RAW),
+            backbone=job["backbone"],
+            output=str(folder / "run"),
+            block_vx=job["block_vx"],
+            predict=Predict(device="cpu", precision="float32", tile_vx=tile_vx),
+            components={"threshold": job["settings"]["threshold"]},
+            execution=Execution(workers=job["workers"], launcher="local" if job["workers"] > 1 else "serial"),
+        )
+    )
+
+
+def prepare(job: dict[str, Any]) -> None:
+    """Place the affinities where the plan has them, and a raw volume of their shape, which is not read."""
+    affs, folder = Volume.open(job["affs"]), Path(job["output"])
+    shutil.rmtree(folder, ignore_errors=True)
+    Volume.create(folder / RAW, affs.shape_vx, affs.voxel_size_nm, "uint8", offset_nm=affs.offset_nm)
+    predict = plan_job(job).task("predict")
+    predict.bound.create_output(predict)
+    placed = Volume.open(predict.output, "r+")
+    for block in predict.grid.blocks():
+        placed.write(block.write_roi, affs.read(block.write_roi))
+
+
+def run(job: dict[str, Any]) -> None:
+    """Segment, and tell the CPU seconds of each task; of worker processes without those of the scheduler."""
+    plan, stages = plan_job(job), Stages()
+    ledger = open_ledger(plan.config.ledger_url)
+    with make_engine(plan) as engine:
+        for task in plan.tasks:
+            if task.name != "predict":
+                with stages(task.name):
+                    done = engine.run(task)
+                if job["workers"] > 1 and len(task.blocks) > 1:
+                    stages.cpu[task.name] += sum_usage(ledger, done.key).cpu_seconds
+    stages.write(Path(job["output"]) / "stages.json")
+
+
+def make_engine(plan: Plan) -> Engine:
+    """Return what runs the tasks of a plan."""
+    return Engine(plan.config.ledger_url, plan.config.execution, Path(plan.config.output) / "logs")
+
+
+def sweep(job: dict[str, Any]) -> None:
+    """Write the fragments, and what they become at each threshold."""
+    import numpy as np  # before neuroadda, it would have other threads than in the command, which imports neuroadda first
+
+    prepare(job)
+    run(job)
+    plan = plan_job(job)
+    fragments = Volume.open(plan.output("fragments")).read()
+    ids, first = np.unique(fragments, return_index=True)
+    segments = []
+    for threshold in job["thresholds"]:
+        at = plan_job(job | {"settings": {"threshold": threshold}})
+        with make_engine(at) as engine:
+            for task in at.tasks[-2:]:
+                engine.run(task, overwrite=True)
+        segmentation = Volume.open(at.output("relabel")).read()
+        segments.append(segmentation.ravel()[first])
+    np.savez(Path(job["output"]) / "0.npz", fragments=fragments, ids=ids, segments=np.array(segments))
+
+
+if __name__ == "__main__":
+    job = json.loads(Path(sys.argv[2]).read_text())
+    {"prepare": prepare, "run": run, "sweep": sweep}[sys.argv[1]](job)

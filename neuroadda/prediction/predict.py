@@ -1,0 +1,206 @@
+"""Affinities of raw: a valid-padded network over aligned tiles, so that blocks fit together without seams.
+
+What imports torch is imported where a network runs: planning, and stages that need none, are spared two seconds.
+"""
+
+import os
+import shutil
+import threading
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from neuroadda.backbones.architecture import UNetConfig
+from neuroadda.backbones.card import Card, load_card
+from neuroadda.backbones.devices import (
+    Precision,
+    count_cuda_devices,
+    list_cuda_devices,
+    resolve_device,
+    resolve_precision,
+    set_up_thread,
+    total_memory,
+)
+from neuroadda.backbones.memory import AT_ONCE, CHUNK_VALUES
+from neuroadda.blockwise.grid import Block
+from neuroadda.blockwise.leases import Lease, lease_device
+from neuroadda.blockwise.overlap import Phases
+from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.config import Zyx
+from neuroadda.errors import UserError
+from neuroadda.prediction.tiles import choose_tile_vx, computed_vx
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.masks import Mask
+
+CPU_MEMORY_GB = 1.0
+CUDA_SHARE = 0.8  # of a device's memory; the rest is the driver's and the libraries'
+CLEARLY_FASTER = 1.5
+VOXEL_SIZE_RATIO = 1.5
+
+
+class Predict(Stage):
+    """Parameters of the prediction.
+
+    What is ``auto`` or None is decided once by `resolve`, and then part of the fingerprint: tile, precision and threads change
+    the last bits of a sum.
+
+    Attributes
+    ----------
+    tile_vx
+        Output shape of one pass through the network; a multiple of the network's alignment. By default that with the fewest
+        voxels computed twice, of those that fit into `memory_gb`.
+    memory_gb
+        What a pass may take: by default a gigabyte on a CPU, four fifths of the memory of a CUDA device, shared by its workers.
+    device
+        ``auto``: CUDA where there is one. ``cuda`` is any: each worker takes the one that fewest use; ``cuda:1`` is that one.
+    precision
+        ``auto``: bfloat16 where the hardware has it natively and, on a CPU, where it was measured to be clearly faster. float16
+        needs CUDA.
+    compile
+        Have torch compile the network: minutes at the start of each worker.
+    threads
+        Of torch, in each worker. On a CPU more workers of one thread each do more: their networks run in chunks.
+    """
+
+    name: ClassVar[str] = "predict"
+    version: ClassVar[int] = 2
+    in_flight: ClassVar[int] = 3  # while one is in the network, the next is read and the last is written
+
+    tile_vx: Zyx | None = None
+    memory_gb: float | None = Field(default=None, gt=0)
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    compile: bool = False
+    threads: int = Field(default=1, ge=1)
+
+    @property
+    def accelerated(self) -> bool:
+        """Whether blocks may be predicted on a GPU."""
+        return self.device != "cpu"
+
+    @property
+    def in_chunks(self) -> bool:
+        """Whether the network runs as `backbones.inference` has it."""
+        return self.device == "cpu" and self.threads == 1 and not self.compile
+
+    def resolve(
+        self, architecture: UNetConfig, block_vx: Zyx, workers: int = 1, *, elsewhere: bool = False
+    ) -> "Predict":
+        """Return the parameters with everything decided for this machine, on which `workers` share the devices.
+
+        Where there are GPUs `elsewhere` for the workers, what depends on them has to be said.
+
+        Raises
+        ------
+        UserError
+            If the network cannot put out `tile_vx`, or what is asked for is not there: a device, a compiler, a precision.
+        """
+        if min(block_vx) < 1:
+            raise UserError(f"blocks of {block_vx} have no voxels", "block_vx")
+        device = "cuda" if elsewhere and self.device == "auto" else resolve_device(self.device)
+        if device.startswith("cuda") and elsewhere:
+            self._check_decided()
+        elif device.startswith("cuda") and not count_cuda_devices():
+            raise UserError(f"there is no CUDA device here for {device!r}", "predict.device", "use auto or cpu")
+        if self.compile:
+            _check_compiler(device)
+        precision = self._resolve_precision(device, architecture)
+        memory_bytes = _memory_bytes(device, workers) if self.memory_gb is None else self.memory_gb * 1e9
+        decided = self.model_copy(update={"device": device, "precision": precision, "memory_gb": None})
+        chunk_values = CHUNK_VALUES if decided.in_chunks else AT_ONCE
+        tile_vx = self.tile_vx or choose_tile_vx(architecture, block_vx, precision, memory_bytes, chunk_values)
+        architecture.input_shape_vx(tile_vx)
+        # The memory has done its part: the tile tells all that the result depends on.
+        return decided.model_copy(update={"tile_vx": tile_vx})
+
+    def _check_decided(self) -> None:
+        right = "say what the nodes' GPUs are good for: this machine does not know them"
+        if self.precision == "auto":
+            raise UserError("no precision is said, such as bfloat16", "predict.precision", right)
+        if self.memory_gb is None and self.tile_vx is None:
+            raise UserError("no memory of a pass is said", "predict.memory_gb", right)
+
+    def _resolve_precision(self, device: str, architecture: UNetConfig) -> Precision:
+        precision = resolve_precision(self.precision, device)
+        if self.precision != "auto" or precision != "bfloat16" or device != "cpu":
+            return precision
+        from neuroadda.backbones.speedup import measure_bfloat16_speedup  # imports torch
+
+        return precision if measure_bfloat16_speedup(architecture, self.threads) >= CLEARLY_FASTER else "float32"
+
+    def create_output(self, task: Task) -> None:
+        """Create the uint8 affinities, shape czyx, 255 for certain."""
+        raw = Volume.open(task.inputs["raw"])
+        offsets = load_card(task.inputs["backbone"]).predicted_offsets
+        task.create_array(raw, np.uint8, channels=len(offsets), offsets=[list(o) for o in offsets])
+
+    def take_device(self) -> tuple["Predict", Lease]:
+        """Return the stage on the CUDA device that the fewest workers use, if it may be any."""
+        lease = lease_device(list_cuda_devices()) if self.device == "cuda" else Lease(self.device)
+        return self.model_copy(update={"device": lease.device}), lease
+
+    def open(self, task: Task) -> BlockFunction:
+        """Return the function that predicts a block and reports its tiles and the voxels that went into the network."""
+        from neuroadda.backbones.checkpoint import load_backbone  # these two import torch
+        from neuroadda.prediction.predictor import Inferred, Predictor, Seen
+
+        raw, affs = Volume.open(task.inputs["raw"]), Volume.open(task.output, "r+")
+        backbone = load_backbone(task.inputs["backbone"])
+        mask = Mask.open(task.inputs["mask"], raw) if "mask" in task.inputs else None
+        predictor = Predictor(backbone, self)
+        architecture = backbone.card.architecture
+        # Affinities go where the thread's last block had its own: memory that is new has to be cleared, and mapped page by page.
+        own = threading.local()
+
+        def read(block: Block) -> Seen:
+            set_up_thread(self.device, self.threads)
+            seen = predictor.read(raw, block.write_roi, getattr(own, "affs", None))
+            own.affs = seen.affs
+            return seen
+
+        def compute(seen: Seen) -> Inferred:
+            set_up_thread(self.device, self.threads)
+            return predictor.infer(seen)
+
+        def write(block: Block, inferred: Inferred) -> dict[str, Any]:
+            predicted, tiles = inferred.wait(), inferred.tiles
+            affs.write(block.write_roi, predicted if mask is None else predicted * mask.read(block.write_roi))
+            computed = sum(count * computed_vx(architecture, shape) for shape, count in tiles.items())
+            return {"tiles": tiles.total(), "computed_voxels": computed}
+
+        return Phases(read, compute, write)
+
+
+def _memory_bytes(device: str, workers: int) -> float:
+    """Return what a pass may take: of a CUDA device's whole memory, which does not change from hour to hour."""
+    if not device.startswith("cuda"):
+        return CPU_MEMORY_GB * 1e9
+    devices = count_cuda_devices() if device == "cuda" else 1
+    return CUDA_SHARE * total_memory(device) / -(-workers // devices)
+
+
+def _check_compiler(device: str) -> None:
+    compilers = (os.environ.get("CXX", "g++"), "g++", "clang++")
+    if device == "cpu" and not any(map(shutil.which, compilers)):
+        raise UserError(
+            "torch needs a C++ compiler to compile a network", "predict.compile", "install g++, or leave it out"
+        )
+
+
+def check_raw(raw: Volume, card: Card, any_voxel_size: bool) -> None:
+    """Raise UserError if a volume cannot be the input of a backbone, or has another voxel size by more than a half."""
+    if raw.channels is not None or raw.dtype != np.uint8:
+        what = f"raw is {raw.dtype} with {'no' if raw.channels is None else raw.channels} channels"
+        raise UserError(what, str(raw.path), "a backbone takes one-channel uint8 raw (zyx)")
+    if card.architecture.in_channels != 1:
+        raise UserError(f"the backbone takes {card.architecture.in_channels} channels, raw has one", card.name)
+    if not any_voxel_size and is_far_in_size(raw, card):
+        what = f"voxel size {raw.voxel_size_nm} nm is far from the backbone's {card.voxel_size_nm} nm"
+        raise UserError(what, str(raw.path), "choose another backbone, or set any_voxel_size = true")
+
+
+def is_far_in_size(raw: Volume, card: Card) -> bool:
+    """Return whether a volume's voxels differ from those a backbone was trained on by more than a half, along any axis."""
+    pairs = zip(raw.voxel_size_nm, card.voxel_size_nm, strict=True)
+    return max(max(pair) / min(pair) for pair in pairs) > VOXEL_SIZE_RATIO

@@ -1,0 +1,202 @@
+"""Pyramids: a volume and its coarser levels as one OME-NGFF image that viewers zoom in."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from neuroadda.blockwise.engine import Engine, Observer
+from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
+from neuroadda.blockwise.outputs import bind_output, check_output
+from neuroadda.blockwise.tags import read_key
+from neuroadda.blockwise.task import Task
+from neuroadda.config import Config, Zyx, write_json
+from neuroadda.errors import UserError
+from neuroadda.pyramids.downsample import Downsample, make_downsample_task
+from neuroadda.pyramids.downsampling import Method, check_method, choose_factor
+from neuroadda.pyramids.ngff import write_multiscales
+from neuroadda.segmentation.pipeline import lock_folder
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.places import to_folder
+
+Kind = Literal["raw", "affs", "labels"]
+FINEST = "0"
+RUN = ".run"
+CHUNK_VX = (64, 64, 64)
+BYTES_OF_LARGE_BLOCKS = 4  # a voxel; eight finer voxels of it for each of 128^3 are 64 MiB
+
+
+class PyramidConfig(Config):
+    """A volume and its coarser levels, in a zarr group of their own beside it.
+
+    Readers want all levels below one group, and our arrays are not groups. So level 0 is a relative symbolic link to the
+    volume: nothing is copied, no path changes, and servers, readers and uploads that follow links see a whole image.
+    `copy_finest` makes it an array instead, for places that know no links, such as object stores.
+
+    Attributes
+    ----------
+    volume
+        The array. It stays where it is and as it is.
+    kind
+        Labels have the mode of the finer voxels, all others their mean. By default told from the data type.
+    output
+        The group, a name that ends in ``.zarr``; by default ``raw.ome.zarr`` for ``raw``.
+    copy_finest
+        Copy level 0.
+    fit_vx
+        There are levels until each axis has at most as many voxels: with 64, the last is one chunk.
+    block_vx, chunk_vx
+        Of every coarser level; a block is 128 voxels an axis by default, and 64 where a voxel has many bytes.
+    ledger
+        By default that of the run which the volume belongs to, else one in the group.
+    """
+
+    volume: str
+    kind: Kind | None = None
+    output: str | None = None
+    copy_finest: bool = False
+    fit_vx: int = Field(default=64, ge=1)
+    block_vx: Zyx | None = None
+    chunk_vx: Zyx = CHUNK_VX
+    ledger: str | None = None
+    execution: Execution = Field(default_factory=Execution)
+
+    @property
+    def group(self) -> Path:
+        """Where the pyramid lies, with the default filled in."""
+        if self.output is not None:
+            return to_folder(self.output, "a pyramid")
+        path = to_folder(self.volume, "a pyramid's volume")
+        return path.with_name(f"{path.name.removesuffix('.zarr')}.ome.zarr")
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's URL, with the default filled in."""
+        own, of_run = self.group / RUN / "ledger.db", Path(self.volume).parent.parent / "ledger.db"
+        return self.ledger or f"{SQLITE}{of_run if of_run.is_file() and not own.is_file() else own}"
+
+
+def build_pyramid(
+    config: PyramidConfig, *, overwrite: bool = False, observe: Observer = lambda task, summary: None
+) -> list[Volume]:
+    """Write the levels that are missing, then the metadata that makes them one image.
+
+    Returns
+    -------
+    list[Volume]
+        The levels, from fine to coarse; `Volume.open` opens each.
+
+    Raises
+    ------
+    UserError, RunFailed, RunStopped
+        As `Engine.run`; also UserError if the volume is not finished or not of its kind, or something else lies at the output.
+    """
+    volume, group = Volume.open(config.volume), config.group
+    method: Method = "mode" if (config.kind or guess_kind(volume)) == "labels" else "mean"
+    check_method(volume.dtype, method, config.volume)
+    _check_place(volume, config, overwrite)
+    _check_finished(volume, config.ledger_url)
+    source, origin = volume, volume.fingerprint
+    first = _next_level(source, origin, config, method, "1")
+    if first is not None:
+        check_output(first, overwrite)
+    levels = {}
+    hidden = {"execution", "ledger"}  # no part of the result, and a ledger's URL may hold a password
+    with (
+        lock_folder(group / RUN),
+        Engine(config.ledger_url, config.execution, group / RUN / "logs", observe=observe) as engine,
+    ):
+        write_json(group / RUN / "config.json", config.model_dump(mode="json", exclude=hidden))
+
+        def run(task: Task) -> Volume:
+            if bind_output(task) is None:
+                (group / ".zattrs").unlink(missing_ok=True)  # no image until all levels are there again
+            return Volume.open(engine.run(task, overwrite=overwrite).output)
+
+        finest = group / FINEST
+        if config.copy_finest:
+            if finest.is_symlink():
+                finest.unlink()
+            run(_make_task(volume, origin, config, Downsample(method=method, factor=(1, 1, 1)), FINEST))
+        else:
+            _link(volume, finest)
+        levels[FINEST] = Volume.open(finest)
+        while (task := _next_level(source, origin, config, method, str(len(levels)))) is not None:
+            source, origin = run(task), task.fingerprint
+            levels[str(len(levels))] = source
+        write_multiscales(group, levels, Path(config.volume).name, method)
+    return list(levels.values())
+
+
+def guess_kind(volume: Volume) -> Kind:
+    """Tell what a volume is: with channels affinities, with integers of 32 bits or more labels, else raw."""
+    if volume.channels is not None:
+        return "affs"
+    return "labels" if volume.dtype.kind in "iu" and volume.dtype.itemsize >= 4 else "raw"
+
+
+def _next_level(source: Volume, origin: str, config: PyramidConfig, method: Method, name: str) -> Task | None:
+    """Return the task of the level after `source`, whose fingerprint is `origin`; None where that fits."""
+    if max(source.shape_vx) <= config.fit_vx:
+        return None
+    stage = Downsample(method=method, factor=choose_factor(source.shape_vx, source.voxel_size))
+    return _make_task(source, origin, config, stage, name)
+
+
+def _make_task(source: Volume, origin: str, config: PyramidConfig, stage: Downsample, name: str) -> Task:
+    voxel_bytes = source.dtype.itemsize * (source.channels or 1)
+    times = 2 if voxel_bytes <= BYTES_OF_LARGE_BLOCKS else 1
+    z, y, x = (times * c for c in config.chunk_vx)
+    return make_downsample_task(
+        source, config.group / name, stage, origin, config.block_vx or (z, y, x), config.chunk_vx
+    )
+
+
+def _check_place(volume: Volume, config: PyramidConfig, overwrite: bool) -> None:
+    group, where = config.group, str(config.group)
+    if group.suffix != ".zarr":
+        raise UserError("a pyramid is a zarr group", where, "choose a name that ends in .zarr")
+    if volume.path.resolve() in (group.resolve(), *group.resolve().parents):
+        raise UserError("a pyramid cannot lie inside its volume", where, "choose another output")
+    if group.exists() and not (group.is_dir() and ((group / RUN).is_dir() or not any(group.iterdir()))):
+        raise UserError("there is something here that is no pyramid", where, "choose another output")
+    if config.copy_finest:
+        return
+    if not (volume.path / ".zarray").is_file():
+        raise UserError("only a zarr array of format 2 can be linked to as level 0", config.volume, "pass --copy")
+    finest = group / FINEST
+    linked = finest.is_symlink() and finest.resolve() == volume.path.resolve()
+    if os.path.lexists(finest) and not linked and not overwrite:
+        what = "level 0 is a copy, or a link to another volume"
+        raise UserError(what, str(finest), "pass --copy if it is one, or --overwrite to link to the volume")
+
+
+def _check_finished(volume: Volume, ledger_url: str) -> None:
+    """Raise UserError where the ledger has the task that writes the volume, and blocks of it are left."""
+    key, file = read_key(volume.path), Path(ledger_url.removeprefix(SQLITE))
+    if key is None or (ledger_url.startswith(SQLITE) and not file.is_file()):
+        return
+    ledger = open_ledger(ledger_url)
+    try:
+        record = ledger.task(key)
+        done = record and ledger.summary(key).done
+    finally:
+        ledger.close()
+    if record is not None and done != record.blocks:
+        what = f"{record.stage} is not finished ({done} of {record.blocks} blocks)"
+        raise UserError(what, str(volume.path), "finish its run first")
+
+
+def _link(volume: Volume, finest: Path) -> None:
+    """Link level 0 to the volume, so that both can be moved together."""
+    target = os.path.relpath(str(volume.path.resolve()), finest.parent.resolve())
+    if finest.is_symlink():
+        if os.readlink(finest) == target:
+            return
+        finest.unlink()
+    elif finest.exists():
+        shutil.rmtree(finest)
+    finest.symlink_to(target, target_is_directory=True)

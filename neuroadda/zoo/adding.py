@@ -1,0 +1,161 @@
+"""Putting backbones into a local zoo."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from neuroadda.backbones.card import CARD, WEIGHTS
+from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbone
+from neuroadda.config import dump_config, write_json
+from neuroadda.domains.embedding import Embedding, Network, Pooling, embed_volume, join_embeddings, save_embeddings
+from neuroadda.domains.patches import PatchConfig
+from neuroadda.errors import UserError
+from neuroadda.volumes.arrays import Volume
+from neuroadda.zoo.fetching import FileRecord
+from neuroadda.zoo.finding import local_folder
+from neuroadda.zoo.index import EMBEDDING, FILES, INDEX, Index, check_name, read_index
+from neuroadda.zoo.verifying import check_embedding, check_finite, check_provenance
+
+
+def add_backbone(
+    folder: Path | str,
+    zoo: Path | str,
+    *,
+    half: bool = True,
+    overwrite: bool = False,
+    raws: Sequence[Path | str] = (),
+    patches: PatchConfig | None = None,
+    reference: str | None = None,
+) -> Path:
+    """Copy a trained backbone, and its embedding if it has one, into a local zoo as the entry named by its domain.
+
+    The entry appears whole or not at all; the zoo is made if there is none.
+
+    Parameters
+    ----------
+    folder
+        With card.json, weights.safetensors and maybe embedding.safetensors.
+    zoo
+        A folder, or "builtin".
+    half
+        Store the weights as float16.
+    overwrite
+        Replace an entry of that name.
+    raws
+        Volumes that it was trained on, whose features become its embedding, by which it can be ranked; they replace an embedding
+        in `folder`.
+    patches
+        How many of each, and where.
+    reference
+        Entry (it may be the new one) that all entries are embedded by, too.
+
+    Returns
+    -------
+    Path
+        Of the entry.
+
+    Raises
+    ------
+    UserError
+        If the backbone cannot be loaded, its card lacks provenance, its domain is no name for an entry, its embedding
+        is of other weights (as when `half` changes them: give `raws`), the entry exists, a volume cannot be embedded, or the
+        zoo is at a URL or cannot be written.
+    """
+    volumes = [Volume.open(raw) for raw in raws]
+    backbone = load_backbone(folder)
+    folder, card, root = Path(folder), backbone.card, local_folder(zoo)
+    check_provenance(card, str(folder / CARD))
+    try:
+        name = check_name(card.domain)
+    except ValueError as error:
+        raise UserError(f"domain: {error}", str(folder / CARD)) from error
+    with _changing(root):
+        index = read_index(root) if (root / INDEX).is_file() else Index()
+        entry, partial, old = root / name, root / f".{name}.partial", root / f".{name}.old"
+        if not overwrite and (name in index.entries or entry.exists()):
+            raise UserError(f"the zoo has an entry {name!r} already", str(root), "--overwrite replaces it")
+        for leftover in (partial, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        try:
+            card = save_backbone(partial, backbone.model, card, half=half)
+            check_finite(load_backbone(partial))
+            if volumes:
+                own = load_backbone(partial)
+                networks: dict[Network, Backbone] = {"own": own}
+                if reference is not None:
+                    networks["reference"] = own if reference == name else load_backbone(root / reference)
+                save_embeddings(partial, _embed(volumes, networks, patches or PatchConfig()), patches)
+                check_embedding(partial, card)
+            elif (folder / EMBEDDING).is_file():
+                shutil.copyfile(folder / EMBEDDING, partial / EMBEDDING)
+                check_embedding(partial, card)
+            entries = dict(index.entries) | {name: _records(partial)}
+            if entry.exists():
+                entry.rename(old)
+            partial.rename(entry)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+            if old.exists() and not entry.exists():
+                old.rename(entry)
+        _write(root, Index(entries=entries))
+        shutil.rmtree(old, ignore_errors=True)
+    return entry
+
+
+def write_index(zoo: Path | str) -> Index:
+    """Write ``zoo.json`` anew from the files that a local zoo has now, vouching for all of them.
+
+    For a zoo whose entries were made or changed by other means than `add_backbone`.
+
+    Raises
+    ------
+    UserError
+        If there is no such folder, or an entry has no card or no weights.
+    """
+    root = local_folder(zoo)
+    if not root.is_dir():
+        raise UserError("there is no such folder", str(root))
+    with _changing(root):
+        entries = {path.parent.name: _records(path.parent) for path in sorted(root.glob(f"[!.]*/{CARD}"))}
+        for name, files in entries.items():
+            if WEIGHTS not in files:
+                raise UserError(f"there is no {WEIGHTS} here", str(root / name))
+        index = Index(entries=entries)
+        _write(root, index)
+    return index
+
+
+def _embed(
+    volumes: Sequence[Volume], networks: dict[Network, Backbone], patches: PatchConfig
+) -> dict[Network, dict[Pooling, Embedding]]:
+    """Embed several volumes by some networks, as if they were one."""
+    by_name = {str(network): backbone for network, backbone in networks.items()}
+    parts = [embed_volume(volume, by_name, patches) for volume in volumes]
+    return {n: {p: join_embeddings([part[n][p] for part in parts]) for p in parts[0][n]} for n in networks}
+
+
+def _records(entry: Path) -> dict[str, FileRecord]:
+    return {file: FileRecord.of(entry / file) for file in FILES if (entry / file).is_file()}
+
+
+def _write(root: Path, index: Index) -> None:
+    data = dump_config(index)
+    write_json(root / INDEX, data | {"entries": dict(sorted(data["entries"].items()))})
+
+
+@contextmanager
+def _changing(root: Path) -> Iterator[None]:
+    """Keep other processes from changing the zoo meanwhile: none may lose another's entry from the index."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        handle = os.open(root, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise UserError(f"the zoo cannot be written: {error.strerror}", str(root)) from error

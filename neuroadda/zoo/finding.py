@@ -1,0 +1,202 @@
+"""A zoo: a folder of pretrained backbones, here or at a URL, read no further than its digests are right."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neuroadda.backbones.card import CARD, WEIGHTS, Card, load_card
+from neuroadda.config import fingerprint, parse_config
+from neuroadda.errors import UserError
+from neuroadda.zoo.fetching import FileRecord, Remote, cache_folder
+from neuroadda.zoo.index import FILES, INDEX, Index, read_index
+
+if TYPE_CHECKING:
+    from neuroadda.backbones.checkpoint import Backbone
+
+BUILTIN = "builtin"
+INDEX_LIMIT_BYTES = 1 << 24
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """A zoo that was opened.
+
+    Attributes
+    ----------
+    root
+        Where it is. Files of a `Remote` come into the cache when they are needed.
+    index
+        What it holds.
+    """
+
+    root: Path | Remote
+    index: Index
+
+    @property
+    def where(self) -> str:
+        """Its path or URL, without credentials."""
+        return self.root.name if isinstance(self.root, Remote) else str(self.root)
+
+    def names(self) -> list[str]:
+        """Return the names of its entries, sorted."""
+        return sorted(self.index.entries)
+
+    def files(self, name: str) -> Mapping[str, FileRecord]:
+        """Return the records of an entry's files: card, weights and, if it has one, embedding.
+
+        Raises
+        ------
+        UserError
+            If there is no such entry.
+        """
+        if name not in self.index.entries:
+            has = ", ".join(self.names()) or "it is empty"
+            raise UserError(f"there is no {name!r} in the zoo", self.where, f"it has: {has}")
+        return {file: record for file, record in self.index.entries[name].items() if file in FILES}
+
+    def card(self, name: str) -> Card:
+        """Return the card of an entry.
+
+        Raises
+        ------
+        UserError
+            If there is no such entry, its card cannot be had, is malformed, or is another's.
+        """
+        path = self.file(name, CARD)
+        card = load_card(path.parent)
+        if card.domain != name:
+            raise UserError(f"the card is of the domain {card.domain!r}", f"{self.where}/{name}/{CARD}")
+        if card.digest != self.files(name)[WEIGHTS].sha256:
+            what = f"the card is of other weights ({card.digest[:12] or 'none'}) than {INDEX} says"
+            raise UserError(what, f"{self.where}/{name}/{CARD}")
+        return card
+
+    def folder(self, name: str) -> Path:
+        """Return a local folder with the entry's files, all of them verified.
+
+        Raises
+        ------
+        UserError
+            If there is no such entry, a file cannot be had or is not the one that the index says, or there is one that it
+            does not know.
+        """
+        paths = [self.file(name, file) for file in self.files(name)]
+        folder = paths[0].parent
+        for file in FILES:
+            if (folder / file).exists() and folder / file not in paths:
+                raise UserError(f"the file is not in {INDEX}, so nobody vouches for it", str(folder / file))
+        return folder
+
+    def backbone(self, name: str) -> "Backbone":
+        """Load an entry's network, verified.
+
+        Raises
+        ------
+        UserError
+            As `card`, `folder` and `load_backbone` do.
+        """
+        from neuroadda.backbones.checkpoint import load_backbone  # takes torch, which lists and cards do without
+
+        self.card(name)
+        return load_backbone(self.folder(name))
+
+    def file(self, name: str, file: str) -> Path:
+        """Return the local path of an entry's file, verified.
+
+        Raises
+        ------
+        UserError
+            If it cannot be had or is not the one that the index says.
+        """
+        files = self.files(name)
+        if file not in files:
+            raise UserError(f"{name} has no {file}", self.where)
+        if isinstance(self.root, Path):
+            path = self.root / name / file
+            if not path.is_file():
+                raise UserError("the file is missing", str(path))
+            files[file].check(FileRecord.of(path), str(path))
+            return path
+        entry = fingerprint({file: record.sha256 for file, record in files.items()})
+        path = cache_folder() / "zoo" / entry / file
+        if not path.is_file() or FileRecord.of(path) != files[file]:
+            self.root.fetch(f"{name}/{file}", path, files[file])
+        return path
+
+
+def open_zoo(where: str | Path | None = None) -> Zoo:
+    """Open a zoo; of one at a URL, only its index is fetched now.
+
+    Parameters
+    ----------
+    where
+        A folder, an http(s) or fsspec URL, or None or "builtin" for the zoo that comes with the package.
+
+    Raises
+    ------
+    UserError
+        If there is none, or its index is malformed or names a path outside the zoo.
+    """
+    if where is not None and "://" in str(where):
+        remote = Remote(str(where))
+        path = f"{remote.name}/{INDEX}"
+        try:
+            data = json.loads(remote.read(INDEX, INDEX_LIMIT_BYTES))
+        except (ValueError, RecursionError) as error:
+            raise UserError("the index is not JSON", path) from error
+        if not isinstance(data, dict):
+            raise UserError("the index is not a table of keys", path)
+        return Zoo(remote, parse_config(Index, data, path))
+    folder = local_folder(where)
+    if folder == builtin_folder() and not (folder / INDEX).is_file():
+        return Zoo(folder, Index())
+    if not folder.is_dir():
+        raise UserError(
+            "there is no such folder", str(folder), f"a zoo is a folder with {INDEX} and its entries, or a URL"
+        )
+    return Zoo(folder, read_index(folder))
+
+
+def builtin_folder() -> Path:
+    """Return the folder of the zoo that comes with the package."""
+    return Path(__file__).parent / "data"
+
+
+def local_folder(where: str | Path | None) -> Path:
+    """Return the folder of a zoo that is not at a URL.
+
+    Raises
+    ------
+    UserError
+        If it is at a URL.
+    """
+    if where is None or str(where) == BUILTIN:
+        return builtin_folder()
+    if "://" in str(where):
+        raise UserError(
+            "a zoo at a URL cannot be written", Remote(str(where)).name, "add to a folder and copy that there"
+        )
+    return Path(where)
+
+
+def zoo_name(where: str | None) -> str | None:
+    """Return where a zoo is, without credentials."""
+    return Remote(where).name if where is not None and "://" in where else where
+
+
+def find_backbone(name: str, zoo: Zoo) -> Path:
+    """Return the local folder of an entry of the zoo, or else the folder that `name` is.
+
+    Raises
+    ------
+    UserError
+        If it is neither.
+    """
+    if name in zoo.names():
+        return zoo.folder(name)
+    if not Path(name).is_dir():
+        has = ", ".join(zoo.names()) or "nothing"
+        raise UserError(f"{name!r} is no entry of the zoo and no folder", zoo.where, f"the zoo has: {has}")
+    return Path(name)

@@ -1,0 +1,83 @@
+"""Run the commands of docs/tutorial.md and put what they print below them.
+
+    python -m tests.walks.tutorial [--data ../shared/data]
+
+Every line ``$ command`` of a ``console`` block is run by bash in runs/tutorial, which is emptied first; ``toml`` blocks whose
+first line is a comment that names a file are written there. A command that ends with another exit code than the one it says
+(``# exit code 3``) ends the run.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "tutorial.md"
+PICTURE = ROOT / "docs" / "results" / "pictures" / "tutorial_contact_sheet.png"
+FOLDER = ROOT / "runs" / "tutorial"
+LINES = 24
+WIDTH = 160
+BLOCK = re.compile(r"^```(console|toml)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+EXIT = re.compile(r"# exit code (\d+)\s*$")
+NAMED = re.compile(r"# (\S+\.toml)")
+
+
+def run_block(text: str, environment: dict[str, str]) -> str:
+    """Return a console block with fresh output."""
+    shown = []
+    for line in text.splitlines():
+        if not line.startswith("$ "):
+            continue
+        said = EXIT.search(line)
+        print(line, flush=True)
+        done = subprocess.run(
+            ["bash", "-c", line[2:]],
+            cwd=FOLDER,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        print(done.stdout, flush=True)
+        if done.returncode != (int(said.group(1)) if said else 0):
+            sys.exit(f"exit code {done.returncode}: {line}")
+        lines = [
+            out[:WIDTH].rstrip() for out in done.stdout.replace(f"{FOLDER}/", "").replace(f"{ROOT}/", "").splitlines()
+        ]
+        if len(lines) > LINES:
+            lines = [*lines[: LINES // 2], "...", *lines[-LINES // 2 :]]
+        shown += [line, *lines]
+    return "\n".join(shown) + "\n"
+
+
+def main() -> None:
+    """Rewrite the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default=os.environ.get("NEUROADDA_DATA", str(ROOT.parent / "shared" / "data")))
+    options = parser.parse_args()
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "DATA": str(Path(options.data).resolve())}
+
+    def renew(match: re.Match[str]) -> str:
+        kind, text = match.groups()
+        if kind == "toml":
+            named = NAMED.match(text)
+            if named:
+                (FOLDER / named.group(1)).write_text(text)
+            return match.group(0)
+        return f"```console\n{run_block(text, environment)}```"
+
+    page = BLOCK.sub(renew, PAGE.read_text())
+    shutil.copy(FOLDER / "adapted" / "round_1" / "contact_sheet.png", PICTURE)
+    PAGE.write_text(page)
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()
