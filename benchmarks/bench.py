@@ -19,7 +19,7 @@ from benchmarks.machine import describe_run
 from benchmarks.tables import to_markdown
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
-from neuroadda.blockwise.usage import sum_usage
+from neuroadda.blockwise.processes import sum_usage
 from neuroadda.cli.console import print_table
 from neuroadda.config import Zyx, dump_config
 from neuroadda.evaluation.measure import wall_seconds

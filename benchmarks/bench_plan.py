@@ -27,7 +27,7 @@ from benchmarks.tables import to_markdown
 from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
-from neuroadda.blockwise.usage import sum_usage
+from neuroadda.blockwise.processes import sum_usage
 from neuroadda.cli.console import print_forecast, print_table
 from neuroadda.config import Zyx, dump_config, parse_config
 from neuroadda.forecast.forecast import Forecast, StageForecast, forecast

@@ -14,7 +14,7 @@ COUNTS = "counts.npy"
 class Count(Stage):
     """One more in a byte of the block's own; the file outlives the process that is killed."""
 
-    name: ClassVar[str] = "count"
+    kind: ClassVar[str] = "count"
 
     def create_output(self, task: Task) -> None:
         """Create the folder and the counts, all 0."""

@@ -16,7 +16,7 @@ from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.engine import Engine
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.usage import sum_usage
+from neuroadda.blockwise.processes import sum_usage
 from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
 from neuroadda.volumes.arrays import Volume

@@ -13,10 +13,9 @@ from neuroadda.active.scores import BINS, reduce_to_cells, score_ambiguity, scor
 from neuroadda.backbones.card import NEAREST, Card, load_card
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.backbones.devices import set_up_thread
-from neuroadda.blockwise.grid import Block, BlockGrid
+from neuroadda.blockwise.grid import Block, BlockGrid, find_tissue
 from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
-from neuroadda.blockwise.tissue import find_tissue
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.prediction.predict import Predict, check_raw
@@ -53,7 +52,7 @@ class Uncertainty(Stage):
         The tile of each network, decided by `make_uncertainty_task`.
     """
 
-    name: ClassVar[str] = "uncertainty"
+    kind: ClassVar[str] = "uncertainty"
     version: ClassVar[int] = 3
 
     score: Score = "entropy"

@@ -15,8 +15,8 @@ from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.ledger.base import BlockRecord, Failure, Worker
 from neuroadda.blockwise.ledger.writer import LedgerWriter
+from neuroadda.blockwise.processes import cpu_seconds, peak_bytes
 from neuroadda.blockwise.task import BlockFunction, Task
-from neuroadda.blockwise.usage import cpu_seconds, peak_bytes
 
 TRACEBACK_CHARACTERS = 4000
 

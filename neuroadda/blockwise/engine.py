@@ -12,10 +12,9 @@ from typing import NoReturn
 import numpy as np
 
 from neuroadda.blockwise.blocks import BlockFailed, BlockRunner
-from neuroadda.blockwise.blockset import BlockSet
-from neuroadda.blockwise.dispatcher import Dispatcher
 from neuroadda.blockwise.execution import Execution
-from neuroadda.blockwise.launchers.open import check_launcher
+from neuroadda.blockwise.grid import BlockSet
+from neuroadda.blockwise.launchers import check_launcher
 from neuroadda.blockwise.ledger.base import (
     BlockRecord,
     Failure,
@@ -29,6 +28,7 @@ from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
 from neuroadda.blockwise.logs import SERIAL, log_events
 from neuroadda.blockwise.outputs import prepare_output
+from neuroadda.blockwise.scheduler_handle import SchedulerHandle
 from neuroadda.blockwise.task import Task
 from neuroadda.errors import RunFailed, RunStopped, UserError
 
@@ -38,7 +38,7 @@ Observer = Callable[[Task, Summary], None]
 
 
 class Engine:
-    """Runs tasks one after another, with one ledger, one scheduler process, and one set of workers.
+    """Runs tasks one after another, with one ledger and one scheduler process.
 
     Use it as a context manager: at the end no process is left.
 
@@ -61,7 +61,7 @@ class Engine:
         check_launcher(execution, ledger_url)
         self._ledger_url, self._execution, self._logs, self._observe = ledger_url, execution, logs, observe
         self._ledger = open_ledger(ledger_url)
-        self._dispatcher = Dispatcher(execution, logs)
+        self._scheduler = SchedulerHandle(execution, logs)
 
     def __enter__(self) -> "Engine":
         return self
@@ -69,7 +69,7 @@ class Engine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._dispatcher.stop()
+        self._scheduler.stop()
         self._ledger.close()
 
     def run(self, task: Task, *, overwrite: bool = False, blocks: Collection[int] | None = None) -> Task:
@@ -101,8 +101,8 @@ class Engine:
         wanted = task.blocks.to_mask()
         if blocks is not None:
             wanted &= np.isin(np.arange(len(wanted)), list(blocks))
-        # A single block gains nothing from a worker process.
-        serial = self._execution.launcher == "serial" or len(task.blocks) == 1
+        # On this machine, a single block gains nothing from a worker process. On a cluster it is a job, of the size that jobs have.
+        serial = self._execution.launcher == "serial" or (len(task.blocks) == 1 and not self._execution.is_cluster)
         since = time.time()
         with stop_on_signals():
             self._observe(task, ledger.summary(task.key))
@@ -142,18 +142,18 @@ class Engine:
     def _run_processes(self, task: Task, todo: np.ndarray, since: float, careful: bool) -> None:
         done = None
         try:
-            self._dispatcher.order(task, BlockSet.of(todo), self._ledger_url, careful)
-            while (done := self._dispatcher.wait(PROGRESS_SECONDS)) is None:
+            self._scheduler.start(task, BlockSet.of(todo), self._ledger_url, careful)
+            while (done := self._scheduler.wait(PROGRESS_SECONDS)) is None:
                 asked = time.monotonic()
                 with suppress(LedgerUnavailable):  # workers have patience with it, and say when theirs is at its end
                     self._observe(task, self._ledger.summary(task.key))
                     _stop_early(task, self._ledger, self._execution, since)
                 # A ledger of millions of blocks is not to be busy with questions.
-                if (done := self._dispatcher.wait(20 * (time.monotonic() - asked))) is not None:
+                if (done := self._scheduler.wait(20 * (time.monotonic() - asked))) is not None:
                     break
         finally:
             if done is None:
-                self._dispatcher.stop()
+                self._scheduler.stop()
         if careful and not done:
             _record_lost(task, self._ledger)
 

@@ -1,15 +1,24 @@
-"""The grid of blocks over a volume: dense indices, write ROIs that tile it, read ROIs with context."""
+"""The grid of blocks over a volume: dense indices, write ROIs that tile it, read ROIs with context, and sets of blocks."""
 
+import base64
+import hashlib
 import math
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.config import Config, Zyx
 from neuroadda.errors import UserError
-from neuroadda.volumes.arrays import describe_roi
+
+if TYPE_CHECKING:
+    from neuroadda.volumes.masks import Mask
+
+PAGE = 64  # bytes whose bits are counted together
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class BlockGrid(Config):
             If the ROI is empty or a block has no voxels.
         """
         if roi.empty or any(s <= 0 for s in roi.shape):
-            raise UserError(f"the ROI {describe_roi(roi)} is empty")
+            raise UserError(f"the ROI {roi} is empty")
         if min(block_vx) < 1 or min(context_vx) < 0:
             raise UserError(f"block {block_vx} with context {context_vx} has no voxels", "block_vx")
         return cls(
@@ -125,3 +134,146 @@ class BlockGrid(Config):
         """Return the grid position of the block whose write ROI begins at `begin`."""
         z, y, x = (Coordinate(begin) - self.roi.begin) / Coordinate(self.block)
         return int(z), int(y), int(x)
+
+
+@dataclass(frozen=True, eq=False)
+class BlockSet:
+    """A set of dense indices, ascending: a bit for each block of the grid, whether it is in the set or not.
+
+    Attributes
+    ----------
+    bits
+        uint8, eight blocks in each.
+    size
+        Blocks of the grid.
+    """
+
+    bits: np.ndarray
+    size: int
+
+    @classmethod
+    def of(cls, mask: np.ndarray) -> "BlockSet":
+        """Return the set of the true ones of bool, by block in C order."""
+        return cls(np.packbits(mask.reshape(-1)), mask.size)
+
+    @classmethod
+    def full(cls, size: int) -> "BlockSet":
+        """Return the set of all blocks."""
+        return cls.of(np.ones(size, bool))
+
+    @classmethod
+    def load(cls, text: str, size: int) -> "BlockSet":
+        """Return the set that `dump` wrote, of a grid of `size` blocks."""
+        return cls(np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8), size)
+
+    def dump(self) -> str:
+        """Return the set as text, compressed."""
+        return base64.b64encode(zlib.compress(self.bits.tobytes(), 1)).decode()
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the set."""
+        return hashlib.sha256(self.bits.tobytes()).hexdigest()
+
+    def to_mask(self) -> np.ndarray:
+        """Return bool, by block."""
+        return np.unpackbits(self.bits, count=self.size).view(bool)
+
+    def __len__(self) -> int:
+        return int(self._before[-1])
+
+    def __contains__(self, index: int) -> bool:
+        return bool(self.bits[index >> 3] >> (7 - (index & 7)) & 1)
+
+    def __iter__(self) -> Iterator[int]:
+        for page in range(len(self._before) - 1):
+            yield from self._read_page(page).tolist()
+
+    def __getitem__(self, rank: int) -> int:
+        """Return the block that so many others of the set come before."""
+        if not 0 <= rank < len(self):
+            raise IndexError(f"block {rank} of {len(self)}")
+        page = int(np.searchsorted(self._before, rank, side="right")) - 1
+        return int(self._read_page(page)[rank - self._before[page]])
+
+    def _read_page(self, page: int) -> np.ndarray:
+        first = page * PAGE
+        return np.flatnonzero(np.unpackbits(self.bits[first : first + PAGE])) + 8 * first
+
+    @cached_property
+    def _before(self) -> np.ndarray:
+        """Members before each page, and after the last."""
+        ones = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1).astype(np.uint8)
+        starts = np.arange(0, len(self.bits), PAGE)
+        counts = np.add.reduceat(ones[self.bits], starts, dtype=np.int64) if len(starts) else starts
+        return np.r_[0, np.cumsum(counts)].astype(np.int64)
+
+
+def find_tissue(mask: "Mask", grid: BlockGrid) -> BlockSet:
+    """Return the blocks that have a voxel of tissue.
+
+    Chunks of the mask that were never written are not read, nor those all of whose blocks are known to have tissue; memory is
+    a byte a block.
+    """
+    from neuroadda.volumes.masks import stored_chunks  # zarr, which the scheduler does without
+
+    found = np.zeros(grid.counts, bool)
+    chunk_vx, shape_vx = mask.volume.chunk_vx, mask.volume.shape_vx
+    begin_vx = (mask.roi.begin - grid.roi.begin) / mask.voxel_size
+    axes = list(zip(begin_vx, mask.factor_vx, grid.block_vx, grid.roi.shape / mask.voxel_size, strict=True))
+    for place in stored_chunks(mask.volume):
+        first = Coordinate(place) * chunk_vx
+        stop = [min(f + c, s) for f, c, s in zip(first, chunk_vx, shape_vx, strict=True)]
+        spans = [_cut(*axis, f, s) for axis, f, s in zip(axes, first, stop, strict=True)]
+        blocks = tuple(blocks for blocks, _, _ in spans)
+        if found[blocks].all():  # also where there are none
+            continue
+        voxels = np.asarray(mask.volume.data[tuple(slice(f, s) for f, s in zip(first, stop, strict=True))]) != 0
+        if not voxels.any():
+            continue
+        for axis, (_, low, high) in enumerate(spans):
+            voxels = _any_between(voxels, low, high, axis)
+        found[blocks] |= voxels
+    return BlockSet.of(found)
+
+
+def coarsen_blocks(blocks: BlockSet, counts: Zyx, factor: int) -> BlockSet:
+    """Return, of a grid with blocks `factor` times as large along each axis, those that hold a block of the set.
+
+    Parameters
+    ----------
+    counts
+        Blocks of the finer grid along each axis.
+    """
+    found = blocks.to_mask().reshape(counts)
+    for axis, count in enumerate(counts):
+        found = np.logical_or.reduceat(found, np.arange(0, count, factor), axis=axis)
+    return BlockSet.of(found)
+
+
+def _cut(begin: int, factor: int, block: int, size: int, first: int, stop: int) -> tuple[slice, np.ndarray, np.ndarray]:
+    """Cut the mask's voxels first .. stop along an axis by blocks.
+
+    Parameters
+    ----------
+    begin, factor, block, size
+        In voxels of raw from the grid's corner: where the mask begins, how long its voxels are, and the blocks, and the grid.
+
+    Returns
+    -------
+    blocks, low, high
+        The blocks they lie in, and which of these voxels (counted from `first`) lie in each.
+    """
+    low, high = max(0, begin + first * factor), min(size, begin + stop * factor)
+    if low >= high:
+        return slice(0, 0), np.zeros(0, int), np.zeros(0, int)
+    blocks = slice(low // block, (high - 1) // block + 1)
+    starts = np.arange(blocks.start, blocks.stop) * block
+    lows, highs = np.maximum(starts, low) - begin, np.minimum(starts + block, high) - begin
+    return blocks, lows // factor - first, -(-highs // factor) - first
+
+
+def _any_between(values: np.ndarray, low: np.ndarray, high: np.ndarray, axis: int) -> np.ndarray:
+    """Return, along an axis, whether any value of each ``low .. high`` is true."""
+    ahead = np.insert(np.cumsum(values, axis=axis, dtype=np.int32), 0, 0, axis=axis)
+    return np.take(ahead, high, axis=axis) > np.take(ahead, low, axis=axis)

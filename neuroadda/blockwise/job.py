@@ -1,4 +1,4 @@
-"""A worker as a job of a cluster: it finds its orders in the file that is its argument, and does not outlive the scheduler."""
+"""A worker as a job of a cluster. It reads the file that is its argument, and ends soon after the scheduler has ended."""
 
 import json
 import os
@@ -12,25 +12,20 @@ from neuroadda.errors import UserError
 
 CONNECT_SECONDS = 60.0
 LEAVE_SECONDS = 10.0
-# Of a silent connection, seconds until it is asked for, between questions, and questions until it is given up.
+# Of a silent connection: seconds before it is probed, between probes, and number of probes before it is closed.
 KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
 
 
-def find_scheduler(context: str) -> tuple[str, int]:
-    """Return the address that a DAISY_CONTEXT names."""
-    told = dict(part.split("=", 1) for part in context.split(":"))
-    return told["hostname"], int(told["port"])
-
-
 def connect(context: str) -> socket.socket:
-    """Return a connection to the scheduler of a DAISY_CONTEXT; nothing is said on it, but its end is news.
+    """Return a connection to the scheduler of a DAISY_CONTEXT. Nothing is sent on it; its end tells that the scheduler has ended.
 
     Raises
     ------
     UserError
         If the scheduler does not answer.
     """
-    host, port = find_scheduler(context)
+    told = dict(part.split("=", 1) for part in context.split(":"))
+    host, port = told["hostname"], int(told["port"])
     deadline = time.monotonic() + CONNECT_SECONDS
     while True:
         try:
@@ -51,9 +46,9 @@ def connect(context: str) -> socket.socket:
 
 
 def leave_with(connection: socket.socket) -> None:
-    """End this process a little after the connection has ended: a block that nobody waits for is not worth its time.
+    """End this process a little after the connection has ended, since nobody waits for its block any more.
 
-    Where a run ends well, there is time for the last records.
+    At the end of a run, that leaves time for the last records.
     """
 
     def watch() -> None:
@@ -69,21 +64,20 @@ def leave_with(connection: socket.socket) -> None:
 
 
 def main() -> None:
-    """Work on the orders in the file named by the only argument."""
+    """Run a worker as the file says that is the only argument."""
     place = Path(sys.argv[1])
     try:
         told = json.loads(place.read_text())
         leave_with(connect(told["context"]))
     except OSError as error:
-        sys.exit(f"the orders cannot be read: {error}; do the nodes see that folder, or is the run over?")
+        sys.exit(f"the job's file cannot be read: {error}; do the nodes see that folder, or is the run over?")
     except UserError as error:
         sys.exit(str(error))
     os.environ |= told["environment"] | {"DAISY_CONTEXT": told["context"]}
     place.with_suffix(".begun").touch()
-    from neuroadda.blockwise.worker import work  # it takes a while, and heeds the environment
+    from neuroadda.blockwise.worker import Assignment, work  # it takes a while, and depends on the environment
 
-    orders = told["orders"]
-    work(orders["task"], orders["blocks"], orders["ledger"], orders["careful"])
+    work(Assignment.model_validate_json(told["assignment"]))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,55 @@
-"""A task's output: whether it is this task's, and how it comes to be there."""
+"""A task's output: which task made it, which of its blocks are written, and how it comes to be there."""
 
+import json
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
+from neuroadda.blockwise.grid import Block, BlockGrid, BlockSet
 from neuroadda.blockwise.ledger.base import Ledger
-from neuroadda.blockwise.tags import read_tag
-from neuroadda.blockwise.task import Task
+from neuroadda.config import Zyx, fingerprint
 from neuroadda.errors import UserError
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.nodes import is_array, read_attributes
 from neuroadda.volumes.places import Place, move, neighbour, remove, remove_at_once, to_place
+from neuroadda.volumes.stored import file_vx, list_stored, stored_file
+
+if TYPE_CHECKING:
+    from neuroadda.blockwise.task import Task
+
+TAG_FILE = "task.json"
 
 
-def bind_output(task: Task) -> Task | None:
+def read_tag(output: Place) -> dict[str, Any] | None:
+    """Return the tag of an output array or folder; None when nothing is there, empty when it has none.
+
+    A tag without an array is what is left where one was being made or removed: nothing is there.
+    """
+    if is_array(output):
+        return read_attributes(output)
+    try:
+        return dict(json.loads((output / TAG_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None if not output.exists() or read_attributes(output).get("instance") else {}
+
+
+def read_key(output: Place) -> str | None:
+    """Return the ledger's key of the task that made an output; None where there is no output of a task."""
+    tag = read_tag(output) or {}
+    return fingerprint(tag["fingerprint"], tag["instance"]) if tag.get("instance") else None
+
+
+def blocks_in(folder: Path, grid: BlockGrid) -> BlockSet:
+    """Return the blocks that a finished task with that grid has left files of in its folder."""
+    tissue = (read_tag(folder) or {}).get("tissue")
+    return BlockSet.full(len(grid)) if tissue is None else BlockSet.load(tissue, len(grid))
+
+
+def bind_output(task: "Task") -> "Task | None":
     """Return the task with the instance of its output; None where the output is missing or another task's."""
     tag = read_tag(to_place(task.output)) or {}
     if tag.get("fingerprint") != task.fingerprint or not tag.get("instance"):
@@ -17,7 +57,7 @@ def bind_output(task: Task) -> Task | None:
     return task.model_copy(update={"instance": tag["instance"]})
 
 
-def check_output(task: Task, overwrite: bool) -> None:
+def check_output(task: "Task", overwrite: bool) -> None:
     """Raise UserError if the output belongs to another fingerprint and `overwrite` is false."""
     if not overwrite and bind_output(task) is None and read_tag(to_place(task.output)) is not None:
         raise UserError(
@@ -27,7 +67,7 @@ def check_output(task: Task, overwrite: bool) -> None:
         )
 
 
-def prepare_output(task: Task, ledger: Ledger, overwrite: bool) -> Task:
+def prepare_output(task: "Task", ledger: Ledger, overwrite: bool) -> "Task":
     """Make the task's output ready and the ledger agree with it; return the task bound to that output.
 
     Raises
@@ -57,8 +97,95 @@ def _remove(output: Place) -> None:
         raise UserError(f"the output cannot be replaced: {error.strerror}", str(output)) from error
 
 
-def _create_at_once(task: Task, output: Place) -> None:
+def _create_at_once(task: "Task", output: Place) -> None:
     partial = neighbour(output, f".{output.name}.partial")
     remove(partial)
     task.bound.create_output(task.model_copy(update={"output": str(partial)}))
     move(partial, output)
+
+
+class Written(Protocol):
+    """What the blocks of a task have written."""
+
+    def find(self) -> np.ndarray:
+        """Return bool, by block of the grid: is all there that the block writes? Memory is a few bytes a block."""
+        ...
+
+    def read(self, block: Block) -> None:
+        """Read all that a block wrote; what is missing or broken raises whatever its reader raises."""
+        ...
+
+    def remove(self, block: Block) -> None:
+        """Delete what is there of a block, which would be in the way of writing it again where it is broken."""
+        ...
+
+
+@dataclass(frozen=True)
+class WrittenArray:
+    """An array.
+
+    A block writes every chunk of its own, also one that is all zero, and no other block's; a chunk's file is renamed into its
+    place when it is whole. So a block whose chunks are all there was written; and since its bytes are always the same, a
+    second writer that died half-way left what the first had written.
+
+    Attributes
+    ----------
+    files
+        In a full block along each axis: chunks, or shards.
+    """
+
+    volume: Volume
+    grid: BlockGrid
+    files: Zyx
+
+    def find(self) -> np.ndarray:
+        """Return bool, by block: are all its files there?"""
+        sides, counts = self._sides, self.grid.counts
+        found = np.zeros(counts, np.uint32)
+        for places in list_stored(self.volume):
+            inside = places[(places < sides).all(axis=1)]
+            np.add.at(found, tuple((inside // self.files).T), 1)
+        z, y, x = (np.minimum(f, side - f * np.arange(n)) for f, side, n in zip(self.files, sides, counts, strict=True))
+        return np.asarray(found >= z[:, None, None] * y[:, None] * x).ravel()
+
+    def read(self, block: Block) -> None:
+        """Read the block's voxels."""
+        steps = zip(self._span(block), file_vx(self.volume), strict=True)
+        np.asarray(self.volume.data[(..., *(slice(part.start * step, part.stop * step) for part, step in steps))])
+
+    def remove(self, block: Block) -> None:
+        """Delete the block's files."""
+        z, y, x = self._span(block)
+        for place in ((i, j, k) for i in z for j in y for k in x):
+            remove(stored_file(self.volume, place))
+
+    @property
+    def _sides(self) -> list[int]:
+        """How many files the array has along each axis."""
+        return [-(-s // f) for s, f in zip(self.volume.shape_vx, file_vx(self.volume), strict=True)]
+
+    def _span(self, block: Block) -> list[range]:
+        """Return the places of the block's files along each axis."""
+        axes = zip(block.position, self.files, self._sides, strict=True)
+        return [range(p * n, min((p + 1) * n, side)) for p, n, side in axes]
+
+
+@dataclass(frozen=True)
+class WrittenTogether:
+    """Several outputs of one task."""
+
+    parts: Sequence[Written]
+
+    def find(self) -> np.ndarray:
+        """Return bool, by block: is it in every part?"""
+        return np.logical_and.reduce([part.find() for part in self.parts])
+
+    def read(self, block: Block) -> None:
+        """Read every part."""
+        for part in self.parts:
+            part.read(block)
+
+    def remove(self, block: Block) -> None:
+        """Delete the block from every part."""
+        for part in self.parts:
+            part.remove(block)

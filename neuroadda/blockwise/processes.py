@@ -1,16 +1,60 @@
-"""What the processes of a run owe each other: none outlives the one that started it."""
+"""Processes of a run: how they end with their parent, and what they have used so far (processor time and memory)."""
 
 import ctypes
-import os
+import re
+import resource
 import signal
 import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from neuroadda.blockwise.ledger.base import Ledger
 
 PR_SET_PDEATHSIG = 1
 
 
-def die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies (Linux), so that a killed run leaves no orphans."""
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies (Linux), so that a killed run leaves no process behind."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)  # it died before it could be asked for
+
+
+def cpu_seconds() -> float:
+    """Return the processor time of all threads of this process, its imports included."""
+    return time.process_time()
+
+
+def peak_bytes() -> int:
+    """Return the most memory this process has held at once (resident).
+
+    Linux tells it of the program that runs; the kernel's `ru_maxrss` may be that of the process that started it.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) * 1024 if found else 0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the workers of a task have used: processor time, together, and the most memory that one of them held at once."""
+
+    cpu_seconds: float
+    peak_bytes: int | None
+
+
+def sum_usage(ledger: Ledger, fingerprint: str) -> Usage:
+    """Return what a task's workers have used, from the records of its blocks.
+
+    A worker tells what it has used so far, since its start: the last word of each counts.
+    """
+    seconds, peaks = dict[tuple[str, int], float](), [0]
+    for columns in ledger.columns(fingerprint):
+        for worker in columns.workers:
+            place = worker.host, worker.pid
+            seconds[place] = max(seconds.get(place, 0.0), worker.cpu_seconds or 0.0)
+            peaks.append(worker.peak_bytes or 0)
+    return Usage(sum(seconds.values()), max(peaks) or None)

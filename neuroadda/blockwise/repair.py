@@ -15,10 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from neuroadda.blockwise.ledger.base import BlockRecord, Ledger, Worker
-from neuroadda.blockwise.outputs import bind_output
-from neuroadda.blockwise.tags import read_key
+from neuroadda.blockwise.outputs import Written, bind_output, read_key
 from neuroadda.blockwise.task import Task
-from neuroadda.blockwise.written import Written
 from neuroadda.errors import UserError
 from neuroadda.volumes.places import to_place
 

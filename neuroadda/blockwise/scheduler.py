@@ -1,98 +1,106 @@
-"""The scheduler process: daisy deals out the open blocks of one task after another to the crew.
+"""The scheduler process of a run: daisy hands out the blocks of one task after another, and starts and restarts workers.
 
-It runs apart from the user's process, so that stopping a run is killing its process group, whatever daisy is doing. Orders come in
-on standard input, a line for each task, since a ledger's URL may hold a password that no process list should show.
+It is a process of its own, so that a run is stopped by killing a process group, whatever daisy is doing. Each task comes as a line
+on standard input, since a ledger's URL may hold a password that no process list should show.
 """
 
 import json
-import multiprocessing
 import os
 import sys
 from contextlib import suppress
-from functools import partial
-from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Any
 
 import daisy.logging
 import daisy.v2
-from funlib.geometry import Roi
+import numpy as np
+from daisy import _daisy
+from funlib.geometry import Coordinate, Roi
 
-from neuroadda.blockwise.crew import Crew
 from neuroadda.blockwise.execution import Execution
-from neuroadda.blockwise.post import hold_post
-from neuroadda.blockwise.processes import die_with
-from neuroadda.blockwise.usage import peak_bytes
+from neuroadda.blockwise.grid import BlockGrid, BlockSet
+from neuroadda.blockwise.launchers import open_launcher
+from neuroadda.blockwise.launchers.base import Launcher, Workers
+from neuroadda.blockwise.processes import die_with_parent, peak_bytes
+from neuroadda.config import Config
+from neuroadda.errors import UserError
 
-POST_RESTARTS = 3
 
+class Order(Config):
+    """A line on the scheduler's standard input: blocks of a task that are to be processed, and how.
 
-def make_daisy_task(name: str, blocks: int, execution: Execution, function: Any) -> daisy.v2.Task:
-    """Return a daisy task that deals out the numbers from 0 to `blocks`; its own tracking is off.
-
-    Blocks do not touch each other's output, so daisy need not know where they lie: what it does not hear of costs nothing. The one
-    process that it starts calls `function`; workers come by themselves.
+    Attributes
+    ----------
+    name
+        What daisy calls the task.
+    blocks
+        As `BlockSet.dump` writes it.
     """
-    one = Roi((0,), (1,))
+
+    name: str
+    grid: BlockGrid
+    blocks: str
+    execution: Execution
+    workers: Workers
+
+
+def make_daisy_task(order: Order, launcher: Launcher) -> daisy.v2.Task:
+    """Return the daisy task of the blocks that are to be processed. The ledger keeps track of blocks, so daisy does not."""
+    grid, execution = order.grid, order.execution
+    todo = BlockSet.load(order.blocks, len(grid)).to_mask()
+    context, block = Coordinate(grid.context), Roi((0, 0, 0), grid.block)
     return daisy.v2.Task(
-        name,
-        total_roi=Roi((0,), (blocks,)),
-        read_roi=one,
-        write_roi=one,
-        process_function=function,
-        read_write_conflict=False,
+        order.name,
+        total_roi=grid.roi.grow(context, context),
+        read_roi=block.grow(context, context),
+        write_roi=block,
+        process_function=launcher.run_worker,
+        read_write_conflict=False,  # blocks read only what earlier tasks have finished
         fit="shrink",
-        max_workers=1,
+        max_workers=min(execution.workers, int(np.count_nonzero(todo))),
         max_retries=execution.retries,
         timeout=execution.block_timeout,
-        max_worker_restarts=POST_RESTARTS,
+        max_worker_restarts=execution.worker_restarts,
         tracking_path=False,
+        skip_mask=~todo.reshape(grid.counts),
     )
 
 
-def deal(orders: dict[str, Any], address: str, execution: Execution) -> bool:
-    """Deal out a task's blocks; whether all were done."""
-    task = make_daisy_task(orders["name"], orders["count"], execution, partial(hold_post, address, orders))
-    states = daisy.v2.Server().run_blockwise([task], progress=False, host=execution.host, summary=False)
+def run_order(order: Order, launcher: Launcher) -> bool:
+    """Hand out a task's blocks; return whether all were processed."""
+    pipeline = daisy.v2.Pipeline([make_daisy_task(order, launcher)])
+    # What `daisy.v2.Server.run_blockwise` calls. That would start an interpreter for each worker, which calls the launcher there:
+    # docs/architecture.md says what this costs.
+    states, _ = _daisy._run_distributed_server(pipeline, None, None, host=order.execution.host, block_tracking=False)
     with suppress(OSError):  # a full disk is no reason to give up
-        print(f"{orders['name']}: scheduler's peak memory {peak_bytes()} bytes", flush=True)
+        print(f"{order.name}: scheduler's peak memory {peak_bytes()} bytes", flush=True)
     return all(state.completed_count == state.total_block_count for state in states.values())
 
 
 def main() -> None:
-    """Work on orders from standard input until there are no more; answer each with a line.
+    """Run the orders on standard input, and answer each with a line on standard output.
 
-    It says whether all was done, or what a user has to mend first, as the arguments of a UserError.
+    An answer says whether all blocks were processed, or holds the arguments of a UserError where workers cannot be started.
     """
+    die_with_parent()
+    if os.getppid() != int(sys.argv[1]):
+        sys.exit("the run has ended")
     answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the log; libraries may print
-    setup = json.loads(sys.stdin.readline())
-    die_with(setup["parent"])
-    execution = Execution.model_validate(setup["execution"])
     daisy.logging.set_log_basedir(None)
-    crew = Crew(execution, Path(setup["logs"]), setup["run"], Path(setup["private"]))
-    hearing, telling = multiprocessing.Pipe(duplex=False)
-    arguments = os.getpid(), answers, crew, setup["address"], telling
-    process = multiprocessing.get_context("fork").Process(target=_be_crew, args=arguments)
-    process.start()
-    telling.close()
-    try:
-        hearing.recv()
-        for line in sys.stdin:
-            answer = deal(json.loads(line), setup["address"], execution)
-            with suppress(EOFError):  # the crew has died
-                if not answer and hearing.poll():
-                    answer = hearing.recv()
-            os.write(answers, json.dumps(answer).encode() + b"\n")
-    finally:
-        process.kill()
-        process.join()
 
+    def answer(what: bool | tuple[str, str | None, str | None]) -> None:
+        os.write(answers, json.dumps(what).encode() + b"\n")
 
-def _be_crew(scheduler: int, answers: int, crew: Crew, address: str, telling: Connection) -> None:
-    die_with(scheduler)
-    os.close(answers)  # or the engine would wait for a scheduler that has died
-    crew.serve(address, telling)
+    def fail(error: UserError) -> None:
+        answer((error.what, error.where, error.right))
+
+    for line in sys.stdin:
+        order = Order.model_validate_json(line)
+        try:
+            order.workers.logs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            fail(UserError(f"workers cannot be started: {error.strerror}", str(order.workers.logs)))
+            continue
+        answer(run_order(order, open_launcher(order.execution, order.workers, fail)))
 
 
 if __name__ == "__main__":

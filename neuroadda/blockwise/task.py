@@ -1,4 +1,4 @@
-"""A task: a stage bound to its inputs, its output and a grid; plain data that a worker anywhere can rebuild."""
+"""A task: a stage bound to its inputs, its output and a grid. It is plain data, so that a worker anywhere can rebuild it."""
 
 import importlib
 from abc import abstractmethod
@@ -8,12 +8,10 @@ from typing import Any, ClassVar
 
 from funlib.geometry import Coordinate
 
-from neuroadda.blockwise.blockset import BlockSet
-from neuroadda.blockwise.grid import Block, BlockGrid
+from neuroadda.blockwise.grid import Block, BlockGrid, BlockSet
 from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.ledger.base import TaskRecord
-from neuroadda.blockwise.tags import TAG_FILE
-from neuroadda.blockwise.written import Written, WrittenArray
+from neuroadda.blockwise.outputs import TAG_FILE, Written, WrittenArray
 from neuroadda.config import Config, Zyx, dump_config, fingerprint, parse_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
@@ -21,27 +19,49 @@ from neuroadda.volumes.places import Place, to_folder, to_place
 
 BlockFunction = Callable[[Block], dict[str, Any]]
 CHUNK_VX = 64
+STAGES: dict[str, type["Stage"]] = {}
+"""Every stage class that this process has imported, by kind."""
 
 
 class Stage(Config):
     """What is done to a block. Its fields are its parameters, and all of them determine the result.
 
-    Subclass it in an importable module; raise `version` whenever the same parameters give other results.
+    Subclass it in an importable module and give it a `kind`.
 
     Attributes
     ----------
+    kind
+        Identifies the stage in fingerprints and ledgers, such as ``fragments``. It never changes, wherever the class is moved.
+    version
+        Raise it whenever the same parameters give other results.
     in_flight
-        Blocks that a worker has at work at once, each in a thread of its own: more than one where a block waits for something
-        else than the processor, and its function may be called from several threads.
+        Number of blocks that a worker processes at the same time, each in its own thread. Choose more than one where a block waits
+        for something other than the processor; the block function is then called from several threads.
     """
 
+    kind: ClassVar[str]
     version: ClassVar[int] = 1
     in_flight: ClassVar[int] = 1
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        """Register the kind.
+
+        Raises
+        ------
+        TypeError
+            If another class has it.
+        """
+        super().__pydantic_init_subclass__(**options)
+        if "kind" in vars(cls) and (known := STAGES.setdefault(cls.kind, cls)) is not cls:
+            if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+                raise TypeError(f"two stages are of the kind {cls.kind!r}: {known.__qualname__} and {cls.__qualname__}")
+            STAGES[cls.kind] = cls
+
     @property
-    @abstractmethod
     def name(self) -> str:
-        """What people call it; unique among the stages of a run."""
+        """Name shown to people, unique among the tasks of a run: the kind, unless a run has several tasks of that kind."""
+        return self.kind
 
     @abstractmethod
     def create_output(self, task: "Task") -> None:
@@ -70,10 +90,12 @@ class Task(Config):
 
     Attributes
     ----------
-    stage
-        ``module:Class`` of the stage.
+    kind, version
+        Of the stage.
     parameters
         The stage's fields.
+    implementation
+        ``module:Class`` of the stage, for workers to import. It does not count in the fingerprint.
     inputs
         Name to path or URL.
     input_fingerprints
@@ -90,8 +112,10 @@ class Task(Config):
         Random id of the very output, given when it is created and stored in its tag; empty before.
     """
 
-    stage: str
+    kind: str
+    version: int
     parameters: dict[str, Any]
+    implementation: str
     inputs: dict[str, str]
     input_fingerprints: dict[str, str]
     output: str
@@ -127,8 +151,10 @@ class Task(Config):
             what = f"blocks of {grid.block_vx} voxels are not aligned to chunks of {chunk_vx}"
             raise UserError(what, "chunk_vx", "choose a chunk shape that divides block_vx")
         return cls(
-            stage=f"{type(stage).__module__}:{type(stage).__qualname__}",
+            kind=stage.kind,
+            version=stage.version,
             parameters=dump_config(stage),
+            implementation=f"{type(stage).__module__}:{type(stage).__qualname__}",
             inputs={name: str(path) for name, (path, _) in inputs.items()},
             input_fingerprints={name: print_ for name, (_, print_) in inputs.items()},
             output=str(output),
@@ -141,13 +167,9 @@ class Task(Config):
     @cached_property
     def bound(self) -> Stage:
         """The stage itself."""
-        return parse_config(self.import_stage(), self.parameters, f"task {self.stage}")
-
-    def import_stage(self) -> type[Stage]:
-        """Import the stage and return its class; workers that are forked afterwards have what it needs."""
-        module, _, name = self.stage.partition(":")
+        module, _, name = self.implementation.partition(":")
         stage: type[Stage] = getattr(importlib.import_module(module), name)
-        return stage
+        return parse_config(stage, self.parameters, f"task {self.kind}")
 
     @property
     def name(self) -> str:
@@ -168,7 +190,7 @@ class Task(Config):
     @cached_property
     def fingerprint(self) -> str:
         """The sha256 of all that determines the output."""
-        parts = [self.stage, self.bound.version, self.parameters, self.input_fingerprints, dump_config(self.grid)]
+        parts = [self.kind, self.version, self.parameters, self.input_fingerprints, dump_config(self.grid)]
         return fingerprint(*parts, *([] if self.tissue is None else [self.blocks.digest]))
 
     @property
@@ -233,6 +255,11 @@ class Task(Config):
             )
         except OSError as error:
             raise UserError(f"the folder cannot be created: {error.strerror}", self.output) from error
+
+
+def stage_modules() -> list[str]:
+    """Return the modules of the stages that this process has imported: a run's workers find them imported, too."""
+    return sorted({stage.__module__ for stage in STAGES.values()})
 
 
 def _choose_chunk_vx(block_vx: Zyx) -> Zyx:

@@ -1,53 +1,65 @@
-"""A worker process: takes blocks from daisy until none are left, several at a time where the stage gains by that."""
+"""A worker process: it takes blocks from the scheduler until none are left, several at a time where the stage asks for that."""
 
 import gc
 import logging
-from functools import partial
 
 import daisy.v2
 
 from neuroadda.blockwise.blocks import BlockFailed, BlockRunner, ProcessSpoiled
-from neuroadda.blockwise.blockset import BlockSet
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
 from neuroadda.blockwise.logs import log_events
 from neuroadda.blockwise.overlap import Overlap
 from neuroadda.blockwise.task import Task
+from neuroadda.config import Config
 
 log = logging.getLogger(__name__)
 
 
-def work(task_json: str, blocks: str, ledger_url: str, careful: bool) -> None:
-    """Do blocks until daisy has no more; a failing block is recorded and costs no worker.
+class Assignment(Config):
+    """What a worker has to know.
 
-    Daisy counts `blocks` (see `BlockSet.dump`) from 0 on. `careful` writes every record at once, so that no death of this process
-    goes unnoticed, and does one block at a time, so that it is on account of that block.
+    Attributes
+    ----------
+    careful
+        Write every record at once and process one block at a time, so that no death of this process goes unnoticed, and the block
+        that it died in is known.
     """
-    task = Task.model_validate_json(task_json)
-    numbered = BlockSet.load(blocks, len(task.grid))
-    overlap = Overlap(1 if careful else task.bound.in_flight)
+
+    task: Task
+    ledger_url: str
+    careful: bool = False
+
+
+def work(assignment: Assignment) -> None:
+    """Process blocks until the scheduler has no more. A block that fails is recorded, and the worker goes on.
+
+    The environment variable DAISY_CONTEXT says where the scheduler is.
+    """
+    task = assignment.task
+    overlap = Overlap(1 if assignment.careful else task.bound.in_flight)
     with log_events(task.name):
         log.info("a worker starts")
-        ledger = open_ledger(ledger_url)
+        ledger = open_ledger(assignment.ledger_url)
         with LedgerWriter(ledger) as writer:
-            # What was imported and opened is there to stay: there is no garbage in it to look for.
-            run = BlockRunner(task, writer, careful=careful, apply=overlap.apply, on_open=gc.freeze)
-            overlap.run(partial(_take_blocks, numbered, run))
+            # What was imported and opened stays for good: the garbage collector need not look at it again.
+            run = BlockRunner(task, writer, careful=assignment.careful, apply=overlap.apply, on_open=gc.freeze)
+            overlap.run(lambda: _take_blocks(task, run))
         ledger.close()
         log.info("the worker leaves: no more blocks")
 
 
-def _take_blocks(numbered: BlockSet, run: BlockRunner) -> None:
-    """Do one block after another. A client holds one block and watches its time, so every thread has a client of its own."""
+def _take_blocks(task: Task, run: BlockRunner) -> None:
+    """Process one block after another. A daisy client holds one block and watches its time, so every thread has its own client."""
     client = daisy.v2.Client()
     while True:
-        # Caught outside of the `with`, a failed block costs no worker; a spoiled process, a lost scheduler or ledger does.
+        # A failed block is caught outside of the `with`, so the worker goes on. A spoiled process or a lost scheduler ends it.
         try:
             with client.acquire_block() as block:
                 if block is None:
                     return
-                run(numbered[block.write_roi.begin[0]])
+                run(task.grid.at(task.grid.position_of(block.write_roi.begin)).index)
         except ProcessSpoiled:
             raise
         except BlockFailed:
-            continue  # it is on record
+            continue  # it is recorded

@@ -9,8 +9,8 @@ from pydantic import Field
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
+from neuroadda.blockwise.processes import sum_usage
 from neuroadda.blockwise.task import Task
-from neuroadda.blockwise.usage import sum_usage
 from neuroadda.config import Config, dump_config
 from neuroadda.errors import UserError
 from neuroadda.evaluation.baselines import score_classic_recipe, score_raw_watershed

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.tags import blocks_in
+from neuroadda.blockwise.outputs import blocks_in
 from neuroadda.config import Config
 from neuroadda.errors import UserError
 from neuroadda.evaluation.contingency import Contingency, count_overlaps, merge

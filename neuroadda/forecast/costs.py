@@ -1,5 +1,6 @@
 """What blocks cost: done for real, timed one by one, in processes like a run's workers, without scheduler and ledger."""
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -14,9 +15,8 @@ from typing import Any
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.overlap import Overlap
-from neuroadda.blockwise.processes import die_with
-from neuroadda.blockwise.task import Task
-from neuroadda.blockwise.usage import cpu_seconds, peak_bytes
+from neuroadda.blockwise.processes import cpu_seconds, die_with_parent, peak_bytes
+from neuroadda.blockwise.task import Task, stage_modules
 from neuroadda.config import Config, dump_config
 from neuroadda.errors import RunFailed
 
@@ -75,7 +75,6 @@ def measure_tasks(
     blocks: Sequence[Sequence[int]],
     execution: Execution,
     folder: Path,
-    before: Sequence[Task] = (),
 ) -> StageCost:
     """Do blocks of tasks of one stage, whose outputs are made anew, with as many processes at once as there are workers.
 
@@ -85,8 +84,6 @@ def measure_tasks(
         Of each task, those to be done, in this order.
     folder
         For notes and logs; it exists.
-    before
-        What a run's crew has worked for by then: what it loaded for that is in the workers, too.
 
     Raises
     ------
@@ -97,13 +94,12 @@ def measure_tasks(
         task.bound.create_output(task)
     workers = min(len(tasks), 1 if execution.launcher == "serial" else execution.workers)
     shares = [list(range(first, len(tasks), workers)) for first in range(workers)]
-    imported = [dump_config(task) for task in (*before, tasks[0])]
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for number, share in enumerate(shares):
             plan, log = folder / f"process-{number}.json", folder / f"process-{number}.log"
             work = [(dump_config(tasks[index]), list(blocks[index])) for index in share]
-            notes = {"work": work, "imported": imported, "parent": os.getpid()}
+            notes = {"work": work, "preload": stage_modules()}
             plan.write_text(json.dumps(notes))
             with open(log, "wb") as errors:
                 processes.append(
@@ -191,18 +187,18 @@ def main() -> int:
     """Do the tasks in the file named by the only argument, in a process forked like a worker; write there what they cost."""
     place = Path(sys.argv[1])
     plan = json.loads(place.read_text())
-    die_with(plan["parent"])
+    die_with_parent()
     work = [(Task.model_validate(task), blocks) for task, blocks in plan["work"]]
-    for task in plan["imported"]:
-        Task.model_validate(task).import_stage()
-    worker = multiprocessing.get_context("fork").Process(target=_be_worker, args=(os.getpid(), work, place))
+    for module in plan["preload"]:
+        importlib.import_module(module)
+    worker = multiprocessing.get_context("fork").Process(target=_be_worker, args=(work, place))
     worker.start()
     worker.join()
     return int(worker.exitcode != 0)
 
 
-def _be_worker(parent: int, work: Sequence[tuple[Task, Sequence[int]]], place: Path) -> None:
-    die_with(parent)
+def _be_worker(work: Sequence[tuple[Task, Sequence[int]]], place: Path) -> None:
+    die_with_parent()
     place.write_text(do_tasks(work).model_dump_json())
 
 

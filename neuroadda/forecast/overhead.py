@@ -17,7 +17,7 @@ from neuroadda.config import Config
 class Empty(Stage):
     """Nothing, in every block."""
 
-    name: ClassVar[str] = "empty"
+    kind: ClassVar[str] = "empty"
 
     def create_output(self, task: Task) -> None:
         """Create the folder."""

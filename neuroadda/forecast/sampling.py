@@ -7,8 +7,8 @@ import numpy as np
 from funlib.geometry import Coordinate, Roi
 from scipy.stats import qmc
 
+from neuroadda.blockwise.processes import peak_bytes
 from neuroadda.blockwise.task import Task
-from neuroadda.blockwise.usage import peak_bytes
 from neuroadda.config import Config
 from neuroadda.errors import UserError
 from neuroadda.forecast.costs import StageCost, measure_tasks
@@ -104,7 +104,7 @@ def measure_boxes(plan: Plan, count: int) -> Measurement:
                     [index for index in own if box.contains(task.grid[index].write_roi)]
                     for task, own, box in zip(tasks, blocks, boxes, strict=True)
                 ]
-            stages.append(measure_tasks(tasks, blocks, execution, folder, plans[0].tasks[: len(stages)]))
+            stages.append(measure_tasks(tasks, blocks, execution, folder))
             if tasks[0].name == first.name:
                 for task, box in zip(tasks, boxes, strict=True):
                     _fill_shell(task, box)

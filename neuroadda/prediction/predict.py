@@ -63,7 +63,7 @@ class Predict(Stage):
         Of torch, in each worker. On a CPU more workers of one thread each do more: their networks run in chunks.
     """
 
-    name: ClassVar[str] = "predict"
+    kind: ClassVar[str] = "predict"
     version: ClassVar[int] = 2
     in_flight: ClassVar[int] = 3  # while one is in the network, the next is read and the last is written
 

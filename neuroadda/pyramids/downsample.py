@@ -15,7 +15,7 @@ from neuroadda.volumes.arrays import Volume
 class Downsample(Stage):
     """Parameters of one level; see `downsample`."""
 
-    name: ClassVar[str] = "downsample"
+    kind: ClassVar[str] = "downsample"
 
     method: Method
     factor: Halving

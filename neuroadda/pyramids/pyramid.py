@@ -10,8 +10,7 @@ from pydantic import Field
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
-from neuroadda.blockwise.outputs import bind_output, check_output
-from neuroadda.blockwise.tags import read_key
+from neuroadda.blockwise.outputs import bind_output, check_output, read_key
 from neuroadda.blockwise.task import Task
 from neuroadda.config import Config, Zyx, write_json
 from neuroadda.errors import UserError

@@ -8,16 +8,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from neuroadda.blockwise.blockset import BlockSet
-from neuroadda.blockwise.grid import Block, BlockGrid
-from neuroadda.blockwise.tags import blocks_in
+from neuroadda.blockwise.grid import Block, BlockGrid, BlockSet
+from neuroadda.blockwise.outputs import Written, blocks_in
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
-from neuroadda.blockwise.written import Written
 from neuroadda.config import Config
 from neuroadda.segmentation.blockfiles import WrittenFiles, block_file, list_block_files, read_columns, write_columns
 from neuroadda.segmentation.edges import read_edges
@@ -51,6 +49,8 @@ class AgglomerateLevel(Stage):
     blocks
         The grid of the fragments.
     """
+
+    kind: ClassVar[str] = "agglomerate"
 
     limit: float
     level: int

@@ -9,9 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from neuroadda.blockwise.grid import Block, BlockGrid
-from neuroadda.blockwise.tags import blocks_in
+from neuroadda.blockwise.outputs import Written, blocks_in
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
-from neuroadda.blockwise.written import Written
 from neuroadda.errors import UserError
 from neuroadda.kernels.forest import number_roots, unite
 from neuroadda.segmentation.agglomerate import read_merges
@@ -63,7 +62,7 @@ class Components(Stage):
         The grid of the fragments.
     """
 
-    name: ClassVar[str] = "components"
+    kind: ClassVar[str] = "components"
 
     threshold: float = Field(default=0.5, gt=0, le=1)
     min_voxels: int = Field(default=0, ge=0)

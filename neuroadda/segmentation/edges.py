@@ -13,8 +13,8 @@ import numpy as np
 from funlib.geometry import Coordinate
 
 from neuroadda.blockwise.grid import Block
+from neuroadda.blockwise.outputs import Written
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
-from neuroadda.blockwise.written import Written
 from neuroadda.config import Zyx
 from neuroadda.kernels.edges import add_up
 from neuroadda.segmentation.blockfiles import WrittenFiles, block_file, read_columns, write_columns
@@ -52,7 +52,7 @@ class Edges:
 class CollectEdges(Stage):
     """Collect the edges that each block owns, and the sizes of its fragments."""
 
-    name: ClassVar[str] = "edges"
+    kind: ClassVar[str] = "edges"
     version: ClassVar[int] = 2
 
     def create_output(self, task: Task) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from neuroadda.blockwise.grid import Block
+from neuroadda.blockwise.outputs import Written, WrittenTogether
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
-from neuroadda.blockwise.written import Written, WrittenTogether
 from neuroadda.config import Zyx
 from neuroadda.segmentation.flooding import flood
 from neuroadda.segmentation.ids import capacity_of, to_global
@@ -48,7 +48,7 @@ class Fragments(Stage):
         Fragments with a lower mean affinity are dropped (they are background); 0 keeps all.
     """
 
-    name: ClassVar[str] = "fragments"
+    kind: ClassVar[str] = "fragments"
     version: ClassVar[int] = 2
 
     sections: bool | None = None

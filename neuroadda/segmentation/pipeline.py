@@ -12,10 +12,9 @@ from pydantic import Field
 from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.execution import Execution
-from neuroadda.blockwise.grid import BlockGrid
+from neuroadda.blockwise.grid import BlockGrid, coarsen_blocks, find_tissue
 from neuroadda.blockwise.outputs import check_output
 from neuroadda.blockwise.task import Stage, Task
-from neuroadda.blockwise.tissue import coarsen_blocks, find_tissue
 from neuroadda.config import Config, Zyx, load_config_file, parse_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.prediction.predict import Predict, check_raw

@@ -15,7 +15,7 @@ from neuroadda.volumes.arrays import Volume
 class Relabel(Stage):
     """Relabel fragments by the lookup table; a block reads its own part of it alone."""
 
-    name: ClassVar[str] = "relabel"
+    kind: ClassVar[str] = "relabel"
 
     def create_output(self, task: Task) -> None:
         """Create the uint64 segmentation."""

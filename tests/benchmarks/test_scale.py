@@ -168,5 +168,5 @@ def test_the_document_is_what_the_tool_writes():
 
 
 def test_the_tool_needs_neither_zarr_nor_torch():
-    code = "import sys, plan_scale, scale_report; assert not {'zarr', 'torch', 'neuroadda'} & set(sys.modules)"
+    code = "import sys, benchmarks.scale.report; assert not {'zarr', 'torch', 'neuroadda'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

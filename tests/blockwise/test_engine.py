@@ -10,15 +10,13 @@ import numpy as np
 import pytest
 from funlib.geometry import Coordinate, Roi
 
-from neuroadda.blockwise.blockset import BlockSet
 from neuroadda.blockwise.engine import Engine, run_task
 from neuroadda.blockwise.execution import Execution
-from neuroadda.blockwise.grid import BlockGrid
+from neuroadda.blockwise.grid import BlockGrid, BlockSet
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.logs import read_events
-from neuroadda.blockwise.outputs import bind_output
-from neuroadda.blockwise.tags import read_tag
+from neuroadda.blockwise.outputs import bind_output, read_tag
 from neuroadda.blockwise.task import Task
 from neuroadda.errors import RunFailed, UserError
 from neuroadda.volumes.arrays import Volume
@@ -280,7 +278,7 @@ def test_a_signal_stops_everything_and_the_next_run_resumes(tmp_path, signum, la
     assert sorted(executed(tmp_path)) == np.flatnonzero(~already).tolist()
 
 
-@pytest.mark.parametrize("victim", ["scheduler", "crew", "post"])
+@pytest.mark.parametrize("victim", ["scheduler", "forkserver"])
 def test_a_run_survives_the_death_of_any_of_its_helpers(tmp_path, victim):
     task = make_task(tmp_path, seconds=0.1)
 
@@ -300,12 +298,11 @@ def test_a_run_survives_the_death_of_any_of_its_helpers(tmp_path, victim):
 
 
 def helper(name: str) -> int:
-    """Return the scheduler that this process started, the crew that it forked, or the post that daisy started."""
+    """Return the scheduler that this process started, or the process that forks its workers."""
     (scheduler,) = (pid for pid in children(os.getpid()) if "neuroadda.blockwise.scheduler" in command(pid))
     if name == "scheduler":
         return scheduler
-    part = {"crew": "neuroadda.blockwise.scheduler", "post": "daisy._subprocess_worker"}[name]
-    (found,) = (pid for pid in children(scheduler) if part in command(pid))
+    (found,) = (pid for pid in children(scheduler) if "multiprocessing.forkserver" in command(pid))
     return found
 
 
@@ -318,12 +315,12 @@ def command(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text()
 
 
-def test_tasks_of_one_engine_have_one_scheduler_and_one_crew(tmp_path):
+def test_tasks_of_one_engine_have_one_scheduler_and_one_forkserver(tmp_path):
     url, seen = f"sqlite:///{tmp_path / 'ledger.db'}", []
 
     def observe(task: Task, summary: Summary) -> None:
         if summary.done == BLOCKS:
-            seen.append((helper("scheduler"), helper("crew")))
+            seen.append((helper("scheduler"), helper("forkserver")))
 
     with Engine(url, Execution(), tmp_path / "logs", observe=observe) as engine:
         for add in (1, 2):

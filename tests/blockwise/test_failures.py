@@ -134,7 +134,7 @@ def test_people_are_told_what_it_is_and_what_to_do():
 class Flaky(Stage):
     """Fails a block so often, and then does it."""
 
-    name: ClassVar[str] = "flaky"
+    kind: ClassVar[str] = "flaky"
 
     failures: int = 0
 

@@ -8,9 +8,7 @@ from funlib.geometry import Coordinate, Roi
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuroadda.blockwise.blockset import BlockSet
-from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.tissue import coarsen_blocks, find_tissue
+from neuroadda.blockwise.grid import BlockGrid, BlockSet, coarsen_blocks, find_tissue
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.masks import Mask, open_mask, stored_chunks

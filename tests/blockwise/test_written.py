@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.written import WrittenArray
+from neuroadda.blockwise.outputs import WrittenArray
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.nodes import ZARR3
 from neuroadda.volumes.stored import list_stored, stored_file

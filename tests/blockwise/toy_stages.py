@@ -20,7 +20,7 @@ from neuroadda.volumes.arrays import Volume
 class Fill(Stage):
     """Writes each block's index plus a constant, and can be told to misbehave in some blocks."""
 
-    name: ClassVar[str] = "fill"
+    kind: ClassVar[str] = "fill"
 
     add: int = 1
     raise_in: tuple[int, ...] = ()
@@ -69,7 +69,6 @@ class Fill(Stage):
 class FillTogether(Fill):
     """Fills three blocks at a time; told to `meet`, it does none before three are at work at once."""
 
-    name: ClassVar[str] = "fill"
     in_flight: ClassVar[int] = 3
 
     meet: bool = False

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("s3fs", reason="pip install neuroadda[test]")
 pytest.importorskip("moto", reason="pip install neuroadda[test]")
-from neuroadda.blockwise.tags import read_tag
+from neuroadda.blockwise.outputs import read_tag
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
 from neuroadda.segmentation.recovery import rebuild_ledger, verify_ledger

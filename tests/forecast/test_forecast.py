@@ -87,7 +87,7 @@ def test_boxes_are_whole_blocks_apart_from_each_other_and_always_the_same():
 
 
 def test_boxes_have_blocks_that_are_done():
-    from neuroadda.blockwise.blockset import BlockSet
+    from neuroadda.blockwise.grid import BlockSet
 
     done = np.zeros((4, 4, 40), bool)
     done[2, 1, 35:] = True

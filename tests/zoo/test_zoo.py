@@ -110,7 +110,7 @@ def test_memory_and_file_urls(made: Path) -> None:
 
 
 def test_the_builtin_zoo_may_be_absent_and_any_other_may_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert builtin_folder().parent.name == "neuroadda"
+    assert builtin_folder().parent.name == "zoo"
     monkeypatch.setattr("neuroadda.zoo.finding.builtin_folder", lambda: tmp_path / "none")
     assert open_zoo().names() == open_zoo("builtin").names() == []
     with pytest.raises(UserError, match=r"no 'fly' in the zoo; it has: it is empty"):

@@ -1,0 +1,59 @@
+"""Launchers: what starts the workers of a run, by the name in its execution."""
+
+import logging
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+
+from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.launchers import lsf, slurm
+from neuroadda.blockwise.launchers.base import Launcher, Workers
+from neuroadda.blockwise.launchers.cluster import ClusterLauncher
+from neuroadda.blockwise.launchers.local import LocalLauncher
+from neuroadda.blockwise.ledger.open import SQLITE
+from neuroadda.errors import UserError
+
+CLUSTERS: dict[str, type[ClusterLauncher]] = {"slurm": slurm.SlurmLauncher, "lsf": lsf.LsfLauncher}
+OPEN_TO_OTHERS = (
+    "WARNING: the scheduler listens on %s, without password or encryption: whoever reaches it can take blocks away, and so spoil "
+    "this run. Give an address of a private interface that only your nodes reach (docs/security.md)."
+)
+SUBMITS = {"slurm": "sbatch", "lsf": "bsub"}
+
+
+def open_launcher(execution: Execution, workers: Workers, fail: Callable[[UserError], None]) -> Launcher:
+    """Return the launcher of a task's workers; `fail` is called where no worker can be started."""
+    if execution.launcher == "local":
+        return LocalLauncher(execution, workers)
+    return CLUSTERS[execution.launcher](execution, workers, fail)
+
+
+def check_launcher(execution: Execution, ledger_url: str) -> None:
+    """Raise UserError where workers cannot be started, cannot reach the scheduler, or cannot share the ledger.
+
+    A warning says where other machines can reach the scheduler.
+    """
+    if execution.launcher != "serial" and not execution.is_loopback:
+        logging.getLogger(__name__).warning(OPEN_TO_OTHERS, execution.host)
+    if execution.launcher not in CLUSTERS:
+        return
+    program = SUBMITS[execution.launcher]
+    if shutil.which(program) is None:
+        right = "start the run on a host that may submit jobs, or use local"
+        raise UserError(f"{program} is not on the PATH", "execution.launcher", right)
+    if execution.launcher == "slurm" and execution.is_loopback and (nodes := slurm.list_remote_nodes(execution.job)):
+        what = f"nodes such as {nodes[0]} do not reach {execution.host}"
+        right = "give an address of this machine that they reach, of a private interface"
+        raise UserError(what, "execution.host", right)
+    if ledger_url.startswith(SQLITE) and not execution.is_loopback:
+        right = "set ledger = mongodb://host/database, or execution.host to loopback where all jobs run on this machine"
+        raise UserError("an SQLite ledger is for one machine", ledger_url, right)
+
+
+def cancel_jobs(execution: Execution, run: str) -> None:
+    """Cancel all jobs of a run whose workers are jobs. A job that is missed finds no scheduler and ends."""
+    with suppress(UserError):
+        if execution.launcher == "slurm":
+            slurm.cancel_jobs(run)
+        if execution.launcher == "lsf":
+            lsf.cancel_jobs(run)

@@ -1,99 +1,111 @@
-"""What starts the workers of a task: on this machine, or as jobs of a cluster."""
+"""What starts a worker and waits for its end: on this machine, or as a job of a cluster."""
 
 import socket
+import threading
 import time
 from abc import ABC, abstractmethod
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from pathlib import Path
 
-from neuroadda.blockwise.job import find_scheduler
+from neuroadda.blockwise.execution import Execution
+from neuroadda.config import Config
 
-LEAVE_SECONDS = 60.0  # for a worker's last records, when all blocks are dealt out
-
-# What a worker is told: the fields of a task's orders, see `Dispatcher.order`.
-Orders = dict[str, Any]
+POLL_SECONDS = 1.0
+LEAVE_SECONDS = 60.0  # for a worker's last records, when all blocks are processed
 
 
-class Ending(NamedTuple):
-    """How a worker has ended.
+class WorkerDied(RuntimeError):
+    """A worker ended though there were blocks for it; daisy starts another."""
+
+
+class Workers(Config):
+    """What all workers of a task have in common.
 
     Attributes
     ----------
-    how
-        ``left``: there were no more blocks for it; ``died``; ``taken``: its cluster wanted the place, or lost it.
-    detail
-        What is known of it, such as ``exit code 1``.
+    stage
+        Name of the task's stage.
+    assignment
+        A `worker.Assignment` as JSON.
+    accelerated
+        Whether the stage computes on a GPU.
+    logs
+        Folder with one file a worker.
+    preload
+        Modules that local workers find imported.
+    private
+        Folder of this user alone, seen by all nodes, for what jobs have to know.
+    run
+        Name of all jobs of the run.
     """
 
-    how: Literal["left", "died", "taken"]
-    detail: str = ""
-
-
-class Patience:
-    """How long workers have once one has left, since there was nothing more to do: a block's time, or little when all is over.
-
-    Who has not left by then is frozen, and its block was done by another.
-    """
-
-    def __init__(self, context: str, block_timeout: float) -> None:
-        self._context, self._block_timeout = context, block_timeout
-        self._deadline: float | None = None
-        self._knows_end = False
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether a worker has left."""
-        return self._deadline is not None
-
-    def begin(self) -> None:
-        """Note that a worker has left just now."""
-        self._deadline, self._knows_end = time.monotonic() + self._block_timeout, False
-
-    def is_exhausted(self) -> bool:
-        """Tell whether those that are left are frozen."""
-        if self._deadline is None:
-            return False
-        if not self._knows_end and is_over(self._context):
-            self._knows_end = True
-            self._deadline = min(self._deadline, time.monotonic() + LEAVE_SECONDS)
-        return time.monotonic() > self._deadline
-
-
-def is_over(context: str) -> bool:
-    """Tell whether daisy, on this machine, has dealt out all blocks and waits for no more workers."""
-    try:
-        socket.create_connection(find_scheduler(context)).close()
-    except OSError:
-        return True
-    return False
+    stage: str
+    assignment: str
+    accelerated: bool
+    logs: Path
+    preload: tuple[str, ...]
+    private: Path
+    run: str
 
 
 class Launcher(ABC):
-    """Starts workers of one task, known by a number each, and tells how they ended."""
+    """Starts workers of one task. daisy calls `run_worker` in a thread for each of them, and again where a worker died."""
 
-    @abstractmethod
-    def start(self, number: int) -> None:
-        """Start a worker.
+    def __init__(self, execution: Execution, workers: Workers) -> None:
+        self.execution, self.workers = execution, workers
+        self._watching = threading.Lock()
 
-        Raises
-        ------
-        UserError
-            If the cluster does not take it.
-        """
+    def run_worker(self, *, context: Mapping[str, str]) -> None:
+        """Start a worker and wait until it has left.
 
-    @abstractmethod
-    def wait(self) -> dict[int, Ending]:
-        """Return how workers have ended since the last call, by number, when at least one has.
+        Parameters
+        ----------
+        context
+            daisy's context of the worker (`daisy.v2.Context`), which says where the scheduler is.
 
         Raises
         ------
-        UserError
-            If as many died as were started at first, and not one could begin.
+        WorkerDied
+            If it did not leave by itself.
         """
-
-    def dismiss_waiting(self) -> list[int]:
-        """Cancel workers that have not begun, since there are no more blocks for them; return their numbers."""
-        return []
+        self.run(context.to_env(), int(context["worker_id"]))  # type: ignore[attr-defined]
+        self.dismiss_waiting()
+        # One thread is enough; it ends with this process, or when the next task begins.
+        if self._watching.acquire(blocking=False):
+            threading.Thread(target=self._end_with_task, args=(context,), daemon=True).start()
 
     @abstractmethod
-    def close(self) -> None:
-        """Leave nothing behind that the workers needed, now that they have ended or are not wanted."""
+    def run(self, context: str, number: int) -> None:
+        """Start a worker and wait for its end.
+
+        Parameters
+        ----------
+        context
+            Its DAISY_CONTEXT.
+        number
+            Its number in the task.
+        """
+
+    @abstractmethod
+    def kill_workers(self) -> None:
+        """Kill all workers that have not left."""
+
+    def dismiss_waiting(self) -> None:  # noqa: B027 (workers on this machine do not wait)
+        """Cancel workers that have not begun, when there are no more blocks for them."""
+
+    def _end_with_task(self, context: Mapping[str, str]) -> None:
+        """Kill workers that stay when no block is left: they are frozen, and daisy would wait for them for ever."""
+        address = context["hostname"], int(context["port"])
+        while is_listening(address):
+            time.sleep(POLL_SECONDS)
+        time.sleep(min(LEAVE_SECONDS, self.execution.block_timeout))
+        self.kill_workers()
+
+
+def is_listening(address: tuple[str, int]) -> bool:
+    """Tell whether the scheduler still takes connections: it does until all blocks are processed."""
+    try:
+        socket.create_connection(address).close()
+    except OSError:
+        return False
+    return True

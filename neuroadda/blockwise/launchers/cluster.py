@@ -1,7 +1,7 @@
 """Workers as jobs of a cluster: what Slurm and LSF have in common.
 
-A job's script names a file of orders that only its user may read, since a cluster keeps scripts, command lines and environments of
-jobs where others may see them, and orders hold the ledger's URL, maybe with a password.
+A job's script names a file that only its user may read, since a cluster keeps scripts, command lines and environments of jobs where
+others may see them, and a worker has to know the ledger's URL, maybe with a password.
 """
 
 import json
@@ -10,112 +10,150 @@ import secrets
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import Literal, NamedTuple
 
 from neuroadda.blockwise.execution import Execution, Job
-from neuroadda.blockwise.launchers.base import Ending, Launcher, Orders, Patience, is_over
+from neuroadda.blockwise.launchers.base import Launcher, WorkerDied, Workers
 from neuroadda.errors import UserError
 
 # Of the environment of who submits a job, what the cluster's commands need; the job's script makes the rest.
 SUBMITTED = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG")
 SUBMITTED_PREFIXES = ("SBATCH_", "SLURM_CONF", "LSF_", "LSB_DEFAULT", "BSUB_")
-# Credentials and settings that workers need: they travel with the orders.
-ORDERED_PREFIXES = ("AWS_", "FSSPEC_", "GOOGLE_", "NEUROADDA_")
+# Credentials and settings that workers need: they travel in the job's file.
+CARRIED_PREFIXES = ("AWS_", "FSSPEC_", "GOOGLE_", "NEUROADDA_")
 SILENT = ("contact", "timed out", "temporarily", "try again", "not responding")
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 LAST_CHARACTERS = 300
 
 
-class ClusterLauncher(Launcher):
-    """Submits jobs, each of which runs `neuroadda.blockwise.job`; `jobs` has the number of each that is not known to have ended.
+class Ending(NamedTuple):
+    """How a job has ended.
 
-    Parameters
+    Attributes
     ----------
-    context
-        Where daisy deals out the blocks, as DAISY_CONTEXT tells a worker.
-    logs
-        Folder with one file a worker.
-    folder
-        Of the user alone, seen by all nodes, for the orders.
-    run
-        Name of all jobs of the run.
+    how
+        ``left``: the worker left by itself; ``died``; ``taken``: the cluster preempted the job, or lost its node.
+    detail
+        What is known of it, such as ``exit code 1, job 17``.
     """
 
-    poll_seconds: ClassVar[float]
+    how: Literal["left", "died", "taken"]
+    detail: str = ""
 
-    def __init__(self, execution: Execution, context: str, orders: Orders, logs: Path, folder: Path, run: str) -> None:
-        self.execution, self.job, self.run = execution, execution.job_for(orders["accelerated"]), run
-        self.stage, self.logs, self.context = orders["stage"], logs, context
-        self._orders = folder / f"{secrets.token_hex(8)}.json"
-        self._begun = self._orders.with_suffix(".begun")
-        environment = {name: text for name, text in os.environ.items() if name.startswith(ORDERED_PREFIXES)}
-        with open(os.open(self._orders, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump({"context": context, "environment": environment, "orders": orders}, file)
-        self.jobs: dict[str, int] = {}
-        self._started: set[int] = set()
+
+class ClusterLauncher(Launcher):
+    """Submits jobs, each of which runs `neuroadda.blockwise.job`.
+
+    A job that the cluster takes away is submitted again; daisy need not know.
+    """
+
+    def __init__(self, execution: Execution, workers: Workers, fail: Callable[[UserError], None]) -> None:
+        super().__init__(execution, workers)
+        self.job = execution.job_for(workers.accelerated)
+        self.lock = threading.Lock()
+        self.jobs: set[str] = set()
+        self._fail = fail
+        self._dismissed: set[str] = set()
+        self._dismissing = threading.Lock()
         self._died = 0
-        self._patience = Patience(context, execution.block_timeout)
+        self._has_begun = False
 
-    def start(self, number: int) -> None:
-        """Submit a worker's job."""
-        self._started.add(number)
-        log = self.logs / f"worker-{number}.log"
-        job = self.submit(write_script(self.job, self.execution, self._orders, log), log, f"{self.stage} {number}")
-        self.jobs[job] = number
+    def run(self, context: str, number: int) -> None:
+        """Submit a worker's job and wait for its end."""
+        file, log = self._write_file(context), self.workers.logs / f"worker-{number}.log"
+        begun = file.with_suffix(".begun")
+        script = write_script(self.job, self.execution, file, log)
+        try:
+            while True:
+                job = self.submit(script, log, f"{self.workers.stage} {number}")
+                with self.lock:
+                    self.jobs.add(job)
+                ending = self.wait(job)
+                with self.lock:
+                    self.jobs.discard(job)
+                self._has_begun |= begun.exists()
+                if ending.how != "taken":
+                    break
+                print(f"{self.workers.stage}: worker {number} is started again: {ending.detail}", flush=True)
+        except UserError as error:
+            self._fail(error)
+            raise WorkerDied(str(error)) from error
+        finally:
+            file.unlink(missing_ok=True)
+            begun.unlink(missing_ok=True)
+        if ending.how == "died" and job not in self._dismissed:
+            self._check_begun(ending, log)
+            raise WorkerDied(ending.detail)
 
-    def wait(self) -> dict[int, Ending]:
-        """Return how jobs have ended, when at least one has."""
-        while not (endings := self.find_ended()):
-            if self._patience.is_exhausted():
-                self.cancel(list(self.jobs))
-                self._patience.begin()
-            time.sleep(self.poll_seconds)
-        if is_over(self.context):  # those that began too late have found no scheduler, and that is no death
-            endings = dict.fromkeys(endings, Ending("left"))
-        if any(ending.how == "left" for ending in endings.values()):
-            self._patience.begin()
-        for number, ending in endings.items():
-            self._died += ending.how == "died"
-            if self._died >= len(self._started) and not self._begun.exists():
-                log = self.logs / f"worker-{number}.log"
-                last = _read_last_line(log)
-                raise UserError(
-                    f"no worker's job could begin; the last ended with {ending.detail}: {last}",
-                    "execution.launcher",
-                    f"see {log}",
-                )
-        return endings
+    def dismiss_waiting(self) -> None:
+        """Cancel the jobs that are pending."""
+        if not self.jobs or not self._dismissing.acquire(blocking=False):
+            return
+        try:
+            waiting = self.list_waiting()
+            self._dismissed.update(waiting)
+            if waiting:
+                self.cancel_waiting(waiting)
+        except UserError as error:  # a job that is missed finds no scheduler when it begins
+            print(f"{self.workers.stage}: pending jobs were not cancelled: {error}", flush=True)
+        finally:
+            self._dismissing.release()
 
-    def close(self) -> None:
-        """Remove the orders."""
-        self._orders.unlink(missing_ok=True)
-        self._begun.unlink(missing_ok=True)
+    def kill_workers(self) -> None:
+        """Cancel all jobs that have not ended."""
+        with suppress(UserError):
+            self.cancel(sorted(self.jobs))
 
     @abstractmethod
     def submit(self, script: str, log: Path, comment: str) -> str:
-        """Submit a job, which is not waited for; return its id."""
+        """Submit a job; return its id at once."""
+
+    @abstractmethod
+    def wait(self, job: str) -> Ending:
+        """Wait for a job's end."""
+
+    @abstractmethod
+    def list_waiting(self) -> list[str]:
+        """Return the jobs that are pending."""
 
     @abstractmethod
     def cancel(self, jobs: Sequence[str]) -> None:
         """Cancel jobs."""
 
-    @abstractmethod
-    def find_ended(self) -> dict[int, Ending]:
-        """Return how jobs have ended since the last call, by the number of their worker."""
+    def cancel_waiting(self, jobs: Sequence[str]) -> None:
+        """Cancel those of some jobs that are still pending."""
+        self.cancel(jobs)
+
+    def _write_file(self, context: str) -> Path:
+        file = self.workers.private / f"{secrets.token_hex(8)}.json"
+        environment = {name: text for name, text in os.environ.items() if name.startswith(CARRIED_PREFIXES)}
+        told = {"context": context, "environment": environment, "assignment": self.workers.assignment}
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            json.dump(told, opened)
+        return file
+
+    def _check_begun(self, ending: Ending, log: Path) -> None:
+        """Give up when as many jobs died as there are workers, and not one could begin."""
+        self._died += 1
+        if self._died >= self.execution.workers and not self._has_begun:
+            what = f"no worker's job could begin; the last ended with {ending.detail}: {_read_last_line(log)}"
+            self._fail(UserError(what, "execution.launcher", f"see {log}"))
 
 
-def write_script(job: Job, execution: Execution, orders: Path, log: Path) -> str:
+def write_script(job: Job, execution: Execution, file: Path, log: Path) -> str:
     """Return the script of a worker's job.
 
     It reads the system's profile, so that there are modules to load, but not the user's, which may do anything. It writes its log
     itself, since LSF shows none before a job has ended. Without a `python` of its own, the job finds what this process finds.
     """
     settings = {k: v for k, v in execution.settings.items() if k != "PYTHONPATH" or job.python is None}
-    command = [job.python or sys.executable, "-m", "neuroadda.blockwise.job", str(orders)]
+    command = [job.python or sys.executable, "-m", "neuroadda.blockwise.job", str(file)]
     return "\n".join(
         [
             "#!/bin/bash",

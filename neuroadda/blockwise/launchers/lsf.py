@@ -9,15 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from neuroadda.blockwise.execution import Job
-from neuroadda.blockwise.launchers.base import Ending
-from neuroadda.blockwise.launchers.cluster import ClusterLauncher, refusal, run_command, submission_environment
-from neuroadda.errors import UserError
+from neuroadda.blockwise.launchers.cluster import ClusterLauncher, Ending, refusal, run_command, submission_environment
 
 
 class LsfLauncher(ClusterLauncher):
     """Submits by ``bsub -K``, which stays until its job has ended, and ends with the job's exit code."""
-
-    poll_seconds = 0.1
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -25,7 +21,7 @@ class LsfLauncher(ClusterLauncher):
 
     def submit(self, script: str, log: Path, comment: str) -> str:
         """Submit a job; bsub says at once whether LSF takes it, and its id."""
-        command = bsub_command(self.job, self.run, comment)
+        command = bsub_command(self.job, self.workers.run, comment)
         with tempfile.TemporaryFile("w+") as errors:
             bsub = subprocess.Popen(
                 command,
@@ -48,37 +44,26 @@ class LsfLauncher(ClusterLauncher):
         self._waiting[job] = bsub
         return job
 
+    def wait(self, job: str) -> Ending:
+        """Wait for the end of a job's bsub."""
+        bsub = self._waiting[job]
+        with bsub:
+            code = bsub.wait()
+        del self._waiting[job]
+        return Ending("died", f"exit code {code}, job {job}") if code else Ending("left")
+
     def cancel(self, jobs: Sequence[str]) -> None:
-        """Cancel jobs."""
+        """Cancel jobs, and the bsub that wait for them."""
         run_command(["bkill", *jobs])
+        for job in jobs:
+            if bsub := self._waiting.get(job):
+                bsub.kill()
 
-    def find_ended(self) -> dict[int, Ending]:
-        """Look which bsub has ended."""
-        codes = {job: self._waiting[job].poll() for job in self.jobs}
-        return {
-            self._forget(job): Ending("died", f"exit code {code}, job {job}") if code else Ending("left")
-            for job, code in codes.items()
-            if code is not None
-        }
-
-    def dismiss_waiting(self) -> list[int]:
-        """Cancel the jobs that are pending."""
-        with suppress(UserError):  # then they find no scheduler when their time comes
-            told = run_command(["bjobs", "-noheader", "-J", self.run, "-o", "jobid stat"])
-            states = dict(line.split() for line in told.splitlines())
-            waiting = [job for job in self.jobs if states.get(job) == "PEND"]
-            if waiting:
-                self.cancel(waiting)
-            return [self._forget(job) for job in waiting]
-        return []
-
-    def _forget(self, job: str) -> int:
-        bsub = self._waiting.pop(job)
-        bsub.kill()  # what it waits for is cancelled or has ended
-        bsub.wait()
-        assert bsub.stdout is not None
-        bsub.stdout.close()
-        return self.jobs.pop(job)
+    def list_waiting(self) -> list[str]:
+        """Return the jobs that are pending."""
+        told = run_command(["bjobs", "-noheader", "-J", self.workers.run, "-o", "jobid stat"])
+        states = dict(line.split() for line in told.splitlines())
+        return [job for job in sorted(self.jobs) if states.get(job) == "PEND"]
 
 
 def bsub_command(job: Job, run: str, comment: str) -> list[str]:

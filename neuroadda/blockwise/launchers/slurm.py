@@ -2,13 +2,15 @@
 
 import os
 import socket
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from neuroadda.blockwise.execution import Job
-from neuroadda.blockwise.launchers.base import Ending
-from neuroadda.blockwise.launchers.cluster import ClusterLauncher, run_command
+from neuroadda.blockwise.launchers.base import POLL_SECONDS
+from neuroadda.blockwise.launchers.cluster import ClusterLauncher, Ending, run_command
 from neuroadda.errors import UserError
 
 TAKEN = {"PREEMPTED", "NODE_FAIL", "BOOT_FAIL"}
@@ -24,47 +26,61 @@ class SlurmLauncher(ClusterLauncher):
     allocation idle where it is killed while it waits in the queue.
     """
 
-    poll_seconds = 1.0
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._asked = 0.0
+        self._states: dict[str, tuple[str, int]] | None = None
 
     def submit(self, script: str, log: Path, comment: str) -> str:
         """Submit a job; return its id."""
-        job, _, _cluster = run_command(sbatch_command(self.job, self.run, comment, log), script).strip().partition(";")
+        command = sbatch_command(self.job, self.workers.run, comment, log)
+        job, _, _cluster = run_command(command, script).strip().partition(";")
         return job
+
+    def wait(self, job: str) -> Ending:
+        """Wait for a job's end. While Slurm does not answer, no job has ended."""
+        submitted = time.monotonic()
+        while True:
+            asked, states = self._ask()
+            # A state that is older than the job knows nothing of it.
+            if states is not None and asked > submitted:
+                state, status = states.get(job, FORGOTTEN)
+                if state in ENDED:
+                    return _describe(job, state, status)
+            time.sleep(POLL_SECONDS)
 
     def cancel(self, jobs: Sequence[str]) -> None:
         """Cancel jobs."""
         run_command(["scancel", *jobs])
 
-    def find_ended(self) -> dict[int, Ending]:
-        """Ask squeue, which remembers ended jobs for minutes; while Slurm does not answer, nothing has ended."""
-        states = self._ask()
-        endings: dict[int, Ending] = {}
-        if states is None:
-            return endings
-        for job, number in list(self.jobs.items()):
-            state, status = states.get(job, FORGOTTEN)
-            if state in ENDED:
-                del self.jobs[job]
-                endings[number] = _describe(job, state, status)
-        return endings
+    def list_waiting(self) -> list[str]:
+        """Return the jobs that are pending."""
+        _, states = self._ask()
+        return [job for job, (state, _) in (states or {}).items() if state == "PENDING" and job in self.jobs]
 
-    def dismiss_waiting(self) -> list[int]:
-        """Cancel the jobs that are pending."""
-        waiting = [job for job, (state, _) in (self._ask() or {}).items() if state == "PENDING" and job in self.jobs]
-        if waiting:
-            with suppress(UserError):  # then they find no scheduler when their time comes
-                run_command(["scancel", "--state=PENDING", *waiting])
-        return [self.jobs.pop(job) for job in waiting]
+    def cancel_waiting(self, jobs: Sequence[str]) -> None:
+        """Cancel those of some jobs that are still pending."""
+        run_command(["scancel", "--state=PENDING", *jobs])
 
-    def _ask(self) -> dict[str, tuple[str, int]] | None:
-        """Return state and exit status of the run's jobs by id; None where Slurm does not answer."""
-        columns = "JobID:32,State:32,exit_code:32"
-        with suppress(UserError):
-            told = run_command(
-                ["squeue", "--noheader", f"--name={self.run}", "--states=all", f"--Format={columns}"], patient=False
-            )
-            return {job: (state, int(status)) for job, state, status in map(str.split, told.splitlines())}
-        return None
+    def _ask(self) -> tuple[float, dict[str, tuple[str, int]] | None]:
+        """Return when squeue was asked last, and state and exit status of the run's jobs by id; None where it did not answer.
+
+        squeue remembers ended jobs for minutes.
+        """
+        with self.lock:
+            if time.monotonic() - self._asked > POLL_SECONDS:
+                self._asked, self._states = time.monotonic(), _list_jobs(self.workers.run)
+            return self._asked, self._states
+
+
+def _list_jobs(run: str) -> dict[str, tuple[str, int]] | None:
+    columns = "JobID:32,State:32,exit_code:32"
+    with suppress(UserError):
+        told = run_command(
+            ["squeue", "--noheader", f"--name={run}", "--states=all", f"--Format={columns}"], patient=False
+        )
+        return {job: (state, int(status)) for job, state, status in map(str.split, told.splitlines())}
+    return None
 
 
 def sbatch_command(job: Job, run: str, comment: str, log: Path) -> list[str]:

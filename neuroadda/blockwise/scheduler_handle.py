@@ -1,0 +1,114 @@
+"""Starts, uses and stops the scheduler process of a run."""
+
+import json
+import os
+import secrets
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.grid import BlockSet
+from neuroadda.blockwise.launchers import cancel_jobs
+from neuroadda.blockwise.task import Task, stage_modules
+from neuroadda.blockwise.worker import Assignment
+from neuroadda.config import dump_config
+from neuroadda.errors import UserError
+
+IDLE_SECONDS = 5.0
+
+
+class SchedulerHandle:
+    """A scheduler process, as the run's own process sees it: started with the first task, and replaced after trouble.
+
+    Parameters
+    ----------
+    logs
+        Folder for the logs of the scheduler and its workers.
+    """
+
+    def __init__(self, execution: Execution, logs: Path) -> None:
+        self._execution, self._logs = execution, logs.absolute()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_busy = False
+        self._run = f"neuroadda-{secrets.token_hex(4)}"
+        self._private = self._logs / "jobs"
+
+    def start(self, task: Task, blocks: BlockSet, ledger_url: str, careful: bool) -> None:
+        """Have blocks of a task processed; `wait` tells when. See `Assignment` for `careful`."""
+        if self._process is None:
+            self._process = self._start_process()
+        order = {
+            "name": f"{task.name}-{task.fingerprint[:12]}",
+            "grid": dump_config(task.grid),
+            "blocks": blocks.dump(),
+            "execution": dump_config(self._execution),
+            "workers": {
+                "stage": task.name,
+                "assignment": Assignment(task=task, ledger_url=ledger_url, careful=careful).model_dump_json(),
+                "accelerated": task.bound.accelerated,
+                "logs": str(self._logs / task.name),
+                "preload": stage_modules(),
+                "private": str(self._private),
+                "run": self._run,
+            },
+        }
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # the end of its answers tells that a scheduler has died
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            self._process.stdin.flush()
+        self._is_busy = True
+
+    def wait(self, seconds: float) -> bool | None:
+        """Return whether all blocks of the task were processed; None if that is not known after some seconds.
+
+        Raises
+        ------
+        UserError
+            If workers cannot be started.
+        """
+        assert self._process is not None
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], seconds)[0]:
+            return None
+        answer: Any = json.loads(self._process.stdout.readline() or "false")
+        self._is_busy = answer is not True
+        if answer is not True:
+            self.stop()
+        if isinstance(answer, list):
+            raise UserError(*answer)
+        return bool(answer)
+
+    def stop(self) -> None:
+        """End an idle scheduler. Kill a busy one with all its workers, also those that are jobs; their blocks are done again."""
+        if self._process is None:
+            return
+        if not self._is_busy:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.communicate(timeout=IDLE_SECONDS)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.communicate()
+        self._process, self._is_busy = None, False
+        cancel_jobs(self._execution, self._run)
+        shutil.rmtree(self._private, ignore_errors=True)
+
+    def _start_process(self) -> subprocess.Popen[bytes]:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self._private, ignore_errors=True)  # of a run that was killed
+        if self._execution.is_cluster:
+            self._private.mkdir(mode=0o700)
+        with open(self._logs / "scheduler.log", "ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "neuroadda.blockwise.scheduler", str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+                env=self._execution.environment,
+            )
