@@ -75,9 +75,9 @@ def main() -> None:
         sys.exit(str(error))
     os.environ |= told["environment"] | {"DAISY_CONTEXT": told["context"]}
     place.with_suffix(".begun").touch()
-    from neuroadda.blockwise.worker import Assignment, work  # it takes a while, and depends on the environment
+    from neuroadda.blockwise.worker import WorkerConfig, work  # it takes a while, and depends on the environment
 
-    work(Assignment.model_validate_json(told["assignment"]))
+    work(WorkerConfig.model_validate_json(told["worker"]))
 
 
 if __name__ == "__main__":

@@ -18,37 +18,37 @@ from funlib.geometry import Coordinate, Roi
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid, BlockSet
 from neuroadda.blockwise.launchers import open_launcher
-from neuroadda.blockwise.launchers.base import Launcher, Workers
+from neuroadda.blockwise.launchers.base import Launcher, LauncherConfig
 from neuroadda.blockwise.processes import die_with_parent, peak_bytes
 from neuroadda.config import Config
 from neuroadda.errors import UserError
 
 
-class Order(Config):
-    """A line on the scheduler's standard input: blocks of a task that are to be processed, and how.
+class ScheduledTask(Config):
+    """A task as the scheduler needs it: a line on its standard input.
 
     Attributes
     ----------
     name
         What daisy calls the task.
     blocks
-        As `BlockSet.dump` writes it.
+        Those that are to be processed, as `BlockSet.dump` writes them.
     """
 
     name: str
     grid: BlockGrid
     blocks: str
     execution: Execution
-    workers: Workers
+    launch: LauncherConfig
 
 
-def make_daisy_task(order: Order, launcher: Launcher) -> daisy.v2.Task:
+def make_daisy_task(task: ScheduledTask, launcher: Launcher) -> daisy.v2.Task:
     """Return the daisy task of the blocks that are to be processed. The ledger keeps track of blocks, so daisy does not."""
-    grid, execution = order.grid, order.execution
-    todo = BlockSet.load(order.blocks, len(grid)).to_mask()
+    grid, execution = task.grid, task.execution
+    todo = BlockSet.load(task.blocks, len(grid)).to_mask()
     context, block = Coordinate(grid.context), Roi((0, 0, 0), grid.block)
     return daisy.v2.Task(
-        order.name,
+        task.name,
         total_roi=grid.roi.grow(context, context),
         read_roi=block.grow(context, context),
         write_roi=block,
@@ -64,19 +64,19 @@ def make_daisy_task(order: Order, launcher: Launcher) -> daisy.v2.Task:
     )
 
 
-def run_order(order: Order, launcher: Launcher) -> bool:
+def run_task(task: ScheduledTask, launcher: Launcher) -> bool:
     """Hand out a task's blocks; return whether all were processed."""
-    pipeline = daisy.v2.Pipeline([make_daisy_task(order, launcher)])
+    pipeline = daisy.v2.Pipeline([make_daisy_task(task, launcher)])
     # What `daisy.v2.Server.run_blockwise` calls. That would start an interpreter for each worker, which calls the launcher there:
     # docs/architecture.md says what this costs.
-    states, _ = _daisy._run_distributed_server(pipeline, None, None, host=order.execution.host, block_tracking=False)
+    states, _ = _daisy._run_distributed_server(pipeline, None, None, host=task.execution.host, block_tracking=False)
     with suppress(OSError):  # a full disk is no reason to give up
-        print(f"{order.name}: scheduler's peak memory {peak_bytes()} bytes", flush=True)
+        print(f"{task.name}: scheduler's peak memory {peak_bytes()} bytes", flush=True)
     return all(state.completed_count == state.total_block_count for state in states.values())
 
 
 def main() -> None:
-    """Run the orders on standard input, and answer each with a line on standard output.
+    """Run the tasks on standard input, and answer each with a line on standard output.
 
     An answer says whether all blocks were processed, or holds the arguments of a UserError where workers cannot be started.
     """
@@ -94,13 +94,13 @@ def main() -> None:
         answer((error.what, error.where, error.right))
 
     for line in sys.stdin:
-        order = Order.model_validate_json(line)
+        task = ScheduledTask.model_validate_json(line)
         try:
-            order.workers.logs.mkdir(parents=True, exist_ok=True)
+            task.launch.logs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            fail(UserError(f"workers cannot be started: {error.strerror}", str(order.workers.logs)))
+            fail(UserError(f"workers cannot be started: {error.strerror}", str(task.launch.logs)))
             continue
-        answer(run_order(order, open_launcher(order.execution, order.workers, fail)))
+        answer(run_task(task, open_launcher(task.execution, task.launch, fail)))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockSet
 from neuroadda.blockwise.launchers import cancel_jobs
 from neuroadda.blockwise.task import Task, stage_modules
-from neuroadda.blockwise.worker import Assignment
+from neuroadda.blockwise.worker import WorkerConfig
 from neuroadda.config import dump_config
 from neuroadda.errors import UserError
 
@@ -40,17 +40,17 @@ class SchedulerHandle:
         self._private = self._logs / "jobs"
 
     def start(self, task: Task, blocks: BlockSet, ledger_url: str, careful: bool) -> None:
-        """Have blocks of a task processed; `wait` tells when. See `Assignment` for `careful`."""
+        """Have blocks of a task processed; `wait` tells when. See `WorkerConfig` for `careful`."""
         if self._process is None:
             self._process = self._start_process()
-        order = {
+        scheduled = {
             "name": f"{task.name}-{task.fingerprint[:12]}",
             "grid": dump_config(task.grid),
             "blocks": blocks.dump(),
             "execution": dump_config(self._execution),
-            "workers": {
+            "launch": {
                 "stage": task.name,
-                "assignment": Assignment(task=task, ledger_url=ledger_url, careful=careful).model_dump_json(),
+                "worker": WorkerConfig(task=task, ledger_url=ledger_url, careful=careful).model_dump_json(),
                 "accelerated": task.bound.accelerated,
                 "logs": str(self._logs / task.name),
                 "preload": stage_modules(),
@@ -60,7 +60,7 @@ class SchedulerHandle:
         }
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # the end of its answers tells that a scheduler has died
-            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            self._process.stdin.write(json.dumps(scheduled).encode() + b"\n")
             self._process.stdin.flush()
         self._is_busy = True
 

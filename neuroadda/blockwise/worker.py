@@ -16,7 +16,7 @@ from neuroadda.config import Config
 log = logging.getLogger(__name__)
 
 
-class Assignment(Config):
+class WorkerConfig(Config):
     """What a worker has to know.
 
     Attributes
@@ -31,19 +31,19 @@ class Assignment(Config):
     careful: bool = False
 
 
-def work(assignment: Assignment) -> None:
+def work(config: WorkerConfig) -> None:
     """Process blocks until the scheduler has no more. A block that fails is recorded, and the worker goes on.
 
     The environment variable DAISY_CONTEXT says where the scheduler is.
     """
-    task = assignment.task
-    overlap = Overlap(1 if assignment.careful else task.bound.in_flight)
+    task = config.task
+    overlap = Overlap(1 if config.careful else task.bound.in_flight)
     with log_events(task.name):
         log.info("a worker starts")
-        ledger = open_ledger(assignment.ledger_url)
+        ledger = open_ledger(config.ledger_url)
         with LedgerWriter(ledger) as writer:
             # What was imported and opened stays for good: the garbage collector need not look at it again.
-            run = BlockRunner(task, writer, careful=assignment.careful, apply=overlap.apply, on_open=gc.freeze)
+            run = BlockRunner(task, writer, careful=config.careful, apply=overlap.apply, on_open=gc.freeze)
             overlap.run(lambda: _take_blocks(task, run))
         ledger.close()
         log.info("the worker leaves: no more blocks")

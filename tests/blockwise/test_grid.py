@@ -1,10 +1,15 @@
+import daisy.v2
 import numpy as np
 import pytest
 from funlib.geometry import Coordinate, Roi
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuroadda.blockwise.grid import BlockGrid
+from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.grid import BlockGrid, BlockSet
+from neuroadda.blockwise.launchers.base import LauncherConfig
+from neuroadda.blockwise.launchers.local import LocalLauncher
+from neuroadda.blockwise.scheduler import ScheduledTask, make_daisy_task
 from neuroadda.errors import UserError
 
 shapes = st.tuples(*[st.integers(1, 12)] * 3)
@@ -31,6 +36,29 @@ def test_write_rois_tile_the_volume_and_indices_are_dense(shape, block, context,
     assert (written == 1).all()
     assert grid.voxels() == written.size
     assert index + 1 == len(grid)
+
+
+@given(
+    shape=shapes, block=blocks, context=st.tuples(*[st.integers(0, 5)] * 3), offset=st.tuples(*[st.integers(-9, 9)] * 3)
+)
+def test_daisys_blocks_are_those_of_the_grid(shape, block, context, offset):
+    voxel_size = Coordinate(30, 6, 5)
+    grid = BlockGrid.make(
+        Roi(Coordinate(offset) * voxel_size, Coordinate(shape) * voxel_size), voxel_size, block, context
+    )
+    skipped = [index for index in range(len(grid)) if index % 3 == 1]
+    todo = BlockSet.of(np.isin(np.arange(len(grid)), skipped, invert=True))
+    launch = LauncherConfig(stage="t", worker="", accelerated=False, logs=".", preload=(), private=".", run="")
+    task = ScheduledTask(name="t", grid=grid, blocks=todo.dump(), execution=Execution(), launch=launch)
+    daisy_task = make_daisy_task(task, LocalLauncher(task.execution, launch))
+    assert tuple(daisy_task.block_grid_shape) == grid.counts
+    scheduler, found = daisy.v2.Scheduler(daisy_task), {}
+    while (given := scheduler.acquire_block("t")) is not None:
+        index = grid.at(grid.position_of(given.write_roi.begin)).index
+        found[index] = given.write_roi, given.read_roi
+        given.status = daisy.v2.BlockStatus.SUCCESS
+        scheduler.release_block(given)
+    assert found == {index: (grid[index].write_roi, grid[index].read_roi) for index in todo}
 
 
 def test_grid_survives_json():

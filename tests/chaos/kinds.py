@@ -9,7 +9,7 @@ from tests.chaos.processes import (
     freeze_mongo,
     freeze_worker,
     freeze_worker_for_good,
-    kill_helper,
+    kill_forkserver,
     kill_mongo,
     kill_run,
     kill_scheduler,
@@ -19,7 +19,7 @@ from tests.chaos.processes import (
 
 FAULTS: dict[str, Fault] = {
     "kill a worker": kill_worker,
-    "kill a helper": kill_helper,
+    "kill the forkserver": kill_forkserver,
     "kill the scheduler": kill_scheduler,
     "kill the run": kill_run,
     "stop the run": stop_run,

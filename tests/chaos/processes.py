@@ -17,9 +17,9 @@ def kill_worker(subject: Subject, stage: str, draw: Random, place: Place) -> Non
     _signal(subject, stage, "worker", draw, signal.SIGKILL)
 
 
-def kill_helper(subject: Subject, stage: str, draw: Random, place: Place) -> None:
-    """SIGKILL what stands between scheduler and workers."""
-    _signal(subject, stage, "helper", draw, signal.SIGKILL)
+def kill_forkserver(subject: Subject, stage: str, draw: Random, place: Place) -> None:
+    """SIGKILL the process that forks the workers."""
+    _signal(subject, stage, "forkserver", draw, signal.SIGKILL)
 
 
 def kill_scheduler(subject: Subject, stage: str, draw: Random, place: Place) -> None:

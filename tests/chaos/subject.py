@@ -144,7 +144,7 @@ class Subject:
     # its processes
 
     def members(self) -> dict[int, str]:
-        """Return the run's living processes: main, scheduler, worker or helper."""
+        """Return the run's living processes: main, scheduler, forkserver or worker."""
         found = {pid: name for pid, name in self._marked() if name != "other"}
         return found
 
@@ -183,15 +183,13 @@ class Subject:
 
 
 def _role(pid: int, parent: int, group: int, line: bytes) -> str:
-    """The scheduler leads a group; its fork is the crew, and the crew's forks are the workers, or jobs are."""
+    """The scheduler leads a group and starts the forkserver, which forks the workers; on a cluster, jobs are the workers."""
     if b"neuroadda.blockwise.scheduler" in line:
-        if pid == group:
-            return "scheduler"
-        return "helper" if parent == group else "worker"
+        return "scheduler" if pid == group else "other"
+    if b"multiprocessing.forkserver" in line:
+        return "forkserver" if parent == group else "worker"
     if b"neuroadda.blockwise.job" in line:
         return "worker"
-    if b"daisy" in line:
-        return "helper"
     return "main" if b"segment" in line else "other"
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.launchers import lsf, slurm
-from neuroadda.blockwise.launchers.base import Launcher, Workers
+from neuroadda.blockwise.launchers.base import Launcher, LauncherConfig
 from neuroadda.blockwise.launchers.cluster import ClusterLauncher
 from neuroadda.blockwise.launchers.local import LocalLauncher
 from neuroadda.blockwise.ledger.open import SQLITE
@@ -21,11 +21,11 @@ OPEN_TO_OTHERS = (
 SUBMITS = {"slurm": "sbatch", "lsf": "bsub"}
 
 
-def open_launcher(execution: Execution, workers: Workers, fail: Callable[[UserError], None]) -> Launcher:
+def open_launcher(execution: Execution, config: LauncherConfig, fail: Callable[[UserError], None]) -> Launcher:
     """Return the launcher of a task's workers; `fail` is called where no worker can be started."""
     if execution.launcher == "local":
-        return LocalLauncher(execution, workers)
-    return CLUSTERS[execution.launcher](execution, workers, fail)
+        return LocalLauncher(execution, config)
+    return CLUSTERS[execution.launcher](execution, config, fail)
 
 
 def check_launcher(execution: Execution, ledger_url: str) -> None:

@@ -18,15 +18,15 @@ class WorkerDied(RuntimeError):
     """A worker ended though there were blocks for it; daisy starts another."""
 
 
-class Workers(Config):
-    """What all workers of a task have in common.
+class LauncherConfig(Config):
+    """What a launcher has to know of a task.
 
     Attributes
     ----------
     stage
         Name of the task's stage.
-    assignment
-        A `worker.Assignment` as JSON.
+    worker
+        A `WorkerConfig` as JSON, for each worker.
     accelerated
         Whether the stage computes on a GPU.
     logs
@@ -40,7 +40,7 @@ class Workers(Config):
     """
 
     stage: str
-    assignment: str
+    worker: str
     accelerated: bool
     logs: Path
     preload: tuple[str, ...]
@@ -51,8 +51,8 @@ class Workers(Config):
 class Launcher(ABC):
     """Starts workers of one task. daisy calls `run_worker` in a thread for each of them, and again where a worker died."""
 
-    def __init__(self, execution: Execution, workers: Workers) -> None:
-        self.execution, self.workers = execution, workers
+    def __init__(self, execution: Execution, config: LauncherConfig) -> None:
+        self.execution, self.config = execution, config
         self._watching = threading.Lock()
 
     def run_worker(self, *, context: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from neuroadda.blockwise.execution import Execution, Job
-from neuroadda.blockwise.launchers.base import Launcher, WorkerDied, Workers
+from neuroadda.blockwise.launchers.base import Launcher, LauncherConfig, WorkerDied
 from neuroadda.errors import UserError
 
 # Of the environment of who submits a job, what the cluster's commands need; the job's script makes the rest.
@@ -53,9 +53,9 @@ class ClusterLauncher(Launcher):
     A job that the cluster takes away is submitted again; daisy need not know.
     """
 
-    def __init__(self, execution: Execution, workers: Workers, fail: Callable[[UserError], None]) -> None:
-        super().__init__(execution, workers)
-        self.job = execution.job_for(workers.accelerated)
+    def __init__(self, execution: Execution, config: LauncherConfig, fail: Callable[[UserError], None]) -> None:
+        super().__init__(execution, config)
+        self.job = execution.job_for(config.accelerated)
         self.lock = threading.Lock()
         self.jobs: set[str] = set()
         self._fail = fail
@@ -66,12 +66,12 @@ class ClusterLauncher(Launcher):
 
     def run(self, context: str, number: int) -> None:
         """Submit a worker's job and wait for its end."""
-        file, log = self._write_file(context), self.workers.logs / f"worker-{number}.log"
+        file, log = self._write_file(context), self.config.logs / f"worker-{number}.log"
         begun = file.with_suffix(".begun")
         script = write_script(self.job, self.execution, file, log)
         try:
             while True:
-                job = self.submit(script, log, f"{self.workers.stage} {number}")
+                job = self.submit(script, log, f"{self.config.stage} {number}")
                 with self.lock:
                     self.jobs.add(job)
                 ending = self.wait(job)
@@ -80,7 +80,7 @@ class ClusterLauncher(Launcher):
                 self._has_begun |= begun.exists()
                 if ending.how != "taken":
                     break
-                print(f"{self.workers.stage}: worker {number} is started again: {ending.detail}", flush=True)
+                print(f"{self.config.stage}: worker {number} is started again: {ending.detail}", flush=True)
         except UserError as error:
             self._fail(error)
             raise WorkerDied(str(error)) from error
@@ -101,7 +101,7 @@ class ClusterLauncher(Launcher):
             if waiting:
                 self.cancel_waiting(waiting)
         except UserError as error:  # a job that is missed finds no scheduler when it begins
-            print(f"{self.workers.stage}: pending jobs were not cancelled: {error}", flush=True)
+            print(f"{self.config.stage}: pending jobs were not cancelled: {error}", flush=True)
         finally:
             self._dismissing.release()
 
@@ -131,9 +131,9 @@ class ClusterLauncher(Launcher):
         self.cancel(jobs)
 
     def _write_file(self, context: str) -> Path:
-        file = self.workers.private / f"{secrets.token_hex(8)}.json"
+        file = self.config.private / f"{secrets.token_hex(8)}.json"
         environment = {name: text for name, text in os.environ.items() if name.startswith(CARRIED_PREFIXES)}
-        told = {"context": context, "environment": environment, "assignment": self.workers.assignment}
+        told = {"context": context, "environment": environment, "worker": self.config.worker}
         with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
             json.dump(told, opened)
         return file

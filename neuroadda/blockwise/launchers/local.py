@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neuroadda.blockwise.execution import Execution
-from neuroadda.blockwise.launchers.base import Launcher, WorkerDied, Workers
+from neuroadda.blockwise.launchers.base import Launcher, LauncherConfig, WorkerDied
 from neuroadda.blockwise.processes import die_with_parent
 
 WORKER = "neuroadda.blockwise.worker"
@@ -18,10 +18,10 @@ WORKER = "neuroadda.blockwise.worker"
 class LocalLauncher(Launcher):
     """Starts workers as processes of this machine."""
 
-    def __init__(self, execution: Execution, workers: Workers) -> None:
-        super().__init__(execution, workers)
+    def __init__(self, execution: Execution, config: LauncherConfig) -> None:
+        super().__init__(execution, config)
         self._forkserver = multiprocessing.get_context("forkserver")
-        self._forkserver.set_forkserver_preload([WORKER, *workers.preload])
+        self._forkserver.set_forkserver_preload([WORKER, *config.preload])
         self._processes: set[Any] = set()
         self._lock = (
             threading.Lock()
@@ -29,8 +29,8 @@ class LocalLauncher(Launcher):
 
     def run(self, context: str, number: int) -> None:
         """Fork a worker and wait for its end."""
-        log = self.workers.logs / f"worker-{number}.log"
-        arguments = context, self.workers.assignment, log
+        log = self.config.logs / f"worker-{number}.log"
+        arguments = context, self.config.worker, log
         process = self._forkserver.Process(target=_be_worker, args=arguments)
         with self._lock:
             process.start()
@@ -49,12 +49,12 @@ class LocalLauncher(Launcher):
                 process.kill()
 
 
-def _be_worker(context: str, assignment: str, log: Path) -> None:
+def _be_worker(context: str, worker: str, log: Path) -> None:
     die_with_parent()
-    from neuroadda.blockwise.worker import Assignment, work
+    from neuroadda.blockwise.worker import WorkerConfig, work
 
     os.environ["DAISY_CONTEXT"] = context
     with open(log, "ab") as file:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(file.fileno(), stream.fileno())
-    work(Assignment.model_validate_json(assignment))
+    work(WorkerConfig.model_validate_json(worker))

@@ -21,7 +21,7 @@ class LsfLauncher(ClusterLauncher):
 
     def submit(self, script: str, log: Path, comment: str) -> str:
         """Submit a job; bsub says at once whether LSF takes it, and its id."""
-        command = bsub_command(self.job, self.workers.run, comment)
+        command = bsub_command(self.job, self.config.run, comment)
         with tempfile.TemporaryFile("w+") as errors:
             bsub = subprocess.Popen(
                 command,
@@ -61,7 +61,7 @@ class LsfLauncher(ClusterLauncher):
 
     def list_waiting(self) -> list[str]:
         """Return the jobs that are pending."""
-        told = run_command(["bjobs", "-noheader", "-J", self.workers.run, "-o", "jobid stat"])
+        told = run_command(["bjobs", "-noheader", "-J", self.config.run, "-o", "jobid stat"])
         states = dict(line.split() for line in told.splitlines())
         return [job for job in sorted(self.jobs) if states.get(job) == "PEND"]
 

@@ -33,7 +33,7 @@ class SlurmLauncher(ClusterLauncher):
 
     def submit(self, script: str, log: Path, comment: str) -> str:
         """Submit a job; return its id."""
-        command = sbatch_command(self.job, self.workers.run, comment, log)
+        command = sbatch_command(self.job, self.config.run, comment, log)
         job, _, _cluster = run_command(command, script).strip().partition(";")
         return job
 
@@ -69,7 +69,7 @@ class SlurmLauncher(ClusterLauncher):
         """
         with self.lock:
             if time.monotonic() - self._asked > POLL_SECONDS:
-                self._asked, self._states = time.monotonic(), _list_jobs(self.workers.run)
+                self._asked, self._states = time.monotonic(), _list_jobs(self.config.run)
             return self._asked, self._states
 
 

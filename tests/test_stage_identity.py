@@ -1,0 +1,81 @@
+"""A task's identity: kind, version, parameters, inputs and grid, and nothing else. A file that is moved changes no fingerprint."""
+
+import importlib
+import pkgutil
+
+import pytest
+from funlib.geometry import Coordinate, Roi
+
+import neuroadda
+from neuroadda.active.uncertainty import Uncertainty
+from neuroadda.blockwise.grid import BlockGrid
+from neuroadda.blockwise.task import STAGES, Stage, Task
+from neuroadda.forecast.overhead import Empty
+from neuroadda.prediction.predict import Predict
+from neuroadda.pyramids.downsample import Downsample
+from neuroadda.segmentation.agglomerate import AgglomerateLevel
+from neuroadda.segmentation.components import Components
+from neuroadda.segmentation.edges import CollectEdges
+from neuroadda.segmentation.fragments import Fragments
+from neuroadda.segmentation.relabel import Relabel
+
+GRID = BlockGrid.make(Roi((0, 0, 0), (80, 320, 320)), Coordinate(10, 5, 5), (4, 32, 32), (1, 8, 8))
+# A digest changes only with the stage's version or parameters: users' finished outputs depend on it.
+FROZEN: dict[str, tuple[Stage, str]] = {
+    "predict": (
+        Predict(tile_vx=(4, 32, 32), device="cpu", precision="float32"),
+        "9bb485b3b830a5b0e424a67dcb175281b952bf9c1be842b7f6450ee90b4606b7",
+    ),
+    "fragments": (Fragments(sections=True), "f37551bde4e0968263a58c1a32c5c5945aad54de105037a08bcf3a8c37d74db9"),
+    "edges": (CollectEdges(), "92cb8873c0568bee2e3a7c87ea21c18c1938d5301449441813c25f3bc7b34ee1"),
+    "agglomerate": (
+        AgglomerateLevel(limit=0.8, level=0, blocks=GRID),
+        "bf1ef00d1826bc799c91b9f525f976e92e912446f5ff5279d4d6a555cf3dac28",
+    ),
+    "components": (
+        Components(threshold=0.5, blocks=GRID),
+        "af4960f63fb40011dbbc6b1412ffb5428540a4fd83be868020a10f7f045f5793",
+    ),
+    "relabel": (Relabel(), "8159d02d498df8cbe87ae201af3748bc92ae606d7515762c586e11870ac21f16"),
+    "downsample": (
+        Downsample(method="mean", factor=(1, 2, 2)),
+        "0ba8294203367c8c11c2c82b9daa88c6fa6ab23410fbd4a9a14da62f23eabfd8",
+    ),
+    "uncertainty": (Uncertainty(cell_vx=(4, 8, 8)), "4821eabfafd56adaae0fe1385494687cb9cb5abdb35855fad20b3a7db64bfe39"),
+    "empty": (Empty(), "91751156b191b634cd715e95565e6636451b7f86a2f9875e4208a8ebf63dfafb"),
+}
+
+
+def bind(stage: Stage) -> Task:
+    return Task.make(stage, {"source": ("in.zarr/source", "sha256-of-source")}, "out.zarr/made", GRID, (4, 32, 32))
+
+
+@pytest.mark.parametrize("kind", FROZEN)
+def test_the_digest_of_a_stage_is_frozen(kind):
+    stage, digest = FROZEN[kind]
+    assert stage.kind == kind
+    assert bind(stage).fingerprint == digest
+
+
+def test_every_stage_of_the_package_is_frozen():
+    for module in pkgutil.walk_packages(neuroadda.__path__, "neuroadda."):
+        if ".kernels" not in module.name and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    ours = {kind for kind, stage in STAGES.items() if stage.__module__.startswith("neuroadda.")}
+    assert ours == FROZEN.keys()
+
+
+def test_where_a_stage_lies_is_no_part_of_its_identity():
+    task = bind(Relabel())
+    fields = task.model_dump()
+    moved = Task.model_validate(fields | {"implementation": "elsewhere.relabelling:Relabelling"})
+    assert moved.fingerprint == task.fingerprint
+    other = {"kind": "other", "version": task.version + 1, "parameters": {"a": 1}, "input_fingerprints": {}}
+    for key, value in other.items():
+        assert Task.model_validate(fields | {key: value}).fingerprint != task.fingerprint
+
+
+def test_a_kind_belongs_to_one_stage():
+    with pytest.raises(TypeError, match="two stages are of the kind 'relabel'"):
+        type("Other", (Stage,), {"__module__": __name__, "__annotations__": {}, "kind": "relabel"})
+    assert STAGES["relabel"] is Relabel
