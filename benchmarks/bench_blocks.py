@@ -99,7 +99,7 @@ def _family(main: int) -> Iterator[tuple[str, int]]:
     for scheduler in _children(main):
         yield "scheduler", scheduler
         for helper in _children(scheduler):
-            yield "crew", helper  # or the post that daisy started, which is smaller
+            yield "forkserver", helper  # or multiprocessing's resource tracker, which is smaller
             for worker in _children(helper):
                 yield "worker", worker
 
@@ -138,7 +138,7 @@ def measure_size(folder: Path, blocks: int, workers: int, ledger: str | None = N
         row |= {f"{n}ms a block": f"{1e3 * v / done:.3f}" if v and done else "" for n, v in clocks.items()}
         row |= {
             f"peak of {k}": format_bytes(cost.peaks[k]) if k in cost.peaks else ""
-            for k in ("main", "scheduler", "crew", "worker")
+            for k in ("main", "scheduler", "forkserver", "worker")
         }
         rows.append(row | {"ledger": size})
         print_table(what, rows[-1:])

@@ -77,14 +77,14 @@ def rebuild_task(task: Task, ledger: Ledger) -> int:
     return len(found)
 
 
-class Checked(NamedTuple):
+class TaskFindings(NamedTuple):
     """What is wrong with a task, and how many blocks are written and not done by the ledger: no harm, but done again."""
 
     findings: list[Finding]
     unrecorded: int
 
 
-def check_task(task: Task, ledger: Ledger, *, at_work: bool, read: bool = False) -> Checked:
+def check_task(task: Task, ledger: Ledger, *, at_work: bool, read: bool = False) -> TaskFindings:
     """Find where the ledger says of a task what its output does not bear out.
 
     Parameters
@@ -96,7 +96,7 @@ def check_task(task: Task, ledger: Ledger, *, at_work: bool, read: bool = False)
     """
     bound = bind_output(task)
     if bound is None:
-        return Checked([], 0)
+        return TaskFindings([], 0)
     key, name, size = bound.key, bound.name, len(bound.grid)
     findings: list[Finding] = []
 
@@ -126,7 +126,7 @@ def check_task(task: Task, ledger: Ledger, *, at_work: bool, read: bool = False)
         tell("done, but not all of their output is there", lost, _redo(bound, ledger, written, lost))
     if read and (broken := _find_broken(bound, written, np.flatnonzero(done & there))):
         tell("done, but their output cannot be read", broken, _redo(bound, ledger, written, broken))
-    return Checked(findings, int(np.count_nonzero(there & tissue & ~done)))
+    return TaskFindings(findings, int(np.count_nonzero(there & tissue & ~done)))
 
 
 def check_records(ledger: Ledger, outputs: set[str]) -> Iterator[Finding]:

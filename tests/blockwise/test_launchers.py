@@ -11,9 +11,9 @@ import pytest
 
 from neuroadda.blockwise.execution import Execution, Job
 from neuroadda.blockwise.job import connect
+from neuroadda.blockwise.launchers import check_launcher
 from neuroadda.blockwise.launchers.cluster import submission_environment, write_script
 from neuroadda.blockwise.launchers.lsf import bsub_command
-from neuroadda.blockwise.launchers.open import check_launcher
 from neuroadda.blockwise.launchers.slurm import sbatch_command
 from neuroadda.config import apply_overrides, parse_config
 from neuroadda.errors import UserError
@@ -62,7 +62,7 @@ def test_a_script_sets_up_and_becomes_the_worker():
     job = Job(
         setup=("module load cuda", "source venv/bin/activate"), container="apptainer exec n.sif", python="python3"
     )
-    assert write_script(job, Execution(threads=3), Path("/run/logs/orders/a.json"), Path("/the logs/w.log")) == (
+    assert write_script(job, Execution(threads=3), Path("/run/logs/jobs/a.json"), Path("/the logs/w.log")) == (
         "#!/bin/bash\n"
         "[ ! -r /etc/profile ] || source /etc/profile\n"
         "exec >> '/the logs/w.log' 2>&1\n"
@@ -70,7 +70,7 @@ def test_a_script_sets_up_and_becomes_the_worker():
         "module load cuda\n"
         "source venv/bin/activate\n"
         "export OMP_NUM_THREADS=3\n"
-        "exec apptainer exec n.sif python3 -m neuroadda.blockwise.job /run/logs/orders/a.json\n"
+        "exec apptainer exec n.sif python3 -m neuroadda.blockwise.job /run/logs/jobs/a.json\n"
     )
 
 
@@ -78,7 +78,7 @@ def test_without_a_python_of_its_own_a_job_finds_what_this_process_finds(tmp_pat
     script = write_script(Job(), Execution(), tmp_path / "nothing.json", tmp_path / "log")
     assert sys.executable in script
     assert subprocess.run(["bash", "-c", script.partition("\n")[2]], env={}, check=False).returncode == 1
-    assert "the orders cannot be read: " in (tmp_path / "log").read_text()
+    assert "the job's file cannot be read: " in (tmp_path / "log").read_text()
 
 
 def test_a_submitted_job_gets_no_secrets_and_nothing_of_an_outer_job():

@@ -61,7 +61,7 @@ def test_jobs_do_every_block_once_and_are_on_record(cluster, tmp_path):
     assert 1 <= len(jobs) <= 4
     assert all(job.isdigit() for job in jobs)
     assert not cluster.jobs()
-    assert not (tmp_path / "logs/orders").exists()
+    assert not (tmp_path / "logs/jobs").exists()
 
 
 def test_jobs_that_are_not_needed_any_more_leave_the_queue(cluster, tmp_path):
@@ -120,7 +120,7 @@ def test_no_job_outlives_its_run_and_the_next_run_resumes(cluster, tmp_path, sig
     (tmp_path / "out.zarr" / "executions.log").unlink()
     assert (filled(go(task, tmp_path, cluster.launcher)) == expected()).all()
     assert sorted(executed(tmp_path)) == [block for block in range(BLOCKS) if not already[block]]
-    assert not (tmp_path / "logs/orders").exists()
+    assert not (tmp_path / "logs/jobs").exists()
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_what_a_user_can_mend_is_said_at_once(cluster, tmp_path, job, message):
     assert not cluster.jobs()
 
 
-def test_the_orders_are_no_business_of_other_users(slurm, tmp_path, monkeypatch):
+def test_a_jobs_file_is_no_business_of_other_users(slurm, tmp_path, monkeypatch):
     """The ledger's URL may hold a password; credentials come from the environment."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-in-the-environment")
     monkeypatch.setenv("SOME_PASSWORD", "planted-in-the-environment")
@@ -146,9 +146,9 @@ def test_the_orders_are_no_business_of_other_users(slurm, tmp_path, monkeypatch)
 
     def look() -> None:
         wait_for(lambda: len(executed(tmp_path)) > 3)
-        (orders,) = (tmp_path / "logs/orders").glob("*.json")
-        seen.append(f"{orders.stat().st_mode & 0o777:o} {orders.parent.stat().st_mode & 0o777:o}")
-        seen.append(orders.read_text())
+        first, *_ = (tmp_path / "logs/jobs").glob("*.json")
+        seen.append(f"{first.stat().st_mode & 0o777:o} {first.parent.stat().st_mode & 0o777:o}")
+        seen.append(first.read_text())
         files = [file for file in slurm.folder.rglob("*") if file.is_file()]
         seen.append("\n".join(file.read_bytes().decode(errors="replace") for file in files))
         told = ["squeue", "--json"], ["ps", "-eo", "args"], ["scontrol", "show", "job", "--details"]
@@ -161,11 +161,11 @@ def test_the_orders_are_no_business_of_other_users(slurm, tmp_path, monkeypatch)
     with meanwhile(look):
         task = run_task(make_task(tmp_path, seconds=0.3), url, execution, tmp_path / "logs")
     assert (filled(task) == expected()).all()
-    modes, orders, state, told = seen
+    modes, file, state, told = seen
     assert modes == "600 700"
-    assert "planted-in-the-url" in orders
-    assert "planted-in-the-environment" in orders
-    assert "SOME_PASSWORD" not in orders
+    assert "planted-in-the-url" in file
+    assert "planted-in-the-environment" in file
+    assert "SOME_PASSWORD" not in file
     assert "neuroadda.blockwise.job" in state  # the scripts, which are looked at
     for text in (state, told, (tmp_path / "logs/scheduler.log").read_text()):
         assert "planted" not in text

@@ -68,7 +68,12 @@ class Launcher(ABC):
         WorkerDied
             If it did not leave by itself.
         """
-        self.run(context.to_env(), int(context["worker_id"]))  # type: ignore[attr-defined]
+        number = int(context["worker_id"])
+        try:
+            self.run(context.to_env(), number)  # type: ignore[attr-defined]
+        except WorkerDied as error:
+            print(f"{self.config.stage}: worker {number} died: {error}", flush=True)
+            raise
         self.dismiss_waiting()
         # One thread is enough; it ends with this process, or when the next task begins.
         if self._watching.acquire(blocking=False):

@@ -40,7 +40,7 @@ class LocalLauncher(Launcher):
             code = process.exitcode
             self._processes.remove(process)
         if code:
-            raise WorkerDied(f"exit code {code}; see {log}")
+            raise WorkerDied(f"exit code {code}")
 
     def kill_workers(self) -> None:
         """Kill all workers that have not left."""
