@@ -82,7 +82,7 @@ def describe_cause(cause: Cause, blocks: int, bug_blocks: int) -> str:
     """Return what people call the cause of the same failure in so many blocks; from `bug_blocks` on, an error is a bug."""
     if cause == "error":
         return "bug" if blocks >= bug_blocks else "poison"
-    return {"memory": "out of memory", "user": "yours to mend", "died": "dead worker"}.get(cause, cause)
+    return {"memory": "out of memory", "user": "needs your action", "died": "dead worker"}.get(cause, cause)
 
 
 def advise(described: str, run: str, stage: str, blocks: str) -> str:
@@ -99,7 +99,7 @@ def advise(described: str, run: str, stage: str, blocks: str) -> str:
     return {
         "transient": f"it was tried for a minute; when the connection, device or disk is back: {retry}",
         "out of memory": f"use fewer workers: {retry} --set segment.execution.workers=1; else smaller blocks, in another run",
-        "yours to mend": f"mend what it says, then: {retry}",
+        "needs your action": f"mend what it says, then: {retry}",
         "dead worker": f"it crashed, was killed (often for want of memory) or timed out; see its log, then: {retry}",
         "bug": f"mend it once for all of them, then: {retry}",
         "poison": f"look at the input of these blocks; to do them alone: {retry} --stage {stage} --blocks {blocks}",

@@ -6,7 +6,6 @@ import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +17,7 @@ from neuroadda.errors import UserError
 if TYPE_CHECKING:
     from neuroadda.volumes.masks import Mask
 
-PAGE = 64  # bytes whose bits are counted together
+PAGE = 4096  # bytes
 
 
 @dataclass(frozen=True)
@@ -180,33 +179,14 @@ class BlockSet:
         return np.unpackbits(self.bits, count=self.size).view(bool)
 
     def __len__(self) -> int:
-        return int(self._before[-1])
+        return int(np.bitwise_count(self.bits).sum())
 
     def __contains__(self, index: int) -> bool:
         return bool(self.bits[index >> 3] >> (7 - (index & 7)) & 1)
 
     def __iter__(self) -> Iterator[int]:
-        for page in range(len(self._before) - 1):
-            yield from self._read_page(page).tolist()
-
-    def __getitem__(self, rank: int) -> int:
-        """Return the block that so many others of the set come before."""
-        if not 0 <= rank < len(self):
-            raise IndexError(f"block {rank} of {len(self)}")
-        page = int(np.searchsorted(self._before, rank, side="right")) - 1
-        return int(self._read_page(page)[rank - self._before[page]])
-
-    def _read_page(self, page: int) -> np.ndarray:
-        first = page * PAGE
-        return np.flatnonzero(np.unpackbits(self.bits[first : first + PAGE])) + 8 * first
-
-    @cached_property
-    def _before(self) -> np.ndarray:
-        """Members before each page, and after the last."""
-        ones = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1).astype(np.uint8)
-        starts = np.arange(0, len(self.bits), PAGE)
-        counts = np.add.reduceat(ones[self.bits], starts, dtype=np.int64) if len(starts) else starts
-        return np.r_[0, np.cumsum(counts)].astype(np.int64)
+        for first in range(0, len(self.bits), PAGE):  # a list of all would take 36 bytes a block
+            yield from (np.flatnonzero(np.unpackbits(self.bits[first : first + PAGE])) + 8 * first).tolist()
 
 
 def find_tissue(mask: "Mask", grid: BlockGrid) -> BlockSet:

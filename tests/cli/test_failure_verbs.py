@@ -189,7 +189,7 @@ def test_status_groups_failures_by_cause_with_one_traceback_each(command, tmp_pa
         "poison": 1,
         "out of memory": 1,
         "dead worker": 1,
-        "yours to mend": 1,
+        "needs your action": 1,
     }
     assert out.count("what to do: ") == out.count("Traceback of") == len(heads)
     assert "Error: reset (blocks 3, 4)" in out
