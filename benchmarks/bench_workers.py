@@ -102,7 +102,7 @@ class Waiting(Launcher):
     """Its workers are jobs that have not begun; when all wait, memory is measured, and no job begins."""
 
     def __init__(self, config: LauncherConfig, count: int) -> None:
-        super().__init__(Execution(workers=count, worker_restarts=0), config)
+        super().__init__(Execution(workers=count, worker_restarts=0), config, print)
         self.count, self.begun, self.bytes = count, 0, 0
         self.read, self.write = os.pipe()
 

@@ -64,9 +64,9 @@ class Execution(Config):
     retries
         Further tries of a failing block.
     block_timeout
-        Seconds after which a block's worker is killed and the block is tried again.
+        Seconds after which a block's worker is killed, and the block is tried again.
     worker_restarts
-        Dead workers that are replaced before the run is given up.
+        How many workers are started again in a task before it is given up.
     same_error_limit
         Blocks failing with one same error at which the run is stopped early: that is a bug, not bad luck.
     host

@@ -74,7 +74,7 @@ def main() -> None:
     except UserError as error:
         sys.exit(str(error))
     os.environ |= told["environment"] | {"DAISY_CONTEXT": told["context"]}
-    place.with_suffix(".begun").touch()
+    Path(told["begun"]).touch()
     from neuroadda.blockwise.worker import WorkerConfig, work  # it takes a while, and depends on the environment
 
     work(WorkerConfig.model_validate_json(told["worker"]))

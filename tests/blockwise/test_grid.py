@@ -50,7 +50,7 @@ def test_daisys_blocks_are_those_of_the_grid(shape, block, context, offset):
     todo = BlockSet.of(np.isin(np.arange(len(grid)), skipped, invert=True))
     launch = LauncherConfig(stage="t", worker="", accelerated=False, logs=".", preload=(), private=".", run="")
     task = ScheduledTask(name="t", grid=grid, blocks=todo.dump(), execution=Execution(), launch=launch)
-    daisy_task = make_daisy_task(task, LocalLauncher(task.execution, launch))
+    daisy_task = make_daisy_task(task, LocalLauncher(task.execution, launch, print))
     assert tuple(daisy_task.block_grid_shape) == grid.counts
     scheduler, found = daisy.v2.Scheduler(daisy_task), {}
     while (given := scheduler.acquire_block("t")) is not None:

@@ -24,7 +24,7 @@ SUBMITS = {"slurm": "sbatch", "lsf": "bsub"}
 def open_launcher(execution: Execution, config: LauncherConfig, fail: Callable[[UserError], None]) -> Launcher:
     """Return the launcher of a task's workers; `fail` is called where no worker can be started."""
     if execution.launcher == "local":
-        return LocalLauncher(execution, config)
+        return LocalLauncher(execution, config, fail)
     return CLUSTERS[execution.launcher](execution, config, fail)
 
 

@@ -4,11 +4,12 @@ import socket
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from neuroadda.blockwise.execution import Execution
 from neuroadda.config import Config
+from neuroadda.errors import UserError
 
 POLL_SECONDS = 1.0
 LEAVE_SECONDS = 60.0  # for a worker's last records, when all blocks are processed
@@ -49,10 +50,16 @@ class LauncherConfig(Config):
 
 
 class Launcher(ABC):
-    """Starts workers of one task. daisy calls `run_worker` in a thread for each of them, and again where a worker died."""
+    """Starts workers of one task. daisy calls `run_worker` in a thread for each of them, and again where a worker died.
 
-    def __init__(self, execution: Execution, config: LauncherConfig) -> None:
-        self.execution, self.config = execution, config
+    Parameters
+    ----------
+    fail
+        Called where no worker can be started, for a reason that only the user can mend.
+    """
+
+    def __init__(self, execution: Execution, config: LauncherConfig, fail: Callable[[UserError], None]) -> None:
+        self.execution, self.config, self.fail = execution, config, fail
         self._watching = threading.Lock()
 
     def run_worker(self, *, context: Mapping[str, str]) -> None:
@@ -67,12 +74,20 @@ class Launcher(ABC):
         ------
         WorkerDied
             If it did not leave by itself.
+        UserError, OSError
+            If it cannot be started.
         """
         number = int(context["worker_id"])
         try:
             self.run(context.to_env(), number)  # type: ignore[attr-defined]
         except WorkerDied as error:
             print(f"{self.config.stage}: worker {number} died: {error}", flush=True)
+            raise
+        except UserError as error:
+            self.fail(error)
+            raise
+        except OSError as error:
+            self.fail(UserError(f"workers cannot be started: {error.strerror or error}", str(self.config.logs)))
             raise
         self.dismiss_waiting()
         # One thread is enough; it ends with this process, or when the next task begins.

@@ -13,13 +13,13 @@ import sys
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from neuroadda.blockwise.execution import Execution, Job
-from neuroadda.blockwise.launchers.base import Launcher, LauncherConfig, WorkerDied
+from neuroadda.blockwise.launchers.base import Launcher, WorkerDied
 from neuroadda.errors import UserError
 
 # Of the environment of who submits a job, what the cluster's commands need; the job's script makes the rest.
@@ -53,21 +53,19 @@ class ClusterLauncher(Launcher):
     A job that the cluster takes away is submitted again; daisy need not know.
     """
 
-    def __init__(self, execution: Execution, config: LauncherConfig, fail: Callable[[UserError], None]) -> None:
-        super().__init__(execution, config)
-        self.job = execution.job_for(config.accelerated)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.job = self.execution.job_for(self.config.accelerated)
         self.lock = threading.Lock()
         self.jobs: set[str] = set()
-        self._fail = fail
         self._dismissed: set[str] = set()
         self._dismissing = threading.Lock()
         self._died = 0
-        self._has_begun = False
+        self._begun = self.config.private / f"{secrets.token_hex(8)}.begun"  # the first job that begins makes it
 
     def run(self, context: str, number: int) -> None:
         """Submit a worker's job and wait for its end."""
         file, log = self._write_file(context), self.config.logs / f"worker-{number}.log"
-        begun = file.with_suffix(".begun")
         script = write_script(self.job, self.execution, file, log)
         try:
             while True:
@@ -77,16 +75,11 @@ class ClusterLauncher(Launcher):
                 ending = self.wait(job)
                 with self.lock:
                     self.jobs.discard(job)
-                self._has_begun |= begun.exists()
                 if ending.how != "taken":
                     break
                 print(f"{self.config.stage}: worker {number} is started again: {ending.detail}", flush=True)
-        except UserError as error:
-            self._fail(error)
-            raise WorkerDied(str(error)) from error
         finally:
             file.unlink(missing_ok=True)
-            begun.unlink(missing_ok=True)
         if ending.how == "died" and job not in self._dismissed:
             self._check_begun(ending, log)
             raise WorkerDied(ending.detail)
@@ -133,7 +126,7 @@ class ClusterLauncher(Launcher):
     def _write_file(self, context: str) -> Path:
         file = self.config.private / f"{secrets.token_hex(8)}.json"
         environment = {name: text for name, text in os.environ.items() if name.startswith(CARRIED_PREFIXES)}
-        told = {"context": context, "environment": environment, "worker": self.config.worker}
+        told = {"context": context, "environment": environment, "worker": self.config.worker, "begun": str(self._begun)}
         with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
             json.dump(told, opened)
         return file
@@ -141,9 +134,9 @@ class ClusterLauncher(Launcher):
     def _check_begun(self, ending: Ending, log: Path) -> None:
         """Give up when as many jobs died as there are workers, and not one could begin."""
         self._died += 1
-        if self._died >= self.execution.workers and not self._has_begun:
+        if self._died >= self.execution.workers and not self._begun.exists():
             what = f"no worker's job could begin; the last ended with {ending.detail}: {_read_last_line(log)}"
-            self._fail(UserError(what, "execution.launcher", f"see {log}"))
+            self.fail(UserError(what, "execution.launcher", f"see {log}"))
 
 
 def write_script(job: Job, execution: Execution, file: Path, log: Path) -> str:

@@ -8,8 +8,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from neuroadda.blockwise.execution import Execution
-from neuroadda.blockwise.launchers.base import Launcher, LauncherConfig, WorkerDied
+from neuroadda.blockwise.launchers.base import Launcher, WorkerDied
 from neuroadda.blockwise.processes import die_with_parent
 
 WORKER = "neuroadda.blockwise.worker"
@@ -18,10 +17,10 @@ WORKER = "neuroadda.blockwise.worker"
 class LocalLauncher(Launcher):
     """Starts workers as processes of this machine."""
 
-    def __init__(self, execution: Execution, config: LauncherConfig) -> None:
-        super().__init__(execution, config)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._forkserver = multiprocessing.get_context("forkserver")
-        self._forkserver.set_forkserver_preload([WORKER, *config.preload])
+        self._forkserver.set_forkserver_preload([WORKER, *self.config.preload])
         self._processes: set[Any] = set()
         self._lock = (
             threading.Lock()
