@@ -180,7 +180,7 @@ def test_a_preempted_job_is_replaced_at_no_cost(slurm, tmp_path):
     with meanwhile(preempt):
         task = go(make_task(tmp_path, seconds=0.3), tmp_path, "slurm", worker_restarts=0)
     assert (filled(task) == expected()).all()
-    assert "taken: preempted" in (tmp_path / "logs/scheduler.log").read_text()
+    assert "is started again: preempted" in (tmp_path / "logs/scheduler.log").read_text()
     assert not slurm.jobs()
 
 
