@@ -17,7 +17,8 @@ from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.engine import Observer, run_task
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.errors import UserError
-from neuroadda.segmentation.pipeline import default_block_vx, lock_folder
+from neuroadda.locks import lock_folder
+from neuroadda.segmentation.pipeline import default_block_vx
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 

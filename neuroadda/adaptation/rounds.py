@@ -19,8 +19,8 @@ from neuroadda.config import fingerprint, load_config_file, write_json
 from neuroadda.domains.selection import select_source
 from neuroadda.errors import PersonNeeded, UserError
 from neuroadda.evaluation.validation import Validator
+from neuroadda.locks import lock_folder
 from neuroadda.prediction.predict import is_far_in_size
-from neuroadda.segmentation.pipeline import lock_folder
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 

@@ -14,10 +14,10 @@ from neuroadda.blockwise.outputs import bind_output, check_output, read_key
 from neuroadda.blockwise.task import Task
 from neuroadda.config import Config, Zyx, write_json
 from neuroadda.errors import UserError
+from neuroadda.locks import lock_folder
 from neuroadda.pyramids.downsample import Downsample, make_downsample_task
 from neuroadda.pyramids.downsampling import Method, check_method, choose_factor
 from neuroadda.pyramids.ngff import write_multiscales
-from neuroadda.segmentation.pipeline import lock_folder
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.places import to_folder
 

@@ -1,8 +1,5 @@
 """From raw to neurons: the stages bound together, planned first, then run one after another."""
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ from neuroadda.blockwise.outputs import check_output
 from neuroadda.blockwise.task import Stage, Task
 from neuroadda.config import Config, Zyx, load_config_file, parse_config, write_json
 from neuroadda.errors import UserError
+from neuroadda.locks import lock_folder
 from neuroadda.prediction.predict import Predict, check_raw
 from neuroadda.segmentation.agglomerate import FAN_OUT, Agglomerate, AgglomerateLevel, count_levels, level_grid
 from neuroadda.segmentation.components import Components
@@ -225,28 +223,6 @@ def segment(
             for task in plan.upto(upto).tasks:
                 engine.run(task, overwrite=overwrite)
     return plan
-
-
-@contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold a folder for one run; the lock goes with the process, however it ends.
-
-    Raises
-    ------
-    UserError
-        If another process holds it, or it cannot be written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "w")  # noqa: SIM115 (held for the whole block)
-    except OSError as error:
-        raise UserError(f"the folder cannot be written to: {error.strerror}", str(folder)) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError("another run is at work in this folder", str(folder), "wait for it, or stop it") from error
-        yield
 
 
 def _resolve(config: SegmentConfig, raw: Volume, roi: Roi) -> SegmentConfig:

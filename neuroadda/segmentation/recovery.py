@@ -11,7 +11,8 @@ from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.repair import Finding, check_records, check_task, rebuild_task
 from neuroadda.config import load_config_file, parse_config
 from neuroadda.errors import UserError
-from neuroadda.segmentation.pipeline import RESOLVED, Plan, SegmentConfig, lock_folder, make_plan
+from neuroadda.locks import lock_folder
+from neuroadda.segmentation.pipeline import RESOLVED, Plan, SegmentConfig, make_plan
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.task import Task
 from neuroadda.config import apply_overrides, load_config_file, parse_config
 from neuroadda.errors import UserError
-from neuroadda.segmentation.pipeline import RESOLVED, Plan, SegmentConfig, lock_folder, make_plan
+from neuroadda.locks import lock_folder
+from neuroadda.segmentation.pipeline import RESOLVED, Plan, SegmentConfig, make_plan
 
 SETTABLE = ("segment.execution.", "segment.ledger=")
 

@@ -1,7 +1,5 @@
 """Putting backbones into a local zoo."""
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from neuroadda.config import dump_config, write_json
 from neuroadda.domains.embedding import Embedding, Network, Pooling, embed_volume, join_embeddings, save_embeddings
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.errors import UserError
+from neuroadda.locks import lock_folder
 from neuroadda.volumes.arrays import Volume
 from neuroadda.zoo.fetching import FileRecord
 from neuroadda.zoo.finding import local_folder
@@ -150,12 +149,7 @@ def _write(root: Path, index: Index) -> None:
 def _changing(root: Path) -> Iterator[None]:
     """Keep other processes from changing the zoo meanwhile: none may lose another's entry from the index."""
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        handle = os.open(root, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with lock_folder(root, wait=True):
             yield
-        finally:
-            os.close(handle)
     except OSError as error:
         raise UserError(f"the zoo cannot be written: {error.strerror}", str(root)) from error

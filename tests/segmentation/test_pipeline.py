@@ -193,7 +193,7 @@ def test_only_what_is_finished_is_measured(inputs, tmp_path):
 
 
 def test_two_runs_do_not_share_a_folder(inputs, tmp_path):
-    from neuroadda.segmentation.pipeline import lock_folder
+    from neuroadda.locks import lock_folder
 
     with lock_folder(tmp_path), pytest.raises(UserError, match="another run is at work"):
         segment(configure(inputs, tmp_path))

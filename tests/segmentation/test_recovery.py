@@ -11,8 +11,9 @@ from neuroadda.blockwise.ledger.base import BlockRecord, Worker
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.errors import UserError
+from neuroadda.locks import lock_folder
 from neuroadda.segmentation.blockfiles import block_file
-from neuroadda.segmentation.pipeline import SegmentConfig, lock_folder, make_plan, segment
+from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
 from neuroadda.segmentation.recovery import rebuild_ledger, verify_ledger
 from neuroadda.segmentation.seams import VIEWS
 from neuroadda.volumes.arrays import Volume

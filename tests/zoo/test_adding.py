@@ -10,6 +10,7 @@ import torch
 from neuroadda.backbones.card import CARD, WEIGHTS
 from neuroadda.backbones.checkpoint import load_backbone, save_backbone
 from neuroadda.errors import UserError
+from neuroadda.locks import LOCK
 from neuroadda.zoo import adding
 from neuroadda.zoo.adding import add_backbone, write_index
 from neuroadda.zoo.finding import open_zoo
@@ -44,7 +45,7 @@ def test_weights_are_stored_in_half_the_bytes(trained: Path, tmp_path: Path) -> 
     assert content(full) == content(trained)
     again = add_backbone(entry, tmp_path / "again")
     assert content(again) == content(entry)
-    assert sorted(path.name for path in (tmp_path / "zoo").iterdir()) == ["fly", INDEX]
+    assert sorted(path.name for path in (tmp_path / "zoo").iterdir()) == [LOCK, "fly", INDEX]
 
 
 def test_an_entry_is_replaced_only_when_asked(trained: Path, tmp_path: Path) -> None:
@@ -61,7 +62,7 @@ def test_an_entry_is_replaced_only_when_asked(trained: Path, tmp_path: Path) -> 
     assert open_zoo(zoo).names() == ["fly", "mouse"]
     assert content(zoo / "fly") != {k.removeprefix("fly/"): v for k, v in before.items() if k.startswith("fly/")}
     assert not problems(zoo)
-    assert sorted(path.name for path in zoo.iterdir()) == ["fly", "mouse", INDEX]
+    assert sorted(path.name for path in zoo.iterdir()) == [LOCK, "fly", "mouse", INDEX]
 
 
 def test_a_killed_replacement_is_found_and_mended(trained: Path, tmp_path: Path, monkeypatch) -> None:
@@ -81,7 +82,7 @@ def test_a_killed_replacement_is_found_and_mended(trained: Path, tmp_path: Path,
     assert problems(zoo)
     add_backbone(tmp_path / "other", zoo, overwrite=True)
     assert not problems(zoo)
-    assert sorted(path.name for path in zoo.iterdir()) == ["fly", INDEX]
+    assert sorted(path.name for path in zoo.iterdir()) == [LOCK, "fly", INDEX]
 
 
 def test_an_embedding_comes_along_if_it_is_of_these_weights(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_an_embedding_comes_along_if_it_is_of_these_weights(tmp_path: Path) -> N
     write_embedding(tmp_path / "full", card.digest)
     with pytest.raises(UserError, match="the features are of other weights"):
         add_backbone(tmp_path / "full", tmp_path / "zoo")
-    assert list((tmp_path / "zoo").iterdir()) == []
+    assert [path.name for path in (tmp_path / "zoo").iterdir()] == [LOCK]
     entry = add_backbone(tmp_path / "full", tmp_path / "zoo", half=False)
     assert content(entry) == content(tmp_path / "full")
     assert EMBEDDING in open_zoo(tmp_path / "zoo").files("fly")
@@ -134,7 +135,7 @@ def test_weights_beyond_float16_are_refused(tmp_path: Path, trained: Path) -> No
     save_backbone(trained, backbone.model, backbone.card)
     with pytest.raises(UserError, match=r"the weights down.* are not all finite"):
         add_backbone(trained, tmp_path / "zoo")
-    assert list((tmp_path / "zoo").iterdir()) == []
+    assert [path.name for path in (tmp_path / "zoo").iterdir()] == [LOCK]
     add_backbone(trained, tmp_path / "zoo", half=False)
 
 
