@@ -1,10 +1,10 @@
 """Other distances between two samples of features, to hold MMD against: Frechet, and a classifier's AUC."""
 
+import importlib
+from typing import Any
+
 import numpy as np
 from scipy.linalg import eigh
-from scipy.optimize import minimize
-from scipy.special import expit
-from scipy.stats import rankdata
 
 from neuroadda.domains.samples import check_blocks, check_samples
 from neuroadda.errors import UserError
@@ -29,7 +29,7 @@ def frechet_distance(x: np.ndarray, y: np.ndarray, *, shrink: bool = False) -> f
     Raises
     ------
     UserError
-        If the samples cannot be compared.
+        If the samples cannot be compared; if `shrink` is given and scikit-learn is not installed.
     """
     (a, cov_a), (b, cov_b) = (_fit_gaussian(sample.astype(np.float64), shrink) for sample in check_samples(x, y))
     values, vectors = eigh(cov_a)
@@ -69,7 +69,7 @@ def classifier_auc(
     Raises
     ------
     UserError
-        If the samples cannot be compared, or a sample has fewer than two blocks.
+        If the samples cannot be compared, a sample has fewer than two blocks, or scikit-learn is not installed.
     """
     x, y = check_samples(x, y)
     groups = check_blocks(x, y, x_blocks, y_blocks)
@@ -83,50 +83,27 @@ def classifier_auc(
     fold_of = np.concatenate([rng.permutation(np.arange(count) % folds) for count in counts])[groups]
     features = np.concatenate((x, y))
     is_y = np.repeat((False, True), (len(x), len(y)))
+    linear_model, metrics, preprocessing = map(_import_sklearn, ("linear_model", "metrics", "preprocessing"))
     aucs = []
     for fold in range(folds):
         held_out = fold_of == fold
-        train = features[~held_out].astype(np.float64)
-        mean, deviation = train.mean(0), train.std(0)
-        deviation[deviation == 0] = 1
-        weights = _fit_logistic((train - mean) / deviation, is_y[~held_out], penalty)
-        scores = ((features[held_out] - mean) / deviation) @ weights
-        aucs.append(area_under_curve(scores, is_y[held_out]))
+        scaler = preprocessing.StandardScaler().fit(features[~held_out].astype(np.float64))
+        model = linear_model.LogisticRegression(C=1 / penalty, tol=1e-6, max_iter=10_000)
+        model.fit(scaler.transform(features[~held_out]), is_y[~held_out])
+        scores = model.decision_function(scaler.transform(features[held_out]))
+        aucs.append(metrics.roc_auc_score(is_y[held_out], scores))
     return float(np.mean(aucs))
 
 
-def area_under_curve(scores: np.ndarray, positive: np.ndarray) -> float:
-    """Return the probability that a positive scores above a negative, ties counting half (Mann-Whitney's U)."""
-    n = int(positive.sum())
-    m = len(positive) - n
-    return float((rankdata(scores)[positive].sum() - n * (n + 1) / 2) / (n * m))
-
-
 def _fit_gaussian(sample: np.ndarray, shrink: bool) -> tuple[np.ndarray, np.ndarray]:
-    n, features = sample.shape
-    mean = sample.mean(0)
-    sample = sample - mean
-    covariance = sample.T @ sample / n
-    share = 0.0
-    if shrink:
-        spherical = np.trace(covariance) / features * np.eye(features)
-        spread = ((covariance - spherical) ** 2).sum()
-        noise = ((sample**2).sum(1) ** 2).sum() / n**2 - (covariance**2).sum() / n
-        share = min(1.0, noise / spread) if spread > 0 else 1.0
-        covariance = (1 - share) * covariance + share * spherical
-    return mean, covariance * n / (n - 1)
+    if not shrink:
+        return sample.mean(0), np.atleast_2d(np.cov(sample, rowvar=False))
+    covariance, _ = _import_sklearn("covariance").ledoit_wolf(sample)
+    return sample.mean(0), np.atleast_2d(covariance) * len(sample) / (len(sample) - 1)
 
 
-def _fit_logistic(features: np.ndarray, positive: np.ndarray, penalty: float) -> np.ndarray:
-    """Return float64[F], the weights; the intercept changes no rank."""
-    signs = np.where(positive, 1.0, -1.0)
-
-    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        weights, intercept = parameters[:-1], parameters[-1]
-        margins = signs * (features @ weights + intercept)
-        slopes = -signs * expit(-margins)
-        value = np.logaddexp(0, -margins).sum() + penalty / 2 * weights @ weights
-        gradient = np.append(features.T @ slopes + penalty * weights, slopes.sum())
-        return value / len(signs), gradient / len(signs)
-
-    return minimize(loss, np.zeros(features.shape[1] + 1), jac=True, method="L-BFGS-B").x[:-1]
+def _import_sklearn(module: str) -> Any:
+    try:
+        return importlib.import_module(f"sklearn.{module}")
+    except ImportError as error:
+        raise UserError("scikit-learn is not installed", "domains", "pip install neuroadda[domains]") from error

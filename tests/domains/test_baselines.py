@@ -1,10 +1,12 @@
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
-from neuroadda.domains.baselines import area_under_curve, classifier_auc, frechet_distance
+from neuroadda.domains.baselines import classifier_auc, frechet_distance
 from neuroadda.errors import UserError
 
 seeds = st.integers(0, 2**32 - 1)
@@ -62,14 +64,6 @@ def test_shrinking_changes_little_where_patches_are_many() -> None:
     rng = np.random.default_rng(0)
     x, y = draw_exactly(0, 4000, np.zeros(4), draw_covariance(rng, 4)), rng.standard_normal((4000, 4)) * 3
     assert frechet_distance(x, y, shrink=True) == pytest.approx(frechet_distance(x, y), rel=0.01)
-
-
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.lists(st.integers(0, 5), min_size=1, max_size=12))
-def test_area_counts_the_pairs_in_order(low: list[int], high: list[int]) -> None:
-    pairs = [(h > v) + 0.5 * (h == v) for h in high for v in low]
-    scores = np.array([*low, *high], float)
-    positive = np.repeat((False, True), (len(low), len(high)))
-    assert area_under_curve(scores, positive) == pytest.approx(np.mean(pairs))
 
 
 def test_one_domain_cannot_be_told_apart() -> None:
@@ -135,3 +129,15 @@ def test_bad_input_is_one_line(call, message: str) -> None:
     with pytest.raises(UserError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_a_missing_extra_is_named_in_one_line(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    monkeypatch.setitem(sys.modules, "sklearn.covariance", None)
+    for call in (
+        lambda: classifier_auc(good, good, good_blocks, good_blocks),
+        lambda: frechet_distance(good, good, shrink=True),
+    ):
+        with pytest.raises(UserError, match=r"scikit-learn is not installed; pip install neuroadda\[domains\]"):
+            call()
+    assert frechet_distance(good, good) == pytest.approx(0, abs=1e-5)
