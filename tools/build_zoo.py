@@ -8,10 +8,12 @@ network and by the generalist's, so the generalist is built first.
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from neuroadda import flow
 from neuroadda.config import load_config_file, parse_config
+from neuroadda.domains.embedding import embed_volumes
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
@@ -50,9 +52,9 @@ def train(name: str) -> Path:
 def pack(name: str, folder: Path) -> None:
     """Put a backbone and the features of its training data into the zoo."""
     domains = DOMAINS if name == GENERALIST else (name,)
-    raws = [f"runs/data/{domain}_train.zarr/raw" for domain in domains]
-    patches = PatchConfig(count=PATCHES // len(domains))
-    add_backbone(folder, builtin_folder(), overwrite=True, raws=raws, patches=patches, reference=GENERALIST)
+    volumes = [Volume.open(f"runs/data/{domain}_train.zarr/raw") for domain in domains]
+    embed = partial(embed_volumes, volumes, config=PatchConfig(count=PATCHES // len(domains)))
+    add_backbone(folder, builtin_folder(), overwrite=True, embed=embed, reference=GENERALIST)
 
 
 def main() -> None:

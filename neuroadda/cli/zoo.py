@@ -3,6 +3,7 @@
 import math
 import re
 import textwrap
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -85,23 +86,21 @@ def add(
     overwrite: Annotated[bool, typer.Option(help="Replace an entry of the same domain.")] = False,
 ) -> None:
     """Copy a trained backbone into a zoo, named by the domain in its card; with --raw, so that `domains rank` ranks it."""
+    from neuroadda.domains.embedding import embed_volumes
     from neuroadda.domains.patches import PatchConfig
-    from neuroadda.domains.tree import find_generalist
-    from neuroadda.zoo.adding import add_backbone
+    from neuroadda.volumes.arrays import Volume
+    from neuroadda.zoo.adding import Embed, add_backbone
+    from neuroadda.zoo.embeddings import find_generalist
     from neuroadda.zoo.finding import open_zoo
     from neuroadda.zoo.index import INDEX
 
-    reference = find_generalist(open_zoo(where)) if raw and (Path(where) / INDEX).is_file() else None
-    entry = add_backbone(
-        folder,
-        where,
-        half=half,
-        overwrite=overwrite,
-        raws=raw or (),
-        patches=PatchConfig(count=patches),
-        reference=reference,
-    )
-    print(entry)
+    embed: Embed | None = None
+    reference = None
+    if raw:
+        volumes = [Volume.open(path) for path in raw]
+        embed = partial(embed_volumes, volumes, config=PatchConfig(count=patches))
+        reference = find_generalist(open_zoo(where)) if (Path(where) / INDEX).is_file() else None
+    print(add_backbone(folder, where, half=half, overwrite=overwrite, embed=embed, reference=reference))
 
 
 @zoo.command()

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroadda.domains.distances import DistanceMatrix
-from neuroadda.domains.embedding import Embedding, check_comparable
 from neuroadda.domains.inference import draw_blocks
 from neuroadda.domains.kernel import sum_pairs
 from neuroadda.domains.mmd import Bandwidth, choose_bandwidths
 from neuroadda.errors import UserError
+from neuroadda.zoo.embeddings import Embedding, check_comparable
 
 
 @dataclass(frozen=True, eq=False)

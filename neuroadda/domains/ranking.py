@@ -11,11 +11,11 @@ from pydantic import Field
 
 from neuroadda.config import Config
 from neuroadda.domains.baselines import frechet_distance
-from neuroadda.domains.embedding import Embedding, Network, Pooling, check_comparable
 from neuroadda.domains.inference import bootstrap_mmd2, percentile_interval, permutation_test
 from neuroadda.domains.mmd import Bandwidth, choose_bandwidths, mmd2
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.errors import UserError
+from neuroadda.zoo.embeddings import Embedding, Network, Pooling, check_comparable
 
 
 class RankConfig(Config):

@@ -11,14 +11,13 @@ from typing import Any
 from pydantic import Field
 
 from neuroadda.config import Config, dump_config, fingerprint, write_json
-from neuroadda.domains.embedding import Embedding, Network, Pooling, embed_volume, load_embeddings
+from neuroadda.domains.embedding import embed_volume
 from neuroadda.domains.ranking import RankConfig, Ranking, rank_embeddings
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.zoo.embeddings import Embedding, Embeddings, Network, Pooling, load_embeddings
 from neuroadda.zoo.finding import Zoo, open_zoo
 from neuroadda.zoo.index import EMBEDDING
-
-Stored = Mapping[Network, Mapping[Pooling, Embedding]]
 
 
 class SelectConfig(Config):
@@ -156,7 +155,7 @@ def rank_sources(volume: Volume, zoo: Zoo, config: RankConfig, exclude: Collecti
     return replace(ranking, left_out=tuple(name for name in kept if name not in stored))
 
 
-def _take(stored: Stored, network: Network, pooling: Pooling, name: str) -> Embedding:
+def _take(stored: Embeddings, network: Network, pooling: Pooling, name: str) -> Embedding:
     try:
         return stored[network][pooling]
     except KeyError:
@@ -165,7 +164,7 @@ def _take(stored: Stored, network: Network, pooling: Pooling, name: str) -> Embe
 
 
 def _agree_on_reference(
-    stored: Mapping[str, Stored], config: RankConfig, holders: Mapping[str, str]
+    stored: Mapping[str, Embeddings], config: RankConfig, holders: Mapping[str, str]
 ) -> dict[str, Embedding]:
     """Return the features of all domains by one network of the zoo, without those of that network's own; {} if there is none."""
     found = {

@@ -10,13 +10,7 @@ from pydantic import Field
 
 from neuroadda.backbones.checkpoint import Backbone, load_backbone
 from neuroadda.config import Config, Zyx, dump_config, fingerprint, write_json
-from neuroadda.domains.embedding import (
-    Embedding,
-    Pooling,
-    embed_volume,
-    load_embeddings,
-    patch_shape_vx,
-)
+from neuroadda.domains.embedding import embed_volume, patch_shape_vx
 from neuroadda.domains.mmd import Bandwidth
 from neuroadda.domains.newick import Node
 from neuroadda.domains.pairwise import Distances, measure_distances
@@ -32,6 +26,7 @@ from neuroadda.domains.phylogeny import (
 )
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.zoo.embeddings import Embedding, Pooling, find_generalist, load_embeddings
 from neuroadda.zoo.finding import Zoo, find_backbone
 from neuroadda.zoo.index import EMBEDDING
 
@@ -107,15 +102,6 @@ class Survey:
             "cophenetic": self.tree.cophenetic,
             "mantel": vars(self.mantel) if self.mantel else None,
         }
-
-
-def find_generalist(zoo: Zoo) -> str | None:
-    """Return the entry whose network made the reference features of all others; None if there is no such one."""
-    names = [name for name in zoo.names() if EMBEDDING in zoo.files(name)]
-    stored = [load_embeddings(zoo.folder(name)) for name in names]
-    digests = {e.network for by_network in stored for e in by_network.get("reference", {}).values()}
-    holders = [name for name in zoo.names() if {zoo.card(name).digest} == digests]
-    return holders[0] if holders else None
 
 
 def pick_backbone(zoo: Zoo, backbone: str | None) -> Backbone:

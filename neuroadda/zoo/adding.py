@@ -1,22 +1,22 @@
 """Putting backbones into a local zoo."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from neuroadda.backbones.card import CARD, WEIGHTS
 from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbone
 from neuroadda.config import dump_config, write_json
-from neuroadda.domains.embedding import Embedding, Network, Pooling, embed_volume, join_embeddings, save_embeddings
-from neuroadda.domains.patches import PatchConfig
 from neuroadda.errors import UserError
 from neuroadda.locks import lock_folder
-from neuroadda.volumes.arrays import Volume
+from neuroadda.zoo.embeddings import Embeddings, Network, save_embeddings
 from neuroadda.zoo.fetching import FileRecord
 from neuroadda.zoo.finding import local_folder
 from neuroadda.zoo.index import EMBEDDING, FILES, INDEX, Index, check_name, read_index
 from neuroadda.zoo.verifying import check_embedding, check_finite, check_provenance
+
+Embed = Callable[[Mapping[Network, Backbone]], Embeddings]
 
 
 def add_backbone(
@@ -25,8 +25,7 @@ def add_backbone(
     *,
     half: bool = True,
     overwrite: bool = False,
-    raws: Sequence[Path | str] = (),
-    patches: PatchConfig | None = None,
+    embed: Embed | None = None,
     reference: str | None = None,
 ) -> Path:
     """Copy a trained backbone, and its embedding if it has one, into a local zoo as the entry named by its domain.
@@ -43,11 +42,10 @@ def add_backbone(
         Store the weights as float16.
     overwrite
         Replace an entry of that name.
-    raws
-        Volumes that it was trained on, whose features become its embedding, by which it can be ranked; they replace an embedding
-        in `folder`.
-    patches
-        How many of each, and where.
+    embed
+        Embeds the volumes that it was trained on, by each of the networks "own" (the backbone as it is stored) and "reference",
+        such as `neuroadda.domains.embedding.embed_volumes` does. The result becomes the entry's embedding, by which it can be
+        ranked; an embedding in `folder` is not copied then.
     reference
         Entry (it may be the new one) that all entries are embedded by, too.
 
@@ -60,10 +58,9 @@ def add_backbone(
     ------
     UserError
         If the backbone cannot be loaded, its card lacks provenance, its domain is no name for an entry, its embedding
-        is of other weights (as when `half` changes them: give `raws`), the entry exists, a volume cannot be embedded, or the
+        is of other weights (as when `half` changes them: give `embed`), the entry exists, a volume cannot be embedded, or the
         zoo is at a URL or cannot be written.
     """
-    volumes = [Volume.open(raw) for raw in raws]
     backbone = load_backbone(folder)
     folder, card, root = Path(folder), backbone.card, local_folder(zoo)
     check_provenance(card, str(folder / CARD))
@@ -81,12 +78,12 @@ def add_backbone(
         try:
             card = save_backbone(partial, backbone.model, card, half=half)
             check_finite(load_backbone(partial))
-            if volumes:
+            if embed is not None:
                 own = load_backbone(partial)
                 networks: dict[Network, Backbone] = {"own": own}
                 if reference is not None:
                     networks["reference"] = own if reference == name else load_backbone(root / reference)
-                save_embeddings(partial, _embed(volumes, networks, patches or PatchConfig()), patches)
+                save_embeddings(partial, embed(networks))
                 check_embedding(partial, card)
             elif (folder / EMBEDDING).is_file():
                 shutil.copyfile(folder / EMBEDDING, partial / EMBEDDING)
@@ -125,15 +122,6 @@ def write_index(zoo: Path | str) -> Index:
         index = Index(entries=entries)
         _write(root, index)
     return index
-
-
-def _embed(
-    volumes: Sequence[Volume], networks: dict[Network, Backbone], patches: PatchConfig
-) -> dict[Network, dict[Pooling, Embedding]]:
-    """Embed several volumes by some networks, as if they were one."""
-    by_name = {str(network): backbone for network, backbone in networks.items()}
-    parts = [embed_volume(volume, by_name, patches) for volume in volumes]
-    return {n: {p: join_embeddings([part[n][p] for part in parts]) for p in parts[0][n]} for n in networks}
 
 
 def _records(entry: Path) -> dict[str, FileRecord]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from neuroadda.backbones.card import CARD, WEIGHTS, Card
 from neuroadda.backbones.checkpoint import Backbone, load_backbone
-from neuroadda.domains.embedding import load_embeddings
 from neuroadda.errors import UserError
+from neuroadda.zoo.embeddings import load_embeddings
 from neuroadda.zoo.finding import Zoo
 from neuroadda.zoo.index import EMBEDDING, INDEX
 
@@ -15,7 +15,7 @@ PROVENANCE = ("name", "licence", "citation")
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedEntry:
     """What `verify_zoo` found of an entry."""
 
     name: str
@@ -24,7 +24,7 @@ class Checked:
     problems: tuple[str, ...]
 
 
-def verify_zoo(zoo: Zoo) -> list[Checked]:
+def verify_zoo(zoo: Zoo) -> list[CheckedEntry]:
     """Hold every file of every entry against its record; load every card, network and embedding.
 
     Returns
@@ -37,11 +37,11 @@ def verify_zoo(zoo: Zoo) -> list[Checked]:
         for path in sorted(zoo.root.glob(f"[!.]*/{CARD}")):
             if path.parent.name not in zoo.index.entries:
                 problem = f"{path.parent}: the folder is not in {INDEX}"
-                checked.append(Checked(path.parent.name, 0, 0, (problem,)))
+                checked.append(CheckedEntry(path.parent.name, 0, 0, (problem,)))
     return checked
 
 
-def _verify(zoo: Zoo, name: str) -> Checked:
+def _verify(zoo: Zoo, name: str) -> CheckedEntry:
     records = zoo.files(name)
     problems: list[str] = []
 
@@ -63,7 +63,7 @@ def _verify(zoo: Zoo, name: str) -> Checked:
             attempt(lambda: check_finite(load_backbone(folder)))
         if EMBEDDING in whole:
             attempt(lambda: check_embedding(folder, card))
-    return Checked(name, len(records), sum(record.size for record in records.values()), tuple(problems))
+    return CheckedEntry(name, len(records), sum(record.size for record in records.values()), tuple(problems))
 
 
 def check_provenance(card: Card, where: str) -> None:

@@ -17,7 +17,7 @@ from benchmarks.tables import to_markdown
 from neuroadda.backbones.checkpoint import Backbone, load_backbone
 from neuroadda.config import Zyx
 from neuroadda.domains.distances import DistanceMatrix
-from neuroadda.domains.embedding import Embedding, embed_patches, patch_shape_vx
+from neuroadda.domains.embedding import embed_patches, patch_shape_vx
 from neuroadda.domains.newick import is_monophyletic, parse_newick
 from neuroadda.domains.pairwise import Distances, measure_distances
 from neuroadda.domains.patches import PatchConfig, Patches, draw_patches, footprint_vx
@@ -26,6 +26,7 @@ from neuroadda.errors import UserError
 from neuroadda.viewing.domain_figures import plot_dendrogram, plot_heatmap, plot_map, save_figure
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
+from neuroadda.zoo.embeddings import Embedding
 
 FLY, MOUSE, WORM = "Drosophila melanogaster", "Mus musculus", "Caenorhabditis elegans"
 # Arthropods and nematodes are Ecdysozoa. Only the order of splits is used: the correlation is of ranks.

@@ -10,10 +10,11 @@ import torch
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.backbones.normalisation import normalise
 from neuroadda.domains.baselines import classifier_auc, frechet_distance
-from neuroadda.domains.embedding import Embedding, Pooling, embed_volume, load_embeddings, save_embeddings
+from neuroadda.domains.embedding import embed_volume
 from neuroadda.domains.patches import PatchConfig, draw_patches
 from neuroadda.domains.ranking import RankConfig, estimate_mmd2
 from neuroadda.volumes.arrays import Volume
+from neuroadda.zoo.embeddings import Embedding, Pooling, load_embeddings, save_embeddings
 from studies.single_sections import DOMAINS, PIXEL_NM, SOURCES
 from studies.transfer.study import FOLDER, GENERALIST, pretrained_folder
 
@@ -33,7 +34,7 @@ def embed(network: Path, domain: str) -> Mapping[Pooling, Embedding]:
     if not (folder / "embedding.safetensors").exists():
         folder.mkdir(parents=True, exist_ok=True)
         raw = Volume.open(FOLDER / "data" / f"{domain}_train.zarr" / "raw")
-        save_embeddings(folder, embed_volume(raw, {"own": load_backbone(network)}, PATCHES), PATCHES)
+        save_embeddings(folder, embed_volume(raw, {"own": load_backbone(network)}, PATCHES))
     return load_embeddings(folder)["own"]
 
 

@@ -8,11 +8,12 @@ import pytest
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.cli import main
 from neuroadda.config import dump_config, write_json
-from neuroadda.domains.embedding import embed_volume, save_embeddings
+from neuroadda.domains.embedding import embed_volume
 from neuroadda.domains.newick import is_monophyletic, parse_newick
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.volumes.arrays import Volume
 from neuroadda.zoo.adding import write_index
+from neuroadda.zoo.embeddings import save_embeddings
 from tests.segmentation.synthetic import smooth_noise, write_backbone
 
 PHYLOGENY = "((Drosophila_melanogaster:1,worm:1):1,Mus_musculus:2);"

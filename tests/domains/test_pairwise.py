@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neuroadda.domains.embedding import Embedding
 from neuroadda.domains.mmd import mmd2, spread_bandwidths
 from neuroadda.domains.pairwise import measure_distances
 from neuroadda.errors import UserError
+from neuroadda.zoo.embeddings import Embedding
 
 
 def make_embedding(shift=0.0, seed=0, blocks=8, count=64, features=3) -> Embedding:

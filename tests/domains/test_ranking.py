@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from neuroadda.domains.embedding import Embedding
 from neuroadda.domains.inference import bootstrap_interval
 from neuroadda.domains.mmd import median_bandwidth, mmd2
 from neuroadda.domains.ranking import RankConfig, measure_far, rank_embeddings
 from neuroadda.errors import UserError
+from neuroadda.zoo.embeddings import Embedding
 
 FEATURES = 6
 CONFIG = RankConfig(bandwidth="median", permutations=99, resamples=300)

@@ -15,7 +15,7 @@ from neuroadda.backbones.card import NEAREST, Card, load_card
 from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbone
 from neuroadda.backbones.unet import UNet
 from neuroadda.config import dump_config, parse_config
-from neuroadda.domains.embedding import embed_volume, load_embeddings, save_embeddings
+from neuroadda.domains.embedding import embed_volume
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.domains.ranking import RankConfig, rank_embeddings
 from neuroadda.domains.selection import SelectConfig, rank_sources, read_selection, select_source
@@ -25,6 +25,7 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.regions import RoiConfig
 from neuroadda.zoo.adding import add_backbone, write_index
+from neuroadda.zoo.embeddings import load_embeddings, save_embeddings
 from neuroadda.zoo.finding import Zoo, open_zoo
 
 DATA = Path(os.environ.get("NEUROADDA_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -67,7 +68,7 @@ def made(tmp_path_factory) -> Path:
     for seed, (name, texture) in enumerate(DOMAINS.items()):
         volume = write_tissue(root / f"train/{name}.zarr/raw", *texture, seed)
         own = write_network(root / "trained" / name, name, texture[-1], seed)
-        save_embeddings(own.folder, embed_volume(volume, {"own": own, "reference": generalist}, PATCHES), PATCHES)
+        save_embeddings(own.folder, embed_volume(volume, {"own": own, "reference": generalist}, PATCHES))
         add_backbone(own.folder, root / "zoo")
         write_tissue(root / f"test/{name}.zarr/raw", *texture, seed + 50)
     write_tissue(root / "test/alien.zarr/raw", 4, 30, 4, 4.0, 7)

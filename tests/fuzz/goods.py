@@ -16,10 +16,11 @@ TESTS = Path(__file__).parents[1]
 
 from neuroadda.active.proposals import Pool, Proposal, Proposals  # noqa: E402
 from neuroadda.backbones.checkpoint import load_backbone  # noqa: E402
-from neuroadda.domains.embedding import embed_volume, save_embeddings  # noqa: E402
+from neuroadda.domains.embedding import embed_volume  # noqa: E402
 from neuroadda.domains.patches import PatchConfig  # noqa: E402
 from neuroadda.volumes.arrays import Volume  # noqa: E402
 from neuroadda.zoo.adding import write_index  # noqa: E402
+from neuroadda.zoo.embeddings import save_embeddings  # noqa: E402
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise  # noqa: E402
 from tests.zoo.small_zoo import write_trained  # noqa: E402
 
@@ -74,7 +75,7 @@ def write_zoo(folder: Path) -> None:
     for seed, name in enumerate(ENTRIES):
         config = PatchConfig(count=24, seed=seed)
         networks = {"own": load_backbone(folder / "zoo" / name), "reference": reference}
-        save_embeddings(folder / "zoo" / name, embed_volume(volume, networks, config), config)
+        save_embeddings(folder / "zoo" / name, embed_volume(volume, networks, config))
     write_index(folder / "zoo")
 
 

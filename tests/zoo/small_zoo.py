@@ -14,7 +14,7 @@ from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import NEAREST, Card
 from neuroadda.backbones.checkpoint import save_backbone
 from neuroadda.backbones.unet import UNet
-from neuroadda.domains.embedding import Embedding, save_embeddings
+from neuroadda.zoo.embeddings import Embedding, save_embeddings
 
 SMALL = UNetConfig(features=(4, 8), downsample=((1, 2, 2),), kernels=(((1, 3, 3), (1, 3, 3)), ((3, 3, 3),)))
 SAMPLE = {"name": "s_train", "licence": "CC BY 4.0", "citation": "A. Author 2015", "roi": {"offset_nm": [0, 0, 0]}}
