@@ -2,7 +2,7 @@
 
     python -m benchmarks.scale [--set gpu_vx_s=2e7 ...]
 
-A model, not a measurement: arithmetic on the figures in the last table of that page.
+A model: arithmetic on the figures in that page's last table.
 """
 
 import argparse
@@ -17,17 +17,16 @@ from benchmarks.tables import to_markdown
 
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
 OWN = ("GPUs", "CPU cores", "request latency")  # of each worker; all workers share the other resources
-
 Shape = tuple[int, int, int]
 # What one pass asks for: blocks, bytes moved, requests, and seconds of a core, of a GPU and of one process alone.
 Load = namedtuple("Load", "units moved get put core gpu serial", defaults=(0, 0, 0))
 
 
 class Design(NamedTuple):
-    """How the work is cut and stored.
+    """How the work is cut and stored; `in_flight` is requests of a core under way at once.
 
-    `in_flight` requests of a core are under way at once. Where it is `streamed`, prediction, fragments and edges are one pass that
-    stores no affinities, workers compute while they read and write, and components are united as a tree.
+    `streamed`: prediction, fragments and edges are one pass that stores no affinities; workers compute while they read and write;
+    components are united as a tree.
     """
 
     block_vx: Shape = (32, 256, 256)
@@ -70,15 +69,15 @@ def measure_loads(shape: Shape, d: Design, f: SimpleNamespace) -> tuple[list[Loa
     graph, merges, lut = edges * f.edge_bytes, count * f.merge_bytes, count * f.lut_bytes
     predict = Load(n, raw * raw_part + affs, n * raw_gets, stored * files, gpu=voxels / f.gpu_vx_s)
     flood = Load(n, affs * affs_part + fragments, stored * affs_gets, n * (files + 1), voxels / f.fragments_vx_s)
-    gets = stored * files + n * (low_gets + 1)
-    collect = Load(n, affs + fragments * low_part + graph, gets, n, voxels / f.edges_vx_s)
+    gets, moved = stored * files + n * (low_gets + 1), affs + fragments * low_part + graph
+    collect = Load(n, moved, gets, n, voxels / f.edges_vx_s)
     first = [predict, flood, collect]
     passes = [Load(n, *map(sum, list(zip(*first, strict=True))[1:]))] if d.streamed else first
     for i, units in enumerate(levels):
         moved = (taken[i] * f.left_bytes if i else 4 * graph + merges) + sum(taken[i + 1 : i + 2]) * f.left_bytes
         passes.append(Load(units, moved, levels[i - 1] if i else 4 * units, units, taken[i] * f.merge_s))
-    union, (z, y, x) = n * f.open_s + count * f.union_s, shape
-    crossing = (z * y + z * x + y * x) * f.face_segments_mvx / 1e6 * f.union_s
+    union, faces = n * f.open_s + count * f.union_s, sum(voxels / side for side in shape)
+    crossing = faces * f.face_segments_mvx / 1e6 * f.union_s
     units, puts, core, serial = (n, n, union, crossing) if d.streamed else (1, 2, 0, union)
     passes.append(Load(units, merges + 2 * lut, 2 * n, puts, core, serial=serial))
     passes.append(Load(n, fragments + segments + lut, n * (files + 1), n * files, voxels / f.relabel_vx_s))
@@ -93,7 +92,7 @@ def simulate(passes: list[Load], on_disk: bool, workers: int, d: Design, f: Simp
     for load in passes:
         gpus, cores = min(workers, load.units), min(workers * f.cores, load.units)
         latency = 0 if on_disk else (load.get + load.put) * f.latency_s / (gpus if load.gpu else cores) / d.in_flight
-        alone = load.units == 1 and load.serial > 0  # one process reads file after file
+        alone = load.units == 1 and load.serial  # one process reads file after file
         needs = {
             "GPUs": load.gpu / gpus,
             "CPU cores": load.core / cores,
@@ -106,13 +105,13 @@ def simulate(passes: list[Load], on_disk: bool, workers: int, d: Design, f: Simp
         }
         if not d.streamed:  # a worker does one thing after the other
             needs[max(OWN, key=lambda name: needs[name])] = sum(needs[name] for name in OWN)
-        slowest = max(needs, key=lambda name: needs[name])
-        waits[slowest] = waits.get(slowest, 0) + needs[slowest]
+        seconds, slowest = max((s, name) for name, s in needs.items())
+        waits[slowest] = waits.get(slowest, 0) + seconds
     return waits
 
 
 def short(number: float) -> str:
-    """Return a number in three digits with its SI prefix, such as ``23.1 k``."""
+    """Return a number in three digits, such as ``23.1 k``."""
     return f"{number / 1e3:.3g} k" if number >= 999.5 else f"{number:.3g}"
 
 
@@ -131,8 +130,8 @@ def time_table(d: Design, f: SimpleNamespace) -> str:
         z = max(1, round((10**power / 25) ** (1 / 3)))  # about a cube of tissue, of voxels of 30 x 6 x 6 nm
         shape = z, (yx := round(math.sqrt(10**power / z))), yx
         passes, on_disk = measure_loads(shape, d, f)
-        row = [f"10^{power}", "disk" if on_disk else "objects"]
-        row += [short(math.prod(shape) / rate / 3600) for rate in (f.gpu_vx_s, f.cpu_vx_s)]
+        hours = [short(math.prod(shape) / rate / 3600) for rate in (f.gpu_vx_s, f.cpu_vx_s)]
+        row = [f"10^{power}", "disk" if on_disk else "objects", *hours]
         for workers in (1, 100, 1000):
             waits = simulate(passes, on_disk, workers, d, f)
             wall, writes = sum(waits.values()), f.records * sum(load.units for load in passes)
@@ -144,7 +143,7 @@ def time_table(d: Design, f: SimpleNamespace) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--set", action="append", default=[], metavar="FIGURE=VALUE", help="replace a figure")
-    replaced = [text.split("=", 1) for text in parser.parse_args().set]
     found = re.findall(r"^\| `(\w+)` \| ([\d.e+-]+) \|", PAGE.read_text(), re.MULTILINE)
-    figures = SimpleNamespace(**{name: float(value) for name, value in [*found, *replaced]})
+    found += [text.split("=", 1) for text in parser.parse_args().set]
+    figures = SimpleNamespace(**{name: float(value) for name, value in found})
     print(f"Today:\n\n{time_table(TODAY, figures)}\n\nBuilt:\n\n{time_table(BUILT, figures)}")
