@@ -54,7 +54,7 @@ def retry(
     """
     from neuroadda.blockwise.status import parse_blocks
     from neuroadda.cli.console import print_json, show_progress
-    from neuroadda.segmentation.retry import retry as do_again
+    from neuroadda.segmentation.recovery import retry as do_again
 
     chosen = None if blocks is None else parse_blocks(blocks)
     with show_progress(quiet=as_json) as observe:

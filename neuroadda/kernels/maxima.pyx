@@ -1,4 +1,4 @@
-"""Find maxima of a map within a window; see `segmentation.seeds`."""
+"""Find maxima of a map within a window; see `segmentation.watershed`."""
 
 import numpy as np
 from libc.stdint cimport uint8_t

@@ -15,8 +15,7 @@ from neuroadda.blockwise.task import Task
 from neuroadda.config import Config, Zyx, write_json
 from neuroadda.errors import UserError
 from neuroadda.locks import lock_folder
-from neuroadda.pyramids.downsample import Downsample, make_downsample_task
-from neuroadda.pyramids.downsampling import Method, check_method, choose_factor
+from neuroadda.pyramids.downsampling import Downsample, Method, check_method, choose_factor, make_downsample_task
 from neuroadda.pyramids.ngff import write_multiscales
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.places import to_folder

@@ -12,11 +12,9 @@ from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.outputs import Written, WrittenTogether
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
-from neuroadda.segmentation.flooding import flood
 from neuroadda.segmentation.ids import capacity_of, to_global
 from neuroadda.segmentation.seams import write_views, written_views
-from neuroadda.segmentation.seeds import find_maxima
-from neuroadda.segmentation.smoothing import smooth
+from neuroadda.segmentation.watershed import find_maxima, flood, smooth
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.masks import Mask
 from neuroadda.volumes.places import to_place

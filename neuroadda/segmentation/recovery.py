@@ -1,18 +1,22 @@
-"""A segmentation's ledger that was lost, or is in doubt: found again from the run's folder, or put right."""
+"""Work on a run that has begun, by what is in its folder: do failed blocks again, rebuild or verify its ledger."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.ledger.base import Ledger
 from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.repair import Finding, check_records, check_task, rebuild_task
-from neuroadda.config import load_config_file, parse_config
+from neuroadda.blockwise.task import Task
+from neuroadda.config import apply_overrides, load_config_file, parse_config
 from neuroadda.errors import UserError
 from neuroadda.locks import lock_folder
 from neuroadda.segmentation.pipeline import RESOLVED, Plan, SegmentConfig, make_plan
+
+SETTABLE = ("segment.execution.", "segment.ledger=")
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,96 @@ class Verification:
     stages: list[StageRecord]
 
 
+def read_run(folder: Path, ledger_url: str | None = None, overrides: Sequence[str] = ()) -> Plan:
+    """Return the plan that the run in a folder follows, from what it noted there.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    ledger_url
+        Of its ledger; SQLite in the folder by default.
+    overrides
+        Of ``segment.execution`` and ``segment.ledger``, which a run does not note.
+
+    Raises
+    ------
+    UserError
+        If no run is there, it was started from elsewhere, its inputs are gone, or overrides would change the result.
+    """
+    for override in overrides:
+        if not override.startswith(SETTABLE):
+            what = f"{override.partition('=')[0]!r} is not for a run that has begun"
+            raise UserError(what, "--set", "set segment.execution keys or segment.ledger; or segment with a config")
+    file = folder / RESOLVED
+    resolved = load_config_file(file).get("resolved") if file.is_file() else None
+    if not isinstance(resolved, dict):
+        what = "there is no run here: it is not the folder of a run of `neuroadda segment`"
+        raise UserError(what, str(folder), "what another command began, the same command goes on with")
+    data = apply_overrides({"segment": resolved | {"ledger": ledger_url}}, overrides)["segment"]
+    config = parse_config(SegmentConfig, data, str(file))
+    if Path(config.output).resolve() != folder.resolve():
+        what, right = f"this run was to be in {config.output}", "start where it was started, or move it back"
+        raise UserError(what, str(folder), right)
+    return make_plan(config)
+
+
+def retry(
+    folder: Path,
+    *,
+    stage: str | None = None,
+    blocks: Collection[int] | None = None,
+    overrides: Sequence[str] = (),
+    observe: Observer = lambda task, summary: None,
+) -> Task:
+    """Do a run's failed blocks again; when they are done, go on with the rest. Returns the last task that was worked on.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    stage
+        Go no further than this stage.
+    blocks
+        Do these alone of the stage, by default that which the run has come to.
+    overrides
+        Of ``segment.execution`` and ``segment.ledger``, which the run has not noted.
+
+    Raises
+    ------
+    UserError, RunFailed, RunStopped
+        As `segment`; also UserError if the folder is no run's, or is given what cannot be done again.
+    """
+    plan = read_run(folder, overrides=overrides)
+    config = plan.config
+    if (
+        not any(override.startswith("segment.ledger=") for override in overrides)
+        and not (folder / "ledger.db").exists()
+    ):
+        raise UserError("the run's ledger is not here", str(folder), "give its URL: --set segment.ledger=mongodb://...")
+    names = [task.name for task in plan.tasks]
+    if stage is not None and stage not in names:
+        raise UserError(f"there is no stage {stage!r}", str(folder), f"one of: {', '.join(names)}")
+    failed, left = _find_failed(plan)
+    if blocks is not None:
+        reached = next((name for name in names if left[name]), names[-1])
+        stage = stage or reached
+        if names.index(stage) > names.index(reached):
+            raise UserError(
+                f"{reached} is not finished, and {stage} reads it", "--blocks", f"retry --stage {reached} first"
+            )
+        _check_blocks(plan.task(stage), blocks)
+    tasks = plan.tasks if stage is None else plan.upto(stage).tasks
+    with lock_folder(folder), Engine(config.ledger_url, config.execution, folder / "logs", observe=observe) as engine:
+        for task in tasks if blocks is None else ():
+            if failed[task.name]:
+                engine.run(task, blocks=failed[task.name])
+            engine.run(task)
+        if blocks is not None:
+            engine.run(tasks[-1], blocks=blocks)
+    return tasks[-1]
+
+
 def rebuild_ledger(folder: Path, ledger_url: str | None = None) -> list[StageRecord]:
     """Record as done what a run has written and its ledger does not know; `found` says how much that was.
 
@@ -48,7 +142,7 @@ def rebuild_ledger(folder: Path, ledger_url: str | None = None) -> list[StageRec
     UserError
         If no run is in the folder, its inputs are gone, or it is at work.
     """
-    plan = read_plan(folder, ledger_url)
+    plan = read_run(folder, ledger_url)
     with lock_folder(folder), _opened(plan.config.ledger_url) as ledger:
         found = [rebuild_task(task, ledger) for task in plan.tasks]
         return _count(plan, ledger, found)
@@ -74,7 +168,7 @@ def verify_ledger(
     UserError
         If there is no run or no ledger; with `repair`, if the run is at work.
     """
-    plan = read_plan(folder, ledger_url)
+    plan = read_run(folder, ledger_url)
     url = plan.config.ledger_url
     if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
         raise UserError("there is no ledger", url, f"`neuroadda ledger rebuild {folder}` makes it from what is written")
@@ -88,25 +182,31 @@ def verify_ledger(
         return Verification(findings, _count(plan, ledger, [each.unrecorded for each in checked]))
 
 
-def read_plan(folder: Path, ledger_url: str | None = None) -> Plan:
-    """Return the plan that a run in a folder follows, from what it noted there.
+def _find_failed(plan: Plan) -> tuple[dict[str, list[int]], dict[str, int]]:
+    """Return the failed blocks of every stage, and how many are left to do."""
+    failed: dict[str, list[int]] = {}
+    left: dict[str, int] = {}
+    ledger = open_ledger(plan.config.ledger_url)
+    try:
+        for task in plan.tasks:
+            bound = bind_output(task)
+            if bound is not None and ledger.task(bound.key) is None:
+                what = f"the ledger does not know this run's {task.name}"
+                raise UserError(what, plan.config.output, "give the URL of its own: --set segment.ledger=...")
+            groups = [] if bound is None else ledger.failures(bound.key)
+            failed[task.name] = [block for group in groups for block in group.blocks]
+            left[task.name] = len(task.blocks) - (0 if bound is None else ledger.summary(bound.key).done)
+    finally:
+        ledger.close()
+    return failed, left
 
-    Raises
-    ------
-    UserError
-        If no run is there, or it is asked for from another folder than the run was started in.
-    """
-    noted = folder / RESOLVED
-    if not noted.is_file():
-        raise UserError("there is no run here", str(folder), f"give the folder of a run, with its {RESOLVED}")
-    data = load_config_file(noted)
-    if "requested" not in data:
-        raise UserError("this is not what a segmentation notes", str(noted), "give the folder of `neuroadda segment`")
-    config = parse_config(SegmentConfig, data["requested"], str(noted))
-    if Path(config.output).resolve() != folder.resolve():
-        right = "go to the folder in which the run was started"
-        raise UserError(f"its paths are relative, and {config.output!r} is not this run from here", str(noted), right)
-    return make_plan(config.model_copy(update={"ledger": ledger_url}))
+
+def _check_blocks(task: Task, blocks: Collection[int]) -> None:
+    size = len(task.grid)
+    wrong = [block for block in blocks if block >= size or block not in task.blocks]
+    if wrong:
+        what = f"{task.name} does not do block {wrong[0]}"
+        raise UserError(what, "--blocks", "it has no tissue" if wrong[0] < size else f"there are {size}")
 
 
 def _count(plan: Plan, ledger: Ledger, found: list[int]) -> list[StageRecord]:

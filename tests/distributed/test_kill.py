@@ -14,7 +14,7 @@ import pytest
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
-from neuroadda.segmentation.retry import retry
+from neuroadda.segmentation.recovery import retry
 
 PATIENCE_SECONDS = 240
 

@@ -16,7 +16,7 @@ from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import prepare_output
 from neuroadda.errors import RunFailed, UserError
-from neuroadda.pyramids import downsample as stage_module
+from neuroadda.pyramids import downsampling as stage_module
 from neuroadda.pyramids.downsampling import downsample
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
 from neuroadda.volumes.arrays import Volume
