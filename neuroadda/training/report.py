@@ -14,7 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 PLAIN_EVERY_S = 15.0
 
 
-class Report:
+class TrainingLog:
     """Writes the log of a run; used as a context."""
 
     def __init__(self, folder: Path, name: str, iterations: int, done: int, show: bool) -> None:
@@ -28,7 +28,7 @@ class Report:
         self._bar = Progress(*columns) if show and sys.stdout.isatty() else None
         self._task = self._bar.add_task(name, total=iterations, completed=done) if self._bar else None
 
-    def __enter__(self) -> "Report":
+    def __enter__(self) -> "TrainingLog":
         if self._bar:
             self._bar.start()
         return self

@@ -18,15 +18,15 @@ from neuroadda.training.config import TrainConfig
 from neuroadda.training.dataset import Batch, load_batches
 from neuroadda.training.distributed import Processes
 from neuroadda.training.learner import Learner, learning_rate
-from neuroadda.training.report import Report
+from neuroadda.training.report import TrainingLog
 from neuroadda.training.sample import Sample
-from neuroadda.training.state import Progress, save_state
+from neuroadda.training.state import TrainingProgress, save_state
 
 Validate = Callable[[Backbone], dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedTraining:
     """A training that can begin.
 
     Attributes
@@ -44,11 +44,11 @@ class Checked:
 class Run:
     """A training in one of its processes."""
 
-    def __init__(self, checked: Checked, validate: Validate | None, processes: Processes) -> None:
+    def __init__(self, checked: CheckedTraining, validate: Validate | None, processes: Processes) -> None:
         self.checked, self.config = checked, checked.config
         self.validate, self.processes = validate, processes
         self.learner = Learner(checked.config, processes)
-        self.progress = Progress()
+        self.progress = TrainingProgress()
         self._first: Batch | None = None
         self._made_seconds, self._clock = 0.0, time.process_time()
 
@@ -64,7 +64,9 @@ class Run:
             self.learner.unpack(self.processes.from_first(self.learner.pack))
         config, first = self.config, self.processes.first
         done = self.progress.iteration
-        with Report(config.output, config.name, config.iterations, done, show) if first else nullcontext() as report:
+        with (
+            TrainingLog(config.output, config.name, config.iterations, done, show) if first else nullcontext() as report
+        ):
             batches = load_batches(config, done, self.processes.place)
             self._clock = time.process_time()
             while self.progress.iteration < config.iterations and not self.out_of_patience:
@@ -77,7 +79,7 @@ class Run:
         folder = self.config.output / "checkpoints"
         save_state(folder, self.checked.fingerprint, self.progress, self.learner.pack())
 
-    def _iterate(self, batches: Iterator[Batch], report: Report | None) -> None:
+    def _iterate(self, batches: Iterator[Batch], report: TrainingLog | None) -> None:
         config, state = self.config, self.progress
         rate = learning_rate(config, state.iteration)
         loss, logits = self.learner.learn(self._take(batches), state.iteration, rate)
@@ -120,9 +122,9 @@ class Run:
         """Take over how far the first process is, whose validation may say that it is far enough."""
         if self.processes.count > 1:
             known = self.processes.from_first(lambda: json.dumps(vars(self.progress)).encode())
-            self.progress = Progress(**json.loads(known))
+            self.progress = TrainingProgress(**json.loads(known))
 
-    def _validate(self, validate: Validate, report: Report) -> None:
+    def _validate(self, validate: Validate, report: TrainingLog) -> None:
         state, key = self.progress, self.config.keep_best
         card = self._write("candidate")
         metrics = validate(Backbone(self.learner.network, card, self.config.output / "candidate"))

@@ -18,7 +18,7 @@ KEPT = 2
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """How far a training is.
 
     Attributes
@@ -68,7 +68,7 @@ def unpack_state(data: bytes, model: nn.Module, average: nn.Module | None, optim
     torch.set_rng_state(tensors["rng"])
 
 
-def save_state(folder: Path, fingerprint: str, progress: Progress, tensors: bytes) -> None:
+def save_state(folder: Path, fingerprint: str, progress: TrainingProgress, tensors: bytes) -> None:
     """Write checkpoint ``<folder>/<iteration>``, whole or not at all, and delete all but the newest `KEPT`."""
     final = folder / f"{progress.iteration:08d}"
     partial = folder / f".{final.name}.partial"
@@ -95,10 +95,10 @@ def find_state(folder: Path) -> tuple[Path, str] | None:
     return None
 
 
-def load_state(path: Path) -> tuple[Progress, bytes]:
+def load_state(path: Path) -> tuple[TrainingProgress, bytes]:
     """Return the progress in a checkpoint, and the tensors for `unpack_state`."""
     facts = json.loads((path / FACTS).read_text())
-    return Progress(**{k: facts[k] for k in vars(Progress())}), (path / TENSORS).read_bytes()
+    return TrainingProgress(**{k: facts[k] for k in vars(TrainingProgress())}), (path / TENSORS).read_bytes()
 
 
 def _checkpoints(folder: Path) -> list[Path]:

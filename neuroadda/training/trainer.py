@@ -11,7 +11,7 @@ from neuroadda.config import dump_config, parse_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.training.config import TrainConfig, training_fingerprint
 from neuroadda.training.distributed import Processes
-from neuroadda.training.run import Checked, Run, Validate
+from neuroadda.training.run import CheckedTraining, Run, Validate
 from neuroadda.training.sample import RandomSample, open_sample
 from neuroadda.training.start import adopt_network
 from neuroadda.training.state import find_state, load_state
@@ -63,7 +63,7 @@ def train(
     return parse_config(Card, json.loads(card), str(config.output))
 
 
-def _check(config: TrainConfig, validate: Validate | None, processes: Processes) -> Checked:
+def _check(config: TrainConfig, validate: Validate | None, processes: Processes) -> CheckedTraining:
     if config.keep_best and validate is None:
         raise UserError(
             "keep_best is set, but there is no validation", "keep_best", "leave it out or give a validation volume"
@@ -83,7 +83,7 @@ def _check(config: TrainConfig, validate: Validate | None, processes: Processes)
         raise UserError(f"samples have different voxel sizes {sorted(sizes)}", "samples", right)
     volumes = [v.fingerprint for s in samples for v in (s.raw, s.labels, s.mask) if v]
     mine = training_fingerprint(config, volumes, start.card.digest if start else None)
-    return Checked(config, samples, start, mine)
+    return CheckedTraining(config, samples, start, mine)
 
 
 def _begin(run: Run, overwrite: bool) -> bool:

@@ -22,7 +22,7 @@ class Curve:
     y: Sequence[float]
 
 
-class Sweep(Protocol):
+class PlottedSweep(Protocol):
     """What is plotted of a threshold sweep, such as `neuroadda.evaluation.sweep.Sweep`: scores by threshold."""
 
     @property
@@ -61,7 +61,7 @@ LIGHT = _Theme("#1c2126", "#d5d9de", ("#1c2126", "#0072b2", "#c75400", "#008060"
 DARK = _Theme("#e4e7ea", "#3b424a", ("#e4e7ea", "#56b4e9", "#f0943c", "#3fc79a", "#dd8cc0"))
 
 
-def plot_sweep(sweep: Sweep) -> Themed:
+def plot_sweep(sweep: PlottedSweep) -> Themed:
     """Plot VOI (total, split, merge) by threshold, the best threshold marked.
 
     Raises

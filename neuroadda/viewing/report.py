@@ -16,7 +16,7 @@ from neuroadda.evaluation.skeletons import ErlScores
 from neuroadda.formats import format_bytes, format_count, format_seconds
 from neuroadda.viewing import figures
 from neuroadda.viewing.colours import Palette
-from neuroadda.viewing.curves import Curve, Sweep, Themed, plot_curves, plot_sweep
+from neuroadda.viewing.curves import Curve, PlottedSweep, Themed, plot_curves, plot_sweep
 from neuroadda.viewing.pages import open_template
 
 # Slices are thinned out to this many pixels a side: enough to see errors, and a page of a few megabytes.
@@ -68,7 +68,7 @@ class Baseline:
 
 
 @dataclass(frozen=True)
-class StageCost:
+class StageRow:
     """What a stage did and took. `seconds` are of wall clock, `worker_seconds` summed over workers."""
 
     name: str
@@ -108,8 +108,8 @@ class Report:
     baselines: Sequence[Baseline] = ()
     slices: Sequence[SliceView] = ()
     overlaps: Contingency | None = None
-    sweep: Sweep | None = None
-    stages: Sequence[StageCost] = ()
+    sweep: PlottedSweep | None = None
+    stages: Sequence[StageRow] = ()
     training: Sequence[Curve] = ()
     ranking: Mapping[str, Any] | None = None
     adaptation: Mapping[str, Any] | None = None
@@ -120,7 +120,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Panel:
+class Picture:
     """A picture on the page: its caption and its address (``data:``)."""
 
     caption: str
@@ -191,7 +191,7 @@ def _addresses(pictures: Themed) -> dict[str, str]:
     return {"light": figures.to_data_uri(pictures.light), "dark": figures.to_data_uri(pictures.dark)}
 
 
-def _draw_slices(report: Report) -> list[tuple[str, list[Panel]]]:
+def _draw_slices(report: Report) -> list[tuple[str, list[Picture]]]:
     views = [_thin_out(view) for view in report.slices]
     overlaps = report.overlaps
     pairs = [(v.segmentation, v.truth) for v in views if v.segmentation is not None and v.truth is not None]
@@ -208,7 +208,7 @@ def _thin_out(view: SliceView) -> SliceView:
     return SliceView(view.title, **{name: figures.thin_out(array, PANEL_SIDE) for name, array in arrays.items()})
 
 
-def _draw_slice(view: SliceView, overlaps: Contingency | None) -> list[Panel]:
+def _draw_slice(view: SliceView, overlaps: Contingency | None) -> list[Picture]:
     images = {}
     if view.raw is not None:
         images["raw"] = figures.raw_image(view.raw)
@@ -222,4 +222,4 @@ def _draw_slice(view: SliceView, overlaps: Contingency | None) -> list[Panel]:
         images["truth"] = figures.labels_image(view.truth, view.raw)
     if view.segmentation is not None and view.truth is not None and overlaps is not None:
         images["errors"] = figures.errors_image(view.segmentation, view.truth, overlaps, view.raw)
-    return [Panel(name, figures.to_data_uri(figures.to_png(image))) for name, image in images.items()]
+    return [Picture(name, figures.to_data_uri(figures.to_png(image))) for name, image in images.items()]

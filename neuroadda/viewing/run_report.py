@@ -15,7 +15,7 @@ from neuroadda.active.proposals import SHEET
 from neuroadda.evaluation.measure import Measured, wall_seconds
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.viewing.curves import Curve
-from neuroadda.viewing.report import Baseline, DataSource, Report, SliceView, StageCost, write_report
+from neuroadda.viewing.report import Baseline, DataSource, Report, SliceView, StageRow, write_report
 from neuroadda.volumes.arrays import Volume
 
 VERSIONS = ("neuroadda", "torch", "daisy", "gunpowder", "zarr", "numpy")
@@ -71,7 +71,7 @@ def report_plan(
             overlaps=measured.overlaps,
             sweep=measured.sweep,
             stages=[
-                StageCost(
+                StageRow(
                     s.name, s.summary.done, s.summary.voxels, wall_seconds(s.summary), s.summary.seconds, s.peak_bytes
                 )
                 for s in measured.stages

@@ -69,11 +69,11 @@ def test_a_killed_training_goes_on_to_the_same_weights(configure: Configure, tmp
         "from neuroadda.training import report, trainer\n"
         "from neuroadda.training.config import TrainConfig\n"
         "path = pathlib.Path(sys.argv[1])\n"
-        "log = report.Report.log\n"
+        "log = report.TrainingLog.log\n"
         "def die(self, iteration, values):\n"
         "    log(self, iteration, values)\n"
         "    if iteration == 5: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "report.Report.log = die\n"
+        "report.TrainingLog.log = die\n"
         "trainer.train(parse_config(TrainConfig, load_config_file(path), str(path)), progress=False)\n"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "config.json")], env=os.environ, check=False)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from neuroadda.config import Zyx
-from neuroadda.viewing.dashboard.progress import DONE, FAILED, RUNNING, Progress
+from neuroadda.viewing.dashboard.progress import DONE, FAILED, RUNNING, StageProgress
 
 MOST_CELLS = 48  # along an axis
 MOST_BINS = 96
@@ -13,7 +13,7 @@ NICE_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 1
 VIEWS = (("along z", 0, "y", "x"), ("along y", 1, "z", "x"))
 
 
-def map_blocks(progress: Progress) -> list[dict[str, Any]]:
+def map_blocks(progress: StageProgress) -> list[dict[str, Any]]:
     """Return the map seen along z and along y, as plain data; nothing for a task whose grid is not known.
 
     Each view has ``rows`` and ``columns`` of cells that hold all blocks behind each other, in C order: ``blocks`` and how many of
@@ -56,7 +56,7 @@ def map_blocks(progress: Progress) -> list[dict[str, Any]]:
     return views
 
 
-def count_history(progress: Progress) -> dict[str, Any]:
+def count_history(progress: StageProgress) -> dict[str, Any]:
     """Return blocks and voxels that were done in each bin of time, as plain data.
 
     ``start`` is where the first bin begins, seconds since the epoch, ``width`` how long each is.

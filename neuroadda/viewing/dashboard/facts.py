@@ -11,10 +11,10 @@ from neuroadda.blockwise.status import describe
 from neuroadda.errors import UserError
 from neuroadda.viewing.dashboard.blockmap import count_history, map_blocks
 from neuroadda.viewing.dashboard.health import Pulse, judge
-from neuroadda.viewing.dashboard.progress import DONE, FAILED, RUNNING, Progress
+from neuroadda.viewing.dashboard.progress import DONE, FAILED, RUNNING, StageProgress
 from neuroadda.viewing.dashboard.redaction import Redaction
 from neuroadda.viewing.dashboard.slices import Slices
-from neuroadda.viewing.dashboard.watch import Stage, Watch
+from neuroadda.viewing.dashboard.watch import Watch, WatchedStage
 
 MOST_WORKERS = 60
 MOST_GROUPS = 20
@@ -93,7 +93,7 @@ class Facts:
                 raise UserError("no block of this number is done", str(block))
         return self._slices.picture(stage.task, block, done)
 
-    def _describe(self, stage: Stage, pulse: Pulse) -> dict[str, Any]:
+    def _describe(self, stage: WatchedStage, pulse: Pulse) -> dict[str, Any]:
         task = stage.task
         told = describe(task, pulse.summary, stage.failures[:MOST_GROUPS], self._folder)
         if self._watch.read_at - pulse.last > pulse.patience:
@@ -108,20 +108,20 @@ class Facts:
         }
 
 
-def _find(stages: list[Stage], fingerprint: str) -> Stage:
+def _find(stages: list[WatchedStage], fingerprint: str) -> WatchedStage:
     for stage in stages:
         if stage.task.fingerprint == fingerprint:
             return stage
     raise UserError("the ledger has no such stage")
 
 
-def _pulse(stage: Stage) -> Pulse:
+def _pulse(stage: WatchedStage) -> Pulse:
     task, summary, progress = stage.task, stage.summary or Summary(), stage.progress
     last = max(when for when in (task.created, summary.finished, progress.last) if when is not None)
     return Pulse(task.stage, task.blocks, summary, progress.longest, last)
 
 
-def _describe_workers(progress: Progress) -> dict[str, Any]:
+def _describe_workers(progress: StageProgress) -> dict[str, Any]:
     size = len(progress.workers)
     counted = {
         name: np.bincount(progress.worker[progress.statuses == status], minlength=size).tolist()

@@ -12,7 +12,7 @@ UNKNOWN = 255  # not begun, or without tissue
 
 
 @dataclass
-class Seen:
+class SeenWorker:
     """A worker as its records show it.
 
     Attributes
@@ -29,7 +29,7 @@ class Seen:
 
 
 @dataclass
-class Progress:
+class StageProgress:
     """A task's blocks: nine bytes for each, whatever the ledger holds of it.
 
     Attributes
@@ -51,7 +51,7 @@ class Progress:
     statuses: np.ndarray = field(init=False)
     when: np.ndarray = field(init=False)
     worker: np.ndarray = field(init=False)
-    workers: list[Seen] = field(default_factory=list, init=False)
+    workers: list[SeenWorker] = field(default_factory=list, init=False)
     longest: float = field(default=0.0, init=False)
     first: float | None = field(default=None, init=False)
     last: float | None = field(default=None, init=False)
@@ -103,7 +103,7 @@ class Progress:
             key = told.host, told.pid
             if key not in self._places:
                 self._places[key] = len(self.workers)
-                self.workers.append(Seen(told, first[number], last[number]))
+                self.workers.append(SeenWorker(told, first[number], last[number]))
             places[number] = self._places[key]
             seen = self.workers[places[number]]
             newest = told if last[number] >= seen.last else seen.worker

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from neuroadda.blockwise.ledger.base import FailureGroup, Ledger, Summary, TaskRecord
 from neuroadda.errors import UserError
-from neuroadda.viewing.dashboard.progress import Progress
+from neuroadda.viewing.dashboard.progress import StageProgress
 
 EVERY_SECONDS = 2.0
 SHARE = 20  # of the time: a ledger of millions of blocks is not to be busy with questions
@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 0.5
 
 
 @dataclass
-class Stage:
+class WatchedStage:
     """A task and how far it is.
 
     Attributes
@@ -31,7 +31,7 @@ class Stage:
         Whether all of the ledger's blocks of it have been read once; before, `progress` is of few of them.
     """
 
-    progress: Progress
+    progress: StageProgress
     summary: Summary | None = None
     failures: list[FailureGroup] = field(default_factory=list)
     version: int = 0
@@ -59,7 +59,7 @@ class Watch:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._changed = threading.Condition()
-        self._stages: dict[str, Stage] = {}
+        self._stages: dict[str, WatchedStage] = {}
         self._versions = 0
         self._asked = time.monotonic()
         self._closed = False
@@ -69,7 +69,7 @@ class Watch:
         self._thread.start()
 
     @contextmanager
-    def stages(self) -> Iterator[list[Stage]]:
+    def stages(self) -> Iterator[list[WatchedStage]]:
         """Hold what is known of every task still, oldest first; what nobody looked at for a while is read anew before."""
         with self._changed:
             idle, self._asked = self._is_idle(), time.monotonic()
@@ -113,7 +113,8 @@ class Watch:
         tasks = self._ledger.tasks()
         with self._changed:
             self._stages = {
-                task.fingerprint: self._stages.get(task.fingerprint) or Stage(Progress(task)) for task in tasks
+                task.fingerprint: self._stages.get(task.fingerprint) or WatchedStage(StageProgress(task))
+                for task in tasks
             }
             newest_first = list(self._stages.values())[::-1]
         for stage in newest_first:
@@ -128,7 +129,7 @@ class Watch:
                 return
             self._read_all(stage)
 
-    def _read_changes(self, stage: Stage) -> None:
+    def _read_changes(self, stage: WatchedStage) -> None:
         now, key = time.time(), stage.task.fingerprint
         if stage.summary and stage.summary.done == stage.task.blocks and now < stage.again_at:
             return
@@ -147,11 +148,11 @@ class Watch:
             if changed:
                 self._bump(stage)
 
-    def _read_all(self, stage: Stage) -> None:
+    def _read_all(self, stage: WatchedStage) -> None:
         if time.time() < stage.again_at:
             return
         # Filled as it is read the first time, and replaced when it is read again.
-        progress = Progress(stage.task) if stage.whole else stage.progress
+        progress = StageProgress(stage.task) if stage.whole else stage.progress
         for columns in self._ledger.columns(stage.task.fingerprint):
             with self._changed:
                 progress.update(columns)
@@ -161,6 +162,6 @@ class Watch:
             stage.progress, stage.whole, stage.again_at = progress, True, time.time() + AGAIN_SECONDS
             self._bump(stage)
 
-    def _bump(self, stage: Stage) -> None:
+    def _bump(self, stage: WatchedStage) -> None:
         self._versions += 1
         stage.version = self._versions

@@ -10,10 +10,10 @@ from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.base import STATUSES, BlockColumns, TaskRecord, Worker
 from neuroadda.config import dump_config
 from neuroadda.viewing.dashboard.blockmap import MOST_BINS, MOST_CELLS, count_history, map_blocks
-from neuroadda.viewing.dashboard.progress import DONE, UNKNOWN, Progress
+from neuroadda.viewing.dashboard.progress import DONE, UNKNOWN, StageProgress
 
 
-def make_progress(counts: tuple[int, int, int], seed: int = 0, span: float = 100.0) -> Progress:
+def make_progress(counts: tuple[int, int, int], seed: int = 0, span: float = 100.0) -> StageProgress:
     """Return blocks of random states, of 2 x 2 x 2 voxels but for the last along x, over some seconds."""
     shape = tuple(2 * n for n in counts)
     grid = BlockGrid.make(Roi((0, 0, 0), (*shape[:2], shape[2] - 1)), Coordinate(1, 1, 1), (2, 2, 2))
@@ -27,7 +27,7 @@ def make_progress(counts: tuple[int, int, int], seed: int = 0, span: float = 100
         grid=dump_config(grid),
         created=1000.0,
     )
-    progress = Progress(task)
+    progress = StageProgress(task)
     statuses = random.choice([*range(len(STATUSES)), UNKNOWN], size).astype(np.uint8)
     told = np.flatnonzero(statuses != UNKNOWN)
     when = 1001 + random.uniform(0, span, len(told)).round(1)
@@ -82,7 +82,7 @@ def test_a_bin_holds_what_was_done_in_its_time():
         np.zeros(size, np.int64),
         (Worker(host="a", pid=1),),
     )
-    progress = Progress(progress.task)
+    progress = StageProgress(progress.task)
     progress.update(columns)
     history = count_history(progress)
     assert (history["start"], history["width"], history["span"]) == (1000.0, 1, 90.0)
@@ -92,6 +92,6 @@ def test_a_bin_holds_what_was_done_in_its_time():
 
 
 def test_without_a_grid_there_is_no_map_and_without_blocks_no_history():
-    progress = Progress(TaskRecord(fingerprint="a", stage="s", blocks=4, voxels=40, output="/out"))
+    progress = StageProgress(TaskRecord(fingerprint="a", stage="s", blocks=4, voxels=40, output="/out"))
     assert map_blocks(progress) == []
     assert count_history(progress)["blocks"] == []

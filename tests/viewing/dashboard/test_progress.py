@@ -13,7 +13,7 @@ from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.base import STATUSES, BlockRecord, Ledger, TaskRecord, Worker
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.config import dump_config
-from neuroadda.viewing.dashboard.progress import DONE, UNKNOWN, Progress
+from neuroadda.viewing.dashboard.progress import DONE, UNKNOWN, StageProgress
 
 GRID = BlockGrid.make(Roi((0, 0, 0), (5, 6, 7)), Coordinate(1, 1, 1), (2, 3, 4))
 
@@ -42,7 +42,7 @@ RECORD = st.builds(
 @given(batches=st.lists(st.lists(RECORD, max_size=6), max_size=4))
 def test_progress_follows_the_ledger_however_often_it_is_told(ledger: Ledger, batches) -> None:
     task = make_task()
-    progress = Progress(task)
+    progress = StageProgress(task)
     for batch in batches:
         records = [
             BlockRecord(**fields, fingerprint=task.fingerprint, finished=fields["started"] + fields["seconds"])
@@ -75,7 +75,7 @@ def test_a_worker_keeps_its_highest_numbers_and_its_latest_device(ledger: Ledger
         (1, "done", {"device": "cuda:0", "cpu_seconds": 5.0, "peak_bytes": 400}, 1003.0),
         (2, "running", {"device": "cuda:0"}, 1004.0),
     ]
-    progress = Progress(task)
+    progress = StageProgress(task)
     for block, status, about, when in told:
         worker = Worker(host="a", pid=1, **about)
         finished = when if status == "done" else None
@@ -99,5 +99,5 @@ def test_a_worker_keeps_its_highest_numbers_and_its_latest_device(ledger: Ledger
 
 
 def test_a_task_whose_grid_is_not_known_has_equal_blocks() -> None:
-    progress = Progress(TaskRecord(fingerprint="a", stage="s", blocks=4, voxels=40, output="/out"))
+    progress = StageProgress(TaskRecord(fingerprint="a", stage="s", blocks=4, voxels=40, output="/out"))
     assert progress.voxels_of(np.array([True, False, True, False])).tolist() == [10, 10]
