@@ -12,7 +12,7 @@ from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.task import STAGES, Stage, Task
 from neuroadda.forecast.overhead import Empty
 from neuroadda.prediction.predict import Predict
-from neuroadda.pyramids.downsample import Downsample
+from neuroadda.pyramids.downsampling import Downsample
 from neuroadda.segmentation.agglomerate import AgglomerateLevel
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.edges import CollectEdges
