@@ -9,7 +9,7 @@ import pytest
 
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
-from neuroadda.blockwise.launchers.open import check_launcher
+from neuroadda.blockwise.launchers import check_launcher
 from tests.blockwise.test_engine import make_task
 
 LISTEN = "0A"
