@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from neuroadda.config import dump_config
 from neuroadda.errors import UserError
 
 IDLE_SECONDS = 5.0
+KILLED_SECONDS = 1.0
 
 
 class SchedulerHandle:
@@ -94,6 +96,7 @@ class SchedulerHandle:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
+        _wait_for_end(self._process.pid)
         self._process, self._is_busy = None, False
         cancel_jobs(self._execution, self._run)
         shutil.rmtree(self._private, ignore_errors=True)
@@ -112,3 +115,12 @@ class SchedulerHandle:
                 start_new_session=True,
                 env=self._execution.environment,
             )
+
+
+def _wait_for_end(group: int) -> None:
+    """Wait until the processes of a group that was killed are gone; not for long, since some systems never collect them."""
+    deadline = time.monotonic() + KILLED_SECONDS
+    with suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(0.002)

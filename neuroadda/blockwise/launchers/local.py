@@ -32,7 +32,10 @@ class LocalLauncher(Launcher):
         arguments = context, self.config.worker, log
         process = self._forkserver.Process(target=_be_worker, args=arguments)
         with self._lock:
-            process.start()
+            try:
+                process.start()
+            except (ConnectionError, EOFError) as error:
+                raise WorkerDied("the forkserver has died") from error
             self._processes.add(process)
         wait([process.sentinel])
         with self._lock:
