@@ -71,9 +71,7 @@ def _pass_tiles(backbone: Path, parameters: Predict, passes: int, barrier: Any, 
     set_up_thread(parameters.device, parameters.threads)
     predictor = Predictor(load_backbone(backbone), parameters)
     assert parameters.tile_vx is not None
-    tile = np.random.default_rng(0).random(
-        (1, 1, *predictor.architecture.input_shape_vx(parameters.tile_vx)), np.float32
-    )
+    tile = np.random.default_rng(0).random((1, 1, *predictor.network.input_shape_vx(parameters.tile_vx)), np.float32)
     image, kind = torch.from_numpy(tile).to(predictor.device), predictor.device.type
     with torch.inference_mode(), torch.autocast(kind, predictor.dtype, enabled=predictor.dtype != torch.float32):
         for i in range(passes + 2):

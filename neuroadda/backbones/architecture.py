@@ -1,23 +1,25 @@
-"""The shape arithmetic of the U-Net, free of torch, so that blocks can be planned without loading a network."""
+"""The U-Net: its shapes and what a pass holds, without torch."""
 
+import math
 from functools import cached_property
-from typing import Annotated
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from neuroadda.config import Config, Zyx
-from neuroadda.errors import UserError
+from neuroadda.backbones.memory import Held, chunk_sections
+from neuroadda.backbones.network import Network, Positive
+from neuroadda.config import Zyx
 
-Positive = Annotated[int, Field(gt=0)]
+if TYPE_CHECKING:
+    from neuroadda.backbones.unet import UNet
 
 
-class UNetConfig(Config):
+class UNetConfig(Network):
     """An anisotropic, valid-padded 3-D U-Net.
 
     Attributes
     ----------
-    in_channels, out_channels
-        Image channels in, affinity channels out.
     features
         Channels of every level, finest first.
     downsample
@@ -26,8 +28,6 @@ class UNetConfig(Config):
         For every level the zyx sizes (odd) of its convolutions, on the way down and up again.
     """
 
-    in_channels: Positive = 1
-    out_channels: Positive = 3
     features: tuple[Positive, ...] = (16, 32, 64, 128)
     downsample: tuple[tuple[Positive, Positive, Positive], ...] = ((1, 2, 2), (1, 2, 2), (1, 2, 2))
     kernels: tuple[tuple[tuple[Positive, Positive, Positive], ...], ...] = (
@@ -60,8 +60,18 @@ class UNetConfig(Config):
 
     @property
     def alignment_vx(self) -> Zyx:
-        """Output shapes are multiples of it (zyx), and so are the origins of tiles that are to agree with each other."""
+        """A voxel of the deepest level, zyx: see `Network`."""
         return self.scales[-1]
+
+    @property
+    def feature_width(self) -> int:
+        """Channels of the deepest level."""
+        return self.features[-1]
+
+    @property
+    def encoder_levels(self) -> int:
+        """All levels, the deepest included."""
+        return len(self.features)
 
     def lost_vx(self, level: int, axis: int) -> int:
         """Voxels of `level` that one pass through its convolutions takes off both sides together."""
@@ -102,37 +112,60 @@ class UNetConfig(Config):
 
         return (size(0), size(1), size(2))
 
-    def input_shape_vx(self, output_shape_vx: Zyx) -> Zyx:
-        """Return the input shape (zyx) that gives this output shape.
+    def count_parameters(self) -> int:
+        """Return the number of weights and biases."""
 
-        Raises
-        ------
-        UserError
-            If there is none; the nearest allowed output shape is named.
-        """
-        near = self.nearest_output_shape_vx(output_shape_vx)
-        if near != tuple(output_shape_vx):
-            right = f"it must be a multiple of {self.alignment_vx}; the nearest is {near}"
-            raise UserError(f"the network cannot put out shape {tuple(output_shape_vx)}", None, right)
-        z, y, x = (o + 2 * c for o, c in zip(output_shape_vx, self.context_vx, strict=True))
-        return (z, y, x)
+        def convolutions(channels: int, features: int, kernels: tuple[Zyx, ...]) -> int:
+            sizes = [math.prod(kernel) * features for kernel in kernels]
+            return channels * sizes[0] + features * (sum(sizes[1:]) + len(kernels))
 
-    def output_shape_vx(self, input_shape_vx: Zyx) -> Zyx:
-        """Return the output shape (zyx) of this input shape.
+        f = (self.in_channels, *self.features)
+        down = sum(map(convolutions, f[:-1], f[1:], self.kernels))
+        up = sum(map(convolutions, map(sum, pairwise(f[1:])), f[1:-1], self.kernels))
+        return down + up + (f[1] + 1) * self.out_channels
 
-        Raises
-        ------
-        UserError
-            If the network cannot take it; the nearest allowed input shape is named.
-        """
-        z, y, x = (i - 2 * c for i, c in zip(input_shape_vx, self.context_vx, strict=True))
-        near = self.nearest_output_shape_vx((z, y, x))
-        if near != (z, y, x):
-            right = f"the nearest is {self.input_shape_vx(near)}"
-            raise UserError(f"the network cannot take shape {tuple(input_shape_vx)}", None, right)
-        return near
+    def count_pass_values(self, tile_vx: Zyx, chunk_values: int) -> int:
+        """Return how many values `backbones.inference` holds at most, tensor by tensor; `UNet.forward` holds about as many."""
+        held, skips = Held(chunk_values), []
+        shape, channels = self.input_shape_vx(tile_vx), self.in_channels
+        held.take(channels, shape)  # the caller's image
+        given = held.take(channels, shape)
+        for level, feature in enumerate(self.features):
+            if level:
+                z, y, x = self.downsample[level - 1]
+                shape = (shape[0] // z, shape[1] // y, shape[2] // x)
+                given = held.take(channels, shape)
+            values, shape = self._hold_level(held, level, channels, shape, given)
+            channels = feature
+            skips.append((values, shape))
+        values, shape = skips.pop()
+        for level in reversed(range(len(skips))):
+            z, y, x = self.downsample[level]
+            shape = (shape[0] * z, shape[1] * y, shape[2] * x)
+            parts = values + skips.pop()[0]
+            values, shape = self._hold_level(held, level, self.features[level] + channels, shape, parts, joined=True)
+            channels = self.features[level]
+        held.take(self.out_channels, shape)
+        return held.peak
 
-    def nearest_output_shape_vx(self, shape_vx: Zyx) -> Zyx:
-        """Return the allowed output shape (zyx) nearest to `shape_vx`."""
-        z, y, x = (max(1, round(s / a)) * a for s, a in zip(shape_vx, self.alignment_vx, strict=True))
-        return (z, y, x)
+    def _hold_level(
+        self, held: Held, level: int, channels: int, shape: Zyx, given: int, joined: bool = False
+    ) -> tuple[int, Zyx]:
+        """Hold what a level's convolutions put out; return its values and shape. The `given` values are freed."""
+        for depth, height, width in self.kernels[level]:
+            put_out, before = self.features[level], shape
+            shape = (shape[0] - depth + 1, shape[1] - height + 1, shape[2] - width + 1)
+            out = held.take(put_out, shape)
+            if depth > 1 or joined:
+                step = chunk_sections(shape[0], depth * channels * math.prod(before[1:]), held.chunk_values)
+                taken = held.take(depth * channels, (step, *before[1:]))
+                held.free(taken + (held.take(put_out, (step, *shape[1:])) if step < shape[0] else 0))
+            held.free(given)
+            channels, given, joined = put_out, out, False
+        return given, shape
+
+    def build(self, batch_norm: bool = False) -> "UNet":
+        """Return the module with random weights."""
+        from neuroadda.backbones.unet import UNet  # imports torch
+
+        return UNet(self, batch_norm)

@@ -45,7 +45,7 @@ class Card(Config):
     normalisation
         How raw becomes the network's input.
     architecture
-        Of the network.
+        The description of the network; see `Network`.
     offsets
         zyx offset of each affinity channel: the affinity of voxel p for offset o is 1 iff labels[p] == labels[p + o] !=
         0. The first three are the nearest neighbours, or, of a backbone that knows single sections only, the first two those

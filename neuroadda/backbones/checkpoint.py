@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError
 
 from neuroadda.backbones.card import CARD, WEIGHTS, Card, load_card
-from neuroadda.backbones.unet import UNet
+from neuroadda.backbones.module import NetworkModule
 from neuroadda.config import dump_config, write_json
 from neuroadda.errors import UserError
 
@@ -18,12 +18,12 @@ from neuroadda.errors import UserError
 class Backbone:
     """A trained network (in eval mode), its card and where it came from."""
 
-    model: UNet
+    model: NetworkModule
     card: Card
     folder: Path
 
 
-def save_backbone(folder: Path | str, model: UNet, card: Card, half: bool = False) -> Card:
+def save_backbone(folder: Path | str, model: NetworkModule, card: Card, half: bool = False) -> Card:
     """Write a backbone, in float16 if `half`, and return its card with the digest of the weights.
 
     Both files are complete before either replaces an older one; a reader that falls between the two sees a digest
@@ -60,7 +60,7 @@ def load_backbone(folder: Path | str) -> Backbone:
     if digest != card.digest:
         what = f"the weights are damaged or another card's (sha256 {digest[:12]}, the card says {card.digest[:12] or 'none'})"
         raise UserError(what, str(path), "fetch or train the backbone again")
-    model = UNet(card.architecture)
+    model = card.architecture.build()
     try:
         model.load_state_dict(safetensors.torch.load(data))
     except (SafetensorError, RuntimeError) as error:

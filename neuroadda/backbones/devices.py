@@ -68,12 +68,13 @@ def resolve_precision(
         raise UserError("training on a CPU in bfloat16 corrupts its memory", "train.precision", "leave it out")
     if precision != "auto":
         return precision
-    import torch
-
     if device.startswith("cuda"):
+        import torch
+
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    capable = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
-    return "bfloat16" if capable and not training else "float32"
+    from neuroadda.backbones.private_torch import has_bfloat16
+
+    return "bfloat16" if not training and has_bfloat16() else "float32"
 
 
 def keep_freed_memory() -> None:

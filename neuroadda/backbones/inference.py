@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from neuroadda.backbones.memory import CHUNK_VALUES, chunk_sections
+from neuroadda.backbones.private_torch import find_fused_convolution
 from neuroadda.backbones.sections import Stack, lay_out, pool_maxima
 from neuroadda.backbones.unet import UNet, crop, rectify, weigh_sections
 from neuroadda.config import Zyx
@@ -57,6 +58,7 @@ class _Convolution:
     def __init__(self, convolution: nn.Conv3d, dtype: torch.dtype, rectified: bool = True) -> None:
         assert convolution.bias is not None
         self.kernel, self.features, self.rectified = convolution.kernel_size, convolution.out_channels, rectified
+        self.fused = find_fused_convolution()
         self.weight, self.bias = weigh_sections(convolution.weight.to(dtype)), convolution.bias.to(dtype)
 
     def __call__(self, stack: Stack) -> Tensor:
@@ -76,14 +78,10 @@ class _Convolution:
     def _convolve(self, sections: Tensor) -> Tensor:
         if not self.rectified:
             return functional.conv2d(sections, self.weight, self.bias)
-        if not torch.backends.mkldnn.is_available():
-            features = rectify(functional.conv2d(sections, self.weight, self.bias))
-            return features.contiguous(memory_format=torch.channels_last)
-        # As torch's compiler does it: features pass through memory once.
-        padding, stride, dilation, groups = [0, 0], [1, 1], [1, 1], 1
-        both = torch.ops.mkldnn._convolution_pointwise
-        rectified: Tensor = both(sections, self.weight, self.bias, padding, stride, dilation, groups, "relu", [], "")
-        return rectified
+        if self.fused is not None:
+            return self.fused(sections, self.weight, self.bias)
+        features = rectify(functional.conv2d(sections, self.weight, self.bias))
+        return features.contiguous(memory_format=torch.channels_last)
 
 
 def _convolve(stack: Stack, convolutions: Iterable[_Convolution]) -> Tensor:

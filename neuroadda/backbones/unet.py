@@ -1,6 +1,8 @@
 """The network: an anisotropic U-Net without padding, whose prediction does not depend on how a volume is tiled."""
 
 import copy
+from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -8,10 +10,11 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from neuroadda.backbones.architecture import UNetConfig
+from neuroadda.backbones.module import NetworkModule
 from neuroadda.config import Zyx
 
 
-class UNet(nn.Module):
+class UNet(NetworkModule):
     """Image in, affinity logits out: ``(N, C, z, y, x)`` float, valid-padded.
 
     After Ronneberger et al. 2015 and Funke et al. 2019 (2-D kernels where z is coarse). In eval mode no layer looks
@@ -26,9 +29,11 @@ class UNet(nn.Module):
         Normalise over the batch in training, which converges faster; `fold` makes it a plain network again.
     """
 
+    config: UNetConfig
+    head: nn.Conv3d
+
     def __init__(self, config: UNetConfig, batch_norm: bool = False) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         f, kernels = config.features, config.kernels
         levels = range(len(f))
         self.down = nn.ModuleList(
@@ -41,26 +46,12 @@ class UNet(nn.Module):
         self.head = nn.Conv3d(f[0], config.out_channels, 1)
 
     @property
-    def context_vx(self) -> Zyx:
-        """Voxels of input beyond the output on each side, zyx."""
-        return self.config.context_vx
-
-    @property
-    def alignment_vx(self) -> Zyx:
-        """Grid on which output shapes and tile origins lie, zyx."""
-        return self.config.alignment_vx
+    def encoder(self) -> Sequence[nn.Module]:
+        """All levels on the way down, the deepest included."""
+        return list(self.down)
 
     def forward(self, raw: Tensor, padded: bool = False) -> Tensor:
-        """Return logits for normalised raw of an allowed input shape.
-
-        With `padded` (for training only) the output has the shape of the input, a multiple of the alignment, and zeros
-        are the context at its border: several times as many voxels teach in the same time.
-
-        Raises
-        ------
-        UserError
-            If the shape is not allowed; the nearest allowed one is named.
-        """
+        """Return logits; see `NetworkModule.forward`."""
         z, y, x = raw.shape[2:]
         shape = (z, y, x) if padded else self.config.output_shape_vx((z, y, x))
         skips = self._descend(raw, padded)
@@ -73,9 +64,18 @@ class UNet(nn.Module):
         logits: Tensor = self.head(crop(sections, shape).transpose(1, 2))
         return logits
 
-    def encode(self, raw: Tensor, padded: bool = False) -> Tensor:
-        """Return the deepest features ``(N, features[-1], z, y, x)``, of an input shape from `encoder_input_shape_vx` or padded."""
-        return self._descend(raw, padded)[-1].transpose(1, 2)
+    def encode(self, raw: Tensor) -> Tensor:
+        """Return the deepest features."""
+        return self._descend(raw, padded=False)[-1].transpose(1, 2)
+
+    def fold(self) -> Self:
+        """Return a copy in eval mode, without batch norm."""
+        folded = copy.deepcopy(self).eval()
+        for block in (*folded.down, *folded.up):
+            if block.norms:
+                block.convolutions = nn.ModuleList(map(fuse_conv_bn_eval, block.convolutions, block.norms))
+                block.norms = nn.ModuleList()
+        return folded
 
     def _descend(self, raw: Tensor, padded: bool) -> list[Tensor]:
         """Return the features of every level; between the layers a tensor is a stack of sections, (N, z, C, y, x)."""
@@ -111,16 +111,6 @@ class _Convolutions(nn.Module):
             flat = rectify(self.norms[i](flat) if self.norms else flat)
             sections = flat.unflatten(0, (count, -1))
         return sections
-
-
-def fold(model: UNet) -> UNet:
-    """Return a copy in eval mode, without batch norm: the running statistics become part of the weights."""
-    folded = copy.deepcopy(model).eval()
-    for block in (*folded.down, *folded.up):
-        if block.norms:
-            block.convolutions = nn.ModuleList(map(fuse_conv_bn_eval, block.convolutions, block.norms))
-            block.norms = nn.ModuleList()
-    return folded
 
 
 def _convolve(sections: Tensor, convolution: nn.Module, padded: bool) -> Tensor:

@@ -1,10 +1,8 @@
 """Verbs on a zoo of pretrained backbones: list, show, add, verify."""
 
-import math
 import re
 import textwrap
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +12,6 @@ from neuroadda.cli.options import ZOO_HELP, Json, print_facts
 from neuroadda.cli.options import Zoo as ZooOption
 
 if TYPE_CHECKING:
-    from neuroadda.backbones.architecture import UNetConfig
     from neuroadda.backbones.card import Card
     from neuroadda.zoo.finding import Zoo
 
@@ -45,7 +42,7 @@ def list_(where: ZooArgument = None, as_json: Json = False) -> None:
                 "organism": _line(card.organism),
                 "modality": _line(card.modality),
                 "nm zyx": _numbers(card.voxel_size_nm),
-                "parameters": format_count(_parameters(card.architecture)),
+                "parameters": format_count(card.architecture.count_parameters()),
                 "size": format_bytes(_size(opened, name)),
                 "licence": _line(_licence(card)),
             }
@@ -143,25 +140,12 @@ def _facts(opened: "Zoo", name: str) -> dict[str, Any]:
         "region": card.region,
         "modality": card.modality,
         "voxel_size_nm": list(card.voxel_size_nm),
-        "parameters": _parameters(card.architecture),
+        "parameters": card.architecture.count_parameters(),
         "licences": _licences(card),
         "non_commercial": any(map(_is_non_commercial, _licences(card))),
         "bytes": _size(opened, name),
         "metrics": dict(card.metrics),
     }
-
-
-def _parameters(architecture: "UNetConfig") -> int:
-    """Return the number of weights and biases of a network; building it would take torch."""
-
-    def convolutions(channels: int, features: int, kernels: tuple[tuple[int, int, int], ...]) -> int:
-        sizes = [math.prod(kernel) * features for kernel in kernels]
-        return channels * sizes[0] + features * (sum(sizes[1:]) + len(kernels))
-
-    f = (architecture.in_channels, *architecture.features)
-    down = sum(map(convolutions, f[:-1], f[1:], architecture.kernels))
-    up = sum(map(convolutions, map(sum, pairwise(f[1:])), f[1:-1], architecture.kernels))
-    return down + up + (f[1] + 1) * architecture.out_channels
 
 
 def _size(opened: "Zoo", name: str) -> int:

@@ -15,7 +15,7 @@ from neuroadda.domains.inference import bootstrap_mmd2, percentile_interval, per
 from neuroadda.domains.mmd import Bandwidth, choose_bandwidths, mmd2
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.errors import UserError
-from neuroadda.zoo.embeddings import Embedding, Network, Pooling, check_comparable
+from neuroadda.zoo.embeddings import Embedding, NetworkRole, Pooling, check_comparable
 
 
 class RankConfig(Config):
@@ -47,7 +47,7 @@ class RankConfig(Config):
         MMD^2 above which no source counts as near. By default that is measured in the zoo, see `measure_far`.
     """
 
-    network: Network = "own"
+    network: NetworkRole = "own"
     pooling: Pooling = "max"
     bandwidth: Bandwidth = "multi"
     unbiased: bool = True

@@ -15,7 +15,7 @@ from neuroadda.domains.embedding import embed_volume
 from neuroadda.domains.ranking import RankConfig, Ranking, rank_embeddings
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.zoo.embeddings import Embedding, Embeddings, Network, Pooling, load_embeddings
+from neuroadda.zoo.embeddings import Embedding, Embeddings, NetworkRole, Pooling, load_embeddings
 from neuroadda.zoo.finding import Zoo, open_zoo
 from neuroadda.zoo.index import EMBEDDING
 
@@ -155,7 +155,7 @@ def rank_sources(volume: Volume, zoo: Zoo, config: RankConfig, exclude: Collecti
     return replace(ranking, left_out=tuple(name for name in kept if name not in stored))
 
 
-def _take(stored: Embeddings, network: Network, pooling: Pooling, name: str) -> Embedding:
+def _take(stored: Embeddings, network: NetworkRole, pooling: Pooling, name: str) -> Embedding:
     try:
         return stored[network][pooling]
     except KeyError:

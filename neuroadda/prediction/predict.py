@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import Card, load_card
 from neuroadda.backbones.devices import (
     Precision,
@@ -22,7 +21,9 @@ from neuroadda.backbones.devices import (
     set_up_thread,
     total_memory,
 )
+from neuroadda.backbones.fast_path import runs_in_chunks
 from neuroadda.backbones.memory import AT_ONCE, CHUNK_VALUES
+from neuroadda.backbones.network import Network
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.leases import Lease, lease_device
 from neuroadda.blockwise.overlap import Phases
@@ -79,14 +80,7 @@ class Predict(Stage):
         """Whether blocks may be predicted on a GPU."""
         return self.device != "cpu"
 
-    @property
-    def in_chunks(self) -> bool:
-        """Whether the network runs as `backbones.inference` has it."""
-        return self.device == "cpu" and self.threads == 1 and not self.compile
-
-    def resolve(
-        self, architecture: UNetConfig, block_vx: Zyx, workers: int = 1, *, elsewhere: bool = False
-    ) -> "Predict":
+    def resolve(self, network: Network, block_vx: Zyx, workers: int = 1, *, elsewhere: bool = False) -> "Predict":
         """Return the parameters with everything decided for this machine, on which `workers` share the devices.
 
         Where there are GPUs `elsewhere` for the workers, what depends on them has to be said.
@@ -105,12 +99,14 @@ class Predict(Stage):
             raise UserError(f"there is no CUDA device here for {device!r}", "predict.device", "use auto or cpu")
         if self.compile:
             _check_compiler(device)
-        precision = self._resolve_precision(device, architecture)
+        precision = self._resolve_precision(device, network)
         memory_bytes = _memory_bytes(device, workers) if self.memory_gb is None else self.memory_gb * 1e9
         decided = self.model_copy(update={"device": device, "precision": precision, "memory_gb": None})
-        chunk_values = CHUNK_VALUES if decided.in_chunks else AT_ONCE
-        tile_vx = self.tile_vx or choose_tile_vx(architecture, block_vx, precision, memory_bytes, chunk_values)
-        architecture.input_shape_vx(tile_vx)
+        in_chunks = runs_in_chunks(network, device, self.threads, self.compile)
+        tile_vx = self.tile_vx or choose_tile_vx(
+            network, block_vx, precision, memory_bytes, CHUNK_VALUES if in_chunks else AT_ONCE
+        )
+        network.input_shape_vx(tile_vx)
         # The memory has done its part: the tile tells all that the result depends on.
         return decided.model_copy(update={"tile_vx": tile_vx})
 
@@ -121,13 +117,13 @@ class Predict(Stage):
         if self.memory_gb is None and self.tile_vx is None:
             raise UserError("no memory of a pass is said", "predict.memory_gb", right)
 
-    def _resolve_precision(self, device: str, architecture: UNetConfig) -> Precision:
+    def _resolve_precision(self, device: str, network: Network) -> Precision:
         precision = resolve_precision(self.precision, device)
         if self.precision != "auto" or precision != "bfloat16" or device != "cpu":
             return precision
         from neuroadda.backbones.speedup import measure_bfloat16_speedup  # imports torch
 
-        return precision if measure_bfloat16_speedup(architecture, self.threads) >= CLEARLY_FASTER else "float32"
+        return precision if measure_bfloat16_speedup(network, self.threads) >= CLEARLY_FASTER else "float32"
 
     def create_output(self, task: Task) -> None:
         """Create the uint8 affinities, shape czyx, 255 for certain."""
@@ -143,30 +139,30 @@ class Predict(Stage):
     def open(self, task: Task) -> BlockFunction:
         """Return the function that predicts a block and reports its tiles and the voxels that went into the network."""
         from neuroadda.backbones.checkpoint import load_backbone  # these two import torch
-        from neuroadda.prediction.predictor import Inferred, Predictor, Seen
+        from neuroadda.prediction.predictor import Predictor, PredictorInput, PredictorOutput
 
         raw, affs = Volume.open(task.inputs["raw"]), Volume.open(task.output, "r+")
         backbone = load_backbone(task.inputs["backbone"])
         mask = Mask.open(task.inputs["mask"], raw) if "mask" in task.inputs else None
         predictor = Predictor(backbone, self)
-        architecture = backbone.card.architecture
+        network = backbone.card.architecture
         # Affinities go where the thread's last block had its own: memory that is new has to be cleared, and mapped page by page.
         own = threading.local()
 
-        def read(block: Block) -> Seen:
+        def read(block: Block) -> PredictorInput:
             set_up_thread(self.device, self.threads)
-            seen = predictor.read(raw, block.write_roi, getattr(own, "affs", None))
-            own.affs = seen.affs
-            return seen
+            given = predictor.read(raw, block.write_roi, getattr(own, "affs", None))
+            own.affs = given.affs
+            return given
 
-        def compute(seen: Seen) -> Inferred:
+        def compute(given: PredictorInput) -> PredictorOutput:
             set_up_thread(self.device, self.threads)
-            return predictor.infer(seen)
+            return predictor.infer(given)
 
-        def write(block: Block, inferred: Inferred) -> dict[str, Any]:
-            predicted, tiles = inferred.wait(), inferred.tiles
+        def write(block: Block, output: PredictorOutput) -> dict[str, Any]:
+            predicted, tiles = output.wait(), output.tiles
             affs.write(block.write_roi, predicted if mask is None else predicted * mask.read(block.write_roi))
-            computed = sum(count * computed_vx(architecture, shape) for shape, count in tiles.items())
+            computed = sum(count * computed_vx(network, shape) for shape, count in tiles.items())
             return {"tiles": tiles.total(), "computed_voxels": computed}
 
         return Phases(read, compute, write)

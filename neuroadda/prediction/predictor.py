@@ -10,10 +10,10 @@ import torch
 from funlib.geometry import Coordinate, Roi
 from torch import Tensor
 
-from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.backbones.devices import keep_freed_memory, release_freed_memory
-from neuroadda.backbones.inference import Inference
+from neuroadda.backbones.fast_path import fast_path
+from neuroadda.backbones.network import Network
 from neuroadda.backbones.normalisation import normalise_tensor
 from neuroadda.blockwise.failures import find_cause
 from neuroadda.config import Zyx
@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a network sees of a ROI, and where its affinities go."""
+class PredictorInput:
+    """What goes into a network for a ROI, and where its affinities go."""
 
     image: Tensor
     """Raw, mirrored beyond the volume's border (uint8, zyx)."""
@@ -40,7 +40,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Inferred:
+class PredictorOutput:
     """Affinities (uint8, czyx), which are on their way from the device until `copied`, and the tiles by their shape."""
 
     affs: Tensor
@@ -63,7 +63,7 @@ class Predictor:
 
     def __init__(self, backbone: Backbone, parameters: Predict) -> None:
         assert parameters.tile_vx is not None, "resolve the parameters first"
-        self.architecture: UNetConfig = backbone.card.architecture
+        self.network: Network = backbone.card.architecture
         self.tile_vx: Zyx = parameters.tile_vx
         self.channels = len(backbone.card.predicted_offsets)
         self.normalisation = backbone.card.normalisation
@@ -73,22 +73,21 @@ class Predictor:
         if self.device.type == "cuda":
             model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # missing in its stubs
         self.whole_tiles = parameters.compile  # those of another shape would be compiled for, once more
-        self.model: Callable[[Tensor], Tensor] = torch.compile(model) if parameters.compile else model
-        if parameters.in_chunks:
-            self.model = Inference(model, self.dtype)
+        fast = fast_path(model, parameters.device, parameters.threads, parameters.compile, self.dtype)
+        self.model: Callable[[Tensor], Tensor] = fast or (torch.compile(model) if parameters.compile else model)
         self.quantise = make_quantiser(self.device)
         keep_freed_memory()
 
     def __call__(self, raw: Volume, roi: Roi) -> tuple[np.ndarray, Counter[Zyx]]:
         """Return uint8 affinities of `roi` (czyx) and the number of tiles by their shape; beyond its border, raw is mirrored."""
-        inferred = self.infer(self.read(raw, roi))
-        return inferred.wait(), inferred.tiles
+        output = self.infer(self.read(raw, roi))
+        return output.wait(), output.tiles
 
-    def read(self, raw: Volume, roi: Roi, affs: Tensor | None = None) -> Seen:
+    def read(self, raw: Volume, roi: Roi, affs: Tensor | None = None) -> PredictorInput:
         """Read what the network sees of `roi`; its affinities will go into `affs` if they fit, or else into a new tensor."""
         box = Roi((roi.begin - raw.roi.begin) / raw.voxel_size, roi.shape / raw.voxel_size)
-        tiles = cover_box(box, self.tile_vx, self.architecture.alignment_vx, whole=self.whole_tiles)
-        context = Coordinate(self.architecture.context_vx)
+        tiles = cover_box(box, self.tile_vx, self.network.alignment_vx, whole=self.whole_tiles)
+        context = Coordinate(self.network.context_vx)
         # Read at once: tiles share their context, and a volume's chunks are decompressed once.
         seen = Roi(tiles[0].begin, tiles[-1].end - tiles[0].begin).grow(context, context)
         image = torch.from_numpy(raw.read_mirrored(seen * raw.voxel_size + raw.roi.begin))
@@ -97,46 +96,46 @@ class Predictor:
             affs = torch.empty((self.channels, *box.shape), dtype=torch.uint8, pin_memory=on_cuda)
         if on_cuda:
             image = image.pin_memory()
-        return Seen(image, [tile - seen.begin for tile in tiles], box - seen.begin, affs)
+        return PredictorInput(image, [tile - seen.begin for tile in tiles], box - seen.begin, affs)
 
-    def infer(self, seen: Seen) -> Inferred:
+    def infer(self, given: PredictorInput) -> PredictorOutput:
         """Compute the affinities of what was read, all on the device but for the way there and back; one call at a time."""
         on_cuda = self.device.type == "cuda"
         cast = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
         with torch.inference_mode(), cast:
-            image = seen.image.to(self.device, non_blocking=True)
-            affs = torch.empty_like(seen.affs, device=self.device) if on_cuda else seen.affs
-            affs[: self.channels - self.architecture.out_channels] = 0
-            left, passed = list(seen.tiles)[::-1], Counter[Zyx]()
+            image = given.image.to(self.device, non_blocking=True)
+            affs = torch.empty_like(given.affs, device=self.device) if on_cuda else given.affs
+            affs[: self.channels - self.network.out_channels] = 0
+            left, passed = list(given.tiles)[::-1], Counter[Zyx]()
             while left:
                 tile = left.pop()
-                if self._pass_tile(image, tile, seen.box, affs):
+                if self._pass_tile(image, tile, given.box, affs):
                     passed[tuple(tile.shape)] += 1
                     continue
                 # The error is gone, and with its traceback all that the pass held.
                 release_freed_memory(self.device.type)
-                halves = halve_tile(tile, self.architecture.alignment_vx)
+                halves = halve_tile(tile, self.network.alignment_vx)
                 z, y, x = (
                     min(t, max(a, b)) for t, a, b in zip(self.tile_vx, *(half.shape for half in halves), strict=True)
                 )
                 self.tile_vx = z, y, x  # for the blocks to come
                 log.warning("a tile of %s does not fit into memory: on with %s", tuple(tile.shape), self.tile_vx)
-                left += [half for half in halves[::-1] if half.intersects(seen.box)]
+                left += [half for half in halves[::-1] if half.intersects(given.box)]
             if not on_cuda:
-                return Inferred(affs, passed, None)
-            seen.affs.copy_(affs, non_blocking=True)
-            return Inferred(seen.affs, passed, torch.cuda.current_stream(self.device).record_event())
+                return PredictorOutput(affs, passed, None)
+            given.affs.copy_(affs, non_blocking=True)
+            return PredictorOutput(given.affs, passed, torch.cuda.current_stream(self.device).record_event())
 
     def _pass_tile(self, image: Tensor, tile: Roi, box: Roi, affs: Tensor) -> bool:
         """Put the affinities of a tile, as far as it lies in the box, into those of the box; False if memory does not do."""
-        context = Coordinate(self.architecture.context_vx)
+        context = Coordinate(self.network.context_vx)
         try:
             seen = normalise_tensor(image[tile.grow(context, context).to_slices()], self.normalisation)
             kept = tile.intersect(box)
             logits = self.model(seen[None, None])[0][(slice(None), *(kept - tile.begin).to_slices())]
             self.quantise(logits, affs[(slice(-len(logits), None), *(kept - box.begin).to_slices())])
         except (MemoryError, RuntimeError) as error:
-            if find_cause(error) != "memory" or not halve_tile(tile, self.architecture.alignment_vx):
+            if find_cause(error) != "memory" or not halve_tile(tile, self.network.alignment_vx):
                 raise
             return False
         return True

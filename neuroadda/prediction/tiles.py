@@ -5,9 +5,9 @@ from itertools import product
 import numpy as np
 from funlib.geometry import Coordinate, Roi
 
-from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.devices import Precision
 from neuroadda.backbones.memory import CHUNK_VALUES, count_pass_bytes
+from neuroadda.backbones.network import Network
 from neuroadda.config import Zyx
 
 MEMORY_EXPONENT = 0.8  # voxels by memory
@@ -15,7 +15,7 @@ LEAST_STEPS = 2  # of the alignment, in half a tile
 
 
 def choose_tile_vx(
-    architecture: UNetConfig,
+    network: Network,
     block_vx: Zyx,
     precision: Precision,
     memory_bytes: float,
@@ -25,30 +25,30 @@ def choose_tile_vx(
 
     Where none fits, it is the smallest there is.
     """
-    alignment = architecture.alignment_vx
+    alignment = network.alignment_vx
     sides = [{-(-b // (n * a)) * a for n in range(1, -(-b // a) + 1)} for b, a in zip(block_vx, alignment, strict=True)]
     tiles: list[Zyx] = [(z, y, x) for z, y, x in product(*sides)]
-    tiles.sort(key=lambda tile: (-useful_share(architecture, block_vx, tile), tile))
+    tiles.sort(key=lambda tile: (-useful_share(network, block_vx, tile), tile))
     most = float("inf")
     for tile in tiles:
-        if computed_vx(architecture, tile) > most:
+        if computed_vx(network, tile) > most:
             continue
-        needed = count_pass_bytes(architecture, tile, precision, chunk_values)
+        needed = count_pass_bytes(network, tile, precision, chunk_values)
         if needed <= memory_bytes:
             return tile
         # Guess what fits: a smaller tile needs less for each of its voxels, too, since more of them are context.
-        most = computed_vx(architecture, tile) * (memory_bytes / needed) ** MEMORY_EXPONENT
+        most = computed_vx(network, tile) * (memory_bytes / needed) ** MEMORY_EXPONENT
     return alignment
 
 
-def computed_vx(architecture: UNetConfig, tile_vx: Zyx) -> int:
+def computed_vx(network: Network, tile_vx: Zyx) -> int:
     """Return the voxels that go into a network for a tile."""
-    return int(np.prod(architecture.input_shape_vx(tile_vx)))
+    return int(np.prod(network.input_shape_vx(tile_vx)))
 
 
-def useful_share(architecture: UNetConfig, block_vx: Zyx, tile_vx: Zyx) -> float:
+def useful_share(network: Network, block_vx: Zyx, tile_vx: Zyx) -> float:
     """Return a block's voxels over those of all inputs of its tiles: what is left when neighbours compute each other's context."""
-    sides = zip(block_vx, tile_vx, architecture.context_vx, strict=True)
+    sides = zip(block_vx, tile_vx, network.context_vx, strict=True)
     return float(np.prod([b / (-(-b // t) * (t + 2 * c)) for b, t, c in sides]))
 
 

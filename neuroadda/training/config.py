@@ -233,9 +233,9 @@ class TrainConfig(TrainSettings):
             raise ValueError("patience needs keep_best")
         if self.augment.transpose == "zyx" and not all(sample.linked for sample in self.samples):
             raise ValueError('labels that are not linked across sections cannot be transposed "zyx"')
-        if known and self.start and self.start.frozen_levels > len(self.network.features):
+        if known and self.start and self.start.frozen_levels > self.network.encoder_levels:
             raise ValueError(
-                f"start.frozen_levels is {self.start.frozen_levels} of {len(self.network.features)} levels"
+                f"start.frozen_levels is {self.start.frozen_levels} of {self.network.encoder_levels} levels"
             )
         return self
 
@@ -256,7 +256,7 @@ class TrainConfig(TrainSettings):
     @property
     def architecture(self) -> UNetConfig:
         """The network with one output channel for each offset."""
-        return self.network.model_copy(update={"out_channels": len(self.offsets)})
+        return self.network.with_out_channels(len(self.offsets))
 
 
 _NOT_DETERMINING = {

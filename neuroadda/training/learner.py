@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.backbones.devices import resolve_precision
-from neuroadda.backbones.unet import UNet, fold
+from neuroadda.backbones.module import NetworkModule
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.dataset import Batch, load_batches
 from neuroadda.training.distributed import Processes
@@ -39,7 +39,7 @@ class Learner:
         self.device = processes.pick_device(config.device)
         self.bfloat16 = resolve_precision(config.precision, self.device.type, training=True) == "bfloat16"
         self.layout = torch.channels_last_3d if config.channels_last else torch.contiguous_format
-        self.model = UNet(config.architecture, config.batch_norm).to(self.device)
+        self.model = config.architecture.build(config.batch_norm).to(self.device)
         if config.channels_last:
             self.model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         freeze(self.model, config.start.frozen_levels if config.start else 0)
@@ -57,9 +57,9 @@ class Learner:
         ]
 
     @property
-    def network(self) -> UNet:
+    def network(self) -> NetworkModule:
         """What it has learned, as it predicts: a folded copy, of the average if there is one."""
-        return fold(self.average or self.model)
+        return (self.average or self.model).fold()
 
     def begin_from(self, backbone: Backbone) -> None:
         """Take a backbone's weights; batch norms begin without effect on the first batches of this training."""

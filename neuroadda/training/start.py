@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import Backbone
-from neuroadda.backbones.unet import UNet
+from neuroadda.backbones.module import NetworkModule
 from neuroadda.config import dump_config, parse_config
 from neuroadda.errors import UserError
 from neuroadda.training.config import TrainConfig
@@ -25,9 +25,7 @@ def adopt_network(config: TrainConfig) -> TrainConfig:
     if config.start is None:
         return config
     network = load_card(config.start.backbone).architecture
-    if "network" in config.model_fields_set and config.architecture != network.model_copy(
-        update={"out_channels": len(config.offsets)}
-    ):
+    if "network" in config.model_fields_set and config.architecture != network.with_out_channels(len(config.offsets)):
         raise UserError(
             f"the network is not that of {config.start.backbone}",
             "train.network",
@@ -43,22 +41,19 @@ def start_from(config: TrainConfig, backbone: Path) -> TrainConfig:
     return adopt_network(parse_config(TrainConfig, data | {"start": {"backbone": str(backbone)}}, "train"))
 
 
-def take_weights(model: UNet, config: TrainConfig, backbone: Backbone) -> None:
+def take_weights(model: NetworkModule, config: TrainConfig, backbone: Backbone) -> None:
     """Copy a backbone's weights into a model of its architecture; the head's channels go by their offsets."""
-    weights = backbone.model.state_dict()
-    head = {name: weights.pop(name) for name in ("head.weight", "head.bias")}
+    weights = {name: value for name, value in backbone.model.state_dict().items() if not name.startswith("head.")}
     unknown = model.load_state_dict(weights, strict=False).unexpected_keys
     assert not unknown, unknown
     with torch.no_grad():
-        for channel, offset in enumerate(config.offsets):
-            if offset in backbone.card.offsets:
-                known = backbone.card.offsets.index(offset)
-                model.head.weight[channel] = head["head.weight"][known]
-                if model.head.bias is not None:
-                    model.head.bias[channel] = head["head.bias"][known]
+        for own, trained in zip(model.head.parameters(), backbone.model.head.parameters(), strict=True):
+            for channel, offset in enumerate(config.offsets):
+                if offset in backbone.card.offsets:
+                    own[channel] = trained[backbone.card.offsets.index(offset)]
 
 
-def calibrate_norms(model: UNet, batches: Iterable[Tensor]) -> None:
+def calibrate_norms(model: NetworkModule, batches: Iterable[Tensor]) -> None:
     """Set the batch norms of a model with folded weights so that, on these inputs, none of them changes anything.
 
     A backbone on disk has no batch norm. Each norm gets the mean and standard deviation of what arrives at it both as its
@@ -95,18 +90,19 @@ def calibrate_norms(model: UNet, batches: Iterable[Tensor]) -> None:
             norm.bias.copy_(mean)
 
 
-def freeze(model: UNet, levels: int) -> None:
+def freeze(model: NetworkModule, levels: int) -> None:
     """Keep the encoder's first levels as they are, the statistics of their batch norms too."""
-    for level in model.down[:levels]:
+    for level in model.encoder[:levels]:
         level.requires_grad_(False)
         for module in level.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
 
 
-def group_parameters(model: UNet, config: TrainConfig) -> list[dict[str, object]]:
+def group_parameters(model: NetworkModule, config: TrainConfig) -> list[dict[str, object]]:
     """Return the optimizer's groups of parameters that learn, each with the `scale` of its learning rate."""
     rate = 1.0 if config.start is None else config.start.encoder_rate
-    encoder = [p for p in model.down.parameters() if p.requires_grad]
-    others = [p for part in (model.up, model.head) for p in part.parameters()]
+    levels = {p for level in model.encoder for p in level.parameters()}
+    encoder = [p for p in model.parameters() if p in levels and p.requires_grad]
+    others = [p for p in model.parameters() if p not in levels]
     return [{"params": group, "scale": scale} for group, scale in ((encoder, rate), (others, 1.0)) if group]

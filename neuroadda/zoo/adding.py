@@ -10,13 +10,13 @@ from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbon
 from neuroadda.config import dump_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.locks import lock_folder
-from neuroadda.zoo.embeddings import Embeddings, Network, save_embeddings
+from neuroadda.zoo.embeddings import Embeddings, NetworkRole, save_embeddings
 from neuroadda.zoo.fetching import FileRecord
 from neuroadda.zoo.finding import local_folder
 from neuroadda.zoo.index import EMBEDDING, FILES, INDEX, Index, check_name, read_index
 from neuroadda.zoo.verifying import check_embedding, check_finite, check_provenance
 
-Embed = Callable[[Mapping[Network, Backbone]], Embeddings]
+Embed = Callable[[Mapping[NetworkRole, Backbone]], Embeddings]
 
 
 def add_backbone(
@@ -80,7 +80,7 @@ def add_backbone(
             check_finite(load_backbone(partial))
             if embed is not None:
                 own = load_backbone(partial)
-                networks: dict[Network, Backbone] = {"own": own}
+                networks: dict[NetworkRole, Backbone] = {"own": own}
                 if reference is not None:
                     networks["reference"] = own if reference == name else load_backbone(root / reference)
                 save_embeddings(partial, embed(networks))

@@ -17,7 +17,7 @@ from neuroadda.zoo.finding import Zoo
 from neuroadda.zoo.index import EMBEDDING
 
 Pooling = Literal["mean", "max"]
-Network = Literal["own", "reference"]
+NetworkRole = Literal["own", "reference"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class Embedding:
     seed: int | None = None
 
 
-Embeddings = Mapping[Network, Mapping[Pooling, Embedding]]
+Embeddings = Mapping[NetworkRole, Mapping[Pooling, Embedding]]
 
 
 def join_embeddings(embeddings: Sequence[Embedding]) -> Embedding:
@@ -134,7 +134,7 @@ def save_embeddings(folder: Path | str, embeddings: Embeddings) -> Path:
     return path
 
 
-def load_embeddings(folder: Path | str) -> dict[Network, dict[Pooling, Embedding]]:
+def load_embeddings(folder: Path | str) -> dict[NetworkRole, dict[Pooling, Embedding]]:
     """Read what `save_embeddings` wrote; features are float32.
 
     Raises
@@ -156,10 +156,12 @@ def load_embeddings(folder: Path | str) -> dict[Network, dict[Pooling, Embedding
         raise UserError(
             f"the embedding cannot be read ({error})", str(path), "fetch or build the entry again"
         ) from error
-    if not isinstance(origins, dict) or not origins or not set(origins) <= set(get_args(Network)):
-        raise UserError("its metadata names no networks", str(path), f"'networks' has {', '.join(get_args(Network))}")
-    loaded: dict[Network, dict[Pooling, Embedding]] = {}
-    for network in get_args(Network):
+    if not isinstance(origins, dict) or not origins or not set(origins) <= set(get_args(NetworkRole)):
+        raise UserError(
+            "its metadata names no networks", str(path), f"'networks' has {', '.join(get_args(NetworkRole))}"
+        )
+    loaded: dict[NetworkRole, dict[Pooling, Embedding]] = {}
+    for network in get_args(NetworkRole):
         if network in origins:
             origin = parse_config(_Origin, origins[network], f"{path}: {network}")
             loaded[network] = _check(tensors, network, origin, path)
@@ -176,7 +178,7 @@ def find_generalist(zoo: Zoo) -> str | None:
 
 
 def _check(
-    tensors: Mapping[str, np.ndarray], network: Network, origin: _Origin, path: Path
+    tensors: Mapping[str, np.ndarray], network: NetworkRole, origin: _Origin, path: Path
 ) -> dict[Pooling, Embedding]:
     blocks = tensors.get("blocks")
     if blocks is None or blocks.dtype != np.int64 or blocks.shape != (origin.count,):

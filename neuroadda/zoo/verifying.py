@@ -103,8 +103,6 @@ def check_embedding(folder: Path, card: Card) -> None:
         if embedding.network != card.digest:
             what = f"the features are of other weights ({embedding.network[:12]}) than the card's ({card.digest[:12]})"
             raise UserError(what, where, "embed again with the weights as they are stored")
-        if embedding.features.shape[1] != card.architecture.features[-1]:
-            what = (
-                f"there are {embedding.features.shape[1]} features, of a network with {card.architecture.features[-1]}"
-            )
-            raise UserError(what, where)
+        found, width = embedding.features.shape[1], card.architecture.feature_width
+        if found != width:
+            raise UserError(f"there are {found} features, of a network with {width}", where)

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.inference import Inference
-from neuroadda.backbones.memory import AT_ONCE, CHUNK_VALUES, count_pass_values
+from neuroadda.backbones.memory import AT_ONCE, CHUNK_VALUES
 from neuroadda.backbones.unet import UNet
 
 
@@ -65,7 +65,7 @@ def test_a_pass_in_chunks_holds_the_values_that_were_counted(
     network = Inference(UNet(architecture).eval(), precision)
     with torch.inference_mode(), _TensorCounter() as counter:
         network(torch.zeros((1, architecture.in_channels, *architecture.input_shape_vx(tile_vx)), dtype=precision))
-    assert counter.peak / precision.itemsize == count_pass_values(architecture, tile_vx, chunk_values)
+    assert counter.peak / precision.itemsize == architecture.count_pass_values(tile_vx, chunk_values)
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
@@ -77,4 +77,4 @@ def test_a_pass_at_once_holds_about_the_values_that_were_counted(architecture, w
     model = UNet(architecture).eval().to(precision).to("meta")
     with torch.inference_mode(), _TensorCounter() as counter:
         model(torch.empty(shape, dtype=precision, device="meta"))
-    assert 0.8 < counter.peak / precision.itemsize / count_pass_values(architecture, tile_vx, AT_ONCE) < 1.2
+    assert 0.8 < counter.peak / precision.itemsize / architecture.count_pass_values(tile_vx, AT_ONCE) < 1.2

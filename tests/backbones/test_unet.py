@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from neuroadda.backbones.architecture import UNetConfig
-from neuroadda.backbones.unet import UNet, fold
+from neuroadda.backbones.unet import UNet
 from neuroadda.errors import UserError
 
 FLAT, CUBE = ((1, 3, 3), (1, 3, 3)), ((3, 3, 3), (3, 3, 3))
@@ -84,7 +84,7 @@ def test_batch_norm_folds_into_the_weights() -> None:
     raw = torch.randn(1, 1, *MIXED.input_shape_vx((2, 9, 9)))
     for _ in range(3):
         model(raw)
-    folded = fold(model)
+    folded = model.fold()
     assert list(folded.state_dict()) == list(UNet(MIXED).state_dict())
     with torch.no_grad():
         torch.testing.assert_close(folded(raw), model.eval()(raw), atol=1e-5, rtol=1e-5)
@@ -94,7 +94,7 @@ def test_padded_output_agrees_with_the_valid_one_away_from_the_border() -> None:
     torch.manual_seed(0)
     model = UNet(ANISOTROPIC).eval()
     raw = torch.randn(1, 1, 8, 64, 64)
-    z, y, x = model.context_vx
+    z, y, x = model.config.context_vx
     with torch.no_grad():
         padded = model(raw, padded=True)
         # from voxel 2 on the pooling grid of the valid network, which loses 2 and 2 * 2 voxels above, is that of the padded
@@ -111,7 +111,7 @@ def test_the_context_is_what_an_output_voxel_sees() -> None:
     model(raw)[0, 0].sum().backward()
     assert raw.grad is not None
     seen = raw.grad[0, 0].abs() > 0
-    for axis, context in enumerate(model.context_vx):
+    for axis, context in enumerate(model.config.context_vx):
         indices = torch.where(seen.any(dim=tuple(a for a in range(3) if a != axis)))[0]
         lost = (raw.shape[2 + axis] - (3, 8, 8)[axis]) // 2
         assert lost == context

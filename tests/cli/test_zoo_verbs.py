@@ -11,7 +11,6 @@ import pytest
 from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import CARD, WEIGHTS
 from neuroadda.backbones.unet import UNet
-from neuroadda.cli.zoo import _parameters
 from neuroadda.zoo.adding import add_backbone
 from tests.zoo.small_zoo import SAMPLE, SMALL, serve, write_embedding, write_trained
 
@@ -47,7 +46,7 @@ def test_list(command, made):
     "architecture", [SMALL, UNetConfig(), UNetConfig(features=(3,), downsample=(), kernels=(((3, 3, 3),),))]
 )
 def test_parameters_are_counted_right(architecture):
-    assert _parameters(architecture) == sum(p.numel() for p in UNet(architecture).parameters())
+    assert architecture.count_parameters() == sum(p.numel() for p in UNet(architecture).parameters())
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_bfloat16_is_taken_where_it_was_measured_to_be_faster(monkeypatch):
     assert 0 < measure_bfloat16_speedup(SMALL, 1) < 100
     for times, precision in ((0.5, "float32"), (3.0, "bfloat16")):
         monkeypatch.setattr(
-            speedup, "_time_pass", lambda network, image, s=times: 1.0 if network.dtype == torch.float32 else 1.0 / s
+            speedup, "_time_pass", lambda run, image, dtype, s=times: 1.0 if dtype == torch.float32 else 1.0 / s
         )
         measure_bfloat16_speedup.cache_clear()
         assert Predict(device="cpu").resolve(SMALL, (4, 16, 16)).precision == precision

@@ -10,7 +10,7 @@ import torch
 
 from neuroadda.backbones.card import NEAREST, load_card
 from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbone
-from neuroadda.backbones.unet import UNet, fold
+from neuroadda.backbones.unet import UNet
 from neuroadda.cli import main
 from neuroadda.errors import UserError
 from neuroadda.training.config import TrainConfig
@@ -55,7 +55,7 @@ def test_calibrated_norms_change_nothing(source: Path) -> None:
     with torch.inference_mode():
         expected = backbone.model(raw, padded=True)
         assert torch.allclose(model(raw, padded=True), expected, rtol=1e-3, atol=1e-4)
-        assert torch.allclose(fold(model)(raw, padded=True), expected, rtol=1e-3, atol=1e-4)
+        assert torch.allclose(model.fold()(raw, padded=True), expected, rtol=1e-3, atol=1e-4)
     assert any(not torch.equal(norm.running_mean, torch.zeros_like(norm.running_mean)) for norm in _norms(model))
 
 

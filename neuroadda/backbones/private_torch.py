@@ -1,0 +1,37 @@
+"""What is used of torch's private parts. They are named in this file only, and whatever is missing is done without."""
+
+import re
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+# First and last version of torch in which the operator is known to be as it is called below: tests/backbones/test_unet_inference.py
+# passes with it. In others the plain operators take its place.
+KNOWN_VERSIONS = (2, 6), (2, 13)
+
+
+def find_fused_convolution() -> Callable[[Tensor, Tensor, Tensor], Tensor] | None:
+    """Return max(0, 2-D convolution) of sections, weight and bias in one operator, or None where torch lacks it.
+
+    It is what torch's compiler uses: features pass through memory once.
+    """
+    version = re.match(r"(\d+)\.(\d+)", torch.__version__)
+    if version is None or not KNOWN_VERSIONS[0] <= (int(version[1]), int(version[2])) <= KNOWN_VERSIONS[1]:
+        return None
+    operator = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
+    if operator is None or not torch.backends.mkldnn.is_available():
+        return None
+
+    def convolve(sections: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        padding, stride, dilation, groups = [0, 0], [1, 1], [1, 1], 1
+        rectified: Tensor = operator(sections, weight, bias, padding, stride, dilation, groups, "relu", [], "")
+        return rectified
+
+    return convolve
+
+
+def has_bfloat16() -> bool:
+    """Return whether this CPU computes in bfloat16 natively; False where torch does not tell."""
+    asked = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return any(supported() for supported in asked if supported is not None)
