@@ -80,7 +80,7 @@ class ContrastModule(NetworkModule):
     def forward(self, raw: Tensor, padded: bool = False) -> Tensor:
         self.config.output_shape_vx(tuple(raw.shape[2:]))
         assert not padded, "it is not trained here"
-        brightest, darkest = self.encode(raw).split(1, dim=1)
+        darkest = self.encode(raw)[:, 1:]
         z, y, x = self.config.box
         darkest = darkest.repeat_interleave(z, 2).repeat_interleave(y, 3).repeat_interleave(x, 4)
         return (self._maxima(raw) + darkest) * self.head.scales[:, None, None, None]
