@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from funlib.geometry import Roi
 from pydantic import Field
 
@@ -28,8 +27,6 @@ class ValidateConfig(Config):
         Arrays on one voxel grid.
     roi
         The part; all of the labels by default.
-    predict
-        How the network runs; its `threads` are those that torch has in this process (in a training, `train.threads`).
     """
 
     raw: str
@@ -71,8 +68,7 @@ class Validator:
         config = self.config
         raw, labels, roi = self.check()
         shape = roi.shape / raw.voxel_size
-        own = config.predict.model_copy(update={"threads": torch.get_num_threads()})
-        predict = own.resolve(backbone.card.architecture, (shape[0], shape[1], shape[2]))
+        predict = config.predict.resolve(backbone.card.architecture, (shape[0], shape[1], shape[2]))
         affs, _ = Predictor(backbone, predict)(raw, roi)
         whole = agglomerate_array(affs, raw.voxel_size_nm, config.fragments, config.agglomerate)
         overlaps = count_overlaps(whole.fragments, labels.read(roi))
