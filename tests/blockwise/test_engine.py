@@ -2,8 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,7 @@ from neuroadda.blockwise.task import Task
 from neuroadda.errors import RunFailed, UserError
 from neuroadda.volumes.arrays import Volume
 from tests.blockwise.toy_stages import Fill, FillOnDevice, FillTogether
+from tests.waiting import PATIENCE_SECONDS, Gate, meanwhile, wait_until
 
 GRID = BlockGrid.make(Roi((0, 0, 0), (6, 6, 5)), Coordinate(1, 1, 1), (2, 2, 2))
 BLOCKS = len(GRID)
@@ -252,25 +251,23 @@ def test_a_ledger_does_not_vouch_for_an_output_made_by_another_run(tmp_path):
     ("signum", "launcher"), [(signal.SIGINT, "local"), (signal.SIGTERM, "local"), (signal.SIGTERM, "serial")]
 )
 def test_a_signal_stops_everything_and_the_next_run_resumes(tmp_path, signum, launcher):
-    script = tmp_path / "script.py"
+    script, gate = tmp_path / "script.py", Gate(tmp_path / "gate")
     script.write_text(
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
         "from tests.blockwise.test_engine import go, make_task\n"
         "from neuroadda.errors import RunStopped\n"
-        "try: go(make_task(Path(sys.argv[1]), seconds=0.3), Path(sys.argv[1]), sys.argv[3])\n"
+        "try: go(make_task(Path(sys.argv[1]), gate=sys.argv[4]), Path(sys.argv[1]), sys.argv[3])\n"
         "except RunStopped as error: sys.exit(error.exit_code)\n"
     )
-    process = subprocess.Popen([sys.executable, script, tmp_path, Path(__file__).parents[2], launcher])
-    deadline = time.monotonic() + 120
-    while len(executed(tmp_path)) < 4:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    gate.allow(4)
+    process = subprocess.Popen([sys.executable, script, tmp_path, Path(__file__).parents[2], launcher, gate.folder])
+    wait_until(lambda: len(executed(tmp_path)) == 4 and gate.held, process)
     process.send_signal(signum)
-    assert process.wait(timeout=30) == 128 + signum
-    assert processes_about(tmp_path) == []
+    assert process.wait(PATIENCE_SECONDS) == 128 + signum
+    wait_until(lambda: processes_about(tmp_path) == [])  # the gate would still hold a worker that was not killed
+    gate.allow()
     ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    task = make_task(tmp_path, seconds=0.3)
+    task = make_task(tmp_path, gate=str(gate.folder))
     already = ledger.done_mask(bind_output(task).key, BLOCKS)
     assert not already.all()
     (tmp_path / "out.zarr" / "executions.log").unlink()
@@ -280,19 +277,15 @@ def test_a_signal_stops_everything_and_the_next_run_resumes(tmp_path, signum, la
 
 @pytest.mark.parametrize("victim", ["scheduler", "forkserver"])
 def test_a_run_survives_the_death_of_any_of_its_helpers(tmp_path, victim):
-    task = make_task(tmp_path, seconds=0.1)
+    gate = Gate(tmp_path / "gate")
+    gate.allow(4)
 
     def kill() -> None:
-        deadline = time.monotonic() + 120
-        while len(executed(tmp_path)) < 4:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: len(executed(tmp_path)) == 4 and gate.held)
         os.kill(helper(victim), signal.SIGKILL)
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    task = go(task, tmp_path, "local")
-    killer.join()
+    with meanwhile(kill, gate):
+        task = go(make_task(tmp_path, gate=str(gate.folder)), tmp_path, "local")
     assert (filled(task) == expected()).all()
     assert processes_about(tmp_path) == []
 

@@ -16,6 +16,7 @@ from neuroadda.blockwise.ledger.base import BlockRecord, Ledger, LedgerUnavailab
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.sqlite import SqliteLedger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
+from tests.waiting import PATIENCE_SECONDS
 
 NEVER = 1e6  # seconds
 
@@ -45,7 +46,7 @@ class WatchedLedger(SqliteLedger):
 
     def write(self, records: Sequence[BlockRecord]) -> None:
         self.entered.release()
-        assert self.gate.wait(30)
+        assert self.gate.wait(PATIENCE_SECONDS)
         if self.errors:
             raise self.errors.pop(0)
         super().write(records)
@@ -83,14 +84,14 @@ def test_close_writes_the_rest(ledger: WatchedLedger) -> None:
 def test_an_old_record_is_written_unasked(ledger: WatchedLedger) -> None:
     with LedgerWriter(ledger, max_age=0.01) as writer:
         writer.add(make_record(0))
-        assert ledger.entered.acquire(timeout=30)
+        assert ledger.entered.acquire(timeout=PATIENCE_SECONDS)
 
 
 def test_a_full_buffer_is_written_unasked(ledger: WatchedLedger) -> None:
     with LedgerWriter(ledger, max_age=NEVER, max_records=3) as writer:
         for block in range(3):
             writer.add(make_record(block))
-        assert ledger.entered.acquire(timeout=30)
+        assert ledger.entered.acquire(timeout=PATIENCE_SECONDS)
     assert [len(batch) for batch in ledger.batches] == [3]
 
 
@@ -108,7 +109,7 @@ def test_a_later_batch_comes_later(ledger: WatchedLedger) -> None:
     ledger.gate.clear()
     with LedgerWriter(ledger, max_age=0.0) as writer:
         writer.add(make_record(0, "done", voxels=1))
-        assert ledger.entered.acquire(timeout=30)
+        assert ledger.entered.acquire(timeout=PATIENCE_SECONDS)
         writer.add(make_record(0, "done", voxels=2))
         writer.add(make_record(0, "done", voxels=3))
         ledger.gate.set()
@@ -143,13 +144,13 @@ def test_an_error_wakes_those_who_wait_for_room(ledger: WatchedLedger) -> None:
     ledger.errors = [RuntimeError("a bug")]
     writer = LedgerWriter(ledger, max_age=NEVER, max_records=1)
     writer.add(make_record(0))
-    assert ledger.entered.acquire(timeout=30)
+    assert ledger.entered.acquire(timeout=PATIENCE_SECONDS)
     writer.add(make_record(1))
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(writer.add, make_record(2))
         ledger.gate.set()
         with pytest.raises(RuntimeError, match="a bug"):
-            waiting.result(30)
+            waiting.result(PATIENCE_SECONDS)
     with pytest.raises(RuntimeError, match="a bug"):
         writer.close()
 
@@ -217,7 +218,7 @@ def test_processes_write_at_once(url: str) -> None:
         start_child(url, task, number * each, each) for number in range(3)
     ]  # SQLite: all make the same new file
     for child in children:
-        child.communicate(timeout=60)
+        child.communicate(timeout=PATIENCE_SECONDS)
         assert child.returncode == 0
     ledger = open_ledger(url)
     shared, *blocks = ledger.blocks(task)
@@ -236,7 +237,7 @@ def test_a_killed_writer_loses_nothing_acknowledged(url: str, opened: Ledger, li
     acknowledged = [int(child.stdout.readline()) for _ in range(lines)][-1]
     child.send_signal(signal.SIGKILL)
     rest = child.stdout.read().split()
-    assert child.wait(30) == -signal.SIGKILL
+    assert child.wait(PATIENCE_SECONDS) == -signal.SIGKILL
     acknowledged = int(rest[-1]) if rest else acknowledged
     assert opened.done_mask(task, acknowledged + 1).all()
     opened.write([BlockRecord(fingerprint=task, block=0, status="done", worker=Worker(host="h", pid=1), started=2.0)])

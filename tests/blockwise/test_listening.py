@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,26 +9,18 @@ import pytest
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.launchers import check_launcher
+from neuroadda.blockwise.ledger.base import Summary
+from neuroadda.blockwise.task import Task
 from tests.blockwise.test_engine import make_task
+from tests.waiting import Gate, descendants
 
 LISTEN = "0A"
-
-
-def descendants(pid: int) -> Iterator[int]:
-    yield pid
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-        except (OSError, IndexError):
-            continue
-        if parent == pid:
-            yield from descendants(int(stat.parent.name))
 
 
 def listening(pid: int) -> set[tuple[str, str]]:
     """Addresses and ports, in hexadecimal as Linux tells them, on which a process or one below it listens."""
     sockets = set()
-    for process in descendants(pid):
+    for process in (pid, *descendants(pid)):
         try:
             sockets |= {os.readlink(link) for link in Path(f"/proc/{process}/fd").iterdir()}
         except OSError:
@@ -47,14 +38,15 @@ def listening(pid: int) -> set[tuple[str, str]]:
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="Linux tells who listens")
 def test_by_default_nobody_else_reaches_a_run(tmp_path: Path) -> None:
     seen: set[tuple[str, str]] = set()
-    before = listening(os.getpid())
-    run_task(
-        make_task(tmp_path, seconds=0.2),
-        f"sqlite:///{tmp_path / 'ledger.db'}",
-        Execution(workers=2),
-        tmp_path / "logs",
-        observe=lambda task, summary: seen.update(listening(os.getpid()) - before),
-    )
+    before, gate = listening(os.getpid()), Gate(tmp_path / "gate")
+
+    def observe(task: Task, summary: Summary) -> None:
+        if gate.held:  # a worker is at work, so everything that listens does
+            seen.update(listening(os.getpid()) - before)
+            gate.allow()
+
+    task, url = make_task(tmp_path, gate=str(gate.folder)), f"sqlite:///{tmp_path / 'ledger.db'}"
+    run_task(task, url, Execution(workers=2), tmp_path / "logs", observe=observe)
     assert {address for address, _ in seen} == {"0100007F"}  # 127.0.0.1
 
 

@@ -12,6 +12,7 @@ from funlib.geometry import Coordinate, Roi
 
 from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.overlap import Overlap, Phases
+from tests.waiting import PATIENCE_SECONDS
 
 GRID = BlockGrid.make(Roi((0, 0, 0), (12, 1, 1)), Coordinate(1, 1, 1), (1, 1, 1))
 THREADS = 3
@@ -19,7 +20,7 @@ THREADS = 3
 
 def do_all(compute: Callable[[int], int], read: Callable[[], object] = lambda: None) -> dict[int, int]:
     """Do all blocks of a grid in flight; return what was written. A block that fails is left out."""
-    written, overlap, left = {}, Overlap(THREADS), iter(GRID.blocks())
+    written, overlap, left = {}, Overlap(THREADS), iter(list(GRID.blocks()))  # a generator is not for several threads
 
     def read_index(block: Block) -> int:
         read()
@@ -39,7 +40,7 @@ def do_all(compute: Callable[[int], int], read: Callable[[], object] = lambda: N
 
 
 def test_blocks_are_read_side_by_side_and_computed_in_the_callers_thread():
-    at_once, threads = threading.Barrier(THREADS, timeout=60), []
+    at_once, threads = threading.Barrier(THREADS, timeout=PATIENCE_SECONDS), []
 
     def square(index: int) -> int:
         threads.append(threading.get_ident())

@@ -15,6 +15,7 @@ from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.volumes.arrays import Volume
+from tests.waiting import PATIENCE_SECONDS, Gate
 
 
 class Fill(Stage):
@@ -32,7 +33,7 @@ class Fill(Stage):
     hang_in: Literal["python", "c"] = "python"
     die_in: tuple[int, ...] = ()
     message: str = "a bug"
-    seconds: float = 0.0
+    gate: str | None = None  # folder of a `Gate` that every block goes through
 
     def create_output(self, task: Task) -> None:
         shape = tuple(task.grid.roi.shape)
@@ -40,9 +41,11 @@ class Fill(Stage):
 
     def open(self, task: Task) -> BlockFunction:
         output = Volume.open(task.output, "r+")
+        gate = None if self.gate is None else Gate(Path(self.gate))
 
         def fill(block: Block) -> dict[str, int]:
-            time.sleep(self.seconds)
+            if gate is not None:
+                gate.go_through()
             with open(Path(task.output).parent / "executions.log", "a") as log:
                 log.write(f"{block.index}\n")
             raised = Path(task.output).parent / f"raised-{block.index}"
@@ -74,10 +77,10 @@ class FillTogether(Fill):
     meet: bool = False
 
     def open(self, task: Task) -> BlockFunction:
-        fill, meeting = super().open(task), threading.Barrier(self.in_flight if self.meet else 1, timeout=120)
+        fill, meeting = super().open(task), threading.Barrier(self.in_flight if self.meet else 1)
 
         def fill_together(block: Block) -> dict[str, int]:
-            meeting.wait()
+            meeting.wait(PATIENCE_SECONDS)
             return fill(block)
 
         return fill_together
