@@ -5,10 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,43 +14,34 @@ from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.errors import RunFailed, UserError
 from tests.blockwise.test_engine import BLOCKS, executed, expected, filled, go, make_task
+from tests.waiting import PATIENCE_SECONDS, Gate, meanwhile, wait_until
 
-PATIENCE_SECONDS = 240
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    """A gate that lets four blocks through."""
+    gate = Gate(tmp_path / "gate")
+    gate.allow(4)
+    return gate
 
 
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes] | None = None) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert process is None or process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def wait_for_four(gate: Gate, folder: Path, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Wait until four blocks are done and another is begun."""
+    wait_until(lambda: len(executed(folder)) == 4 and gate.held, process)
+
+
+def wait_for_log(folder: Path, pattern: str) -> None:
+    """Wait until the scheduler says something."""
+    log = folder / "logs/scheduler.log"
+    wait_until(lambda: log.exists() and re.search(pattern, log.read_text()))
 
 
 def records(folder: Path, task: Any) -> list[dict[str, Any]]:
     return open_ledger(f"sqlite:///{folder / 'ledger.db'}").blocks(task.key)
 
 
-@contextmanager
-def meanwhile(act: Callable[[], None]) -> Iterator[None]:
-    """Act in a thread; what goes wrong in it goes wrong here."""
-    raised = []
-
-    def try_it() -> None:
-        try:
-            act()
-        except BaseException as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=try_it)
-    thread.start()
-    yield
-    thread.join()
-    if raised:
-        raise raised[0]
-
-
 def test_jobs_do_every_block_once_and_are_on_record(cluster, tmp_path):
-    task = go(make_task(tmp_path, seconds=0.05), tmp_path, cluster.launcher, workers=4)
+    task = go(make_task(tmp_path), tmp_path, cluster.launcher, workers=4)
     assert (filled(task) == expected()).all()
     assert sorted(executed(tmp_path)) == list(range(BLOCKS))
     jobs = {record["worker"]["job"] for record in records(tmp_path, task)}
@@ -64,22 +51,23 @@ def test_jobs_do_every_block_once_and_are_on_record(cluster, tmp_path):
     assert not (tmp_path / "logs/jobs").exists()
 
 
-def test_jobs_that_are_not_needed_any_more_leave_the_queue(cluster, tmp_path):
-    task = go(make_task(tmp_path, seconds=0.1), tmp_path, cluster.launcher, workers=BLOCKS)
+def test_jobs_that_are_not_needed_any_more_leave_the_queue(cluster, tmp_path, gate):
+    with meanwhile(lambda: wait_until(lambda: len(cluster.jobs()) == BLOCKS and gate.held), gate):
+        task = go(make_task(tmp_path, gate=str(gate.folder)), tmp_path, cluster.launcher, workers=BLOCKS)
     assert (filled(task) == expected()).all()
     assert not cluster.jobs()
 
 
-def test_a_cancelled_job_is_replaced(cluster, tmp_path):
+def test_a_cancelled_job_is_replaced(cluster, tmp_path, gate):
     def cancel_one() -> None:
-        wait_for(lambda: len(executed(tmp_path)) > 3)
+        wait_for_four(gate, tmp_path)
         cluster.kill(cluster.running()[0])
+        wait_for_log(tmp_path, r"worker \d died: .*job \d+")
 
-    with meanwhile(cancel_one):
-        task = go(make_task(tmp_path, seconds=0.3), tmp_path, cluster.launcher, worker_restarts=1)
+    with meanwhile(cancel_one, gate):
+        task = go(make_task(tmp_path, gate=str(gate.folder)), tmp_path, cluster.launcher, worker_restarts=1)
     assert (filled(task) == expected()).all()
     assert not cluster.jobs()
-    assert re.search(r"worker \d died: .*job \d+", (tmp_path / "logs/scheduler.log").read_text())
 
 
 def test_a_frozen_job_costs_no_more_than_a_blocks_time(cluster, tmp_path):
@@ -94,27 +82,28 @@ def test_workers_that_die_over_and_over_end_the_run(cluster, tmp_path):
     assert not cluster.jobs()
 
 
-def start(folder: Path, launcher: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, launcher: str, gate: Gate) -> subprocess.Popen[bytes]:
     script = folder / "script.py"
     script.write_text(
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
         "from tests.blockwise.test_engine import go, make_task\n"
         "from neuroadda.errors import RunStopped\n"
-        "try: go(make_task(Path(sys.argv[1]), seconds=0.3), Path(sys.argv[1]), sys.argv[3], workers=4)\n"
+        "try: go(make_task(Path(sys.argv[1]), gate=sys.argv[4]), Path(sys.argv[1]), sys.argv[3], workers=4)\n"
         "except RunStopped as error: sys.exit(error.exit_code)\n"
     )
     tests = Path(__file__).parents[2]
-    return subprocess.Popen([sys.executable, script, folder, tests, launcher])
+    return subprocess.Popen([sys.executable, script, folder, tests, launcher, gate.folder])
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
-def test_no_job_outlives_its_run_and_the_next_run_resumes(cluster, tmp_path, signum):
-    process = start(tmp_path, cluster.launcher)
-    wait_for(lambda: len(executed(tmp_path)) > 3, process)
+def test_no_job_outlives_its_run_and_the_next_run_resumes(cluster, tmp_path, gate, signum):
+    process = start(tmp_path, cluster.launcher, gate)
+    wait_for_four(gate, tmp_path, process)
     process.send_signal(signum)
-    assert process.wait(timeout=60) == (143 if signum == signal.SIGTERM else -9)
-    wait_for(lambda: not cluster.jobs())
-    task = make_task(tmp_path, seconds=0.3)
+    assert process.wait(PATIENCE_SECONDS) == (143 if signum == signal.SIGTERM else -9)
+    wait_until(lambda: not cluster.jobs() and not gate.held)
+    gate.allow()
+    task = make_task(tmp_path, gate=str(gate.folder))
     already = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}").done_mask(bind_output(task).key, BLOCKS)
     assert not already.all()
     (tmp_path / "out.zarr" / "executions.log").unlink()
@@ -137,7 +126,7 @@ def test_what_a_user_can_mend_is_said_at_once(cluster, tmp_path, job, message):
     assert not cluster.jobs()
 
 
-def test_a_jobs_file_is_no_business_of_other_users(slurm, tmp_path, monkeypatch):
+def test_a_jobs_file_is_no_business_of_other_users(slurm, tmp_path, gate, monkeypatch):
     """The ledger's URL may hold a password; credentials come from the environment."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-in-the-environment")
     monkeypatch.setenv("SOME_PASSWORD", "planted-in-the-environment")
@@ -145,7 +134,7 @@ def test_a_jobs_file_is_no_business_of_other_users(slurm, tmp_path, monkeypatch)
     seen: list[str] = []
 
     def look() -> None:
-        wait_for(lambda: len(executed(tmp_path)) > 3)
+        wait_for_four(gate, tmp_path)
         first, *_ = (tmp_path / "logs/jobs").glob("*.json")
         seen.append(f"{first.stat().st_mode & 0o777:o} {first.parent.stat().st_mode & 0o777:o}")
         seen.append(first.read_text())
@@ -158,8 +147,8 @@ def test_a_jobs_file_is_no_business_of_other_users(slurm, tmp_path, monkeypatch)
     from neuroadda.blockwise.execution import Execution
 
     execution = Execution(launcher="slurm", workers=2)
-    with meanwhile(look):
-        task = run_task(make_task(tmp_path, seconds=0.3), url, execution, tmp_path / "logs")
+    with meanwhile(look, gate):
+        task = run_task(make_task(tmp_path, gate=str(gate.folder)), url, execution, tmp_path / "logs")
     assert (filled(task) == expected()).all()
     modes, file, state, told = seen
     assert modes == "600 700"
@@ -171,16 +160,16 @@ def test_a_jobs_file_is_no_business_of_other_users(slurm, tmp_path, monkeypatch)
         assert "planted" not in text
 
 
-def test_a_preempted_job_is_replaced_at_no_cost(slurm, tmp_path):
+def test_a_preempted_job_is_replaced_at_no_cost(slurm, tmp_path, gate):
     def preempt() -> None:
-        wait_for(lambda: len(executed(tmp_path)) > 3)
+        wait_for_four(gate, tmp_path)
         urgent = ["sbatch", "--partition=urgent", "--ntasks=4", "--output=/dev/null", "--wait", "--wrap=true"]
         subprocess.run(urgent, check=True, stdout=subprocess.DEVNULL)
+        wait_for_log(tmp_path, "is started again: preempted")
 
-    with meanwhile(preempt):
-        task = go(make_task(tmp_path, seconds=0.3), tmp_path, "slurm", worker_restarts=0)
+    with meanwhile(preempt, gate):
+        task = go(make_task(tmp_path, gate=str(gate.folder)), tmp_path, "slurm", worker_restarts=0)
     assert (filled(task) == expected()).all()
-    assert "is started again: preempted" in (tmp_path / "logs/scheduler.log").read_text()
     assert not slurm.jobs()
 
 

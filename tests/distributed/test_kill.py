@@ -5,8 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,8 +13,8 @@ from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
 from neuroadda.segmentation.recovery import retry
-
-PATIENCE_SECONDS = 240
+from tests.holding import hold_writes
+from tests.waiting import Gate, descendants, wait_until, wait_until_gone
 
 
 def configure(inputs: Path, output: Path, **options) -> SegmentConfig:
@@ -49,39 +47,18 @@ def undisturbed(inputs, tmp_path_factory):
     return content(config)
 
 
-def start(config: SegmentConfig) -> subprocess.Popen:
+def start(config: SegmentConfig, environment: dict[str, str]) -> subprocess.Popen:
     file = Path(config.output).with_suffix(".json")
     file.write_text(json.dumps({"segment": config.model_dump(mode="json")}))
-    return subprocess.Popen([sys.executable, "-m", "neuroadda.cli", "segment", "-c", str(file)], stderr=subprocess.PIPE)
+    command = [sys.executable, "-m", "neuroadda.cli", "segment", "-c", str(file)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
 
 
-def wait_for(condition: Callable[[], object], process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert process.poll() is None, process.stderr.read().decode()
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-
-
-def written(output: Path) -> int:
-    """Return how many chunks or block files a stage has written."""
-    return sum(1 for f in output.rglob("*") if f.is_file() and not f.name.startswith(".") and f.name != "task.json")
-
-
-def worker_pids(run: int) -> list[int]:
-    """Return the workers of a run: its scheduler's crew has forked them."""
-
-    def children(pid: int) -> list[int]:
-        try:
-            return [
-                int(child)
-                for task in Path(f"/proc/{pid}/task").iterdir()
-                for child in (task / "children").read_text().split()
-            ]
-        except OSError:
-            return []
-
-    return [worker for scheduler in children(run) for crew in children(scheduler) for worker in children(crew)]
+def wait_for_writes(process: subprocess.Popen, gate: Gate, number: int) -> list[int]:
+    """Let a stage write so many files and no more; return the processes that are held in the middle of the next."""
+    gate.allow(number)
+    wait_until(lambda: gate.passed == number and gate.held, process)
+    return gate.held
 
 
 @pytest.mark.parametrize("store", ["sqlite", "mongo"])
@@ -90,14 +67,13 @@ def test_killed_workers_and_a_killed_run_leave_the_same_bytes(inputs, tmp_path, 
     config = configure(inputs, tmp_path / "run", ledger=ledger)
     plan = make_plan(config)
     for stage in ("predict", "agglomerate-0"):
-        task, output = plan.task(stage), plan.output(stage)
-        process = start(config)
-        wait_for(lambda output=output: written(output) > 2 and worker_pids(process.pid), process)  # noqa: B023
-        for worker in worker_pids(process.pid)[:1]:
-            os.kill(worker, signal.SIGKILL)
-        seen = written(output)
-        wait_for(lambda output=output, seen=seen: written(output) > seen + 10, process)
-        family = [process.pid, *worker_pids(process.pid)]
+        task, gate = plan.task(stage), Gate(tmp_path / f"gate of {stage}")
+        process = start(config, hold_writes(plan.output(stage), gate))
+        worker = wait_for_writes(process, gate, 3)[0]
+        assert worker != process.pid
+        os.kill(worker, signal.SIGKILL)
+        wait_for_writes(process, gate, 14)
+        family = [process.pid, *descendants(process.pid)]
         process.kill()
         process.wait()
         wait_until_gone(family)
@@ -107,18 +83,3 @@ def test_killed_workers_and_a_killed_run_leave_the_same_bytes(inputs, tmp_path, 
     # By what the run has noted, but for the ledger, whose URL may hold a password.
     retry(Path(config.output), overrides=[] if ledger is None else [f"segment.ledger={ledger}"])
     assert content(config) == undisturbed
-
-
-def wait_until_gone(pids: list[int]) -> None:
-    """The kernel kills orphans by itself; wait until it has."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while any(is_alive(pid) for pid in pids):
-        assert time.monotonic() < deadline, "a process outlived its run"
-        time.sleep(0.001)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
