@@ -5,10 +5,8 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -16,6 +14,9 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests.ports import find_port
+from tests.waiting import wait_until
 
 # Test machines are shared: an example's time says nothing.
 settings.register_profile("neuroadda", deadline=None, max_examples=40)
@@ -62,18 +63,14 @@ def run_mongo_server(folder: Path, *options: str, ca: Path | None = None) -> Ite
         pytest.skip(
             "no MongoDB: secantusd-py is not installed (pip install neuroadda[test]) nor NEUROADDA_MONGO_URL set"
         )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = find_port()
     command = [program, "--host", "127.0.0.1", "--port", str(port), "--storage-path", str(folder / "data"), *options]
     with (folder / "server.log").open("wb") as log:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
     try:
-        deadline = time.monotonic() + 60
-        while not _answers(port, tls):
-            if server.poll() is not None or time.monotonic() > deadline:
-                pytest.skip(f"no MongoDB: secantusd-py did not start: {(folder / 'server.log').read_text()[-500:]}")
-            time.sleep(0.05)
+        wait_until(lambda: _answers(port, tls) or server.poll() is not None)
+        if server.poll() is not None:
+            pytest.skip(f"no MongoDB: secantusd-py did not start: {(folder / 'server.log').read_text()[-500:]}")
         yield f"127.0.0.1:{port}/?{'&'.join([LOCAL_OPTIONS, *(f'{key}={value}' for key, value in tls.items())])}"
     finally:
         server.terminate()
@@ -89,7 +86,7 @@ def _answers(port: int, tls: dict[str, str]) -> bool:
     from pymongo.errors import PyMongoError
 
     try:
-        with MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=500, **tls) as client:
+        with MongoClient("127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=2000, **tls) as client:
             return bool(client.admin.command("ping")["ok"])
     except PyMongoError:
         return False

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PATIENCE_SECONDS = 240.0  # ends a test that hangs; no test may depend on it
+PATIENCE_SECONDS = 600.0  # ends a test that hangs; no test may depend on it
 LOOK_SECONDS = 0.01
 ALL = 2**31
 

@@ -166,7 +166,7 @@ def test_a_refused_login_and_a_stopped_server(
     with mongo_server(tmp_path) as address, MongoClient(f"mongodb://{address}") as client:
         client.admin.command("createUser", "ann", pwd="correct", roles=["root"])
     with mongo_server(tmp_path, "--auth") as address:
-        address += "&authSource=admin&serverSelectionTimeoutMS=500"
+        address += "&authSource=admin&serverSelectionTimeoutMS=3000"
         with pytest.raises(UserError) as caught:
             open_ledger(f"mongodb://ann:wr0ng@{address}").write([RECORD])
         assert str(caught.value).startswith(f"mongodb://***@{address.partition('?')[0]}: the MongoDB server refuses")

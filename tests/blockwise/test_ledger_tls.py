@@ -35,7 +35,7 @@ def server(tmp_path_factory, mongo_server, authority) -> Iterator[Callable[..., 
 
         def url(password: str = PASSWORD, place: str = place, **options: object) -> str:
             known = {"tls": "true", "tlsCAFile": authority.ca, "authSource": "admin", "directConnection": "true"}
-            known |= {"retryWrites": "false", "serverSelectionTimeoutMS": 500}
+            known |= {"retryWrites": "false", "serverSelectionTimeoutMS": 3000}
             told = "&".join(f"{key}={value}" for key, value in (known | options).items() if value is not None)
             return f"mongodb://{USER}:{password}@{place}/db?{told}"
 
@@ -44,7 +44,7 @@ def server(tmp_path_factory, mongo_server, authority) -> Iterator[Callable[..., 
 
 
 def test_a_ledger_behind_a_login_and_tls(server) -> None:
-    ledger = open_ledger(server(serverSelectionTimeoutMS=5000))
+    ledger = open_ledger(server(serverSelectionTimeoutMS=30_000))
     ledger.write([RECORD])
     assert ledger.done_mask("f", 2).tolist() == np.array([True, False]).tolist()
     ledger.close()

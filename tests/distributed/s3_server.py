@@ -1,17 +1,21 @@
-"""An S3 server on loopback that knows one user, for tests of arrays at URLs."""
+"""An S3 server on loopback that knows one user, for tests of arrays at URLs. As a program, the server itself."""
 
 import json
 import os
-import socket
+import re
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from tests.ports import find_port
+from tests.waiting import Gate, wait_until
+
+ROOT = Path(__file__).parents[2]
 BUCKET = "bucket"
 SETUP = ("create_user", "put_user_policy", "create_access_key", "create_bucket")  # these four need no credentials
 ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -29,21 +33,21 @@ def environment(port: int, key: str, secret: str) -> dict[str, str]:
 
 
 @contextmanager
-def run_s3_server(folder: Path) -> Iterator[dict[str, str]]:
-    """Run a moto server with a bucket; yield the environment of the user who may use it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+def run_s3_server(folder: Path, gate: Gate | None = None, gated: str = "") -> Iterator[dict[str, str]]:
+    """Run a moto server with a bucket; yield the environment of the user who may use it.
+
+    Uploads to paths (``/bucket/key``) that begin as the pattern `gated` says go through the gate.
+    """
+    port = find_port()
+    command = [sys.executable, "-m", "tests.distributed.s3_server", str(port)]
+    if gate is not None:
+        command += [str(gate.folder), gated]
     with (folder / "server.log").open("wb") as log:
         options = {"INITIAL_NO_AUTH_ACTION_COUNT": str(len(SETUP)), "MOTO_ALLOW_NONEXISTENT_REGION": "true"}
-        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=os.environ | options)
+        server = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env=os.environ | options)
     try:
-        deadline = time.monotonic() + 120
-        while not _answers(port):
-            assert server.poll() is None, (folder / "server.log").read_text()[-800:]
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: _answers(port) or server.poll() is not None)
+        assert server.poll() is None, (folder / "server.log").read_text()[-800:]
         yield environment(port, *_make_user(port))
     finally:
         server.kill()
@@ -71,3 +75,22 @@ def _make_user(port: int) -> tuple[str, str]:
     key = iam.create_access_key(UserName="user")["AccessKey"]
     boto3.client("s3", **known).create_bucket(Bucket=BUCKET)
     return key["AccessKeyId"], key["SecretAccessKey"]
+
+
+def _serve(port: str, gate_folder: str | None = None, gated: str = "") -> None:
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from werkzeug.serving import run_simple
+
+    moto = DomainDispatcherApplication(create_backend_app)
+    gate = None if gate_folder is None else Gate(Path(gate_folder))
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        if gate is not None and environ["REQUEST_METHOD"] == "PUT" and re.match(gated, environ["PATH_INFO"]):
+            gate.go_through()
+        return moto(environ, start_response)
+
+    run_simple("127.0.0.1", int(port), answer, threaded=True, request_handler=MotoRequestHandler)
+
+
+if __name__ == "__main__":
+    _serve(*sys.argv[1:])

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,8 @@ import pytest
 
 pytest.importorskip("s3fs", reason="pip install neuroadda[test]")
 pytest.importorskip("moto", reason="pip install neuroadda[test]")
-from neuroadda.blockwise.outputs import read_tag
+from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.outputs import bind_output, read_tag
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
 from neuroadda.segmentation.recovery import rebuild_ledger, verify_ledger
@@ -21,14 +21,21 @@ from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.places import Url, to_place
 from tests.distributed.s3_server import BUCKET, run_s3_server
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
+from tests.waiting import Gate, wait_until
 
-PATIENCE_SECONDS = 240
 RAW = f"s3://{BUCKET}/raw.zarr/raw"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with run_s3_server(tmp_path_factory.mktemp("server")) as environment, pytest.MonkeyPatch.context() as patch:
+def gate(tmp_path_factory):
+    """Holds uploads of the affinities of ``run.zarr``."""
+    return Gate(tmp_path_factory.mktemp("gate"))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, gate):
+    folder, gated = tmp_path_factory.mktemp("server"), rf"/{BUCKET}/run\.zarr/affs/\d"
+    with run_s3_server(folder, gate, gated) as environment, pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
         yield environment
@@ -79,22 +86,22 @@ def test_what_is_imported_there_is_what_is_imported_here(inputs):
         import_volume(inputs / "raw.npy", RAW, voxel_size_nm=VOXEL_SIZE_NM)
 
 
-def test_a_killed_run_goes_on_to_the_bytes_of_a_local_one(inputs, tmp_path):
+def test_a_killed_run_goes_on_to_the_bytes_of_a_local_one(inputs, tmp_path, gate):
     volumes = f"s3://{BUCKET}/run.zarr"
     local = configure(inputs, tmp_path / "local", execution={"launcher": "serial"})
     segment(local)
     config = configure(inputs, tmp_path / "remote", volumes=volumes)
     file = tmp_path / "remote.json"
     file.write_text(json.dumps({"segment": config.model_dump(mode="json")}))
+    gate.allow(8)
     process = subprocess.Popen([sys.executable, "-m", "neuroadda.cli", "segment", "-c", str(file)])
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    affs = Url(f"{volumes}/affs")
-    while not affs.exists() or len(affs.files.find(str(affs))) < 8:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: gate.passed == 8 and gate.held, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    gate.allow()
+    predict = make_plan(config).task("predict")
+    assert not open_ledger(config.ledger_url).done_mask(bind_output(predict).key, len(predict.grid)).all()
+    affs = Url(f"{volumes}/affs")
     segment(config)
     assert files_at(volumes) == files_in(tmp_path / "local/volumes.zarr")
     for name in ("edges", "scores", "lut"):

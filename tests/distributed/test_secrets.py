@@ -24,9 +24,10 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.places import Url
 from tests.blockwise.certificates import make_authority
 from tests.distributed.s3_server import BUCKET, run_s3_server
+from tests.holding import hold_writes
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, write_backbone, write_raw
+from tests.waiting import PATIENCE_SECONDS, Gate, descendants, wait_until, wait_until_gone
 
-TIMEOUT_SECONDS = 300
 VOLUMES = f"s3://{BUCKET}/run.zarr"
 
 
@@ -67,7 +68,7 @@ class Setting:
         command = [sys.executable, "-m", "neuroadda.cli", *map(str, arguments)]
         environment = os.environ | self.environment | variables
         with watch_processes(self.planted if not variables else ()) as seen:
-            told = subprocess.run(command, capture_output=True, env=environment, timeout=TIMEOUT_SECONDS, check=False)
+            told = subprocess.run(command, capture_output=True, env=environment, timeout=PATIENCE_SECONDS, check=False)
         assert told.returncode == code, told.stderr.decode()
         assert not seen, seen
         said = told.stdout + told.stderr
@@ -134,7 +135,7 @@ def setting(tmp_path_factory, mongo_server) -> Iterator[Setting]:
     ):
         for name, value in store.items():
             patch.setenv(name, value)
-        options = address.replace("/?", "/secret_test?") + "&authSource=admin&serverSelectionTimeoutMS=3000"
+        options = address.replace("/?", "/secret_test?") + "&authSource=admin"
         url = f"mongodb://ann:{quote(password, safe='')}@{options}"
         halves = [half.encode() for half in password.split("/ö@")]
         yield Setting(root / "run", inputs, url, (*halves, store["AWS_SECRET_ACCESS_KEY"].encode()), store)
@@ -172,17 +173,20 @@ def test_errors_tell_nobody_either(setting: Setting) -> None:
     setting.call("segment", "-c", setting.write_config(malformed), code=2)
 
 
-def test_a_killed_run_leaves_no_secret(setting: Setting) -> None:
-    config = setting.write_config()
+def test_a_killed_run_leaves_no_secret(setting: Setting, tmp_path: Path) -> None:
+    config, gate = setting.write_config(), Gate(tmp_path / "gate")
+    environment = hold_writes(setting.folder / "edges", gate) | setting.environment
+    gate.allow(1)
     command = [sys.executable, "-m", "neuroadda.cli", "segment", "-c", str(config), "--overwrite"]
     command += ["--set", "segment.fragments.boundary=0.4"]
     with watch_processes(setting.planted) as seen:
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ | setting.environment)
-        assert process.stderr is not None
-        while b"fragments:" not in process.stderr.readline():
-            assert process.poll() is None
-        os.kill(process.pid, signal.SIGKILL)
-        rest = process.communicate()[1]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+        wait_until(lambda: gate.passed == 1 and gate.held, process)
+        family = descendants(process.pid)
+        process.kill()
+        said = process.communicate()[1]
+        wait_until_gone(family)  # or a file that is looked at could vanish
+    assert process.returncode == -signal.SIGKILL
     assert not seen, seen
-    assert not any(secret in rest for secret in setting.planted)
+    assert not any(secret in said for secret in setting.planted)
     assert not setting.find_secrets()

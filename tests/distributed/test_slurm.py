@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,8 @@ from neuroadda.volumes.importing import import_volume
 from neuroadda.zoo.finding import open_zoo
 from tests.distributed.clusters import TOOLS, skip_without_slurm
 from tests.distributed.test_kill import configure, content
+from tests.holding import hold_writes
+from tests.waiting import Gate, meanwhile, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -43,17 +45,28 @@ def find_workers(url: str) -> dict[str, set[tuple[str, str]]]:
     return {stage: {(worker["job"], worker["host"]) for worker in found} for stage, found in workers.items()}
 
 
-def test_four_jobs_and_a_mongodb_ledger_give_the_bytes_of_a_run_here(slurm, inputs, tmp_path, here, mongo_url):
-    config = configure(inputs, tmp_path / "run", execution=SLURM, ledger=mongo_url)
-    segment(config)
+def two_jobs_at_work(run: Path, monkeypatch: pytest.MonkeyPatch) -> AbstractContextManager[None]:
+    """Hold the prediction until two jobs have begun a block: one that starts early could do all."""
+    gate = Gate(run.with_name("gate"))
+    hold_writes(run / "volumes.zarr/affs", gate)
+    monkeypatch.syspath_prepend(gate.folder)  # jobs find what this process finds
+    return meanwhile(lambda: wait_until(lambda: len(gate.held) > 1), gate)
+
+
+def test_four_jobs_and_a_mongodb_ledger_give_the_bytes_of_a_run_here(
+    slurm, inputs, tmp_path, here, own_mongo_url, monkeypatch
+):
+    config = configure(inputs, tmp_path / "run", execution=SLURM, ledger=own_mongo_url)
+    with two_jobs_at_work(tmp_path / "run", monkeypatch):
+        segment(config)
     assert content(config) == here
-    workers = find_workers(mongo_url)
+    workers = find_workers(own_mongo_url)
     assert all(job is not None for job, _ in workers["predict"])
     assert len(workers["predict"]) > 1
     assert not slurm.jobs()
 
 
-def test_the_demos_segmentation_by_four_jobs_has_the_bytes_of_a_run_here(slurm, tmp_path, mongo_url):
+def test_the_demos_segmentation_by_four_jobs_has_the_bytes_of_a_run_here(slurm, tmp_path, own_mongo_url, monkeypatch):
     """Its volume and its blocks, by the backbone of the zoo that is of that tissue."""
     data = Path(os.environ.get("NEUROADDA_DATA", TOOLS.parent.parent / "shared" / "data"))
     if not (data / "mouse_cortex_sssem_test.hdf").exists():
@@ -61,14 +74,17 @@ def test_the_demos_segmentation_by_four_jobs_has_the_bytes_of_a_run_here(slurm, 
     import_volume(data / "mouse_cortex_sssem_test.hdf", tmp_path / "test.zarr")
     demo = load_config_file(TOOLS.parent / "configs/demo.toml")["segment"]
     given = demo | {"raw": str(tmp_path / "test.zarr/raw"), "backbone": str(open_zoo().folder("mouse_cortex_sssem"))}
-    found = []
-    for name, execution, ledger in (("here", {}, None), ("slurm", SLURM, mongo_url)):
+
+    def run(name: str, execution: dict[str, object], ledger: str | None) -> dict[str, bytes]:
         options = {"output": str(tmp_path / name), "execution": execution, "ledger": ledger}
         config = parse_config(SegmentConfig, given | options, name)
         segment(config)
-        found.append(content(config))
-    assert found[0] == found[1]
-    assert len(find_workers(mongo_url)["predict"]) > 1
+        return content(config)
+
+    on_this_machine = run("here", {}, None)
+    with two_jobs_at_work(tmp_path / "slurm", monkeypatch):
+        assert run("slurm", SLURM, own_mongo_url) == on_this_machine
+    assert len(find_workers(own_mongo_url)["predict"]) > 1
     assert not slurm.jobs()
 
 

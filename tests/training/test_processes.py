@@ -3,10 +3,8 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +14,11 @@ from neuroadda.config import dump_config
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.state import TENSORS, find_state
 from neuroadda.training.trainer import train
+from tests.holding import hold_writes
+from tests.ports import find_port
+from tests.waiting import PATIENCE_SECONDS, Gate, children, descendants, wait_until, wait_until_gone
 
 Configure = Callable[..., TrainConfig]
-PATIENCE_SECONDS = 240
 COMMAND = ("-m", "neuroadda.cli", "train", "-c")
 
 
@@ -37,25 +37,16 @@ def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def start_by_torchrun(config: Path, *options: str) -> subprocess.Popen[str]:
-    return start("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, *options, *COMMAND, config)
+def start_by_torchrun(config: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
+    command = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, *options, *COMMAND, config)
+    return start(*command, **environment)
 
 
 def start_as_srun_does(*arguments: object) -> list[subprocess.Popen[str]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = find_port()
     step = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "localhost"}
     places = [{"SLURM_PROCID": rank, "SLURM_LOCALID": rank, "MASTER_PORT": str(port)} for rank in "01"]
     return [start(*arguments, **step, **place) for place in places]
-
-
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def communicate(job: subprocess.Popen[str]) -> tuple[str, str]:
@@ -68,21 +59,11 @@ def communicate(job: subprocess.Popen[str]) -> tuple[str, str]:
         raise
 
 
-def iterations_done(folder: Path) -> int:
-    log = folder / "metrics.jsonl"
-    return log.read_text().count("\n") if log.exists() else 0
-
-
-def children(pid: int) -> list[int]:
-    try:
-        threads = list(Path(f"/proc/{pid}/task").iterdir())
-        return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
-    except OSError:
-        return []
-
-
-def descendants(pid: int) -> list[int]:
-    return [one for child in children(pid) for one in (child, *descendants(child))]
+def hold_after(iterations: int, config: TrainConfig) -> tuple[Gate, dict[str, str]]:
+    """Return a gate that holds the first process when it is to log one more iteration, and the environment for that."""
+    gate = Gate(config.output.with_name("gate"))
+    gate.allow(iterations)
+    return gate, hold_writes(config.output / "metrics.jsonl", gate)
 
 
 def find_rank(rank: int, torchrun: int) -> int:
@@ -122,16 +103,14 @@ def test_two_processes_train_to_the_bits_of_one(configure: Configure, tmp_path: 
 def test_a_killed_process_ends_the_job_and_another_number_of_them_goes_on(configure: Configure, tmp_path: Path) -> None:
     options = {"accumulate": 2, "iterations": 60, "workers": 1}
     alone, shared = (configure(output=str(tmp_path / name), **options) for name in ("alone", "shared"))
-    job = start_by_torchrun(write_config(tmp_path / "config.json", shared))
-    wait_for(lambda: iterations_done(shared.output) > 4, job)
+    gate, environment = hold_after(5, shared)
+    job = start_by_torchrun(write_config(tmp_path / "config.json", shared), **environment)
+    wait_until(lambda: gate.held, job)
     family = descendants(job.pid)
     os.kill(find_rank(1, job.pid), signal.SIGKILL)
     _, errors = communicate(job)
     assert job.returncode == 1, errors
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while any(Path(f"/proc/{pid}").exists() for pid in family):  # the kernel is at it
-        assert time.monotonic() < deadline, "a process outlived its job"
-        time.sleep(0.01)
+    wait_until_gone(family)
     found = find_state(shared.output / "checkpoints")
     assert found is not None
     assert 3 <= int(found[0].name) < 60, "killed too late to tell"
@@ -144,9 +123,11 @@ def test_a_killed_process_ends_the_job_and_another_number_of_them_goes_on(config
 def test_torchrun_restarts_a_killed_process(configure: Configure, tmp_path: Path) -> None:
     options = {"accumulate": 2, "iterations": 60, "workers": 1}
     alone, shared = (configure(output=str(tmp_path / name), **options) for name in ("alone", "shared"))
-    job = start_by_torchrun(write_config(tmp_path / "config.json", shared), "--max-restarts", "1")
-    wait_for(lambda: iterations_done(shared.output) > 4, job)
+    gate, environment = hold_after(5, shared)
+    job = start_by_torchrun(write_config(tmp_path / "config.json", shared), "--max-restarts", "1", **environment)
+    wait_until(lambda: gate.held, job)
     os.kill(find_rank(0, job.pid), signal.SIGKILL)
+    gate.allow()
     _, errors = communicate(job)
     assert job.returncode == 0, errors
     train(alone, progress=False)
