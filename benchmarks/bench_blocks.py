@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from funlib.geometry import Coordinate, Roi
 
-from benchmarks.counting_stage import Count, read_counts
+from benchmarks.counting_stage import COUNTS, HOLD, Count, read_counts
 from benchmarks.machine import describe_run
 from benchmarks.tables import to_markdown
 from neuroadda.blockwise.engine import run_task
@@ -67,7 +67,10 @@ def run(folder: Path, blocks: int, workers: int, ledger_url: str) -> None:
 
 
 def measure(folder: Path, blocks: int, workers: int, ledger_url: str, stop_at: int | None = None) -> Cost:
-    """Run the task in a process of its own, watch its family, and kill it once `stop_at` blocks are done."""
+    """Run the task in a process of its own, watch its family, and kill it once `stop_at` blocks are done, where the others wait."""
+    if stop_at is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / HOLD).write_text(str(stop_at))
     child = json.dumps([str(folder), blocks, workers, ledger_url])
     started = time.perf_counter()
     process = subprocess.Popen(
@@ -79,13 +82,14 @@ def measure(folder: Path, blocks: int, workers: int, ledger_url: str, stop_at: i
         for kind, pid in _family(process.pid):
             peaks[kind] = max(peaks.get(kind, 0), _peak_bytes(pid))
         if stop_at is not None:
-            if counts is None and (folder / "counted").exists():
+            if counts is None and (folder / "counted" / COUNTS).exists():
                 counts = read_counts(folder / "counted")
             if counts is not None and np.count_nonzero(counts) >= stop_at:
                 pids = [pid for _, pid in _family(process.pid)]
                 os.killpg(process.pid, signal.SIGKILL)
                 while any(_peak_bytes(pid) for pid in pids[1:]):  # the kernel ends the others
                     time.sleep(0.01)
+                (folder / HOLD).unlink()
                 break
         time.sleep(LOOK_SECONDS)
     _, status, usage = os.wait4(process.pid, 0)

@@ -1,5 +1,6 @@
 """A stage that only counts how often each block is done: what is left is the cost of scheduling and of the ledger."""
 
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,6 +10,7 @@ from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 
 COUNTS = "counts.npy"
+HOLD = "hold"  # a file beside the output: the number of blocks after which all others wait until it is removed
 
 
 class Count(Stage):
@@ -19,13 +21,19 @@ class Count(Stage):
     def create_output(self, task: Task) -> None:
         """Create the folder and the counts, all 0."""
         task.create_folder()
-        np.save(Path(task.output) / COUNTS, np.zeros(len(task.grid), np.uint8))
+        counts = Path(task.output) / COUNTS
+        partial = counts.with_name(f"partial-{COUNTS}")
+        np.save(partial, np.zeros(len(task.grid), np.uint8))
+        partial.replace(counts)
 
     def open(self, task: Task) -> BlockFunction:
         """Return the function that counts a block."""
-        counts = read_counts(Path(task.output), "r+")
+        counts, hold = read_counts(Path(task.output), "r+"), Path(task.output).with_name(HOLD)
+        most = int(hold.read_text()) if hold.exists() else None
 
         def count(block: Block) -> dict[str, Any]:
+            while most is not None and np.count_nonzero(counts) >= most and hold.exists():
+                time.sleep(0.01)
             counts[block.index] += 1
             return {}
 

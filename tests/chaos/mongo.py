@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.ports import find_port
+
 PATIENCE_SECONDS = 60.0
 
 
@@ -25,9 +27,7 @@ class MongoServer:
     def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
         self._folder, self._host = folder, host
         folder.mkdir(parents=True)
-        with socket.socket() as free:
-            free.bind((host, 0))
-            self._port = free.getsockname()[1]
+        self._port = find_port(host)
         self._process: subprocess.Popen[bytes] | None = None
 
     @staticmethod

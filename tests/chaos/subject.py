@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from neuroadda.blockwise.task import Task
@@ -163,7 +164,8 @@ class Subject:
     def end(self) -> None:
         """Kill whatever is left, for the next run's sake."""
         for pid, _ in self._marked():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.kill(pid, signal.SIGKILL)
 
     def _marked(self) -> list[tuple[int, str]]:
         """Return pid and role of every living process that carries the mark."""

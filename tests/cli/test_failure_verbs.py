@@ -7,8 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +19,9 @@ from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.status import list_blocks, parse_blocks
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from tests.holding import hold_writes
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone, write_raw
+from tests.waiting import Gate, wait_until
 
 WORKER = Worker(host="node1", pid=7)
 CODES = Path(__file__).parents[2] / "docs/exit_codes.md"
@@ -253,13 +253,18 @@ def test_exit_code_1_where_the_reader_leaves():
     assert show.wait() == 1
 
 
-def stop(process: subprocess.Popen, signum: int, begun: Callable[[], bool]) -> str:
-    """Send a signal once something has begun; what the process said, whose exit code must be the signal's."""
-    deadline = time.monotonic() + 240
-    while not begun():
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+def stop(command: list[str], signum: int, output: Path, gate: Gate) -> str:
+    """Send a signal to a command that is held in the middle of its output; what it said, whose exit code must be the signal's."""
+    gate.allow(1)
+    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # tests in the background of a shell are deaf to it
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=hold_writes(output, gate),
+        preexec_fn=hear,
+    )
+    wait_until(lambda: gate.passed == 1 and gate.held, process)
     process.send_signal(signum)
     told = process.communicate()[1].decode()
     assert process.returncode == 128 + signum, told
@@ -269,10 +274,8 @@ def stop(process: subprocess.Popen, signum: int, begun: Callable[[], bool]) -> s
 
 def test_exit_codes_where_a_command_is_stopped(inputs, tmp_path):
     command = [sys.executable, "-m", "neuroadda.cli"]
-    large = [*command, "phantom", str(tmp_path / "p.zarr"), "--shape", "2000", "2000", "2000"]
-    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # tests in the background of a shell are deaf to it
-    process = subprocess.Popen(large, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=hear)
-    stop(process, signal.SIGINT, lambda: any(tmp_path.iterdir()))
+    phantom = [*command, "phantom", str(tmp_path / "p.zarr"), "--shape", "100", "100", "100"]
+    stop(phantom, signal.SIGINT, tmp_path / "p.zarr", Gate(tmp_path / "gate of phantom"))
 
     write_raw(tmp_path / "raw.zarr/raw", shape=(24, 120, 120))
     segment = {
@@ -284,6 +287,5 @@ def test_exit_codes_where_a_command_is_stopped(inputs, tmp_path):
     }
     (tmp_path / "config.json").write_text(json.dumps({"segment": segment}))
     segmenting = [*command, "predict", "-c", str(tmp_path / "config.json")]
-    process = subprocess.Popen(segmenting, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    told = stop(process, signal.SIGTERM, lambda: any(tmp_path.glob("run/volumes.zarr/affs/*/*/*/*")))
+    told = stop(segmenting, signal.SIGTERM, tmp_path / "run/volumes.zarr/affs", Gate(tmp_path / "gate of predict"))
     assert "run the same command again to go on" in told

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-LIMIT_SECONDS = 60.0
+LIMIT_SECONDS = 240.0
 LIMIT_BYTES = 4 * 2**30
 LONGEST_LINE = 1300
 USERS_FAULT = 2

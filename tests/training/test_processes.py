@@ -42,11 +42,11 @@ def start_by_torchrun(config: Path, *options: str, **environment: str) -> subpro
     return start(*command, **environment)
 
 
-def start_as_srun_does(*arguments: object) -> list[subprocess.Popen[str]]:
+def start_as_srun_does(*arguments: object, **environment: str) -> list[subprocess.Popen[str]]:
     port = find_port()
     step = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NODELIST": "localhost"}
     places = [{"SLURM_PROCID": rank, "SLURM_LOCALID": rank, "MASTER_PORT": str(port)} for rank in "01"]
-    return [start(*arguments, **step, **place) for place in places]
+    return [start(*arguments, **(environment | step | place)) for place in places]
 
 
 def communicate(job: subprocess.Popen[str]) -> tuple[str, str]:
@@ -137,22 +137,31 @@ def test_torchrun_restarts_a_killed_process(configure: Configure, tmp_path: Path
 @pytest.mark.slow
 def test_a_frozen_process_ends_the_others(configure: Configure, tmp_path: Path) -> None:
     """A machine that is cut off closes no connection: patience ends, of which this test has little."""
-    config = configure(accumulate=2, iterations=10000)
+    config, imported = configure(accumulate=2), Gate(tmp_path / "imported")
     code = (
-        "import datetime, sys\n"
-        "from neuroadda.training import distributed\n"
-        "distributed.PATIENCE = datetime.timedelta(seconds=20)\n"
+        "import datetime, pathlib, sys\n"
+        "from neuroadda.training import distributed, trainer\n"
         "from neuroadda.cli import main\n"
+        "from tests.waiting import Gate\n"
+        f"Gate(pathlib.Path({str(imported.folder)!r})).go_through()\n"
+        "distributed.PATIENCE = datetime.timedelta(seconds=60)\n"
         "main()\n"
     )
+    gate, environment = hold_after(1, config)
     file = write_config(tmp_path / "config.json", config)
-    first, second = start_as_srun_does("-c", code, "train", "-c", file)
+    first, second = start_as_srun_does("-c", code, "train", "-c", file, **environment)
     try:
-        wait_for(lambda: iterations_done(config.output) > 0, first)
+        wait_until(
+            lambda: len(imported.held) == 2, first
+        )  # else the first could lose patience with the second's imports
+        imported.allow()
+        wait_until(lambda: gate.held, first)
         second.send_signal(signal.SIGSTOP)
+        gate.allow()
         _, errors = communicate(first)
     finally:
         second.kill()
+        second.communicate()
     assert first.returncode == 1
     assert "neuroadda: process 0 of 2 lost another one (" in errors
     assert "Traceback" not in errors

