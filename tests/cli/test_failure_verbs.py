@@ -245,12 +245,13 @@ def test_exit_codes_without_work(command, arguments, code):
 
 
 def test_exit_code_1_where_the_reader_leaves():
-    show = subprocess.Popen(
-        [sys.executable, "-m", "neuroadda.cli", "zoo", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    show.stdout.close()
-    assert b"Traceback" not in show.stderr.read()
-    assert show.wait() == 1
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "neuroadda.cli", "zoo", "list"]
+    show = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert b"Traceback" not in show.stderr
+    assert show.returncode == 1
 
 
 def stop(command: list[str], signum: int, output: Path, gate: Gate) -> str:

@@ -144,7 +144,7 @@ def test_blocks_in_flight_say_what_blocks_in_turn_say(tmp_path):
     for threads in (1, 3):
         task = make_task(tmp_path, (2, 10, 10), f"{threads} threads")
         TILED.create_output(task)
-        overlap, function, left = Overlap(threads), TILED.open(task), iter(task.grid.blocks())
+        overlap, function, left = Overlap(threads), TILED.open(task), iter(list(task.grid.blocks()))
 
         def do_shared(overlap=overlap, function=function, left=left) -> None:
             for block in left:
