@@ -38,6 +38,7 @@ def run_s3_server(folder: Path, gate: Gate | None = None, gated: str = "") -> It
 
     Uploads to paths (``/bucket/key``) that begin as the pattern `gated` says go through the gate.
     """
+    _forget_connections()
     port = find_port()
     command = [sys.executable, "-m", "tests.distributed.s3_server", str(port)]
     if gate is not None:
@@ -52,6 +53,14 @@ def run_s3_server(folder: Path, gate: Gate | None = None, gated: str = "") -> It
     finally:
         server.kill()
         server.wait()
+        _forget_connections()
+
+
+def _forget_connections() -> None:
+    """s3fs keeps one file system a process, made with the environment of its time: another server's."""
+    from s3fs import S3FileSystem
+
+    S3FileSystem.clear_instance_cache()
 
 
 def _answers(port: int) -> bool:
