@@ -1,18 +1,24 @@
-"""Where arrays lie: a folder of this machine, or a URL of an object store or a server that fsspec knows.
+"""Where arrays and files lie: a path of this machine, or a URL of a server or an object store.
 
-A `Url` has the part of `pathlib.Path` that arrays need, so that code which is given a `Place` need not know which it is.
+A `Url` has the part of `pathlib.Path` that is needed here, so that code which is given a `Place` need not know which it is.
+It is not universal_pathlib's `UPath`, which shows credentials in its text and errors, raises whatever the file system raises, and
+moves an array's metadata in any order.
 """
 
+import base64
 import posixpath
 import shutil
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, Union, cast
-from urllib.parse import urlsplit
+from typing import IO, TYPE_CHECKING, TypeVar, Union, cast
+from urllib.error import HTTPError
+from urllib.parse import unquote, urlsplit
 
+from neuroadda import __version__
 from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,35 +29,70 @@ P = TypeVar("P", bound="Path | Url")
 
 ATTRIBUTES = ".zattrs"
 ARRAY_METADATA = (".zarray", "zarr.json")  # without one of them nothing is taken for an array
-NO_BUCKET = "bucket does not exist"  # S3 tells it as a missing object, too
+NO_BUCKET = "bucket does not exist"  # S3 reports it as a missing object, too
 CHANGES = {"use_listings_cache": False}  # other processes write to the same place
+WITH_LOGIN = ("http", "https", "ftp", "sftp", "ssh", "smb")  # schemes whose URLs name a user of the host
+TIMEOUT_SECONDS = 60.0
+PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Url:
-    """A place such as ``s3://bucket/run.zarr/raw``; endpoint and credentials come from the environment alone.
+    """A URL such as ``s3://bucket/run.zarr/raw``.
 
-    Every method raises `UserError`, one line, where the place cannot be reached.
+    A URL with a user name, a password or a query is refused: endpoint and credentials come from the environment.
+    `Url.with_credentials` accepts one, for places that are only read. Every method raises `UserError`, one line without
+    credentials, where the place cannot be reached.
+
+    Attributes
+    ----------
+    url
+        Without credentials, as it is shown.
+    login, query
+        What comes before ``@`` and after ``?``; used and never shown.
     """
 
     url: str
+    login: str = field(default="", repr=False)
+    query: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         scheme, _, rest = self.url.partition("://")
         if "::" in self.url or not rest.strip("/"):
             raise UserError("the URL makes no sense", f"{scheme}://...", "such as s3://bucket/volume.zarr/raw")
-        if "@" in rest.partition("/")[0] or "?" in rest:
+        if "@" in rest.partition("/")[0] or "?" in rest or (self.login and scheme not in WITH_LOGIN):
             right = "such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; see docs/storage.md"
             raise UserError(
                 "credentials do not belong into a URL: set them in the environment", f"{scheme}://...", right
             )
         object.__setattr__(self, "url", self.url.rstrip("/"))
 
+    @classmethod
+    def with_credentials(cls, text: str) -> "Url":
+        """Return the URL in a text that may hold credentials.
+
+        Raises
+        ------
+        UserError
+            If it is malformed, or a URL of its scheme holds no credentials.
+        """
+        scheme = text.partition("://")[0]
+        if "::" in text:
+            raise UserError("chained URLs are not read", f"{scheme.partition('::')[0]}::...")
+        try:
+            parts = urlsplit(text)
+            login, _, host = parts.netloc.rpartition("@")
+            if scheme in ("http", "https") and "@" in parts.path:
+                raise ValueError("a password with a slash in it")
+        except ValueError as error:
+            raise UserError("the URL is malformed", f"{scheme}://...") from error
+        return cls(f"{scheme}://{host}{parts.path}", login, parts.query)
+
     def __str__(self) -> str:
         return self.url
 
     def __truediv__(self, name: str) -> "Url":
-        return Url(f"{self.url}/{name.strip('/')}")
+        return Url(f"{self.url}/{name.strip('/')}", self.login, self.query)
 
     @property
     def name(self) -> str:
@@ -73,7 +114,8 @@ class Url:
         """What it lies in, from the innermost to the bucket or host."""
         scheme, _, rest = self.url.partition("://")
         parts = rest.split("/")
-        return [Url(f"{scheme}://{'/'.join(parts[:n])}") for n in range(len(parts) - 1, 0, -1)]
+        urls = [f"{scheme}://{'/'.join(parts[:n])}" for n in range(len(parts) - 1, 0, -1)]
+        return [Url(url, self.login, self.query) for url in urls]
 
     @property
     def parent(self) -> "Url":
@@ -101,7 +143,7 @@ class Url:
         import fsspec
 
         with self._telling():
-            return fsspec.core.url_to_fs(self.url, **CHANGES)[0]
+            return fsspec.core.url_to_fs(self._address, **CHANGES)[0]
 
     def exists(self) -> bool:
         """Tell whether something lies at it or below it."""
@@ -119,6 +161,21 @@ class Url:
         """Return its bytes; `FileNotFoundError` where there is nothing."""
         with self._telling():
             return bytes(self.files.cat_file(self.url))
+
+    def read_at_most(self, limit: int) -> bytes:
+        """Return its bytes; `FileNotFoundError` where there is nothing, `UserError` where it has more than `limit`."""
+        data = b""
+        for piece in self.stream():
+            data += piece
+            if len(data) > limit:
+                raise UserError(f"the file has more than {limit} bytes", self.url)
+        return data
+
+    def stream(self) -> Iterator[bytes]:
+        """Yield its bytes piece by piece; `FileNotFoundError` where there is nothing."""
+        with self._telling(), self._open() as file:
+            while piece := file.read(PIECE_BYTES):
+                yield piece
 
     def read_text(self, encoding: str = "utf-8") -> str:
         """Return its text; `FileNotFoundError` where there is nothing."""
@@ -179,6 +236,30 @@ class Url:
         except FileNotFoundError:
             return None
 
+    @property
+    def _address(self) -> str:
+        """The URL with its credentials."""
+        scheme, _, rest = self.url.partition("://")
+        return f"{scheme}://{self.login}{'@' if self.login else ''}{rest}{'?' if self.query else ''}{self.query}"
+
+    def _open(self) -> IO[bytes]:
+        if not self.url.startswith(("http://", "https://")):
+            opened: IO[bytes] = self.files.open(self.url, "rb")
+            return opened
+        # fsspec reads http with aiohttp, which only the extra s3 installs.
+        address = f"{self.url}?{self.query}" if self.query else self.url
+        request = urllib.request.Request(address, headers={"User-Agent": f"neuroadda/{__version__}"})
+        if self.login:
+            token = base64.b64encode(unquote(self.login).encode()).decode()
+            request.add_unredirected_header("Authorization", f"Basic {token}")
+        try:
+            answer: IO[bytes] = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+        except HTTPError as error:
+            if error.code == 404:
+                raise FileNotFoundError(str(error)) from error
+            raise
+        return answer
+
     @contextmanager
     def _telling(self, writing: bool = False) -> Iterator[None]:
         try:
@@ -188,18 +269,19 @@ class Url:
         except Exception as error:  # whatever an fsspec file system raises
             if isinstance(error, FileNotFoundError) and not writing and NO_BUCKET not in str(error):
                 raise
-            raise UserError(explain(error, urlsplit(self.url).scheme), self.url) from error
+            raise UserError(self._explain(error, "written" if writing else "read"), self.url) from error
 
-
-def explain(error: BaseException, scheme: str) -> str:
-    """Return in one line what a file system's error says."""
-    line = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, ImportError):
-        package = "neuroadda[s3]" if scheme in ("s3", "s3a", "http", "https") else "its fsspec package"
-        return f"nothing that is installed reads {scheme}:// (pip install {package})"
-    if isinstance(error, FileNotFoundError):
-        return f"there is no such place ({line})"
-    return f"it cannot be reached ({line})"
+    def _explain(self, error: BaseException, done: str) -> str:
+        """Return in one line what a file system's error says, or only its type where the text might hold credentials."""
+        secret = self.login or self.query
+        line = type(error).__name__ if secret else " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, ImportError):
+            scheme = self.url.partition("://")[0]
+            package = "neuroadda[s3]" if scheme in ("s3", "s3a", "http", "https") else "its fsspec package"
+            return f"nothing that is installed reads {scheme}:// (pip install {package})"
+        if isinstance(error, FileNotFoundError):
+            return f"there is no such place ({line})"
+        return f"it cannot be {done} ({line})"
 
 
 def to_place(place: "Place | str") -> Place:

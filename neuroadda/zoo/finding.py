@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from neuroadda.backbones.card import CARD, WEIGHTS, Card, load_card
 from neuroadda.config import fingerprint, parse_config
 from neuroadda.errors import UserError
-from neuroadda.zoo.fetching import FileRecord, Remote, cache_folder
+from neuroadda.volumes.places import Url
+from neuroadda.zoo.fetching import FileRecord, cache_folder, fetch, missing_file
 from neuroadda.zoo.index import FILES, INDEX, Index, read_index
 
 if TYPE_CHECKING:
@@ -26,18 +27,18 @@ class Zoo:
     Attributes
     ----------
     root
-        Where it is. Files of a `Remote` come into the cache when they are needed.
+        Where it is. Files at a `Url` come into the cache when they are needed.
     index
         What it holds.
     """
 
-    root: Path | Remote
+    root: Path | Url
     index: Index
 
     @property
     def where(self) -> str:
         """Its path or URL, without credentials."""
-        return self.root.name if isinstance(self.root, Remote) else str(self.root)
+        return str(self.root)
 
     def names(self) -> list[str]:
         """Return the names of its entries, sorted."""
@@ -122,7 +123,7 @@ class Zoo:
         entry = fingerprint({file: record.sha256 for file, record in files.items()})
         path = cache_folder() / "zoo" / entry / file
         if not path.is_file() or FileRecord.of(path) != files[file]:
-            self.root.fetch(f"{name}/{file}", path, files[file])
+            fetch(self.root / f"{name}/{file}", path, files[file])
         return path
 
 
@@ -140,15 +141,17 @@ def open_zoo(where: str | Path | None = None) -> Zoo:
         If there is none, or its index is malformed or names a path outside the zoo.
     """
     if where is not None and "://" in str(where):
-        remote = Remote(str(where))
-        path = f"{remote.name}/{INDEX}"
+        root = Url.with_credentials(str(where))
+        index = root / INDEX
         try:
-            data = json.loads(remote.read(INDEX, INDEX_LIMIT_BYTES))
+            data = json.loads(index.read_at_most(INDEX_LIMIT_BYTES))
+        except FileNotFoundError as error:
+            raise missing_file(index, error) from error
         except (ValueError, RecursionError) as error:
-            raise UserError("the index is not JSON", path) from error
+            raise UserError("the index is not JSON", str(index)) from error
         if not isinstance(data, dict):
-            raise UserError("the index is not a table of keys", path)
-        return Zoo(remote, parse_config(Index, data, path))
+            raise UserError("the index is not a table of keys", str(index))
+        return Zoo(root, parse_config(Index, data, str(index)))
     folder = local_folder(where)
     if folder == builtin_folder() and not (folder / INDEX).is_file():
         return Zoo(folder, Index())
@@ -175,15 +178,13 @@ def local_folder(where: str | Path | None) -> Path:
     if where is None or str(where) == BUILTIN:
         return builtin_folder()
     if "://" in str(where):
-        raise UserError(
-            "a zoo at a URL cannot be written", Remote(str(where)).name, "add to a folder and copy that there"
-        )
+        raise UserError("a zoo at a URL cannot be written", zoo_name(str(where)), "add to a folder and copy that there")
     return Path(where)
 
 
 def zoo_name(where: str | None) -> str | None:
     """Return where a zoo is, without credentials."""
-    return Remote(where).name if where is not None and "://" in where else where
+    return str(Url.with_credentials(where)) if where is not None and "://" in where else where
 
 
 def find_backbone(name: str, zoo: Zoo) -> Path:

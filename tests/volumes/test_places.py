@@ -64,6 +64,17 @@ def test_urls_that_are_refused(url, told):
     assert "secret" not in str(error.value)
 
 
+def test_credentials_of_a_url_are_kept_and_never_shown():
+    url = Url.with_credentials("http://me:secret@127.0.0.1:1/zoo/?token=secret") / "a" / "b"
+    assert (str(url), url.login, url.query) == ("http://127.0.0.1:1/zoo/a/b", "me:secret", "token=secret")
+    assert url.parent.query == "token=secret"
+    with pytest.raises(UserError, match="http://127.0.0.1:1/zoo/a/b: it cannot be read") as error:
+        url.read_at_most(10)
+    assert "secret" not in str(url) + repr(url) + str(error.value)
+    with pytest.raises(UserError, match="credentials do not belong into a URL"):
+        Url.with_credentials("s3://key:secret@bucket/a")
+
+
 def test_what_must_be_a_folder_says_so():
     with pytest.raises(UserError, match="the run's folder must be a folder of this machine"):
         to_folder("s3://bucket/run", "the run's folder")

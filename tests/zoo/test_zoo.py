@@ -14,8 +14,9 @@ import torch
 from neuroadda.backbones.card import CARD, WEIGHTS
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.errors import UserError
+from neuroadda.volumes.places import Url
 from neuroadda.zoo.adding import add_backbone, write_index
-from neuroadda.zoo.fetching import FileRecord, Remote, cache_folder
+from neuroadda.zoo.fetching import FileRecord, cache_folder
 from neuroadda.zoo.finding import Zoo, builtin_folder, open_zoo
 from neuroadda.zoo.index import EMBEDDING, INDEX, Index
 from tests.zoo.small_zoo import serve, write_embedding, write_trained
@@ -318,7 +319,7 @@ def test_a_query_goes_with_every_request(made: Path) -> None:
 def test_an_endless_index_is_given_up(tmp_path: Path) -> None:
     (tmp_path / INDEX).write_bytes(bytes(1000))
     with serve(tmp_path) as server, pytest.raises(UserError, match="more than 999 bytes"):
-        Remote(server.url).read(INDEX, 999)
+        (Url(server.url) / INDEX).read_at_most(999)
 
 
 def test_the_cache_is_where_it_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import product
 from typing import Any, Literal
-from urllib.error import HTTPError
 
 import numpy as np
 from numcodecs import get_codec
@@ -26,9 +25,9 @@ from neuroadda.active.label_sources.array import (
 from neuroadda.active.label_sources.compressed_segmentation import decode_compressed_segmentation
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
+from neuroadda.volumes.places import Url
 from neuroadda.volumes.readers import Box, first_line, plain_attributes, take_place
 from neuroadda.volumes.stacks import BROKEN
-from neuroadda.zoo.fetching import Remote
 
 FETCHES = 8
 MAX_METADATA_BYTES = 16 * 2**20
@@ -80,7 +79,7 @@ def open_served(url: str, dataset: str | None, voxel_size_nm: ZyxFloat) -> Itera
     """
     for scheme in SCHEMES:
         url = url.removeprefix(scheme)
-    remote, folder = Remote(url.partition("|")[0]), (dataset or "").strip("/")
+    remote, folder = Url.with_credentials(url.partition("|")[0]), (dataset or "").strip("/")
     info = fetch(remote, posixpath.join(folder, "info"), MAX_METADATA_BYTES)
     if info is not None:
         yield [_open_precomputed(remote, folder, info, voxel_size_nm)]
@@ -88,10 +87,10 @@ def open_served(url: str, dataset: str | None, voxel_size_nm: ZyxFloat) -> Itera
         yield [_open_zarr(remote, folder, zarray)]
     else:
         right = "give the URL of the folder that holds info, or .zarray (zarr format 2)"
-        raise UserError("there is no segmentation here", f"{remote.name}/{folder}".rstrip("/"), right)
+        raise UserError("there is no segmentation here", f"{remote}/{folder}".rstrip("/"), right)
 
 
-def fetch(remote: Remote, path: str, limit: int) -> bytes | None:
+def fetch(remote: Url, path: str, limit: int) -> bytes | None:
     """Return the file at `path`, or None if there is none.
 
     Raises
@@ -100,16 +99,13 @@ def fetch(remote: Remote, path: str, limit: int) -> bytes | None:
         If it cannot be read or has more than `limit` bytes.
     """
     try:
-        return remote.read(path, limit)
-    except UserError as error:
-        cause = error.__cause__
-        if isinstance(cause, FileNotFoundError) or (isinstance(cause, HTTPError) and cause.code == 404):
-            return None
-        raise
+        return (remote / path).read_at_most(limit)
+    except FileNotFoundError:
+        return None
 
 
-def _open_precomputed(remote: Remote, folder: str, data: bytes, voxel_size_nm: ZyxFloat) -> LabelArray:
-    where = f"{remote.name}/{folder}".rstrip("/")
+def _open_precomputed(remote: Url, folder: str, data: bytes, voxel_size_nm: ZyxFloat) -> LabelArray:
+    where = f"{remote}/{folder}".rstrip("/")
     info = parse_metadata(Info, data, f"{where}/info")
     sizes = [scale.resolution[::-1] for scale in info.scales]
     scale = next((s for s, size in zip(info.scales, sizes, strict=True) if same_size(size, voxel_size_nm)), None)
@@ -191,8 +187,8 @@ class _Zarray(BaseModel):
         return math.prod(self.chunks) * np.dtype(self.dtype).itemsize
 
 
-def _open_zarr(remote: Remote, folder: str, data: bytes) -> LabelArray:
-    where = f"{remote.name}/{folder}".rstrip("/")
+def _open_zarr(remote: Url, folder: str, data: bytes) -> LabelArray:
+    where = f"{remote}/{folder}".rstrip("/")
     meta = parse_metadata(_Zarray, data, f"{where}/.zarray")
     if meta.chunk_bytes > MAX_CHUNK_BYTES:
         raise UserError(f"its chunks {meta.chunks} are too large", where)
