@@ -8,14 +8,12 @@ moves an array's metadata in any order.
 import base64
 import posixpath
 import shutil
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar, Union, cast
-from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 
 from neuroadda import __version__
@@ -246,6 +244,9 @@ class Url:
         if not self.url.startswith(("http://", "https://")):
             opened: IO[bytes] = self.files.open(self.url, "rb")
             return opened
+        import urllib.error
+        import urllib.request  # not at the top: it takes time, and workers rarely need it
+
         # fsspec reads http with aiohttp, which only the extra s3 installs.
         address = f"{self.url}?{self.query}" if self.query else self.url
         request = urllib.request.Request(address, headers={"User-Agent": f"neuroadda/{__version__}"})
@@ -254,7 +255,7 @@ class Url:
             request.add_unredirected_header("Authorization", f"Basic {token}")
         try:
             answer: IO[bytes] = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
-        except HTTPError as error:
+        except urllib.error.HTTPError as error:
             if error.code == 404:
                 raise FileNotFoundError(str(error)) from error
             raise
