@@ -2,23 +2,23 @@
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import fastremap
 import numpy as np
 
-from neuroadda.active.label_sources.array import LabelArray, describe_size, same_size
-from neuroadda.active.label_sources.local import open_local
-from neuroadda.active.label_sources.places import Job, box_of, find_boxes, shape_of
-from neuroadda.active.label_sources.served import open_served
-from neuroadda.active.label_sources.webknossos import open_annotation
+from neuroadda.active.label_boxes import Match, box_of, find_boxes, shape_of
+from neuroadda.active.label_inputs import LabelInput, open_inputs
 from neuroadda.active.proposals import Proposal, Proposals
 from neuroadda.config import fingerprint
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.places import Url
 from neuroadda.volumes.placing import placing
+from neuroadda.volumes.readers import Source
+from neuroadda.volumes.readers.metadata import describe_size, same_size
 
 ID_BITS = 63
 FULLY_LABELLED = 0.7
@@ -51,7 +51,7 @@ class Imported:
 
 def import_labels(
     proposals: Proposals,
-    source: Path | str,
+    source: Path | Url | str,
     target: Path,
     *,
     rank: int | None = None,
@@ -92,31 +92,31 @@ def import_labels(
     """
     imported: list[Imported] = []
     with ExitStack() as stack:
-        arrays = stack.enter_context(_open(proposals, source, dataset))
-        where = arrays[0].name if len(arrays) == 1 else str(source)
-        chosen = [a for a in arrays if len(arrays) == 1 or rank in (None, a.rank)]
+        inputs = stack.enter_context(open_inputs(proposals, source, dataset))
+        where = inputs[0].name if len(inputs) == 1 else str(source)
+        chosen = [one for one in inputs if len(inputs) == 1 or rank in (None, one.rank)]
         if not chosen:
             raise UserError(f"there is no roi_{rank} in it", where)
-        for array in chosen:
-            _check_kind(array, proposals)
-            jobs = find_boxes(array, proposals, rank)
-            notes, inside, here = list(array.notes), 0, []
-            if array.voxel_size_nm is None:
+        for given in chosen:
+            _check_kind(given.source, proposals)
+            matches = find_boxes(given, proposals, rank)
+            notes, inside, here = list(given.source.notes), 0, []
+            if given.source.voxel_size_nm is None:
                 notes.append("it does not say its voxel size; raw's was taken")
-            for proposal, first, note in jobs:
+            for proposal, first, note in matches:
                 notes += note
-                labels = _check_ids(array.read(box_of(first, shape_of(proposal, proposals))), array.name)
+                labels = _check_ids(given.read(box_of(first, shape_of(proposal, proposals))), given.name)
                 if not (voxels := int(np.count_nonzero(labels))):
                     continue
                 inside += voxels
-                _check_no_raw(labels, proposal, proposals, array.name)
+                _check_no_raw(labels, proposal, proposals, given.name)
                 path = target / f"{proposal.name}.zarr" / "labels"
-                _write(stack.enter_context(placing(path, overwrite)), labels, proposal, proposals, array.name, oracle)
+                _write(stack.enter_context(placing(path, overwrite)), labels, proposal, proposals, given.name, oracle)
                 here.append(
                     (proposal.rank, path, int(np.count_nonzero(fastremap.unique(labels))), voxels / labels.size)
                 )
             found = [Imported(*one, (*notes, *_remark(*one[2:]))) for one in here]
-            if found and (outside := _count_outside(array, jobs, inside, proposals)):
+            if found and (outside := _count_outside(given, matches, inside, proposals)):
                 told = f"{outside} labelled voxels outside the boxes were left out"
                 found[0] = replace(found[0], notes=(*found[0].notes, told))
             imported += found
@@ -126,25 +126,13 @@ def import_labels(
     return sorted(imported, key=lambda one: one.rank)
 
 
-def _open(
-    proposals: Proposals, source: Path | str, dataset: str | None
-) -> AbstractContextManager[Sequence[LabelArray]]:
-    if isinstance(source, str) and "://" in source:
-        return open_served(source, dataset, proposals.voxel_size_nm)
-    path = Path(source)
-    if path.suffix.lower() == ".zip" and path.is_file():
-        z, y, x = proposals.open_volume().offset_nm
-        return open_annotation(path, dataset, (z, y, x))
-    return open_local(path, dataset)
-
-
-def _check_kind(array: LabelArray, proposals: Proposals) -> None:
-    if array.dtype.kind not in "iu":
+def _check_kind(source: Source, proposals: Proposals) -> None:
+    if source.dtype.kind not in "iu":
         right = "one whole number a neuron is expected, 0 where there is none"
-        raise UserError(f"its data type is {array.dtype}", array.name, right)
-    size, raw = array.voxel_size_nm, proposals.voxel_size_nm
+        raise UserError(f"its data type is {source.dtype}", str(source), right)
+    size, raw = source.voxel_size_nm, proposals.voxel_size_nm
     if size is not None and not same_size(size, raw):
-        raise UserError(f"its voxel size is {describe_size(size)}", array.name, f"raw's is {describe_size(raw)}")
+        raise UserError(f"its voxel size is {describe_size(size)}", str(source), f"raw's is {describe_size(raw)}")
 
 
 def _check_ids(labels: np.ndarray, name: str) -> np.ndarray:
@@ -165,10 +153,11 @@ def _check_no_raw(labels: np.ndarray, proposal: Proposal, proposals: Proposals, 
         raise UserError("this is raw itself", name, "give its labels, one whole number a neuron")
 
 
-def _count_outside(array: LabelArray, jobs: Sequence[Job], inside: int, proposals: Proposals) -> int:
-    if array.parts is None or (len(jobs) == 1 and array.shape == shape_of(jobs[0][0], proposals)):
+def _count_outside(labels: LabelInput, matches: Sequence[Match], inside: int, proposals: Proposals) -> int:
+    if len(matches) == 1 and labels.shape == shape_of(matches[0][0], proposals):
         return 0
-    return sum(int(np.count_nonzero(array.read(part))) for part in array.parts) - inside
+    parts = labels.parts()
+    return 0 if parts is None else sum(int(np.count_nonzero(labels.read(part))) for part in parts) - inside
 
 
 def _remark(ids: int, labelled_fraction: float) -> list[str]:

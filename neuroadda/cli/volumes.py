@@ -1,6 +1,5 @@
 """Verbs on volumes: import, export, info, phantom."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +12,12 @@ app = typer.Typer()
 
 @app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(help="HDF5 (CREMI), TIFF, folder of TIFF or PNG, Zarr, N5 or .npy.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="HDF5 (CREMI), TIFF, folder of TIFF or PNG, Zarr, N5, .npy, precomputed or WEBKNOSSOS zip; a path or a URL."
+        ),
+    ],
     target: Annotated[str, typer.Argument(help="Zarr array such as volume.zarr/raw, or volume.zarr; a path or a URL.")],
     voxel_size: Annotated[Triple | None, typer.Option(metavar="Z Y X", help="nm")] = None,
     offset: Annotated[Triple | None, typer.Option(metavar="Z Y X", help="nm")] = None,

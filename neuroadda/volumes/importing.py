@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from neuroadda.config import fingerprint
+from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume, world_units
 from neuroadda.volumes.places import Place, to_place
 from neuroadda.volumes.placing import placing
-from neuroadda.volumes.readers import CREMI_LABELS, CREMI_RAW, Box, Source, open_source
+from neuroadda.volumes.readers import Box, Source, open_source
+from neuroadda.volumes.readers.hdf5 import CREMI_LABELS, CREMI_RAW
 
 Kind = Literal["raw", "labels"]
 Progress = Callable[[int, int], None]
@@ -26,7 +27,7 @@ SCALE_LAYERS = 16
 
 
 def import_volume(
-    source: Path,
+    source: Place | str,
     target: Place | str,
     *,
     voxel_size_nm: Sequence[float] | None = None,
@@ -37,7 +38,8 @@ def import_volume(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Volume:
-    """Import HDF5, TIFF, .npy, zarr, N5, or a folder of TIFF or PNG sections.
+    """Import HDF5, TIFF, .npy, zarr, N5, a folder of TIFF or PNG sections, Neuroglancer's precomputed format, or the labels of a
+    WEBKNOSSOS annotation; see `volumes.readers`.
 
     Raw becomes uint8: uint8 stays as it is; other integers are scaled linearly, so that the 0.1st and 99.9th percentile
     (of 16 sections spread over the stack) become 0 and 255, and what lies outside is clipped. Labels become uint64.
@@ -47,15 +49,17 @@ def import_volume(
     Parameters
     ----------
     source
-        File or folder.
+        File, folder or URL, such as ``precomputed://https://host/volume``. The fingerprint covers the sha256 of the files, and at a
+        URL that of the voxels.
     target
         Path or URL, such as ``volumes.zarr/raw``. If it ends in ``.zarr``, the volume is written to ``raw`` or ``labels``
         in it, and from a CREMI file, when neither `dataset` nor `kind` is given, both are.
     voxel_size_nm, offset_nm
-        zyx; default to what the source says, the offset to 0.
+        zyx; default to what the source says, the offset to 0. Of a precomputed volume, the scale of this voxel size is imported;
+        by default the finest.
     dataset
-        Name inside an HDF5 file, or below a zarr or N5 folder. By default ``volumes/raw`` of a CREMI file (for `kind`
-        "labels", ``volumes/labels/neuron_ids``), or the one volume in the file.
+        Name inside an HDF5 file, below a zarr or N5 folder or a URL, or of a WEBKNOSSOS volume layer. By default
+        ``volumes/raw`` of a CREMI file (for `kind` "labels", ``volumes/labels/neuron_ids``), or the one volume in the file.
     kind
         Defaults to labels for names as in CREMI and for integers of more than 16 bits, otherwise raw.
     chunk_vx
@@ -77,7 +81,11 @@ def import_volume(
     """
     target = to_place(target)
     with ExitStack() as stack:
-        first = stack.enter_context(open_source(source, dataset, prefer_labels=kind == "labels"))
+        size, offset = _triple(voxel_size_nm), _triple(offset_nm)
+        opened = open_source(
+            source, dataset, prefer_labels=kind == "labels", voxel_size_nm=size, offset_nm=offset or (0.0, 0.0, 0.0)
+        )
+        first = stack.enter_context(opened)
         found = kind or _guess_kind(first)
         jobs = [(first, target / found if target.suffix == ".zarr" else target, found)]
         both = dataset is None and kind is None and first.dataset == CREMI_RAW and CREMI_LABELS in first.datasets
@@ -85,7 +93,7 @@ def import_volume(
             jobs.append((stack.enter_context(open_source(source, CREMI_LABELS)), target / "labels", "labels"))
         plans = [_plan(opened, kind, voxel_size_nm, offset_nm) for opened, _, kind in jobs]
         partials = [stack.enter_context(placing(path, overwrite)) for _, path, _ in jobs]
-        digest = digest_files(first.files)
+        digest = digest_files(first.files) if first.files else None
         total, done = sum(math.prod(plan.source.shape) for plan in plans), 0
         for plan, partial in zip(plans, partials, strict=True):
             for voxels in _write(plan, partial, digest, chunk_vx):
@@ -142,7 +150,9 @@ class _Plan:
 
 
 def _guess_kind(source: Source) -> Kind:
-    name = (source.dataset or source.path.name).rsplit("/", 1)[-1].lower()
+    if source.kind is not None:
+        return source.kind
+    name = (source.dataset or source.place.name).rsplit("/", 1)[-1].lower()
     named = any(word in name for word in ("label", "neuron_ids", "segmentation"))
     return "labels" if source.dtype.kind in "iu" and (named or source.dtype.itemsize > 2) else "raw"
 
@@ -175,26 +185,45 @@ def _sample_scale(source: Source) -> tuple[float, float]:
     return float(low), float(max(high, low + 1))
 
 
-def _write(plan: _Plan, partial: Place, digest: str, chunk_vx: Sequence[int] | None) -> Iterator[int]:
+def _triple(lengths: Sequence[float] | None) -> ZyxFloat | None:
+    if lengths is None or len(lengths) != 3:
+        return None  # what is no place is refused by `_plan`
+    z, y, x = lengths
+    return z, y, x
+
+
+def _write(plan: _Plan, partial: Place, digest: str | None, chunk_vx: Sequence[int] | None) -> Iterator[int]:
+    """Write a volume box by box; without a digest of files, that of the voxels in the order of boxes is taken."""
     source, dtype = plan.source, np.dtype(np.uint64 if plan.kind == "labels" else np.uint8)
     place = [float(v) for v in plan.voxel_size_nm], [float(o) for o in plan.offset_nm]
-    provenance: dict[str, Any] = {"source": source.path.name, "sha256": digest, "attributes": source.attributes}
+    volume = Volume.create(
+        partial, source.shape, place[0], dtype, offset_nm=place[1], chunk_vx=chunk_vx, attrs=_describe(plan, digest)
+    )
+    content = hashlib.sha256()
+    for box in boxes(source.shape, volume.chunk_vx, source.dtype.itemsize):
+        voxels = plan.convert(source.read(box))
+        volume.data[box] = voxels
+        if digest is None:
+            content.update(np.ascontiguousarray(voxels).data)
+        yield voxels.size
+    if digest is None:
+        volume.data.attrs.update(_describe(plan, content.hexdigest()))
+
+
+def _describe(plan: _Plan, digest: str | None) -> dict[str, Any]:
+    """Return fingerprint and provenance; without a digest, which comes last, nothing."""
+    if digest is None:
+        return {}
+    source, dtype = plan.source, np.dtype(np.uint64 if plan.kind == "labels" else np.uint8)
+    place = [float(v) for v in plan.voxel_size_nm], [float(o) for o in plan.offset_nm]
+    name = source.place.name if isinstance(source.place, Path) else str(source.place)
+    provenance: dict[str, Any] = {"source": name, "sha256": digest, "attributes": source.attributes}
     if source.dataset is not None:
         provenance["dataset"] = source.dataset
+    if source.notes:
+        provenance["notes"] = list(source.notes)
     if plan.scale is not None:
         low, high = plan.scale
         provenance["scale"] = {"from": str(source.dtype), "low": low, "high": high, "percentiles": SCALE_PERCENTILES}
     made_of = fingerprint("import", digest, source.dataset, *place, list(source.shape), dtype.name)
-    volume = Volume.create(
-        partial,
-        source.shape,
-        place[0],
-        dtype,
-        offset_nm=place[1],
-        chunk_vx=chunk_vx,
-        attrs={"fingerprint": made_of, "provenance": provenance},
-    )
-    for box in boxes(source.shape, volume.chunk_vx, source.dtype.itemsize):
-        voxels = plan.convert(source.read(box))
-        volume.data[box] = voxels
-        yield voxels.size
+    return {"fingerprint": made_of, "provenance": provenance}

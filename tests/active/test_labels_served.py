@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuroadda.active.label_sources.compressed_segmentation import WIDTHS, decode_compressed_segmentation
 from neuroadda.active.labels import import_labels
 from neuroadda.active.proposals import Proposals
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.readers.precomputed import Scale, decode_chunk
 from tests.active.label_fixtures import (
     BOX,
     FIRST,
@@ -33,6 +33,7 @@ from tests.active.label_fixtures import (
     serving,
 )
 
+WIDTHS = (0, 1, 2, 4, 8, 16, 32)  # bits that the ids of a block may have
 CHUNK = (8, 16, 32)
 BLOCK = (2, 4, 8)
 # A chunk of 5 x 9 x 11 voxels of uint64, blocks of 2 x 4 x 8, written by compressed-segmentation 2.3.3.
@@ -78,6 +79,20 @@ def encode(chunk: np.ndarray, block: tuple[int, ...] = BLOCK) -> bytes:
         for group in np.array_split(index, -(-len(index) * width // 32)) if width else ():
             rest.append(sum(int(i) << k * width for k, i in enumerate(group)))
     return struct.pack(f"<{1 + len(words) + len(rest)}I", 1, *words, *rest)
+
+
+def decode(data: bytes, shape: tuple[int, ...], block: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """Decode a chunk of compressed segmentation."""
+    size: Any = shape[::-1]
+    scale = Scale(
+        key="s",
+        size=size,
+        resolution=(1, 1, 1),
+        chunk_sizes=(size,),
+        encoding="compressed_segmentation",
+        compressed_segmentation_block_size=block[::-1],  # type: ignore[arg-type]
+    )
+    return decode_chunk(data, shape, dtype.name, scale)  # type: ignore[arg-type]
 
 
 def write_precomputed(folder: Path, truth: np.ndarray, encoding: str = "raw", **changes: Any) -> None:
@@ -151,14 +166,14 @@ def test_compressed_segmentation_decodes_what_was_encoded(data: st.DataObject) -
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     chunk = (rng.integers(0, ids, shape) * (2**50 + 3)).astype(dtype)
     if math.prod(block) * 16 % 32 == 0:
-        np.testing.assert_array_equal(decode_compressed_segmentation(encode(chunk, block), shape, block, dtype), chunk)
+        np.testing.assert_array_equal(decode(encode(chunk, block), shape, block, dtype), chunk)
 
 
 def test_compressed_segmentation_of_another_library() -> None:
     z, y, x = np.indices((5, 9, 11)).astype(np.uint64)
     expected = (z * y + x) % np.uint64(3) * np.uint64(2**40 + 5)
     expected[:, :, 8:] = 2**62
-    found = decode_compressed_segmentation(base64.b85decode(OTHERS), (5, 9, 11), BLOCK, np.dtype("<u8"))
+    found = decode(base64.b85decode(OTHERS), (5, 9, 11), BLOCK, np.dtype("<u8"))
     np.testing.assert_array_equal(found, expected)
 
 

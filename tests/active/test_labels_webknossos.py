@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from numcodecs import Blosc
 
-from neuroadda.active.label_sources import webknossos
 from neuroadda.active.labels import import_labels
 from neuroadda.active.proposals import Proposals
 from neuroadda.errors import UserError
+from neuroadda.volumes.readers import webknossos
 from tests.active.label_fixtures import SHAPE, check, make_proposals, make_truth, nothing_in
 
 SIDE = 16

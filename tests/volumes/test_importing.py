@@ -195,7 +195,7 @@ def test_boxes_cover_every_voxel_once_and_are_chunk_aligned() -> None:
 
 
 def test_pages_beyond_memory_go_through_a_scratch_file(tmp_path: Path, raw: np.ndarray, monkeypatch: object) -> None:
-    monkeypatch.setattr("neuroadda.volumes.stacks.IN_MEMORY", 1000)
+    monkeypatch.setattr("neuroadda.volumes.readers.pages.IN_MEMORY", 1000)
     monkeypatch.setattr("neuroadda.volumes.importing.BOX_BYTES", 1000)
     source = stack_of(tmp_path / "a", "png", raw)
     volume = import_volume(source, tmp_path / "out.zarr", voxel_size_nm=NM, chunk_vx=(3, 16, 16))

@@ -1,9 +1,10 @@
-"""What tifffile leaves to us: damage that it only logs, pages one by one, and the place in the world."""
+"""Multi-page TIFFs, with what tifffile leaves to its callers: damage that it only logs, pages one by one, voxel size and offset."""
 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,9 +12,54 @@ import tifffile
 
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
+from neuroadda.volumes.places import Place
+from neuroadda.volumes.readers.pages import Stack
+from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted
 
 NM = {"nm": 1.0, "µm": 1e3, "um": 1e3, "\\u00B5m": 1e3, "micron": 1e3, "mm": 1e6, "pm": 1e-3}
+TIFF_SUFFIXES = (".tif", ".tiff", ".btf")
 DAMAGE = ("invalid page offset", "invalid value offset", "corrupted", "premature", "circular reference")
+
+
+def _recognises(place: Place, wanted: Wanted) -> bool:
+    return isinstance(place, Path) and place.is_file() and place.suffix.lower() in TIFF_SUFFIXES
+
+
+@contextmanager
+def _open(path: Place, wanted: Wanted) -> Iterator[Source]:
+    assert isinstance(path, Path)
+    with open_tiff(path) as pages:
+        yield pages.to_source(path)
+
+
+def open_tiff(path: Path) -> Stack:
+    """Open a multi-page TIFF (also ImageJ, OME and BigTIFF).
+
+    Raises
+    ------
+    UserError
+        If it is broken, in colour, has pages of several shapes, or more axes than a volume.
+    """
+    with check_intact(path) as check:
+        try:
+            file = tifffile.TiffFile(path)
+        except BROKEN as error:
+            raise UserError(f"the TIFF cannot be read: {error}", str(path)) from error
+        try:
+            len(
+                file.pages
+            )  # finds all pages, and says where they go round in a circle, along which series would go for ever
+            check()
+            depth, shape, dtype = _tiff_shape(file, path)
+            page = decoder(path, file, (depth, *shape))
+            voxel_size, offset = place_of(file)
+        except UserError:
+            file.close()
+            raise
+        except BROKEN as error:
+            file.close()
+            raise UserError(f"the TIFF cannot be read: {error}", str(path)) from error
+    return Stack((depth, *shape), dtype, page, (path,), voxel_size, offset, file.close)
 
 
 @contextmanager
@@ -97,3 +143,23 @@ def _lengths(node: ElementTree.Element | None, prefix: str) -> ZyxFloat | None:
             return None
         found.append(round(float(value) * NM[unit], 6))
     return found[0], found[1], found[2]
+
+
+def _tiff_shape(file: tifffile.TiffFile, path: Path) -> tuple[int, tuple[int, int], np.dtype[Any]]:
+    series = file.series
+    if not series or not all(series[0].shape):
+        raise UserError("the TIFF holds no image", str(path))
+    first = series[0]
+    if "S" in first.axes:
+        raise UserError("it is in colour", str(path), "convert it to grey first")
+    if any(s.shape[-2:] != first.shape[-2:] or s.dtype != first.dtype for s in series):
+        shapes = sorted({s.shape[-2:] for s in series})
+        raise UserError(f"its pages differ: {shapes}", str(path), "pages of one shape and data type are expected")
+    pages_only = len(series) == 1 or all(len(s.shape) == 2 for s in series)
+    if not first.axes.endswith("YX") or len(first.shape) not in (2, 3) or not pages_only:
+        raise UserError(f"its axes are {first.axes}, its shape {first.shape}", str(path), "one stack (ZYX) is expected")
+    depth = len(series) if len(series) > 1 else (1, *first.shape)[-3]
+    return depth, (first.shape[-2], first.shape[-1]), first.dtype
+
+
+FORMAT = Format("TIFF", _recognises, _open)

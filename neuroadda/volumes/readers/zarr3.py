@@ -6,8 +6,9 @@ import numpy as np
 from numcodecs import Blosc
 from pydantic import BaseModel, PositiveInt
 
-from neuroadda.active.label_sources.array import MAX_CHUNK_BYTES, gunzip, parse_metadata
 from neuroadda.errors import UserError
+from neuroadda.volumes.readers.chunks import MAX_CHUNK_BYTES, gunzip
+from neuroadda.volumes.readers.metadata import parse_metadata
 
 
 class _ChunkShape(BaseModel):

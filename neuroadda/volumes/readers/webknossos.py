@@ -16,12 +16,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from neuroadda.active.label_sources.array import LabelArray, paste
-from neuroadda.active.label_sources.zarr3 import Zarr3
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.readers import Box, first_line
-from neuroadda.volumes.stacks import BROKEN
+from neuroadda.volumes.places import Place
+from neuroadda.volumes.readers.chunks import paste
+from neuroadda.volumes.readers.source import BROKEN, Box, Format, Source, Wanted, first_line
+from neuroadda.volumes.readers.zarr3 import Zarr3
 
 MAX_BYTES = 8 * 2**30
 MAX_NML_BYTES = 256 * 2**20
@@ -32,29 +32,19 @@ CUBE = re.compile(r"z(\d{1,7})/y(\d{1,7})/x(\d{1,7})\.wkw")
 CHUNK = re.compile(r"(?:c[./])?(\d{1,7}(?:[./]\d{1,7})*)")
 
 
+def _recognises(place: Place, wanted: Wanted) -> bool:
+    return isinstance(place, Path) and place.suffix.lower() == ".zip" and place.is_file()
+
+
 @contextmanager
-def open_annotation(path: Path, layer: str | None, offset_nm: ZyxFloat) -> Iterator[list[LabelArray]]:
-    """Open the volume layer of an annotation.
-
-    Parameters
-    ----------
-    path
-        The zip.
-    layer
-        Its name; by default the only one.
-    offset_nm
-        Of the raw volume's first voxel, zyx.
-
-    Raises
-    ------
-    UserError
-        If it is no such zip, is damaged or too large, or has no such layer or none with voxels.
-    """
+def _open(path: Place, wanted: Wanted) -> Iterator[Source]:
+    assert isinstance(path, Path)
     with ExitStack() as stack:
         outer = stack.enter_context(_open_zip(path, str(path)))
         tree = _read_nml(outer, path)
-        volume = _choose(tree, layer, path)
-        where = f"{path}:{volume.get('name') or volume.get('id')}"
+        volume = _choose(tree, wanted.dataset, path)
+        name = volume.get("name") or volume.get("id")
+        where = f"{path}:{name}"
         location = volume.get("location") or ""
         if location not in outer.namelist():
             right = "include the volume annotation when downloading"
@@ -66,7 +56,21 @@ def open_annotation(path: Path, layer: str | None, offset_nm: ZyxFloat) -> Itera
         if volume.get("fallbackLayer"):
             what = f"it changes the segmentation {volume.get('fallbackLayer')!r}"
             notes = (f"{what}: what was not changed is not in the download and counts as not labelled",)
-        yield [_open_data(data, where, _voxel_size(tree, path), offset_nm, notes, stack)]
+        dtype, side, chunks = _open_layer(data, where, stack)
+        yield Source(
+            path,
+            _extent(chunks, side),
+            dtype,
+            _read_by(chunks, side, dtype),
+            files=(path,),
+            dataset=name,
+            voxel_size_nm=_voxel_size(tree, path),
+            offset_nm=wanted.offset_nm,
+            kind="labels",
+            endless=True,
+            parts=tuple(_part(index, side) for index in sorted(chunks)),
+            notes=notes,
+        )
 
 
 def _open_zip(file: Path | IO[bytes], where: str) -> zipfile.ZipFile:
@@ -133,38 +137,40 @@ def _voxel_size(tree: ElementTree.Element, path: Path) -> ZyxFloat | None:
     return z, y, x
 
 
-def _open_data(
-    data: zipfile.ZipFile,
-    where: str,
-    voxel_size_nm: ZyxFloat | None,
-    offset_nm: ZyxFloat,
-    notes: tuple[str, ...],
-    stack: ExitStack,
-) -> LabelArray:
+Chunks = dict[Zyx, Callable[[], np.ndarray]]
+
+
+def _open_layer(data: zipfile.ZipFile, where: str, stack: ExitStack) -> tuple[np.dtype[Any], Zyx, Chunks]:
     members = {name[match.end() :]: name for name in data.namelist() if (match := FINEST.match(name))}
     if "zarr.json" in members:
-        dtype, side, chunks = _open_zarr3(data, members, where)
-    elif "header.wkw" in members:
-        dtype, side, chunks = _open_wkw(data, members, where, stack)
-    else:
-        right = "paint and download at the finest magnification, as Zarr or WKW"
-        raise UserError("there are no voxels of magnification 1 in it", where, right)
+        return _open_zarr3(data, members, where)
+    if "header.wkw" in members:
+        return _open_wkw(data, members, where, stack)
+    right = "paint and download at the finest magnification, as Zarr or WKW"
+    raise UserError("there are no voxels of magnification 1 in it", where, right)
 
+
+def _read_by(chunks: Chunks, side: Zyx, dtype: np.dtype[Any]) -> Callable[[Box], np.ndarray]:
     def stored(box: Box) -> np.ndarray:
         out = np.zeros([s.stop - s.start for s in box], dtype)
         for index, read in chunks.items():
-            first = tuple(i * s for i, s in zip(index, side, strict=True))
-            if all(f < b.stop and f + s > b.start for f, s, b in zip(first, side, box, strict=True)):
-                paste(out, box, read(), first)  # type: ignore[arg-type]
+            part = _part(index, side)
+            if all(p.start < b.stop and p.stop > b.start for p, b in zip(part, box, strict=True)):
+                paste(out, box, read(), tuple(p.start for p in part))
         return out
 
-    parts = tuple(
-        tuple(slice(i * s, (i + 1) * s) for i, s in zip(index, side, strict=True)) for index in sorted(chunks)
-    )
-    return LabelArray(where, None, dtype, stored, voxel_size_nm, offset_nm, None, parts, notes)  # type: ignore[arg-type]
+    return stored
 
 
-Chunks = dict[Zyx, Callable[[], np.ndarray]]
+def _part(index: Zyx, side: Zyx) -> Box:
+    z, y, x = (slice(i * s, (i + 1) * s) for i, s in zip(index, side, strict=True))
+    return z, y, x
+
+
+def _extent(chunks: Chunks, side: Zyx) -> Zyx:
+    """Return the shape that holds all chunks; the data set's own shape is not always in the download."""
+    z, y, x = (max((index[axis] + 1 for index in chunks), default=1) * side[axis] for axis in range(3))
+    return z, y, x
 
 
 def _open_zarr3(data: zipfile.ZipFile, members: dict[str, str], where: str) -> tuple[np.dtype[Any], Zyx, Chunks]:
@@ -227,3 +233,6 @@ def _open_wkw(
 
     chunks: Chunks = {index: lambda index=index: read(index) for index in cubes}  # type: ignore[misc]
     return np.dtype(header.voxel_type), (edge, edge, edge), chunks
+
+
+FORMAT = Format("the zip of a WEBKNOSSOS annotation", _recognises, _open, has_datasets=True)

@@ -1,1 +1,0 @@
-"""Where labels come back from: each module opens one kind of source as `LabelArray`s."""

@@ -1,0 +1,110 @@
+"""What can be imported: each module reads one format as a `Source`; `open_source` finds the format of a place.
+
+To add a format, write a module with a `FORMAT` (its name, how a place of it is recognised, what opens it as a `Source`), and add
+one line to `FORMATS` below. `neuroadda import` and labels that come back then read it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from neuroadda.config import ZyxFloat
+from neuroadda.errors import UserError
+from neuroadda.volumes.places import Place, Url, to_place
+from neuroadda.volumes.readers import hdf5, images, npy, precomputed, tiff, webknossos, zarr, zarr_url
+from neuroadda.volumes.readers.source import Box, Source, Wanted
+
+FORMATS = (
+    webknossos.FORMAT,
+    zarr.FORMAT,
+    hdf5.FORMAT,
+    npy.FORMAT,
+    tiff.FORMAT,
+    precomputed.FORMAT,
+    zarr_url.FORMAT,
+    images.FORMAT,  # any other folder
+)
+SCHEMES = ("precomputed://", "zarr://", "zarr2://")  # as Neuroglancer writes the address of a layer
+
+__all__ = ["FORMATS", "Box", "Source", "open_source", "to_source_place"]
+
+
+@contextmanager
+def open_source(
+    place: Place | str,
+    dataset: str | None = None,
+    *,
+    prefer_labels: bool = False,
+    voxel_size_nm: ZyxFloat | None = None,
+    size_name: str = "the voxel size given",
+    offset_nm: ZyxFloat | None = None,
+) -> Iterator[Source]:
+    """Open whatever lies at a place.
+
+    Parameters
+    ----------
+    place
+        A file, a folder or a URL, also as Neuroglancer writes it (``precomputed://https://...``). Credentials in it are used and
+        never shown.
+    dataset
+        Which, where there are several: a name in a file, a path below a folder or URL, or a WEBKNOSSOS volume layer.
+    prefer_labels
+        Without a `dataset`, take the labels of a CREMI file rather than its raw.
+    voxel_size_nm
+        zyx; of a precomputed volume take the scale of this voxel size, by default the finest.
+    size_name
+        What `voxel_size_nm` is, for error messages.
+    offset_nm
+        zyx; of the data set's first voxel, from which WEBKNOSSOS counts.
+
+    Raises
+    ------
+    UserError
+        If it is missing, unknown, broken, not three-dimensional, or has no such dataset.
+    """
+    place = to_source_place(place)
+    wanted = Wanted(dataset, prefer_labels, voxel_size_nm, size_name, offset_nm)
+    found = next((format for format in FORMATS if format.recognises(place, wanted)), None)
+    if found is None:
+        raise _unknown(place, wanted)
+    if dataset is not None and not found.has_datasets:
+        raise UserError(f"it holds no datasets to choose {dataset!r} from", str(place), "leave --dataset out")
+    with found.open(place, wanted) as source:
+        _check(source)
+        yield source
+
+
+def to_source_place(place: Place | str) -> Place:
+    """Return a path, or a URL, which may hold credentials; what Neuroglancer adds to an address is taken off.
+
+    Raises
+    ------
+    UserError
+        If it is a malformed URL.
+    """
+    if not isinstance(place, str) or "://" not in place:
+        return to_place(place)
+    for scheme in SCHEMES:
+        place = place.removeprefix(scheme)
+    place = place.partition("|")[0]
+    return to_place(place) if place.startswith("file://") or "://" not in place else Url.with_credentials(place)
+
+
+def _unknown(place: Place, wanted: Wanted) -> UserError:
+    if isinstance(place, Url):
+        where = str(place if wanted.dataset is None else place / wanted.dataset)
+        what = "segmentation" if wanted.labels else "volume"
+        right = "give the URL of the folder that holds info, or .zarray (zarr format 2)"
+        return UserError(f"there is no {what} here", where, right)
+    if not place.exists():
+        return UserError("there is no such file or folder", str(place))
+    return UserError("the format is not known", str(place), f"known: {', '.join(format.name for format in FORMATS)}")
+
+
+def _check(source: Source) -> None:
+    where = str(source)
+    if len(source.shape) != 3:
+        raise UserError(f"it has shape {source.shape}", where, "three axes (z, y, x) are expected")
+    if 0 in source.shape:
+        raise UserError(f"it is empty: shape {source.shape}", where)
+    if source.dtype.kind not in "buif":
+        raise UserError(f"its data type is {source.dtype}", where, "numbers are expected")

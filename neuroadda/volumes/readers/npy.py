@@ -1,0 +1,30 @@
+"""NumPy's .npy, without pickles; mapped into memory."""
+
+import tokenize
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from neuroadda.errors import UserError
+from neuroadda.volumes.places import Place
+from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted, first_line
+
+
+def _recognises(place: Place, wanted: Wanted) -> bool:
+    return isinstance(place, Path) and place.suffix.lower() == ".npy" and place.exists()
+
+
+@contextmanager
+def _open(path: Place, wanted: Wanted) -> Iterator[Source]:
+    assert isinstance(path, Path)
+    try:
+        with np.errstate(over="ignore"):  # of a shape that is absurd, which is an error anyway
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (tokenize.TokenError, *BROKEN) as error:
+        raise UserError(f"the .npy file cannot be read: {first_line(error)}", str(path)) from error
+    yield Source(path, array.shape, array.dtype, array.__getitem__, files=(path,))
+
+
+FORMAT = Format(".npy", _recognises, _open)

@@ -1,0 +1,184 @@
+"""Neuroglancer's precomputed format, at a URL or in a folder; only the chunks that touch a box are fetched.
+
+tensorstore decodes the chunks. They are fetched here and handed to it in memory, because its own http driver takes in whatever size
+a server sends. It aborts a forked child that uses it after its parent did, so it is imported when a precomputed volume is opened,
+and no function of a block opens a source.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, PositiveFloat, PositiveInt
+
+from neuroadda.config import Zyx, ZyxFloat
+from neuroadda.errors import UserError
+from neuroadda.volumes.places import Place
+from neuroadda.volumes.readers.chunks import (
+    MAX_CHUNK_BYTES,
+    MAX_METADATA_BYTES,
+    SLACK_BYTES,
+    by_chunks,
+    gunzip,
+    read_file,
+)
+from neuroadda.volumes.readers.metadata import describe_size, parse_metadata, same_size
+from neuroadda.volumes.readers.source import Format, Source, Wanted
+
+ENCODINGS = {
+    "raw": ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32"),
+    "compressed_segmentation": ("uint32", "uint64"),
+    "jpeg": ("uint8",),
+    "png": ("uint8", "uint16"),
+}
+
+Triple = tuple[PositiveInt, PositiveInt, PositiveInt]
+
+
+class Scale(BaseModel):
+    """One magnification of a precomputed volume; everything xyz."""
+
+    key: str
+    size: Triple
+    resolution: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    voxel_offset: tuple[int, int, int] = (0, 0, 0)
+    chunk_sizes: tuple[Triple, ...]
+    encoding: str
+    compressed_segmentation_block_size: Triple | None = None
+    sharding: dict[str, Any] | None = None
+
+
+class Info(BaseModel):
+    """The ``info`` of a precomputed volume."""
+
+    data_type: Literal["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32"]
+    num_channels: int
+    scales: tuple[Scale, ...]
+    type: str | None = None
+
+
+def _folder(place: Place, wanted: Wanted) -> Place:
+    return place if wanted.dataset is None else place / wanted.dataset.strip("/")
+
+
+def _recognises(place: Place, wanted: Wanted) -> bool:
+    if isinstance(place, Path) and not place.is_dir():
+        return False
+    data = read_file(_folder(place, wanted) / "info", MAX_METADATA_BYTES)
+    return data is not None and (not isinstance(place, Path) or b'"scales"' in data)
+
+
+@contextmanager
+def _open(place: Place, wanted: Wanted) -> Iterator[Source]:
+    folder = _folder(place, wanted)
+    data = read_file(folder / "info", MAX_METADATA_BYTES) or b""
+    info = parse_metadata(Info, data, f"{folder}/info")
+    scale = _choose(info, wanted, str(folder))
+    _check(info, scale, str(folder))
+    _import_tensorstore(str(folder))
+    dtype = np.dtype(info.data_type).newbyteorder("<")
+    shape, offset = scale.size[::-1], scale.voxel_offset[::-1]
+    side: Zyx = scale.chunk_sizes[0][::-1]
+
+    def fetch_chunk(first: Zyx) -> np.ndarray | None:
+        sizes = tuple(min(n, s - f) for n, s, f in zip(side, shape, first, strict=True))
+        spans = [f"{f + o}-{f + o + n}" for f, o, n in zip(first, offset, sizes, strict=True)]
+        nbytes = math.prod(sizes) * dtype.itemsize
+        limit = 2 * nbytes + SLACK_BYTES
+        data = read_file(folder / scale.key / "_".join(spans[::-1]), limit)
+        if data is None:
+            return None
+        if data[:2] == b"\x1f\x8b" and (scale.encoding != "raw" or len(data) != nbytes):  # stored so, for browsers
+            data = gunzip(data, limit)
+        return decode_chunk(data, sizes, info.data_type, scale)  # type: ignore[arg-type]
+
+    voxel_size = scale.resolution[::-1]
+    yield Source(
+        folder,
+        shape,
+        dtype,
+        by_chunks(fetch_chunk, side, dtype),
+        files=_files(folder, scale) if isinstance(folder, Path) else (),
+        voxel_size_nm=voxel_size,
+        offset_nm=tuple(o * v for o, v in zip(offset, voxel_size, strict=True)),  # type: ignore[arg-type]
+        kind={"segmentation": "labels", "image": "raw"}.get(info.type or ""),  # type: ignore[arg-type]
+        attributes={} if info.type is None else {"type": info.type},
+    )
+
+
+def decode_chunk(data: bytes, shape: Zyx, data_type: str, scale: Scale) -> np.ndarray:
+    """Return a chunk of one channel, zyx.
+
+    Parameters
+    ----------
+    shape
+        Of this chunk, which the volume's border may cut.
+    scale
+        Gives the encoding.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged.
+    """
+    import tensorstore
+
+    size = list(shape[::-1])
+    alone: dict[str, Any] = {"key": "s", "size": size, "chunk_sizes": [size], "voxel_offset": [0, 0, 0]}
+    alone |= {"resolution": [1, 1, 1], "encoding": scale.encoding}
+    if scale.encoding == "compressed_segmentation":
+        alone["compressed_segmentation_block_size"] = list(scale.compressed_segmentation_block_size or (8, 8, 8))
+    info = {"@type": "neuroglancer_multiscale_volume", "type": "image", "data_type": data_type, "num_channels": 1}
+    context = tensorstore.Context()  # a memory of its own
+    memory = tensorstore.KvStore.open({"driver": "memory"}, context=context).result()
+    memory.write("info", json.dumps(info | {"scales": [alone]})).result()
+    memory.write("s/" + "_".join(f"0-{n}" for n in size), data).result()
+    spec = {"driver": "neuroglancer_precomputed", "kvstore": {"driver": "memory"}}
+    array = tensorstore.open(spec, context=context, read=True).result()
+    return np.asarray(array[..., 0].read().result()).T
+
+
+def _import_tensorstore(where: str) -> None:
+    try:
+        import tensorstore  # noqa: F401
+    except ImportError as error:
+        right = "pip install neuroadda[precomputed]"
+        raise UserError("it is precomputed, for which the package tensorstore is missing", where, right) from error
+
+
+def _choose(info: Info, wanted: Wanted, where: str) -> Scale:
+    sizes: list[ZyxFloat] = [scale.resolution[::-1] for scale in info.scales]
+    if wanted.voxel_size_nm is None and info.scales:
+        return info.scales[min(range(len(sizes)), key=lambda n: math.prod(sizes[n]))]
+    for scale, size in zip(info.scales, sizes, strict=True):
+        if same_size(size, wanted.voxel_size_nm or size):
+            return scale
+    right = f"scales in it: {', '.join(map(describe_size, sizes)) or 'none'}"
+    asked = "" if wanted.voxel_size_nm is None else f" of {wanted.size_name}, {describe_size(wanted.voxel_size_nm)}"
+    raise UserError(f"it has no scale{asked}", where, right)
+
+
+def _check(info: Info, scale: Scale, where: str) -> None:
+    if scale.sharding is not None:
+        right = "serve an unsharded copy, or export the boxes as zarr, HDF5 or TIFF"
+        raise UserError("its chunks are in shards, which are not read", where, right)
+    if info.data_type not in ENCODINGS.get(scale.encoding, ()):
+        what = f"its encoding is {scale.encoding} of {info.data_type}"
+        right = "raw or compressed_segmentation (uint32, uint64), jpeg (uint8) or png (uint8, uint16) is read"
+        raise UserError(what, where, right)
+    if info.num_channels != 1:
+        raise UserError(f"it has {info.num_channels} channels", where, "one is read")
+    nbytes = math.prod(scale.chunk_sizes[0]) * 8 if scale.chunk_sizes else MAX_CHUNK_BYTES + 1
+    if nbytes > MAX_CHUNK_BYTES or math.prod(scale.compressed_segmentation_block_size or ()) > MAX_CHUNK_BYTES // 8:
+        raise UserError("its chunk size is missing or too large", where)
+
+
+def _files(folder: Path, scale: Scale) -> tuple[Path, ...]:
+    return (folder / "info", *sorted(p for p in (folder / scale.key).iterdir() if p.is_file()))
+
+
+FORMAT = Format("precomputed", _recognises, _open, has_datasets=True)

@@ -1,0 +1,85 @@
+"""A zarr array (format 2) that is served at a URL; only the chunks that touch a box are fetched.
+
+Not by the zarr package, which reads http with aiohttp alone, takes in whatever size a server sends, and hands what it gets to any
+codec that the server names.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numcodecs import get_codec
+from pydantic import BaseModel, Field, PositiveInt
+
+from neuroadda.config import Zyx
+from neuroadda.errors import UserError
+from neuroadda.volumes.places import Place
+from neuroadda.volumes.readers.chunks import MAX_CHUNK_BYTES, MAX_METADATA_BYTES, SLACK_BYTES, by_chunks, read_file
+from neuroadda.volumes.readers.metadata import parse_metadata, plain_attributes, take_place
+from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted, first_line
+
+COMPRESSORS = {"blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd"}
+
+
+class _Zarray(BaseModel):
+    """The metadata of a zarr array; filters, and fill values of objects, may be pickles and are not read."""
+
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    chunks: tuple[PositiveInt, PositiveInt, PositiveInt]
+    dtype: str = Field(pattern="^[<>|][biuf][1248]$")
+    compressor: dict[str, Any] | None = None
+    filters: tuple[()] | None = None
+    fill_value: int | bool | None = None
+    order: Literal["C", "F"] = "C"
+    dimension_separator: Literal[".", "/"] = "."
+
+    @property
+    def chunk_bytes(self) -> int:
+        return math.prod(self.chunks) * np.dtype(self.dtype).itemsize
+
+
+def _folder(place: Place, wanted: Wanted) -> Place:
+    return place if wanted.dataset is None else place / wanted.dataset.strip("/")
+
+
+def _recognises(place: Place, wanted: Wanted) -> bool:
+    if isinstance(place, Path):
+        return False
+    return read_file(_folder(place, wanted) / ".zarray", MAX_METADATA_BYTES) is not None
+
+
+@contextmanager
+def _open(place: Place, wanted: Wanted) -> Iterator[Source]:
+    folder = _folder(place, wanted)
+    where = str(folder)
+    meta = parse_metadata(_Zarray, read_file(folder / ".zarray", MAX_METADATA_BYTES) or b"", f"{where}/.zarray")
+    if meta.chunk_bytes > MAX_CHUNK_BYTES:
+        raise UserError(f"its chunks {meta.chunks} are too large", where)
+    if meta.compressor is not None and meta.compressor.get("id") not in COMPRESSORS:
+        raise UserError(f"its compressor {meta.compressor.get('id')!r} is not read", where)
+    try:
+        codec = get_codec(meta.compressor) if meta.compressor else None
+        told = read_file(folder / ".zattrs", MAX_METADATA_BYTES)
+        attributes = plain_attributes(dict(json.loads(told or b"{}")))
+    except BROKEN as error:
+        raise UserError(f"the array's metadata cannot be read ({first_line(error)})", where) from error
+    dtype, limit = np.dtype(meta.dtype), 2 * meta.chunk_bytes + SLACK_BYTES
+
+    def fetch_chunk(first: Zyx) -> np.ndarray | None:
+        key = meta.dimension_separator.join(str(f // c) for f, c in zip(first, meta.chunks, strict=True))
+        stored = read_file(folder / key, limit)
+        if stored is None:
+            return None
+        voxels = np.frombuffer(codec.decode(stored) if codec else stored, dtype)
+        return voxels.reshape(meta.chunks, order=meta.order)
+
+    voxel_size, offset = take_place(attributes, where)
+    stored = by_chunks(fetch_chunk, meta.chunks, dtype, int(meta.fill_value or 0))
+    yield Source(folder, meta.shape, dtype, stored, voxel_size_nm=voxel_size, offset_nm=offset, attributes=attributes)
+
+
+FORMAT = Format("zarr at a URL", _recognises, _open, has_datasets=True)
