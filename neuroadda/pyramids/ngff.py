@@ -11,20 +11,35 @@ from neuroadda.volumes.arrays import Volume
 VERSION = "0.4"
 
 
-def write_multiscales(group: Path, levels: Mapping[str, Volume], name: str, method: Method) -> None:
-    """Make a folder of arrays an image; labels (`method` "mode") become a label image.
+def write_multiscales(
+    group: Path,
+    levels: Mapping[str, Volume],
+    name: str,
+    method: Method | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
+    """Make a folder of arrays an image.
 
     Parameters
     ----------
     levels
         Path of each array below the group, from fine to coarse.
+    method
+        What made the coarser levels, where there are any.
+    attributes
+        More JSON attributes of the group, such as those of `label_image`.
     """
-    labels = {"image-label": {"version": VERSION}} if method == "mode" else {}
     write_json(group / ".zgroup", {"zarr_format": 2})
-    write_json(group / ".zattrs", {"multiscales": [describe_levels(levels, name, method)], **labels})
+    write_json(group / ".zattrs", {"multiscales": [describe_levels(levels, name, method)], **(attributes or {})})
 
 
-def describe_levels(levels: Mapping[str, Volume], name: str, method: Method) -> dict[str, Any]:
+def label_image(image: str | None = None) -> dict[str, Any]:
+    """Return the attribute that makes an image one of labels; `image` is the relative path of the image that is labelled."""
+    source = {} if image is None else {"source": {"image": image}}
+    return {"image-label": {"version": VERSION, **source}}
+
+
+def describe_levels(levels: Mapping[str, Volume], name: str, method: Method | None = None) -> dict[str, Any]:
     """Return an entry of ``multiscales``: axes in nm, and for each level scale and translation.
 
     A translation is where the centre of the first voxel lies, since readers take whole coordinates for centres; our
@@ -41,11 +56,13 @@ def describe_levels(levels: Mapping[str, Volume], name: str, method: Method) -> 
             {"type": "translation", "translation": [*([0.0] * len(lead)), *first]},
         ]
         datasets.append({"path": path, "coordinateTransformations": place})
-    return {
+    image = {
         "version": VERSION,
         "name": name,
         "axes": [*lead, *({"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx")],
         "datasets": datasets,
-        "type": method,
-        "metadata": {"method": "neuroadda.pyramids.downsampling.downsample", "kwargs": {"method": method}},
     }
+    if method is None:
+        return image
+    metadata = {"method": "neuroadda.pyramids.downsampling.downsample", "kwargs": {"method": method}}
+    return image | {"type": method, "metadata": metadata}

@@ -16,7 +16,7 @@ from neuroadda.config import Config, Zyx, write_json
 from neuroadda.errors import UserError
 from neuroadda.locks import lock_folder
 from neuroadda.pyramids.downsampling import Downsample, Method, check_method, choose_factor, make_downsample_task
-from neuroadda.pyramids.ngff import write_multiscales
+from neuroadda.pyramids.ngff import label_image, write_multiscales
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.places import to_folder
 
@@ -125,7 +125,8 @@ def build_pyramid(
         while (task := _next_level(source, origin, config, method, str(len(levels)))) is not None:
             source, origin = run(task), task.fingerprint
             levels[str(len(levels))] = source
-        write_multiscales(group, levels, Path(config.volume).name, method)
+        attributes = label_image() if method == "mode" else None
+        write_multiscales(group, levels, Path(config.volume).name, method, attributes)
     return list(levels.values())
 
 

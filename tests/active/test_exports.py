@@ -15,6 +15,7 @@ from neuroadda.active.exports import NAMES, Export, export_proposals
 from neuroadda.active.exports.neuroglancer import proposals_state
 from neuroadda.active.proposals import Pool, Proposal, Proposals, read_proposals
 from neuroadda.errors import UserError
+from neuroadda.pyramids.ngff import describe_levels
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.neuroglancer import state_url
 
@@ -177,13 +178,24 @@ def test_crops_are_volumes_of_ours(proposals: Proposals, raw: Volume, tmp_path: 
     attrs = json.loads((folder / "roi_1.zarr/.zattrs").read_text())
     (image,) = attrs["multiscales"]
     scale, translation = image["datasets"][0]["coordinateTransformations"]
-    assert (scale["scale"], translation["translation"]) == ([*VOXEL_NM], pytest.approx([400, 32.2, 46]))
+    assert (scale["scale"], translation["translation"]) == ([*VOXEL_NM], pytest.approx([420, 34.5, 48.3]))
     assert [(axis["name"], axis["unit"]) for axis in image["axes"]] == [(a, "nanometer") for a in "zyx"]
     assert Proposal(**attrs["neuroadda"]["proposal"]) == proposals.proposals[0]
 
     with pytest.raises(UserError, match="perhaps labels"):
         export_proposals("crops", proposals, folder, overwrite=True)
     assert Volume.open(labels.path).read().all()
+
+
+def test_crops_lie_on_the_pyramid_of_their_raw(proposals: Proposals, raw: Volume, tmp_path: Path) -> None:
+    """Both are written by one function, so a voxel has the same coordinates in both."""
+    folder = export_proposals("crops", proposals, tmp_path / "crops")
+    whole = describe_levels({"0": raw}, "em")["datasets"][0]["coordinateTransformations"]
+    for proposal in proposals.proposals:
+        (image,) = json.loads((folder / f"{proposal.name}.zarr/.zattrs").read_text())["multiscales"]
+        crop = image["datasets"][0]["coordinateTransformations"]
+        shift_vx = np.subtract(crop[1]["translation"], whole[1]["translation"]) / VOXEL_NM
+        assert shift_vx == pytest.approx([s.start for s in raw.to_slices(proposal.to_roi(raw))])
 
 
 def test_ome_zarr_reads_the_crops(proposals: Proposals, tmp_path: Path) -> None:
@@ -207,10 +219,10 @@ print(json.dumps([show(raw), show(labels)]))
     written = Volume.open(folder / "roi_1.zarr/0").read()
     assert raw[:2] == [[12, 16, 20], "uint8"]
     assert raw[3] == written.sum()
-    assert raw[2][1]["translation"] == pytest.approx([400, 46, 138])
+    assert raw[2][1]["translation"] == pytest.approx([420, 48.3, 140.3])
     assert labels[:2] == [[8, 16, 20], "uint64"]
     assert [t["type"] for t in labels[2]] == ["scale", "translation"]
-    assert (labels[2][0]["scale"], labels[2][1]["translation"]) == ([*VOXEL_NM], pytest.approx([480, 46, 138]))
+    assert (labels[2][0]["scale"], labels[2][1]["translation"]) == ([*VOXEL_NM], pytest.approx([500, 48.3, 140.3]))
     assert labels[3] == 0
 
 

@@ -10,6 +10,7 @@ from funlib.geometry import Coordinate, Roi
 from neuroadda.active.proposals import Proposal, Proposals
 from neuroadda.config import dump_config, write_json
 from neuroadda.errors import UserError
+from neuroadda.pyramids.ngff import label_image, write_multiscales
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.placing import placing
 
@@ -20,7 +21,7 @@ def export_crops(proposals: Proposals, target: Path, *, context_nm: Sequence[flo
     """Write a folder of OME-Zarr images, ``roi_1.zarr`` and so on, one a proposal (NGFF 0.4, one scale).
 
     The image is raw, the box with context. Its label image ``labels/neurons`` (uint64, 0 everywhere) covers the box
-    alone. Scale and translation are in nm. Our own attributes are there too: `Volume.open` reads
+    alone. Scale and translation are in nm, as `pyramids.ngff` writes them. Our own attributes are there too: `Volume.open` reads
     ``roi_1.zarr/0`` and ``roi_1.zarr/labels/neurons/0``.
 
     Parameters
@@ -65,26 +66,11 @@ def _write_crop(
         "volume_fingerprint": proposals.volume_fingerprint,
         "proposal": dump_config(proposal),
     }
-    write_json(image / ".zattrs", _multiscales(crop, proposal.name) | {"neuroadda": origin})
+    write_multiscales(image, {"0": crop}, proposal.name, attributes={"neuroadda": origin})
     write_json(image / "labels" / ".zattrs", {"labels": [LABELS]})
-    source = {"image-label": {"version": "0.4", "source": {"image": "../../"}}}
-    write_json(labels / ".zattrs", _multiscales(empty, LABELS) | source)
+    write_multiscales(labels, {"0": empty}, LABELS, attributes=label_image("../../"))
 
 
 def _create(path: Path, raw: Volume, roi: Roi, dtype: Any) -> Volume:
     offset_nm = [o / raw.units_per_nm for o in roi.offset]
     return Volume.create(path, roi.shape / raw.voxel_size, raw.voxel_size_nm, dtype, offset_nm=offset_nm)
-
-
-def _multiscales(volume: Volume, name: str) -> dict[str, Any]:
-    transformations = [
-        {"type": "scale", "scale": list(volume.voxel_size_nm)},
-        {"type": "translation", "translation": list(volume.offset_nm)},
-    ]
-    image = {
-        "version": "0.4",
-        "name": name,
-        "axes": [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx"],
-        "datasets": [{"path": "0", "coordinateTransformations": transformations}],
-    }
-    return {"multiscales": [image]}
