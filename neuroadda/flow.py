@@ -16,7 +16,7 @@ from neuroadda.evaluation.measure import EvaluateConfig, Measured, check_evaluat
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment
 from neuroadda.training.config import TrainConfig
-from neuroadda.training.ranks import Place
+from neuroadda.training.ranks import Rank
 from neuroadda.volumes.arrays import Volume
 from neuroadda.zoo.finding import zoo_name
 
@@ -85,10 +85,8 @@ def run(config: RunConfig, *, overwrite: bool = False, observe: Observer, progre
     return report(config, plan, measure_plan(plan, config.evaluate), adaptation)
 
 
-def train_backbone(
-    config: RunConfig, *, overwrite: bool = False, progress: bool = True, place: Place = Place()
-) -> "Card":
-    """Train as the config says, in one process or in the one at `place`; a finished training returns at once."""
+def train_backbone(config: RunConfig, *, overwrite: bool = False, progress: bool = True, rank: Rank = Rank()) -> "Card":
+    """Train as the config says, in one process or in the one that is `rank`; a finished training returns at once."""
     from neuroadda.training.distributed import join_processes  # torch and gunpowder take seconds to import
     from neuroadda.training.trainer import train
 
@@ -96,7 +94,7 @@ def train_backbone(
         raise UserError("there is no [train] section in the config", None, "see configs/ for examples")
     validate = None if config.validation is None else Validator(config.validation)
     wanted, select = config.train, config.select
-    with stop_on_signals(), join_processes(place, wanted.device) as processes:
+    with stop_on_signals(), join_processes(rank, wanted.device) as processes:
         if validate is not None and processes.first:
             validate.check()
         if select is not None and wanted.start is None:

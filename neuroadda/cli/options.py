@@ -33,9 +33,9 @@ def print_facts(facts: dict[str, Any], as_json: bool) -> None:
 
 def refuse_many_processes(verb: str) -> None:
     """Raise UserError if torchrun or srun started this as one of several processes, which only `train` knows how to be."""
-    from neuroadda.training.ranks import find_place
+    from neuroadda.training.ranks import find_rank
 
-    count = find_place(os.environ).count
+    count = find_rank(os.environ).count
     if count > 1:
         right = "share the training by `neuroadda train`, then run the rest in one process"
         raise UserError(f"{verb} is for one process, and {count} were started", "the environment", right)

@@ -43,7 +43,7 @@ def train(
     """
     from neuroadda.config import dump_config
     from neuroadda.flow import train_backbone
-    from neuroadda.training.ranks import find_place
+    from neuroadda.training.ranks import find_rank
 
     if start is not None:
         from neuroadda.zoo.finding import find_backbone, open_zoo
@@ -52,9 +52,9 @@ def train(
         overrides = [f"train.start.backbone={json.dumps(folder)}", *(overrides or [])]
     elif zoo is not None:
         overrides = [f"select.zoo={json.dumps(zoo)}", *(overrides or [])]
-    place = find_place(os.environ)
-    card = train_backbone(load_run(config, overrides), overwrite=overwrite, progress=not as_json, place=place)
-    if place.rank > 0:
+    rank = find_rank(os.environ)
+    card = train_backbone(load_run(config, overrides), overwrite=overwrite, progress=not as_json, rank=rank)
+    if rank.index > 0:
         return
     if as_json:
         from neuroadda.cli.console import print_json

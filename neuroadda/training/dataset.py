@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from neuroadda.training.config import TrainConfig
-from neuroadda.training.ranks import Place
+from neuroadda.training.ranks import Rank
 from neuroadda.training.requests import AFFS, AFFS_MASK, make_pipeline, make_request
 from neuroadda.training.sample import LABELS, RAW, open_sample
 
@@ -53,14 +53,14 @@ class AffinityDataset(Dataset[Batch]):
         }
 
 
-def load_batches(config: TrainConfig, start: int, place: Place = Place()) -> Iterator[Batch]:
+def load_batches(config: TrainConfig, start: int, rank: Rank = Rank()) -> Iterator[Batch]:
     """Yield the batches of iterations `start` to the end, in order, made by `config.workers` processes.
 
     Of each iteration a process among several gets an equal stretch of the batches: together they draw the samples that one alone
     would draw.
     """
-    share = config.samples_an_iteration // place.count
-    firsts = range(start * place.count + place.rank, config.iterations * place.count, place.count)
+    share = config.samples_an_iteration // rank.count
+    firsts = range(start * rank.count + rank.index, config.iterations * rank.count, rank.count)
     loader = DataLoader(
         AffinityDataset(config),
         batch_size=config.batch_size,

@@ -13,7 +13,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from neuroadda.backbones.devices import count_cuda_devices, resolve_device
 from neuroadda.errors import RunFailed, UserError
-from neuroadda.training.ranks import Place
+from neuroadda.training.ranks import Rank
 
 T = TypeVar("T")
 
@@ -29,18 +29,18 @@ class Processes:
     process its own statistics of batch norms. Here the result has the same bits for any number of processes.
     """
 
-    def __init__(self, place: Place = Place(), waiting: dist.ProcessGroup | None = None) -> None:
-        self.place, self._waiting = place, waiting
+    def __init__(self, rank: Rank = Rank(), waiting: dist.ProcessGroup | None = None) -> None:
+        self.rank, self._waiting = rank, waiting
 
     @property
     def first(self) -> bool:
         """Whether this is the one that writes, validates and prints."""
-        return self.place.rank == 0
+        return self.rank.index == 0
 
     @property
     def count(self) -> int:
         """How many there are."""
-        return self.place.count
+        return self.rank.count
 
     def pick_device(self, device: str) -> torch.device:
         """Return the device of this process: of several on a machine, each has its own GPU.
@@ -53,10 +53,10 @@ class Processes:
         mine = resolve_device(device)
         if self.count == 1:
             return torch.device(mine)
-        gpus, local = count_cuda_devices(), self.place.local_rank
+        gpus, local = count_cuda_devices(), self.rank.local_index
         theirs = self.from_first(mine.encode).decode()
         if mine != theirs:
-            what = f"process {self.place.rank} would compute on {mine}, the first on {theirs}"
+            what = f"process {self.rank.index} would compute on {mine}, the first on {theirs}"
             raise UserError(what, "train.device", "set it, or start them on machines alike")
         if mine == "cpu":
             return torch.device(mine)
@@ -120,7 +120,7 @@ class Processes:
 
 
 @contextmanager
-def join_processes(place: Place, device: str) -> Iterator[Processes]:
+def join_processes(rank: Rank, device: str) -> Iterator[Processes]:
     """Meet the other processes, which compute on `device`; alone, nothing happens.
 
     Raises
@@ -128,21 +128,21 @@ def join_processes(place: Place, device: str) -> Iterator[Processes]:
     RunFailed
         If they do not come, or later if one of them ends before its time.
     """
-    if place.count == 1:
+    if rank.count == 1:
         yield Processes()
         return
     backend = "cpu:gloo,cuda:nccl" if resolve_device(device).startswith("cuda") else "gloo"
     try:
-        store, rank, count = next(rendezvous(place.meeting, place.rank, place.count, timeout=PATIENCE))
-        store = dist.PrefixStore(place.attempt, store)
-        dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
+        store, index, count = next(rendezvous(rank.meeting, rank.index, rank.count, timeout=PATIENCE))
+        store = dist.PrefixStore(rank.attempt, store)
+        dist.init_process_group(backend, store=store, rank=index, world_size=count, timeout=PATIENCE)
         waiting = dist.new_group(backend="gloo", timeout=PATIENCE_WITH_THE_FIRST)
     except (RuntimeError, ValueError) as error:
-        where = "at MASTER_ADDR:MASTER_PORT" if place.meeting == "env://" else f"at {place.meeting}"
+        where = "at MASTER_ADDR:MASTER_PORT" if rank.meeting == "env://" else f"at {rank.meeting}"
         reason = str(error).partition("\n")[0][:200]
-        raise RunFailed(f"process {place.rank} of {place.count} did not meet the others {where}: {reason}") from error
+        raise RunFailed(f"process {rank.index} of {rank.count} did not meet the others {where}: {reason}") from error
     try:
-        yield Processes(place, waiting)
+        yield Processes(rank, waiting)
     finally:
         dist.destroy_process_group()
 

@@ -10,14 +10,14 @@ FIRST_PORT, PORTS = 12000, 20000  # below those that Linux gives to clients
 
 
 @dataclass(frozen=True)
-class Place:
+class Rank:
     """A process among those of its job.
 
     Attributes
     ----------
-    rank, count
-        Its number, and how many there are.
-    local_rank
+    index, count
+        Its number, from 0, and how many there are.
+    local_index
         Its number among those on its machine.
     meeting
         URL at which they meet, for `torch.distributed.rendezvous`.
@@ -26,15 +26,15 @@ class Place:
         it restarts still by their old addresses.
     """
 
-    rank: int = 0
+    index: int = 0
     count: int = 1
-    local_rank: int = 0
+    local_index: int = 0
     meeting: str = ""
     attempt: str = "0"
 
 
-def find_place(environment: Mapping[str, str]) -> Place:
-    """Return the place of the process with this environment; it is alone unless torchrun or srun started it with others.
+def find_rank(environment: Mapping[str, str]) -> Rank:
+    """Return the rank of the process with this environment; it is alone unless torchrun or srun started it with others.
 
     A step's number of tasks is what tells that srun started this: a batch script has the other variables of Slurm, too, and is one
     process.
@@ -45,15 +45,15 @@ def find_place(environment: Mapping[str, str]) -> Place:
         If the environment tells one half of it.
     """
     if "RANK" in environment or "WORLD_SIZE" in environment:
-        place = _read(environment, "RANK", "WORLD_SIZE", "LOCAL_RANK", "env://")
-        for name in ("MASTER_ADDR", "MASTER_PORT") if place.count > 1 else ():
+        rank = _read(environment, "RANK", "WORLD_SIZE", "LOCAL_RANK", "env://")
+        for name in ("MASTER_ADDR", "MASTER_PORT") if rank.count > 1 else ():
             _get(environment, name)
         shared = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-        return replace(place, attempt=_get(environment, "TORCHELASTIC_RESTART_COUNT")) if shared else place
+        return replace(rank, attempt=_get(environment, "TORCHELASTIC_RESTART_COUNT")) if shared else rank
     if "SLURM_STEP_NUM_TASKS" in environment:
         names = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID")
         return _read(environment, *names, _meet_by_slurm(environment))
-    return Place()
+    return Rank()
 
 
 def first_host(nodes: str) -> str:
@@ -69,12 +69,12 @@ def _meet_by_slurm(environment: Mapping[str, str]) -> str:
     return f"tcp://{host}:{port}"
 
 
-def _read(environment: Mapping[str, str], rank: str, count: str, local_rank: str, meeting: str) -> Place:
-    mine, of, local = (_number(environment, name) for name in (rank, count, local_rank))
-    place = Place(mine, of, local, meeting)
-    if place.rank >= place.count:
-        raise UserError(f"{rank} is {place.rank}, and {count} {place.count}", "the environment", "ranks count from 0")
-    return place
+def _read(environment: Mapping[str, str], index: str, count: str, local_index: str, meeting: str) -> Rank:
+    mine, of, local = (_number(environment, name) for name in (index, count, local_index))
+    rank = Rank(mine, of, local, meeting)
+    if rank.index >= rank.count:
+        raise UserError(f"{index} is {rank.index}, and {count} {rank.count}", "the environment", "ranks count from 0")
+    return rank
 
 
 def _number(environment: Mapping[str, str], name: str) -> int:

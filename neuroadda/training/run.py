@@ -67,7 +67,7 @@ class Run:
         with (
             TrainingLog(config.output, config.name, config.iterations, done, show) if first else nullcontext() as report
         ):
-            batches = load_batches(config, done, self.processes.place)
+            batches = load_batches(config, done, self.processes.rank)
             self._clock = time.process_time()
             while self.progress.iteration < config.iterations and not self.out_of_patience:
                 self._iterate(batches, report)

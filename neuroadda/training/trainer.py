@@ -53,7 +53,7 @@ def train(
     """
     checked = processes.after_first(partial(_check, config, validate, processes))
     if processes.from_first(checked.fingerprint.encode).decode() != checked.fingerprint:
-        what = f"process {processes.place.rank} sees other data or parameters than the first"
+        what = f"process {processes.rank.index} sees other data or parameters than the first"
         raise UserError(what, "train", "give every process the same config and volumes")
     run = Run(checked, validate, processes)
     finished = processes.first and _begin(run, overwrite)

@@ -13,7 +13,7 @@ from neuroadda.errors import UserError
 from neuroadda.training.config import TrainConfig, training_fingerprint
 from neuroadda.training.dataset import load_batches
 from neuroadda.training.distributed import Processes
-from neuroadda.training.ranks import Place
+from neuroadda.training.ranks import Rank
 from neuroadda.training.trainer import train
 
 Configure = Callable[..., TrainConfig]
@@ -29,7 +29,7 @@ def test_the_processes_together_draw_what_one_alone_draws(configure: Configure) 
     alone = [batch["raw"].numpy() for batch in load_batches(config, 1)]
     assert len(alone) == 2 * 6
     for count in (2, 3, 6):
-        shares = [[b["raw"].numpy() for b in load_batches(config, 1, Place(rank, count))] for rank in range(count)]
+        shares = [[b["raw"].numpy() for b in load_batches(config, 1, Rank(rank, count))] for rank in range(count)]
         each = 6 // count
         together = [b for i in range(2) for share in shares for b in share[i * each : (i + 1) * each]]
         for expected, got in zip(alone, together, strict=True):
@@ -77,7 +77,7 @@ def test_batches_that_cannot_be_shared_are_refused(configure: Configure, tmp_pat
     with pytest.raises(
         UserError, match=r"3 batches an iteration cannot be shared by 2 processes; set it to a multiple"
     ):
-        train(configure(accumulate=3), processes=Processes(Place(0, 2)))
+        train(configure(accumulate=3), processes=Processes(Rank(0, 2)))
     assert not (tmp_path / "run").exists()
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from neuroadda.errors import UserError
-from neuroadda.training.ranks import Place, find_place, first_host
+from neuroadda.training.ranks import Rank, find_rank, first_host
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "node1", "MASTER_PORT": "29500"}
 BATCH_SCRIPT = {  # as Slurm 22.05 sets it in the script of `sbatch --ntasks=2`
@@ -22,25 +22,25 @@ SRUN = BATCH_SCRIPT | {  # and in its second task
 }
 
 
-def test_torchrun_tells_the_place() -> None:
-    assert find_place(TORCHRUN) == Place(3, 4, 1, "env://")
+def test_torchrun_tells_the_rank() -> None:
+    assert find_rank(TORCHRUN) == Rank(3, 4, 1, "env://")
     agent = {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "2"}
-    assert find_place(TORCHRUN | agent) == Place(3, 4, 1, "env://", attempt="2")
-    assert find_place(SRUN | TORCHRUN) == Place(3, 4, 1, "env://")  # torchrun started by srun
+    assert find_rank(TORCHRUN | agent) == Rank(3, 4, 1, "env://", attempt="2")
+    assert find_rank(SRUN | TORCHRUN) == Rank(3, 4, 1, "env://")  # torchrun started by srun
 
 
-def test_srun_tells_the_place_and_the_first_host_is_where_they_meet() -> None:
-    assert find_place(SRUN) == Place(1, 2, 1, "tcp://node08:12700")
-    assert find_place(SRUN | {"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "5000"}).meeting == "tcp://10.0.0.1:5000"
+def test_srun_tells_the_rank_and_the_first_host_is_where_they_meet() -> None:
+    assert find_rank(SRUN) == Rank(1, 2, 1, "tcp://node08:12700")
+    assert find_rank(SRUN | {"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "5000"}).meeting == "tcp://10.0.0.1:5000"
     # two steps and two jobs meet apart
-    places = [find_place(SRUN | {"SLURM_JOB_ID": job, "SLURM_STEP_ID": step}) for job in "78" for step in "01"]
-    assert len({place.meeting for place in places}) == 4
+    ranks = [find_rank(SRUN | {"SLURM_JOB_ID": job, "SLURM_STEP_ID": step}) for job in "78" for step in "01"]
+    assert len({rank.meeting for rank in ranks}) == 4
 
 
 def test_a_process_is_alone_otherwise() -> None:
-    assert find_place({}) == find_place(BATCH_SCRIPT) == Place()
-    assert find_place(SRUN | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}).count == 1
-    assert find_place({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}).count == 1
+    assert find_rank({}) == find_rank(BATCH_SCRIPT) == Rank()
+    assert find_rank(SRUN | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}).count == 1
+    assert find_rank({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}).count == 1
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_process_is_alone_otherwise() -> None:
 )
 def test_half_an_environment_is_refused(environment: dict[str, str], change: dict[str, str], told: str) -> None:
     with pytest.raises(UserError, match=told):
-        find_place(environment | change)
+        find_rank(environment | change)
 
 
 @pytest.mark.parametrize(
