@@ -2,6 +2,9 @@
 
 World units are whole nanometres; a volume whose voxel size is not a whole number of nanometres is kept in picometres,
 because `Roi` and `Coordinate` hold integers. Code that works in voxels, or in a volume's own units, need not know.
+
+The attributes are those of funlib.persistence: its `open_ds` opens what `Volume.create` writes, and `Volume.open` opens what its
+`prepare_ds` writes, also in other units.
 """
 
 import json
@@ -15,6 +18,7 @@ from funlib.geometry import Coordinate, Roi
 
 from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError
+from neuroadda.volumes.axes import check_order, describe_axes, read_units
 from neuroadda.volumes.nodes import create_array, open_array
 from neuroadda.volumes.places import Place, remove, to_place
 
@@ -47,9 +51,13 @@ class Volume:
     def __init__(self, path: Place, data: "zarr.Array") -> None:
         attrs = dict(data.attrs)
         self.path, self.data = path, data
-        self.voxel_size = Coordinate(attrs["voxel_size"])
-        self.unit: str = (attrs.get("units") or ["nm"])[-1]
-        self.roi = Roi(Coordinate(attrs.get("offset", (0, 0, 0))), Coordinate(data.shape[-3:]) * self.voxel_size)
+        pm = Coordinate(round(nm * PM_PER_NM) for nm in read_units(attrs.get("units"), str(path)))
+        voxel_size_pm, offset_pm = Coordinate(attrs["voxel_size"]) * pm, Coordinate(attrs.get("offset", (0, 0, 0))) * pm
+        whole = all(length % PM_PER_NM == 0 for length in (*voxel_size_pm, *offset_pm))
+        self.unit = "nm" if whole and set(pm) != {1} else "pm"
+        self.voxel_size = voxel_size_pm / (PM_PER_NM // self.units_per_nm)
+        offset = offset_pm / (PM_PER_NM // self.units_per_nm)
+        self.roi = Roi(offset, Coordinate(data.shape[-3:]) * self.voxel_size)
 
     @classmethod
     def open(cls, path: Place | str, mode: str = "r") -> "Volume":
@@ -66,6 +74,7 @@ class Volume:
             raise UserError(f"the array has {data.ndim} axes", str(path), "zyx or czyx is expected")
         if "voxel_size" not in data.attrs:
             raise UserError("the array has no voxel_size", str(path), "import it with --voxel-size Z Y X (nm)")
+        check_order(data.attrs, str(path))
         _check_whole(data.attrs, path)
         return cls(path, data)
 
@@ -108,9 +117,7 @@ class Volume:
         place = {
             "offset": [round(o * scale) for o in offset_nm],
             "voxel_size": [round(v * scale) for v in voxel_size_nm],
-            "axis_names": [*(["c^"] if lead else []), "z", "y", "x"],
-            "types": [*(["channel"] if lead else []), "space", "space", "space"],
-            "units": [unit] * 3,
+            **describe_axes(channels is not None, unit),
         }
         create_array(
             path,
@@ -166,10 +173,12 @@ class Volume:
 
     @cached_property
     def array(self) -> "Array":
-        """The same array as funlib.persistence knows it, for gunpowder's ArraySource and scripts on daisy."""
-        from funlib.persistence import open_ds  # pulls in dask: more than a second, which workers are spared
+        """The same array as an Array of funlib.persistence, in world units: for gunpowder's ArraySource and scripts on daisy."""
+        from funlib.persistence import Array  # imports dask: more than a second, which workers are spared
 
-        return open_ds(str(self.path))
+        axes = describe_axes(self.channels is not None, self.unit)
+        names, types, units = axes["axis_names"], axes["types"], axes["units"]
+        return Array(self.data, self.roi.offset, self.voxel_size, names, units, types, self.data.chunks)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -274,17 +283,19 @@ def world_units(voxel_size_nm: Sequence[float], offset_nm: Sequence[float]) -> t
 
 
 def _check_whole(attrs: Mapping[str, Any], path: Place) -> None:
-    """A foreign array's 4.6 nm must not be cut to 4 by `Coordinate`, nor its micrometres be taken for nanometres."""
+    """Raise UserError unless voxel size and offset are whole numbers of a length: `Coordinate` would cut 4.6 to 4."""
     place = attrs["voxel_size"], attrs.get("offset", (0, 0, 0))
     units = attrs.get("units") or ["nm"]
     if not all(map(_is_triple, place)) or not all(isinstance(unit, str) for unit in units) or min(place[0]) <= 0:
         what = f"voxel_size {place[0]!r} or offset {place[1]!r} is not three lengths (z, y, x), or units {units!r} are none"
         raise UserError(what, str(path), "import it with --voxel-size Z Y X (nm)")
-    if not all(float(v).is_integer() for v in (*place[0], *place[1])) or not {*units} <= {"", "nm", "nanometer", "pm"}:
+    nm = read_units(units, str(path))
+    lengths = (*place[0], *place[1])
+    farthest = max(abs(length) * one for length, one in zip(lengths, nm + nm, strict=True))
+    if not all(float(length).is_integer() for length in lengths) or farthest >= FARTHEST_NM:
+        named = "/".join(sorted({units} if isinstance(units, str) else {*units} - {""}))
         raise UserError(
-            f"voxel size or offset {(*place[0], *place[1])} in {'/'.join(sorted({*units} - {''}))} is not whole nm or pm",
-            str(path),
-            "import it first",
+            f"voxel size or offset {lengths} in {named} is not whole nm or pm", str(path), "import it first"
         )
 
 

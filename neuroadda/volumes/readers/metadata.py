@@ -9,8 +9,10 @@ from pydantic import BaseModel, ValidationError
 
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
+from neuroadda.volumes.axes import NM, in_nm, read_units
 
 REL_TOLERANCE = 1e-3
+EACH_NM: ZyxFloat = (1.0, 1.0, 1.0)
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -46,29 +48,25 @@ def plain_attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
 def take_place(attributes: dict[str, Any], where: str) -> tuple[ZyxFloat | None, ZyxFloat | None]:
     """Take voxel size and offset (nm, zyx) out of `attributes`, by any name the field uses.
 
-    ``voxel_size`` (with ``units``), ``resolution`` (CREMI, nm), ``element_size_um`` (ilastik), ``pixelResolution`` (N5,
-    xyz).
+    ``voxel_size`` (with ``units``, one for all axes or one for each), ``resolution`` (CREMI, nm), ``element_size_um``
+    (ilastik), ``pixelResolution`` (N5, xyz).
     """
-    units = attributes.pop("units", None) or ["nm"]
-    per_nm = {"nm": 1.0, "nanometer": 1.0, "pm": 1e-3, "um": 1e3, "µm": 1e3, "micrometer": 1e3}
-    unit = str(units if isinstance(units, str) else units[-1]) or "nm"
-    if unit not in per_nm:
-        raise UserError(f"its unit is {unit!r}", where, f"known: {', '.join(per_nm)}")
-    found: list[tuple[Any, float]] = []
-    for name, scale in (("voxel_size", per_nm[unit]), ("resolution", 1.0), ("element_size_um", 1e3)):
+    nm = read_units(attributes.pop("units", None), where)
+    found: list[tuple[Any, ZyxFloat]] = []
+    for name, scale in (("voxel_size", nm), ("resolution", EACH_NM), ("element_size_um", (1e3, 1e3, 1e3))):
         if name in attributes:
             found.append((attributes.pop(name), scale))
     if isinstance(n5 := attributes.pop("pixelResolution", None), dict):
-        n5_unit = str(n5.get("unit", "nm"))
-        found.append((list(n5.get("dimensions", ()))[::-1], per_nm.get(n5_unit, math.nan)))
+        one = NM.get(str(n5.get("unit", "nm")), math.nan)
+        found.append((list(n5.get("dimensions", ()))[::-1], (one, one, one)))
     offset = attributes.pop("offset", None)
     voxel_size = None if not found else _triple(*found[0], where, "voxel size")
-    return voxel_size, None if offset is None else _triple(offset, per_nm[unit], where, "offset")
+    return voxel_size, None if offset is None else _triple(offset, nm, where, "offset")
 
 
-def _triple(values: Any, scale: float, where: str, what: str) -> ZyxFloat:
+def _triple(values: Any, nm: ZyxFloat, where: str, what: str) -> ZyxFloat:
     try:
-        z, y, x = (round(float(v) * scale, 6) for v in values)
+        z, y, x = in_nm([float(v) for v in values], nm)
     except (TypeError, ValueError) as error:
         raise UserError(f"its {what} is {values!r}", where, "three numbers (z, y, x) are expected") from error
     if not all(map(math.isfinite, (z, y, x))):

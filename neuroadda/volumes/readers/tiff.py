@@ -12,11 +12,11 @@ import tifffile
 
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
+from neuroadda.volumes.axes import NM
 from neuroadda.volumes.places import Place
 from neuroadda.volumes.readers.pages import Stack
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted
 
-NM = {"nm": 1.0, "µm": 1e3, "um": 1e3, "\\u00B5m": 1e3, "micron": 1e3, "mm": 1e6, "pm": 1e-3}
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf")
 DAMAGE = ("invalid page offset", "invalid value offset", "corrupted", "premature", "circular reference")
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
+from neuroadda.volumes.axes import NM
 from neuroadda.volumes.places import Place
 from neuroadda.volumes.readers.chunks import paste
 from neuroadda.volumes.readers.source import BROKEN, Box, Format, Source, Wanted, first_line
@@ -26,7 +27,6 @@ from neuroadda.volumes.readers.zarr3 import Zarr3
 MAX_BYTES = 8 * 2**30
 MAX_NML_BYTES = 256 * 2**20
 MAX_JSON_BYTES = 2**20
-NM = {"nanometer": 1.0, "nm": 1.0, "picometer": 1e-3, "angstrom": 0.1, "micrometer": 1e3, "millimeter": 1e6}
 FINEST = re.compile(r"(?:[^/]+/)?(?:1|1-1-1)/")
 CUBE = re.compile(r"z(\d{1,7})/y(\d{1,7})/x(\d{1,7})\.wkw")
 CHUNK = re.compile(r"(?:c[./])?(\d{1,7}(?:[./]\d{1,7})*)")

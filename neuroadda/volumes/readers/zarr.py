@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from neuroadda.volumes.axes import check_order
 from neuroadda.volumes.nodes import open_array
 from neuroadda.volumes.places import Place
 from neuroadda.volumes.readers.metadata import plain_attributes, take_place
@@ -26,6 +27,7 @@ def _open(path: Place, wanted: Wanted) -> Iterator[Source]:
     folder = path if wanted.dataset is None else path / wanted.dataset.strip("/")
     array = open_array(folder)
     attributes = plain_attributes(array.attrs)
+    check_order(attributes, str(folder))
     voxel_size, offset = take_place(attributes, str(folder))
     yield Source(
         path,

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, PositiveInt
 
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
+from neuroadda.volumes.axes import check_order
 from neuroadda.volumes.places import Place
 from neuroadda.volumes.readers.chunks import MAX_CHUNK_BYTES, MAX_METADATA_BYTES, SLACK_BYTES, by_chunks, read_file
 from neuroadda.volumes.readers.metadata import parse_metadata, plain_attributes, take_place
@@ -77,6 +78,7 @@ def _open(place: Place, wanted: Wanted) -> Iterator[Source]:
         voxels = np.frombuffer(codec.decode(stored) if codec else stored, dtype)
         return voxels.reshape(meta.chunks, order=meta.order)
 
+    check_order(attributes, where)
     voxel_size, offset = take_place(attributes, where)
     stored = by_chunks(fetch_chunk, meta.chunks, dtype, int(meta.fill_value or 0))
     yield Source(folder, meta.shape, dtype, stored, voxel_size_nm=voxel_size, offset_nm=offset, attributes=attributes)

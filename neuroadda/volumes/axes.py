@@ -1,0 +1,65 @@
+"""Axes of arrays that others wrote: their order, and their units in nanometres."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neuroadda.config import ZyxFloat
+from neuroadda.errors import UserError
+
+NM: dict[str, float] = {
+    **dict.fromkeys(("nm", "nanometer", "nanometers"), 1.0),
+    **dict.fromkeys(("pm", "picometer", "picometers"), 1e-3),
+    **dict.fromkeys(("\u00c5", "angstrom", "angstroms"), 0.1),
+    **dict.fromkeys(("um", "\u00b5m", "\u03bcm", "\\u00B5m", "micron", "microns", "micrometer", "micrometers"), 1e3),
+    **dict.fromkeys(("mm", "millimeter", "millimeters"), 1e6),
+}
+
+
+def read_units(units: Any, where: str) -> ZyxFloat:
+    """Return the nanometres in a unit of each axis, zyx.
+
+    Parameters
+    ----------
+    units
+        A name for all axes, or a list of names that ends with those of z, y, x. An empty name, as funlib.persistence writes by
+        default, or none is nm.
+
+    Raises
+    ------
+    UserError
+        If a unit is not known.
+    """
+    names = [units] if isinstance(units, str) else list(units or ["nm"])
+    names = names[-3:] if len(names) >= 3 else names[-1:] * 3
+    if unknown := next((name for name in names if name and (not isinstance(name, str) or name not in NM)), None):
+        raise UserError(f"its unit is {unknown!r}", where, f"known: {', '.join(NM)}")
+    z, y, x = (NM[name or "nm"] for name in names)
+    return z, y, x
+
+
+def describe_axes(channels: bool, unit: str) -> dict[str, list[str]]:
+    """Return names, types and units of the axes of ``[c,] z, y, x``, as funlib.persistence keeps them in attributes."""
+    return {
+        "axis_names": [*(["c^"] if channels else []), "z", "y", "x"],
+        "types": [*(["channel"] if channels else []), "space", "space", "space"],
+        "units": [unit] * 3,
+    }
+
+
+def check_order(attributes: Mapping[str, Any], where: str) -> None:
+    """Raise UserError for an array whose attributes name other axes than (c,) z, y, x, as funlib.persistence names them."""
+    types, names = (_texts(attributes.get(key)) for key in ("types", "axis_names"))
+    channel_last = len(types) > 3 and types[-3:] != ["space"] * 3
+    if channel_last or (sorted(names[-3:]) == ["x", "y", "z"] and names[-3:] != ["z", "y", "x"]):
+        found = ", ".join(names or types)
+        raise UserError(f"its axes are {found}", where, "(channels,) z, y, x is expected; transpose it")
+
+
+def in_nm(lengths: Sequence[float], nm: ZyxFloat) -> ZyxFloat:
+    """Return lengths (zyx) in nm, to a millionth."""
+    z, y, x = (round(length * one, 6) for length, one in zip(lengths, nm, strict=True))
+    return z, y, x
+
+
+def _texts(values: Any) -> list[str]:
+    return [value for value in values if isinstance(value, str)] if isinstance(values, list | tuple) else []
