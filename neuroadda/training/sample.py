@@ -82,6 +82,10 @@ def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
 class RandomSample(gp.BatchProvider):
     """Serves `RAW`, `LABELS` (renumbered, eroded) and `MASK` of any shape from random places of a sample.
 
+    It reads with zarr what gunpowder's ArraySource would read from `Volume.array`. ArraySource, RandomLocation and Pad do not
+    replace it: a read by dask takes six times as long (18 ms and 3 ms for 20 x 140 x 140 voxels), raw has to be mirrored at the
+    border as in prediction, and a place has to follow from the request's seed alone.
+
     The mask is uint8: 0 where nothing is known, `UNLINKED` where labels are not linked across sections, else 1.
 
     The centre of the request lies so that a box of `output_shape_vx` around it is inside the sample; where the request

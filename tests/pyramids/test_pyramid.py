@@ -21,6 +21,7 @@ from neuroadda.pyramids.downsampling import downsample
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.nodes import ZARR3
+from tests.volumes.funlib_arrays import check_opened_by_funlib
 
 SHAPE, VOXEL_NM, OFFSET_NM = (9, 50, 37), (40.0, 4.6, 4.6), (80.0, 46.0, 23.0)
 SMALL = {"fit_vx": 8, "chunk_vx": (4, 8, 8), "execution": Execution(launcher="serial")}
@@ -66,7 +67,9 @@ def test_every_level_is_made_of_the_finer_one(tmp_path, dtype, channels, method)
         assert np.array_equal(coarser.read(), downsample(finer.read(), factor, method))
         assert (coarser.dtype, coarser.channels, coarser.offset_nm) == (dtype, channels, OFFSET_NM)
         assert coarser.attrs["input_fingerprints"] == {"source": finer.fingerprint}
+        check_opened_by_funlib(coarser)
     assert levels[0].path == tmp_path / "v.zarr/em.ome.zarr/0"
+    check_opened_by_funlib(levels[0])
     assert np.array_equal(levels[0].read(), volume.read())
 
 

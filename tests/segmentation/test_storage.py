@@ -25,6 +25,7 @@ from neuroadda.segmentation.relabel import Relabel
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.nodes import ZARR3, check_shards
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, phantom_affs
+from tests.volumes.funlib_arrays import check_opened_by_funlib
 
 SHAPE, BLOCK_VX, CHUNK_VX = (20, 90, 90), (8, 40, 40), (8, 20, 20)
 needs_shards = pytest.mark.skipif(not ZARR3, reason="zarr 2 has no shards")
@@ -95,6 +96,12 @@ def test_a_segmentation_without_torch(truth_and_affs, undisturbed, tmp_path):
     found = run(make_tasks(affs, tmp_path, shard=False), tmp_path, Execution(workers=2))
     assert np.array_equal(found.read(), undisturbed.read())
     assert score(count_overlaps(found.read(), labels)).voi < 1.0
+
+
+def test_funlib_persistence_opens_every_array_of_a_run(truth_and_affs, undisturbed):
+    fragments = Volume.open(undisturbed.path.with_name("fragments"))
+    for volume in (truth_and_affs[1], fragments, undisturbed):
+        check_opened_by_funlib(volume)
 
 
 def test_both_lines_of_zarr_write_these_very_bytes(tmp_path):

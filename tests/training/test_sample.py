@@ -51,6 +51,26 @@ def test_places_lie_inside_and_raw_is_mirrored_outside(volumes: Path, cells: np.
     assert len(seen) > 6
 
 
+def test_a_sample_serves_what_array_source_reads_there(volumes: Path) -> None:
+    sample = open_sample(sample_of(volumes), (4, 24, 24))
+    key, request = gp.ArrayKey("FUNLIB"), gp.BatchRequest()
+    for seed in range(3):
+        got = serve(sample.config, (4, 24, 24), 0, seed)
+        np.random.seed(seed)  # noqa: NPY002 (as gunpowder does with the request's seed)
+        first_vx = RandomSample(sample, (4, 24, 24)).place() - gp.Coordinate(2, 12, 12)
+        voxel_size = sample.raw.voxel_size
+        roi = gp.Roi(sample.raw.roi.begin + first_vx * voxel_size, voxel_size * gp.Coordinate(4, 24, 24))
+        for volume, name in ((sample.raw, "RAW"), (sample.labels, "LABELS")):
+            request[key] = gp.ArraySpec(roi)
+            with gp.build(gp.ArraySource(key, volume.array, interpolatable=name == "RAW")) as source:
+                read = source.request_batch(request)[key].data
+            if name == "RAW":
+                np.testing.assert_array_equal(got[name], read.astype(np.float32) / np.float32(255))
+            else:  # renumbered, but the same partition
+                pairs = np.unique(np.stack([got[name].ravel(), read.ravel().astype(np.int64)]), axis=1)
+                assert pairs.shape[1] == len(np.unique(read)) == len(np.unique(got[name]))
+
+
 def test_what_lies_outside_of_the_labels_is_masked(volumes: Path) -> None:
     roi = {"offset_nm": (480.0, 240.0, 240.0), "shape_nm": (400.0, 192.0, 192.0)}
     source = RandomSample(open_sample(sample_of(volumes, roi=roi), (10, 24, 24)), (10, 24, 24))

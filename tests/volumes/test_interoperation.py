@@ -11,32 +11,19 @@ from funlib.geometry import Coordinate, Roi
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
+from tests.volumes.funlib_arrays import AXES, TYPES, check_array, check_opened_by_funlib
 
 SHAPE = (6, 8, 9)
-AXES = {3: ["z", "y", "x"], 4: ["c^", "z", "y", "x"]}
-TYPES = {3: ["space"] * 3, 4: ["channel", *["space"] * 3]}
-
-
-def check_array(array, volume: Volume) -> None:
-    """A funlib array lies where a volume lies, and has its voxels."""
-    assert (array.roi, array.voxel_size) == (volume.roi, volume.voxel_size)
-    assert (array.axis_names, array.types) == (AXES[volume.data.ndim], TYPES[volume.data.ndim])
-    assert array.units == [volume.unit] * 3
-    part = Roi(volume.roi.begin + volume.voxel_size, volume.voxel_size * 4)
-    assert (array.to_ndarray(part) == volume.read(part)).all()
-    assert (array.to_ndarray(array.roi) == volume.read()).all()
 
 
 @pytest.mark.parametrize("size_nm", [(30, 6, 6), (30, 4.6, 4.6)])
 @pytest.mark.parametrize(("channels", "dtype"), [(None, np.uint8), (3, np.uint8), (None, np.uint64)])
 def test_funlib_persistence_opens_our_arrays(tmp_path, size_nm, channels, dtype):
-    from funlib.persistence import open_ds
-
     volume = Volume.create(tmp_path / "v.zarr/a", SHAPE, size_nm, dtype, offset_nm=(60, 12, 0), channels=channels)
     lead = () if channels is None else (channels,)
     volume.write(volume.roi, np.random.default_rng(0).integers(0, 255, (*lead, *SHAPE)).astype(dtype))
     assert volume.unit == ("nm" if size_nm == (30, 6, 6) else "pm")
-    check_array(open_ds(str(tmp_path / "v.zarr/a")), volume)
+    check_opened_by_funlib(volume)
     check_array(volume.array, volume)
 
 
