@@ -13,8 +13,8 @@ from neuroadda.active.proposals import Proposals
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
 from neuroadda.volumes.importing import boxes
-from neuroadda.volumes.places import Url
-from neuroadda.volumes.readers import Box, Source, open_source, to_source_place
+from neuroadda.volumes.locations import Url
+from neuroadda.volumes.readers import Box, Source, open_source, to_source_location
 
 CROP_LABELS = "labels/neurons/0"
 RANK = re.compile(r"(?<![a-z0-9])roi_?(\d{1,9})(?!\d)", re.IGNORECASE)
@@ -53,31 +53,31 @@ class LabelInput:
         source = self.source
         if source.parts is not None:
             return source.parts
-        if isinstance(source.place, Url) or math.prod(source.shape) > COUNT_VOXELS:
+        if isinstance(source.location, Url) or math.prod(source.shape) > COUNT_VOXELS:
             return None
         return tuple(boxes(source.shape, [min(64, s) for s in source.shape], source.dtype.itemsize))
 
 
 @contextmanager
-def open_inputs(proposals: Proposals, place: Path | Url | str, dataset: str | None) -> Iterator[list[LabelInput]]:
-    """Open the array of labels at a place, or each ``roi_*`` in a folder.
+def open_inputs(proposals: Proposals, location: Path | Url | str, dataset: str | None) -> Iterator[list[LabelInput]]:
+    """Open the array of labels at a location, or each ``roi_*`` in a folder.
 
     Raises
     ------
     UserError
         If it is missing or cannot be read, or two are named for one rank.
     """
-    place = to_source_place(place)
+    location = to_source_location(location)
     with ExitStack() as stack:
-        if isinstance(place, Url):
-            yield [_open_one(place, dataset, None, proposals, stack)]
+        if isinstance(location, Url):
+            yield [_open_one(location, dataset, None, proposals, stack)]
             return
         inputs: dict[int, LabelInput] = {}
-        for rank, crop in _find_crops(place):
+        for rank, crop in _find_crops(location):
             if rank in inputs:
-                raise UserError(f"there are two for roi_{rank}: {inputs[rank].name} and {crop.name}", str(place))
+                raise UserError(f"there are two for roi_{rank}: {inputs[rank].name} and {crop.name}", str(location))
             inputs[rank] = _open_one(crop, dataset, rank, proposals, stack)
-        yield list(inputs.values()) or [_open_one(place, dataset, _guess_rank(place), proposals, stack)]
+        yield list(inputs.values()) or [_open_one(location, dataset, _guess_rank(location), proposals, stack)]
 
 
 def _find_crops(path: Path) -> list[tuple[int, Path]]:
@@ -88,24 +88,24 @@ def _find_crops(path: Path) -> list[tuple[int, Path]]:
 
 
 def _open_one(
-    place: Path | Url, dataset: str | None, rank: int | None, proposals: Proposals, stack: ExitStack
+    location: Path | Url, dataset: str | None, rank: int | None, proposals: Proposals, stack: ExitStack
 ) -> LabelInput:
-    if isinstance(place, Path) and dataset is None and (place / CROP_LABELS / ".zarray").is_file():
+    if isinstance(location, Path) and dataset is None and (location / CROP_LABELS / ".zarray").is_file():
         dataset = CROP_LABELS
     opened = open_source(
-        place,
+        location,
         dataset,
         prefer_labels=True,
         voxel_size_nm=proposals.voxel_size_nm,
         size_name="raw's voxel size",
-        offset_nm=_first_voxel_nm(place, proposals),
+        offset_nm=_first_voxel_nm(location, proposals),
     )
     return LabelInput(stack.enter_context(opened), rank)
 
 
-def _first_voxel_nm(place: Path | Url, proposals: Proposals) -> ZyxFloat | None:
+def _first_voxel_nm(location: Path | Url, proposals: Proposals) -> ZyxFloat | None:
     """Return where raw's first voxel lies, from which a WEBKNOSSOS annotation counts; raw may lie on another machine."""
-    if place.suffix.lower() != ".zip":
+    if location.suffix.lower() != ".zip":
         return None
     z, y, x = proposals.open_volume().offset_nm
     return z, y, x

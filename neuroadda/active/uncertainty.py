@@ -22,8 +22,8 @@ from neuroadda.prediction.predict import Predict, check_raw
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragments
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.locations import Location
 from neuroadda.volumes.masks import Mask, open_mask
-from neuroadda.volumes.places import Place
 
 Score = Literal["entropy", "augmented", "committee", "ambiguity"]
 
@@ -153,7 +153,7 @@ def make_uncertainty_task(
     *,
     block_vx: Zyx,
     roi: Roi | None = None,
-    mask: Place | str | None = None,
+    mask: Location | str | None = None,
     any_voxel_size: bool = False,
 ) -> Task:
     """Check the inputs, decide what is open, and bind the stage; nothing is written.

@@ -8,7 +8,7 @@ from neuroadda.active.proposals import Proposal, Proposals
 from neuroadda.errors import UserError
 from neuroadda.evaluation.sweep import check_labels
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.places import remove
+from neuroadda.volumes.locations import remove
 
 
 def open_oracle(path: Path | str, raw: Volume) -> Volume:

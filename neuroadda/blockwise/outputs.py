@@ -14,8 +14,8 @@ from neuroadda.blockwise.ledger.base import Ledger
 from neuroadda.config import Zyx, fingerprint
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.locations import Location, move, neighbour, remove, remove_at_once, to_location
 from neuroadda.volumes.nodes import is_array, read_attributes
-from neuroadda.volumes.places import Place, move, neighbour, remove, remove_at_once, to_place
 from neuroadda.volumes.stored import file_vx, list_stored, stored_file
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TAG_FILE = "task.json"
 
 
-def read_tag(output: Place) -> dict[str, Any] | None:
+def read_tag(output: Location) -> dict[str, Any] | None:
     """Return the tag of an output array or folder; None when nothing is there, empty when it has none.
 
     A tag without an array is what is left where one was being made or removed: nothing is there.
@@ -37,7 +37,7 @@ def read_tag(output: Place) -> dict[str, Any] | None:
         return None if not output.exists() or read_attributes(output).get("instance") else {}
 
 
-def read_key(output: Place) -> str | None:
+def read_key(output: Location) -> str | None:
     """Return the ledger's key of the task that made an output; None where there is no output of a task."""
     tag = read_tag(output) or {}
     return fingerprint(tag["fingerprint"], tag["instance"]) if tag.get("instance") else None
@@ -51,7 +51,7 @@ def blocks_in(folder: Path, grid: BlockGrid) -> BlockSet:
 
 def bind_output(task: "Task") -> "Task | None":
     """Return the task with the instance of its output; None where the output is missing or another task's."""
-    tag = read_tag(to_place(task.output)) or {}
+    tag = read_tag(to_location(task.output)) or {}
     if tag.get("fingerprint") != task.fingerprint or not tag.get("instance"):
         return None
     return task.model_copy(update={"instance": tag["instance"]})
@@ -59,7 +59,7 @@ def bind_output(task: "Task") -> "Task | None":
 
 def check_output(task: "Task", overwrite: bool) -> None:
     """Raise UserError if the output belongs to another fingerprint and `overwrite` is false."""
-    if not overwrite and bind_output(task) is None and read_tag(to_place(task.output)) is not None:
+    if not overwrite and bind_output(task) is None and read_tag(to_location(task.output)) is not None:
         raise UserError(
             f"the output of {task.name} was made with other parameters or inputs",
             task.output,
@@ -76,7 +76,7 @@ def prepare_output(task: "Task", ledger: Ledger, overwrite: bool) -> "Task":
         See `check_output`; also if the output cannot be replaced or created.
     """
     check_output(task, overwrite)
-    output = to_place(task.output)
+    output = to_location(task.output)
     bound = bind_output(task)
     if bound is None:
         for known in ledger.tasks():
@@ -90,14 +90,14 @@ def prepare_output(task: "Task", ledger: Ledger, overwrite: bool) -> "Task":
     return bound
 
 
-def _remove(output: Place) -> None:
+def _remove(output: Location) -> None:
     try:
         remove_at_once(output)
     except OSError as error:
         raise UserError(f"the output cannot be replaced: {error.strerror}", str(output)) from error
 
 
-def _create_at_once(task: "Task", output: Place) -> None:
+def _create_at_once(task: "Task", output: Location) -> None:
     partial = neighbour(output, f".{output.name}.partial")
     remove(partial)
     task.bound.create_output(task.model_copy(update={"output": str(partial)}))

@@ -18,7 +18,7 @@ from neuroadda.blockwise.ledger.base import BlockRecord, Ledger, Worker
 from neuroadda.blockwise.outputs import Written, bind_output, read_key
 from neuroadda.blockwise.task import Task
 from neuroadda.errors import UserError
-from neuroadda.volumes.places import to_place
+from neuroadda.volumes.locations import to_location
 
 BATCH = 1000
 BROKEN = (
@@ -133,7 +133,7 @@ def check_records(ledger: Ledger, outputs: set[str]) -> Iterator[Finding]:
     """Find what is recorded of tasks whose output is no more, at some places, and of tasks that are not known at all."""
     recorded = ledger.recorded()  # before the tasks: a task is registered before its blocks are
     tasks = ledger.tasks()
-    there = {output: read_key(to_place(output)) for output in outputs}
+    there = {output: read_key(to_location(output)) for output in outputs}
     for known in tasks:
         if known.output in outputs and there[known.output] != known.fingerprint:
             yield Finding(known.stage, "the output of this record is gone", [], _reset(ledger, known.fingerprint))

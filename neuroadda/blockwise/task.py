@@ -15,7 +15,7 @@ from neuroadda.blockwise.outputs import TAG_FILE, Written, WrittenArray
 from neuroadda.config import Config, Zyx, dump_config, fingerprint, parse_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.places import Place, to_folder, to_place
+from neuroadda.volumes.locations import Location, to_folder, to_location
 
 BlockFunction = Callable[[Block], dict[str, Any]]
 CHUNK_VX = 64
@@ -129,8 +129,8 @@ class Task(Config):
     def make(
         cls,
         stage: Stage,
-        inputs: Mapping[str, tuple[Place, str]],
-        output: Place,
+        inputs: Mapping[str, tuple[Location, str]],
+        output: Location,
         grid: BlockGrid,
         chunk_vx: Zyx | None = None,
         *,
@@ -213,7 +213,7 @@ class Task(Config):
     @property
     def output_on_record(self) -> str:
         """Where the output lies, as the ledger names it."""
-        return str(to_place(self.output).absolute())
+        return str(to_location(self.output).absolute())
 
     @property
     def record(self) -> TaskRecord:

@@ -20,7 +20,7 @@ from neuroadda.evaluation.skeletons import ErlScores, array_lookup, expected_run
 from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, check_labels, overlap_volumes, sweep_plan
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.places import Place, is_inside, to_place
+from neuroadda.volumes.locations import Location, is_inside, to_location
 
 MIN_SKELETON_NM, MERGE_NODES = 300.0, 2
 
@@ -135,12 +135,12 @@ def measure_plan(plan: Plan, config: EvaluateConfig | None) -> Measured:
     )
 
 
-def check_evaluation(config: EvaluateConfig, raw: Volume, made: Sequence[Place]) -> None:
+def check_evaluation(config: EvaluateConfig, raw: Volume, made: Sequence[Location]) -> None:
     """Raise UserError if labels, or what is compared, are missing or do not fit; what lies in `made` is still to come."""
     labels = Volume.open(config.labels)
     check_labels(labels, raw)
     for path in config.compare.values():
-        if not any(is_inside(to_place(path), folder) for folder in made):
+        if not any(is_inside(to_location(path), folder) for folder in made):
             check_labels(labels, Volume.open(path))
 
 

@@ -15,7 +15,7 @@ from neuroadda.segmentation.components import Numbering, connect_components, dro
 from neuroadda.segmentation.edges import read_sizes
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume, describe_roi
-from neuroadda.volumes.places import Place
+from neuroadda.volumes.locations import Location
 
 BOX_VX = 256
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 19))
@@ -121,6 +121,6 @@ def _count_boxes(segmentation: Volume, labels: Volume) -> Iterable[Contingency]:
         yield count_overlaps(segmentation.read(box.write_roi), labels.read(box.write_roi))
 
 
-def evaluate_volume(segmentation: Place | str, labels: Place | str) -> Scores:
+def evaluate_volume(segmentation: Location | str, labels: Location | str) -> Scores:
     """Score a segmentation on disk against labels on disk."""
     return score(overlap_volumes(Volume.open(segmentation), Volume.open(labels)))

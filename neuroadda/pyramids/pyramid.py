@@ -18,7 +18,7 @@ from neuroadda.locks import lock_folder
 from neuroadda.pyramids.downsampling import Downsample, Method, check_method, choose_factor, make_downsample_task
 from neuroadda.pyramids.ngff import label_image, write_multiscales
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.places import to_folder
+from neuroadda.volumes.locations import to_folder
 
 Kind = Literal["raw", "affs", "labels"]
 FINEST = "0"

@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 
 from neuroadda.blockwise.grid import Block
-from neuroadda.volumes.places import P, Place, Url, remove
+from neuroadda.volumes.locations import Location, P, Url, remove
 from neuroadda.volumes.stored import list_sizes
 
 BLOCK_NAME = re.compile(r"\d{9}\.npz")
@@ -32,7 +32,7 @@ class WrittenFiles:
         bool, by block: which have a file.
     """
 
-    folder: Place
+    folder: Location
     needed: np.ndarray
 
     def find(self) -> np.ndarray:
@@ -62,7 +62,7 @@ def list_block_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*/[0-9]*.npz"))
 
 
-def write_columns(path: Place, **columns: np.ndarray) -> None:
+def write_columns(path: Location, **columns: np.ndarray) -> None:
     """Write columns under a temporary name, then rename: a second writer of the same block does no harm."""
     if isinstance(path, Url):
         content = io.BytesIO()
@@ -81,7 +81,7 @@ def write_columns(path: Place, **columns: np.ndarray) -> None:
         partial.unlink(missing_ok=True)
 
 
-def read_columns(path: Place, *names: str) -> dict[str, np.ndarray]:
+def read_columns(path: Location, *names: str) -> dict[str, np.ndarray]:
     """Read the named columns, all of them if none is named."""
     with np.load(io.BytesIO(path.read_bytes()) if isinstance(path, Url) else path, allow_pickle=False) as file:
         return {name: file[name] for name in names or file.files}

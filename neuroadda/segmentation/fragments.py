@@ -16,8 +16,8 @@ from neuroadda.segmentation.ids import capacity_of, to_global
 from neuroadda.segmentation.seams import write_views, written_views
 from neuroadda.segmentation.watershed import find_maxima, flood, smooth
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.locations import to_location
 from neuroadda.volumes.masks import Mask
-from neuroadda.volumes.places import to_place
 
 ANISOTROPIC = 2.0
 
@@ -68,7 +68,7 @@ class Fragments(Stage):
 
     def written(self, task: Task) -> Written:
         """Return which blocks' chunks are there, and what they see beyond their border."""
-        return WrittenTogether([task.written_array(), written_views(to_place(task.output), task.grid)])
+        return WrittenTogether([task.written_array(), written_views(to_location(task.output), task.grid)])
 
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes a block's fragments and reports how many there are."""

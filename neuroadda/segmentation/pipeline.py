@@ -22,12 +22,12 @@ from neuroadda.segmentation.edges import CollectEdges
 from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.locations import Location, to_folder, to_location
 from neuroadda.volumes.masks import open_mask
 from neuroadda.volumes.nodes import check_shards
-from neuroadda.volumes.places import Place, to_folder, to_place
 from neuroadda.volumes.regions import RoiConfig
 
-Inputs = dict[str, tuple[Place, str]]
+Inputs = dict[str, tuple[Location, str]]
 
 RESOLVED = "config.json"
 ISOTROPIC_BLOCK_VX = (128, 128, 128)
@@ -96,9 +96,9 @@ class SegmentConfig(Config):
         return self.ledger or f"sqlite:///{Path(self.output) / 'ledger.db'}"
 
     @property
-    def arrays(self) -> Place:
+    def arrays(self) -> Location:
         """Where the arrays lie, with the default filled in."""
-        return to_place(self.volumes) if self.volumes else Path(self.output) / "volumes.zarr"
+        return to_location(self.volumes) if self.volumes else Path(self.output) / "volumes.zarr"
 
 
 class Plan(Config):
@@ -111,9 +111,9 @@ class Plan(Config):
         """Return the task of a stage."""
         return next(task for task in self.tasks if task.name == name)
 
-    def output(self, name: str) -> Place:
+    def output(self, name: str) -> Location:
         """Return where a stage's output lies."""
-        return to_place(self.task(name).output)
+        return to_location(self.task(name).output)
 
     def folder(self, name: str) -> Path:
         """Return the folder of a stage that writes no array."""
@@ -174,10 +174,10 @@ def make_plan(config: SegmentConfig) -> Plan:
         )
 
     predict = array_task(config.predict, inputs | mask, "affs")
-    affs: tuple[Place, str] = (volumes / "affs", predict.fingerprint)
+    affs: tuple[Location, str] = (volumes / "affs", predict.fingerprint)
     around = context_vx(config.fragments, raw.voxel_size_nm)
     fragments = array_task(config.fragments, {"affs": affs} | mask, "fragments", around)
-    supervoxels: tuple[Place, str] = (volumes / "fragments", fragments.fingerprint)
+    supervoxels: tuple[Location, str] = (volumes / "fragments", fragments.fingerprint)
     edges = Task.make(CollectEdges(), {"affs": affs, "fragments": supervoxels}, folder / "edges", grid(), blocks=tissue)
     edge_files = (folder / "edges", edges.fingerprint)
     below, levels, held = edge_files, [], tissue

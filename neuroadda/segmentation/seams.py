@@ -13,14 +13,14 @@ import numpy as np
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.segmentation.blockfiles import WrittenFiles, block_file, read_columns, write_columns
 from neuroadda.segmentation.ids import to_global
-from neuroadda.volumes.places import Place
+from neuroadda.volumes.locations import Location
 
 VIEWS = ".views"
 AXES = ("z", "y", "x")
 
 
 def write_views(
-    fragments: Place, block: int, found: np.ndarray, inside: tuple[slice, ...], numbers: Mapping[Any, Any]
+    fragments: Location, block: int, found: np.ndarray, inside: tuple[slice, ...], numbers: Mapping[Any, Any]
 ) -> None:
     """Keep what a block sees of its own fragments just below its border.
 
@@ -46,7 +46,7 @@ def write_views(
         write_columns(block_file(fragments / VIEWS, block), **views)
 
 
-def written_views(fragments: Place, grid: BlockGrid) -> WrittenFiles:
+def written_views(fragments: Location, grid: BlockGrid) -> WrittenFiles:
     """Return what can tell which blocks' views are there; a block without context below it in the volume has none."""
     needed = np.zeros(grid.counts, bool)
     for axis, context in enumerate(grid.context):
@@ -56,7 +56,7 @@ def written_views(fragments: Place, grid: BlockGrid) -> WrittenFiles:
 
 
 def find_cut_pairs(
-    fragments: Place, block: int, capacity: int, ids: np.ndarray, low: tuple[int, ...]
+    fragments: Location, block: int, capacity: int, ids: np.ndarray, low: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return pairs (u, v) of uint64 ids, u < v, that are pieces of one fragment across a lower border of the block.
 

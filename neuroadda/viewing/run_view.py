@@ -6,8 +6,8 @@ from typing import Any
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.locations import Location, Url, to_location
 from neuroadda.volumes.neuroglancer import Kind, Layer, neuroglancer_state, state_url
-from neuroadda.volumes.places import Place, Url, to_place
 
 LAYERS: tuple[tuple[str, str, Kind], ...] = (
     ("affs", "predict", "affs"),
@@ -30,7 +30,7 @@ def view_plan(plan: Plan, root: Path, base_url: str) -> dict[str, Any]:
         If raw or an output is missing.
     """
 
-    def layer(name: str, path: Place, kind: Kind) -> Layer:
+    def layer(name: str, path: Location, kind: Kind) -> Layer:
         if isinstance(path, Url):
             return Layer.of(Volume.open(path), name, str(path), kind)
         try:
@@ -41,7 +41,7 @@ def view_plan(plan: Plan, root: Path, base_url: str) -> dict[str, Any]:
             ) from error
         return Layer.of(Volume.open(path), name, f"{base_url.rstrip('/')}/{address}", kind)
 
-    layers = [layer("raw", to_place(plan.config.raw), "raw")]
+    layers = [layer("raw", to_location(plan.config.raw), "raw")]
     layers += [layer(name, plan.output(stage), kind) for name, stage, kind in LAYERS if plan.output(stage).exists()]
     centre = plan.task("relabel").grid.roi.center
     position_nm = [c / Volume.open(plan.config.raw).units_per_nm for c in centre]

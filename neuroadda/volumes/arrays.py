@@ -19,8 +19,8 @@ from funlib.geometry import Coordinate, Roi
 from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError
 from neuroadda.volumes.axes import check_order, describe_axes, read_units
+from neuroadda.volumes.locations import Location, remove, to_location
 from neuroadda.volumes.nodes import create_array, open_array
-from neuroadda.volumes.places import Place, remove, to_place
 
 if TYPE_CHECKING:
     import zarr
@@ -48,7 +48,7 @@ class Volume:
         ``"nm"`` or ``"pm"``: the world unit of `roi` and `voxel_size`.
     """
 
-    def __init__(self, path: Place, data: "zarr.Array") -> None:
+    def __init__(self, path: Location, data: "zarr.Array") -> None:
         attrs = dict(data.attrs)
         self.path, self.data = path, data
         pm = Coordinate(round(nm * PM_PER_NM) for nm in read_units(attrs.get("units"), str(path)))
@@ -60,7 +60,7 @@ class Volume:
         self.roi = Roi(offset, Coordinate(data.shape[-3:]) * self.voxel_size)
 
     @classmethod
-    def open(cls, path: Place | str, mode: str = "r") -> "Volume":
+    def open(cls, path: Location | str, mode: str = "r") -> "Volume":
         """Open an existing array (``mode`` "r" or "r+").
 
         Raises
@@ -68,7 +68,7 @@ class Volume:
         UserError
             If nothing is there, it is not a zarr array of 3 or 4 axes, it has no voxel size, or it cannot be reached.
         """
-        path = to_place(path)
+        path = to_location(path)
         data = open_array(path, mode)
         if data.ndim not in (3, 4):
             raise UserError(f"the array has {data.ndim} axes", str(path), "zyx or czyx is expected")
@@ -81,7 +81,7 @@ class Volume:
     @classmethod
     def create(
         cls,
-        path: Place | str,
+        path: Location | str,
         shape_vx: Sequence[int],
         voxel_size_nm: Sequence[float],
         dtype: Any,
@@ -110,7 +110,7 @@ class Volume:
         UserError
             If the place cannot be written to.
         """
-        path = to_place(path)
+        path = to_location(path)
         scale, unit = world_units(voxel_size_nm, offset_nm)
         lead = () if channels is None else (channels,)
         chunk_vx = tuple(min(64, s) for s in shape_vx) if chunk_vx is None else tuple(chunk_vx)
@@ -282,7 +282,7 @@ def world_units(voxel_size_nm: Sequence[float], offset_nm: Sequence[float]) -> t
     return (1, "nm") if whole else (PM_PER_NM, "pm")
 
 
-def _check_whole(attrs: Mapping[str, Any], path: Place) -> None:
+def _check_whole(attrs: Mapping[str, Any], path: Location) -> None:
     """Raise UserError unless voxel size and offset are whole numbers of a length: `Coordinate` would cut 4.6 to 4."""
     place = attrs["voxel_size"], attrs.get("offset", (0, 0, 0))
     units = attrs.get("units") or ["nm"]

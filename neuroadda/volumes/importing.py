@@ -14,7 +14,7 @@ import numpy as np
 from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume, world_units
-from neuroadda.volumes.places import Place, to_place
+from neuroadda.volumes.locations import Location, to_location
 from neuroadda.volumes.placing import placing
 from neuroadda.volumes.readers import Box, Source, open_source
 from neuroadda.volumes.readers.hdf5 import CREMI_LABELS, CREMI_RAW
@@ -27,8 +27,8 @@ SCALE_LAYERS = 16
 
 
 def import_volume(
-    source: Place | str,
-    target: Place | str,
+    source: Location | str,
+    target: Location | str,
     *,
     voxel_size_nm: Sequence[float] | None = None,
     offset_nm: Sequence[float] | None = None,
@@ -79,7 +79,7 @@ def import_volume(
     UserError
         One line for whatever is wrong with source, target or arguments; nothing is left behind.
     """
-    target = to_place(target)
+    target = to_location(target)
     with ExitStack() as stack:
         size, offset = _triple(voxel_size_nm), _triple(offset_nm)
         opened = open_source(
@@ -152,7 +152,7 @@ class _Plan:
 def _guess_kind(source: Source) -> Kind:
     if source.kind is not None:
         return source.kind
-    name = (source.dataset or source.place.name).rsplit("/", 1)[-1].lower()
+    name = (source.dataset or source.location.name).rsplit("/", 1)[-1].lower()
     named = any(word in name for word in ("label", "neuron_ids", "segmentation"))
     return "labels" if source.dtype.kind in "iu" and (named or source.dtype.itemsize > 2) else "raw"
 
@@ -192,7 +192,7 @@ def _triple(lengths: Sequence[float] | None) -> ZyxFloat | None:
     return z, y, x
 
 
-def _write(plan: _Plan, partial: Place, digest: str | None, chunk_vx: Sequence[int] | None) -> Iterator[int]:
+def _write(plan: _Plan, partial: Location, digest: str | None, chunk_vx: Sequence[int] | None) -> Iterator[int]:
     """Write a volume box by box; without a digest of files, that of the voxels in the order of boxes is taken."""
     source, dtype = plan.source, np.dtype(np.uint64 if plan.kind == "labels" else np.uint8)
     place = [float(v) for v in plan.voxel_size_nm], [float(o) for o in plan.offset_nm]
@@ -216,7 +216,7 @@ def _describe(plan: _Plan, digest: str | None) -> dict[str, Any]:
         return {}
     source, dtype = plan.source, np.dtype(np.uint64 if plan.kind == "labels" else np.uint8)
     place = [float(v) for v in plan.voxel_size_nm], [float(o) for o in plan.offset_nm]
-    name = source.place.name if isinstance(source.place, Path) else str(source.place)
+    name = source.location.name if isinstance(source.location, Path) else str(source.location)
     provenance: dict[str, Any] = {"source": name, "sha256": digest, "attributes": source.attributes}
     if source.dataset is not None:
         provenance["dataset"] = source.dataset

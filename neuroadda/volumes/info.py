@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.places import count_bytes
+from neuroadda.volumes.locations import count_bytes
 
 SAMPLE_BYTES = 64 * 2**20
 

@@ -11,7 +11,7 @@ from funlib.geometry import Coordinate, Roi
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import PM_PER_NM, Volume, describe_roi
-from neuroadda.volumes.places import Place
+from neuroadda.volumes.locations import Location
 from neuroadda.volumes.stored import list_stored
 
 RIGHT = "its voxels are those of raw, or a whole number of them along each axis"
@@ -39,7 +39,7 @@ class Mask:
     roi: Roi
 
     @classmethod
-    def open(cls, path: Place | str, raw: Volume) -> "Mask":
+    def open(cls, path: Location | str, raw: Volume) -> "Mask":
         """Open a mask of `raw`, or of what is derived from it voxel by voxel.
 
         Raises
@@ -79,7 +79,7 @@ class Mask:
         return tissue[tuple(slice(s, s + n) for s, n in zip(skip, shape_vx, strict=True))]
 
 
-def open_mask(path: Place | str, raw: Volume, roi: Roi) -> Mask:
+def open_mask(path: Location | str, raw: Volume, roi: Roi) -> Mask:
     """Open a mask of `raw`; raise UserError if it does not fit or does not cover a ROI."""
     mask = Mask.open(path, raw)
     if not mask.roi.contains(roi):

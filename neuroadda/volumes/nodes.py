@@ -1,6 +1,6 @@
 """Arrays and groups of zarr, of either line of it: 2 on Python 3.11, 3 on later ones. What is written is format 2 in both.
 
-Format 2 is a few lines of JSON beside the chunks; written here, they are the same bytes for both lines and for every place, and
+Format 2 is a few lines of JSON beside the chunks; written here, they are the same bytes for both lines and for every location, and
 their order says when an array is whole: it is one from when its ``.zarray`` is there, and that comes last.
 """
 
@@ -16,7 +16,7 @@ import zarr
 from numcodecs import Blosc, blosc
 
 from neuroadda.errors import UserError
-from neuroadda.volumes.places import ARRAY_METADATA, ATTRIBUTES, CHANGES, Place, Url, remove
+from neuroadda.volumes.locations import ARRAY_METADATA, ATTRIBUTES, CHANGES, Location, Url, remove
 
 ZARR3 = int(zarr.__version__.partition(".")[0]) >= 3
 CODECS = (
@@ -36,7 +36,7 @@ if ZARR3:
     zarr.config.set({"array.write_empty_chunks": True})  # as zarr 2 does: the same files from both
 
 
-def open_array(place: Place, mode: str = "r") -> zarr.Array:
+def open_array(location: Location, mode: str = "r") -> zarr.Array:
     """Open any zarr or N5 array, with or without a voxel size; format 3 and N5 each need a line of zarr that reads them.
 
     Raises
@@ -44,29 +44,29 @@ def open_array(place: Place, mode: str = "r") -> zarr.Array:
     UserError
         If nothing is there, or it is not a zarr array.
     """
-    if isinstance(place, Path) and place.is_file():
-        raise UserError("this is a file, not a zarr array", str(place), "make it one with `neuroadda import`")
-    is_format_3 = (place / ARRAY_METADATA[1]).is_file()  # asked of zarr 3, too: it says why a URL cannot be reached
+    if isinstance(location, Path) and location.is_file():
+        raise UserError("this is a file, not a zarr array", str(location), "make it one with `neuroadda import`")
+    is_format_3 = (location / ARRAY_METADATA[1]).is_file()  # asked of zarr 3, too: it says why a URL cannot be reached
     if is_format_3 and not ZARR3:
-        raise UserError("this is zarr format 3", str(place), "format 2 (or N5) is expected: Python 3.12 reads both")
-    _check_codecs(place)
+        raise UserError("this is zarr format 3", str(location), "format 2 (or N5) is expected: Python 3.12 reads both")
+    _check_codecs(location)
     try:
-        data = _open_node(place, mode)
+        data = _open_node(location, mode)
         dict(data.attrs)  # read now, where it is told what is wrong with them
     except UNREADABLE as error:
         if isinstance(error, MISSING):
-            raise UserError("there is no array here", str(place), _nearby(place)) from error
-        raise UserError(f"the array's metadata cannot be read ({error})", str(place)) from error
+            raise UserError("there is no array here", str(location), _nearby(location)) from error
+        raise UserError(f"the array's metadata cannot be read ({error})", str(location)) from error
     if not isinstance(data, zarr.Array):
         arrays = ", ".join(sorted(name for name, _ in data.arrays())) or "none"
-        raise UserError("this is a zarr group, not an array", str(place), f"arrays in it: {arrays}")
+        raise UserError("this is a zarr group, not an array", str(location), f"arrays in it: {arrays}")
     if not all(isinstance(n, int) and n >= 0 for n in (*data.shape, *data.chunks)):
-        raise UserError(f"the array's shape {data.shape} or chunks {data.chunks} are malformed", str(place))
+        raise UserError(f"the array's shape {data.shape} or chunks {data.chunks} are malformed", str(location))
     return data
 
 
 def create_array(
-    place: Place,
+    location: Location,
     shape: Sequence[int],
     chunks: Sequence[int],
     dtype: np.dtype[Any],
@@ -83,16 +83,16 @@ def create_array(
     Raises
     ------
     UserError
-        If the place cannot be written to.
+        If the location cannot be written to.
     """
     if shards is not None:
         check_shards()
     try:
-        _create_groups(place, 2 if shards is None else 3)
-        remove(place)
-        place.mkdir(parents=True, exist_ok=True)
+        _create_groups(location, 2 if shards is None else 3)
+        remove(location)
+        location.mkdir(parents=True, exist_ok=True)
         if shards is not None:
-            _create_sharded(place, shape, chunks, shards, dtype, attrs)
+            _create_sharded(location, shape, chunks, shards, dtype, attrs)
             return
         metadata = {
             "zarr_format": 2,
@@ -105,10 +105,10 @@ def create_array(
             "filters": None,
             "dimension_separator": "/",
         }
-        _write_json(place / ATTRIBUTES, attrs)
-        _write_json(place / ARRAY_METADATA[0], metadata)
+        _write_json(location / ATTRIBUTES, attrs)
+        _write_json(location / ARRAY_METADATA[0], metadata)
     except OSError as error:
-        raise UserError(f"the array cannot be created: {error.strerror or error}", str(place)) from error
+        raise UserError(f"the array cannot be created: {error.strerror or error}", str(location)) from error
 
 
 def check_shards() -> None:
@@ -117,66 +117,66 @@ def check_shards() -> None:
         raise UserError(f"zarr {zarr.__version__} has no shards", "shard", "use Python 3.12 or later, which has zarr 3")
 
 
-def read_attributes(place: Place) -> dict[str, Any]:
+def read_attributes(location: Location) -> dict[str, Any]:
     """Return an array's attributes without opening it; empty where they cannot be read."""
     for name in (ATTRIBUTES, ARRAY_METADATA[1]):
         try:
-            data = json.loads((place / name).read_text(encoding="utf-8"))
+            data = json.loads((location / name).read_text(encoding="utf-8"))
             return dict(data if name == ATTRIBUTES else data.get("attributes", {}))
         except (OSError, ValueError):
             continue
     return {}
 
 
-def is_array(place: Place) -> bool:
+def is_array(location: Location) -> bool:
     """Tell whether a whole zarr array lies here."""
-    if (place / ARRAY_METADATA[0]).is_file():
+    if (location / ARRAY_METADATA[0]).is_file():
         return True
     try:
-        return json.loads((place / ARRAY_METADATA[1]).read_text(encoding="utf-8")).get("node_type") == "array"
+        return json.loads((location / ARRAY_METADATA[1]).read_text(encoding="utf-8")).get("node_type") == "array"
     except (OSError, ValueError):
         return False
 
 
-def _check_codecs(place: Place) -> None:
+def _check_codecs(location: Location) -> None:
     """Raise UserError for an array of format 2 with other codecs than numbers need: a pickle runs what it holds."""
     try:
-        told = json.loads((place / ARRAY_METADATA[0]).read_text(encoding="utf-8"))
+        told = json.loads((location / ARRAY_METADATA[0]).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return  # what is missing or malformed is told by who opens it
     compressor, filters = (told.get(name) if isinstance(told, dict) else None for name in ("compressor", "filters"))
     found = [compressor, *(filters if isinstance(filters, list) else [filters])]
     names = [codec.get("id") if isinstance(codec, dict) else codec for codec in found if codec is not None]
     if unknown := [name for name in names if not isinstance(name, str) or name not in CODECS]:
-        raise UserError(f"its codec {unknown[0]!r} is not read", str(place), f"known: {', '.join(CODECS)}")
+        raise UserError(f"its codec {unknown[0]!r} is not read", str(location), f"known: {', '.join(CODECS)}")
 
 
-def _open_node(place: Place, mode: str) -> zarr.Array | zarr.Group:
-    if isinstance(place, Url):
-        return zarr.open(_remote_store(place, mode), mode=mode)
-    container = next((p for p in (place, *place.parents) if p.suffix == ".n5"), None)
+def _open_node(location: Location, mode: str) -> zarr.Array | zarr.Group:
+    if isinstance(location, Url):
+        return zarr.open(_remote_store(location, mode), mode=mode)
+    container = next((p for p in (location, *location.parents) if p.suffix == ".n5"), None)
     if container is None:
-        return zarr.open(str(place), mode=mode)
+        return zarr.open(str(location), mode=mode)
     if ZARR3:
-        raise UserError(f"zarr {zarr.__version__} does not read N5", str(place), "import it with Python 3.11")
+        raise UserError(f"zarr {zarr.__version__} does not read N5", str(location), "import it with Python 3.11")
     with warnings.catch_warnings():  # N5Store announces that zarr 3 drops it, at every opening
         warnings.simplefilter("ignore", FutureWarning)
         store = zarr.N5Store(str(container))
-    return zarr.open(store, mode=mode, path=place.relative_to(container).as_posix().removeprefix("."))
+    return zarr.open(store, mode=mode, path=location.relative_to(container).as_posix().removeprefix("."))
 
 
-def _remote_store(place: Url, mode: str) -> Any:
+def _remote_store(location: Url, mode: str) -> Any:
     if ZARR3:
-        return zarr.storage.FsspecStore.from_url(str(place), storage_options=CHANGES, read_only=mode == "r")
+        return zarr.storage.FsspecStore.from_url(str(location), storage_options=CHANGES, read_only=mode == "r")
     # By default it takes every error for a missing chunk: a lost connection would be read as zeros.
     missing = (KeyError, FileNotFoundError)
     return zarr.storage.FSStore(
-        str(place), fs=place.files, mode=mode, exceptions=missing, missing_exceptions=(FileNotFoundError,)
+        str(location), fs=location.files, mode=mode, exceptions=missing, missing_exceptions=(FileNotFoundError,)
     )
 
 
 def _create_sharded(
-    place: Place,
+    location: Location,
     shape: Sequence[int],
     chunks: Sequence[int],
     shards: Sequence[int],
@@ -186,7 +186,7 @@ def _create_sharded(
     codec = _compressor(dtype, chunks)
     shuffle = "shuffle" if codec.shuffle == Blosc.SHUFFLE else "noshuffle"
     zarr.create_array(
-        _remote_store(place, "w") if isinstance(place, Url) else str(place),
+        _remote_store(location, "w") if isinstance(location, Url) else str(location),
         shape=tuple(shape),
         chunks=tuple(chunks),
         shards=tuple(shards),
@@ -203,9 +203,9 @@ def _compressor(dtype: np.dtype[Any], chunks: Sequence[int]) -> Blosc:
     return Blosc(cname="zstd", clevel=1, shuffle=shuffle, blocksize=part)
 
 
-def _create_groups(place: Place, zarr_format: int) -> None:
+def _create_groups(location: Location, zarr_format: int) -> None:
     """Make every folder from the ``.zarr`` container down to the array a zarr group, as readers expect."""
-    parents: list[Place] = list(place.parents)
+    parents: list[Location] = list(location.parents)
     depth = next((n for n, p in enumerate(parents) if p.suffix == ".zarr"), -1)
     for group in reversed(parents[: depth + 1]):
         if is_array(group):
@@ -218,12 +218,12 @@ def _create_groups(place: Place, zarr_format: int) -> None:
             _write_json(group / GROUP_METADATA[zarr_format - 2], {"zarr_format": 2} if zarr_format == 2 else of_3)
 
 
-def _write_json(place: Place, data: Mapping[str, Any]) -> None:
-    place.write_bytes(json.dumps(data, indent=4, sort_keys=True, ensure_ascii=True).encode())
+def _write_json(location: Location, data: Mapping[str, Any]) -> None:
+    location.write_bytes(json.dumps(data, indent=4, sort_keys=True, ensure_ascii=True).encode())
 
 
-def _nearby(place: Place) -> str | None:
-    if not isinstance(place, Path) or not place.parent.is_dir():
+def _nearby(location: Location) -> str | None:
+    if not isinstance(location, Path) or not location.parent.is_dir():
         return None
-    names = sorted(p.name for p in place.parent.iterdir() if p.is_dir())
+    names = sorted(p.name for p in location.parent.iterdir() if p.is_dir())
     return f"beside it: {', '.join(names[:8])}" if names else None

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from neuroadda.errors import UserError
+from neuroadda.volumes.locations import Location, Url, move, neighbour, remove
 from neuroadda.volumes.nodes import GROUP_METADATA, is_array
-from neuroadda.volumes.places import Place, Url, move, neighbour, remove
 
-P = TypeVar("P", bound=Place)
+P = TypeVar("P", bound=Location)
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def placing(target: P, overwrite: bool = False) -> Iterator[P]:
         raise
 
 
-def _check_free(target: Place, overwrite: bool) -> None:
+def _check_free(target: Location, overwrite: bool) -> None:
     if not target.exists():
         return
     if not overwrite:
@@ -54,7 +54,7 @@ def _check_free(target: Place, overwrite: bool) -> None:
         raise UserError("this folder is not a zarr array and is not overwritten", str(target))
 
 
-def _remove_empty_groups(folders: list[Place]) -> None:
+def _remove_empty_groups(folders: list[Location]) -> None:
     """Delete folders that hold nothing but a zarr group's metadata, innermost first, up to one that holds more."""
     for folder in folders:
         if not folder.is_dir():

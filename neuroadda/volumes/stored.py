@@ -10,7 +10,7 @@ import numpy as np
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.places import ARRAY_METADATA, Place, Url
+from neuroadda.volumes.locations import ARRAY_METADATA, Location, Url
 
 PAGE = 10_000  # places yielded at once at most, however many one folder has
 CHUNK_NAME = re.compile(r"\d+([./]\d+)*")  # 1.2.3 in one folder, or 1/2/3 in three
@@ -33,17 +33,17 @@ def list_stored(volume: Volume) -> Iterator[np.ndarray]:
         yield places[:, ::-1] if in_n5 else places[:, -3:]
 
 
-def stored_file(volume: Volume, place: Zyx) -> Place:
+def stored_file(volume: Volume, place: Zyx) -> Location:
     """Return where the file of a place lies, in an array as `Volume.create` makes it; one file has all channels."""
     names = [*([] if volume.channels is None else ["0"]), *map(str, place)]
     return _root(volume) / "/".join(names)
 
 
-def _root(volume: Volume) -> Place:
+def _root(volume: Volume) -> Location:
     return volume.path / "c" if (volume.path / ARRAY_METADATA[1]).is_file() else volume.path
 
 
-def _descend(folder: Place, above: tuple[int, ...], axes: int) -> Iterator[np.ndarray]:
+def _descend(folder: Location, above: tuple[int, ...], axes: int) -> Iterator[np.ndarray]:
     """Yield the places of the files below a folder, which the places `above` lead to."""
     files: list[tuple[int, ...]] = []
     for name, size in list_sizes(folder, below=axes - len(above) == 2):
@@ -61,7 +61,7 @@ def _descend(folder: Place, above: tuple[int, ...], axes: int) -> Iterator[np.nd
         yield np.array(files, np.int64)
 
 
-def list_sizes(folder: Place, below: bool = False) -> Iterator[tuple[str, int]]:
+def list_sizes(folder: Location, below: bool = False) -> Iterator[tuple[str, int]]:
     """Yield name and size of what is in a folder, -1 for folders; nothing where there is none.
 
     Parameters

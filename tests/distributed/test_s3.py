@@ -18,7 +18,7 @@ from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
 from neuroadda.segmentation.recovery import rebuild_ledger, verify_ledger
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.places import Url, to_place
+from neuroadda.volumes.locations import Url, to_location
 from tests.distributed.s3_server import BUCKET, run_s3_server
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
 from tests.waiting import Gate, wait_until
@@ -129,14 +129,16 @@ def test_a_killed_run_goes_on_to_the_bytes_of_a_local_one(inputs, tmp_path, gate
     other = configure(inputs, tmp_path / "remote", volumes=volumes, components={"threshold": 0.2})
     with pytest.raises(UserError, match="made with other parameters"):
         segment(other)
-    before = read_tag(to_place(f"{volumes}/fragments"))
+    before = read_tag(to_location(f"{volumes}/fragments"))
     segment(other, overwrite=True)
-    assert read_tag(to_place(f"{volumes}/fragments")) == before
-    assert read_tag(to_place(f"{volumes}/segmentation"))["fingerprint"] == make_plan(other).task("relabel").fingerprint
+    assert read_tag(to_location(f"{volumes}/fragments")) == before
+    assert (
+        read_tag(to_location(f"{volumes}/segmentation"))["fingerprint"] == make_plan(other).task("relabel").fingerprint
+    )
 
 
 def test_half_an_array_is_none(inputs):
-    place = to_place(f"s3://{BUCKET}/half.zarr/affs")
+    place = to_location(f"s3://{BUCKET}/half.zarr/affs")
     attrs = {"fingerprint": "f", "instance": "i"}
     Volume.create(place, (8, 8, 8), VOXEL_SIZE_NM, np.uint8, attrs=attrs).data[:] = 1
     assert read_tag(place)["instance"] == "i"

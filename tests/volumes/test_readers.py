@@ -13,7 +13,7 @@ from neuroadda.errors import UserError
 from neuroadda.volumes import readers
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.places import Place
+from neuroadda.volumes.locations import Location
 from neuroadda.volumes.readers.source import Format, Source, Wanted
 from tests.active.label_fixtures import make_truth, serving
 from tests.active.test_labels_webknossos import pack, write_annotation, zarr3_members
@@ -130,7 +130,7 @@ def test_a_url_without_a_volume_is_told(tmp_path: Path, command) -> None:
 
 def test_a_format_is_added_by_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def open_bytes(place: Place, wanted: Wanted) -> Iterator[Source]:
+    def open_bytes(place: Location, wanted: Wanted) -> Iterator[Source]:
         assert isinstance(place, Path)
         voxels = np.fromfile(place, np.uint8).reshape(2, 3, 4)
         yield Source(place, voxels.shape, voxels.dtype, voxels.__getitem__, files=(place,), voxel_size_nm=NM)

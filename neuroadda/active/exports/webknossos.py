@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from neuroadda.active.proposals import Proposals
-from neuroadda.volumes.places import Place
+from neuroadda.volumes.locations import Location
 from neuroadda.volumes.placing import placing
 
 COLOUR = {"color.r": "1", "color.g": "0.6", "color.b": "0", "color.a": "1"}
@@ -68,6 +68,6 @@ def _xyz(zyx: Sequence[float]) -> dict[str, str]:
     return {axis: str(float(value)) for axis, value in zip("xyz", reversed(zyx), strict=True)}
 
 
-def _dataset_name(path: Place) -> str:
+def _dataset_name(path: Location) -> str:
     path = path.resolve()
     return next((p.stem for p in (path, *path.parents) if p.suffix in (".zarr", ".n5")), path.name)

@@ -11,8 +11,8 @@ from neuroadda.blockwise.ledger.base import TaskRecord
 from neuroadda.errors import UserError
 from neuroadda.viewing import figures
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.locations import to_location
 from neuroadda.volumes.nodes import is_array
-from neuroadda.volumes.places import to_place
 
 SIDE_VX = (
     256  # of a picture: smaller blocks are shown with what is around them, larger ones in part, so that little is read
@@ -32,7 +32,7 @@ class Slices:
         """Tell whether a task's output is an array that could be read here when that was first asked."""
         if task.fingerprint not in self._arrays:
             try:
-                found = bool(task.grid) and is_array(to_place(task.output))
+                found = bool(task.grid) and is_array(to_location(task.output))
             except UserError:
                 found = False
             self._arrays[task.fingerprint] = found

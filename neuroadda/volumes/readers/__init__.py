@@ -1,6 +1,6 @@
-"""What can be imported: each module reads one format as a `Source`; `open_source` finds the format of a place.
+"""What can be imported: each module reads one format as a `Source`; `open_source` finds the format of a location.
 
-To add a format, write a module with a `FORMAT` (its name, how a place of it is recognised, what opens it as a `Source`), and add
+To add a format, write a module with a `FORMAT` (its name, how a location of it is recognised, what opens it as a `Source`), and add
 one line to `FORMATS` below. `neuroadda import` and labels that come back then read it.
 """
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.places import Place, Url, to_place
+from neuroadda.volumes.locations import Location, Url, to_location
 from neuroadda.volumes.readers import hdf5, images, npy, precomputed, tiff, webknossos, zarr, zarr_url
 from neuroadda.volumes.readers.source import Box, Source, Wanted
 
@@ -25,12 +25,12 @@ FORMATS = (
 )
 SCHEMES = ("precomputed://", "zarr://", "zarr2://")  # as Neuroglancer writes the address of a layer
 
-__all__ = ["FORMATS", "Box", "Source", "open_source", "to_source_place"]
+__all__ = ["FORMATS", "Box", "Source", "open_source", "to_source_location"]
 
 
 @contextmanager
 def open_source(
-    place: Place | str,
+    location: Location | str,
     dataset: str | None = None,
     *,
     prefer_labels: bool = False,
@@ -38,11 +38,11 @@ def open_source(
     size_name: str = "the voxel size given",
     offset_nm: ZyxFloat | None = None,
 ) -> Iterator[Source]:
-    """Open whatever lies at a place.
+    """Open whatever lies at a location.
 
     Parameters
     ----------
-    place
+    location
         A file, a folder or a URL, also as Neuroglancer writes it (``precomputed://https://...``). Credentials in it are used and
         never shown.
     dataset
@@ -61,19 +61,19 @@ def open_source(
     UserError
         If it is missing, unknown, broken, not three-dimensional, or has no such dataset.
     """
-    place = to_source_place(place)
+    location = to_source_location(location)
     wanted = Wanted(dataset, prefer_labels, voxel_size_nm, size_name, offset_nm)
-    found = next((format for format in FORMATS if format.recognises(place, wanted)), None)
+    found = next((format for format in FORMATS if format.recognises(location, wanted)), None)
     if found is None:
-        raise _unknown(place, wanted)
+        raise _unknown(location, wanted)
     if dataset is not None and not found.has_datasets:
-        raise UserError(f"it holds no datasets to choose {dataset!r} from", str(place), "leave --dataset out")
-    with found.open(place, wanted) as source:
+        raise UserError(f"it holds no datasets to choose {dataset!r} from", str(location), "leave --dataset out")
+    with found.open(location, wanted) as source:
         _check(source)
         yield source
 
 
-def to_source_place(place: Place | str) -> Place:
+def to_source_location(location: Location | str) -> Location:
     """Return a path, or a URL, which may hold credentials; what Neuroglancer adds to an address is taken off.
 
     Raises
@@ -81,23 +81,27 @@ def to_source_place(place: Place | str) -> Place:
     UserError
         If it is a malformed URL.
     """
-    if not isinstance(place, str) or "://" not in place:
-        return to_place(place)
+    if not isinstance(location, str) or "://" not in location:
+        return to_location(location)
     for scheme in SCHEMES:
-        place = place.removeprefix(scheme)
-    place = place.partition("|")[0]
-    return to_place(place) if place.startswith("file://") or "://" not in place else Url.with_credentials(place)
+        location = location.removeprefix(scheme)
+    location = location.partition("|")[0]
+    return (
+        to_location(location)
+        if location.startswith("file://") or "://" not in location
+        else Url.with_credentials(location)
+    )
 
 
-def _unknown(place: Place, wanted: Wanted) -> UserError:
-    if isinstance(place, Url):
-        where = str(place if wanted.dataset is None else place / wanted.dataset)
+def _unknown(location: Location, wanted: Wanted) -> UserError:
+    if isinstance(location, Url):
+        where = str(location if wanted.dataset is None else location / wanted.dataset)
         what = "segmentation" if wanted.labels else "volume"
         right = "give the URL of the folder that holds info, or .zarray (zarr format 2)"
         return UserError(f"there is no {what} here", where, right)
-    if not place.exists():
-        return UserError("there is no such file or folder", str(place))
-    return UserError("the format is not known", str(place), f"known: {', '.join(format.name for format in FORMATS)}")
+    if not location.exists():
+        return UserError("there is no such file or folder", str(location))
+    return UserError("the format is not known", str(location), f"known: {', '.join(format.name for format in FORMATS)}")
 
 
 def _check(source: Source) -> None:

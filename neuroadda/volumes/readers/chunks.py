@@ -11,7 +11,7 @@ import numpy as np
 
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
-from neuroadda.volumes.places import Place
+from neuroadda.volumes.locations import Location
 from neuroadda.volumes.readers.source import Box
 
 FETCHES = 8
@@ -20,7 +20,7 @@ MAX_METADATA_BYTES = 16 * 2**20
 SLACK_BYTES = 2**20
 
 
-def read_file(place: Place, limit: int) -> bytes | None:
+def read_file(location: Location, limit: int) -> bytes | None:
     """Return a file's bytes, or None if there is none.
 
     Raises
@@ -29,16 +29,16 @@ def read_file(place: Place, limit: int) -> bytes | None:
         If it cannot be read or has more than `limit` bytes.
     """
     try:
-        if not isinstance(place, Path):
-            return place.read_at_most(limit)
-        with place.open("rb") as file:
+        if not isinstance(location, Path):
+            return location.read_at_most(limit)
+        with location.open("rb") as file:
             data = file.read(limit + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise UserError(f"it cannot be read ({error.strerror})", str(place)) from error
+        raise UserError(f"it cannot be read ({error.strerror})", str(location)) from error
     if len(data) > limit:
-        raise UserError(f"the file has more than {limit} bytes", str(place))
+        raise UserError(f"the file has more than {limit} bytes", str(location))
     return data
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 
 from neuroadda.errors import UserError
-from neuroadda.volumes.places import Place
+from neuroadda.volumes.locations import Location
 from neuroadda.volumes.readers.metadata import plain_attributes, take_place
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted, first_line
 
@@ -16,14 +16,14 @@ CREMI_LABELS = "volumes/labels/neuron_ids"
 HDF5_SUFFIXES = (".h5", ".hdf", ".hdf5", ".he5")
 
 
-def _recognises(place: Place, wanted: Wanted) -> bool:
-    if not isinstance(place, Path) or not place.is_file():
+def _recognises(location: Location, wanted: Wanted) -> bool:
+    if not isinstance(location, Path) or not location.is_file():
         return False
-    return place.suffix.lower() in HDF5_SUFFIXES or h5py.is_hdf5(place)
+    return location.suffix.lower() in HDF5_SUFFIXES or h5py.is_hdf5(location)
 
 
 @contextmanager
-def _open(path: Place, wanted: Wanted) -> Iterator[Source]:
+def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
     assert isinstance(path, Path)
     with _open_file(path) as file:
         names: list[str] = []

@@ -11,7 +11,7 @@ import tifffile
 from PIL.PngImagePlugin import PngImageFile
 
 from neuroadda.errors import UserError
-from neuroadda.volumes.places import Place
+from neuroadda.volumes.locations import Location
 from neuroadda.volumes.readers.pages import Stack
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted
 from neuroadda.volumes.readers.tiff import open_tiff
@@ -19,12 +19,12 @@ from neuroadda.volumes.readers.tiff import open_tiff
 GREY_MODES: dict[str, np.dtype[Any]] = {"L": np.dtype(np.uint8), "I;16": np.dtype(np.uint16), "1": np.dtype(bool)}
 
 
-def _recognises(place: Place, wanted: Wanted) -> bool:
-    return isinstance(place, Path) and place.is_dir()
+def _recognises(location: Location, wanted: Wanted) -> bool:
+    return isinstance(location, Path) and location.is_dir()
 
 
 @contextmanager
-def _open(path: Place, wanted: Wanted) -> Iterator[Source]:
+def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
     assert isinstance(path, Path)
     with open_folder(path) as pages:
         yield pages.to_source(path)

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from neuroadda.errors import UserError
-from neuroadda.volumes.places import Place
+from neuroadda.volumes.locations import Location
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted, first_line
 
 
-def _recognises(place: Place, wanted: Wanted) -> bool:
-    return isinstance(place, Path) and place.suffix.lower() == ".npy" and place.exists()
+def _recognises(location: Location, wanted: Wanted) -> bool:
+    return isinstance(location, Path) and location.suffix.lower() == ".npy" and location.exists()
 
 
 @contextmanager
-def _open(path: Place, wanted: Wanted) -> Iterator[Source]:
+def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
     assert isinstance(path, Path)
     try:
         with np.errstate(over="ignore"):  # of a shape that is absurd, which is an error anyway

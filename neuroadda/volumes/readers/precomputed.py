@@ -17,7 +17,7 @@ from pydantic import BaseModel, PositiveFloat, PositiveInt
 
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.places import Place
+from neuroadda.volumes.locations import Location
 from neuroadda.volumes.readers.chunks import (
     MAX_CHUNK_BYTES,
     MAX_METADATA_BYTES,
@@ -61,20 +61,16 @@ class Info(BaseModel):
     type: str | None = None
 
 
-def _folder(place: Place, wanted: Wanted) -> Place:
-    return place if wanted.dataset is None else place / wanted.dataset.strip("/")
-
-
-def _recognises(place: Place, wanted: Wanted) -> bool:
-    if isinstance(place, Path) and not place.is_dir():
+def _recognises(location: Location, wanted: Wanted) -> bool:
+    if isinstance(location, Path) and not location.is_dir():
         return False
-    data = read_file(_folder(place, wanted) / "info", MAX_METADATA_BYTES)
-    return data is not None and (not isinstance(place, Path) or b'"scales"' in data)
+    data = read_file(wanted.below(location) / "info", MAX_METADATA_BYTES)
+    return data is not None and (not isinstance(location, Path) or b'"scales"' in data)
 
 
 @contextmanager
-def _open(place: Place, wanted: Wanted) -> Iterator[Source]:
-    folder = _folder(place, wanted)
+def _open(location: Location, wanted: Wanted) -> Iterator[Source]:
+    folder = wanted.below(location)
     data = read_file(folder / "info", MAX_METADATA_BYTES) or b""
     info = parse_metadata(Info, data, f"{folder}/info")
     scale = _choose(info, wanted, str(folder))

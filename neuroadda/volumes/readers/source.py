@@ -13,7 +13,7 @@ import tifffile
 
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.places import Place
+from neuroadda.volumes.locations import Location
 
 Box = tuple[slice, slice, slice]
 BROKEN = (
@@ -24,7 +24,7 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is wanted of a place that may hold several things.
+    """What is wanted of a location that may hold several things.
 
     Attributes
     ----------
@@ -46,6 +46,10 @@ class Wanted:
     size_name: str = "the voxel size given"
     offset_nm: ZyxFloat | None = None
 
+    def below(self, location: Location) -> Location:
+        """Return the folder or URL of the dataset, which is a path below `location`."""
+        return location if self.dataset is None else location / self.dataset.strip("/")
+
 
 @dataclass(frozen=True)
 class Source:
@@ -53,7 +57,7 @@ class Source:
 
     Attributes
     ----------
-    place, dataset
+    location, dataset
         Where it lies; `dataset` is the name inside the file, if it has any.
     shape, dtype
         zyx, as stored.
@@ -77,7 +81,7 @@ class Source:
         What people should know of it, one sentence each.
     """
 
-    place: Place
+    location: Location
     shape: Zyx
     dtype: np.dtype[Any]
     stored: Callable[[Box], np.ndarray]
@@ -93,7 +97,7 @@ class Source:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return str(self.place) if self.dataset is None else f"{self.place}:{self.dataset}"
+        return str(self.location) if self.dataset is None else f"{self.location}:{self.dataset}"
 
     def read(self, box: Box, what: str | None = None) -> np.ndarray:
         """Return a box of voxels.
@@ -124,16 +128,16 @@ class Format:
     name
         For people.
     recognises
-        Tells whether a place is of this format.
+        Tells whether a location is of this format.
     open
-        Opens the place; raises `UserError`, one line, for whatever is wrong with it.
+        Opens the location; raises `UserError`, one line, for whatever is wrong with it.
     has_datasets
-        There can be several volumes at one place.
+        There can be several volumes at one location.
     """
 
     name: str
-    recognises: Callable[[Place, Wanted], bool]
-    open: Callable[[Place, Wanted], AbstractContextManager[Source]]
+    recognises: Callable[[Location, Wanted], bool]
+    open: Callable[[Location, Wanted], AbstractContextManager[Source]]
     has_datasets: bool = False
 
 

@@ -13,7 +13,7 @@ import tifffile
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
 from neuroadda.volumes.axes import NM
-from neuroadda.volumes.places import Place
+from neuroadda.volumes.locations import Location
 from neuroadda.volumes.readers.pages import Stack
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted
 
@@ -21,12 +21,12 @@ TIFF_SUFFIXES = (".tif", ".tiff", ".btf")
 DAMAGE = ("invalid page offset", "invalid value offset", "corrupted", "premature", "circular reference")
 
 
-def _recognises(place: Place, wanted: Wanted) -> bool:
-    return isinstance(place, Path) and place.is_file() and place.suffix.lower() in TIFF_SUFFIXES
+def _recognises(location: Location, wanted: Wanted) -> bool:
+    return isinstance(location, Path) and location.is_file() and location.suffix.lower() in TIFF_SUFFIXES
 
 
 @contextmanager
-def _open(path: Place, wanted: Wanted) -> Iterator[Source]:
+def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
     assert isinstance(path, Path)
     with open_tiff(path) as pages:
         yield pages.to_source(path)

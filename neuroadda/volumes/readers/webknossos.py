@@ -19,7 +19,7 @@ import numpy as np
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
 from neuroadda.volumes.axes import NM
-from neuroadda.volumes.places import Place
+from neuroadda.volumes.locations import Location
 from neuroadda.volumes.readers.chunks import paste
 from neuroadda.volumes.readers.source import BROKEN, Box, Format, Source, Wanted, first_line
 from neuroadda.volumes.readers.zarr3 import Zarr3
@@ -32,12 +32,12 @@ CUBE = re.compile(r"z(\d{1,7})/y(\d{1,7})/x(\d{1,7})\.wkw")
 CHUNK = re.compile(r"(?:c[./])?(\d{1,7}(?:[./]\d{1,7})*)")
 
 
-def _recognises(place: Place, wanted: Wanted) -> bool:
-    return isinstance(place, Path) and place.suffix.lower() == ".zip" and place.is_file()
+def _recognises(location: Location, wanted: Wanted) -> bool:
+    return isinstance(location, Path) and location.suffix.lower() == ".zip" and location.is_file()
 
 
 @contextmanager
-def _open(path: Place, wanted: Wanted) -> Iterator[Source]:
+def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
     assert isinstance(path, Path)
     with ExitStack() as stack:
         outer = stack.enter_context(_open_zip(path, str(path)))

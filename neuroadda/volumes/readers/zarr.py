@@ -5,24 +5,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from neuroadda.volumes.axes import check_order
+from neuroadda.volumes.locations import Location
 from neuroadda.volumes.nodes import open_array
-from neuroadda.volumes.places import Place
 from neuroadda.volumes.readers.metadata import plain_attributes, take_place
 from neuroadda.volumes.readers.source import Format, Source, Wanted
 
 MARKS = (".zarray", ".zgroup", "attributes.json", "zarr.json")
 
 
-def _recognises(place: Place, wanted: Wanted) -> bool:
-    if not isinstance(place, Path):
+def _recognises(location: Location, wanted: Wanted) -> bool:
+    if not isinstance(location, Path):
         return False
-    if any(p.suffix in (".zarr", ".n5") for p in (place, *place.parents)):
-        return not place.is_file()
-    return any((place / mark).exists() for mark in MARKS)
+    if any(p.suffix in (".zarr", ".n5") for p in (location, *location.parents)):
+        return not location.is_file()
+    return any((location / mark).exists() for mark in MARKS)
 
 
 @contextmanager
-def _open(path: Place, wanted: Wanted) -> Iterator[Source]:
+def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
     assert isinstance(path, Path)
     folder = path if wanted.dataset is None else path / wanted.dataset.strip("/")
     array = open_array(folder)

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, PositiveInt
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.axes import check_order
-from neuroadda.volumes.places import Place
+from neuroadda.volumes.locations import Location
 from neuroadda.volumes.readers.chunks import MAX_CHUNK_BYTES, MAX_METADATA_BYTES, SLACK_BYTES, by_chunks, read_file
 from neuroadda.volumes.readers.metadata import parse_metadata, plain_attributes, take_place
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted, first_line
@@ -43,19 +43,15 @@ class _Zarray(BaseModel):
         return math.prod(self.chunks) * np.dtype(self.dtype).itemsize
 
 
-def _folder(place: Place, wanted: Wanted) -> Place:
-    return place if wanted.dataset is None else place / wanted.dataset.strip("/")
-
-
-def _recognises(place: Place, wanted: Wanted) -> bool:
-    if isinstance(place, Path):
+def _recognises(location: Location, wanted: Wanted) -> bool:
+    if isinstance(location, Path):
         return False
-    return read_file(_folder(place, wanted) / ".zarray", MAX_METADATA_BYTES) is not None
+    return read_file(wanted.below(location) / ".zarray", MAX_METADATA_BYTES) is not None
 
 
 @contextmanager
-def _open(place: Place, wanted: Wanted) -> Iterator[Source]:
-    folder = _folder(place, wanted)
+def _open(location: Location, wanted: Wanted) -> Iterator[Source]:
+    folder = wanted.below(location)
     where = str(folder)
     meta = parse_metadata(_Zarray, read_file(folder / ".zarray", MAX_METADATA_BYTES) or b"", f"{where}/.zarray")
     if meta.chunk_bytes > MAX_CHUNK_BYTES:

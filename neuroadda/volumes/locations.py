@@ -1,6 +1,6 @@
 """Where arrays and files lie: a path of this machine, or a URL of a server or an object store.
 
-A `Url` has the part of `pathlib.Path` that is needed here, so that code which is given a `Place` need not know which it is.
+A `Url` has the part of `pathlib.Path` that is needed here, so that code which is given a `Location` need not know which it is.
 It is not universal_pathlib's `UPath`, which shows credentials in its text and errors, raises whatever the file system raises, and
 moves an array's metadata in any order.
 """
@@ -22,13 +22,13 @@ from neuroadda.errors import UserError
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-Place = Union[Path, "Url"]
+Location = Union[Path, "Url"]
 P = TypeVar("P", bound="Path | Url")
 
 ATTRIBUTES = ".zattrs"
 ARRAY_METADATA = (".zarray", "zarr.json")  # without one of them nothing is taken for an array
 NO_BUCKET = "bucket does not exist"  # S3 reports it as a missing object, too
-CHANGES = {"use_listings_cache": False}  # other processes write to the same place
+CHANGES = {"use_listings_cache": False}  # other processes write to the same location
 WITH_LOGIN = ("http", "https", "ftp", "sftp", "ssh", "smb")  # schemes whose URLs name a user of the host
 TIMEOUT_SECONDS = 60.0
 PIECE_BYTES = 1 << 20
@@ -39,8 +39,8 @@ class Url:
     """A URL such as ``s3://bucket/run.zarr/raw``.
 
     A URL with a user name, a password or a query is refused: endpoint and credentials come from the environment.
-    `Url.with_credentials` accepts one, for places that are only read. Every method raises `UserError`, one line without
-    credentials, where the place cannot be reached.
+    `Url.with_credentials` accepts one, for locations that are only read. Every method raises `UserError`, one line without
+    credentials, where the location cannot be reached.
 
     Attributes
     ----------
@@ -285,31 +285,31 @@ class Url:
         return f"it cannot be {done} ({line})"
 
 
-def to_place(place: "Place | str") -> Place:
+def to_location(location: "Location | str") -> Location:
     """Return a path, or a URL where the text is one; ``file://`` is a path."""
-    if isinstance(place, str):
-        if place.startswith("file://"):
-            return Path(place.removeprefix("file://"))
-        return Url(place) if "://" in place else Path(place)
-    return place
+    if isinstance(location, str):
+        if location.startswith("file://"):
+            return Path(location.removeprefix("file://"))
+        return Url(location) if "://" in location else Path(location)
+    return location
 
 
-def to_folder(place: "Place | str", what: str) -> Path:
+def to_folder(location: "Location | str", what: str) -> Path:
     """Return a path; raise UserError for a URL, where `what` must be a folder of this machine."""
-    found = to_place(place)
+    found = to_location(location)
     if isinstance(found, Url):
         raise UserError(f"{what} must be a folder of this machine", str(found), "see docs/storage.md")
     return found
 
 
-def is_inside(place: Place, folder: Place) -> bool:
-    """Tell whether a place lies in a folder, or is it."""
-    return folder.resolve() in (place.resolve(), *place.resolve().parents)
+def is_inside(location: Location, folder: Location) -> bool:
+    """Tell whether a location lies in a folder, or is it."""
+    return folder.resolve() in (location.resolve(), *location.resolve().parents)
 
 
-def neighbour(place: P, name: str) -> P:
-    """Return the place of another name beside one, of the same kind."""
-    return cast(P, place.with_name(name))
+def neighbour(location: P, name: str) -> P:
+    """Return the location of another name beside one, of the same kind."""
+    return cast(P, location.with_name(name))
 
 
 def move(source: P, target: P) -> None:
@@ -317,30 +317,30 @@ def move(source: P, target: P) -> None:
     source.rename(target)  # type: ignore[arg-type]
 
 
-def remove(place: Place) -> None:
+def remove(location: Location) -> None:
     """Delete a file or a folder, or nothing where there is nothing."""
-    if isinstance(place, Url):
-        place.remove()
-    elif place.is_dir() and not place.is_symlink():
-        shutil.rmtree(place)
+    if isinstance(location, Url):
+        location.remove()
+    elif location.is_dir() and not location.is_symlink():
+        shutil.rmtree(location)
     else:
-        place.unlink(missing_ok=True)
+        location.unlink(missing_ok=True)
 
 
-def remove_at_once(place: Place) -> None:
+def remove_at_once(location: Location) -> None:
     """Delete an array or a folder so that no half of it is ever taken for the whole."""
-    if isinstance(place, Url):
-        place.remove()
+    if isinstance(location, Url):
+        location.remove()
         return
-    aside = place.with_name(f".{place.name}.removed")
+    aside = location.with_name(f".{location.name}.removed")
     shutil.rmtree(aside, ignore_errors=True)
     with suppress(FileNotFoundError):
-        place.rename(aside)
+        location.rename(aside)
         shutil.rmtree(aside)
 
 
-def count_bytes(place: Place) -> int:
-    """Return the bytes of all files below a place."""
-    if isinstance(place, Url):
-        return place.size()
-    return sum(p.stat().st_size for p in place.rglob("*") if p.is_file())
+def count_bytes(location: Location) -> int:
+    """Return the bytes of all files below a location."""
+    if isinstance(location, Url):
+        return location.size()
+    return sum(p.stat().st_size for p in location.rglob("*") if p.is_file())

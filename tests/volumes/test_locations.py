@@ -10,8 +10,8 @@ from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.info import describe
+from neuroadda.volumes.locations import Url, is_inside, move, to_folder, to_location
 from neuroadda.volumes.nodes import is_array, open_array
-from neuroadda.volumes.places import Url, is_inside, move, to_folder, to_place
 
 NM = (40, 4, 4)
 
@@ -27,7 +27,7 @@ def memory():
 
 
 def test_a_url_has_the_parts_of_a_path():
-    url = to_place("s3://bucket/run.zarr/raw/")
+    url = to_location("s3://bucket/run.zarr/raw/")
     assert isinstance(url, Url)
     assert (str(url), url.name, url.suffix, str(url.parent)) == (
         "s3://bucket/run.zarr/raw",
@@ -38,15 +38,15 @@ def test_a_url_has_the_parts_of_a_path():
     assert [str(p) for p in url.parents] == ["s3://bucket/run.zarr", "s3://bucket"]
     assert str(url.with_name("labels") / "a/b") == "s3://bucket/run.zarr/labels/a/b"
     assert url == Url("s3://bucket/run.zarr/raw")
-    assert to_place("file:///data/a.zarr") == Path("/data/a.zarr")
-    assert to_place("a.zarr/raw") == Path("a.zarr/raw")
+    assert to_location("file:///data/a.zarr") == Path("/data/a.zarr")
+    assert to_location("a.zarr/raw") == Path("a.zarr/raw")
 
 
 def test_what_lies_in_what(tmp_path):
-    assert is_inside(to_place("s3://b/run.zarr/a"), to_place("s3://b/run.zarr"))
-    assert not is_inside(to_place("s3://b/run.zarr2/a"), to_place("s3://b/run.zarr"))
+    assert is_inside(to_location("s3://b/run.zarr/a"), to_location("s3://b/run.zarr"))
+    assert not is_inside(to_location("s3://b/run.zarr2/a"), to_location("s3://b/run.zarr"))
     assert is_inside(tmp_path / "a", tmp_path)
-    assert not is_inside(to_place("s3://b/a"), tmp_path)
+    assert not is_inside(to_location("s3://b/a"), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_an_array_is_moved_metadata_last(memory, monkeypatch):
     monkeypatch.setattr(
         type(memory), "cp_file", lambda self, a, b, **kw: (copied.append(Path(b).name), copy(self, a, b, **kw))
     )
-    target = to_place("memory://a.zarr/x")
+    target = to_location("memory://a.zarr/x")
     move(volume.path, target)
     assert copied[-1] == ".zarray"
     assert len(copied) == 8 + 2
@@ -163,7 +163,7 @@ def test_served_arrays_are_read(tmp_path):
         url = f"http://127.0.0.1:{server.server_port}/a.zarr"
         assert np.array_equal(Volume.open(f"{url}/raw").read(), volume.read())
         with pytest.raises(UserError, match="there is no array here"):
-            open_array(to_place(f"{url}/none"))
+            open_array(to_location(f"{url}/none"))
     finally:
         server.shutdown()
         server.server_close()
