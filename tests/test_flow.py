@@ -13,8 +13,8 @@ from neuroadda.domains.selection import Selection
 from neuroadda.errors import UserError
 from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.locations import Url
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
+from neuroadda.volumes.urls import Url
 from neuroadda.zoo.finding import open_zoo
 
 Run = Callable[..., tuple[int, str, str]]

@@ -11,8 +11,9 @@ from typing import cast
 import numpy as np
 
 from neuroadda.blockwise.grid import Block
-from neuroadda.volumes.locations import Location, P, Url, remove
+from neuroadda.volumes.locations import Location, P, remove
 from neuroadda.volumes.stored import list_sizes
+from neuroadda.volumes.urls import Url
 
 BLOCK_NAME = re.compile(r"\d{9}\.npz")
 

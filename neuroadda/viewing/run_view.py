@@ -6,8 +6,9 @@ from typing import Any
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.locations import Location, Url, to_location
+from neuroadda.volumes.locations import Location, to_location
 from neuroadda.volumes.neuroglancer import Kind, Layer, neuroglancer_state, state_url
+from neuroadda.volumes.urls import Url
 
 LAYERS: tuple[tuple[str, str, Kind], ...] = (
     ("affs", "predict", "affs"),

@@ -16,7 +16,8 @@ import zarr
 from numcodecs import Blosc, blosc
 
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import ARRAY_METADATA, ATTRIBUTES, CHANGES, Location, Url, remove
+from neuroadda.volumes.locations import Location, remove
+from neuroadda.volumes.urls import ARRAY_METADATA, ATTRIBUTES, CHANGES, Url
 
 ZARR3 = int(zarr.__version__.partition(".")[0]) >= 3
 CODECS = (

@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import Location, Url, move, neighbour, remove
+from neuroadda.volumes.locations import Location, move, neighbour, remove
 from neuroadda.volumes.nodes import GROUP_METADATA, is_array
+from neuroadda.volumes.urls import Url
 
 P = TypeVar("P", bound=Location)
 

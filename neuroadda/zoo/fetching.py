@@ -10,7 +10,7 @@ from pydantic import Field
 
 from neuroadda.config import Config
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import Url
+from neuroadda.volumes.urls import Url
 
 CACHE_VARIABLE = "NEUROADDA_CACHE"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from neuroadda.backbones.card import CARD, WEIGHTS, Card, load_card
 from neuroadda.config import fingerprint, parse_config
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import Url
+from neuroadda.volumes.urls import Url
 from neuroadda.zoo.fetching import FileRecord, cache_folder, fetch, missing_file
 from neuroadda.zoo.index import FILES, INDEX, Index, read_index
 

@@ -10,8 +10,9 @@ from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.info import describe
-from neuroadda.volumes.locations import Url, is_inside, move, to_folder, to_location
+from neuroadda.volumes.locations import is_inside, move, to_folder, to_location
 from neuroadda.volumes.nodes import is_array, open_array
+from neuroadda.volumes.urls import Url
 
 NM = (40, 4, 4)
 

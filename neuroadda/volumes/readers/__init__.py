@@ -9,9 +9,10 @@ from contextlib import contextmanager
 
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import Location, Url, to_location
+from neuroadda.volumes.locations import Location, to_location
 from neuroadda.volumes.readers import hdf5, images, npy, precomputed, tiff, webknossos, zarr, zarr_url
 from neuroadda.volumes.readers.source import Box, Source, Wanted
+from neuroadda.volumes.urls import Url
 
 FORMATS = (
     webknossos.FORMAT,
