@@ -30,7 +30,7 @@ from neuroadda.cli.console import print_table
 from neuroadda.config import parse_config
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.state import TENSORS, find_state
-from neuroadda.training.trainer import train
+from neuroadda.training.trainer import train_network
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "ddp.md"
@@ -164,7 +164,7 @@ def compare_batches(folder: Path, what: str, iterations: int, **changes: Any) ->
         for n, size in enumerate(({"accumulate": 2}, {"batch_size": 2}))
     ]
     for config in configs:
-        train(config, progress=False)
+        train_network(config)
     return compare(what, *configs)
 
 

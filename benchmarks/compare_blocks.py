@@ -19,7 +19,7 @@ from neuroadda.cli.console import print_table
 from neuroadda.config import Zyx
 from neuroadda.evaluation.metrics import score
 from neuroadda.evaluation.sweep import overlap_volumes
-from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
+from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment_volume
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.zoo.finding import builtin_folder
@@ -57,7 +57,7 @@ def compare(domain: str, data: Path, folder: Path) -> list[dict[str, object]]:
         block_vx=SHAPES[domain][0],
         execution=Execution(launcher="serial"),
     )
-    affs = Volume.open(segment(config, upto="predict").output("predict"))
+    affs = Volume.open(segment_volume(config, upto="predict").output("predict"))
     labels = Volume.open(folder / "volume.zarr/labels")
     shapes = {s: config.model_copy(update={"output": str(folder / str(s)), "block_vx": s}) for s in SHAPES[domain]}
     found = {shape: segment_anew(changed, affs) for shape, changed in shapes.items()}

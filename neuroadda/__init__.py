@@ -1,8 +1,97 @@
-"""neuroadda: from raw electron microscopy to neurons, with as few human labels as possible."""
+"""neuroadda: from raw electron microscopy to neurons, with as few human labels as possible.
 
+The public functions and classes are imported when they are first used, so that `import neuroadda` itself is quick; see
+`neuroadda.api` for what they have in common.
+"""
+
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
 
 # The threads of numpy's OpenBLAS sleep while they wait. By default each is busy waiting for a tenth of a second at every start.
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from neuroadda.active.propose import ProposeConfig
+    from neuroadda.adaptation import AdaptConfig
+    from neuroadda.api.boxes import adapt, propose, rank_sources
+    from neuroadda.api.runs import evaluate, predict, segment, train
+    from neuroadda.api.volumes import import_volume, open_volume, phantom, publish
+    from neuroadda.blockwise.execution import Execution
+    from neuroadda.domains.selection import SelectConfig
+    from neuroadda.errors import PersonNeeded, RunFailed, RunStopped, UserError
+    from neuroadda.evaluation.measure import EvaluateConfig
+    from neuroadda.evaluation.validation import ValidateConfig
+    from neuroadda.flow import RunConfig, load_config, run
+    from neuroadda.observing import RunObserver
+    from neuroadda.segmentation.pipeline import SegmentConfig
+    from neuroadda.training.config import SampleConfig, StartConfig, TrainConfig
+    from neuroadda.volumes.arrays import Volume
+    from neuroadda.volumes.phantom import PhantomConfig
+
+_HOMES = {
+    "active.propose": ("ProposeConfig",),
+    "adaptation": ("AdaptConfig",),
+    "api.boxes": ("adapt", "propose", "rank_sources"),
+    "api.runs": ("evaluate", "predict", "segment", "train"),
+    "api.volumes": ("import_volume", "open_volume", "phantom", "publish"),
+    "blockwise.execution": ("Execution",),
+    "domains.selection": ("SelectConfig",),
+    "errors": ("PersonNeeded", "RunFailed", "RunStopped", "UserError"),
+    "evaluation.measure": ("EvaluateConfig",),
+    "evaluation.validation": ("ValidateConfig",),
+    "flow": ("RunConfig", "load_config", "run"),
+    "observing": ("RunObserver",),
+    "segmentation.pipeline": ("SegmentConfig",),
+    "training.config": ("SampleConfig", "StartConfig", "TrainConfig"),
+    "volumes.arrays": ("Volume",),
+    "volumes.phantom": ("PhantomConfig",),
+}
+_PUBLIC = {name: f"neuroadda.{home}" for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AdaptConfig",
+    "EvaluateConfig",
+    "Execution",
+    "PersonNeeded",
+    "PhantomConfig",
+    "ProposeConfig",
+    "RunConfig",
+    "RunFailed",
+    "RunObserver",
+    "RunStopped",
+    "SampleConfig",
+    "SegmentConfig",
+    "SelectConfig",
+    "StartConfig",
+    "TrainConfig",
+    "UserError",
+    "ValidateConfig",
+    "Volume",
+    "adapt",
+    "evaluate",
+    "import_volume",
+    "load_config",
+    "open_volume",
+    "phantom",
+    "predict",
+    "propose",
+    "publish",
+    "rank_sources",
+    "run",
+    "segment",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'neuroadda' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_PUBLIC[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

@@ -28,7 +28,7 @@ class Config(BaseModel):
 C = TypeVar("C", bound=Config)
 
 
-def load_config_file(path: Path) -> dict[str, Any]:
+def load_config_file(path: str | Path) -> dict[str, Any]:
     """Read a TOML (or JSON) file into plain data.
 
     Raises
@@ -36,6 +36,7 @@ def load_config_file(path: Path) -> dict[str, Any]:
     UserError
         If the file is missing or malformed.
     """
+    path = Path(path)
     text = read_text(path, "the config")
     try:
         data = json.loads(text, object_pairs_hook=_table) if path.suffix == ".json" else tomllib.loads(text)
@@ -104,6 +105,24 @@ def parse_config(model: type[C], data: Mapping[str, Any], where: str) -> C:
         return model.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
         raise _explain(error, model, where) from error
+
+
+def configure(model: type[C], config: C | None, where: str, given: Mapping[str, Any]) -> C:
+    """Return a config, its keys in `given` laid over it; a value of None, at any depth, is not given.
+
+    Raises
+    ------
+    UserError
+        As `parse_config`, such as for a key that is neither in `config` nor in `given`.
+    """
+    before = {} if config is None else config.model_dump(mode="json", exclude_unset=True)
+    return parse_config(model, lay_over(before, without_none(given)), where)
+
+
+def without_none(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table without the keys, at any depth, that are None, and without the tables that are then empty."""
+    tables = {key: without_none(value) if isinstance(value, Mapping) else value for key, value in given.items()}
+    return {key: value for key, value in tables.items() if value is not None and value != {}}
 
 
 def _explain(error: ValidationError, model: type[BaseModel], where: str) -> UserError:

@@ -1,5 +1,8 @@
 """The errors a user can cause, and the failures a run can end in."""
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
 LONGEST_PART = 400
 
 
@@ -31,6 +34,31 @@ class UserError(Exception):
         self.what, self.where, self.right = what, where, right
         line = shorten(what) if where is None else f"{shorten(where)}: {shorten(what)}"
         super().__init__(line if right is None else f"{line}; {shorten(right)}")
+
+
+class SettingError(UserError):
+    """A setting of a config is wrong: `where` is its key, below the section that `in_section` names."""
+
+    def __init__(self, what: str, key: str, right: str | None = None) -> None:
+        super().__init__(what, key, right)
+        self.key = key
+
+
+@contextmanager
+def in_section(section: str, keep: Collection[str] = ()) -> Iterator[None]:
+    """Put the name of a section before the key of a `SettingError` of the block; also a decorator.
+
+    Parameters
+    ----------
+    keep
+        First parts of keys that are not in the section.
+    """
+    try:
+        yield
+    except SettingError as error:
+        if error.key.split(".")[0] in keep:
+            raise
+        raise SettingError(error.what, f"{section}.{error.key}", error.right) from error
 
 
 class RunFailed(Exception):

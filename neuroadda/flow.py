@@ -1,20 +1,30 @@
 """The whole road in one config: select a backbone, train or adapt it, segment, evaluate, report. Each part may be left out."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from neuroadda.adaptation import Adaptation, AdaptConfig, adapt, without_secrets
+from neuroadda.adaptation import Adaptation, AdaptConfig, adapt_backbone, without_secrets
 from neuroadda.backbones.card import CARD
-from neuroadda.blockwise.engine import Observer, stop_on_signals
-from neuroadda.config import Config, dump_config, parse_config, write_json
-from neuroadda.domains.selection import SelectConfig, read_selection, select_source
+from neuroadda.blockwise.engine import stop_on_signals
+from neuroadda.config import (
+    Config,
+    apply_overrides,
+    dump_config,
+    lay_over,
+    load_config_file,
+    parse_config,
+    write_json,
+)
+from neuroadda.domains.selection import RANKING, SelectConfig, read_selection, select_source
 from neuroadda.errors import PersonNeeded, UserError
 from neuroadda.evaluation.measure import EvaluateConfig, Measured, check_evaluation, measure_plan
 from neuroadda.evaluation.validation import ValidateConfig, Validator
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment
+from neuroadda.observing import RunObserver
+from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment_volume
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.ranks import Rank
 from neuroadda.volumes.arrays import Volume
@@ -22,9 +32,6 @@ from neuroadda.zoo.finding import zoo_name
 
 if TYPE_CHECKING:
     from neuroadda.backbones.card import Card
-
-
-RANKING = "ranking.json"
 
 
 class RunConfig(Config):
@@ -50,7 +57,31 @@ class RunConfig(Config):
     evaluate: EvaluateConfig | None = None
 
 
-def run(config: RunConfig, *, overwrite: bool = False, observe: Observer, progress: bool = True) -> dict[str, Any]:
+def load_config(
+    files: str | Path | Sequence[str | Path],
+    overrides: Sequence[str] = (),
+    given: Mapping[str, Any] = MappingProxyType({}),
+) -> RunConfig:
+    """Return the config in a TOML or JSON file; in several, each laid over those before it.
+
+    Parameters
+    ----------
+    overrides
+        Keys to set in it, such as ``segment.components.threshold=0.4``, values in TOML syntax.
+    given
+        Sections that are laid over those in the files, before `overrides` are set.
+
+    Raises
+    ------
+    UserError
+        If a file is missing or malformed, or a key is unknown, missing, or has a wrong value.
+    """
+    paths = [files] if isinstance(files, str | Path) else files
+    data = lay_over({}, *map(load_config_file, paths), given)
+    return parse_config(RunConfig, apply_overrides(data, overrides), ", ".join(map(str, paths)) or "the command line")
+
+
+def run(config: RunConfig, *, overwrite: bool = False, observer: RunObserver = RunObserver()) -> dict[str, Any]:
     """Do all that the config has; finished work is skipped.
 
     Returns
@@ -70,10 +101,10 @@ def run(config: RunConfig, *, overwrite: bool = False, observe: Observer, progre
         if config.evaluate is not None:
             check_evaluation(config.evaluate, raw, (Path(config.segment.output), config.segment.arrays))
     if config.train is not None:
-        train_backbone(config, overwrite=overwrite, progress=progress)
+        train_backbone(config, overwrite=overwrite, observer=observer)
     adaptation = None
     if config.adapt is not None:
-        adaptation = adapt_backbone(config, overwrite=overwrite, observe=observe, progress=progress)
+        adaptation = adapt_backbone(config.adapt, overwrite=overwrite, observer=observer)
         if adaptation.waiting:
             waiting = adaptation.rounds[-1].folder
             raise PersonNeeded(
@@ -81,14 +112,16 @@ def run(config: RunConfig, *, overwrite: bool = False, observe: Observer, progre
             )
     if config.segment is None:
         return {}
-    plan = segment(config.segment, overwrite=overwrite, observe=observe)
+    plan = segment_volume(config.segment, overwrite=overwrite, observe=observer.on_blocks)
     return report(config, plan, measure_plan(plan, config.evaluate), adaptation)
 
 
-def train_backbone(config: RunConfig, *, overwrite: bool = False, progress: bool = True, rank: Rank = Rank()) -> "Card":
+def train_backbone(
+    config: RunConfig, *, overwrite: bool = False, observer: RunObserver = RunObserver(), rank: Rank = Rank()
+) -> "Card":
     """Train as the config says, in one process or in the one that is `rank`; a finished training returns at once."""
     from neuroadda.training.distributed import join_processes  # torch and gunpowder take seconds to import
-    from neuroadda.training.trainer import train
+    from neuroadda.training.trainer import train_network
 
     if config.train is None:
         raise UserError("there is no [train] section in the config", None, "see configs/ for examples")
@@ -98,22 +131,13 @@ def train_backbone(config: RunConfig, *, overwrite: bool = False, progress: bool
         if validate is not None and processes.first:
             validate.check()
         if select is not None and wanted.start is None:
-            start = partial(select_start, select, wanted, overwrite=overwrite, progress=progress)
+            start = partial(select_start, select, wanted, overwrite=overwrite, observer=observer)
             chosen = processes.from_first(lambda: start().model_dump_json().encode())
             wanted = parse_config(TrainConfig, json.loads(chosen), "train")
-        return train(wanted, validate, progress=progress, overwrite=overwrite, processes=processes)
+        return train_network(wanted, validate, observer=observer, overwrite=overwrite, processes=processes)
 
 
-def adapt_backbone(
-    config: RunConfig, *, overwrite: bool = False, observe: Observer = lambda task, summary: None, progress: bool = True
-) -> Adaptation:
-    """Adapt as the config says, as far as there are labels; a finished adaptation returns at once."""
-    if config.adapt is None:
-        raise UserError("there is no [adapt] section in the config", None, "see configs/ for examples")
-    return adapt(config.adapt, overwrite=overwrite, observe=observe, progress=progress)
-
-
-def select_start(select: SelectConfig, train: TrainConfig, *, overwrite: bool, progress: bool) -> TrainConfig:
+def select_start(select: SelectConfig, train: TrainConfig, *, overwrite: bool, observer: RunObserver) -> TrainConfig:
     """Rank the zoo for a training's first sample and return the training that starts from the nearest backbone, if one is near.
 
     The ranking is kept in the training's folder; a training that has begun goes on from what it began with.
@@ -121,8 +145,7 @@ def select_start(select: SelectConfig, train: TrainConfig, *, overwrite: bool, p
     begun = not overwrite and any((train.output / name).exists() for name in ("checkpoints", "backbone"))
     raw = Volume.open(train.samples[0].raw)
     selection = select_source(raw, select, train.output / RANKING, begun=begun)
-    if progress:
-        print(f"{train.name} starts from {selection.ranking['winner'] or 'scratch: no source is near'}", flush=True)
+    observer.on_note(f"{train.name} starts from {selection.ranking['winner'] or 'scratch: no source is near'}")
     if selection.folder is None:
         return train
     from neuroadda.training.start import start_from

@@ -1,26 +1,17 @@
-"""The main job on real mouse cortex where it is at hand, else on a phantom: rank, propose, label, fine-tune, segment, compare.
-
-Run by `make demo`. The labels of the four proposed boxes come from the truth instead of a person. The same network is also
-trained from scratch on the same boxes, for comparison. Everything lands in runs/demo; run it again and finished work is skipped.
+"""What `make demo` runs: adapt a backbone by four boxes of real mouse cortex (else a phantom), segment another volume, compare.
+The labels of the boxes come from the truth instead of a person. Everything lands in runs/demo; finished work is skipped.
 """
 
 import os
 from pathlib import Path
 
-from neuroadda import flow
-from neuroadda.adaptation import Adaptation, make_training
-from neuroadda.backbones.card import load_card
-from neuroadda.blockwise.engine import Observer
-from neuroadda.cli.console import print_summary, show_progress
+import neuroadda as na
+from neuroadda.adaptation import make_training
+from neuroadda.cli.console import print_summary
 from neuroadda.cli.main import tell_errors
-from neuroadda.config import apply_overrides, load_config_file, parse_config
-from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.phantom import PhantomConfig, write_phantom
-from neuroadda.zoo.finding import open_zoo
+from neuroadda.cli.progress import show_progress
 
-ROOT = Path(__file__).parent.parent
-DOMAIN = "mouse_cortex_sssem"
+ROOT, DOMAIN = Path(__file__).parent.parent, "mouse_cortex_sssem"
 SCRATCH_RATE = 5e-3  # a network from scratch learns best faster than one that is fine-tuned
 
 
@@ -28,53 +19,37 @@ def prepare(folder: Path, data: Path) -> str:
     """Bring train.zarr and test.zarr into `folder`, unless they are there; return what they are."""
     sources = {part: data / f"{DOMAIN}_{part}.hdf" for part in ("train", "test")}
     real = all(source.exists() for source in sources.values())
-    for number, (part, source) in enumerate(sources.items()):
+    for seed, (part, source) in enumerate(sources.items()):
         target = folder / f"{part}.zarr"
         if (target / "labels").exists():
-            real = Volume.open(target / "labels").attrs["provenance"]["source"] != "phantom"
+            real = na.open_volume(target / "labels").attrs["provenance"]["source"] != "phantom"
         elif real:
-            import_volume(source, target)
+            na.import_volume(source, target)
         else:
-            write_phantom(PhantomConfig(shape_vx=(40 if part == "train" else 24, 512, 512), seed=number), target)
+            na.phantom(target, shape_vx=(40 if part == "train" else 24, 512, 512), seed=seed)
     if real:
         return "real EM of mouse cortex"
     return f"a phantom ({data} had no {DOMAIN}_train.hdf and _test.hdf; delete {folder} to look again)"
 
 
-def segment_from_scratch(config: flow.RunConfig, adaptation: Adaptation, observe: Observer) -> None:
-    """Train the same network from random weights on the same boxes, and segment with it."""
-    assert config.adapt is not None
-    assert config.segment is not None
-    folder = Path(config.segment.output).with_name("scratch")
-    network = load_card(adaptation.start).architecture
-    settings = config.adapt.train.model_copy(update={"network": network, "learning_rate": SCRATCH_RATE})
-    training = make_training(config.adapt.model_copy(update={"train": settings}), adaptation.rounds, None)
-    scratch = flow.RunConfig(
-        title="Demo, from scratch",
-        train=training.model_copy(update={"name": "scratch", "output": folder / "train"}),
-        validation=config.adapt.validation,
-        segment=config.segment.model_copy(
-            update={"backbone": str(folder / "train" / "backbone"), "output": str(folder)}
-        ),
-    )
-    flow.run(scratch, observe=observe)
-
-
 def main() -> None:
-    """Run the demo."""
-    folder = ROOT / "runs" / "demo"
-    kind = prepare(folder, Path(os.environ.get("NEUROADDA_DATA", ROOT.parent / "shared" / "data")))
+    kind = prepare(ROOT / "runs/demo", Path(os.environ.get("NEUROADDA_DATA", ROOT.parent / "shared/data")))
     print(f"demo on {kind}", flush=True)
-    path = ROOT / "configs" / "demo.toml"
-    overrides = [f"title=Demo: {kind.partition(' (')[0]}"]
-    if "phantom" in kind:  # which is near to no tissue
-        overrides += [f'adapt.train.{key}="phantom"' for key in ("domain", "organism", "region", "modality")]
-        overrides += [f'adapt.backbone="{open_zoo().folder("fly_larva_l1_sstem")}"']
-    config = parse_config(flow.RunConfig, apply_overrides(load_config_file(path), overrides), str(path))
-    with show_progress(quiet=False) as observe:
-        adaptation = flow.adapt_backbone(config, observe=observe)
-        segment_from_scratch(config, adaptation, observe)
-        print_summary(flow.run(config, observe=observe))
+    keys = [f"title=Demo: {kind.partition(' (')[0]}"]
+    if "phantom" in kind:  # no tissue of the zoo is near to it
+        keys += [f'adapt.train.{key}="phantom"' for key in ("domain", "organism", "region", "modality")]
+        keys += ['adapt.backbone="fly_larva_l1_sstem"']
+    config = na.load_config(ROOT / "configs/demo.toml", keys)
+    with show_progress(quiet=False) as observer:
+        # Rank the zoo, propose four boxes, take their labels, fine-tune the nearest backbone on them.
+        adapted = na.adapt(config=config.adapt, observer=observer)
+        # Train the same network from random weights on the same boxes, and segment with it, for comparison.
+        boxes, out = make_training(config.adapt, adapted.rounds, adapted.start), "runs/demo/scratch"
+        boxes = boxes.model_copy(update={"start": None, "name": "scratch", "learning_rate": SCRATCH_RATE})
+        scratch = na.train(config=boxes, output=f"{out}/train", validation=config.adapt.validation, observer=observer)
+        na.segment(config=config.segment, backbone=scratch.folder, output=out, observer=observer)
+        # Segment with the adapted backbone, score both, write the report.
+        print_summary(na.run(config, observer=observer))
 
 
 if __name__ == "__main__":

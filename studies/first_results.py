@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from neuroadda import flow
-from neuroadda.cli.console import show_progress
+from neuroadda.cli.progress import show_progress
 from neuroadda.config import load_config_file, parse_config
 from neuroadda.evaluation.metrics import Scores
 from neuroadda.volumes.importing import import_volume
@@ -33,10 +33,10 @@ def run_domain(domain: str, data: Path) -> None:
             import_volume(data / f"{domain}_{part}.hdf", target)
     path = Path("configs") / f"{domain}.toml"
     config = parse_config(flow.RunConfig, load_config_file(path), str(path))
-    flow.train_backbone(config)
-    flow.validate_backbone(config)
-    with show_progress(quiet=False) as observe:
-        flow.run(config, observe=observe)
+    with show_progress(quiet=False) as observer:
+        flow.train_backbone(config, observer=observer)
+        flow.validate_backbone(config)
+        flow.run(config, observer=observer)
 
 
 def write_table() -> None:

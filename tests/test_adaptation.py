@@ -11,10 +11,11 @@ from funlib.geometry import Coordinate
 from neuroadda.active.boxes import skip_box
 from neuroadda.active.labels import import_labels
 from neuroadda.active.proposals import read_proposals
-from neuroadda.adaptation import AdaptConfig, adapt
+from neuroadda.adaptation import AdaptConfig, adapt_backbone
 from neuroadda.backbones.card import load_card
 from neuroadda.config import dump_config, parse_config, write_json
 from neuroadda.errors import UserError
+from neuroadda.observing import RunObserver
 from neuroadda.training.config import TrainSettings
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
@@ -26,6 +27,13 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("phantom") / "phantom.zarr"
     write_phantom(PhantomConfig(shape_vx=(12, 192, 192), seed=3), folder)
     return folder
+
+
+class Notes(RunObserver, list):
+    """The notes of a run."""
+
+    def on_note(self, text: str) -> None:
+        self.append(text)
 
 
 def make_config(phantom: Path, output: Path, **changes) -> AdaptConfig:
@@ -51,7 +59,7 @@ def make_config(phantom: Path, output: Path, **changes) -> AdaptConfig:
 
 def test_it_waits_for_labels_and_goes_on_with_them(phantom, tmp_path):
     config = make_config(phantom, tmp_path / "run")
-    first = adapt(config, progress=False)
+    first = adapt_backbone(config)
     assert first.waiting
     assert first.rounds[0].missing == (1, 2)
     folder = first.rounds[0].folder
@@ -62,20 +70,20 @@ def test_it_waits_for_labels_and_goes_on_with_them(phantom, tmp_path):
     labels = Volume.open(phantom / "labels")
     for rank, proposal in enumerate(proposals.proposals, start=1):
         if rank == 2:
-            again = adapt(config, progress=False)
+            again = adapt_backbone(config)
             assert again.rounds[0].missing == (2,)
         crop = tmp_path / f"roi_{rank}.npy"
         np.save(crop, labels.read(proposal.to_roi(labels)))
         import_labels(proposals, crop, folder / "labels", rank=rank)
 
-    done = adapt(config, progress=False)
+    done = adapt_backbone(config)
     assert not done.waiting
     assert (folder / "proposals.json").read_text() == before
     card = load_card(done.rounds[0].backbone)
     assert card.iterations == 2
     assert {Path(sample["labels"]).parent.name for sample in card.training_data[:2]} == {"roi_1.zarr", "roi_2.zarr"}
     assert json.loads((tmp_path / "run" / "adaptation.json").read_text()) == done.to_data()
-    assert load_card(adapt(config, progress=False).rounds[0].backbone).digest == card.digest
+    assert load_card(adapt_backbone(config).rounds[0].backbone).digest == card.digest
 
 
 def test_rounds_ask_for_other_boxes_and_train_on_all_labels(phantom, tmp_path):
@@ -95,8 +103,11 @@ def test_rounds_ask_for_other_boxes_and_train_on_all_labels(phantom, tmp_path):
             },
         },
     )
-    done = adapt(config, progress=False)
+    done = adapt_backbone(config)
     first, second = done.rounds
+    assert done.backbone == tmp_path / "run" / "backbone"
+    assert done.backbone.resolve() == second.backbone.resolve()
+    assert load_card(done.backbone).digest == load_card(second.backbone).digest
     boxes = [p.to_roi(Volume.open(config.raw)) for r in done.rounds for p in r.proposals.proposals]
     assert len(boxes) == 4
     assert all(a == b or a.intersect(b).empty for a in boxes for b in boxes)
@@ -116,7 +127,7 @@ def test_an_oracle_is_told_from_a_person_and_from_another_oracle(phantom, tmp_pa
     truth = Volume.open(phantom / "labels")
     changed = Volume.create(tmp_path / "o.zarr/changed", truth.shape_vx, truth.voxel_size_nm, np.uint64)
     config = make_config(phantom, tmp_path / "run")
-    proposals = adapt(config, progress=False).rounds[0].proposals
+    proposals = adapt_backbone(config).rounds[0].proposals
     folder = tmp_path / "run" / "round_1" / "labels"
     mine = np.arange(1, 1 + 8 * 64 * 64, dtype=np.uint32).reshape(8, 64, 64)
     np.save(tmp_path / "roi_1.npy", mine)
@@ -127,30 +138,30 @@ def test_an_oracle_is_told_from_a_person_and_from_another_oracle(phantom, tmp_pa
 
     second = proposals.proposals[1].to_roi(truth)
     first = make_config(phantom, tmp_path / "run", oracle=str(phantom / "labels"))
-    assert adapt(first, progress=False).rounds[0].left_out == ()
+    assert adapt_backbone(first).rounds[0].left_out == ()
     assert np.array_equal(labels_of(2), truth.read(second))
     changed.write(second, truth.read(second)[:, ::-1].copy())
     other = make_config(phantom, tmp_path / "run", oracle=str(changed.path))
     with pytest.raises(UserError, match="labels of another oracle lie here"):
-        adapt(other, progress=False)
+        adapt_backbone(other)
     assert np.array_equal(labels_of(2), truth.read(second))
-    adapt(other, overwrite=True, progress=False)
+    adapt_backbone(other, overwrite=True)
     assert np.array_equal(labels_of(2), truth.read(second)[:, ::-1])
     assert np.array_equal(labels_of(1), mine)  # a person's work stays
 
 
-def test_boxes_that_an_oracle_does_not_know_or_a_person_skips_are_left_out(phantom, tmp_path, capsys):
+def test_boxes_that_an_oracle_does_not_know_or_a_person_skips_are_left_out(phantom, tmp_path):
     truth = Volume.open(phantom / "labels")
     config = make_config(phantom, tmp_path / "run")
-    proposals = adapt(config, progress=False).rounds[0].proposals
+    proposals = adapt_backbone(config).rounds[0].proposals
     folder = tmp_path / "run" / "round_1" / "labels"
     for rank in (1, 2):
         skip_box(proposals, rank, folder)
     with pytest.raises(UserError, match="nothing is labelled: every box was left out"):
-        adapt(config, progress=False)
+        adapt_backbone(config)
     np.save(tmp_path / "roi_2.npy", truth.read(proposals.proposals[1].to_roi(truth)))
     import_labels(proposals, tmp_path / "roi_2.npy", folder)
-    done = adapt(config, progress=False)
+    done = adapt_backbone(config)
     assert done.rounds[0].left_out == (1,)
     assert [sample["labels"] for sample in load_card(done.rounds[0].backbone).training_data[:1]] == [
         str(folder / "roi_2.zarr" / "labels")
@@ -160,13 +171,14 @@ def test_boxes_that_an_oracle_does_not_know_or_a_person_skips_are_left_out(phant
     box = proposals.proposals[0].to_roi(truth)
     part.write(box, truth.read(box))
     by_oracle = make_config(phantom, tmp_path / "oracle", oracle=str(part.path))
-    done = adapt(by_oracle)
+    told = Notes()
+    done = adapt_backbone(by_oracle, observer=told)
     assert (done.rounds[0].missing, done.rounds[0].left_out) == ((), (2,))
-    assert "roi_2 left out: the oracle has no labels there" in capsys.readouterr().out
-    assert adapt(by_oracle, progress=False) == done
+    assert "roi_2 left out: the oracle has no labels there" in told
+    assert adapt_backbone(by_oracle) == done
 
 
-def test_what_is_asked_for_is_written_without_secrets_and_surprises_are_told(phantom, tmp_path, capsys):
+def test_what_is_asked_for_is_written_without_secrets_and_surprises_are_told(phantom, tmp_path):
     source = tmp_path / "coarse"
     shutil.copytree(open_zoo().folder("fly_larva_l1_sstem"), source)
     card = load_card(source)
@@ -181,10 +193,10 @@ def test_what_is_asked_for_is_written_without_secrets_and_surprises_are_told(pha
         ledger=f"sqlite:///{tmp_path}/my.db",
         block_vx=[12, 96, 96],
     )
-    count = len(adapt(config).rounds[0].proposals.proposals)
-    told = capsys.readouterr().out
+    told = Notes()
+    count = len(adapt_backbone(config, observer=told).rounds[0].proposals.proposals)
     assert f"no more than {count} boxes of this shape and distance fit; 50 were asked for" in told
-    assert "runs at this volume's" in told
+    assert any("runs at this volume's" in line for line in told)
     assert (tmp_path / "my.db").exists()
     text = (tmp_path / "run" / "config.json").read_text()
     assert "secret" not in text
@@ -198,7 +210,7 @@ def test_committees_ask(phantom, tmp_path):
     backbones = [str(open_zoo().folder(name)) for name in names]
     propose = {"shape_nm": [360, 384, 384], "choose": {"count": 1}, "score": "committee"}
     config = make_config(phantom, tmp_path / "run", backbone=backbones[0], committee=backbones[1:], propose=propose)
-    assert adapt(config, progress=False).waiting
+    assert adapt_backbone(config).waiting
 
 
 @pytest.mark.parametrize(
@@ -215,7 +227,7 @@ def test_a_training_that_cannot_be_done_is_refused_before_anyone_labels(phantom,
     config = make_config(phantom, tmp_path / "run")
     wrong = config.model_copy(update={"train": parse_config(TrainSettings, dump_config(config.train) | changes, "t")})
     with pytest.raises(UserError, match=what):
-        adapt(wrong, progress=False)
+        adapt_backbone(wrong)
     assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
 
 
@@ -225,19 +237,19 @@ def test_scores_are_measured_again_when_the_validation_volume_has_changed(phanto
     part = {"offset_nm": [0, 0, 0], "shape_nm": [4 * size[0], 64 * size[1], 64 * size[2]]}
     held_out = {"raw": str(tmp_path / "p.zarr/raw"), "labels": str(tmp_path / "p.zarr/labels"), "roi": part}
     config = make_config(phantom, tmp_path / "run", validation=held_out)
-    before = adapt(config, progress=False).before
+    before = adapt_backbone(config).before
     labels = Volume.open(tmp_path / "p.zarr/labels", "r+")
     labels.write(labels.roi, np.ones(labels.shape_vx, labels.dtype))
-    assert adapt(config, progress=False).before == before
+    assert adapt_backbone(config).before == before
     labels.data.attrs["fingerprint"] = "another"
-    assert adapt(config, progress=False).before != before
+    assert adapt_backbone(config).before != before
     train = config.train.model_copy(update={"keep_best": "vio", "validate_every": 1})
     with pytest.raises(UserError, match="the validation gives no 'vio'"):
-        adapt(config.model_copy(update={"train": train}), progress=False)
+        adapt_backbone(config.model_copy(update={"train": train}))
 
 
 def test_boxes_too_small_to_train_on_are_refused_before_anyone_labels_them(phantom, tmp_path):
     config = make_config(phantom, tmp_path / "run", propose={"shape_nm": [40, 64, 64]})
     with pytest.raises(UserError, match=r"smaller than train\.output_shape_vx"):
-        adapt(config, progress=False)
+        adapt_backbone(config)
     assert not (tmp_path / "run").exists()

@@ -235,7 +235,7 @@ def no_ledger(case: Case):
 def labels_elsewhere(case: Case):
     Volume.create(case.folder / "far.zarr/labels", (8, 40, 40), (30, 6, 6), np.uint64, offset_nm=(6000, 0, 0))
     raw, labels = case.folder / "v.zarr/labels", case.folder / "far.zarr/labels"
-    return case("evaluate", "--segmentation", str(raw), "--labels", str(labels))
+    return case("evaluate", str(raw), str(labels))
 
 
 def another_voxel_size(case: Case):

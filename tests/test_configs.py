@@ -20,7 +20,7 @@ def test_every_config_is_valid_and_its_parts_fit_together(path):
     assert config.segment is not None
     assert config.evaluate is not None
     if config.adapt is not None:
-        assert config.segment.backbone == f"{config.adapt.output}/round_{config.adapt.rounds}/train/backbone"
+        assert config.segment.backbone == f"{config.adapt.output}/backbone"
         assert config.evaluate.labels != config.adapt.oracle
         held_out, trained = config.adapt.validation, config.adapt.roi
     else:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuroadda.adaptation import rounds
 from neuroadda.domains import selection
 from neuroadda.domains.selection import Selection
 from neuroadda.errors import UserError
@@ -61,8 +60,7 @@ def test_boxes_that_wait_for_labels_end_a_run_with_3(command: Run, phantom: Path
 def test_no_near_source_ends_with_3(
     command: Run, phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (rounds, selection):
-        monkeypatch.setattr(module, "select_source", lambda *given, **more: Selection({}, None))
+    monkeypatch.setattr(selection, "select_source", lambda *given, **more: Selection({}, None))
     for verb in (
         ("adapt", "-c", write_config(phantom, tmp_path), "--json"),
         ("run", "-c", write_config(phantom, tmp_path), "--json"),

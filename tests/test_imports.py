@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1] / "neuroadda"
 
 LAYERS = (
     ("cli",),
+    ("api",),
     ("flow",),
     ("adaptation",),
     ("viewing",),
@@ -21,7 +22,7 @@ LAYERS = (
     ("volumes",),
     ("config",),
     ("formats", "kernels", "locks", "textfiles"),
-    ("errors",),
+    ("errors", "observing"),
 )
 """From the top. A package imports packages of lower layers only; those of one layer do not know each other."""
 

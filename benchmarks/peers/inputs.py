@@ -9,7 +9,7 @@ from funlib.geometry import Coordinate, Roi
 
 from neuroadda.blockwise.execution import Execution
 from neuroadda.config import Zyx
-from neuroadda.segmentation.pipeline import SegmentConfig, segment
+from neuroadda.segmentation.pipeline import SegmentConfig, segment_volume
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.zoo.finding import builtin_folder
@@ -55,7 +55,7 @@ def predict_part(data: Path, domain: str, part: str, folder: Path) -> Inputs:
         output=str(output),
         execution=Execution(launcher="serial"),
     )
-    plan = segment(config, upto="predict")
+    plan = segment_volume(config, upto="predict")
     return Inputs(f"{domain}_{part}", plan.output("predict"), container / "labels")
 
 

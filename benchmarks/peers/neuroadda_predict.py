@@ -11,7 +11,7 @@ from typing import Any
 
 from neuroadda.blockwise.execution import Execution
 from neuroadda.prediction.predict import Predict
-from neuroadda.segmentation.pipeline import SegmentConfig, segment
+from neuroadda.segmentation.pipeline import SegmentConfig, segment_volume
 
 
 def config_of(job: dict[str, Any]) -> SegmentConfig:
@@ -28,4 +28,4 @@ def config_of(job: dict[str, Any]) -> SegmentConfig:
 if __name__ == "__main__":
     job = json.loads(Path(sys.argv[2]).read_text())
     shutil.rmtree(job["output"], ignore_errors=True)
-    {"run": lambda: segment(config_of(job), upto="predict")}[sys.argv[1]]()
+    {"run": lambda: segment_volume(config_of(job), upto="predict")}[sys.argv[1]]()

@@ -13,16 +13,19 @@ from neuroadda.active.propose_config import ProposeConfig, ProposeSettings, box_
 from neuroadda.active.replaced import set_aside
 from neuroadda.active.strategies import choose
 from neuroadda.active.uncertainty import Uncertainty, make_uncertainty_task
-from neuroadda.backbones.card import load_card
+from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Observer, run_task
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.errors import UserError
+from neuroadda.blockwise.ledger.url import SQLITE, ledger_url
+from neuroadda.domains.selection import find_start
+from neuroadda.errors import SettingError, UserError
 from neuroadda.locks import lock_folder
 from neuroadda.segmentation.pipeline import default_block_vx
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
+from neuroadda.zoo.finding import find_backbone
 
-__all__ = ["Found", "ProposeConfig", "ProposeSettings", "box_shape_vx", "propose"]
+__all__ = ["Found", "ProposeConfig", "ProposeSettings", "box_shape_vx", "propose_boxes"]
 
 
 @dataclass(frozen=True)
@@ -35,14 +38,19 @@ class Found:
         The uncertainty of the volume, see `neuroadda.active.uncertainty.Uncertainty`; None if it is gone.
     scores
         float32: of every candidate; None for proposals that were there before.
+    cards
+        Of the backbone that scores, and of its committee.
     """
 
     proposals: Proposals
     grid: Volume | None
     scores: np.ndarray | None
+    cards: Sequence[Card]
 
 
-def propose(config: ProposeConfig, *, overwrite: bool = False, observe: Observer = lambda task, summary: None) -> Found:
+def propose_boxes(
+    config: ProposeConfig, *, overwrite: bool = False, observe: Observer = lambda task, summary: None
+) -> Found:
     """Score a volume and write ``proposals.json``; blocks that are scored already are not scored again.
 
     Proposals that were asked for in the same way, on whatever machine, are returned as they are: there may be labels of them.
@@ -58,21 +66,26 @@ def propose(config: ProposeConfig, *, overwrite: bool = False, observe: Observer
     UserError, RunFailed, RunStopped
         As `Engine.run`, `find_candidates` and `choose` do; also UserError if other proposals lie in the folder and `overwrite` is
         false.
+    PersonNeeded
+        If no backbone is given, and no source of the zoo is near.
     """
-    raw, cards = Volume.open(config.raw), [load_card(folder) for folder in (config.backbone, *config.committee)]
+    raw, begun = Volume.open(config.raw), not overwrite and (config.output / PROPOSALS).exists()
+    start, _ = find_start(raw, config.backbone, config.select, config.output, begun=begun)
+    folders = [str(start), *(str(find_backbone(one, config.select.zoo)) for one in config.committee)]
+    cards = [load_card(folder) for folder in folders]
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
     request = make_request(config, raw, roi, cards)
-    if (known := _find_known(config, request, overwrite)) is not None:
+    if (known := _find_known(config, request, cards, overwrite)) is not None:
         return known
     cells = cut_box(config, raw, roi)
     shape_vx, extent_vx = to_zyx(n * c for n, c in cells), roi.shape / raw.voxel_size
     if any(s > e for s, e in zip(shape_vx, extent_vx, strict=True)):
         what = f"boxes of {shape_vx} voxels are larger than the {tuple(extent_vx)} that they are looked for in"
-        raise UserError(what, "shape_nm", "propose smaller boxes")
+        raise SettingError(what, "shape_nm", "propose smaller boxes")
     block_vx = config.block_vx or default_block_vx(raw, roi)
     task = make_uncertainty_task(
         raw,
-        [config.backbone, *config.committee],
+        folders,
         Uncertainty(
             score=config.score,
             cell_vx=to_zyx(c for _, c in cells),
@@ -86,11 +99,11 @@ def propose(config: ProposeConfig, *, overwrite: bool = False, observe: Observer
         mask=config.mask,
         any_voxel_size=config.any_voxel_size,
     )
-    if config.ledger is not None:
-        open_ledger(config.ledger).close()  # before anything is written
-    ledger = config.ledger or f"sqlite:///{config.output / 'ledger.db'}"
+    ledger = ledger_url(config.output, config.ledger)
+    if not ledger.startswith(SQLITE):
+        open_ledger(ledger).close()  # before anything is written
     with lock_folder(config.output):
-        if (known := _find_known(config, request, overwrite)) is not None:  # by a run that has just ended
+        if (known := _find_known(config, request, cards, overwrite)) is not None:  # by a run that has just ended
             return known
         run_task(task, ledger, config.execution, config.output / "logs", overwrite=overwrite, observe=observe)
         grid = Volume.open(task.output)
@@ -104,7 +117,7 @@ def propose(config: ProposeConfig, *, overwrite: bool = False, observe: Observer
             min_distance_nm=config.choose.min_distance_nm,
             within=request.roi,  # the last cells may reach beyond it
         )
-        chosen, reasons = choose(candidates, config.choose, _embed_by(config.backbone, raw))
+        chosen, reasons = choose(candidates, config.choose, _embed_by(folders[0], raw))
         proposals = Proposals(
             **dict(request),
             volume=config.raw,
@@ -117,10 +130,10 @@ def propose(config: ProposeConfig, *, overwrite: bool = False, observe: Observer
         )
         set_aside(config.output, proposals)
         proposals.save(config.output)
-        return Found(proposals, grid, candidates.score)
+        return Found(proposals, grid, candidates.score, cards)
 
 
-def _find_known(config: ProposeConfig, request: Request, overwrite: bool) -> Found | None:
+def _find_known(config: ProposeConfig, request: Request, cards: Sequence[Card], overwrite: bool) -> Found | None:
     """Return the proposals in the folder if they are those asked for; if not, they must be allowed to be replaced."""
     if not (config.output / PROPOSALS).exists():
         return None
@@ -131,7 +144,7 @@ def _find_known(config: ProposeConfig, request: Request, overwrite: bool) -> Fou
             return None
         raise
     if before.request == request:
-        return Found(before, _open_grid(config, request), None)
+        return Found(before, _open_grid(config, request), None, cards)
     if not overwrite:
         raise UserError("other proposals lie here", str(config.output), "give another output, or --overwrite")
     return None

@@ -14,6 +14,7 @@ from neuroadda.active.uncertainty import Score
 from neuroadda.backbones.card import Card
 from neuroadda.blockwise.execution import Execution
 from neuroadda.config import Config, Zyx, dump_config
+from neuroadda.domains.selection import SelectConfig
 from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import default_block_vx
@@ -59,7 +60,10 @@ class ProposeConfig(ProposeSettings):
     raw, mask
         Arrays; outside the mask (0) is no tissue.
     backbone, committee
-        Folders of the network, and of others that it is compared with (for the score "committee").
+        The network, and others that it is compared with (for the score "committee"): entries of the zoo, or folders.
+        Without a backbone, the nearest entry of the zoo is taken.
+    select
+        The zoo, and how it is ranked where no backbone is given.
     output
         Folder: ``uncertainty.zarr`` and ``proposals.json``.
     roi
@@ -71,11 +75,12 @@ class ProposeConfig(ProposeSettings):
     any_voxel_size
         Let a backbone score a volume whose voxel size is far from that of its training.
     ledger
-        ``sqlite:///<output>/ledger.db`` by default.
+        As in `neuroadda.segmentation.pipeline.SegmentConfig`.
     """
 
     raw: str
-    backbone: str
+    backbone: str | None = None
+    select: SelectConfig = Field(default_factory=SelectConfig)
     output: Path
     committee: tuple[str, ...] = ()
     mask: str | None = None

@@ -17,7 +17,7 @@ from neuroadda.blockwise.grid import Block, BlockGrid, find_tissue
 from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
-from neuroadda.errors import UserError
+from neuroadda.errors import SettingError
 from neuroadda.prediction.predict import Predict, check_raw
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragments
@@ -180,10 +180,10 @@ def make_uncertainty_task(
     raw.to_slices(roi)
     if any(c < 1 or b % c for b, c in zip(block_vx, stage.cell_vx, strict=True)):
         what = f"blocks of {block_vx} voxels are not made of cells of {stage.cell_vx}"
-        raise UserError(what, "block_vx", "choose a multiple of cell_vx")
+        raise SettingError(what, "block_vx", "choose a multiple of cell_vx")
     if (len(backbones) > 1) != (stage.score == "committee") or not backbones:
         what = f"the score {stage.score!r} is given {len(backbones)} backbones"
-        raise UserError(what, "score", "a committee takes several backbones, every other score one")
+        raise SettingError(what, "score", "a committee takes several backbones, every other score one")
     cards = [load_card(folder) for folder in backbones]
     for card in cards:
         check_raw(raw, card, any_voxel_size)
@@ -204,7 +204,7 @@ def _resolve(stage: Uncertainty, raw: Volume, cards: list[Card], block_vx: Zyx) 
     if NEAREST[0] not in cards[0].offsets:
         if fragments.sections is False and stage.score == "ambiguity":
             what = f"{cards[0].name} knows single sections only"
-            raise UserError(what, "fragments.sections", "find fragments section by section")
+            raise SettingError(what, "fragments.sections", "find fragments section by section")
         fragments = fragments.model_copy(update={"sections": True})
     resolved = []
     for card in cards:

@@ -33,13 +33,13 @@ class AdaptConfig(Config):
     output
         Folder of the state and the results.
     backbone
-        What to start from; without it, the zoo is ranked and its nearest entry taken.
+        What to start from, an entry of the zoo or a folder; without it, the zoo is ranked and its nearest entry taken.
     select
         How the zoo is ranked.
     propose
         Which boxes are proposed in a round.
     committee
-        Folders of backbones that the one that is unsure is compared with, for the score "committee".
+        Backbones (entries of the zoo, or folders) that the one that is unsure is compared with, for the score "committee".
     block_vx, ledger
         Of the blockwise scoring; see `neuroadda.active.propose.ProposeConfig`.
     rounds

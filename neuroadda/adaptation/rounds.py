@@ -6,38 +6,40 @@ from pathlib import Path
 from typing import Any
 
 from neuroadda.active.boxes import is_labelled, is_skipped
-from neuroadda.active.proposals import PROPOSALS, SHEET
-from neuroadda.active.propose import ProposeConfig, ProposeSettings, propose
+from neuroadda.active.proposals import PROPOSALS
+from neuroadda.active.propose import ProposeConfig, ProposeSettings, propose_boxes
 from neuroadda.adaptation.config import AdaptConfig, without_secrets
 from neuroadda.adaptation.oracle import ask_oracle, open_oracle
-from neuroadda.adaptation.state import Adaptation, Round
+from neuroadda.adaptation.state import BACKBONE, Adaptation, Round
 from neuroadda.adaptation.training import check_shape, check_training, make_training
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import load_backbone
-from neuroadda.blockwise.engine import Observer, stop_on_signals
+from neuroadda.blockwise.engine import stop_on_signals
 from neuroadda.config import fingerprint, load_config_file, write_json
-from neuroadda.domains.selection import select_source
-from neuroadda.errors import PersonNeeded, UserError
+from neuroadda.domains.selection import find_start
+from neuroadda.errors import SettingError, in_section
 from neuroadda.evaluation.validation import Validator
 from neuroadda.locks import lock_folder
+from neuroadda.observing import RunObserver
 from neuroadda.prediction.predict import is_far_in_size
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 
-CONFIG, RANKING, SUMMARY = "config.json", "ranking.json", "adaptation.json"
+CONFIG, SUMMARY = "config.json", "adaptation.json"
 
 
-def adapt(
+@in_section("adapt")
+def adapt_backbone(
     config: AdaptConfig,
     *,
     overwrite: bool = False,
-    observe: Observer = lambda task, summary: None,
-    progress: bool = True,
+    observer: RunObserver = RunObserver(),
 ) -> Adaptation:
     """Go on with an adaptation until it is done or waits for labels; what is finished is not done again.
 
     Labels are waited for in ``round_<r>/labels/roi_<rank>.zarr/labels``, where `import_labels` brings them. How far it came is
-    written to ``adaptation.json``, and what was asked for and the start that was found to ``config.json``.
+    written to ``adaptation.json``, what was asked for and the start that was found to ``config.json``. ``backbone`` is a link to
+    the backbone of the last round that is finished.
 
     Raises
     ------
@@ -56,41 +58,29 @@ def adapt(
         validator.check()
     oracle = None if config.oracle is None else open_oracle(config.oracle, raw)
     with lock_folder(config.output), stop_on_signals():
-        start, ranking = _find_start(config, raw, overwrite)
+        begun = not overwrite and (config.output / "round_1" / PROPOSALS).exists()
+        start, ranking = find_start(raw, config.backbone, config.select, config.output, begun=begun)
         check_training(config, start)
         before = _score(start, validator, config.output / "before.json")
         _check_metric(config, before)
-        if progress:
-            _tell_start(config, raw, start)
+        _note_start(config, raw, start, observer)
         rounds: list[Round] = []
         for number in range(1, config.rounds + 1):
-            asked = _ask(config, number, rounds, start, overwrite, observe)
+            asked = _ask(config, number, rounds, start, overwrite, observer)
             write_json(config.output / CONFIG, _resolve(config, start))
             if oracle is not None:
                 ask_oracle(asked.proposals, oracle, asked.labels, overwrite=overwrite)
             asked = _look(asked, oracle is not None)
-            if progress:
-                _tell_round(config, asked)
+            _note_round(config, asked, observer)
             if not asked.missing:
-                asked = _learn(config, [*rounds, asked], start, validator, overwrite, progress)
+                asked = _learn(config, [*rounds, asked], start, validator, overwrite, observer)
+                _link_backbone(config.output, asked)
             rounds.append(asked)
-            done = Adaptation(start, before, tuple(rounds), ranking)
+            done = Adaptation(config.output, start, before, tuple(rounds), ranking)
             write_json(config.output / SUMMARY, done.to_data())
             if done.waiting:
                 break
     return done
-
-
-def _find_start(config: AdaptConfig, raw: Volume, overwrite: bool) -> tuple[Path, dict[str, Any] | None]:
-    if config.backbone is not None:
-        load_card(config.backbone)
-        return Path(config.backbone), None
-    begun = not overwrite and (config.output / "round_1" / PROPOSALS).exists()
-    selection = select_source(raw, config.select, config.output / RANKING, begun=begun)
-    if selection.folder is None:
-        right = "give a backbone, or train one from scratch on a few labels"
-        raise PersonNeeded(f"no source of the zoo is near {config.raw}; {right}")
-    return selection.folder, dict(selection.ranking)
 
 
 def _resolve(config: AdaptConfig, start: Path) -> dict[str, Any]:
@@ -101,37 +91,31 @@ def _resolve(config: AdaptConfig, start: Path) -> dict[str, Any]:
 
 
 def _ask(
-    config: AdaptConfig, number: int, earlier: Sequence[Round], start: Path, overwrite: bool, observe: Observer
+    config: AdaptConfig, number: int, earlier: Sequence[Round], start: Path, overwrite: bool, observer: RunObserver
 ) -> Round:
     """Propose a round's boxes, unlike those of the rounds before, and write their contact sheet."""
     folder = config.output / f"round_{number}"
     unsure = (earlier[-1].backbone if earlier else None) or start
     settings = {name: getattr(config.propose, name) for name in ProposeSettings.model_fields}
-    found = propose(
-        ProposeConfig(
-            **settings,
-            raw=config.raw,
-            mask=config.mask,
-            roi=config.roi,
-            backbone=str(unsure),
-            committee=config.committee,
-            output=folder,
-            excluded=_boxes(earlier),
-            block_vx=config.block_vx,
-            any_voxel_size=True,  # a source of another voxel size is what there is
-            ledger=config.ledger,
-            execution=config.execution,
-        ),
-        overwrite=overwrite,
-        observe=observe,
+    wanted = ProposeConfig(
+        **settings,
+        raw=config.raw,
+        mask=config.mask,
+        roi=config.roi,
+        backbone=str(unsure),
+        committee=config.committee,
+        output=folder,
+        excluded=_boxes(earlier),
+        block_vx=config.block_vx,
+        any_voxel_size=True,  # a source of another voxel size is what there is
+        ledger=config.ledger,
+        execution=config.execution,
     )
-    if found.scores is not None or not (folder / SHEET).exists():
-        from neuroadda.viewing.contact_sheet import write_contact_sheet  # so does matplotlib's
-        from neuroadda.viewing.panels import cut_panels
+    with in_section("propose", keep=("block_vx",)):
+        found = propose_boxes(wanted, overwrite=overwrite, observe=observer.on_blocks)
+    from neuroadda.viewing.contact_sheet import keep_contact_sheet  # matplotlib's import takes a second
 
-        raw = Volume.open(config.raw)
-        panels = cut_panels(raw, found.grid, found.proposals)
-        write_contact_sheet(folder, found.proposals, panels, scores=found.scores)
+    keep_contact_sheet(folder, Volume.open(config.raw), found)
     return Round(folder, found.proposals)
 
 
@@ -152,12 +136,12 @@ def _learn(
     start: Path,
     validator: Validator | None,
     overwrite: bool,
-    progress: bool,
+    observer: RunObserver,
 ) -> Round:
     """Train on the labels of all rounds and return the last with its result."""
-    from neuroadda.training.trainer import train  # torch's and gunpowder's import takes seconds
+    from neuroadda.training.trainer import train_network  # torch's and gunpowder's import takes seconds
 
-    train(make_training(config, rounds, start), validator, progress=progress, overwrite=overwrite)
+    train_network(make_training(config, rounds, start), validator, observer=observer, overwrite=overwrite)
     folder = rounds[-1].folder
     backbone = folder / "train" / "backbone"
     return replace(rounds[-1], backbone=backbone, metrics=_score(backbone, validator, folder / "after.json"))
@@ -182,20 +166,29 @@ def _score(folder: Path, validator: Validator | None, record: Path) -> dict[str,
 def _check_metric(config: AdaptConfig, metrics: dict[str, float] | None) -> None:
     key = config.train.keep_best
     if key and metrics and key not in metrics:
-        raise UserError(f"the validation gives no {key!r}", "train.keep_best", f"it gives {', '.join(metrics)}")
+        raise SettingError(f"the validation gives no {key!r}", "train.keep_best", f"it gives {', '.join(metrics)}")
 
 
-def _tell_start(config: AdaptConfig, raw: Volume, start: Path) -> None:
+def _link_backbone(output: Path, done: Round) -> None:
+    """Make ``<output>/backbone`` a relative link to a round's result, in one step: whoever reads it sees the old one or the new."""
+    assert done.backbone is not None
+    partial = output / f".{BACKBONE}.partial"
+    partial.unlink(missing_ok=True)
+    partial.symlink_to(done.backbone.relative_to(output), target_is_directory=True)
+    partial.replace(output / BACKBONE)
+
+
+def _note_start(config: AdaptConfig, raw: Volume, start: Path, observer: RunObserver) -> None:
     card = load_card(start)
-    print(f"{config.train.name} starts from {card.name}", flush=True)
+    observer.on_note(f"{config.train.name} starts from {card.name}")
     if is_far_in_size(raw, card):
-        print(f"it learned at {card.voxel_size_nm} nm and runs at this volume's {raw.voxel_size_nm} nm", flush=True)
+        observer.on_note(f"it learned at {card.voxel_size_nm} nm and runs at this volume's {raw.voxel_size_nm} nm")
 
 
-def _tell_round(config: AdaptConfig, asked: Round) -> None:
+def _note_round(config: AdaptConfig, asked: Round, observer: RunObserver) -> None:
     count, wanted = len(asked.proposals.proposals), config.propose.choose.count
     if count < wanted:
-        print(f"no more than {count} boxes of this shape and distance fit; {wanted} were asked for", flush=True)
+        observer.on_note(f"no more than {count} boxes of this shape and distance fit; {wanted} were asked for")
     if asked.left_out:
         names = ", ".join(f"roi_{rank}" for rank in asked.left_out)
-        print(f"{names} left out: {'the oracle has no labels there' if config.oracle else 'skipped'}", flush=True)
+        observer.on_note(f"{names} left out: {'the oracle has no labels there' if config.oracle else 'skipped'}")

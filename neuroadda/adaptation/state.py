@@ -7,6 +7,8 @@ from typing import Any
 from neuroadda.active.proposals import LABELS, Proposals
 from neuroadda.config import dump_config
 
+BACKBONE = "backbone"
+
 
 @dataclass(frozen=True)
 class Round:
@@ -47,6 +49,8 @@ class Adaptation:
 
     Attributes
     ----------
+    output
+        Its folder.
     start
         The backbone that it starts from.
     before
@@ -57,6 +61,7 @@ class Adaptation:
         Of the zoo; None where the backbone was given.
     """
 
+    output: Path
     start: Path
     before: dict[str, float] | None
     rounds: tuple[Round, ...]
@@ -67,10 +72,16 @@ class Adaptation:
         """Whether a person is to label boxes before it can go on."""
         return bool(self.rounds[-1].missing)
 
+    @property
+    def backbone(self) -> Path | None:
+        """The adapted backbone, ``<output>/backbone``: that of the last round that is finished, None before the first."""
+        return self.output / BACKBONE if any(r.backbone for r in self.rounds) else None
+
     def to_data(self) -> dict[str, Any]:
         """Return it as plain data."""
         return {
             "start": str(self.start),
+            "backbone": None if self.backbone is None else str(self.backbone),
             "before": self.before,
             "ranking": self.ranking,
             "rounds": [

@@ -8,7 +8,7 @@ from neuroadda.active.propose import box_shape_vx
 from neuroadda.adaptation.config import AdaptConfig
 from neuroadda.adaptation.state import Round
 from neuroadda.config import dump_config, parse_config
-from neuroadda.errors import UserError
+from neuroadda.errors import SettingError, UserError, in_section
 from neuroadda.training.config import SampleConfig, TrainConfig
 from neuroadda.volumes.arrays import Volume
 
@@ -40,7 +40,7 @@ def check_shape(config: AdaptConfig, raw: Volume) -> None:
     shape_vx = box_shape_vx(config.propose, raw, None if config.roi is None else config.roi.to_roi(raw))
     if any(s < o for s, o in zip(shape_vx, config.train.output_shape_vx, strict=True)):
         what = f"boxes of {shape_vx} voxels are smaller than train.output_shape_vx {config.train.output_shape_vx}"
-        raise UserError(what, "propose.shape_nm", "propose larger boxes, or train on smaller outputs")
+        raise SettingError(what, "propose.shape_nm", "propose larger boxes, or train on smaller outputs")
 
 
 def check_training(config: AdaptConfig, start: Path) -> None:
@@ -57,8 +57,9 @@ def check_training(config: AdaptConfig, start: Path) -> None:
     settings = config.train
     if settings.keep_best and config.validation is None:
         what = "keep_best is set, but there is no validation"
-        raise UserError(what, "train.keep_best", "leave it out or give a validation volume")
-    resolve_precision(settings.precision, resolve_device(settings.device), training=True)
+        raise SettingError(what, "train.keep_best", "leave it out, or give an [adapt.validation] section")
+    with in_section("train"):
+        resolve_precision(settings.precision, resolve_device(settings.device), training=True)
     _train_on(config, [config.output / "labels"], config.output / "train", start)
 
 
@@ -70,4 +71,5 @@ def _train_on(config: AdaptConfig, labels: Sequence[Path], output: Path, start: 
     from neuroadda.training.start import adopt_network  # torch's import takes seconds
 
     del data["network"]
-    return adopt_network(parse_config(TrainConfig, data | {"start": {"backbone": str(start)}}, "adapt.train"))
+    with in_section("train"):
+        return adopt_network(parse_config(TrainConfig, data | {"start": {"backbone": str(start)}}, "adapt.train"))

@@ -5,7 +5,7 @@ import gc
 import sys
 from typing import Literal
 
-from neuroadda.errors import UserError
+from neuroadda.errors import SettingError
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -63,9 +63,9 @@ def resolve_precision(
         If bfloat16 is asked for in training on a CPU, or float16 on a CPU at all.
     """
     if precision == "float16" and not device.startswith("cuda"):
-        raise UserError("a CPU does not compute in float16", "precision", "use auto, bfloat16 or float32")
+        raise SettingError("a CPU does not compute in float16", "precision", "use auto, bfloat16 or float32")
     if training and precision == "bfloat16" and not device.startswith("cuda"):
-        raise UserError("training on a CPU in bfloat16 corrupts its memory", "train.precision", "leave it out")
+        raise SettingError("training on a CPU in bfloat16 corrupts its memory", "precision", "leave it out")
     if precision != "auto":
         return precision
     if device.startswith("cuda"):

@@ -1,6 +1,7 @@
 """A worker as a job of a cluster. It reads the file that is its argument, and ends soon after the scheduler has ended."""
 
 import json
+import logging
 import os
 import socket
 import sys
@@ -9,6 +10,8 @@ import time
 from pathlib import Path
 
 from neuroadda.errors import UserError
+
+log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 60.0
 LEAVE_SECONDS = 10.0
@@ -55,9 +58,9 @@ def leave_with(connection: socket.socket) -> None:
         try:
             connection.recv(1)
         except OSError as error:
-            print(f"the scheduler is lost: {error}", flush=True)
+            log.warning("the scheduler is lost: %s", error)
         time.sleep(LEAVE_SECONDS)
-        print("the scheduler has gone; so does this worker", flush=True)
+        log.warning("the scheduler has gone; so does this worker")
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -5,9 +5,9 @@ on standard input, since a ledger's URL may hold a password that no process list
 """
 
 import json
+import logging
 import os
 import sys
-from contextlib import suppress
 
 import daisy.logging
 import daisy.v2
@@ -22,6 +22,8 @@ from neuroadda.blockwise.launchers.base import Launcher, LauncherConfig
 from neuroadda.blockwise.processes import die_with_parent, peak_bytes
 from neuroadda.config import Config
 from neuroadda.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 class ScheduledTask(Config):
@@ -70,8 +72,7 @@ def run_task(task: ScheduledTask, launcher: Launcher) -> bool:
     # What `daisy.v2.Server.run_blockwise` calls. That would start an interpreter for each worker, which calls the launcher there:
     # docs/architecture.md says what this costs.
     states, _ = _daisy._run_distributed_server(pipeline, None, None, host=task.execution.host, block_tracking=False)
-    with suppress(OSError):  # a full disk is no reason to give up
-        print(f"{task.name}: scheduler's peak memory {peak_bytes()} bytes", flush=True)
+    log.info("%s: scheduler's peak memory %d bytes", task.name, peak_bytes())
     return all(state.completed_count == state.total_block_count for state in states.values())
 
 
@@ -86,6 +87,9 @@ def main() -> None:
     answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the log; libraries may print
     daisy.logging.set_log_basedir(None)
+    ours = logging.getLogger("neuroadda")
+    ours.addHandler(logging.StreamHandler())
+    ours.setLevel(logging.INFO)
 
     def answer(what: bool | tuple[str, str | None, str | None]) -> None:
         os.write(answers, json.dumps(what).encode() + b"\n")

@@ -8,27 +8,30 @@ from typing import Any
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.failures import advise, describe_cause
 from neuroadda.blockwise.ledger.base import FailureGroup, Summary, TaskRecord
-from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
+from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.ledger.url import SQLITE, VARIABLE, ledger_url
 from neuroadda.errors import UserError
 
 SHOWN_BLOCKS = 20
 BUG_BLOCKS = int(Execution.model_fields["same_error_limit"].default)
 
 
-def read_status(where: str) -> list[dict[str, Any]]:
+def read_status(where: str | Path, url: str | None = None) -> list[dict[str, Any]]:
     """Return every task's progress, rate, time left and failures, oldest task first, as plain data.
 
     Parameters
     ----------
     where
         A run's folder, or a ledger's URL.
+    url
+        Of the folder's ledger; see `ledger_url`.
 
     Raises
     ------
     UserError
         If there is no ledger.
     """
-    url, folder = find_ledger(where)
+    url, folder = find_ledger(where, url)
     ledger = open_ledger(url)
     try:
         return [
@@ -39,21 +42,23 @@ def read_status(where: str) -> list[dict[str, Any]]:
         ledger.close()
 
 
-def find_ledger(where: str) -> tuple[str, Path | None]:
-    """Return the URL of the ledger of a run's folder, or of a URL; and the folder, where a ledger in a file tells it.
+def find_ledger(where: str | Path, url: str | None = None) -> tuple[str, Path | None]:
+    """Return the URL of the ledger of a run's folder, and the folder; for a ledger's URL, itself, and the folder of its file.
 
     Raises
     ------
     UserError
         If there is no ledger.
     """
-    url = where if "://" in where else f"{SQLITE}{Path(where) / 'ledger.db'}"
-    file = Path(url.removeprefix(SQLITE)) if url.startswith(SQLITE) else None
-    if file is not None and not file.exists():
-        raise UserError(
-            "there is no ledger here", where, "give a run's folder, or a URL such as mongodb://host/database"
-        )
-    return url, None if file is None else file.parent
+    folder = None if "://" in str(where) else Path(where)
+    url = str(where) if folder is None else ledger_url(folder, url)
+    if url.startswith(SQLITE):
+        file = Path(url.removeprefix(SQLITE))
+        if not file.exists():
+            right = f"give a run's folder, or the URL of a ledger (--ledger, or {VARIABLE}), such as mongodb://host/database"
+            raise UserError("there is no ledger here", str(where), right)
+        folder = folder or file.parent
+    return url, folder
 
 
 def describe(

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuroadda.cli.options import Json, Overrides, Overwrite, Triple, Zoo
-from neuroadda.errors import PersonNeeded, UserError
+from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from neuroadda.active.proposals import Proposals
+    from neuroadda.backbones.card import Card
     from neuroadda.volumes.regions import RoiConfig
 
 app = typer.Typer()
@@ -48,22 +51,21 @@ def propose(
     """
     from neuroadda.active.proposals import SHEET
     from neuroadda.active.propose import ProposeConfig
-    from neuroadda.active.propose import propose as find
-    from neuroadda.cli.console import print_json, show_progress
+    from neuroadda.api.boxes import propose as find
+    from neuroadda.cli.console import print_json
+    from neuroadda.cli.progress import show_progress
     from neuroadda.config import apply_overrides, dump_config, parse_config
-    from neuroadda.viewing.contact_sheet import write_contact_sheet
-    from neuroadda.viewing.panels import cut_panels
     from neuroadda.volumes.arrays import Volume
-    from neuroadda.zoo.finding import find_backbone, open_zoo
+    from neuroadda.zoo.finding import open_zoo
 
     raw = Volume.open(volume)
-    chosen = (
-        find_backbone(backbone, open_zoo(zoo)) if backbone else _find_nearest(raw, zoo, output, begun=not overwrite)
-    )
+    if zoo is not None:
+        open_zoo(zoo)  # whether or not the backbone is one of its entries
     boxes = [box for path in labelled or [] for box in _read_boxes(path, raw)]
     data = {
         "raw": volume,
-        "backbone": str(chosen),
+        "backbone": backbone,
+        "select": {"zoo": zoo},
         "output": str(output),
         "shape_nm": list(shape),
         "score": score,
@@ -78,32 +80,19 @@ def propose(
         "any_voxel_size": True,
     }
     config = parse_config(ProposeConfig, apply_overrides(data, overrides or ()), "propose")
-    _tell_voxel_size(raw, config.backbone, *config.committee)
-    with show_progress(quiet=as_json) as observe:
-        found = find(config, overwrite=overwrite, observe=observe)
-    page, fitting = config.output / SHEET, len(found.proposals.proposals)
-    if found.scores is not None or not page.exists():
-        panels = cut_panels(raw, found.grid, found.proposals)
-        write_contact_sheet(config.output, found.proposals, panels, scores=found.scores)
+    with show_progress(quiet=as_json) as observer:
+        found = find(config=config, overwrite=overwrite, observer=observer)
+    _tell_voxel_size(raw, found.cards)
     if as_json:
         print_json(dump_config(found.proposals))
         return
     print_boxes(found.proposals)
+    fitting = len(found.proposals.proposals)
     if fitting < config.choose.count:
         print(f"no more than {fitting} boxes of this shape and distance fit; {config.choose.count} were asked for")
-    print(f"look at them: {page}\nhand them on: neuroadda proposals export {config.output} --to webknossos")
-
-
-def _find_nearest(raw: Any, zoo: str | None, output: Path, *, begun: bool) -> Path:
-    from neuroadda.active.proposals import PROPOSALS
-    from neuroadda.domains.selection import SelectConfig, select_source
-
-    selection = select_source(
-        raw, SelectConfig(zoo=zoo), output / "ranking.json", begun=begun and (output / PROPOSALS).exists()
+    print(
+        f"look at them: {config.output / SHEET}\nhand them on: neuroadda proposals export {config.output} --to webknossos"
     )
-    if selection.folder is None:
-        raise PersonNeeded(f"no source of the zoo is near {raw.path}; give a --backbone")
-    return selection.folder
 
 
 def _read_boxes(path: Path, raw: Any) -> "list[RoiConfig]":
@@ -115,12 +104,11 @@ def _read_boxes(path: Path, raw: Any) -> "list[RoiConfig]":
     return [proposal.box for proposal in found.proposals]
 
 
-def _tell_voxel_size(raw: Any, *backbones: str) -> None:
+def _tell_voxel_size(raw: Any, cards: "Sequence[Card]") -> None:
     """Say which networks were trained on voxels of far another size: they run on the volume's own."""
-    from neuroadda.backbones.card import load_card
     from neuroadda.prediction.predict import is_far_in_size
 
-    for card in map(load_card, backbones):
+    for card in cards:
         if is_far_in_size(raw, card):
             sizes = (" x ".join(f"{v:g}" for v in nm) for nm in (raw.voxel_size_nm, card.voxel_size_nm))
             told = "note: {} runs on voxels of {} nm (zyx), and was trained on {} nm".format(card.name, *sizes)

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 
 from neuroadda.cli.active import print_boxes
-from neuroadda.cli.options import ConfigFiles, Json, Overrides, Overwrite, refuse_many_processes
+from neuroadda.cli.options import ConfigFiles, Json, Overrides, Overwrite, load_run, refuse_many_processes, take_section
 from neuroadda.errors import PersonNeeded
 
 app = typer.Typer()
@@ -19,14 +19,14 @@ def adapt(
 
     Exit code 3: it waits for labels, import them with `neuroadda proposals import`, then run it again; or no source is near.
     """
-    from neuroadda.cli.console import print_json, show_progress
-    from neuroadda.cli.runs import load_run
-    from neuroadda.flow import adapt_backbone
+    from neuroadda.adaptation import adapt_backbone
+    from neuroadda.cli.console import print_json
+    from neuroadda.cli.progress import show_progress
 
     refuse_many_processes("adapt")
-    loaded = load_run(config, overrides)
-    with show_progress(quiet=as_json) as observe:
-        done = adapt_backbone(loaded, overwrite=overwrite, observe=observe, progress=not as_json)
+    wanted = take_section(load_run(config, overrides), "adapt", config)
+    with show_progress(quiet=as_json) as observer:
+        done = adapt_backbone(wanted, overwrite=overwrite, observer=observer)
     if as_json:
         print_json(done.to_data())
     else:
@@ -43,6 +43,8 @@ def print_adaptation(done: Any) -> None:
     rows = [{"backbone": str(done.start)} | _shorten(done.before)]
     rows += [{"backbone": str(r.backbone)} | _shorten(r.metrics) for r in done.rounds if r.backbone]
     print_table("before and after", rows)
+    if done.backbone is not None:
+        print(f"adapted backbone: {done.backbone}")
     if done.waiting:
         last = done.rounds[-1]
         print_boxes(last.proposals)

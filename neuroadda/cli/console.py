@@ -1,26 +1,18 @@
-"""How the command line speaks: tables and progress for people, plain lines for logs, JSON for scripts."""
+"""What the command line prints: tables for people, JSON for scripts."""
 
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from neuroadda.blockwise.engine import Observer
-from neuroadda.blockwise.ledger.base import Summary
-from neuroadda.blockwise.task import Task
 from neuroadda.formats import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
     from neuroadda.forecast.forecast import Forecast, Interval
-
-PLAIN_EVERY_SECONDS = 10.0
 
 
 def print_json(data: Any) -> None:
@@ -98,56 +90,3 @@ def print_forecast(forecast: "Forecast") -> None:
         f"{forecast.workers} workers; memory is a worker's. From {len(measured.boxes)} boxes of together "
         f"{format_count(measured.voxels, 'vx')}; in brackets 95 % by how they differ."
     )
-
-
-@contextmanager
-def show_progress(quiet: bool) -> Iterator[Observer]:
-    """Show the blocks of each task as they are done: a bar in a terminal, a line now and then elsewhere."""
-    if quiet:
-        yield lambda task, summary: None
-    elif sys.stderr.isatty():
-        with Progress(
-            TextColumn("{task.description:12}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        ) as progress:
-            yield _bars(progress)
-    else:
-        yield _lines()
-
-
-def _bars(progress: Progress) -> Observer:
-    bars: dict[str, TaskID] = {}
-
-    def observe(task: Task, summary: Summary) -> None:
-        if task.fingerprint not in bars:
-            bars[task.fingerprint] = progress.add_task(task.name, total=len(task.blocks), rate="")
-        failed = f"  {summary.failed} failed" if summary.failed else ""
-        progress.update(bars[task.fingerprint], completed=summary.done, rate=_rate(summary) + failed)
-
-    return observe
-
-
-def _lines() -> Observer:
-    told: dict[str, tuple[float, int]] = {}
-
-    def observe(task: Task, summary: Summary) -> None:
-        when, done = told.get(task.fingerprint, (0.0, -1))
-        finished = summary.done == len(task.blocks)
-        if summary.done == done or (not finished and time.monotonic() - when < PLAIN_EVERY_SECONDS):
-            return
-        told[task.fingerprint] = (time.monotonic(), summary.done)
-        failed = f", {summary.failed} failed" if summary.failed else ""
-        print(
-            f"{task.name}: {summary.done}/{len(task.blocks)} blocks{failed} {_rate(summary)}".rstrip(), file=sys.stderr
-        )
-
-    return observe
-
-
-def _rate(summary: Summary) -> str:
-    rate = summary.voxels_per_second
-    return "" if rate is None else format_count(rate, "vx/s")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from neuroadda.cli.options import Ledger
+
 app = typer.Typer()
 
 TOKEN_HELP = "What opens the page; from the network one is demanded, and made up where none is given."
@@ -13,6 +15,7 @@ TOKEN_HELP = "What opens the page; from the network one is demanded, and made up
 @app.command()
 def dashboard(
     where: Annotated[str, typer.Argument(help="Run folder, or the ledger's URL.")],
+    ledger: Ledger = None,
     host: Annotated[
         str, typer.Option(help="Address to serve at; other machines reach only another one.")
     ] = "127.0.0.1",
@@ -22,7 +25,7 @@ def dashboard(
     """Show a run in a browser, live from its ledger alone: is it healthy, why did blocks fail, how to finish; Ctrl-C ends it."""
     from neuroadda.viewing.dashboard.server import open_dashboard, warn_of_network
 
-    with open_dashboard(where, host, port, token) as served:
+    with open_dashboard(where, host, port, token, ledger) as served:
         if warning := warn_of_network(host):
             print(warning, file=sys.stderr)
         print(served.url, flush=True)

@@ -32,13 +32,13 @@ def rank(
     from neuroadda.cli.console import print_json, print_table
     from neuroadda.config import apply_overrides, parse_config
     from neuroadda.domains.ranking import RankConfig
-    from neuroadda.domains.selection import rank_sources
+    from neuroadda.domains.selection import rank_zoo
     from neuroadda.volumes.arrays import Volume
     from neuroadda.zoo.finding import open_zoo
 
     config = parse_config(RankConfig, apply_overrides({}, overrides or []), "domains rank")
     opened = open_zoo(zoo)
-    ranking = rank_sources(Volume.open(volume), opened, config, exclude or [])
+    ranking = rank_zoo(Volume.open(volume), opened, config, exclude or [])
     if as_json:
         print_json(ranking.to_data())
     else:
@@ -59,11 +59,11 @@ def rank(
             print("whether they are near is not known: fewer than three entries hold features by one reference network")
     if ranking.winner is None:
         what = f"no source in {opened.where} is near {volume}"
-        print(f"neuroadda: {what}; train from scratch: neuroadda train --config CONFIG", file=sys.stderr)
+        print(f"neuroadda: {what}; train from scratch: neuroadda train RAW LABELS -o OUT", file=sys.stderr)
         raise typer.Exit(PersonNeeded.exit_code)
     if not as_json:
         start = ranking.winner if zoo is None else opened.folder(ranking.winner)
-        print(f"start from {ranking.winner}: neuroadda train --config CONFIG --from {start}")
+        print(f"start from {ranking.winner}: neuroadda train RAW LABELS -o OUT --from {start}")
 
 
 @domains.command()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neuroadda.cli.options import Json
+from neuroadda.cli.options import Json, Ledger
 from neuroadda.errors import UserError
 from neuroadda.formats import format_text
 
@@ -17,14 +17,15 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the ru
 
 @app.command()
 def status(
-    ledger: Annotated[str, typer.Argument(metavar="RUN", help="Folder of the run, or its ledger's URL.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of the run, or its ledger's URL.")],
+    ledger: Ledger = None,
     as_json: Json = False,
 ) -> None:
     """Tell from the ledger alone how far each task is, how fast it goes, why blocks failed and what to do about it."""
     from neuroadda.blockwise.status import read_status
     from neuroadda.cli.console import print_json, print_table
 
-    tasks = read_status(ledger)
+    tasks = read_status(run, ledger)
     if as_json:
         print_json(tasks)
         return
@@ -42,8 +43,9 @@ def retry(
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", help="How it is done: --set segment.execution.workers=4 --set segment.ledger=URL"),
+        typer.Option("--set", help="How it is done: --set segment.execution.workers=4"),
     ] = None,
+    ledger: Ledger = None,
     as_json: Json = False,
 ) -> None:
     """Do the failed blocks of a run of `segment` again and, when they are done, what else is left of it.
@@ -53,12 +55,15 @@ def retry(
     not the default.
     """
     from neuroadda.blockwise.status import parse_blocks
-    from neuroadda.cli.console import print_json, show_progress
+    from neuroadda.cli.console import print_json
+    from neuroadda.cli.progress import show_progress
     from neuroadda.segmentation.recovery import retry as do_again
 
     chosen = None if blocks is None else parse_blocks(blocks)
-    with show_progress(quiet=as_json) as observe:
-        task = do_again(run, stage=stage, blocks=chosen, overrides=overrides or (), observe=observe)
+    with show_progress(quiet=as_json) as observer:
+        task = do_again(
+            run, stage=stage, blocks=chosen, ledger=ledger, overrides=overrides or (), observe=observer.on_blocks
+        )
     print_json({"output": task.output}) if as_json else print(task.output)
 
 

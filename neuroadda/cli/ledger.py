@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from neuroadda.cli.options import Json
+from neuroadda.cli.options import Json, Ledger
 
 ledger = typer.Typer(no_args_is_help=True, help="The record of every block: made again, or checked and repaired.")
 
@@ -15,12 +15,10 @@ INCONSISTENT = 1
 SHOWN = 10
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a segmentation.")]
-URL_HELP = "URL of the ledger, where it is not SQLite in the folder. A password is safer in the variable than on the command line."
-Url = Annotated[str | None, typer.Option("--ledger", envvar="NEUROADDA_LEDGER", show_envvar=True, help=URL_HELP)]
 
 
 @ledger.command()
-def rebuild(run: Run, url: Url = None, as_json: Json = False) -> None:
+def rebuild(run: Run, url: Ledger = None, as_json: Json = False) -> None:
     """Record as done what a run has written and its ledger does not know: all of it, where the ledger is lost.
 
     A block counts as written where every chunk and file of it is there; each is put in its place whole. What is in doubt is
@@ -36,7 +34,7 @@ def rebuild(run: Run, url: Url = None, as_json: Json = False) -> None:
 @ledger.command()
 def verify(
     run: Run,
-    url: Url = None,
+    url: Ledger = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Forget what is wrong, so that the next run does it again.")
     ] = False,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from neuroadda import __version__
-from neuroadda.cli import active, adaptation, dashboard, failures, pyramids, runs, volumes
+from neuroadda.cli import active, adaptation, dashboard, failures, pyramids, runs, training, volumes
 from neuroadda.cli.domains import domains, rank
 from neuroadda.cli.ledger import ledger
 from neuroadda.cli.zoo import zoo
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(volumes.app)
 app.add_typer(pyramids.app)
+app.add_typer(training.app)
 app.add_typer(runs.app)
 app.add_typer(failures.app)
 app.add_typer(dashboard.app)

@@ -1,15 +1,20 @@
 """Options that several verbs share, and how they print."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neuroadda.errors import UserError
 
+if TYPE_CHECKING:
+    from neuroadda.flow import RunConfig
+
 CONFIG_HELP = "TOML or JSON; see configs/. Given again, a later one (such as a machine's) is laid over the earlier."
 ConfigFiles = Annotated[list[Path], typer.Option("--config", "-c", help=CONFIG_HELP)]
+MaybeConfigFiles = Annotated[list[Path] | None, typer.Option("--config", "-c", help=CONFIG_HELP)]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Set a key: --set segment.components.threshold=0.4")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print blocks, voxels and bytes of each stage; write nothing.")]
 MEASURE_HELP = "With --dry-run: segment this many small boxes, and forecast time, bytes and memory of the whole."
@@ -18,6 +23,15 @@ Overwrite = Annotated[bool, typer.Option(help="Replace outputs that were made wi
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 ZOO_HELP = "Folder or URL (http, s3 ...) of a zoo; left out, the one that comes with neuroadda."
 Zoo = Annotated[str | None, typer.Option("--zoo", help=ZOO_HELP)]
+RAW_HELP = "Zarr array of raw: a path or a URL. Else that of a config."
+Raw = Annotated[str | None, typer.Argument(metavar="RAW", help=RAW_HELP)]
+Output = Annotated[str | None, typer.Option("--output", "-o", help="Folder for all that is written.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Worker processes; by default 2. They do not change the result.")
+]
+Backbone = Annotated[str | None, typer.Option(help="An entry of the zoo, or a folder.")]
+LEDGER_HELP = "URL of the ledger; else that in NEUROADDA_LEDGER, else ledger.db in the folder. A password is safer in the variable."
+Ledger = Annotated[str | None, typer.Option("--ledger", metavar="URL", help=LEDGER_HELP)]
 Triple = tuple[float, float, float]
 
 
@@ -39,3 +53,41 @@ def refuse_many_processes(verb: str) -> None:
     if count > 1:
         right = "share the training by `neuroadda train`, then run the rest in one process"
         raise UserError(f"{verb} is for one process, and {count} were started", "the environment", right)
+
+
+def load_run(
+    files: list[Path] | None,
+    overrides: list[str] | None,
+    options: Mapping[str, Any] | None = None,
+    usage: str | None = None,
+) -> "RunConfig":
+    """Return the `RunConfig` in files, each laid over those before it; then come a verb's options, then --set.
+
+    Parameters
+    ----------
+    options
+        Sections of what a verb was given; None, at any depth, is not given.
+    usage
+        What a verb can be given instead of files; None where it needs files.
+    """
+    from neuroadda.config import without_none
+    from neuroadda.flow import load_config
+
+    wanted = without_none(options or {})
+    if usage is not None and not files and not wanted:
+        raise UserError("nothing was given to work on", None, f"give {usage}, or --config FILE")
+    try:
+        return load_config(files or [], overrides or [], wanted)
+    except UserError as error:
+        if files or usage is None:
+            raise
+        raise UserError(error.what, error.where, error.right or f"give {usage}") from error
+
+
+def take_section(config: "RunConfig", name: str, files: list[Path] | None = None) -> Any:
+    """Return a section of a config; raise UserError if it is not there."""
+    section = getattr(config, name)
+    if section is None:
+        where = ", ".join(map(str, files)) if files else None
+        raise UserError(f"there is no [{name}] section", where, "see configs/ for examples")
+    return section

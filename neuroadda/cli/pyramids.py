@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from neuroadda.cli.options import Json, Overwrite
+from neuroadda.cli.options import Json, Ledger, Overwrite
 from neuroadda.errors import UserError
 
 app = typer.Typer()
@@ -17,13 +17,14 @@ def pyramid(
     output: Annotated[str | None, typer.Option("--output", "-o", help="Default: raw.ome.zarr beside raw.")] = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy level 0 instead of linking to it.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
-    ledger: Annotated[str | None, typer.Option(help="URL; default: that of the volume's run.")] = None,
+    ledger: Ledger = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Write a volume's coarser levels: an OME-NGFF image beside it, whose level 0 is the volume itself."""
     from neuroadda.blockwise.execution import Execution
-    from neuroadda.cli.console import print_json, print_table, show_progress
+    from neuroadda.cli.console import print_json, print_table
+    from neuroadda.cli.progress import show_progress
     from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
 
     if kind not in (None, "raw", "affs", "labels"):
@@ -36,8 +37,8 @@ def pyramid(
         ledger=ledger,
         execution=Execution(workers=workers),
     )
-    with show_progress(quiet=as_json) as observe:
-        levels = build_pyramid(config, overwrite=overwrite, observe=observe)
+    with show_progress(quiet=as_json) as observer:
+        levels = build_pyramid(config, overwrite=overwrite, observe=observer.on_blocks)
     rows = [
         {"level": level.path.name, "shape": list(level.data.shape), "voxel_size_nm": list(level.voxel_size_nm)}
         for level in levels

@@ -10,14 +10,17 @@ from typing import Any
 
 from pydantic import Field
 
+from neuroadda.backbones.card import load_card
 from neuroadda.config import Config, dump_config, fingerprint, write_json
 from neuroadda.domains.embedding import embed_volume
 from neuroadda.domains.ranking import RankConfig, Ranking, rank_embeddings
-from neuroadda.errors import UserError
+from neuroadda.errors import PersonNeeded, UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.zoo.embeddings import Embedding, Embeddings, NetworkRole, Pooling, load_embeddings
-from neuroadda.zoo.finding import Zoo, open_zoo
+from neuroadda.zoo.finding import Zoo, find_backbone, open_zoo
 from neuroadda.zoo.index import EMBEDDING
+
+RANKING = "ranking.json"
 
 
 class SelectConfig(Config):
@@ -66,7 +69,7 @@ def select_source(volume: Volume, config: SelectConfig, record: Path, *, begun: 
     Raises
     ------
     UserError
-        As `rank_sources` does, or if a training has begun and another backbone would be selected now.
+        As `rank_zoo` does, or if a training has begun and another backbone would be selected now.
     """
     known = _read_record(record)
     mine = fingerprint("select", 1, dump_config(config), volume.fingerprint)
@@ -76,7 +79,7 @@ def select_source(volume: Volume, config: SelectConfig, record: Path, *, begun: 
     index = fingerprint(dump_config(zoo.index))
     if known and known["fingerprint"] == mine and known["index"] == index:
         return _to_selection(known)
-    ranking = rank_sources(volume, zoo, config.rank, config.exclude)
+    ranking = rank_zoo(volume, zoo, config.rank, config.exclude)
     folder = None if ranking.winner is None else str(zoo.folder(ranking.winner))
     if known and begun and known["folder"] != folder:
         what = f"a training from {known['ranking']['winner']} lies here, and {ranking.winner} would be selected now"
@@ -84,6 +87,38 @@ def select_source(volume: Volume, config: SelectConfig, record: Path, *, begun: 
     found = {"fingerprint": mine, "index": index, "folder": folder, "ranking": ranking.to_data()}
     write_json(record, found)
     return _to_selection(found)
+
+
+def find_start(
+    raw: Volume, backbone: str | None, config: SelectConfig, folder: Path, *, begun: bool
+) -> tuple[Path, dict[str, Any] | None]:
+    """Return the folder of a backbone for a volume: of that given, else of the nearest in the zoo, with its ranking.
+
+    Parameters
+    ----------
+    backbone
+        An entry of the zoo, or a folder.
+    folder
+        Of what is begun from it, where the ranking is kept.
+    begun
+        As in `select_source`.
+
+    Raises
+    ------
+    UserError
+        As `find_backbone`, `load_card` and `select_source` do.
+    PersonNeeded
+        If no source of the zoo is near.
+    """
+    if backbone is not None:
+        found = find_backbone(backbone, config.zoo)
+        load_card(found)
+        return found, None
+    selection = select_source(raw, config, folder / RANKING, begun=begun)
+    if selection.folder is None:
+        right = "give a backbone (--backbone), or train one from scratch on a few labels"
+        raise PersonNeeded(f"no source of the zoo is near {raw.path}; {right}")
+    return selection.folder, dict(selection.ranking)
 
 
 def _read_record(record: Path) -> Mapping[str, Any] | None:
@@ -104,7 +139,7 @@ def read_selection(record: Path) -> Selection | None:
     return None if known is None else _to_selection(known)
 
 
-def rank_sources(volume: Volume, zoo: Zoo, config: RankConfig, exclude: Collection[str] = ()) -> Ranking:
+def rank_zoo(volume: Volume, zoo: Zoo, config: RankConfig, exclude: Collection[str] = ()) -> Ranking:
     """Rank the entries of a zoo for a volume. No source image is read: entries hold the features of their domains.
 
     The volume is embedded once by each network that is needed, by all of them at the same places.

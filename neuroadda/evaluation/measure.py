@@ -66,17 +66,17 @@ class Measured:
     Attributes
     ----------
     threshold
-        The segmentation's; the sweep says how others would have done.
+        The segmentation's, of a run; the sweep says how others would have done.
     stages
-        Every one, with what it did and took.
+        Every one of a run, with what it did and took.
     baselines
         Other methods' scores by name, each at the setting that is best on this truth.
     compared
         Other segmentations' scores by name.
     """
 
-    threshold: float
-    stages: list[FinishedStage]
+    threshold: float | None = None
+    stages: Sequence[FinishedStage] = ()
     scores: Scores | None = None
     overlaps: Contingency | None = None
     sweep: Sweep | None = None
@@ -131,8 +131,32 @@ def measure_plan(plan: Plan, config: EvaluateConfig | None) -> Measured:
         sweep_plan(plan, labels, config.thresholds),
         _measure_run_length(segmentation, labels) if config.skeletons else None,
         _score_baselines(plan, labels, config.thresholds) if config.baselines else {},
-        {name: score(overlap_volumes(Volume.open(path), labels)) for name, path in config.compare.items()},
+        _compare(config, labels),
     )
+
+
+def measure_volume(segmentation: Volume, config: EvaluateConfig) -> Measured:
+    """Measure any segmentation against labels.
+
+    Raises
+    ------
+    UserError
+        If the labels do not fit the segmentation, or `config` asks for what only a run tells.
+    """
+    if config.baselines:
+        raise UserError("baselines are scored of a run", str(segmentation.path), "give the folder of the run")
+    labels = Volume.open(config.labels)
+    overlaps = overlap_volumes(segmentation, labels)
+    return Measured(
+        scores=score(overlaps),
+        overlaps=overlaps,
+        erl=_measure_run_length(segmentation, labels) if config.skeletons else None,
+        compared=_compare(config, labels),
+    )
+
+
+def _compare(config: EvaluateConfig, labels: Volume) -> dict[str, Scores]:
+    return {name: score(overlap_volumes(Volume.open(path), labels)) for name, path in config.compare.items()}
 
 
 def check_evaluation(config: EvaluateConfig, raw: Volume, made: Sequence[Location]) -> None:

@@ -53,7 +53,9 @@ def sweep_plan(plan: Plan, labels: Volume, thresholds: Sequence[float] = THRESHO
     limit = plan.config.agglomerate.limit
     if max(thresholds) > limit:
         raise UserError(
-            f"threshold {max(thresholds)} is above agglomerate.limit {limit}", "evaluate.thresholds", "raise the limit"
+            f"threshold {max(thresholds)} is above segment.agglomerate.limit {limit}",
+            "evaluate.thresholds",
+            "raise the limit",
         )
     fragments = Volume.open(plan.output("fragments"))
     grid, edges = plan.task("fragments").grid, plan.folder("edges")

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.config import Config
+from neuroadda.errors import in_section
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, check_labels, sweep_contingency
 from neuroadda.prediction.predict import Predict
@@ -39,7 +40,7 @@ class ValidateConfig(Config):
 
 @dataclass(frozen=True)
 class Validator:
-    """Scores a backbone on a held-out part; callable, as `neuroadda.training.trainer.train` wants it."""
+    """Scores a backbone on a held-out part; callable, as `neuroadda.training.trainer.train_network` wants it."""
 
     config: ValidateConfig
 
@@ -68,7 +69,8 @@ class Validator:
         config = self.config
         raw, labels, roi = self.check()
         shape = roi.shape / raw.voxel_size
-        predict = config.predict.resolve(backbone.card.architecture, (shape[0], shape[1], shape[2]))
+        with in_section("validation"):
+            predict = config.predict.resolve(backbone.card.architecture, (shape[0], shape[1], shape[2]))
         affs, _ = Predictor(backbone, predict)(raw, roi)
         whole = agglomerate_array(affs, raw.voxel_size_nm, config.fragments, config.agglomerate)
         overlaps = count_overlaps(whole.fragments, labels.read(roi))

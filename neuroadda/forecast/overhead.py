@@ -9,7 +9,8 @@ from funlib.geometry import Coordinate, Roi
 from neuroadda.blockwise.engine import Engine
 from neuroadda.blockwise.execution import LOOPBACK, Execution
 from neuroadda.blockwise.grid import Block, BlockGrid
-from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
+from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.ledger.url import SQLITE
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Config
 

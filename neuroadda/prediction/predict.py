@@ -29,7 +29,7 @@ from neuroadda.blockwise.leases import Lease, lease_device
 from neuroadda.blockwise.overlap import Phases
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
-from neuroadda.errors import UserError
+from neuroadda.errors import SettingError, UserError, in_section
 from neuroadda.prediction.tiles import choose_tile_vx, computed_vx
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.masks import Mask
@@ -91,12 +91,12 @@ class Predict(Stage):
             If the network cannot put out `tile_vx`, or what is asked for is not there: a device, a compiler, a precision.
         """
         if min(block_vx) < 1:
-            raise UserError(f"blocks of {block_vx} have no voxels", "block_vx")
+            raise SettingError(f"blocks of {block_vx} have no voxels", "block_vx")
         device = "cuda" if elsewhere and self.device == "auto" else resolve_device(self.device)
         if device.startswith("cuda") and elsewhere:
             self._check_decided()
         elif device.startswith("cuda") and not count_cuda_devices():
-            raise UserError(f"there is no CUDA device here for {device!r}", "predict.device", "use auto or cpu")
+            raise SettingError(f"there is no CUDA device here for {device!r}", "predict.device", "use auto or cpu")
         if self.compile:
             _check_compiler(device)
         precision = self._resolve_precision(device, network)
@@ -113,12 +113,13 @@ class Predict(Stage):
     def _check_decided(self) -> None:
         right = "say what the nodes' GPUs are good for: this machine does not know them"
         if self.precision == "auto":
-            raise UserError("no precision is said, such as bfloat16", "predict.precision", right)
+            raise SettingError("no precision is said, such as bfloat16", "predict.precision", right)
         if self.memory_gb is None and self.tile_vx is None:
-            raise UserError("no memory of a pass is said", "predict.memory_gb", right)
+            raise SettingError("no memory of a pass is said", "predict.memory_gb", right)
 
     def _resolve_precision(self, device: str, network: Network) -> Precision:
-        precision = resolve_precision(self.precision, device)
+        with in_section("predict"):
+            precision = resolve_precision(self.precision, device)
         if self.precision != "auto" or precision != "bfloat16" or device != "cpu":
             return precision
         from neuroadda.backbones.speedup import measure_bfloat16_speedup  # imports torch
@@ -179,7 +180,7 @@ def _memory_bytes(device: str, workers: int) -> float:
 def _check_compiler(device: str) -> None:
     compilers = (os.environ.get("CXX", "g++"), "g++", "clang++")
     if device == "cpu" and not any(map(shutil.which, compilers)):
-        raise UserError(
+        raise SettingError(
             "torch needs a C++ compiler to compile a network", "predict.compile", "install g++, or leave it out"
         )
 
@@ -192,8 +193,11 @@ def check_raw(raw: Volume, card: Card, any_voxel_size: bool) -> None:
     if card.architecture.in_channels != 1:
         raise UserError(f"the backbone takes {card.architecture.in_channels} channels, raw has one", card.name)
     if not any_voxel_size and is_far_in_size(raw, card):
-        what = f"voxel size {raw.voxel_size_nm} nm is far from the backbone's {card.voxel_size_nm} nm"
-        raise UserError(what, str(raw.path), "choose another backbone, or set any_voxel_size = true")
+        what = (
+            f"the voxel size of {raw.path}, {raw.voxel_size_nm} nm, is far from the backbone's {card.voxel_size_nm} nm"
+        )
+        right = "choose another backbone, or set it to true (option --any-voxel-size)"
+        raise SettingError(what, "any_voxel_size", right)
 
 
 def is_far_in_size(raw: Volume, card: Card) -> bool:

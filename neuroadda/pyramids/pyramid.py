@@ -9,7 +9,8 @@ from pydantic import Field
 
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.execution import Execution
-from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
+from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.ledger.url import NAME, SQLITE, ledger_url
 from neuroadda.blockwise.outputs import bind_output, check_output, read_key
 from neuroadda.blockwise.task import Task
 from neuroadda.config import Config, Zyx, write_json
@@ -73,8 +74,9 @@ class PyramidConfig(Config):
     @property
     def ledger_url(self) -> str:
         """The ledger's URL, with the default filled in."""
-        own, of_run = self.group / RUN / "ledger.db", Path(self.volume).parent.parent / "ledger.db"
-        return self.ledger or f"{SQLITE}{of_run if of_run.is_file() and not own.is_file() else own}"
+        own, of_run = self.group / RUN, Path(self.volume).parent.parent
+        shared = (of_run / NAME).is_file() and not (own / NAME).is_file()
+        return ledger_url(of_run if shared else own, self.ledger)
 
 
 def build_pyramid(

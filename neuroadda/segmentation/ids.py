@@ -7,7 +7,7 @@ number of voxels of a full block. So ids are unique without any lock, and stay b
 import numpy as np
 
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.errors import UserError
+from neuroadda.errors import SettingError
 
 MAX_ID = 2**63 - 1
 
@@ -23,7 +23,7 @@ def capacity_of(grid: BlockGrid) -> int:
     z, y, x = grid.block_vx
     capacity = z * y * x
     if len(grid) * capacity > MAX_ID:
-        raise UserError(
+        raise SettingError(
             f"{len(grid)} blocks of {capacity} voxels need ids above 2^63", "block_vx", "segment a smaller ROI"
         )
     return capacity

@@ -10,10 +10,11 @@ from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid, coarsen_blocks, find_tissue
+from neuroadda.blockwise.ledger.url import ledger_url
 from neuroadda.blockwise.outputs import check_output
 from neuroadda.blockwise.task import Stage, Task
 from neuroadda.config import Config, Zyx, load_config_file, parse_config, write_json
-from neuroadda.errors import UserError
+from neuroadda.errors import SettingError, UserError, in_section
 from neuroadda.locks import lock_folder
 from neuroadda.prediction.predict import Predict, check_raw
 from neuroadda.segmentation.agglomerate import FAN_OUT, Agglomerate, AgglomerateLevel, count_levels, level_grid
@@ -26,6 +27,7 @@ from neuroadda.volumes.locations import Location, to_folder, to_location
 from neuroadda.volumes.masks import open_mask
 from neuroadda.volumes.nodes import check_shards
 from neuroadda.volumes.regions import RoiConfig
+from neuroadda.zoo.finding import find_backbone
 
 Inputs = dict[str, tuple[Location, str]]
 
@@ -54,13 +56,13 @@ class SegmentConfig(Config):
         Arrays, at paths or URLs; outside the mask (0) is no tissue: nothing is predicted, and blocks all outside cost nothing.
         Its voxels may be coarser than those of raw by whole factors.
     backbone
-        Folder of the network.
+        An entry of the zoo that comes with neuroadda, or the folder of a network.
     output
         Folder of the run: edges, merges, lookup table, logs, config.
     volumes
         Path or URL of the arrays ``affs``, ``fragments`` and ``segmentation``; ``<output>/volumes.zarr`` by default.
     ledger
-        URL of the ledger, ``sqlite:///<output>/ledger.db`` by default.
+        URL of the ledger; by default that in the environment variable NEUROADDA_LEDGER, else ``sqlite:///<output>/ledger.db``.
     roi
         Part of the volume; all of it by default.
     block_vx
@@ -93,7 +95,7 @@ class SegmentConfig(Config):
     @property
     def ledger_url(self) -> str:
         """The ledger's URL, with the default filled in."""
-        return self.ledger or f"sqlite:///{Path(self.output) / 'ledger.db'}"
+        return ledger_url(self.output, self.ledger)
 
     @property
     def arrays(self) -> Location:
@@ -140,6 +142,7 @@ class Plan(Config):
         ]
 
 
+@in_section("segment")
 def make_plan(config: SegmentConfig) -> Plan:
     """Check the inputs, decide what is open, and bind every stage; nothing is written.
 
@@ -148,6 +151,7 @@ def make_plan(config: SegmentConfig) -> Plan:
     UserError
         If an input is missing or does not fit the others.
     """
+    config = config.model_copy(update={"backbone": str(find_backbone(config.backbone))})
     raw, card = Volume.open(config.raw), load_card(config.backbone)
     check_raw(raw, card, config.any_voxel_size)
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
@@ -199,7 +203,7 @@ def make_plan(config: SegmentConfig) -> Plan:
     return Plan(config=config, tasks=(predict, fragments, edges, *levels, components, relabel))
 
 
-def segment(
+def segment_volume(
     config: SegmentConfig,
     *,
     upto: str = "relabel",
@@ -225,6 +229,12 @@ def segment(
     return plan
 
 
+def is_run(place: Location | str) -> bool:
+    """Tell whether a place is the folder of a segmentation's run."""
+    folder = to_location(place)
+    return isinstance(folder, Path) and (folder / RESOLVED).is_file()
+
+
 def _resolve(config: SegmentConfig, raw: Volume, roi: Roi) -> SegmentConfig:
     block_vx = config.block_vx or default_block_vx(raw, roi)
     card = load_card(config.backbone)
@@ -233,7 +243,7 @@ def _resolve(config: SegmentConfig, raw: Volume, roi: Roi) -> SegmentConfig:
         what = (
             f"threshold {threshold} is above agglomerate.limit {config.agglomerate.limit}, up to which fragments merge"
         )
-        raise UserError(what, "components.threshold", "raise the limit or lower the threshold")
+        raise SettingError(what, "components.threshold", "raise the limit or lower the threshold")
     return config.model_copy(
         update={
             "block_vx": block_vx,
@@ -256,7 +266,7 @@ def _record(config: SegmentConfig, resolved: SegmentConfig) -> dict[str, Any]:
     return {
         "requested": config.model_dump(mode="json", exclude=hidden),
         "resolved": resolved.model_dump(mode="json", exclude=hidden),
-        "backbone": load_card(config.backbone).digest,
+        "backbone": load_card(resolved.backbone).digest,
     }
 
 

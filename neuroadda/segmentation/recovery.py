@@ -7,7 +7,8 @@ from pathlib import Path
 
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.ledger.base import Ledger
-from neuroadda.blockwise.ledger.open import SQLITE, open_ledger
+from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.repair import Finding, check_records, check_task, rebuild_task
 from neuroadda.blockwise.task import Task
@@ -16,7 +17,7 @@ from neuroadda.errors import UserError
 from neuroadda.locks import lock_folder
 from neuroadda.segmentation.pipeline import RESOLVED, Plan, SegmentConfig, make_plan
 
-SETTABLE = ("segment.execution.", "segment.ledger=")
+SETTABLE = "segment.execution."
 
 
 @dataclass(frozen=True)
@@ -37,17 +38,17 @@ class Verification:
     stages: list[StageRecord]
 
 
-def read_run(folder: Path, ledger_url: str | None = None, overrides: Sequence[str] = ()) -> Plan:
+def read_run(folder: str | Path, url: str | None = None, overrides: Sequence[str] = ()) -> Plan:
     """Return the plan that the run in a folder follows, from what it noted there.
 
     Parameters
     ----------
     folder
         Of the run.
-    ledger_url
-        Of its ledger; SQLite in the folder by default.
+    url
+        Of its ledger; see `ledger_url`.
     overrides
-        Of ``segment.execution`` and ``segment.ledger``, which a run does not note.
+        Of ``segment.execution``, which a run does not note.
 
     Raises
     ------
@@ -57,13 +58,14 @@ def read_run(folder: Path, ledger_url: str | None = None, overrides: Sequence[st
     for override in overrides:
         if not override.startswith(SETTABLE):
             what = f"{override.partition('=')[0]!r} is not for a run that has begun"
-            raise UserError(what, "--set", "set segment.execution keys or segment.ledger; or segment with a config")
+            raise UserError(what, "--set", "set segment.execution keys; or segment with a config")
+    folder = Path(folder)
     file = folder / RESOLVED
     resolved = load_config_file(file).get("resolved") if file.is_file() else None
     if not isinstance(resolved, dict):
         what = "there is no run here: it is not the folder of a run of `neuroadda segment`"
         raise UserError(what, str(folder), "what another command began, the same command goes on with")
-    data = apply_overrides({"segment": resolved | {"ledger": ledger_url}}, overrides)["segment"]
+    data = apply_overrides({"segment": resolved | {"ledger": ledger_url(folder, url)}}, overrides)["segment"]
     config = parse_config(SegmentConfig, data, str(file))
     if Path(config.output).resolve() != folder.resolve():
         what, right = f"this run was to be in {config.output}", "start where it was started, or move it back"
@@ -72,10 +74,11 @@ def read_run(folder: Path, ledger_url: str | None = None, overrides: Sequence[st
 
 
 def retry(
-    folder: Path,
+    folder: str | Path,
     *,
     stage: str | None = None,
     blocks: Collection[int] | None = None,
+    ledger: str | None = None,
     overrides: Sequence[str] = (),
     observe: Observer = lambda task, summary: None,
 ) -> Task:
@@ -89,21 +92,22 @@ def retry(
         Go no further than this stage.
     blocks
         Do these alone of the stage, by default that which the run has come to.
+    ledger
+        URL of the ledger, which the run has not noted; see `ledger_url`.
     overrides
-        Of ``segment.execution`` and ``segment.ledger``, which the run has not noted.
+        Of ``segment.execution``, which it has not noted either.
 
     Raises
     ------
     UserError, RunFailed, RunStopped
         As `segment`; also UserError if the folder is no run's, or is given what cannot be done again.
     """
-    plan = read_run(folder, overrides=overrides)
+    folder = Path(folder)
+    plan = read_run(folder, ledger, overrides)
     config = plan.config
-    if (
-        not any(override.startswith("segment.ledger=") for override in overrides)
-        and not (folder / "ledger.db").exists()
-    ):
-        raise UserError("the run's ledger is not here", str(folder), "give its URL: --set segment.ledger=mongodb://...")
+    if config.ledger_url == f"{SQLITE}{folder / NAME}" and not (folder / NAME).exists():
+        right = f"give its URL: --ledger mongodb://..., or {VARIABLE}"
+        raise UserError("the run's ledger is not here", str(folder), right)
     names = [task.name for task in plan.tasks]
     if stage is not None and stage not in names:
         raise UserError(f"there is no stage {stage!r}", str(folder), f"one of: {', '.join(names)}")
@@ -127,35 +131,35 @@ def retry(
     return tasks[-1]
 
 
-def rebuild_ledger(folder: Path, ledger_url: str | None = None) -> list[StageRecord]:
+def rebuild_ledger(folder: str | Path, url: str | None = None) -> list[StageRecord]:
     """Record as done what a run has written and its ledger does not know; `found` says how much that was.
 
     Parameters
     ----------
     folder
         Of the run.
-    ledger_url
-        Of its ledger; made if it is not there. By default SQLite in the folder.
+    url
+        Of its ledger, which is made if it is not there; see `ledger_url`.
 
     Raises
     ------
     UserError
         If no run is in the folder, its inputs are gone, or it is at work.
     """
-    plan = read_run(folder, ledger_url)
-    with lock_folder(folder), _opened(plan.config.ledger_url) as ledger:
+    plan = read_run(folder, url)
+    with lock_folder(Path(folder)), _opened(plan.config.ledger_url) as ledger:
         found = [rebuild_task(task, ledger) for task in plan.tasks]
         return _count(plan, ledger, found)
 
 
 def verify_ledger(
-    folder: Path, ledger_url: str | None = None, *, repair: bool = False, read: bool = False
+    folder: str | Path, url: str | None = None, *, repair: bool = False, read: bool = False
 ) -> Verification:
     """Find where a run's ledger and its outputs disagree.
 
     Parameters
     ----------
-    folder, ledger_url
+    folder, url
         As in `rebuild_ledger`.
     repair
         Put it right: the blocks concerned are forgotten, and what is left of their output is deleted, so that the next run does
@@ -168,11 +172,11 @@ def verify_ledger(
     UserError
         If there is no run or no ledger; with `repair`, if the run is at work.
     """
-    plan = read_run(folder, ledger_url)
+    plan = read_run(folder, url)
     url = plan.config.ledger_url
     if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
         raise UserError("there is no ledger", url, f"`neuroadda ledger rebuild {folder}` makes it from what is written")
-    with _locked(folder, needed=repair) as at_work, _opened(url) as ledger:
+    with _locked(Path(folder), needed=repair) as at_work, _opened(url) as ledger:
         findings = list(check_records(ledger, {task.output_on_record for task in plan.tasks}))
         checked = [check_task(task, ledger, at_work=at_work, read=read) for task in plan.tasks]
         findings += [finding for each in checked for finding in each.findings]
@@ -192,7 +196,7 @@ def _find_failed(plan: Plan) -> tuple[dict[str, list[int]], dict[str, int]]:
             bound = bind_output(task)
             if bound is not None and ledger.task(bound.key) is None:
                 what = f"the ledger does not know this run's {task.name}"
-                raise UserError(what, plan.config.output, "give the URL of its own: --set segment.ledger=...")
+                raise UserError(what, plan.config.output, f"give the URL of its own: --ledger, or {VARIABLE}")
             groups = [] if bound is None else ledger.failures(bound.key)
             failed[task.name] = [block for group in groups for block in group.blocks]
             left[task.name] = len(task.blocks) - (0 if bound is None else ledger.summary(bound.key).done)

@@ -112,7 +112,7 @@ class StartConfig(Config):
     Attributes
     ----------
     backbone
-        Its folder. The channels of its head are kept for the offsets that it knows; others start at random.
+        An entry of the zoo, or its folder. The channels of its head are kept for the offsets that it knows; others start at random.
     frozen_levels
         Levels of the encoder, from the finest, that stay as they are.
     encoder_rate

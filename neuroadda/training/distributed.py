@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from neuroadda.backbones.devices import count_cuda_devices, resolve_device
-from neuroadda.errors import RunFailed, UserError
+from neuroadda.errors import RunFailed, SettingError, UserError
 from neuroadda.training.ranks import Rank
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class Processes:
         theirs = self.from_first(mine.encode).decode()
         if mine != theirs:
             what = f"process {self.rank.index} would compute on {mine}, the first on {theirs}"
-            raise UserError(what, "train.device", "set it, or start them on machines alike")
+            raise SettingError(what, "device", "set it, or start them on machines alike")
         if mine == "cpu":
             return torch.device(mine)
         if 1 < gpus <= local:

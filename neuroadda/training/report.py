@@ -1,43 +1,33 @@
-"""What a person sees of a training: a progress bar or plain lines, TensorBoard, metrics.jsonl, and pictures."""
+"""What a training writes for people: TensorBoard, metrics.jsonl, and pictures."""
 
 import json
-import sys
-import time
 from pathlib import Path
 from types import TracebackType
 
 import matplotlib.image
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
 
-PLAIN_EVERY_S = 15.0
+from neuroadda.observing import RunObserver
 
 
 class TrainingLog:
     """Writes the log of a run; used as a context."""
 
-    def __init__(self, folder: Path, name: str, iterations: int, done: int, show: bool) -> None:
+    def __init__(self, folder: Path, name: str, iterations: int, done: int, observer: RunObserver) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.name, self.iterations = folder, name, iterations
         self._metrics = folder / "metrics.jsonl"
         self._drop_after(done)
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
-        self._show, self._printed, self._first, self._started = show, time.monotonic(), done, time.monotonic()
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns) if show and sys.stdout.isatty() else None
-        self._task = self._bar.add_task(name, total=iterations, completed=done) if self._bar else None
+        self._observer = observer
 
     def __enter__(self) -> "TrainingLog":
-        if self._bar:
-            self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar:
-            self._bar.stop()
         self._board.close()
 
     def log(self, iteration: int, values: dict[str, float]) -> None:
@@ -46,17 +36,7 @@ class TrainingLog:
             file.write(json.dumps({"iteration": iteration, **values}) + "\n")
         for key, value in values.items():
             self._board.add_scalar(key, value, iteration)
-        if not self._show:
-            return
-        rate = (iteration - self._first) / max(1e-9, time.monotonic() - self._started)
-        text = f"{self.name}  loss {values['loss']:.4f}  {rate:.2f} it/s" if "loss" in values else None
-        if self._bar and self._task is not None and text:
-            self._bar.update(self._task, completed=iteration, description=text)
-        elif text and (time.monotonic() - self._printed > PLAIN_EVERY_S or iteration == self.iterations):
-            self._printed = time.monotonic()
-            print(f"{text}  iteration {iteration}/{self.iterations}", flush=True)
-        if text is None:
-            print(f"{self.name}  " + "  ".join(f"{k} {v:.4f}" for k, v in values.items()), flush=True)
+        self._observer.on_iteration(self.name, iteration, self.iterations, values)
 
     def draw(
         self, iteration: int, raw: np.ndarray, labels: np.ndarray, affs: np.ndarray, predicted: np.ndarray

@@ -13,7 +13,8 @@ import torch
 
 from neuroadda.backbones.card import Card
 from neuroadda.backbones.checkpoint import Backbone, save_backbone
-from neuroadda.errors import RunFailed, UserError
+from neuroadda.errors import RunFailed, SettingError
+from neuroadda.observing import RunObserver
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.dataset import Batch, load_batches
 from neuroadda.training.distributed import Processes
@@ -57,7 +58,7 @@ class Run:
         """Whether the last validations brought nothing better."""
         return 0 < self.config.patience <= self.progress.validations_since_best
 
-    def finish(self, show: bool) -> None:
+    def finish(self, observer: RunObserver) -> None:
         """Do the iterations that are left, and write the backbone."""
         self._follow_first()
         if self.processes.count > 1:
@@ -65,7 +66,9 @@ class Run:
         config, first = self.config, self.processes.first
         done = self.progress.iteration
         with (
-            TrainingLog(config.output, config.name, config.iterations, done, show) if first else nullcontext() as report
+            TrainingLog(config.output, config.name, config.iterations, done, observer)
+            if first
+            else nullcontext() as report
         ):
             batches = load_batches(config, done, self.processes.rank)
             self._clock = time.process_time()
@@ -134,7 +137,7 @@ class Run:
             state.metrics = metrics
             return
         if key not in metrics:
-            raise UserError(f"validation gives no {key!r}", "keep_best", f"it gives {', '.join(metrics)}")
+            raise SettingError(f"the validation gives no {key!r}", "keep_best", f"it gives {', '.join(metrics)}")
         state.validations_since_best += 1
         if state.best is None or metrics[key] < state.best:
             state.best, state.metrics, state.validations_since_best = metrics[key], metrics, 0

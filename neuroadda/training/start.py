@@ -10,12 +10,13 @@ from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.backbones.module import NetworkModule
 from neuroadda.config import dump_config, parse_config
-from neuroadda.errors import UserError
+from neuroadda.errors import SettingError
 from neuroadda.training.config import TrainConfig
+from neuroadda.zoo.finding import find_backbone
 
 
 def adopt_network(config: TrainConfig) -> TrainConfig:
-    """Return the config with the network of the backbone it starts from, if it does.
+    """Return the config with the folder and the network of the backbone it starts from, if it does.
 
     Raises
     ------
@@ -24,14 +25,16 @@ def adopt_network(config: TrainConfig) -> TrainConfig:
     """
     if config.start is None:
         return config
-    network = load_card(config.start.backbone).architecture
+    start = config.start.model_copy(update={"backbone": find_backbone(config.start.backbone)})
+    config = config.model_copy(update={"start": start})
+    network = load_card(start.backbone).architecture
     if "network" in config.model_fields_set and config.architecture != network.with_out_channels(len(config.offsets)):
-        raise UserError(
-            f"the network is not that of {config.start.backbone}",
-            "train.network",
+        raise SettingError(
+            f"the network is not that of {start.backbone}",
+            "network",
             "leave it out to start from a backbone",
         )
-    where = f"train, from {config.start.backbone}"
+    where = f"train, from {start.backbone}"
     return parse_config(TrainConfig, {**dump_config(config), "network": dump_config(network)}, where)
 
 

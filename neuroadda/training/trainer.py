@@ -8,7 +8,8 @@ from neuroadda.backbones.card import Card
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.backbones.devices import resolve_device, resolve_precision
 from neuroadda.config import dump_config, parse_config, write_json
-from neuroadda.errors import UserError
+from neuroadda.errors import SettingError, UserError, in_section
+from neuroadda.observing import RunObserver
 from neuroadda.training.config import TrainConfig, training_fingerprint
 from neuroadda.training.distributed import Processes
 from neuroadda.training.run import CheckedTraining, Run, Validate
@@ -17,10 +18,12 @@ from neuroadda.training.start import adopt_network
 from neuroadda.training.state import find_state, load_state
 
 
-def train(
+@in_section("train", keep=("validation",))
+def train_network(
     config: TrainConfig,
     validate: Validate | None = None,
-    progress: bool = True,
+    *,
+    observer: RunObserver = RunObserver(),
     overwrite: bool = False,
     processes: Processes = Processes(),
 ) -> Card:
@@ -36,8 +39,8 @@ def train(
         What to do.
     validate
         Called every `config.validate_every` iterations with the backbone so far; returns metrics.
-    progress
-        Show a progress bar (plain lines when this is not a terminal).
+    observer
+        Told of every iteration and every validation, in the first process.
     overwrite
         Begin anew where another training (other data or parameters) lies in the output folder.
     processes
@@ -58,19 +61,19 @@ def train(
     run = Run(checked, validate, processes)
     finished = processes.first and _begin(run, overwrite)
     if not processes.from_first(lambda: b"finished" if finished else b""):
-        run.finish(progress)
+        run.finish(observer)
     card = processes.from_first(lambda: load_backbone(config.output / "backbone").card.model_dump_json().encode())
     return parse_config(Card, json.loads(card), str(config.output))
 
 
 def _check(config: TrainConfig, validate: Validate | None, processes: Processes) -> CheckedTraining:
     if config.keep_best and validate is None:
-        raise UserError(
-            "keep_best is set, but there is no validation", "keep_best", "leave it out or give a validation volume"
+        raise SettingError(
+            "keep_best is set, but there is no validation", "keep_best", "leave it out, or give a [validation] section"
         )
     if config.accumulate % processes.count:
         what = f"{config.accumulate} batches an iteration cannot be shared by {processes.count} processes"
-        raise UserError(what, "train.accumulate", f"set it to a multiple of {processes.count}, or start fewer")
+        raise SettingError(what, "accumulate", f"set it to a multiple of {processes.count}, or start fewer")
     resolve_precision(config.precision, resolve_device(config.device), training=True)
     config = adopt_network(config)
     start = None if config.start is None else load_backbone(config.start.backbone)
@@ -79,8 +82,8 @@ def _check(config: TrainConfig, validate: Validate | None, processes: Processes)
         RandomSample(sample, config.output_shape_vx).place()  # a sample without labels fails here, in one line
     sizes = {sample.raw.voxel_size_nm for sample in samples}
     if len(sizes) > 1 and not config.any_voxel_size:
-        right = "train on one voxel size, or set any_voxel_size = true"
-        raise UserError(f"samples have different voxel sizes {sorted(sizes)}", "samples", right)
+        right = "train on one voxel size, or set it to true (option --set train.any_voxel_size=true)"
+        raise SettingError(f"samples have different voxel sizes {sorted(sizes)}", "any_voxel_size", right)
     volumes = [v.fingerprint for s in samples for v in (s.raw, s.labels, s.mask) if v]
     mine = training_fingerprint(config, volumes, start.card.digest if start else None)
     return CheckedTraining(config, samples, start, mine)

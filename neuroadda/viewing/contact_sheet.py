@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from neuroadda.active.proposals import SHEET, Proposals
+from neuroadda.active.propose import Found
 from neuroadda.viewing import figures
 from neuroadda.viewing.curves import LIGHT
 from neuroadda.viewing.pages import open_template
@@ -22,17 +23,26 @@ from neuroadda.viewing.panels import (
     Panel,
     colour,
     coordinates,
+    cut_panels,
     draw_sections,
     find_scale,
     plain,
     project,
 )
+from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.placing import placing
 
 CHOSEN, BAR = LIGHT.lines[2], "#7d8893"
 BINS = 48
 WIDTH, HEIGHT, HEADER = 7.6, 3.25, 1.8  # inches of the PNG: a panel's place, and what stands above all panels
 DPI, MOST_PIXELS = 150, 30_000
+
+
+def keep_contact_sheet(folder: Path, raw: Volume, found: Found) -> Path:
+    """Write the contact sheet of boxes that have just been proposed, or whose sheet is gone; return the path of its page."""
+    if found.scores is not None or not (folder / SHEET).exists():
+        write_contact_sheet(folder, found.proposals, cut_panels(raw, found.grid, found.proposals), scores=found.scores)
+    return folder / SHEET
 
 
 def write_contact_sheet(

@@ -20,7 +20,7 @@ from neuroadda.volumes.readers.tiff import TIFF_SUFFIXES
 Format = Literal["zarr", "hdf5", "tiff"]
 
 
-def export_volume(volume: Volume, target: Path, format: Format | None = None, *, overwrite: bool = False) -> Path:
+def export_volume(volume: Volume, target: str | Path, format: Format | None = None, *, overwrite: bool = False) -> Path:
     """Write a volume in another format.
 
     Zarr keeps everything, and adds ``resolution`` (as CREMI and gunpowder name the voxel size) where it is in nm. HDF5
@@ -47,6 +47,7 @@ def export_volume(volume: Volume, target: Path, format: Format | None = None, *,
     UserError
         If the format is not known or cannot hold this volume, or `target` exists; nothing is left behind.
     """
+    target = Path(target)
     format = format or _format_of(target)
     if format != "zarr" and volume.channels is not None:
         raise UserError(f"it has {volume.channels} channels", str(volume.path), "export it to zarr")

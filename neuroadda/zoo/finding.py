@@ -187,17 +187,29 @@ def zoo_name(where: str | None) -> str | None:
     return str(Url.with_credentials(where)) if where is not None and "://" in where else where
 
 
-def find_backbone(name: str, zoo: Zoo) -> Path:
-    """Return the local folder of an entry of the zoo, or else the folder that `name` is.
+def find_backbone(backbone: str | Path, zoo: Zoo | str | Path | None = None) -> Path:
+    """Return the local folder of a backbone, wherever one may be named: by an entry of a zoo, or by its folder.
+
+    Parameters
+    ----------
+    backbone
+        The name of an entry, or a folder. A text without a slash that names both is taken for the entry; write ``./name`` for the
+        folder.
+    zoo
+        Opened, or as `open_zoo` takes it; by default the zoo that comes with neuroadda.
 
     Raises
     ------
     UserError
-        If it is neither.
+        If it is neither, or a file of the entry cannot be had or is not the one that the zoo's index says.
     """
-    if name in zoo.names():
-        return zoo.folder(name)
-    if not Path(name).is_dir():
-        has = ", ".join(zoo.names()) or "nothing"
-        raise UserError(f"{name!r} is no entry of the zoo and no folder", zoo.where, f"the zoo has: {has}")
-    return Path(name)
+    folder = Path(backbone)
+    if str(backbone) != folder.name:  # a path: no zoo is asked
+        return folder
+    opened = zoo if isinstance(zoo, Zoo) else open_zoo(zoo)
+    if folder.name in opened.names():
+        return opened.folder(folder.name)
+    if not folder.is_dir():
+        has = ", ".join(opened.names()) or "nothing"
+        raise UserError(f"{str(backbone)!r} is no entry of the zoo and no folder", opened.where, f"the zoo has: {has}")
+    return folder

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from neuroadda.active.propose import ProposeConfig, propose
+from neuroadda.active.propose import ProposeConfig, propose_boxes
 from neuroadda.config import parse_config
 from neuroadda.volumes.arrays import Volume
 from studies.rows import read_table, run_all
@@ -93,7 +93,7 @@ def choose_boxes(task: Run, source: str) -> list[dict[str, list[float]]]:
         "any_voxel_size": True,
         "execution": {"launcher": "serial"},
     }
-    found = propose(parse_config(ProposeConfig, data, "reproduce"), overwrite=True)
+    found = propose_boxes(parse_config(ProposeConfig, data, "reproduce"), overwrite=True)
     return [p.box.model_dump(mode="json") for p in found.proposals.proposals]
 
 

@@ -23,7 +23,7 @@ from neuroadda.config import parse_config
 from neuroadda.evaluation.sweep import Sweep
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.training.config import TrainConfig
-from neuroadda.training.trainer import train
+from neuroadda.training.trainer import train_network
 from neuroadda.volumes.arrays import Volume
 from studies.rows import read_table, run_all
 from studies.single_sections import DOMAINS, PIXEL_NM, SOURCES, prepare, provenance
@@ -85,7 +85,7 @@ def pretrain(source: str, target: str, pretraining: int, data: Path) -> None:
         domains = [s for s in SOURCES if s != target] if source == GENERALIST else [source]
         samples = [_sample(name) | {"provenance": provenance(data, name)} for name in domains]
         config = _config(folder.name, source, samples, folder, any_voxel_size=True, seed=pretraining, **PRETRAIN)
-        train(config, progress=False)
+        train_network(config)
 
 
 def run(task: Run, pretraining: int) -> Row:
@@ -111,7 +111,7 @@ def train_and_score(
 ) -> dict[str, float]:
     """Train on boxes of a target's train part; choose a threshold on them, and score the test part: the figures of a `Row`."""
     samples = [_sample(target) | {"roi": box} for box in boxes]
-    card = train(_config(folder.name, target, samples, folder, **config), progress=False)
+    card = train_network(_config(folder.name, target, samples, folder, **config))
     backbone = load_backbone(folder / "backbone")
     known = np.mean([[s.voi for s in sweep_part(backbone, target, "train", box).scores] for box in boxes], axis=0)
     test = sweep_part(backbone, target, "test")

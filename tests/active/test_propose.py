@@ -10,7 +10,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from neuroadda.active.proposals import PROPOSALS, Proposals, read_proposals
-from neuroadda.active.propose import ProposeConfig, ProposeSettings, box_shape_vx, propose
+from neuroadda.active.propose import ProposeConfig, ProposeSettings, box_shape_vx, propose_boxes
 from neuroadda.active.propose_config import cut_box
 from neuroadda.active.scores import score_entropy
 from neuroadda.backbones.card import load_card
@@ -90,23 +90,25 @@ def runs(monkeypatch) -> list:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_same_seed_gives_the_same_boxes(inputs, tmp_path, strategy):
     choose = {"strategy": strategy, "count": 3, "seed": 5}
-    found = propose(make_config(inputs, tmp_path / "one", choose=choose))
+    found = propose_boxes(make_config(inputs, tmp_path / "one", choose=choose))
     assert len(check_boxes(found.proposals, Volume.open(inputs / "raw.zarr/raw"))) == 3
     assert found.proposals.pool.candidates == len(found.scores)
-    propose(make_config(inputs, tmp_path / "two", choose=choose))
+    propose_boxes(make_config(inputs, tmp_path / "two", choose=choose))
     assert (tmp_path / "one" / PROPOSALS).read_bytes() == (tmp_path / "two" / PROPOSALS).read_bytes()
 
 
 def test_blocks_change_no_byte(inputs, tmp_path):
     """The even network's affinities do not depend on how the volume is cut into blocks."""
-    propose(make_config(inputs, tmp_path / "one", "even"))
-    propose(make_config(inputs, tmp_path / "two", "even", block_vx=(8, 30, 90)))
+    propose_boxes(make_config(inputs, tmp_path / "one", "even"))
+    propose_boxes(make_config(inputs, tmp_path / "two", "even", block_vx=(8, 30, 90)))
     assert (tmp_path / "one" / PROPOSALS).read_bytes() == (tmp_path / "two" / PROPOSALS).read_bytes()
 
 
 def test_another_seed_draws_other_boxes(inputs, tmp_path):
     drawn = [
-        propose(make_config(inputs, tmp_path, choose={"strategy": "random", "seed": seed}), overwrite=True).proposals
+        propose_boxes(
+            make_config(inputs, tmp_path, choose={"strategy": "random", "seed": seed}), overwrite=True
+        ).proposals
         for seed in range(3)
     ]
     assert len({tuple(p.offset_nm for p in proposals.proposals) for proposals in drawn}) == 3
@@ -114,13 +116,13 @@ def test_another_seed_draws_other_boxes(inputs, tmp_path):
 
 def test_a_rerun_writes_the_same_bytes_and_computes_nothing(inputs, tmp_path, runs):
     config = make_config(inputs, tmp_path)
-    propose(config)
+    propose_boxes(config)
     assert len(runs) == 3 * 2 * 3
     written = (tmp_path / PROPOSALS).read_bytes()
-    propose(config)
-    propose(config, overwrite=True)
+    propose_boxes(config)
+    propose_boxes(config, overwrite=True)
     (tmp_path / PROPOSALS).unlink()
-    propose(config)
+    propose_boxes(config)
     assert (tmp_path / PROPOSALS).read_bytes() == written
     assert len(runs) == 18
 
@@ -141,18 +143,18 @@ def test_a_rerun_writes_the_same_bytes_and_computes_nothing(inputs, tmp_path, ru
 def test_other_settings_are_refused_and_nothing_is_lost(inputs, tmp_path, runs, changes, computed):
     """Unless they are to replace what lies there."""
     config = make_config(inputs, tmp_path)
-    propose(config)
+    propose_boxes(config)
     before = {path: path.read_bytes() for path in (tmp_path / "uncertainty.zarr").rglob("*") if path.is_file()}
     written = (tmp_path / PROPOSALS).read_bytes()
     runs.clear()
     other = make_config(inputs, tmp_path, **changes)
     with pytest.raises(UserError, match="overwrite"):
-        propose(other)
+        propose_boxes(other)
     assert (tmp_path / PROPOSALS).read_bytes() == written
     assert all(path.read_bytes() == content for path, content in before.items())
-    propose(config)
+    propose_boxes(config)
     assert not runs
-    replaced = propose(other, overwrite=True).proposals
+    replaced = propose_boxes(other, overwrite=True).proposals
     assert read_proposals(tmp_path) == replaced
     assert (tmp_path / PROPOSALS).read_bytes() != written
     assert (len(runs) >= computed) if computed else not runs
@@ -170,7 +172,7 @@ def test_another_machine_finds_the_proposals_unchanged(inputs, tmp_path, runs, m
     )
     mask.write(mask.roi, np.ones(SHAPE_VX, np.uint8))
     config = make_config(inputs, tmp_path / "run", mask=str(mask.path), **settings)
-    found = propose(config)
+    found = propose_boxes(config)
     written = (config.output / PROPOSALS).read_bytes()
     runs.clear()
     monkeypatch.chdir(inputs)
@@ -191,12 +193,12 @@ def test_another_machine_finds_the_proposals_unchanged(inputs, tmp_path, runs, m
         "ledger": "sqlite:///elsewhere.db",
     }
     for overwrite in (False, True):
-        again = propose(make_config(inputs, config.output, **other), overwrite=overwrite)
+        again = propose_boxes(make_config(inputs, config.output, **other), overwrite=overwrite)
         assert again.proposals == found.proposals
         assert again.grid is not None
     shutil.rmtree(config.output / "uncertainty.zarr")
     (config.output / "ledger.db").unlink()
-    again = propose(make_config(inputs, config.output, **other))
+    again = propose_boxes(make_config(inputs, config.output, **other))
     assert (again.proposals, again.grid, again.scores) == (found.proposals, None, None)
     assert (config.output / PROPOSALS).read_bytes() == written
     assert not runs
@@ -208,7 +210,7 @@ def test_proposals_say_what_they_come_from(inputs, tmp_path):
     excluded = [{"offset_nm": (60, 12, 0), "shape_nm": (30, 6, 6)}]
     roi = {"offset_nm": (60, 12, 0), "shape_nm": in_nm((8, 90, 90))}
     changes = {"score": "committee", "committee": [str(inputs / "other")], "mask": str(mask.path)}
-    propose(make_config(inputs, tmp_path / "run", roi=roi, excluded=excluded, **changes))
+    propose_boxes(make_config(inputs, tmp_path / "run", roi=roi, excluded=excluded, **changes))
     found = read_proposals(tmp_path / "run")
     assert found.backbone_digest == load_card(inputs / "random").digest
     assert found.committee == (load_card(inputs / "other").digest,)
@@ -218,7 +220,7 @@ def test_proposals_say_what_they_come_from(inputs, tmp_path):
 
 
 def test_what_was_made_of_replaced_boxes_is_moved_aside(inputs, tmp_path):
-    first = propose(make_config(inputs, tmp_path)).proposals
+    first = propose_boxes(make_config(inputs, tmp_path)).proposals
     made = {"labels/roi_1.zarr": "a", "proposals.csv": "b", "crops/roi_1.zarr": "c", "webknossos.nml": "d"}
 
     def make() -> None:
@@ -227,17 +229,17 @@ def test_what_was_made_of_replaced_boxes_is_moved_aside(inputs, tmp_path):
             (tmp_path / name).write_text(text)
 
     make()
-    propose(make_config(inputs, tmp_path, choose={"shortlist": 7}), overwrite=True)  # it changes no box
+    propose_boxes(make_config(inputs, tmp_path, choose={"shortlist": 7}), overwrite=True)  # it changes no box
     assert all((tmp_path / name).read_text() == text for name, text in made.items())
-    second = propose(make_config(inputs, tmp_path, choose={"strategy": "max"}), overwrite=True).proposals
+    second = propose_boxes(make_config(inputs, tmp_path, choose={"strategy": "max"}), overwrite=True).proposals
     assert {name: (tmp_path / "replaced_1" / name).read_text() for name in made} == made
     assert read_proposals(tmp_path / "replaced_1").boxes == first.boxes
     assert not [name for name in made if (tmp_path / name).exists()]
-    propose(make_config(inputs, tmp_path), overwrite=True)
+    propose_boxes(make_config(inputs, tmp_path), overwrite=True)
     assert not (tmp_path / "replaced_2").exists()  # of those boxes, nothing was made
     make()
     (tmp_path / PROPOSALS).write_text("{")
-    assert propose(make_config(inputs, tmp_path, choose={"strategy": "max"}), overwrite=True).proposals == second
+    assert propose_boxes(make_config(inputs, tmp_path, choose={"strategy": "max"}), overwrite=True).proposals == second
     assert (tmp_path / "replaced_2" / PROPOSALS).read_text() == "{"
     assert (tmp_path / "replaced_2/labels/roi_1.zarr").exists()
 
@@ -246,7 +248,7 @@ def test_boxes_keep_their_distance_to_excluded_ones(inputs, tmp_path):
     raw = Volume.open(inputs / "raw.zarr/raw")
     box = RoiConfig(offset_nm=np.add(in_nm((0, 36, 48)), raw.offset_nm).tolist(), shape_nm=in_nm((10, 12, 12)))
     choose = {"strategy": "random", "count": 50, "min_distance_nm": 60}
-    found = propose(make_config(inputs, tmp_path, excluded=[box.model_dump()], choose=choose)).proposals
+    found = propose_boxes(make_config(inputs, tmp_path, excluded=[box.model_dump()], choose=choose)).proposals
     assert len(found.proposals) > 1
     for one in found.proposals:
         sides = zip(one.offset_nm, one.shape_nm, box.offset_nm, box.shape_nm, strict=True)
@@ -275,9 +277,9 @@ def test_proposals_that_cannot_be_read_are_not_replaced_unasked(inputs, tmp_path
     config = make_config(inputs, tmp_path)
     (tmp_path / PROPOSALS).write_text("{")
     with pytest.raises(UserError, match="malformed"):
-        propose(config)
+        propose_boxes(config)
     assert (tmp_path / PROPOSALS).read_text() == "{"
-    found = propose(config, overwrite=True).proposals
+    found = propose_boxes(config, overwrite=True).proposals
     assert read_proposals(tmp_path) == found
 
 
@@ -300,7 +302,7 @@ def test_boxes_lie_on_voxels_inside_roi_and_mask_and_beside_excluded_ones(inputs
         min_tissue=0.8,
         choose={"strategy": strategy, "count": 50},
     )
-    places = check_boxes(propose(config).proposals, raw)
+    places = check_boxes(propose_boxes(config).proposals, raw)
     taken = tuple(slice(b, b + n) for b, n in zip((3, 40, 50), (2, 5, 5), strict=True))
     assert len(places) >= 4
     for place in places:
@@ -313,7 +315,7 @@ def test_boxes_lie_on_voxels_inside_roi_and_mask_and_beside_excluded_ones(inputs
 def test_boxes_do_not_leave_a_volume_that_ends_inside_a_cell(inputs, tmp_path):
     """23 of a box's 24 voxels would do as tissue."""
     config = make_config(inputs, tmp_path, choose={"count": 1000, "strategy": "random"})
-    found = propose(config)
+    found = propose_boxes(config)
     raw = Volume.open(config.raw)
     assert any(n % c for n, c in zip(raw.shape_vx, found.grid.attrs["cell_vx"], strict=True))
     assert found.proposals.pool.candidates == 4 * 6 * 8
@@ -329,7 +331,7 @@ def test_boxes_do_not_leave_a_volume_that_ends_inside_a_cell(inputs, tmp_path):
     ],
 )
 def test_a_box_is_whole_voxels_and_whole_cells(inputs, tmp_path, shape_nm, box_vx, cell_vx):
-    found = propose(make_config(inputs, tmp_path, shape_nm=shape_nm))
+    found = propose_boxes(make_config(inputs, tmp_path, shape_nm=shape_nm))
     check_boxes(found.proposals, Volume.open(inputs / "raw.zarr/raw"), box_vx)
     assert tuple(found.grid.attrs["cell_vx"]) == cell_vx
 
@@ -341,7 +343,7 @@ def test_a_score_is_the_mean_of_a_box_or_its_median(inputs, tmp_path):
     proposals = {}
     for reading, read, within in (("mean", np.mean, 1e-4), ("median", np.median, 1 / 16)):
         config = make_config(inputs, tmp_path / reading, "even", reading=reading, choose={"strategy": "max"})
-        proposals[reading] = propose(config).proposals
+        proposals[reading] = propose_boxes(config).proposals
         for proposal in proposals[reading].proposals:
             assert proposal.score == pytest.approx(read(entropy[place_vx(proposal.box, raw)]), abs=within)
     assert proposals["mean"].settings["reading"] == "mean"
@@ -350,14 +352,14 @@ def test_a_score_is_the_mean_of_a_box_or_its_median(inputs, tmp_path):
 
 def test_a_committee_scores_by_its_disagreement(inputs, tmp_path):
     same = make_config(inputs, tmp_path / "same", score="committee", committee=[str(inputs / "random")])
-    assert {p.score for p in propose(same).proposals.proposals} == {0}
+    assert {p.score for p in propose_boxes(same).proposals.proposals} == {0}
     two = make_config(inputs, tmp_path / "two", score="committee", committee=[str(inputs / "other")])
-    found = propose(two).proposals
+    found = propose_boxes(two).proposals
     assert all(p.score > 0 for p in found.proposals)
     assert found.settings["score"] == "committee"
     for changes in ({"score": "committee"}, {"committee": [str(inputs / "other")]}):
         with pytest.raises(UserError, match="a committee takes several backbones"):
-            propose(make_config(inputs, tmp_path / "none", **changes))
+            propose_boxes(make_config(inputs, tmp_path / "none", **changes))
     assert not (tmp_path / "none").exists()
 
 
@@ -372,7 +374,7 @@ def test_diverse_boxes_are_of_both_kinds_of_tissue(inputs, tmp_path, method):
     for seed in range(3):
         choose = {"strategy": "diverse", "count": 2, "method": method, "seed": seed}
         config = make_config(inputs, tmp_path / "run", raw=raw.path, excluded=[between], choose=choose)
-        places = check_boxes(propose(config, overwrite=True).proposals, raw)
+        places = check_boxes(propose_boxes(config, overwrite=True).proposals, raw)
         assert {place[2].stop <= 50 for place in places} == {True, False}
 
 
@@ -380,9 +382,9 @@ def test_fewer_boxes_are_proposed_where_no_more_fit(inputs, tmp_path):
     raw = Volume.open(inputs / "raw.zarr/raw")
     for strategy in STRATEGIES:
         config = make_config(inputs, tmp_path, choose={"strategy": strategy, "count": 1000})
-        assert 4 <= len(check_boxes(propose(config, overwrite=True).proposals, raw)) <= 2 * 3 * 4
+        assert 4 <= len(check_boxes(propose_boxes(config, overwrite=True).proposals, raw)) <= 2 * 3 * 4
         far = make_config(inputs, tmp_path, choose={"strategy": strategy, "min_distance_nm": 1e6})
-        assert len(check_boxes(propose(far, overwrite=True).proposals, raw)) == 1
+        assert len(check_boxes(propose_boxes(far, overwrite=True).proposals, raw)) == 1
 
 
 @pytest.mark.parametrize("strategy", ["median", "median+diverse"])
@@ -401,7 +403,7 @@ def test_voxels_of_a_fraction_of_a_nanometre(inputs, tmp_path, strategy):
         choose={"strategy": strategy, "count": 9},
         any_voxel_size=True,
     )
-    found = propose(config).proposals
+    found = propose_boxes(config).proposals
     places = check_boxes(found, raw)
     assert found.voxel_size_nm == (30, 4.6, 4.6)
     assert found.proposals[0].shape_nm == (120, 110.4, 110.4)
@@ -409,7 +411,7 @@ def test_voxels_of_a_fraction_of_a_nanometre(inputs, tmp_path, strategy):
         assert place[1].start >= 1
         assert apart(place, (slice(0, 9), slice(0, 24), slice(0, 24)))
     assert read_proposals(tmp_path / "run") == found
-    assert propose(config).proposals == found
+    assert propose_boxes(config).proposals == found
 
 
 def test_without_tissue_there_is_one_clear_line(inputs, tmp_path):
@@ -418,7 +420,7 @@ def test_without_tissue_there_is_one_clear_line(inputs, tmp_path):
     for min_tissue in (0.9, 0):
         config = make_config(inputs, tmp_path / "run", mask=str(mask.path), min_tissue=min_tissue)
         with pytest.raises(UserError, match="tissue, the most is 0%") as error:
-            propose(config)
+            propose_boxes(config)
         assert "\n" not in str(error.value)
     assert not (tmp_path / "run" / PROPOSALS).exists()
 
@@ -426,7 +428,7 @@ def test_without_tissue_there_is_one_clear_line(inputs, tmp_path):
 def test_where_all_is_labelled_there_is_nothing_to_propose(inputs, tmp_path):
     everything = [{"offset_nm": (60, 12, 0), "shape_nm": in_nm(SHAPE_VX)}]
     with pytest.raises(UserError, match="overlaps an excluded one"):
-        propose(make_config(inputs, tmp_path, excluded=everything))
+        propose_boxes(make_config(inputs, tmp_path, excluded=everything))
     assert not (tmp_path / PROPOSALS).exists()
 
 
@@ -445,7 +447,7 @@ def test_where_all_is_labelled_there_is_nothing_to_propose(inputs, tmp_path):
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(inputs, tmp_path, changes, what):
     with pytest.raises(UserError, match=what):
-        propose(make_config(inputs, tmp_path / "run", **changes))
+        propose_boxes(make_config(inputs, tmp_path / "run", **changes))
     assert not (tmp_path / "run").exists()
 
 

@@ -33,7 +33,7 @@ from benchmarks.machine import describe_run
 from benchmarks.tables import to_markdown
 from neuroadda.cli.console import print_table
 from neuroadda.formats import format_seconds
-from neuroadda.segmentation.pipeline import SegmentConfig, segment
+from neuroadda.segmentation.pipeline import SegmentConfig, segment_volume
 from neuroadda.volumes.arrays import Volume
 from tests.chaos.kinds import FAULTS
 from tests.chaos.mongo import MongoServer
@@ -261,7 +261,7 @@ def main() -> int:
         inputs = folder / "inputs"
         write_inputs(inputs)
         undisturbed = configure(inputs, folder / "undisturbed", launcher="serial")
-        stages = stages_of(segment(undisturbed))
+        stages = stages_of(segment_volume(undisturbed))
         try:
             (seed,) = options.seeds
             events = run_seed(seed, options.faults, inputs, folder, disk, slurm, digest(undisturbed))

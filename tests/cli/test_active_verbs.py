@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from neuroadda.active.proposals import PROPOSALS, SHEET, read_proposals
+from neuroadda.backbones.card import load_card
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 from tests.active.networks import write_random_backbone
@@ -42,12 +43,12 @@ def arguments(inputs, tmp_path) -> list[object]:
 @pytest.fixture(scope="module")
 def proposed(inputs, tmp_path_factory) -> Path:
     """Folder of two proposals; not to be written to."""
-    from neuroadda.active.propose import ProposeConfig, propose
+    from neuroadda.active.propose import ProposeConfig, propose_boxes
     from neuroadda.active.strategies import ChooseConfig
     from neuroadda.prediction.predict import Predict
 
     folder = tmp_path_factory.mktemp("proposed")
-    propose(
+    propose_boxes(
         ProposeConfig(
             raw=str(inputs / "p.zarr/raw"),
             backbone=str(inputs / "random"),
@@ -377,7 +378,10 @@ def test_adapt_waits_with_code_3_and_ends_with_0(command: Run, inputs, tmp_path)
     code, told, _ = command("adapt", "-c", config)
     assert code == 0
     assert "adapted starts from random" in told
-    assert told.splitlines()[-2:] == [str(inputs / "random"), str(round_ / "train/backbone")]
+    adapted = tmp_path / "run" / "backbone"
+    lines = [str(inputs / "random"), str(round_ / "train/backbone"), f"adapted backbone: {adapted}"]
+    assert told.splitlines()[-3:] == lines
+    assert load_card(adapted) == load_card(round_ / "train/backbone")
     assert command("adapt", "-c", config, "--json")[0] == 0
 
 
@@ -389,7 +393,8 @@ def test_adapt_waits_with_code_3_and_ends_with_0(command: Run, inputs, tmp_path)
         ({"rounds": 0}, (), "adapt.rounds should be greater than or equal to 1"),
         ({"raw": "none.zarr"}, (), "none.zarr: there is no array here"),
         ({"mask": "none.zarr"}, (), "none.zarr: there is no array here"),
-        ({"backbone": "nowhere"}, (), "nowhere: there is no such folder"),
+        ({"backbone": "no/where"}, (), "no/where: there is no such folder"),
+        ({"backbone": "nowhere"}, (), "'nowhere' is no entry of the zoo and no folder"),
         ({}, ("--set", "adapt.propose.shape_nm=[1000.0,288.0,288.0]"), "are larger than"),
         ({}, ("--set", "adapt.propose.shape_nm=[30.0,288.0,288.0]"), "smaller than train.output_shape_vx"),
         ({}, ("--set", "adapt.propose.score=committee"), "a committee takes several"),
@@ -406,7 +411,7 @@ def test_what_cannot_be_adapted(command: Run, inputs, tmp_path, changes, options
 def test_configs_that_cannot_be_adapted(command: Run, inputs, tmp_path):
     config = tmp_path / "config.json"
     for text, what in (
-        ("{}", "there is no [adapt] section in the config"),
+        ("{}", "there is no [adapt] section; see configs/"),
         ('{"adapt": {}}', "is missing"),
         ('{"adpat": {}}', "did you mean 'adapt'?"),
         ("{", "malformed"),

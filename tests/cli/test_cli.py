@@ -103,7 +103,7 @@ def test_the_whole_road_on_a_phantom(command, tmp_path):
     ]
     assert "predict\t4\t4" in command("status", tmp_path / "run")
     assert command("predict", "-c", path).strip() == str(tmp_path / "run/volumes.zarr/affs")
-    scores = json.loads(command("evaluate", "--segmentation", summary["segmentation"], "--labels", labels, "--json"))
+    scores = json.loads(command("evaluate", summary["segmentation"], labels, "--json"))
     assert scores == summary["scores"]
     assert json.loads(command("evaluate", "-c", path, "--json"))["sweep"] == summary["sweep"]
     state = json.loads(command("view", "-c", path, "--root", tmp_path, "--json"))

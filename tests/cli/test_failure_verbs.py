@@ -132,7 +132,7 @@ def test_failed_blocks_are_done_again_and_then_the_rest(command, inputs, tmp_pat
         (["run", "--set", "segment.execution.worker=2"], "did you mean 'workers'"),
         (["moved"], "this run was to be in"),
         (["lost"], "the run's ledger is not here"),
-        (["run", "--set", "segment.ledger=sqlite:///other.db"], "the ledger does not know this run"),
+        (["run", "--ledger", "sqlite:///other.db"], "the ledger does not know this run"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )

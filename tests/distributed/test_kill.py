@@ -11,7 +11,7 @@ import pytest
 
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
-from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
+from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment_volume
 from neuroadda.segmentation.recovery import retry
 from tests.holding import hold_writes
 from tests.waiting import Gate, descendants, wait_until, wait_until_gone
@@ -43,7 +43,7 @@ def content(config: SegmentConfig) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def undisturbed(inputs, tmp_path_factory):
     config = configure(inputs, tmp_path_factory.mktemp("undisturbed"), execution={"launcher": "serial"})
-    segment(config)
+    segment_volume(config)
     return content(config)
 
 
@@ -81,5 +81,5 @@ def test_killed_workers_and_a_killed_run_leave_the_same_bytes(inputs, tmp_path, 
             "killed too late to tell"
         )
     # By what the run has noted, but for the ledger, whose URL may hold a password.
-    retry(Path(config.output), overrides=[] if ledger is None else [f"segment.ledger={ledger}"])
+    retry(Path(config.output), ledger=ledger)
     assert content(config) == undisturbed

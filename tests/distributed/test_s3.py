@@ -14,7 +14,7 @@ pytest.importorskip("moto", reason="pip install neuroadda[test]")
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output, read_tag
 from neuroadda.errors import UserError
-from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
+from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment_volume
 from neuroadda.segmentation.recovery import rebuild_ledger, verify_ledger
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
@@ -90,7 +90,7 @@ def test_what_is_imported_there_is_what_is_imported_here(inputs):
 def test_a_killed_run_goes_on_to_the_bytes_of_a_local_one(inputs, tmp_path, gate):
     volumes = f"s3://{BUCKET}/run.zarr"
     local = configure(inputs, tmp_path / "local", execution={"launcher": "serial"})
-    segment(local)
+    segment_volume(local)
     config = configure(inputs, tmp_path / "remote", volumes=volumes)
     file = tmp_path / "remote.json"
     file.write_text(json.dumps({"segment": config.model_dump(mode="json")}))
@@ -103,7 +103,7 @@ def test_a_killed_run_goes_on_to_the_bytes_of_a_local_one(inputs, tmp_path, gate
     predict = make_plan(config).task("predict")
     assert not open_ledger(config.ledger_url).done_mask(bind_output(predict).key, len(predict.grid)).all()
     affs = Url(f"{volumes}/affs")
-    segment(config)
+    segment_volume(config)
     assert files_at(volumes) == files_in(tmp_path / "local/volumes.zarr")
     for name in ("edges", "scores", "lut"):
         assert files_in(tmp_path / "remote" / name) == files_in(tmp_path / "local" / name)
@@ -118,20 +118,20 @@ def test_a_killed_run_goes_on_to_the_bytes_of_a_local_one(inputs, tmp_path, gate
     ) == (1, 1)
     assert all(stage.done == stage.blocks for name, stage in stages.items() if name not in ("predict", "fragments"))
     assert not verify_ledger(tmp_path / "remote", read=True).findings
-    segment(config)
+    segment_volume(config)
     assert files_at(volumes) == files_in(tmp_path / "local/volumes.zarr")
     affs.files.rm(f"{volumes}/affs/0/1/2/1")
     assert [(found.stage, found.blocks) for found in verify_ledger(tmp_path / "remote", repair=True).findings] == [
         ("predict", [10])
     ]
-    segment(config)
+    segment_volume(config)
     assert files_at(volumes) == files_in(tmp_path / "local/volumes.zarr")
 
     other = configure(inputs, tmp_path / "remote", volumes=volumes, components={"threshold": 0.2})
     with pytest.raises(UserError, match="made with other parameters"):
-        segment(other)
+        segment_volume(other)
     before = read_tag(to_location(f"{volumes}/fragments"))
-    segment(other, overwrite=True)
+    segment_volume(other, overwrite=True)
     assert read_tag(to_location(f"{volumes}/fragments")) == before
     assert (
         read_tag(to_location(f"{volumes}/segmentation"))["fingerprint"] == make_plan(other).task("relabel").fingerprint

@@ -13,7 +13,7 @@ import pytest
 
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.config import load_config_file, parse_config
-from neuroadda.segmentation.pipeline import SegmentConfig, segment
+from neuroadda.segmentation.pipeline import SegmentConfig, segment_volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.zoo.finding import open_zoo
 from tests.distributed.clusters import TOOLS, skip_without_slurm
@@ -33,7 +33,7 @@ SLURM = {"launcher": "slurm", "workers": 4}
 def here(inputs, tmp_path_factory):
     """The bytes of a run on this machine."""
     config = configure(inputs, tmp_path_factory.mktemp("here"), execution={"launcher": "local", "workers": 2})
-    segment(config)
+    segment_volume(config)
     return content(config)
 
 
@@ -58,7 +58,7 @@ def test_four_jobs_and_a_mongodb_ledger_give_the_bytes_of_a_run_here(
 ):
     config = configure(inputs, tmp_path / "run", execution=SLURM, ledger=own_mongo_url)
     with two_jobs_at_work(tmp_path / "run", monkeypatch):
-        segment(config)
+        segment_volume(config)
     assert content(config) == here
     workers = find_workers(own_mongo_url)
     assert all(job is not None for job, _ in workers["predict"])
@@ -78,7 +78,7 @@ def test_the_demos_segmentation_by_four_jobs_has_the_bytes_of_a_run_here(slurm, 
     def run(name: str, execution: dict[str, object], ledger: str | None) -> dict[str, bytes]:
         options = {"output": str(tmp_path / name), "execution": execution, "ledger": ledger}
         config = parse_config(SegmentConfig, given | options, name)
-        segment(config)
+        segment_volume(config)
         return content(config)
 
     on_this_machine = run("here", {}, None)

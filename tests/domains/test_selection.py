@@ -18,7 +18,7 @@ from neuroadda.config import dump_config, parse_config
 from neuroadda.domains.embedding import embed_volume
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.domains.ranking import RankConfig, rank_embeddings
-from neuroadda.domains.selection import SelectConfig, rank_sources, read_selection, select_source
+from neuroadda.domains.selection import SelectConfig, rank_zoo, read_selection, select_source
 from neuroadda.errors import UserError
 from neuroadda.flow import RunConfig, train_backbone
 from neuroadda.volumes.arrays import Volume
@@ -89,12 +89,12 @@ def target(made: Path, name: str) -> Volume:
 @pytest.mark.parametrize("name", DOMAINS)
 @pytest.mark.parametrize("network", ["own", "reference"])
 def test_the_domain_a_volume_is_of_ranks_first(made, zoo, name, network):
-    ranking = rank_sources(target(made, name), zoo, CONFIG.model_copy(update={"network": network}))
+    ranking = rank_zoo(target(made, name), zoo, CONFIG.model_copy(update={"network": network}))
     assert ranking.winner == name
     assert {row.name for row in ranking.rows} == set(DOMAINS)
     assert ranking.left_out == ("generalist",)
     assert ranking.far > 0
-    again = rank_sources(target(made, name), zoo, CONFIG.model_copy(update={"network": network}))
+    again = rank_zoo(target(made, name), zoo, CONFIG.model_copy(update={"network": network}))
     assert again == ranking
 
 
@@ -122,12 +122,10 @@ def test_the_other_part_of_a_real_volume_ranks_first(tmp_path):
 
 
 def test_what_is_excluded_is_not_ranked(made, zoo):
-    ranking = rank_sources(target(made, "fine"), zoo, CONFIG, exclude=["fine"])
+    ranking = rank_zoo(target(made, "fine"), zoo, CONFIG, exclude=["fine"])
     assert ranking.winner == "medium"
     assert {row.name for row in ranking.rows} == {"medium", "coarse"}
-    embedder = rank_sources(
-        target(made, "fine"), zoo, CONFIG.model_copy(update={"network": "reference"}), ["generalist"]
-    )
+    embedder = rank_zoo(target(made, "fine"), zoo, CONFIG.model_copy(update={"network": "reference"}), ["generalist"])
     assert embedder.winner == "fine"
     assert embedder.left_out == ()
 
@@ -143,18 +141,18 @@ def test_each_network_looks_at_the_target_once(made, zoo, monkeypatch):
         return kept(backbone, patches, device)
 
     monkeypatch.setattr(embedding, "embed_patches", count)
-    rank_sources(target(made, "fine"), zoo, CONFIG)
+    rank_zoo(target(made, "fine"), zoo, CONFIG)
     assert sorted(seen) == [("coarse", 8.0), ("fine", 4.0), ("generalist", 6.0), ("medium", 4.6)]
     seen.clear()
-    rank_sources(target(made, "fine"), zoo, CONFIG.model_copy(update={"network": "reference"}))
+    rank_zoo(target(made, "fine"), zoo, CONFIG.model_copy(update={"network": "reference"}))
     assert seen == [("generalist", 6.0)]
     seen.clear()
-    rank_sources(target(made, "fine"), zoo, CONFIG.model_copy(update={"far": 1.0}))
+    rank_zoo(target(made, "fine"), zoo, CONFIG.model_copy(update={"far": 1.0}))
     assert "generalist" not in dict(seen)
 
 
 def test_a_tissue_unlike_any_has_no_source(made, zoo):
-    ranking = rank_sources(target(made, "alien"), zoo, CONFIG)
+    ranking = rank_zoo(target(made, "alien"), zoo, CONFIG)
     assert ranking.winner is None
     assert {row.near for row in ranking.rows} == {False}
 
@@ -175,28 +173,28 @@ def changed(made, tmp_path):
 def test_what_a_zoo_lacks_is_told_in_one_line(made, zoo, changed, tmp_path):
     volume = target(made, "fine")
     with pytest.raises(UserError, match="there is no 'fime' in the zoo to exclude; did you mean 'fine'"):
-        rank_sources(volume, zoo, CONFIG, exclude=["fime"])
+        rank_zoo(volume, zoo, CONFIG, exclude=["fime"])
     with pytest.raises(UserError, match="no entry can be ranked"):
-        rank_sources(volume, zoo, CONFIG, exclude=list(DOMAINS))
+        rank_zoo(volume, zoo, CONFIG, exclude=list(DOMAINS))
     no_mean = changed("fine", lambda e: {"own": {"max": e["own"]["max"]}})
     with pytest.raises(UserError, match=r"embedding of fine: it has no features own.mean; it has: own.max"):
-        rank_sources(volume, no_mean, CONFIG)
+        rank_zoo(volume, no_mean, CONFIG)
     with pytest.raises(UserError, match=r"no features reference.mean"):
-        rank_sources(volume, no_mean, CONFIG.model_copy(update={"network": "reference"}))
+        rank_zoo(volume, no_mean, CONFIG.model_copy(update={"network": "reference"}))
     no_reference = changed("fine", lambda e: {"own": e["own"]})
     # two domains say nothing about what is far
-    assert rank_sources(volume, no_reference, CONFIG).far is None
+    assert rank_zoo(volume, no_reference, CONFIG).far is None
     shutil.rmtree(tmp_path / "zoo/generalist")
     write_index(tmp_path / "zoo")
     gone = open_zoo(tmp_path / "zoo")
-    assert rank_sources(volume, gone, CONFIG).far is None
+    assert rank_zoo(volume, gone, CONFIG).far is None
     reference = CONFIG.model_copy(update={"network": "reference"})
     with pytest.raises(UserError, match=r"features of 'medium' are of a network \(\w{12}\) that no entry has"):
-        rank_sources(volume, gone, reference, exclude=["fine"])
+        rank_zoo(volume, gone, reference, exclude=["fine"])
     small = write_tissue(tmp_path / "small.zarr/raw", *DOMAINS["fine"], 0)
     tight = RankConfig(patches=PatchConfig(roi=RoiConfig(offset_nm=(0, 0, 0), shape_nm=(40, 80, 80))))
     with pytest.raises(UserError, match=r"a patch of .* does not fit into the ROI"):
-        rank_sources(small, zoo, tight)
+        rank_zoo(small, zoo, tight)
 
 
 def test_the_command_prints_a_table_and_what_to_do(made, command):
@@ -208,7 +206,7 @@ def test_the_command_prints_a_table_and_what_to_do(made, command):
     assert "nearest; " in lines[0]
     assert lines[3] == "not ranked, for want of an embedding: generalist"
     folder = made / "zoo/medium"
-    assert lines[4] == f"start from medium: neuroadda train --config CONFIG --from {folder}"
+    assert lines[4] == f"start from medium: neuroadda train RAW LABELS -o OUT --from {folder}"
     assert (folder / "weights.safetensors").is_file()
 
 
@@ -258,7 +256,7 @@ def test_a_selection_is_made_once_and_again_when_the_zoo_changes(made, zoo, tmp_
     assert (selection.ranking["winner"], selection.folder) == ("fine", tmp_path / "zoo" / "fine")
     before = record.read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr("neuroadda.domains.selection.rank_sources", None)
+        patch.setattr("neuroadda.domains.selection.rank_zoo", None)
         assert select_source(volume, config, record) == selection
     for damaged in (before[:50], b"[]"):
         record.write_bytes(damaged)
@@ -301,11 +299,11 @@ def test_a_run_starts_from_the_backbone_it_selects(made, tmp_path):
     }
     select = {"zoo": str(made / "zoo"), "rank": dump_config(CONFIG)}
     config = parse_config(RunConfig, {"train": train, "select": select}, "test")
-    card = train_backbone(config, progress=False)
+    card = train_backbone(config)
     assert card.architecture == load_card(made / "zoo" / "fine").architecture
     assert card.training_data[1:] == (SAMPLE,)
     assert read_selection(tmp_path / "run" / "ranking.json").folder == made / "zoo" / "fine"
-    assert train_backbone(config, progress=False) == card
+    assert train_backbone(config) == card
 
 
 def test_an_entry_added_with_its_raw_is_ranked(made, command, tmp_path):

@@ -19,7 +19,7 @@ from neuroadda.forecast.overhead import Empty, Overhead
 from neuroadda.forecast.sampling import Measurement, choose_boxes, measure_boxes
 from neuroadda.forecast.work import Work
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
+from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment_volume
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, write_backbone, write_raw
@@ -180,7 +180,7 @@ def test_a_forecast_comes_true(inputs, tmp_path):
     plan = make_plan(config)
     found = {stage.stage: stage for stage in forecast(plan, measure_boxes(plan, 2)).stages}
     assert not (tmp_path / "run").exists()
-    segment(config)
+    segment_volume(config)
     ledger = open_ledger(config.ledger_url)
     for task in plan.tasks:
         blocks = ledger.blocks(bind_output(task).key)

@@ -393,7 +393,7 @@ def _zarr(rng: Rng, folder: Path) -> Command:
         ["proposals", "import", "asked", "v.zarr/labels"],
         ["proposals", "import", "asked", "file://{}/v.zarr/labels"],
         ["export", "v.zarr/labels", "out/labels.h5"],
-        ["evaluate", "--segmentation", "v.zarr/labels", "--labels", "v.zarr/labels"],
+        ["evaluate", "v.zarr/labels", "v.zarr/labels"],
         ["pyramid", "v.zarr/labels", "-o", "out/p.zarr", "--workers", "1"],
     )
     return Command(pick(rng, options))

@@ -18,7 +18,7 @@ from neuroadda.blockwise.task import Task
 from neuroadda.config import Zyx
 from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan, segment
+from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan, segment_volume
 from neuroadda.volumes.arrays import Volume
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
 
@@ -60,7 +60,7 @@ def test_a_larger_volume_takes_no_more_memory(tmp_path):
 
 def peaks_of_processes(plan: Plan) -> dict[str, int]:
     """Return the most memory that a worker of each stage held, and a scheduler."""
-    segment(plan.config)
+    segment_volume(plan.config)
     ledger = open_ledger(plan.config.ledger_url)
     peaks = {}
     for task in plan.tasks:

@@ -11,7 +11,7 @@ from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.measure import measure_plan
 from neuroadda.evaluation.metrics import score
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment
+from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment_volume
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, phantom_affs, write_backbone, write_raw
@@ -50,7 +50,7 @@ def content(plan: Plan) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def serial(inputs, tmp_path_factory):
-    return segment(configure(inputs, tmp_path_factory.mktemp("serial")))
+    return segment_volume(configure(inputs, tmp_path_factory.mktemp("serial")))
 
 
 def test_there_is_something_to_compare(serial):
@@ -62,7 +62,7 @@ def test_there_is_something_to_compare(serial):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_processes_and_the_serial_engine_give_the_same_bytes(inputs, tmp_path, serial, workers):
-    plan = segment(configure(inputs, tmp_path, execution=Execution(workers=workers)))
+    plan = segment_volume(configure(inputs, tmp_path, execution=Execution(workers=workers)))
     assert content(plan) == content(serial)
 
 
@@ -86,11 +86,11 @@ def test_the_order_of_blocks_does_not_matter(inputs, tmp_path, serial):
 
 def test_affinities_do_not_depend_on_the_block_size_or_on_what_part_is_predicted(inputs, tmp_path, serial):
     whole = Volume.open(serial.output("predict"))
-    other = segment(configure(inputs, tmp_path / "a", block_vx=(13, 90, 41)), upto="predict")
+    other = segment_volume(configure(inputs, tmp_path / "a", block_vx=(13, 90, 41)), upto="predict")
     different = whole.read().astype(int) - Volume.open(other.output("predict")).read()
     assert np.abs(different).max() <= 1  # a sum in another order may round differently
     part = RoiConfig(offset_nm=(150, 90, 60), shape_nm=(330, 300, 198))
-    some = Volume.open(segment(configure(inputs, tmp_path / "b", roi=part), upto="predict").output("predict"))
+    some = Volume.open(segment_volume(configure(inputs, tmp_path / "b", roi=part), upto="predict").output("predict"))
     assert some.offset_nm == (150, 90, 60)
     assert np.abs(whole.read(some.roi).astype(int) - some.read()).max() <= 1
 
@@ -112,12 +112,12 @@ def test_the_segmentation_hardly_depends_on_the_block_size(inputs, tmp_path):
 
 def test_a_rerun_runs_nothing_and_a_threshold_only_what_depends_on_it(inputs, tmp_path):
     config = configure(inputs, tmp_path)
-    before = tries(segment(config), config)
-    assert tries(segment(config), config) == before
+    before = tries(segment_volume(config), config)
+    assert tries(segment_volume(config), config) == before
     other = config.model_copy(update={"components": Threshold(threshold=0.2)})
     with pytest.raises(UserError, match="components was made with other parameters"):
-        segment(other)
-    again = segment(other, overwrite=True)
+        segment_volume(other)
+    again = segment_volume(other, overwrite=True)
     changed = {
         t.name for t, o in zip(again.tasks, make_plan(config).tasks, strict=True) if t.fingerprint != o.fingerprint
     }
@@ -126,7 +126,7 @@ def test_a_rerun_runs_nothing_and_a_threshold_only_what_depends_on_it(inputs, tm
     kept = before.keys() - changed
     assert kept == {"predict", "fragments", "edges", "agglomerate-0", "agglomerate-1", "agglomerate-2"}
     assert {stage: after[stage] for stage in kept} == {stage: before[stage] for stage in kept}
-    assert segment(config, overwrite=True).config == make_plan(config).config
+    assert segment_volume(config, overwrite=True).config == make_plan(config).config
 
 
 def tries(plan: Plan, config: SegmentConfig) -> dict[str, list[tuple[int, float]]]:
@@ -148,7 +148,7 @@ def test_outside_the_mask_nothing_is_predicted_or_segmented(inputs, tmp_path, se
     inside = np.zeros(shape_vx, np.uint8)
     inside[:, :40, :50] = 1
     mask.write(mask.roi, inside)
-    plan = segment(configure(inputs, tmp_path / "run", mask=str(mask.path)))
+    plan = segment_volume(configure(inputs, tmp_path / "run", mask=str(mask.path)))
     affs = Volume.open(plan.output("predict")).read()
     assert (affs == Volume.open(serial.output("predict")).read() * inside).all()
     assert ((Volume.open(plan.output("relabel")).read() > 0) == (inside > 0)).all()
@@ -156,7 +156,7 @@ def test_outside_the_mask_nothing_is_predicted_or_segmented(inputs, tmp_path, se
 
 def test_what_was_decided_once_stays_decided(inputs, tmp_path):
     config = configure(inputs, tmp_path)
-    segment(config, upto="predict")
+    segment_volume(config, upto="predict")
     path = tmp_path / "config.json"
     record = path.read_text()
     assert '"tile_vx": [' in record
@@ -172,10 +172,10 @@ def test_what_was_decided_once_stays_decided(inputs, tmp_path):
 
 def test_a_refused_run_changes_nothing(inputs, tmp_path):
     config = configure(inputs, tmp_path)
-    segment(config, upto="fragments")
+    segment_volume(config, upto="fragments")
     before = (tmp_path / "config.json").read_bytes()
     with pytest.raises(UserError, match="fragments was made with other parameters"):
-        segment(config.model_copy(update={"fragments": Fragments(seed_distance_vx=5)}))
+        segment_volume(config.model_copy(update={"fragments": Fragments(seed_distance_vx=5)}))
     assert (tmp_path / "config.json").read_bytes() == before
 
 
@@ -183,7 +183,7 @@ def test_only_what_is_finished_is_measured(inputs, tmp_path):
     config = configure(inputs, tmp_path)
     with pytest.raises(UserError, match="predict is not finished"):
         measure_plan(make_plan(config), None)
-    segment(config)
+    segment_volume(config)
     stages = measure_plan(make_plan(config), None).stages
     assert [stage.summary.done for stage in stages] == [36, 36, 36, 36, 8, 1, 1, 36]
     assert all(10**7 < stage.peak_bytes < 10**11 for stage in stages)
@@ -196,4 +196,4 @@ def test_two_runs_do_not_share_a_folder(inputs, tmp_path):
     from neuroadda.locks import lock_folder
 
     with lock_folder(tmp_path), pytest.raises(UserError, match="another run is at work"):
-        segment(configure(inputs, tmp_path))
+        segment_volume(configure(inputs, tmp_path))

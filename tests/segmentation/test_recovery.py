@@ -13,7 +13,7 @@ from neuroadda.blockwise.outputs import bind_output
 from neuroadda.errors import UserError
 from neuroadda.locks import lock_folder
 from neuroadda.segmentation.blockfiles import block_file
-from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment
+from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment_volume
 from neuroadda.segmentation.recovery import rebuild_ledger, verify_ledger
 from neuroadda.segmentation.seams import VIEWS
 from neuroadda.volumes.arrays import Volume
@@ -40,7 +40,7 @@ def inputs(tmp_path_factory):
 def finished(inputs, tmp_path_factory):
     """A finished run, which `run` has a copy of."""
     config = configure(inputs, tmp_path_factory.mktemp("finished") / "run")
-    segment(config)
+    segment_volume(config)
     shutil.copytree(config.output, Path(config.output).with_name("kept"))
     return config
 
@@ -124,7 +124,7 @@ def test_a_lost_ledger_is_made_of_what_is_written(run, store, request):
     assert done(run) == all_blocks(run)
     assert all(stage.found == stage.done == stage.blocks for stage in stages)
     assert not verify_ledger(Path(run.output), run.ledger).findings
-    segment(run)
+    segment_volume(run)
     assert content(run) == before
     ledger = open_ledger(run.ledger_url)
     for task in make_plan(run).tasks:
@@ -142,7 +142,7 @@ def test_of_a_half_written_run_no_block_is_done_without_its_data(run, finished):
     assert done(run) == {name: [b for b in blocks if b not in lost[name]] for name, blocks in all_blocks(run).items()}
     # an empty chunk that must be read to be written again is in the way; nothing else is
     (make_plan(run).output("predict") / "0/0/4/2").unlink()
-    segment(run)
+    segment_volume(run)
     assert content(run) == before
 
 
@@ -161,7 +161,7 @@ def test_lost_and_cut_outputs_are_found_and_done_again(run, command):
     assert command("ledger", "verify", run.output, "--repair")[0] == 0
     assert done(run) == {name: [b for b in blocks if b not in lost[name]] for name, blocks in all_blocks(run).items()}
     assert command("ledger", "verify", run.output)[0] == 0
-    segment(run)
+    segment_volume(run)
     assert content(run) == before
     assert command("ledger", "verify", run.output)[1].splitlines()[-1] == "ledger and outputs agree"
 
@@ -183,7 +183,7 @@ def test_broken_files_are_found_by_reading(run):
         "edges": [0],
         "relabel": [0],
     }
-    segment(run)
+    segment_volume(run)
     assert content(run) == before
 
 
@@ -233,7 +233,7 @@ def test_records_that_no_output_bears_out(run, store, request):
     assert found() == set()
     assert {task.fingerprint for task in ledger.tasks()} >= set(keys.values()) - {keys["components"]}
     ledger.close()
-    segment(run)
+    segment_volume(run)
     assert not found()
 
 
@@ -253,7 +253,7 @@ def test_a_task_that_is_not_on_record(run):
 
 def test_other_runs_of_the_same_ledger_are_left_alone(run, inputs, tmp_path):
     other = configure(inputs, tmp_path / "other", ledger=run.ledger_url, mask=None)
-    segment(other, upto="fragments")
+    segment_volume(other, upto="fragments")
     shutil.rmtree(tmp_path / "other/volumes.zarr/affs")
     assert not verify_ledger(Path(run.output)).findings
     found = verify_ledger(Path(other.output), other.ledger, repair=True).findings

@@ -12,7 +12,7 @@ from neuroadda.blockwise.status import read_status
 from neuroadda.evaluation.measure import finished_stages
 from neuroadda.segmentation.blockfiles import block_file
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment
+from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment_volume
 from neuroadda.volumes.arrays import Volume
 from tests.segmentation.synthetic import write_backbone, write_raw
 
@@ -71,7 +71,7 @@ def do_every_block(plan: Plan) -> None:
 
 @pytest.fixture(scope="module")
 def sparse(inputs, tmp_path_factory) -> Plan:
-    return segment(configure(inputs, tmp_path_factory.mktemp("sparse"), "coarse"))
+    return segment_volume(configure(inputs, tmp_path_factory.mktemp("sparse"), "coarse"))
 
 
 def test_only_blocks_with_tissue_are_known_to_anyone(inputs, sparse):
@@ -106,25 +106,27 @@ def test_tissue_is_as_if_every_block_were_done(inputs, tmp_path, sparse):
     assert len(np.unique(segmentation)) > 4
     assert not segmentation[~inside].any()
     affs = Volume.open(sparse.output("predict")).read()
-    unmasked = Volume.open(segment(configure(inputs, tmp_path / "all", None), upto="predict").output("predict")).read()
+    unmasked = Volume.open(
+        segment_volume(configure(inputs, tmp_path / "all", None), upto="predict").output("predict")
+    ).read()
     assert (affs == unmasked * inside).all()
 
 
 def test_a_coarse_mask_is_its_upsampled_one(inputs, tmp_path, sparse):
-    fine = segment(configure(inputs, tmp_path, "fine"))
+    fine = segment_volume(configure(inputs, tmp_path, "fine"))
     assert [list(task.blocks) for task in fine.tasks] == [list(task.blocks) for task in sparse.tasks]
     assert voxels(fine) == voxels(sparse)
 
 
 def test_a_resumed_run_does_what_is_left_of_the_tissue(inputs, tmp_path, sparse):
     config = configure(inputs, tmp_path, "coarse")
-    segment(config, upto="fragments")
+    segment_volume(config, upto="fragments")
     ledger = open_ledger(config.ledger_url)
     task = bind_output(make_plan(config).task("fragments"))
     kept = ledger.blocks(task.key)
     with ledger._connection() as connection:  # as if killed before these were on record
         connection.execute("DELETE FROM blocks WHERE fingerprint = ? AND block IN (4, 35)", (task.key,))
-    plan = segment(configure(inputs, tmp_path, "coarse", execution=Execution(workers=2)), upto="fragments")
+    plan = segment_volume(configure(inputs, tmp_path, "coarse", execution=Execution(workers=2)), upto="fragments")
     again = {row["block"]: row for row in ledger.blocks(task.key)}
     assert sorted(again) == [row["block"] for row in kept]
     assert [row["block"] for row in kept if again[row["block"]]["finished"] != row["finished"]] == [4, 35]
@@ -151,13 +153,13 @@ def test_a_mask_without_tissue_is_a_volume_without_neurons(inputs, tmp_path):
     raw = Volume.open(inputs / "raw.zarr/raw")
     Volume.create(tmp_path / "mask.zarr/mask", raw.shape_vx, raw.voxel_size_nm, np.uint8, offset_nm=raw.offset_nm)
     given = {name: str(inputs / path) for name, path in (("raw", "raw.zarr/raw"), ("backbone", "backbone"))}
-    plan = segment(configure(tmp_path, tmp_path / "run", "mask", **given))
+    plan = segment_volume(configure(tmp_path, tmp_path / "run", "mask", **given))
     assert not Volume.open(plan.output("relabel")).read().any()
 
 
 def test_a_lost_file_of_a_block_with_tissue_is_not_taken_for_none(inputs, tmp_path):
     config = configure(inputs, tmp_path, "coarse")
-    plan = segment(config, upto="edges")
+    plan = segment_volume(config, upto="edges")
     block_file(plan.output("edges"), 5).unlink()
     with pytest.raises(Exception, match=r"000000005\.npz"):
-        segment(config)
+        segment_volume(config)

@@ -14,7 +14,7 @@ from neuroadda.training.config import TrainConfig, training_fingerprint
 from neuroadda.training.dataset import load_batches
 from neuroadda.training.distributed import Processes
 from neuroadda.training.ranks import Rank
-from neuroadda.training.trainer import train
+from neuroadda.training.trainer import train_network
 
 Configure = Callable[..., TrainConfig]
 PLAIN = {"augment": {"elastic": 0.0}, "batch_norm": False, "loss": {"dice": 0.0}}
@@ -38,9 +38,9 @@ def test_the_processes_together_draw_what_one_alone_draws(configure: Configure) 
 
 def test_two_batches_teach_what_one_of_twice_the_size_does(configure: Configure, tmp_path: Path) -> None:
     # without statistics over a batch (batch norm, dice), which differ by what a batch is
-    train(configure(output=str(tmp_path / "twice"), batch_size=2, **PLAIN), progress=False)
-    train(configure(output=str(tmp_path / "both"), accumulate=2, **PLAIN), progress=False)
-    train(configure(output=str(tmp_path / "once"), **PLAIN), progress=False)
+    train_network(configure(output=str(tmp_path / "twice"), batch_size=2, **PLAIN))
+    train_network(configure(output=str(tmp_path / "both"), accumulate=2, **PLAIN))
+    train_network(configure(output=str(tmp_path / "once"), **PLAIN))
     twice, both, once = (weights(tmp_path / name) for name in ("twice", "both", "once"))
     torch.testing.assert_close(both, twice, rtol=0, atol=5e-5)
     assert (once - twice).abs().max() > 1e-3
@@ -50,7 +50,7 @@ def test_running_statistics_are_the_mean_over_the_batches(configure: Configure, 
     from safetensors.torch import load_file
 
     config = configure(iterations=1, accumulate=2, checkpoint_every=1, learning_rate=1e-12)
-    train(config, progress=False)
+    train_network(config)
     found = load_file(tmp_path / "run/checkpoints/00000001/state.safetensors")
     means, name = [], "down.0.norms.0.running_mean"
     for batch in load_batches(config, 0):
@@ -77,7 +77,7 @@ def test_batches_that_cannot_be_shared_are_refused(configure: Configure, tmp_pat
     with pytest.raises(
         UserError, match=r"3 batches an iteration cannot be shared by 2 processes; set it to a multiple"
     ):
-        train(configure(accumulate=3), processes=Processes(Rank(0, 2)))
+        train_network(configure(accumulate=3), processes=Processes(Rank(0, 2)))
     assert not (tmp_path / "run").exists()
 
 

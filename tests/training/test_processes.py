@@ -13,7 +13,7 @@ import pytest
 from neuroadda.config import dump_config
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.state import TENSORS, find_state
-from neuroadda.training.trainer import train
+from neuroadda.training.trainer import train_network
 from tests.holding import hold_writes
 from tests.ports import find_port
 from tests.waiting import PATIENCE_SECONDS, Gate, children, descendants, wait_until, wait_until_gone
@@ -83,7 +83,7 @@ def state(config: TrainConfig) -> bytes:
 def test_two_processes_train_to_the_bits_of_one(configure: Configure, tmp_path: Path, launcher: str) -> None:
     options = {"accumulate": 2, "padded": 0.5, "ema": 0.9, "picture_every": 8, "workers": 1}
     alone, shared = (configure(output=str(tmp_path / name), **options) for name in ("alone", "shared"))
-    card = train(alone, progress=False)
+    card = train_network(alone)
     file = write_config(tmp_path / "config.json", shared)
     jobs = [start_by_torchrun(file)] if launcher == "torchrun" else start_as_srun_does(*COMMAND, file)
     said = [communicate(job) for job in jobs]
@@ -97,7 +97,7 @@ def test_two_processes_train_to_the_bits_of_one(configure: Configure, tmp_path: 
     assert losses[0] == losses[1]
     assert "".join(out for out, _ in said).count(f"{card.name}: 8 iterations") == 1  # the first one speaks
     # what is finished returns at once, and from more processes than one
-    assert train(shared, progress=False).digest == card.digest
+    assert train_network(shared).digest == card.digest
 
 
 def test_a_killed_process_ends_the_job_and_another_number_of_them_goes_on(configure: Configure, tmp_path: Path) -> None:
@@ -114,8 +114,8 @@ def test_a_killed_process_ends_the_job_and_another_number_of_them_goes_on(config
     found = find_state(shared.output / "checkpoints")
     assert found is not None
     assert 3 <= int(found[0].name) < 60, "killed too late to tell"
-    train(shared, progress=False)
-    train(alone, progress=False)
+    train_network(shared)
+    train_network(alone)
     assert state(shared) == state(alone)
 
 
@@ -130,7 +130,7 @@ def test_torchrun_restarts_a_killed_process(configure: Configure, tmp_path: Path
     gate.allow()
     _, errors = communicate(job)
     assert job.returncode == 0, errors
-    train(alone, progress=False)
+    train_network(alone)
     assert state(shared) == state(alone)
 
 
@@ -177,7 +177,7 @@ def test_only_the_first_validates_and_all_stop_when_it_is_out_of_patience(config
         "from neuroadda.training.config import TrainConfig\n"
         "from neuroadda.training.distributed import join_processes\n"
         "from neuroadda.training.ranks import find_rank\n"
-        "from neuroadda.training.trainer import train\n"
+        "from neuroadda.training.trainer import train_network\n"
         "file = Path(sys.argv[1])\n"
         "rank, calls = find_rank(os.environ), []\n"
         "def validate(backbone):\n"
@@ -185,7 +185,7 @@ def test_only_the_first_validates_and_all_stop_when_it_is_out_of_patience(config
         "    return {'voi': float(len(calls))}\n"
         "config = parse_config(TrainConfig, json.loads(file.read_text())['train'], 'test')\n"
         "with join_processes(rank, 'cpu') as processes:\n"
-        "    card = train(config, validate, progress=False, processes=processes)\n"
+        "    card = train_network(config, validate, processes=processes)\n"
         "print(json.dumps([len(calls), card.iterations, card.metrics]))\n"
     )
     jobs = start_as_srun_does("-c", code, write_config(tmp_path / "config.json", config))

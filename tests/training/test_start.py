@@ -15,7 +15,7 @@ from neuroadda.cli import main
 from neuroadda.errors import UserError
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.start import adopt_network, calibrate_norms, take_weights
-from neuroadda.training.trainer import train
+from neuroadda.training.trainer import train_network
 
 Configure = Callable[..., TrainConfig]
 
@@ -25,7 +25,7 @@ def source(configure: Configure, tmp_path: Path) -> Path:
     """The folder of a trained backbone; its samples have a name."""
     config = configure(output=str(tmp_path / "source"), iterations=4)
     sample = config.samples[0].model_copy(update={"provenance": {"name": "cells"}})
-    train(config.model_copy(update={"samples": (sample,)}), progress=False)
+    train_network(config.model_copy(update={"samples": (sample,)}))
     return tmp_path / "source" / "backbone"
 
 
@@ -38,7 +38,7 @@ def from_source(
 def test_without_learning_the_function_stays_the_same(configure: Configure, source: Path, tmp_path: Path) -> None:
     """Batch norms begin as identities: what comes out after a step of almost no size is what went in."""
     config = from_source(configure, source, iterations=1, learning_rate=1e-12, weight_decay=0.0)
-    card = train(config, progress=False)
+    card = train_network(config)
     raw = torch.rand(1, 1, *card.architecture.input_shape_vx((4, 8, 8))) * 2 - 1
     with torch.inference_mode():
         before, after = (load_backbone(folder).model(raw) for folder in (source, tmp_path / "run" / "backbone"))
@@ -82,7 +82,7 @@ def test_frozen_levels_stay_and_the_encoder_learns_slower(configure: Configure, 
     config = from_source(
         configure, source, {"frozen_levels": 1, "encoder_rate": 0.01}, iterations=6, weight_decay=0.0, batch_norm=False
     )
-    train(config, progress=False)
+    train_network(config)
     before, after = load_backbone(source).model, load_backbone(tmp_path / "run" / "backbone").model
     moved = {
         part: max(float((p - q).detach().abs().max()) for p, q in zip(a.parameters(), b.parameters(), strict=True))
@@ -97,7 +97,7 @@ def test_frozen_levels_stay_and_the_encoder_learns_slower(configure: Configure, 
 
 
 def test_frozen_levels_stay_with_batch_norm_too(configure: Configure, source: Path, tmp_path: Path) -> None:
-    train(from_source(configure, source, {"frozen_levels": 1}, iterations=4), progress=False)
+    train_network(from_source(configure, source, {"frozen_levels": 1}, iterations=4))
     raw = torch.rand(1, 1, 4, 24, 24) * 2 - 1
     with torch.inference_mode():
         features = [
@@ -108,19 +108,19 @@ def test_frozen_levels_stay_with_batch_norm_too(configure: Configure, source: Pa
 
 
 def test_a_card_tells_what_its_start_had_seen(configure: Configure, source: Path) -> None:
-    card = train(from_source(configure, source, iterations=2), progress=False)
+    card = train_network(from_source(configure, source, iterations=2))
     assert [sample.get("name") for sample in card.training_data] == [None, "cells"]
 
 
 def test_another_start_is_another_training(configure: Configure, source: Path, tmp_path: Path) -> None:
     config = from_source(configure, source, iterations=2)
-    train(config, progress=False)
+    train_network(config)
     backbone = load_backbone(source)
     with torch.no_grad():
         backbone.model.head.bias += 1
     save_backbone(source, backbone.model, backbone.card)
     with pytest.raises(UserError, match="another training"):
-        train(config, progress=False)
+        train_network(config)
 
 
 def test_the_network_comes_with_the_backbone(configure: Configure, source: Path) -> None:
@@ -139,12 +139,12 @@ def test_it_stops_when_validations_bring_nothing_better(configure: Configure, tm
         return {"voi": next(values)}
 
     config = configure(iterations=8, validate_every=1, keep_best="voi", patience=2)
-    card = train(config, validate, progress=False)
+    card = train_network(config, validate)
     assert (card.iterations, card.metrics) == (2, {"voi": 0.4})
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert max(line["iteration"] for line in lines) == 4
     # a rerun knows that it is finished
-    assert train(config, validate, progress=False) == card
+    assert train_network(config, validate) == card
     assert next(values) == 0.1
 
 
@@ -160,7 +160,7 @@ def test_half_precision_comes_back_as_float32(source: Path, tmp_path: Path) -> N
 
 
 def test_offsets_of_single_sections(configure: Configure, tmp_path: Path) -> None:
-    card = train(configure(offsets=[[0, -1, 0], [0, 0, -1]], iterations=2, picture_every=1), progress=False)
+    card = train_network(configure(offsets=[[0, -1, 0], [0, 0, -1]], iterations=2, picture_every=1))
     assert card.offsets == NEAREST[1:]
     assert card.predicted_offsets == NEAREST
     assert len(list((tmp_path / "run" / "pictures").iterdir())) == 2
@@ -169,19 +169,19 @@ def test_offsets_of_single_sections(configure: Configure, tmp_path: Path) -> Non
 def test_a_best_backbone_that_is_gone_is_not_made_up(configure: Configure, tmp_path: Path) -> None:
     config = configure(iterations=4, validate_every=1, keep_best="voi")
     values = iter([0.5, 0.1, 0.2, 0.3])
-    train(config, lambda backbone: {"voi": next(values)}, progress=False)
+    train_network(config, lambda backbone: {"voi": next(values)})
     (tmp_path / "run" / "backbone" / "weights.safetensors").unlink()
     with pytest.raises(UserError, match="finished, but its backbone is missing"):
-        train(config, lambda backbone: {"voi": 0.0}, progress=False)
+        train_network(config, lambda backbone: {"voi": 0.0})
 
 
 def test_a_training_stopped_before_its_first_checkpoint_goes_on(configure: Configure, tmp_path: Path) -> None:
     config = configure(iterations=4, validate_every=1, keep_best="voi", checkpoint_every=0)
     values = iter([0.5])
     with pytest.raises(StopIteration):
-        train(config, lambda backbone: {"voi": next(values)}, progress=False)
+        train_network(config, lambda backbone: {"voi": next(values)})
     assert (tmp_path / "run" / "backbone").exists()
-    assert train(config, lambda backbone: {"voi": 0.4}, progress=False).iterations == 1
+    assert train_network(config, lambda backbone: {"voi": 0.4}).iterations == 1
 
 
 def test_the_command_starts_from_a_folder_and_knows_its_zoo(

@@ -19,7 +19,7 @@ from neuroadda.errors import UserError
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.learner import learning_rate
 from neuroadda.training.state import find_state
-from neuroadda.training.trainer import train
+from neuroadda.training.trainer import train_network
 
 Configure = Callable[..., TrainConfig]
 
@@ -32,7 +32,7 @@ def losses(folder: Path) -> list[float]:
 
 def test_it_learns_and_writes_a_backbone(configure: Configure, tmp_path: Path) -> None:
     config = configure(iterations=60, batch_size=2, augment={"elastic": 0.0}, picture_every=30)
-    card = train(config, progress=False)
+    card = train_network(config)
     history = losses(tmp_path / "run")
     assert np.mean(history[-8:]) < 0.9 * np.mean(history[:8])
     backbone = load_backbone(tmp_path / "run" / "backbone")
@@ -46,21 +46,21 @@ def test_it_learns_and_writes_a_backbone(configure: Configure, tmp_path: Path) -
     assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 2
     # a rerun returns the same card, and trains nothing
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
-    assert train(config, progress=False) == card
+    assert train_network(config) == card
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
 
 
 def test_the_same_seed_gives_the_same_weights(configure: Configure, tmp_path: Path) -> None:
-    cards = [train(configure(output=str(tmp_path / str(w)), workers=w), progress=False) for w in (0, 1)]
+    cards = [train_network(configure(output=str(tmp_path / str(w)), workers=w)) for w in (0, 1)]
     assert losses(tmp_path / "0") == losses(tmp_path / "1")
     assert cards[0].digest == cards[1].digest
-    other = train(configure(output=str(tmp_path / "other"), seed=1), progress=False)
+    other = train_network(configure(output=str(tmp_path / "other"), seed=1))
     assert other.digest != cards[0].digest
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_a_killed_training_goes_on_to_the_same_weights(configure: Configure, tmp_path: Path, ema: float) -> None:
-    undisturbed = train(configure(output=str(tmp_path / "undisturbed"), ema=ema, padded=0.4), progress=False)
+    undisturbed = train_network(configure(output=str(tmp_path / "undisturbed"), ema=ema, padded=0.4))
     config = configure(ema=ema, padded=0.4)
     (tmp_path / "config.json").write_text(json.dumps(dump_config(config)))
     code = (
@@ -74,7 +74,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(configure: Configure, tmp
         "    log(self, iteration, values)\n"
         "    if iteration == 5: os.kill(os.getpid(), signal.SIGKILL)\n"
         "report.TrainingLog.log = die\n"
-        "trainer.train(parse_config(TrainConfig, load_config_file(path), str(path)), progress=False)\n"
+        "trainer.train_network(parse_config(TrainConfig, load_config_file(path), str(path)))\n"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "config.json")], env=os.environ, check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -82,30 +82,30 @@ def test_a_killed_training_goes_on_to_the_same_weights(configure: Configure, tmp
     found = find_state(tmp_path / "run" / "checkpoints")
     assert found is not None
     assert found[0].name == "00000003"
-    resumed = train(config, progress=False)
+    resumed = train_network(config)
     assert losses(tmp_path / "run") == losses(tmp_path / "undisturbed")
     assert resumed.digest == undisturbed.digest
 
 
 def test_a_damaged_checkpoint_is_passed_over(configure: Configure, tmp_path: Path) -> None:
-    card = train(configure(), progress=False)
+    card = train_network(configure())
     newest = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
     tensors = newest / "state.safetensors"
     tensors.write_bytes(tensors.read_bytes()[:-7])
     found = find_state(tmp_path / "run" / "checkpoints")
     assert found is not None
     assert found[0].name == "00000006"
-    assert train(configure(), progress=False).digest == card.digest
+    assert train_network(configure()).digest == card.digest
 
 
 def test_another_training_is_not_overwritten(configure: Configure, tmp_path: Path) -> None:
-    first = train(configure(), progress=False)
+    first = train_network(configure())
     with pytest.raises(UserError, match="another training"):
-        train(configure(learning_rate=1e-4), progress=False)
+        train_network(configure(learning_rate=1e-4))
     assert load_card(tmp_path / "run" / "backbone") == first
     # what does not determine the result may change
-    assert train(configure(workers=1, checkpoint_every=100), progress=False) == first
-    second = train(configure(learning_rate=1e-4), progress=False, overwrite=True)
+    assert train_network(configure(workers=1, checkpoint_every=100)) == first
+    second = train_network(configure(learning_rate=1e-4), overwrite=True)
     assert second.digest != first.digest
     assert len(losses(tmp_path / "run")) == 8
 
@@ -120,12 +120,12 @@ def test_the_best_validated_backbone_is_kept(configure: Configure, tmp_path: Pat
         assert load_backbone(backbone.folder).card == backbone.card
         return {"voi": next(voi)}
 
-    card = train(configure(validate_every=3, keep_best="voi"), validate, progress=False)
+    card = train_network(configure(validate_every=3, keep_best="voi"), validate)
     assert card.digest == seen[1]
     assert card.metrics == {"voi": 1.0}
     assert card.iterations == 6
     with pytest.raises(UserError, match="no validation"):
-        train(configure(validate_every=3, keep_best="voi", output=str(tmp_path / "b")), progress=False)
+        train_network(configure(validate_every=3, keep_best="voi", output=str(tmp_path / "b")))
 
 
 def test_the_learning_rate_warms_up_and_decays(configure: Configure) -> None:
@@ -140,5 +140,5 @@ def test_the_learning_rate_warms_up_and_decays(configure: Configure) -> None:
 def test_bfloat16_on_a_cpu_is_refused_before_anything_is_deleted(configure: Configure, tmp_path: Path) -> None:
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     with pytest.raises(UserError, match="bfloat16"):
-        train(configure(precision="bfloat16"), progress=False, overwrite=True)
+        train_network(configure(precision="bfloat16"), overwrite=True)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["checkpoints"]

@@ -10,7 +10,7 @@ from neuroadda.blockwise.launchers import lsf, slurm
 from neuroadda.blockwise.launchers.base import Launcher, LauncherConfig
 from neuroadda.blockwise.launchers.cluster import ClusterLauncher
 from neuroadda.blockwise.launchers.local import LocalLauncher
-from neuroadda.blockwise.ledger.open import SQLITE
+from neuroadda.blockwise.ledger.url import SQLITE
 from neuroadda.errors import UserError
 
 CLUSTERS: dict[str, type[ClusterLauncher]] = {"slurm": slurm.SlurmLauncher, "lsf": lsf.LsfLauncher}

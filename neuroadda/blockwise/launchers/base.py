@@ -1,5 +1,6 @@
 """What starts a worker and waits for its end: on this machine, or as a job of a cluster."""
 
+import logging
 import socket
 import threading
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 from neuroadda.blockwise.execution import Execution
 from neuroadda.config import Config
 from neuroadda.errors import UserError
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 LEAVE_SECONDS = 60.0  # for a worker's last records, when all blocks are processed
@@ -81,7 +84,7 @@ class Launcher(ABC):
         try:
             self.run(context.to_env(), number)  # type: ignore[attr-defined]
         except WorkerDied as error:
-            print(f"{self.config.stage}: worker {number} died: {error}", flush=True)
+            log.warning("%s: worker %d died: %s", self.config.stage, number, error)
             raise
         except UserError as error:
             self.fail(error)

@@ -5,6 +5,7 @@ others may see them, and a worker has to know the ledger's URL, maybe with a pas
 """
 
 import json
+import logging
 import os
 import secrets
 import shlex
@@ -21,6 +22,8 @@ from typing import Any, Literal, NamedTuple
 from neuroadda.blockwise.execution import Execution, Job
 from neuroadda.blockwise.launchers.base import Launcher, WorkerDied
 from neuroadda.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 # Of the environment of who submits a job, what the cluster's commands need; the job's script makes the rest.
 SUBMITTED = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG")
@@ -77,7 +80,7 @@ class ClusterLauncher(Launcher):
                     self.jobs.discard(job)
                 if ending.how != "taken":
                     break
-                print(f"{self.config.stage}: worker {number} is started again: {ending.detail}", flush=True)
+                logger.info("%s: worker %d is started again: %s", self.config.stage, number, ending.detail)
         finally:
             file.unlink(missing_ok=True)
         if ending.how == "died" and job not in self._dismissed:
@@ -94,7 +97,7 @@ class ClusterLauncher(Launcher):
             if waiting:
                 self.cancel_waiting(waiting)
         except UserError as error:  # a job that is missed finds no scheduler when it begins
-            print(f"{self.config.stage}: pending jobs were not cancelled: {error}", flush=True)
+            logger.warning("%s: pending jobs were not cancelled: %s", self.config.stage, error)
         finally:
             self._dismissing.release()
 

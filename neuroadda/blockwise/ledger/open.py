@@ -4,9 +4,9 @@ from pathlib import Path
 
 from neuroadda.blockwise.ledger.base import Ledger
 from neuroadda.blockwise.ledger.sqlite import SqliteLedger
+from neuroadda.blockwise.ledger.url import SQLITE
 from neuroadda.errors import UserError
 
-SQLITE = "sqlite:///"
 RIGHT = "write sqlite:///run/ledger.db or mongodb://host/database"
 
 

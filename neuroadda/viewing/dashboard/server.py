@@ -85,7 +85,9 @@ class Dashboard(ThreadingHTTPServer):
 
 
 @contextmanager
-def open_dashboard(where: str, host: str = "127.0.0.1", port: int = 0, token: str | None = None) -> Iterator[Dashboard]:
+def open_dashboard(
+    where: str | Path, host: str = "127.0.0.1", port: int = 0, token: str | None = None, ledger: str | None = None
+) -> Iterator[Dashboard]:
     """Bind a dashboard of a run's folder or a ledger's URL; see `choose_token` for `token`. Port 0 is any that is free.
 
     Raises
@@ -94,10 +96,10 @@ def open_dashboard(where: str, host: str = "127.0.0.1", port: int = 0, token: st
         If there is no ledger, the address cannot be served, or the token is easily guessed.
     """
     token = choose_token(host, token)
-    url, folder = find_ledger(where)
+    url, folder = find_ledger(where, ledger)
     watch = Watch(open_ledger(url))
     try:
-        with Dashboard(Facts(where, url, folder, watch), host, port, token) as dashboard:
+        with Dashboard(Facts(str(where), url, folder, watch), host, port, token) as dashboard:
             yield dashboard
     finally:
         watch.close()

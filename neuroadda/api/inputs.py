@@ -1,0 +1,36 @@
+"""What the public functions accept: paths as text or as `Path`, volumes also opened."""
+
+from pathlib import Path
+from typing import Any
+
+from neuroadda.segmentation.pipeline import is_run
+from neuroadda.segmentation.recovery import read_run
+from neuroadda.volumes.arrays import Volume
+
+StrPath = str | Path
+VolumeLike = str | Path | Volume
+
+
+def to_text(value: VolumeLike | None) -> str | None:
+    """Return a path or URL as a config holds it."""
+    return None if value is None else str(value.path if isinstance(value, Volume) else value)
+
+
+def to_volume(value: VolumeLike) -> Volume:
+    """Return a volume, opened."""
+    return value if isinstance(value, Volume) else Volume.open(value)
+
+
+def find_segmentation(value: VolumeLike) -> Volume:
+    """Return a volume, or the segmentation of a run whose folder is given."""
+    if not isinstance(value, Volume) and is_run(value):
+        return Volume.open(read_run(value).output("relabel"))
+    return to_volume(value)
+
+
+def name_training(given: str | None, output: StrPath | None) -> dict[str, Any]:
+    """Return the name and domain of a training that is given none: those of its folder."""
+    if given is not None or output is None:
+        return {}
+    name = Path(output).resolve().name
+    return {"name": name, "domain": name}

@@ -1,0 +1,115 @@
+"""Volumes: open, import, make, publish."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from neuroadda.api.inputs import StrPath, VolumeLike, find_segmentation
+from neuroadda.config import configure
+from neuroadda.errors import UserError
+from neuroadda.observing import RunObserver
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.importing import import_volume
+from neuroadda.volumes.locations import to_folder
+
+if TYPE_CHECKING:
+    from neuroadda.volumes.phantom import PhantomConfig
+
+__all__ = ["import_volume", "open_volume", "phantom", "publish"]
+
+
+def open_volume(path: StrPath, mode: Literal["r", "r+"] = "r") -> Volume:
+    """Open a zarr array of shape ``[c,] z, y, x`` that has a voxel size; import anything else first.
+
+    Returns
+    -------
+    Volume
+        ``read(roi)`` returns voxels, `voxel_size_nm` and `offset_nm` (zyx) place it in the world, ``data`` is the zarr array.
+
+    Raises
+    ------
+    UserError
+        If nothing is there, it cannot be reached, it is not such an array, or it has no voxel size.
+    """
+    return Volume.open(path, mode)
+
+
+def phantom(
+    target: StrPath,
+    *,
+    shape_vx: Sequence[int] | None = None,
+    seed: int | None = None,
+    config: "PhantomConfig | None" = None,
+    overwrite: bool = False,
+) -> tuple[Volume, Volume]:
+    """Write a synthetic volume with exact labels into the ``.zarr`` folder `target`; memory follows the block.
+
+    Parameters
+    ----------
+    shape_vx
+        zyx, voxels.
+    seed
+        Another seed is another tissue.
+
+    Returns
+    -------
+    tuple[Volume, Volume]
+        ``target/raw`` (uint8) and ``target/labels`` (uint64, 0 is background), zyx.
+
+    Raises
+    ------
+    UserError
+        If they exist already and `overwrite` is false, or cannot be written; nothing is left behind.
+    """
+    from neuroadda.volumes.phantom import PhantomConfig, write_phantom
+
+    wanted = configure(PhantomConfig, config, "phantom", {"shape_vx": shape_vx, "seed": seed})
+    return write_phantom(wanted, to_folder(str(target), "a phantom"), overwrite=overwrite)
+
+
+def publish(
+    volume: VolumeLike,
+    target: StrPath,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    observer: RunObserver = RunObserver(),
+) -> Path:
+    """Hand a volume over in the format that the name of `target` says.
+
+    ``.h5``, ``.hdf``: HDF5 as CREMI lays it out; ``.tif``: OME-TIFF, 64-bit ids as uint32; ``out.zarr/name``: one zarr array;
+    a name that ends in ``.zarr``, such as ``out.ome.zarr``: OME-Zarr, the volume with all its coarser scales, for viewers.
+
+    Parameters
+    ----------
+    volume
+        zyx (or czyx for zarr), any integer type; or the folder of a run, whose segmentation (uint64, zyx) is taken.
+    target
+        A path of this machine.
+    workers
+        Worker processes that make the scales; by default 2.
+
+    Returns
+    -------
+    Path
+        `target`.
+
+    Raises
+    ------
+    UserError
+        If the format is not known or cannot hold the volume, the run is not finished, or `target` exists and `overwrite` is false.
+    RunFailed, RunStopped
+        As `segment`, for OME-Zarr.
+    """
+    source, path = find_segmentation(volume), to_folder(str(target), "what is published to")
+    if path.suffix != ".zarr":
+        from neuroadda.volumes.exporting import export_volume
+
+        return export_volume(source, path, overwrite=overwrite)
+    from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
+
+    if path.exists() and not overwrite and not (path / ".run").is_dir():
+        raise UserError("something lies here already", str(path), "give another target")
+    given = {"volume": str(source.path), "output": str(path), "copy_finest": True, "execution": {"workers": workers}}
+    build_pyramid(configure(PyramidConfig, None, "publish", given), overwrite=overwrite, observe=observer.on_blocks)
+    return path
