@@ -1,16 +1,33 @@
-PYTHON ?= python3.11
+# PYTHON: a name or a path; if it is empty, the first supported Python that runs. VENV: where the virtual environment goes.
+PYTHON ?=
 VENV ?= .venv
-BIN := $(VENV)/bin
-INSTALLED := $(VENV)/installed
+ifneq ($(filter-out clean,$(or $(MAKECMDGOALS),demo)),)
+CHOICE := $(shell tools/choose_python.sh "$(PYTHON)" "$(VENV)" 2>&1)
+# Three words: version, program, folder. All else is a message.
+ifneq ($(words $(CHOICE)),3)
+$(error $(CHOICE))
+endif
+$(info Python $(word 1,$(CHOICE)): $(word 2,$(CHOICE)))
+endif
+VERSION := $(word 1,$(CHOICE))
+PROGRAM := $(word 2,$(CHOICE))
+FOLDER := $(word 3,$(CHOICE))
+BIN := $(FOLDER)/bin
+INSTALLED := $(FOLDER)/installed
+TESTABLE := $(FOLDER)/installed-test
 PACKAGE := setup.cfg setup.py pyproject.toml $(wildcard neuroadda/kernels/*.pyx neuroadda/kernels/*.pxd)
 
-# The part without torch, on a Python whose zarr is 3.
-PYTHON3 ?= python3.13
-VENV3 ?= .venv-zarr3
-INSTALLED3 := $(VENV3)/installed
+# One file of pinned releases for Python 3.11, one for all later ones: `make constraints` writes them.
+CONSTRAINTS := constraints/$(if $(filter 3.11,$(VERSION)),py311,py312).txt
+PIP_INSTALL := -m pip install --quiet --constraint $(CONSTRAINTS)
+PINNER := .venv-constraints
+COMPILE := UV_CUSTOM_COMPILE_COMMAND="make constraints" $(PINNER)/bin/uv pip compile setup.cfg --quiet --all-extras --no-annotate $(UPGRADE)
+
+# What needs no torch is also tested without it, where only a large torch is to be had.
+BARE := .venv-without-torch-$(VERSION)
 WITHOUT_TORCH := tests/volumes tests/blockwise tests/pyramids tests/segmentation tests/evaluation tests/test_config.py tests/test_formats.py
 
-.PHONY: demo test test-zarr3 lint bench chaos test-slow clean
+.PHONY: demo test test-without-torch lint bench chaos test-slow constraints clean
 
 demo: $(INSTALLED)
 	$(BIN)/python pipelines/demo.py
@@ -18,33 +35,46 @@ demo: $(INSTALLED)
 test: lint
 	$(BIN)/python -m pytest -q -n 2
 
-test-zarr3: $(INSTALLED3)
-	$(VENV3)/bin/python -m pytest -q -n 2 $(WITHOUT_TORCH)
+test-without-torch: $(BARE)/installed
+	$(BARE)/bin/python -m pytest -q -n 2 $(WITHOUT_TORCH)
 
-lint: $(INSTALLED)
+lint: $(TESTABLE)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(INSTALLED)
+bench: $(TESTABLE)
 	$(BIN)/python -m benchmarks.bench
 
-chaos: $(INSTALLED)
+chaos: $(TESTABLE)
 	$(BIN)/python -m tests.chaos.chaos --seeds 0 1 2 --jobs 3
 
-test-slow: $(INSTALLED)
+test-slow: $(TESTABLE)
 	$(BIN)/python -m pytest -q -m slow
 
-$(INSTALLED): $(PACKAGE) constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .[test]
+$(INSTALLED): $(PACKAGE) $(CONSTRAINTS)
+	$(PROGRAM) -m venv $(FOLDER)
+	$(BIN)/python $(PIP_INSTALL) --editable .
 	touch $@
 
-$(INSTALLED3): $(PACKAGE) requirements-zarr3.txt
-	$(PYTHON3) -m venv $(VENV3)
-	$(VENV3)/bin/python -m pip install --quiet --requirement requirements-zarr3.txt
-	$(VENV3)/bin/python -m pip install --quiet --no-deps --editable .
+$(TESTABLE): $(INSTALLED)
+	$(BIN)/python tools/requirements.py --extra test >$(FOLDER)/requirements.txt
+	$(BIN)/python $(PIP_INSTALL) --requirement $(FOLDER)/requirements.txt
 	touch $@
+
+$(BARE)/installed: $(PACKAGE) $(CONSTRAINTS)
+	$(PROGRAM) -m venv $(BARE)
+	$(BARE)/bin/python tools/requirements.py --extra test --without torch >$(BARE)/requirements.txt
+	$(BARE)/bin/python $(PIP_INSTALL) --requirement $(BARE)/requirements.txt
+	$(BARE)/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+# Pins the releases of new requirements and keeps the others; `make constraints UPGRADE=--upgrade` pins the newest of all.
+constraints:
+	$(PROGRAM) -m venv $(PINNER)
+	$(PINNER)/bin/python -m pip install --quiet uv
+	$(COMPILE) --python-version 3.11 --output-file constraints/py311.txt
+	$(COMPILE) --python-version 3.12 --universal --output-file constraints/py312.txt
 
 clean:
 	rm -rf runs build .pytest_cache .mypy_cache .ruff_cache
