@@ -41,7 +41,7 @@ test-without-torch: $(BARE)/installed
 lint: $(TESTABLE)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(if $(filter 3.11,$(VERSION)),$(BIN)/mypy,@echo "mypy left out: it checks the types of the releases for Python 3.11, such as zarr 2")
 
 bench: $(TESTABLE)
 	$(BIN)/python -m benchmarks.bench

@@ -28,7 +28,7 @@ TORCH = [name for name in ("torch", "gunpowder") if importlib.util.find_spec(nam
 
 
 def _skip_what_lacks_torch(report: Any) -> None:
-    """Where torch is not installed (`make test-zarr3`), what would import it is skipped."""
+    """Where torch is not installed (`make test-without-torch`), what would import it is skipped."""
     lacking = [name for name in TORCH if f"No module named '{name}'" in str(report.longrepr)]
     if report.outcome == "failed" and lacking:
         report.outcome = "skipped"

@@ -1,4 +1,4 @@
-"""Print the requirements of setup.cfg, one a line: of the package and of the extras named by `--extra`, without the packages of `--without`."""
+"""Print the requirements in setup.cfg, one a line: the package's and those of the extras named, without the packages named."""
 
 import argparse
 import configparser
