@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.normalisation import Normalisation
+from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.config import Config, Zyx, ZyxFloat, load_config_file, parse_config
 from neuroadda.errors import UserError
 

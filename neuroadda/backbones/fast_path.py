@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.network import Network
+from neuroadda.backbones.unet_config import UNetConfig
 
 if TYPE_CHECKING:
     import torch

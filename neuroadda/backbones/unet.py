@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.module import NetworkModule
+from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.config import Zyx
 
 

@@ -1,0 +1,9 @@
+"""Run a function once on every block of a volume, whatever process dies.
+
+- `grid`, `task`, `outputs`: the blocks; a stage bound to inputs and output; whose output it is and which blocks are written.
+- `engine`: decides which blocks are to be done, watches the ledger, stops early, reports.
+- `scheduler_handle`, `scheduler`: start the scheduler process; hand out blocks by daisy.
+- `launchers/`, `worker`, `job`, `block_runner`, `overlap`: start workers; take blocks; process one, or several at a time.
+- `ledger/`: the record of every block, in SQLite or MongoDB. `repair` compares it with the outputs.
+- `execution`: the config of all this. `failures`, `logs`, `status`, `leases`, `processes`: causes, logs, progress, GPUs, memory.
+"""

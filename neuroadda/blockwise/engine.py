@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from neuroadda.blockwise.blocks import BlockFailed, BlockRunner
+from neuroadda.blockwise.block_runner import BlockFailed, BlockRunner
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockSet
 from neuroadda.blockwise.launchers import check_launcher
@@ -109,7 +109,7 @@ class Engine:
             # A worker that dies takes its last records along. Blocks without a trace are done again, with every record written at
             # once, so that afterwards each block is known to be done or to have failed.
             for careful in (False, True):
-                left = wanted & ~ledger.done_mask(task.key, len(wanted))
+                left = _find_left(wanted, task, ledger)
                 todo = _without_failed(left, task, ledger, since)
                 if not todo.any():
                     break
@@ -118,7 +118,7 @@ class Engine:
                 else:
                     self._run_processes(task, todo, since, careful)
             else:
-                left = wanted & ~ledger.done_mask(task.key, len(wanted))
+                left = _find_left(wanted, task, ledger)
         self._observe(task, ledger.summary(task.key))
         if left.any():
             _raise_incomplete(task, left, int(wanted.sum()), ledger, self._logs)
@@ -170,6 +170,11 @@ def run_task(
     """Run one task alone; see `Engine`."""
     with Engine(ledger_url, execution, logs, observe=observe) as engine:
         return engine.run(task, overwrite=overwrite)
+
+
+def _find_left(wanted: np.ndarray, task: Task, ledger: Ledger) -> np.ndarray:
+    """Return bool, by block: which of those wanted the ledger does not have as done."""
+    return np.asarray(wanted & ~ledger.done_mask(task.key, len(wanted)))
 
 
 def _without_failed(left: np.ndarray, task: Task, ledger: Ledger, since: float) -> np.ndarray:

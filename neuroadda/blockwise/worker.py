@@ -5,7 +5,7 @@ import logging
 
 import daisy.v2
 
-from neuroadda.blockwise.blocks import BlockFailed, BlockRunner, ProcessSpoiled
+from neuroadda.blockwise.block_runner import BlockFailed, BlockRunner, ProcessSpoiled
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
 from neuroadda.blockwise.logs import log_events

@@ -1,5 +1,5 @@
 # distutils: language = c++
-"""Merge regions by mean affinity, the highest first; see `segmentation.agglomeration`."""
+"""Merge regions by mean affinity, the highest first; see `segmentation.rag`."""
 
 import numpy as np
 from libc.stdint cimport int32_t, int64_t, uint8_t

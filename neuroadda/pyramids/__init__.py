@@ -1,0 +1,1 @@
+"""Coarser levels of a volume (`downsampling`, `pyramid`) and the metadata of OME-NGFF (`ngff`)."""

@@ -1,7 +1,7 @@
 """Agglomerate block by block, then blocks of blocks, and so on: the merges are those of the whole volume.
 
 Level 0 merges what it can within each block; level l takes what was left in 2 x 2 x 2 blocks of the level below, adds the edges
-between them, and goes on (see `agglomeration`). What is left of a block is about as much as its surface has.
+between them, and goes on (see `rag`). What is left of a block is about as much as its surface has.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Fragments that a block's border cuts are known for one again.
+"""Re-join fragments that were split at a block border.
 
 A block floods a little beyond its border, so it sees how its fragments go on in the layer of voxels just below it along each axis.
 Where that view and what the neighbour wrote there cover each other for the most part, both are pieces of one fragment. Were the

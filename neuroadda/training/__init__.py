@@ -1,0 +1,7 @@
+"""Train and fine-tune a backbone.
+
+- `config`, `start`: what is trained, and from what.
+- `sample`, `requests`, `dataset`: Gunpowder's request graph and batches for torch.
+- `learner`, `losses`, `run`, `trainer`, `state`: iterations, checkpoints, resuming. `ranks`, `distributed`: several processes.
+- `report`: TensorBoard, metrics, pictures.
+"""

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import NEAREST, check_offsets
+from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.config import Config, Zyx, ZyxFloat, dump_config, fingerprint
 from neuroadda.volumes.regions import RoiConfig
 

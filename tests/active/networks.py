@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import NEAREST, Card
 from neuroadda.backbones.checkpoint import save_backbone
 from neuroadda.backbones.unet import UNet
+from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.config import Zyx
 from neuroadda.volumes.arrays import Volume
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import NEAREST, Card, load_card
 from neuroadda.backbones.checkpoint import load_backbone, save_backbone
 from neuroadda.backbones.normalisation import normalise
 from neuroadda.backbones.unet import UNet
+from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.errors import UserError
 
 SMALL = UNetConfig(features=(2, 3), downsample=((1, 2, 2),), kernels=(((1, 3, 3),), ((3, 3, 3),)))

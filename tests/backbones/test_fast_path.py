@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import neuroadda
-from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.devices import resolve_precision
 from neuroadda.backbones.fast_path import fast_path, runs_in_chunks
 from neuroadda.backbones.private_torch import KNOWN_VERSIONS, find_fused_convolution
 from neuroadda.backbones.unet import UNet
+from neuroadda.backbones.unet_config import UNetConfig
 
 SOURCES = sorted(Path(neuroadda.__file__).parent.rglob("*.py"))
 SMALL = UNetConfig(features=(4, 8), downsample=((1, 2, 2),), kernels=(((1, 3, 3),), ((3, 3, 3),)))
@@ -97,7 +97,7 @@ def test_only_the_configuration_of_a_training_names_the_u_net_outside_of_backbon
 
 def test_planning_needs_no_torch():
     code = (
-        "import sys\nfrom neuroadda.backbones.architecture import UNetConfig\nfrom neuroadda.prediction.predict import Predict\n"
+        "import sys\nfrom neuroadda.backbones.unet_config import UNetConfig\nfrom neuroadda.prediction.predict import Predict\n"
         "Predict(device='cpu', precision='float32').resolve(UNetConfig(), (32, 256, 256))\nsys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

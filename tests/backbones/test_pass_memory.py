@@ -9,10 +9,10 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.inference import Inference
 from neuroadda.backbones.memory import AT_ONCE, CHUNK_VALUES
 from neuroadda.backbones.unet import UNet
+from neuroadda.backbones.unet_config import UNetConfig
 
 
 class _TensorCounter(TorchDispatchMode):

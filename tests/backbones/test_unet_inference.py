@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.inference import Inference
 from neuroadda.backbones.sections import Stack, lay_out, pool_maxima
 from neuroadda.backbones.unet import UNet
+from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.errors import UserError
 
 FLAT, CUBE = ((1, 3, 3), (1, 3, 3)), ((3, 3, 3), (3, 3, 3))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from funlib.geometry import Coordinate, Roi
 
-from neuroadda.blockwise.blocks import BlockFailed, BlockRunner
+from neuroadda.blockwise.block_runner import BlockFailed, BlockRunner
 from neuroadda.blockwise.failures import (
     PAUSES,
     Cause,

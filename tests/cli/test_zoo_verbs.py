@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import CARD, WEIGHTS
 from neuroadda.backbones.unet import UNet
+from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.zoo.adding import add_backbone
 from tests.zoo.small_zoo import SAMPLE, SMALL, serve, write_embedding, write_trained
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import NEAREST, Card
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.backbones.normalisation import normalise
 from neuroadda.backbones.unet import UNet
+from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.domains import embedding as module
 from neuroadda.domains.embedding import embed_patches, embed_volume, patch_shape_vx
 from neuroadda.domains.patches import PatchConfig, Patches, draw_patches

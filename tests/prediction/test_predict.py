@@ -14,12 +14,12 @@ import torch
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.backbones import speedup
-from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import NEAREST, Card
 from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbone
 from neuroadda.backbones.memory import AT_ONCE, OVERHEAD, count_pass_bytes
 from neuroadda.backbones.speedup import measure_bfloat16_speedup
 from neuroadda.backbones.unet import UNet
+from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid
@@ -94,7 +94,7 @@ PASS = """
 import re
 from pathlib import Path
 import torch
-from neuroadda.backbones.architecture import UNetConfig
+from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.backbones.inference import Inference
 from neuroadda.backbones.unet import UNet
 torch.set_num_threads(1)

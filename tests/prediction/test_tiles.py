@@ -11,10 +11,10 @@ import pytest
 import torch
 from funlib.geometry import Coordinate, Roi
 
-from neuroadda.backbones.architecture import UNetConfig
 from neuroadda.backbones.card import NEAREST, Card
 from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbone
 from neuroadda.backbones.unet import UNet
+from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.prediction.tiles import LEAST_STEPS, cover_box, halve_tile

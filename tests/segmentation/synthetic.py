@@ -45,10 +45,10 @@ def write_backbone(folder: Path, seed=0, gain=4.0) -> Path:
     """Write a small network with random weights whose outputs are not all alike."""
     import torch  # the rest is for tests without it, too
 
-    from neuroadda.backbones.architecture import UNetConfig
     from neuroadda.backbones.card import NEAREST, Card
     from neuroadda.backbones.checkpoint import save_backbone
     from neuroadda.backbones.unet import UNet
+    from neuroadda.backbones.unet_config import UNetConfig
 
     torch.manual_seed(seed)
     kernels = (((1, 3, 3),), ((3, 3, 3),))
