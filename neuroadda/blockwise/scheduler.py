@@ -23,7 +23,7 @@ from neuroadda.blockwise.processes import die_with_parent, peak_bytes
 from neuroadda.config import Config
 from neuroadda.errors import UserError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("neuroadda.blockwise.scheduler")  # the module runs as __main__
 
 
 class ScheduledTask(Config):
