@@ -275,6 +275,24 @@ def test_a_signal_stops_everything_and_the_next_run_resumes(tmp_path, signum, la
     assert sorted(executed(tmp_path)) == np.flatnonzero(~already).tolist()
 
 
+@pytest.mark.parametrize("state", ["at work", "frozen"])
+def test_no_worker_outlives_a_killed_run(tmp_path, state):
+    script, gate = tmp_path / "script.py", Gate(tmp_path / "gate")
+    script.write_text(
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "from tests.blockwise.test_engine import go, make_task\n"
+        "go(make_task(Path(sys.argv[1]), gate=sys.argv[3]), Path(sys.argv[1]), 'local')\n"
+    )
+    process = subprocess.Popen([sys.executable, script, tmp_path, Path(__file__).parents[2], gate.folder])
+    wait_until(lambda: len(gate.held) == 2, process)
+    if state == "frozen":
+        for worker in gate.held:
+            os.kill(worker, signal.SIGSTOP)
+    process.kill()
+    process.wait()
+    wait_until(lambda: processes_about(tmp_path) == [])
+
+
 @pytest.mark.parametrize("victim", ["scheduler", "forkserver"])
 def test_a_run_survives_the_death_of_any_of_its_helpers(tmp_path, victim):
     gate = Gate(tmp_path / "gate")

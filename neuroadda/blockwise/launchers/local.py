@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,10 @@ from typing import Any
 from neuroadda.blockwise.launchers.base import Launcher, WorkerDied
 from neuroadda.blockwise.processes import die_with_parent
 
-WORKER = "neuroadda.blockwise.worker"
+PRELOAD = "neuroadda.blockwise.launchers.preload"
+# One thread starts all processes and asks how they ended. The kernel ends the forkserver with the thread that started it, so that
+# has to live as long as this process; and of two threads that ask for an exit code, multiprocessing tells one a wrong code.
+STARTER = ThreadPoolExecutor(1)
 
 
 class LocalLauncher(Launcher):
@@ -20,35 +23,29 @@ class LocalLauncher(Launcher):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._forkserver = multiprocessing.get_context("forkserver")
-        self._forkserver.set_forkserver_preload([WORKER, *self.config.preload])
+        self._forkserver.set_forkserver_preload([PRELOAD, *self.config.preload])
         self._processes: set[Any] = set()
-        self._lock = (
-            threading.Lock()
-        )  # of two threads that ask for an exit code, multiprocessing tells one a wrong code
 
     def run(self, context: str, number: int) -> None:
         """Fork a worker and wait for its end."""
         log = self.config.logs / f"worker-{number}.log"
         arguments = context, self.config.worker, log
         process = self._forkserver.Process(target=_be_worker, args=arguments)
-        with self._lock:
-            try:
-                process.start()
-            except (ConnectionError, EOFError) as error:
-                raise WorkerDied("the forkserver has died") from error
-            self._processes.add(process)
+        try:
+            STARTER.submit(process.start).result()
+        except (ConnectionError, EOFError) as error:
+            raise WorkerDied("the forkserver has died") from error
+        self._processes.add(process)
         wait([process.sentinel])
-        with self._lock:
-            code = process.exitcode
-            self._processes.remove(process)
+        code = STARTER.submit(lambda: process.exitcode).result()
+        self._processes.remove(process)
         if code:
             raise WorkerDied(f"exit code {code}")
 
     def kill_workers(self) -> None:
         """Kill all workers that have not left."""
-        with self._lock:
-            for process in self._processes:
-                process.kill()
+        for process in list(self._processes):
+            STARTER.submit(process.kill).result()
 
 
 def _be_worker(context: str, worker: str, log: Path) -> None:
