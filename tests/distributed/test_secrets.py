@@ -175,6 +175,7 @@ def test_errors_tell_nobody_either(setting: Setting) -> None:
 
 def test_a_killed_run_leaves_no_secret(setting: Setting, tmp_path: Path) -> None:
     config, gate = setting.write_config(), Gate(tmp_path / "gate")
+    setting.call("segment", "-c", config)
     environment = hold_writes(setting.folder / "edges", gate) | setting.environment
     gate.allow(1)
     command = [sys.executable, "-m", "neuroadda.cli", "segment", "-c", str(config), "--overwrite"]
