@@ -101,7 +101,8 @@ class Engine:
         wanted = task.blocks.to_mask()
         if blocks is not None:
             wanted &= np.isin(np.arange(len(wanted)), list(blocks))
-        # On this machine, a single block gains nothing from a worker process. On a cluster it is a job, of the size that jobs have.
+        # On this machine, a single block gains nothing from a worker process. On a cluster it is a job, so that the head node only
+        # schedules.
         serial = self._execution.launcher == "serial" or (len(task.blocks) == 1 and not self._execution.is_cluster)
         since = time.time()
         with stop_on_signals():

@@ -117,6 +117,13 @@ def test_a_worker_that_is_frozen_costs_no_more_than_a_blocks_time(tmp_path):
     assert (filled(task) == expected()).all()
 
 
+def test_a_frozen_worker_does_not_hold_a_run_that_is_given_up(tmp_path):
+    task = make_task(tmp_path, freeze_once_in=(3,), die_in=(5, 6, 7))
+    with pytest.raises(RunFailed, match="fill: .* blocks are left"):
+        go(task, tmp_path, "local", block_timeout=2.0, worker_restarts=0)
+    assert processes_about(tmp_path) == []
+
+
 @pytest.mark.parametrize("kind", [Fill, FillTogether])
 @pytest.mark.parametrize("hang_in", ["python", "c"])
 def test_an_only_worker_that_hangs_costs_no_more_than_a_blocks_time(tmp_path, kind, hang_in):

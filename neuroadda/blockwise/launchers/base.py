@@ -92,10 +92,10 @@ class Launcher(ABC):
         except OSError as error:
             self.fail(UserError(f"workers cannot be started: {error.strerror or error}", str(self.config.logs)))
             raise
+        finally:
+            if self._watching.acquire(blocking=False):  # one thread is enough
+                threading.Thread(target=self._end_with_task, args=(context,), daemon=True).start()
         self.dismiss_waiting()
-        # One thread is enough; it ends with this process, or when the next task begins.
-        if self._watching.acquire(blocking=False):
-            threading.Thread(target=self._end_with_task, args=(context,), daemon=True).start()
 
     @abstractmethod
     def run(self, context: str, number: int) -> None:

@@ -53,7 +53,7 @@ class Ending(NamedTuple):
 class ClusterLauncher(Launcher):
     """Submits jobs, each of which runs `neuroadda.blockwise.job`.
 
-    A job that the cluster takes away is submitted again; daisy need not know.
+    A job that the cluster takes away is submitted again. daisy does not count it as a worker that died.
     """
 
     def __init__(self, *arguments: Any) -> None:
