@@ -84,7 +84,7 @@ def test_private_parts_of_torch_are_named_in_one_file():
 
 
 def test_only_the_configuration_of_a_training_names_the_u_net_outside_of_backbones():
-    inner = {"neuroadda.backbones." + name for name in ("architecture", "unet", "inference", "sections")}
+    inner = {"neuroadda.backbones." + name for name in ("unet_config", "unet", "inference", "sections")}
     users = {
         path.name
         for path in SOURCES
