@@ -119,7 +119,7 @@ def test_a_worker_that_is_frozen_costs_no_more_than_a_blocks_time(tmp_path):
 
 def test_a_frozen_worker_does_not_hold_a_run_that_is_given_up(tmp_path):
     task = make_task(tmp_path, freeze_once_in=(3,), die_in=(5, 6, 7))
-    with pytest.raises(RunFailed, match="fill: .* blocks are left"):
+    with pytest.raises(RunFailed, match=r"fill: .* blocks are left"):
         go(task, tmp_path, "local", block_timeout=2.0, worker_restarts=0)
     assert processes_about(tmp_path) == []
 
