@@ -1,5 +1,7 @@
 """Run tasks over every block once, whatever dies."""
 
+import logging
+import math
 import signal
 import threading
 import time
@@ -33,6 +35,9 @@ from neuroadda.blockwise.task import Task
 from neuroadda.errors import RunFailed, RunStopped, UserError
 
 PROGRESS_SECONDS = 0.5
+STUCK_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
 
 Observer = Callable[[Task, Summary], None]
 
@@ -125,6 +130,14 @@ class Engine:
             _raise_incomplete(task, left, int(wanted.sum()), ledger, self._logs)
         return task
 
+    @property
+    def _stuck_seconds(self) -> float:
+        """Seconds without a record after which workers on this machine are stuck: a block's time, and once more for another worker.
+
+        Jobs may wait in the queue for any time.
+        """
+        return math.inf if self._execution.is_cluster else 2 * self._execution.block_timeout + STUCK_SECONDS
+
     def _run_serial(self, task: Task, todo: np.ndarray, since: float) -> None:
         told, logs = time.monotonic(), self._logs / task.name
         logs.mkdir(parents=True, exist_ok=True)
@@ -144,11 +157,19 @@ class Engine:
         done = None
         try:
             self._scheduler.start(task, BlockSet.of(todo), self._ledger_url, careful)
+            seen, changed = None, time.monotonic()
             while (done := self._scheduler.wait(PROGRESS_SECONDS)) is None:
                 asked = time.monotonic()
+                summary = None
                 with suppress(LedgerUnavailable):  # workers have patience with it, and say when theirs is at its end
-                    self._observe(task, self._ledger.summary(task.key))
+                    summary = self._ledger.summary(task.key)
+                    self._observe(task, summary)
                     _stop_early(task, self._ledger, self._execution, since)
+                if summary is None or summary != seen:
+                    seen, changed = summary, asked
+                elif asked - changed > self._stuck_seconds:
+                    log.warning("%s: the scheduler hangs; another one goes on", task.name)
+                    break
                 # A ledger of millions of blocks is not to be busy with questions.
                 if (done := self._scheduler.wait(20 * (time.monotonic() - asked))) is not None:
                     break

@@ -315,6 +315,21 @@ def test_a_run_survives_the_death_of_any_of_its_helpers(tmp_path, victim):
     assert processes_about(tmp_path) == []
 
 
+def test_a_scheduler_that_hangs_costs_time_and_no_block(tmp_path, monkeypatch):
+    monkeypatch.setattr("neuroadda.blockwise.engine.STUCK_SECONDS", 1.0)
+    gate = Gate(tmp_path / "gate")
+    gate.allow(4)
+
+    def freeze() -> None:
+        wait_until(lambda: len(executed(tmp_path)) == 4 and gate.held)
+        os.kill(helper("scheduler"), signal.SIGSTOP)
+
+    with meanwhile(freeze, gate):
+        task = go(make_task(tmp_path, gate=str(gate.folder)), tmp_path, "local", block_timeout=5.0)
+    assert (filled(task) == expected()).all()
+    assert processes_about(tmp_path) == []
+
+
 def helper(name: str) -> int:
     """Return the scheduler that this process started, or the process that forks its workers."""
     (scheduler,) = (pid for pid in children(os.getpid()) if "neuroadda.blockwise.scheduler" in command(pid))
