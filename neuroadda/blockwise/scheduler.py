@@ -69,8 +69,8 @@ def make_daisy_task(task: ScheduledTask, launcher: Launcher) -> daisy.v2.Task:
 def run_task(task: ScheduledTask, launcher: Launcher) -> bool:
     """Hand out a task's blocks; return whether all were processed."""
     pipeline = daisy.v2.Pipeline([make_daisy_task(task, launcher)])
-    # What `daisy.v2.Server.run_blockwise` calls. That would start an interpreter for each worker, which calls the launcher there:
-    # docs/architecture.md says what this costs.
+    # `daisy.v2.Server.run_blockwise` calls this too, but it first makes daisy start an interpreter for each worker.
+    # docs/architecture.md says what that would cost.
     states, _ = _daisy._run_distributed_server(pipeline, None, None, host=task.execution.host, block_tracking=False)
     log.info("%s: scheduler's peak memory %d bytes", task.name, peak_bytes())
     return all(state.completed_count == state.total_block_count for state in states.values())

@@ -19,7 +19,7 @@ from neuroadda.blockwise.task import Task
 from neuroadda.errors import RunFailed, UserError
 from neuroadda.volumes.arrays import Volume
 from tests.blockwise.toy_stages import Fill, FillOnDevice, FillTogether
-from tests.waiting import PATIENCE_SECONDS, Gate, meanwhile, wait_until
+from tests.waiting import PATIENCE_SECONDS, Gate, children, meanwhile, wait_until
 
 GRID = BlockGrid.make(Roi((0, 0, 0), (6, 6, 5)), Coordinate(1, 1, 1), (2, 2, 2))
 BLOCKS = len(GRID)
@@ -337,11 +337,6 @@ def helper(name: str) -> int:
         return scheduler
     (found,) = (pid for pid in children(scheduler) if "multiprocessing.forkserver" in command(pid))
     return found
-
-
-def children(parent: int) -> list[int]:
-    lists = (task / "children" for task in Path(f"/proc/{parent}/task").iterdir())
-    return [int(child) for children in lists for child in children.read_text().split()]
 
 
 def command(pid: int) -> str:
