@@ -1,7 +1,9 @@
-"""The errors a user can cause, and the failures a run can end in."""
+"""The errors a user can cause, the failures a run can end in, and warnings."""
 
+import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 LONGEST_PART = 400
 
@@ -34,6 +36,20 @@ class UserError(Exception):
         self.what, self.where, self.right = what, where, right
         line = shorten(what) if where is None else f"{shorten(where)}: {shorten(what)}"
         super().__init__(line if right is None else f"{line}; {shorten(right)}")
+
+
+@cache
+def warn(what: str, where: str) -> None:
+    """Log a warning: something is allowed, but may not be what was meant. The same line is logged once a process.
+
+    Parameters
+    ----------
+    what
+        One sentence.
+    where
+        The file, key or argument it was found in.
+    """
+    logging.getLogger("neuroadda").warning("%s: %s", shorten(where), shorten(what))
 
 
 class SettingError(UserError):

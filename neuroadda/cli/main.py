@@ -1,5 +1,6 @@
 """The command itself: its verbs, and how errors are told."""
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ app.add_typer(ledger, name="ledger")
 
 def main() -> None:
     """Run the command."""
+    _show_warnings()
     with tell_errors():
         app()
 
@@ -57,6 +59,14 @@ def tell_errors() -> Iterator[None]:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+
+
+def _show_warnings() -> None:
+    """Print the library's warnings to stderr, a line each."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("neuroadda: warning: %(message)s"))
+    logging.getLogger("neuroadda").addHandler(handler)
 
 
 def _fail(message: str, code: int) -> None:

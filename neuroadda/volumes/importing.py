@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from neuroadda.config import ZyxFloat, fingerprint
-from neuroadda.errors import UserError
+from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume, world_units
 from neuroadda.volumes.locations import Location, to_location
 from neuroadda.volumes.placing import placing
@@ -92,6 +92,9 @@ def import_volume(
         if both and target.suffix == ".zarr":
             jobs.append((stack.enter_context(open_source(source, CREMI_LABELS)), target / "labels", "labels"))
         plans = [_plan(opened, kind, voxel_size_nm, offset_nm) for opened, _, kind in jobs]
+        for plan in plans:
+            for note in plan.source.notes:
+                warn(note, str(plan.source))
         partials = [stack.enter_context(placing(path, overwrite)) for _, path, _ in jobs]
         digest = digest_files(first.files) if first.files else None
         total, done = sum(math.prod(plan.source.shape) for plan in plans), 0
