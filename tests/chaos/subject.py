@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,7 +140,7 @@ class Subject:
             if time.monotonic() > deadline:
                 now = sum(self.written(task.name) for task in self.plan.tasks)
                 if now == seen:
-                    raise ChaosFound(f"{trouble}: {self.members()}: {self.said()}")
+                    raise ChaosFound(f"{trouble}: {self.members()}: {self.said()}\n{self.stacks()}")
                 deadline, seen = time.monotonic() + PATIENCE_SECONDS, now
 
     # its processes
@@ -152,6 +153,13 @@ class Subject:
     def pids(self, role: str) -> list[int]:
         """Return the living processes of a role."""
         return sorted(pid for pid, name in self.members().items() if name == role)
+
+    def stacks(self) -> str:
+        """Return what every thread of the run is doing, where `py-spy` is installed."""
+        if (program := shutil.which("py-spy")) is None:
+            return "install py-spy to see the stacks of processes that hang"
+        commands = [[program, "dump", "--native", "--pid", str(pid)] for pid in self.members()]
+        return "\n".join(subprocess.run(c, capture_output=True, text=True, check=False).stdout for c in commands)
 
     def wait_until_gone(self) -> None:
         """Wait until no process of the run is left."""
