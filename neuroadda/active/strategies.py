@@ -1,4 +1,7 @@
-"""Which boxes of a pool a person should label, and why each of them."""
+"""Which boxes of a pool a person should label, and why each of them.
+
+To add a strategy: its name in `Strategy`, its order in `_order`, its words in `_explain`.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Literal

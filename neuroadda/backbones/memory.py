@@ -18,6 +18,8 @@ VALUE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 def count_pass_bytes(network: Network, tile_vx: Zyx, precision: Precision, chunk_values: int = CHUNK_VALUES) -> int:
     """Return the peak memory of a pass that puts out a tile, with so many values put together at once.
 
+    How many values are held at once, the network says itself (`Network.count_pass_values`).
+
     Raises
     ------
     UserError

@@ -6,4 +6,7 @@
 - `launchers/`, `worker`, `job`, `block_runner`, `overlap`: start workers; take blocks; process one, or several at a time.
 - `ledger/`: the record of every block, in SQLite or MongoDB. `repair` compares it with the outputs.
 - `execution`: the config of all this. `failures`, `logs`, `status`, `leases`, `processes`: causes, logs, progress, GPUs, memory.
+
+What calls the function of a block, with local workers: `Engine.run`, `SchedulerHandle.start`, `scheduler.run_task`, daisy,
+`Launcher.run_worker`, `LocalLauncher.run`, `worker.work`, `BlockRunner.__call__`, `Overlap.apply`.
 """

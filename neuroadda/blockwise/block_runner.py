@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from neuroadda.blockwise.execution import JOB_VARIABLES
 from neuroadda.blockwise.failures import choose_pause, find_cause, is_process_spoiled
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.leases import Lease
@@ -33,7 +34,7 @@ class ProcessSpoiled(BlockFailed):
 
 def find_job() -> str | None:
     """Return the id of the cluster's job that this process runs in."""
-    return os.environ.get("SLURM_JOB_ID") or os.environ.get("LSB_JOBID")
+    return next((os.environ[name] for name in JOB_VARIABLES if name in os.environ), None)
 
 
 @dataclass

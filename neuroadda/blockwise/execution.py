@@ -10,6 +10,7 @@ from pydantic import Field
 from neuroadda.config import Config
 
 LOOPBACK = "127.0.0.1"
+JOB_VARIABLES = ("SLURM_JOB_ID", "LSB_JOBID")  # the clusters' variables that hold a job's id
 
 
 class Job(Config):
@@ -62,7 +63,8 @@ class Execution(Config):
     threads
         Threads of the numerical libraries in each worker, where the stage does not fix them itself.
     retries
-        Further tries of a failing block.
+        How often daisy hands out a block again that failed or whose worker died. Before a block fails, its worker has tried again
+        what may pass by itself (`blockwise.failures`).
     block_timeout
         Seconds after which a block's worker is killed, and the block is tried again.
     worker_restarts
@@ -92,7 +94,7 @@ class Execution(Config):
     @property
     def is_cluster(self) -> bool:
         """Whether workers are jobs, on machines that may be others than this."""
-        return self.launcher in ("slurm", "lsf")
+        return self.launcher not in ("local", "serial")
 
     @property
     def is_loopback(self) -> bool:

@@ -22,7 +22,18 @@ PAGE = 4096  # bytes
 
 @dataclass(frozen=True)
 class Block:
-    """One block: `index` is dense in C order, `position` its place in the grid, ROIs are in world units."""
+    """One block.
+
+    Attributes
+    ----------
+    index
+        Dense, in C order.
+    position
+        Its place in the grid, zyx.
+    write_roi, read_roi
+        In world units. The read ROI is the write ROI with the grid's context. Predict and edges do not use it: they grow the write
+        ROI themselves.
+    """
 
     index: int
     position: Zyx

@@ -1,4 +1,4 @@
-"""A task's output: which task made it, which of its blocks are written, and how it comes to be there."""
+"""A task's output: which task made it, which of its blocks are written, and whether it may be replaced."""
 
 import json
 import secrets

@@ -48,6 +48,7 @@ def make_daisy_task(task: ScheduledTask, launcher: Launcher) -> daisy.v2.Task:
     """Return the daisy task of the blocks that are to be processed. The ledger keeps track of blocks, so daisy does not."""
     grid, execution = task.grid, task.execution
     todo = BlockSet.load(task.blocks, len(grid)).to_mask()
+    # Workers take only a block's place from daisy; `BlockGrid.at` decides its ROIs.
     context, block = Coordinate(grid.context), Roi((0, 0, 0), grid.block)
     return daisy.v2.Task(
         task.name,

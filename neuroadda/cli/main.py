@@ -49,7 +49,7 @@ def main() -> None:
 
 @contextmanager
 def tell_errors() -> Iterator[None]:
-    """Tell an error that is no bug in a line, and end with its own exit code."""
+    """Tell an error that is no bug in a line, and end with its own `exit_code` (see `neuroadda.errors`)."""
     try:
         yield
     except (UserError, RunFailed, PersonNeeded, RunStopped) as error:

@@ -1,4 +1,4 @@
-"""The kernel: a mean of Gaussians, and its sums over pairs of patches without a matrix of all pairs.
+"""The kernel, a mean of Gaussians; its sums over pairs of patches; and the MMD^2 between groups that follows from them.
 
 All that MMD needs of two samples are sums of kernel values between groups of points, so these are computed once, in one
 pass over the pooled points: exactly by tiles, or by random Fourier features.

@@ -1,4 +1,8 @@
-"""Launchers: what starts the workers of a run, by the name in its execution."""
+"""Launchers: what starts the workers of a run, by the name in its execution.
+
+To add a cluster, write a subclass of `ClusterLauncher` in a file of its own. Add its name to `CLUSTERS` and `Execution.launcher`.
+Add the variable that holds a job's id to `blockwise.execution.JOB_VARIABLES`.
+"""
 
 import logging
 import shutil
@@ -6,19 +10,19 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from neuroadda.blockwise.execution import Execution
-from neuroadda.blockwise.launchers import lsf, slurm
 from neuroadda.blockwise.launchers.base import Launcher, LauncherConfig
 from neuroadda.blockwise.launchers.cluster import ClusterLauncher
 from neuroadda.blockwise.launchers.local import LocalLauncher
+from neuroadda.blockwise.launchers.lsf import LsfLauncher
+from neuroadda.blockwise.launchers.slurm import SlurmLauncher
 from neuroadda.blockwise.ledger.url import SQLITE
 from neuroadda.errors import UserError
 
-CLUSTERS: dict[str, type[ClusterLauncher]] = {"slurm": slurm.SlurmLauncher, "lsf": lsf.LsfLauncher}
+CLUSTERS: dict[str, type[ClusterLauncher]] = {"slurm": SlurmLauncher, "lsf": LsfLauncher}
 OPEN_TO_OTHERS = (
     "WARNING: the scheduler listens on %s, without password or encryption: whoever reaches it can take blocks away, and so spoil "
     "this run. Give an address of a private interface that only your nodes reach (docs/security.md)."
 )
-SUBMITS = {"slurm": "sbatch", "lsf": "bsub"}
 
 
 def open_launcher(execution: Execution, config: LauncherConfig, fail: Callable[[UserError], None]) -> Launcher:
@@ -35,13 +39,13 @@ def check_launcher(execution: Execution, ledger_url: str) -> None:
     """
     if execution.launcher != "serial" and not execution.is_loopback:
         logging.getLogger(__name__).warning(OPEN_TO_OTHERS, execution.host)
-    if execution.launcher not in CLUSTERS:
+    cluster = CLUSTERS.get(execution.launcher)
+    if cluster is None:
         return
-    program = SUBMITS[execution.launcher]
-    if shutil.which(program) is None:
+    if shutil.which(cluster.program) is None:
         right = "start the run on a host that may submit jobs, or use local"
-        raise UserError(f"{program} is not on the PATH", "execution.launcher", right)
-    if execution.launcher == "slurm" and execution.is_loopback and (nodes := slurm.list_remote_nodes(execution.job)):
+        raise UserError(f"{cluster.program} is not on the PATH", "execution.launcher", right)
+    if execution.is_loopback and (nodes := cluster.list_remote_nodes(execution.job)):
         what = f"nodes such as {nodes[0]} do not reach {execution.host}"
         right = "give an address of this machine that they reach, of a private interface"
         raise UserError(what, "execution.host", right)
@@ -52,8 +56,6 @@ def check_launcher(execution: Execution, ledger_url: str) -> None:
 
 def cancel_jobs(execution: Execution, run: str) -> None:
     """Cancel all jobs of a run whose workers are jobs. A job that is missed finds no scheduler and ends."""
-    with suppress(UserError):
-        if execution.launcher == "slurm":
-            slurm.cancel_jobs(run)
-        if execution.launcher == "lsf":
-            lsf.cancel_jobs(run)
+    if cluster := CLUSTERS.get(execution.launcher):
+        with suppress(UserError):
+            cluster.cancel_run(run)

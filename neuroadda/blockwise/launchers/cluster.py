@@ -17,7 +17,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from neuroadda.blockwise.execution import Execution, Job
 from neuroadda.blockwise.launchers.base import Launcher, WorkerDied
@@ -54,7 +54,14 @@ class ClusterLauncher(Launcher):
     """Submits jobs, each of which runs `neuroadda.blockwise.job`.
 
     A job that the cluster takes away is submitted again. daisy does not count it as a worker that died.
+
+    Attributes
+    ----------
+    program
+        What submits a job.
     """
+
+    program: ClassVar[str]
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -125,6 +132,16 @@ class ClusterLauncher(Launcher):
     def cancel_waiting(self, jobs: Sequence[str]) -> None:
         """Cancel those of some jobs that are still pending."""
         self.cancel(jobs)
+
+    @staticmethod
+    @abstractmethod
+    def cancel_run(run: str) -> None:
+        """Cancel all jobs of a run."""
+
+    @staticmethod
+    def list_remote_nodes(job: Job) -> list[str]:
+        """Return the nodes where a job may run that are not this machine; none where the cluster does not say."""
+        return []
 
     def _write_file(self, context: str) -> Path:
         file = self.config.private / f"{secrets.token_hex(8)}.json"

@@ -15,6 +15,8 @@ from neuroadda.blockwise.launchers.cluster import ClusterLauncher, Ending, refus
 class LsfLauncher(ClusterLauncher):
     """Submits by ``bsub -K``, which stays until its job has ended, and ends with the job's exit code."""
 
+    program = "bsub"
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._waiting: dict[str, subprocess.Popen[str]] = {}
@@ -65,6 +67,11 @@ class LsfLauncher(ClusterLauncher):
         states = dict(line.split() for line in told.splitlines())
         return [job for job in sorted(self.jobs) if states.get(job) == "PEND"]
 
+    @staticmethod
+    def cancel_run(run: str) -> None:
+        """Cancel all jobs of a run."""
+        run_command(["bkill", "-J", run, "0"], patient=False)
+
 
 def bsub_command(job: Job, run: str, comment: str) -> list[str]:
     """Return the command that submits a job whose script comes on standard input, and waits for it.
@@ -92,8 +99,3 @@ def bsub_command(job: Job, run: str, comment: str) -> list[str]:
 
 def _megabytes(job: Job) -> int:
     return round((job.memory_gb or 0) * 1024)
-
-
-def cancel_jobs(run: str) -> None:
-    """Cancel all jobs of a run."""
-    run_command(["bkill", "-J", run, "0"], patient=False)

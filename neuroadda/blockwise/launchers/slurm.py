@@ -26,6 +26,8 @@ class SlurmLauncher(ClusterLauncher):
     allocation idle where it is killed while it waits in the queue.
     """
 
+    program = "sbatch"
+
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._asked = 0.0
@@ -61,6 +63,22 @@ class SlurmLauncher(ClusterLauncher):
     def cancel_waiting(self, jobs: Sequence[str]) -> None:
         """Cancel those of some jobs that are still pending."""
         run_command(["scancel", "--state=PENDING", *jobs])
+
+    @staticmethod
+    def cancel_run(run: str) -> None:
+        """Cancel all jobs of a run."""
+        run_command(["scancel", f"--name={run}"], patient=False)
+
+    @staticmethod
+    def list_remote_nodes(job: Job) -> list[str]:
+        """Return the nodes where a job may run that are not this machine; none where Slurm does not say."""
+        here = {"localhost", socket.gethostname(), socket.gethostname().partition(".")[0]}
+        partition = [f"--partition={job.queue}"] if job.queue else []
+        with suppress(UserError):
+            return sorted(
+                {*run_command(["sinfo", "--noheader", "--format=%n", *partition], patient=False).split()} - here
+            )
+        return []
 
     def _ask(self) -> tuple[float, dict[str, tuple[str, int]] | None]:
         """Return when squeue was asked last, and state and exit status of the run's jobs by id; None where it did not answer.
@@ -106,22 +124,6 @@ def sbatch_command(job: Job, run: str, comment: str, log: Path) -> list[str]:
         *([f"--time={round(job.hours * 60)}"] if job.hours else []),
         *job.options,
     ]
-
-
-def list_remote_nodes(job: Job) -> list[str]:
-    """Return the nodes where a job may run that are not this machine; none where Slurm does not say."""
-    here = {"localhost", socket.gethostname(), socket.gethostname().partition(".")[0]}
-    with suppress(UserError):
-        told = run_command(
-            ["sinfo", "--noheader", "--format=%n", *([f"--partition={job.queue}"] if job.queue else [])], patient=False
-        )
-        return sorted(set(told.split()) - here)
-    return []
-
-
-def cancel_jobs(run: str) -> None:
-    """Cancel all jobs of a run."""
-    run_command(["scancel", f"--name={run}"], patient=False)
 
 
 def _describe(job: str, state: str, status: int) -> Ending:
