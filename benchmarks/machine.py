@@ -19,5 +19,7 @@ def name_processor() -> str:
 def describe_run(note: str = "no GPU") -> str:
     """Return the lines of a report that say when, on what, and by which command it was made."""
     machine = f"{name_processor()}, {os.cpu_count()} cores (load average {os.getloadavg()[0]:.1f} at the end), {note}"
-    command = " ".join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+    program, root = Path(sys.argv[0]).resolve(), Path(__file__).parents[1]
+    module = ".".join(program.relative_to(root).with_suffix("").parts) if program.is_relative_to(root) else program.stem
+    command = " ".join(["python", "-m", module, *sys.argv[1:]])
     return f"- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {machine}\n- Command: `{command}`"

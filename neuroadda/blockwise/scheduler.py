@@ -105,7 +105,10 @@ def main() -> None:
         except OSError as error:
             fail(UserError(f"workers cannot be started: {error.strerror}", str(task.launch.logs)))
             continue
-        answer(run_task(task, open_launcher(task.execution, task.launch, fail)))
+        launcher = open_launcher(task.execution, task.launch, fail)
+        done = run_task(task, launcher)
+        launcher.over.set()
+        answer(done)
 
 
 if __name__ == "__main__":

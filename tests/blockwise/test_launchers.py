@@ -5,6 +5,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from neuroadda.blockwise.execution import Execution, Job
 from neuroadda.blockwise.job import connect
 from neuroadda.blockwise.launchers import check_launcher
+from neuroadda.blockwise.launchers.base import is_serving
 from neuroadda.blockwise.launchers.cluster import submission_environment, write_script
 from neuroadda.blockwise.launchers.lsf import bsub_command
 from neuroadda.blockwise.launchers.slurm import sbatch_command
@@ -131,3 +133,39 @@ def test_loopback_is_for_a_slurm_whose_only_node_is_this_machine(tmp_path, monke
     check_launcher(Execution(launcher="slurm", host="10.0.0.1"), "mongodb://10.0.0.1/runs")
     (tmp_path / "sinfo").write_text("#!/bin/sh\nhostname\n")
     check_launcher(Execution(launcher="slurm"), "sqlite:///runs/ledger.db")
+
+
+def test_a_server_serves_if_it_hangs_up_in_return():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+        answers = threading.Thread(target=lambda: server.accept()[0].close())
+        answers.start()
+        assert is_serving(address)
+        answers.join()
+        with pytest.raises(TimeoutError):
+            is_serving(address, patience=0.1)
+    assert not is_serving(address)
+
+
+@pytest.mark.parametrize("serves", [False, True], ids=["no more", "but does not answer"])
+def test_a_scheduler_ends_where_daisy_does_not(tmp_path, serves):
+    """Daisy's server hangs, or it waits for ever for workers that were killed: the scheduler's process ends."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if not serves:
+            server.close()
+        script = f"""
+import threading
+from pathlib import Path
+from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.launchers import base, local
+base.ANSWER_SECONDS = base.KILLED_SECONDS = 0.1
+config = base.LauncherConfig(
+    stage="fill", worker="", accelerated=False, logs=Path("{tmp_path}"), preload=(), private=Path("{tmp_path}"), run="r"
+)
+launcher = local.LocalLauncher(Execution(block_timeout=0.1), config, print)
+launcher._end_with_task({{"hostname": "127.0.0.1", "port": "{port}"}})
+"""
+        ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "another scheduler goes on" in ended.stderr

@@ -1,9 +1,9 @@
 """What starts a worker and waits for its end: on this machine, or as a job of a cluster."""
 
 import logging
+import os
 import socket
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
 LEAVE_SECONDS = 60.0  # for a worker's last records, when all blocks are processed
+ANSWER_SECONDS = 60.0  # in which daisy's server answers, on a loaded machine, too
+KILLED_SECONDS = 120.0  # in which daisy notices that workers are gone; a cluster takes a while to tell
 
 
 class WorkerDied(RuntimeError):
@@ -59,10 +61,16 @@ class Launcher(ABC):
     ----------
     fail
         Called where no worker can be started, for a reason that only the user can mend.
+
+    Attributes
+    ----------
+    over
+        To be set when daisy has ended the task.
     """
 
     def __init__(self, execution: Execution, config: LauncherConfig, fail: Callable[[UserError], None]) -> None:
         self.execution, self.config, self.fail = execution, config, fail
+        self.over = threading.Event()
         self._watching = threading.Lock()
 
     def run_worker(self, *, context: Mapping[str, str]) -> None:
@@ -117,18 +125,47 @@ class Launcher(ABC):
         """Cancel workers that have not begun, when there are no more blocks for them."""
 
     def _end_with_task(self, context: Mapping[str, str]) -> None:
-        """Kill workers that stay when no block is left: they are frozen, and daisy would wait for them for ever."""
+        """Watch the end of the task, and end this process where daisy does not come to an end: the run then starts another.
+
+        Workers that stay when no block is left are frozen. They are killed, since daisy would wait for them for ever.
+        """
         address = context["hostname"], int(context["port"])
-        while is_listening(address):
-            time.sleep(POLL_SECONDS)
-        time.sleep(min(LEAVE_SECONDS, self.execution.block_timeout))
+        try:
+            while is_serving(address):
+                if self.over.wait(POLL_SECONDS):
+                    return
+        except TimeoutError:
+            self._give_up("daisy does not answer")
+        if self.over.wait(min(LEAVE_SECONDS, self.execution.block_timeout)):
+            return
         self.kill_workers()
+        if not self.over.wait(KILLED_SECONDS):
+            self._give_up("daisy does not end although all workers are gone")
+
+    def _give_up(self, why: str) -> None:
+        log.error("%s: %s; another scheduler goes on", self.config.stage, why)
+        os._exit(1)
 
 
-def is_listening(address: tuple[str, int]) -> bool:
-    """Tell whether the scheduler still takes connections: it does until all blocks are processed."""
+def is_serving(address: tuple[str, int], patience: float | None = None) -> bool:
+    """Tell whether daisy's server serves connections: it does until all blocks are processed.
+
+    Parameters
+    ----------
+    patience
+        Seconds in which it has to answer; by default 60.
+
+    Raises
+    ------
+    TimeoutError
+        If it takes a connection, but does not close it in return.
+    """
     try:
-        socket.create_connection(address).close()
-    except OSError:
+        with socket.create_connection(address, timeout=patience or ANSWER_SECONDS) as connection:
+            connection.shutdown(socket.SHUT_WR)
+            connection.recv(1)
+    except ConnectionRefusedError:
         return False
+    except ConnectionError:
+        pass  # it has closed it
     return True
