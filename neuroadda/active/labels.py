@@ -15,9 +15,9 @@ from neuroadda.active.proposals import Proposal, Proposals
 from neuroadda.config import fingerprint
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.places import describe_size, same_size
 from neuroadda.volumes.placing import placing
 from neuroadda.volumes.readers import Source
-from neuroadda.volumes.readers.metadata import describe_size, same_size
 from neuroadda.volumes.urls import Url
 
 ID_BITS = 63

@@ -21,6 +21,12 @@ def import_(
     target: Annotated[str, typer.Argument(help="Zarr array such as volume.zarr/raw, or volume.zarr; a path or a URL.")],
     voxel_size: Annotated[Triple | None, typer.Option(metavar="Z Y X", help="nm")] = None,
     offset: Annotated[Triple | None, typer.Option(metavar="Z Y X", help="nm")] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="zyx|xyz", help="Order in which the file gives voxel size and offset, where it does not say."
+        ),
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Name inside the file.")] = None,
     kind: Annotated[str | None, typer.Option(help="raw or labels")] = None,
     overwrite: Overwrite = False,
@@ -37,6 +43,7 @@ def import_(
         target,
         voxel_size_nm=voxel_size,
         offset_nm=offset,
+        axes=axes,  # type: ignore[arg-type]
         dataset=dataset,
         kind=kind,  # type: ignore[arg-type]
         overwrite=overwrite,

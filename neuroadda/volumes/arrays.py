@@ -8,6 +8,7 @@ The attributes are those of funlib.persistence: its `open_ds` opens what `Volume
 """
 
 import json
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -17,10 +18,11 @@ import numpy as np
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.config import ZyxFloat, fingerprint
-from neuroadda.errors import UserError
-from neuroadda.volumes.axes import check_order, describe_axes, read_units
+from neuroadda.errors import UserError, warn
+from neuroadda.volumes.axes import check_order, describe_axes, looks_like_xyz, read_units
 from neuroadda.volumes.locations import Location, remove, to_location
-from neuroadda.volumes.nodes import create_array, open_array
+from neuroadda.volumes.nodes import create_array, find_n5, open_array, read_groups
+from neuroadda.volumes.places import Answers, describe_size, find_place
 
 if TYPE_CHECKING:
     import zarr
@@ -48,9 +50,9 @@ class Volume:
         ``"nm"`` or ``"pm"``: the world unit of `roi` and `voxel_size`.
     """
 
-    def __init__(self, path: Location, data: "zarr.Array") -> None:
-        attrs = dict(data.attrs)
-        self.path, self.data = path, data
+    def __init__(self, path: Location, data: "zarr.Array", place: Mapping[str, Any] | None = None) -> None:
+        self.path, self.data, self._place = path, data, dict(place or {})
+        attrs = self.attrs
         pm = Coordinate(round(nm * PM_PER_NM) for nm in read_units(attrs.get("units"), str(path)))
         voxel_size_pm, offset_pm = Coordinate(attrs["voxel_size"]) * pm, Coordinate(attrs.get("offset", (0, 0, 0))) * pm
         whole = all(length % PM_PER_NM == 0 for length in (*voxel_size_pm, *offset_pm))
@@ -66,17 +68,22 @@ class Volume:
         Raises
         ------
         UserError
-            If nothing is there, it is not a zarr array of 3 or 4 axes, it has no voxel size, or it cannot be reached.
+            If nothing is there, it is not a zarr array of 3 or 4 axes, it has no voxel size, or none that is plain (as an N5 or
+            zarr array of others may have), or it cannot be reached.
         """
         path = to_location(path)
         data = open_array(path, mode)
         if data.ndim not in (3, 4):
             raise UserError(f"the array has {data.ndim} axes", str(path), "zyx or czyx is expected")
-        if "voxel_size" not in data.attrs:
-            raise UserError("the array has no voxel_size", str(path), "import it with --voxel-size Z Y X (nm)")
-        check_order(data.attrs, str(path))
-        _check_whole(data.attrs, path)
-        return cls(path, data)
+        attrs, in_n5 = dict(data.attrs), find_n5(path) is not None
+        check_order(attrs, str(path), in_n5)
+        theirs = {} if _is_plain(attrs, in_n5) else _place_of(attrs, path, in_n5, data.ndim == 4)
+        _check_whole(attrs | theirs, path)
+        volume = cls(path, data, theirs)
+        if "fingerprint" not in attrs and looks_like_xyz(volume.voxel_size):
+            size = describe_size(volume.voxel_size_nm)
+            warn(f"its voxel size, {size}, looks like x, y, z: the last axis is the coarsest", str(path))
+        return volume
 
     @classmethod
     def create(
@@ -168,8 +175,8 @@ class Volume:
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """A copy of the JSON attributes."""
-        return dict(self.data.attrs)
+        """A copy of the JSON attributes; those of its place are ours, by whatever names others wrote them."""
+        return dict(self.data.attrs) | self._place
 
     @cached_property
     def array(self) -> "Array":
@@ -280,6 +287,29 @@ def world_units(voxel_size_nm: Sequence[float], offset_nm: Sequence[float]) -> t
         raise UserError(f"offset {tuple(offset_nm)} is not three lengths", None, "give Z Y X in nm")
     whole = all(float(v).is_integer() for v in (*voxel_size_nm, *offset_nm))
     return (1, "nm") if whole else (PM_PER_NM, "pm")
+
+
+def _is_plain(attrs: Mapping[str, Any], in_n5: bool) -> bool:
+    """Tell whether an array has its place as funlib.persistence and `Volume.create` write it, and nothing that may say another."""
+    named = not in_n5 or "axis_names" in attrs
+    return "voxel_size" in attrs and named and not {"transform", "downsamplingFactors"} & set(attrs)
+
+
+def _place_of(attrs: Mapping[str, Any], path: Location, in_n5: bool, channels: bool) -> dict[str, Any]:
+    """Return our attributes of the place of an array that others wrote."""
+    place = find_place(attrs, str(path), "N5" if in_n5 else "zarr", read_groups(path), Answers())
+    if place.voxel_size_nm is None:
+        raise UserError("the array has no voxel_size", str(path), "import it with --voxel-size Z Y X (nm)")
+    offset = [round(o, 3) for o in place.offset_nm or (0.0, 0.0, 0.0)]
+    if any(not math.isclose(v * PM_PER_NM, round(v * PM_PER_NM), abs_tol=1e-6) for v in place.voxel_size_nm):
+        right = "import it first"
+        raise UserError(f"its voxel size {place.voxel_size_nm} in nm is not whole nm or pm", str(path), right)
+    scale, unit = world_units(place.voxel_size_nm, offset)
+    return {
+        "voxel_size": [round(v * scale) for v in place.voxel_size_nm],
+        "offset": [round(o * scale) for o in offset],
+        **describe_axes(channels, unit),
+    }
 
 
 def _check_whole(attrs: Mapping[str, Any], path: Location) -> None:

@@ -1,7 +1,8 @@
 """Axes of arrays that others wrote: their order, and their units in nanometres."""
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
@@ -12,7 +13,12 @@ NM: dict[str, float] = {
     **dict.fromkeys(("\u00c5", "angstrom", "angstroms"), 0.1),
     **dict.fromkeys(("um", "\u00b5m", "\u03bcm", "\\u00B5m", "micron", "microns", "micrometer", "micrometers"), 1e3),
     **dict.fromkeys(("mm", "millimeter", "millimeters"), 1e6),
+    **dict.fromkeys(("cm", "centimeter", "centimeters"), 1e7),
+    **dict.fromkeys(("m", "meter", "meters"), 1e9),
 }
+Order = Literal["zyx", "xyz"]
+ORDERS: tuple[Order, ...] = ("zyx", "xyz")
+COARSER = 1.001  # by less, two lengths are the same but for rounding
 
 
 def read_units(units: Any, where: str) -> ZyxFloat:
@@ -46,13 +52,32 @@ def describe_axes(channels: bool, unit: str) -> dict[str, list[str]]:
     }
 
 
-def check_order(attributes: Mapping[str, Any], where: str) -> None:
-    """Raise UserError for an array whose attributes name other axes than (c,) z, y, x, as funlib.persistence names them."""
-    types, names = (_texts(attributes.get(key)) for key in ("types", "axis_names"))
+def check_order(attributes: Mapping[str, Any], where: str, in_n5: bool = False) -> None:
+    """Raise UserError for an array whose attributes name other axes than (c,) z, y, x.
+
+    Names are read from ``axis_names`` (funlib.persistence), ``_ARRAY_DIMENSIONS`` (xarray), ``axistags`` (vigra, ilastik) and a
+    list ``axes``, which N5 gives in the order of its dimensions: x, y, z.
+    """
+    types = _texts(attributes.get("types"))
     channel_last = len(types) > 3 and types[-3:] != ["space"] * 3
-    if channel_last or (sorted(names[-3:]) == ["x", "y", "z"] and names[-3:] != ["z", "y", "x"]):
-        found = ", ".join(names or types)
-        raise UserError(f"its axes are {found}", where, "(channels,) z, y, x is expected; transpose it")
+    every = [_texts(attributes.get(key)) for key in ("axis_names", "_ARRAY_DIMENSIONS")]
+    axes = _texts(attributes.get("axes"))
+    every += [_read_axistags(attributes.get("axistags")), axes[::-1] if in_n5 else axes]
+    for names in every:
+        spatial = [name for name in names if name in ("x", "y", "z")]
+        moved = sorted(spatial) == ["x", "y", "z"] and (spatial != ["z", "y", "x"] or names[-3:] != spatial)
+        if channel_last or moved:
+            found = ", ".join(names or types)
+            raise UserError(f"its axes are {found}", where, "(channels,) z, y, x is expected; transpose it")
+
+
+def looks_like_xyz(size: Sequence[float]) -> bool:
+    """Tell whether a voxel size (zyx) looks as if it were in the order x, y, z: the last axis is the coarsest, such as 6, 6, 30.
+
+    Sections of electron microscopy are as thick as a pixel is wide, or thicker.
+    """
+    z, y, x = size
+    return x > COARSER * max(z, y)
 
 
 def in_nm(lengths: Sequence[float], nm: ZyxFloat) -> ZyxFloat:
@@ -63,3 +88,11 @@ def in_nm(lengths: Sequence[float], nm: ZyxFloat) -> ZyxFloat:
 
 def _texts(values: Any) -> list[str]:
     return [value for value in values if isinstance(value, str)] if isinstance(values, list | tuple) else []
+
+
+def _read_axistags(tags: Any) -> list[str]:
+    """Return the keys of vigra's JSON of an array's axes."""
+    try:
+        return _texts([axis["key"] for axis in json.loads(tags)["axes"]])
+    except (TypeError, ValueError, KeyError):
+        return []

@@ -13,7 +13,8 @@ from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import boxes
 from neuroadda.volumes.placing import placing
-from neuroadda.volumes.readers.hdf5 import CREMI_LABELS, CREMI_RAW, HDF5_SUFFIXES
+from neuroadda.volumes.readers.choosing import CREMI_LABELS, CREMI_RAW
+from neuroadda.volumes.readers.hdf5 import HDF5_SUFFIXES
 from neuroadda.volumes.readers.pages import layer_buffer
 from neuroadda.volumes.readers.tiff import TIFF_SUFFIXES
 

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,10 +14,12 @@ import numpy as np
 from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume, world_units
+from neuroadda.volumes.axes import ORDERS, Order, looks_like_xyz
 from neuroadda.volumes.locations import Location, to_location
+from neuroadda.volumes.places import Answers, describe_size
 from neuroadda.volumes.placing import placing
 from neuroadda.volumes.readers import Box, Source, open_source
-from neuroadda.volumes.readers.hdf5 import CREMI_LABELS, CREMI_RAW
+from neuroadda.volumes.readers.choosing import CREMI_LABELS, CREMI_RAW
 
 Kind = Literal["raw", "labels"]
 Progress = Callable[[int, int], None]
@@ -32,6 +34,7 @@ def import_volume(
     *,
     voxel_size_nm: Sequence[float] | None = None,
     offset_nm: Sequence[float] | None = None,
+    axes: Order | None = None,
     dataset: str | None = None,
     kind: Kind | None = None,
     chunk_vx: Sequence[int] | None = None,
@@ -55,8 +58,11 @@ def import_volume(
         Path or URL, such as ``volumes.zarr/raw``. If it ends in ``.zarr``, the volume is written to ``raw`` or ``labels``
         in it, and from a CREMI file, when neither `dataset` nor `kind` is given, both are.
     voxel_size_nm, offset_nm
-        zyx; default to what the source says, the offset to 0. Of a precomputed volume, the scale of this voxel size is imported;
-        by default the finest.
+        zyx; default to what the source says, the offset to 0. Of a precomputed volume or an OME-NGFF image, the scale of this voxel
+        size is imported; by default the finest. What is given wins over what the source says.
+    axes
+        The order in which the lists of a zarr, N5 or HDF5 source give voxel size and offset: "zyx" or "xyz". By default that of its
+        format (docs/formats.md); where that is in doubt, it has to be given.
     dataset
         Name inside an HDF5 file, below a zarr or N5 folder or a URL, or of a WEBKNOSSOS volume layer. By default
         ``volumes/raw`` of a CREMI file (for `kind` "labels", ``volumes/labels/neuron_ids``), or the one volume in the file.
@@ -80,17 +86,27 @@ def import_volume(
         One line for whatever is wrong with source, target or arguments; nothing is left behind.
     """
     target = to_location(target)
+    if axes not in (None, *ORDERS):
+        raise UserError(f"{axes!r} is no order of axes", "--axes", "zyx or xyz")
     with ExitStack() as stack:
         size, offset = _triple(voxel_size_nm), _triple(offset_nm)
+        answers = Answers(size, offset, axes)
         opened = open_source(
-            source, dataset, prefer_labels=kind == "labels", voxel_size_nm=size, offset_nm=offset or (0.0, 0.0, 0.0)
+            source,
+            dataset,
+            prefer_labels=kind == "labels",
+            voxel_size_nm=size,
+            offset_nm=offset or (0.0, 0.0, 0.0),
+            answers=answers,
         )
         first = stack.enter_context(opened)
         found = kind or _guess_kind(first)
         jobs = [(first, target / found if target.suffix == ".zarr" else target, found)]
         both = dataset is None and kind is None and first.dataset == CREMI_RAW and CREMI_LABELS in first.datasets
         if both and target.suffix == ".zarr":
-            jobs.append((stack.enter_context(open_source(source, CREMI_LABELS)), target / "labels", "labels"))
+            jobs.append(
+                (stack.enter_context(open_source(source, CREMI_LABELS, answers=answers)), target / "labels", "labels")
+            )
         plans = [_plan(opened, kind, voxel_size_nm, offset_nm) for opened, _, kind in jobs]
         for plan in plans:
             for note in plan.source.notes:
@@ -168,6 +184,9 @@ def _plan(
         raise UserError("it does not say its voxel size", str(source), "give --voxel-size Z Y X (nm)")
     offset = offset_nm if offset_nm is not None else source.offset_nm or (0.0, 0.0, 0.0)
     world_units(voxel_size, offset)
+    if looks_like_xyz(voxel_size):
+        note = f"its voxel size, {describe_size(voxel_size)}, looks like x, y, z: the last axis is the coarsest"
+        source = replace(source, notes=(*source.notes, note))
     if source.dtype.kind == "f":
         right = "scale it to uint8 first, as in (255 * (x - low) / (high - low)).clip(0, 255).astype('uint8')"
         right = right if kind == "raw" else "labels are whole numbers"

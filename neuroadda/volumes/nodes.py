@@ -6,8 +6,9 @@ their order says when an array is whole: it is one from when its ``.zarray`` is 
 
 import json
 import math
+import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ CODECS = (
     *("shuffle", "delta", "fixedscaleoffset", "quantize", "bitround", "packbits", "astype"),
 )
 GROUP_METADATA = (".zgroup", "zarr.json")
+N5_ATTRIBUTES = "attributes.json"
+CONTAINERS = (".zarr", ".n5")
 MISSING: tuple[type[Exception], ...] = (FileNotFoundError,)
 if not ZARR3:
     MISSING += (zarr.errors.PathNotFoundError, zarr.errors.ArrayNotFoundError)
@@ -59,8 +62,8 @@ def open_array(location: Location, mode: str = "r") -> zarr.Array:
             raise UserError("there is no array here", str(location), _nearby(location)) from error
         raise UserError(f"the array's metadata cannot be read ({error})", str(location)) from error
     if not isinstance(data, zarr.Array):
-        arrays = ", ".join(sorted(name for name, _ in data.arrays())) or "none"
-        raise UserError("this is a zarr group, not an array", str(location), f"arrays in it: {arrays}")
+        arrays = list_arrays(location) if isinstance(location, Path) else sorted(name for name, _ in data.arrays())
+        raise UserError("this is a zarr group, not an array", str(location), f"arrays in it: {list_some(arrays)}")
     if not all(isinstance(n, int) and n >= 0 for n in (*data.shape, *data.chunks)):
         raise UserError(f"the array's shape {data.shape} or chunks {data.chunks} are malformed", str(location))
     return data
@@ -119,14 +122,55 @@ def check_shards() -> None:
 
 
 def read_attributes(location: Location) -> dict[str, Any]:
-    """Return an array's attributes without opening it; empty where they cannot be read."""
-    for name in (ATTRIBUTES, ARRAY_METADATA[1]):
+    """Return the attributes of an array or a group without opening it; empty where they cannot be read."""
+    for name in (ATTRIBUTES, ARRAY_METADATA[1], N5_ATTRIBUTES):
         try:
             data = json.loads((location / name).read_text(encoding="utf-8"))
-            return dict(data if name == ATTRIBUTES else data.get("attributes", {}))
-        except (OSError, ValueError):
+            return dict(data.get("attributes", {}) if name == ARRAY_METADATA[1] else data)
+        except (OSError, ValueError, AttributeError, TypeError):
             continue
     return {}
+
+
+def read_groups(
+    location: Location, read: Callable[[Location], Mapping[str, Any]] = read_attributes
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield, for each group above an array, nearest first, the array's path below it and the group's attributes.
+
+    They end with the container (``.zarr``, ``.n5``), or five groups up.
+    """
+    path, group = "", location.absolute()
+    for _ in range(5):
+        if group.suffix in CONTAINERS or group.parent == group:
+            return
+        path, group = f"{group.name}/{path}".rstrip("/"), group.parent
+        yield path, read(group)
+
+
+def find_n5(location: Location) -> Path | None:
+    """Return the N5 container that an array or a group lies in; None if it is zarr."""
+    if not isinstance(location, Path):
+        return None
+    named = next((p for p in (location, *location.parents) if p.suffix == ".n5"), None)
+    in_zarr = any((location / name).is_file() for name in (*ARRAY_METADATA, ".zgroup"))
+    return named or (location if (location / N5_ATTRIBUTES).is_file() and not in_zarr else None)
+
+
+def list_arrays(folder: Path) -> list[str]:
+    """Return the paths of all arrays below a folder, in natural order of their names; arrays are not looked into."""
+    found = []
+    for place, names, _ in os.walk(folder):
+        if place != str(folder) and (is_array(Path(place)) or "dimensions" in read_attributes(Path(place))):
+            found.append(Path(place).relative_to(folder).as_posix())
+            names.clear()
+        names[:] = sorted(name for name in names if not name.startswith("."))
+    return found
+
+
+def list_some(names: Sequence[str]) -> str:
+    """Return at most twelve names, for a message."""
+    more = f", and {len(names) - 12} more" if len(names) > 12 else ""
+    return ", ".join(names[:12]) + more if names else "none"
 
 
 def is_array(location: Location) -> bool:
@@ -155,7 +199,7 @@ def _check_codecs(location: Location) -> None:
 def _open_node(location: Location, mode: str) -> zarr.Array | zarr.Group:
     if isinstance(location, Url):
         return zarr.open(_remote_store(location, mode), mode=mode)
-    container = next((p for p in (location, *location.parents) if p.suffix == ".n5"), None)
+    container = find_n5(location)
     if container is None:
         return zarr.open(str(location), mode=mode)
     if ZARR3:

@@ -11,6 +11,7 @@ from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.locations import Location
+from neuroadda.volumes.nodes import find_n5
 from neuroadda.volumes.urls import ARRAY_METADATA, Url
 
 PAGE = 10_000  # places yielded at once at most, however many one folder has
@@ -29,7 +30,7 @@ def list_stored(volume: Volume) -> Iterator[np.ndarray]:
     Every writer puts a chunk's file in its place whole (a rename, or one upload), so what is there is whole; an empty file is
     what a disk's failure leaves, and counts as not there.
     """
-    in_n5 = any(p.suffix == ".n5" for p in (volume.path, *volume.path.parents))
+    in_n5 = find_n5(volume.path) is not None
     for places in _descend(_root(volume), (), volume.data.ndim):
         yield places[:, ::-1] if in_n5 else places[:, -3:]
 

@@ -123,7 +123,7 @@ def test_every_format_comes_in_exactly(tmp_path: Path, raw: np.ndarray, suffix: 
         group = zarr.open_group(zarr.N5Store(str(source)) if suffix == "n5" else str(source), mode="w")
         create = group.create_array if ZARR3 else group.create_dataset  # zarr 3 makes it format 3
         array = create("em", data=raw, chunks=(3, 20, 20))
-        array.attrs["resolution"] = NM
+        array.attrs["resolution"] = NM[::-1] if suffix == "n5" else NM  # N5's programs write x, y, z
         source, given = source / "em", {"offset_nm": (40, 0, 8)}
     volume = import_volume(source, tmp_path / "out.zarr", chunk_vx=(3, 16, 16), **given)
     assert volume.path == tmp_path / "out.zarr/raw"

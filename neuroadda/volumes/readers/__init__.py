@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
 from neuroadda.volumes.locations import Location, to_location
+from neuroadda.volumes.places import Answers
 from neuroadda.volumes.readers import hdf5, images, npy, precomputed, tiff, webknossos, zarr, zarr_url
 from neuroadda.volumes.readers.source import Box, Source, Wanted
 from neuroadda.volumes.urls import Url
@@ -38,6 +39,7 @@ def open_source(
     voxel_size_nm: ZyxFloat | None = None,
     size_name: str = "the voxel size given",
     offset_nm: ZyxFloat | None = None,
+    answers: Answers = Answers(),
 ) -> Iterator[Source]:
     """Open whatever lies at a location.
 
@@ -56,6 +58,8 @@ def open_source(
         What `voxel_size_nm` is, for error messages.
     offset_nm
         zyx; of the data set's first voxel, from which WEBKNOSSOS counts.
+    answers
+        What the user says of its place: it wins, and what it answers is not asked.
 
     Raises
     ------
@@ -63,7 +67,7 @@ def open_source(
         If it is missing, unknown, broken, not three-dimensional, or has no such dataset.
     """
     location = to_source_location(location)
-    wanted = Wanted(dataset, prefer_labels, voxel_size_nm, size_name, offset_nm)
+    wanted = Wanted(dataset, prefer_labels, voxel_size_nm, size_name, offset_nm, answers)
     found = next((format for format in FORMATS if format.recognises(location, wanted)), None)
     if found is None:
         raise _unknown(location, wanted)

@@ -18,6 +18,7 @@ from pydantic import BaseModel, PositiveFloat, PositiveInt
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
 from neuroadda.volumes.locations import Location
+from neuroadda.volumes.places import describe_size, same_size
 from neuroadda.volumes.readers.chunks import (
     MAX_CHUNK_BYTES,
     MAX_METADATA_BYTES,
@@ -26,7 +27,7 @@ from neuroadda.volumes.readers.chunks import (
     gunzip,
     read_file,
 )
-from neuroadda.volumes.readers.metadata import describe_size, parse_metadata, same_size
+from neuroadda.volumes.readers.metadata import parse_metadata
 from neuroadda.volumes.readers.source import Format, Source, Wanted
 
 ENCODINGS = {

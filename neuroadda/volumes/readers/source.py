@@ -14,6 +14,7 @@ import tifffile
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
 from neuroadda.volumes.locations import Location
+from neuroadda.volumes.places import Answers
 
 Box = tuple[slice, slice, slice]
 BROKEN = (
@@ -38,6 +39,8 @@ class Wanted:
         What `voxel_size_nm` is, for error messages.
     offset_nm
         zyx; of the data set's first voxel, where the source counts voxels from it (WEBKNOSSOS).
+    answers
+        What the user says of the source's place, and wins over what the source says.
     """
 
     dataset: str | None = None
@@ -45,6 +48,7 @@ class Wanted:
     voxel_size_nm: ZyxFloat | None = None
     size_name: str = "the voxel size given"
     offset_nm: ZyxFloat | None = None
+    answers: Answers = field(default_factory=Answers)
 
     def below(self, location: Location) -> Location:
         """Return the folder or URL of the dataset, which is a path below `location`."""

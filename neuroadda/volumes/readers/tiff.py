@@ -121,24 +121,29 @@ def place_of(file: tifffile.TiffFile) -> tuple[ZyxFloat | None, ZyxFloat | None]
     """Return voxel size and offset (nm, zyx) told by OME (``PhysicalSize``, first ``Position``) or ImageJ metadata."""
     if file.is_ome and file.ome_metadata:
         pixels = ElementTree.fromstring(file.ome_metadata).find(".//{*}Pixels")
-        plane = None if pixels is None else pixels.find("{*}Plane")
-        return _lengths(pixels, "PhysicalSize"), _lengths(plane, "Position")
+        planes = [] if pixels is None else pixels.findall("{*}Plane")
+        first = next((plane for plane in planes if plane.get("TheZ", "0") == "0"), None)
+        return _lengths(pixels, "PhysicalSize", "µm"), _lengths(first, "Position", "reference frame")
     ij, tags = file.imagej_metadata or {}, file.pages.first.tags
-    scale = NM.get(str(ij.get("unit")))
-    if scale is None or "spacing" not in ij or "XResolution" not in tags or "YResolution" not in tags:
+    scales = [NM.get(str(ij.get(name, ij.get("unit")))) for name in ("zunit", "yunit", "unit")]
+    if None in scales or "spacing" not in ij or "XResolution" not in tags or "YResolution" not in tags:
         return None, None
     (y_pixels, y_units), (x_pixels, x_units) = tags["YResolution"].value, tags["XResolution"].value
     if not y_pixels or not x_pixels:
         return None, None
     lengths = (float(ij["spacing"]), y_units / y_pixels, x_units / x_pixels)
-    return tuple(round(length * scale, 3) for length in lengths), None  # type: ignore[return-value]
+    z, y, x = (round(length * scale, 3) for length, scale in zip(lengths, scales, strict=True) if scale)
+    origin = [float(ij.get(f"{axis}origin", 0)) for axis in "zyx"]  # the pixel that lies at 0
+    offset = (-origin[0] * z, -origin[1] * y, -origin[2] * x) if any(origin) else None
+    return (z, y, x), offset
 
 
-def _lengths(node: ElementTree.Element | None, prefix: str) -> ZyxFloat | None:
+def _lengths(node: ElementTree.Element | None, prefix: str, default: str) -> ZyxFloat | None:
+    """Return three lengths; `default` is the unit that the schema of OME gives those without one."""
     found = []
     for axis in "ZYX":
         value = None if node is None else node.get(prefix + axis)
-        unit = "" if node is None else node.get(f"{prefix}{axis}Unit", "µm")
+        unit = "" if node is None else node.get(f"{prefix}{axis}Unit", default)
         if value is None or unit not in NM:
             return None
         found.append(round(float(value) * NM[unit], 6))

@@ -1,13 +1,17 @@
-"""Zarr and N5 arrays in a folder."""
+"""Zarr and N5 arrays in a folder; of a group, the array that is wanted."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from neuroadda.errors import UserError
 from neuroadda.volumes.axes import check_order
 from neuroadda.volumes.locations import Location
-from neuroadda.volumes.nodes import open_array
-from neuroadda.volumes.readers.metadata import plain_attributes, take_place
+from neuroadda.volumes.multiscales import list_images, read_image
+from neuroadda.volumes.nodes import find_n5, is_array, list_arrays, open_array, read_attributes, read_groups
+from neuroadda.volumes.places import PLACE_KEYS, describe_size, find_place, same_size
+from neuroadda.volumes.readers.choosing import choose
+from neuroadda.volumes.readers.metadata import plain_attributes
 from neuroadda.volumes.readers.source import Format, Source, Wanted
 
 MARKS = (".zarray", ".zgroup", "attributes.json", "zarr.json")
@@ -24,22 +28,53 @@ def _recognises(location: Location, wanted: Wanted) -> bool:
 @contextmanager
 def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
     assert isinstance(path, Path)
-    folder = path if wanted.dataset is None else path / wanted.dataset.strip("/")
-    array = open_array(folder)
+    names = () if wanted.dataset is not None else tuple(_list_datasets(path))
+    dataset = _choose(path, names, wanted) if names else wanted.dataset
+    folder = path if dataset is None else path / dataset.strip("/")
+    array, in_n5 = open_array(folder), find_n5(folder) is not None
     attributes = plain_attributes(array.attrs)
-    check_order(attributes, str(folder))
-    voxel_size, offset = take_place(attributes, str(folder))
+    if not (in_n5 and wanted.answers.axes):
+        check_order(attributes, str(folder), in_n5)
+    groups = ((name, plain_attributes(group)) for name, group in read_groups(folder))
+    place = find_place(attributes, str(folder), "N5" if in_n5 else "zarr", groups, wanted.answers)
     yield Source(
         path,
         array.shape,
         array.dtype,
         array.__getitem__,
         files=tuple(sorted(p for p in folder.rglob("*") if p.is_file())),
-        dataset=wanted.dataset,
-        voxel_size_nm=voxel_size,
-        offset_nm=offset,
-        attributes=attributes,
+        dataset=dataset,
+        datasets=names,
+        voxel_size_nm=place.voxel_size_nm,
+        offset_nm=place.offset_nm,
+        attributes={key: value for key, value in attributes.items() if key not in PLACE_KEYS},
     )
+
+
+def _list_datasets(path: Path) -> list[str]:
+    """Return the arrays below a group; none where there is an array, or nothing that holds one."""
+    if not path.is_dir() or is_array(path) or "dimensions" in read_attributes(path):
+        return []
+    return list_arrays(path)
+
+
+def _choose(path: Path, names: tuple[str, ...], wanted: Wanted) -> str:
+    images = list_images(read_attributes(path))
+    levels = [str(level["path"]) for level in images[0].get("datasets") or () if "path" in level] if images else []
+    if not levels or levels[0].strip("/") not in names:
+        return choose(names, [name for name in names if len(open_array(path / name).shape) == 3], wanted, str(path))
+    size = wanted.answers.voxel_size_nm
+    if size is None or len(levels) == 1:
+        return levels[0].strip("/")  # by the specification the finest comes first
+    found = {}
+    for level in levels:
+        place = read_image(read_attributes(path), level.strip("/"), str(path), find_n5(path) is not None, None)
+        found[level.strip("/")] = None if place is None else place.voxel_size_nm
+    for level, its in found.items():
+        if its is not None and same_size(its, size):
+            return level
+    told = ", ".join(f"{level}: {describe_size(its) if its else 'not said'}" for level, its in found.items())
+    raise UserError(f"it has no level of {describe_size(size)}", str(path), f"give --dataset, one of: {told}")
 
 
 FORMAT = Format("zarr, N5", _recognises, _open, has_datasets=True)

@@ -19,8 +19,10 @@ from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.axes import check_order
 from neuroadda.volumes.locations import Location
+from neuroadda.volumes.nodes import read_groups
+from neuroadda.volumes.places import PLACE_KEYS, find_place
 from neuroadda.volumes.readers.chunks import MAX_CHUNK_BYTES, MAX_METADATA_BYTES, SLACK_BYTES, by_chunks, read_file
-from neuroadda.volumes.readers.metadata import parse_metadata, plain_attributes, take_place
+from neuroadda.volumes.readers.metadata import parse_metadata, plain_attributes
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted, first_line
 
 COMPRESSORS = {"blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd"}
@@ -60,8 +62,7 @@ def _open(location: Location, wanted: Wanted) -> Iterator[Source]:
         raise UserError(f"its compressor {meta.compressor.get('id')!r} is not read", where)
     try:
         codec = get_codec(meta.compressor) if meta.compressor else None
-        told = read_file(folder / ".zattrs", MAX_METADATA_BYTES)
-        attributes = plain_attributes(dict(json.loads(told or b"{}")))
+        attributes = _read_attributes(folder)
     except BROKEN as error:
         raise UserError(f"the array's metadata cannot be read ({first_line(error)})", where) from error
     dtype, limit = np.dtype(meta.dtype), 2 * meta.chunk_bytes + SLACK_BYTES
@@ -75,9 +76,28 @@ def _open(location: Location, wanted: Wanted) -> Iterator[Source]:
         return voxels.reshape(meta.chunks, order=meta.order)
 
     check_order(attributes, where)
-    voxel_size, offset = take_place(attributes, where)
-    stored = by_chunks(fetch_chunk, meta.chunks, dtype, int(meta.fill_value or 0))
-    yield Source(folder, meta.shape, dtype, stored, voxel_size_nm=voxel_size, offset_nm=offset, attributes=attributes)
+    place = find_place(attributes, where, "zarr", read_groups(folder, _read_group), wanted.answers)
+    yield Source(
+        folder,
+        meta.shape,
+        dtype,
+        by_chunks(fetch_chunk, meta.chunks, dtype, int(meta.fill_value or 0)),
+        voxel_size_nm=place.voxel_size_nm,
+        offset_nm=place.offset_nm,
+        attributes={key: value for key, value in attributes.items() if key not in PLACE_KEYS},
+    )
+
+
+def _read_attributes(folder: Location) -> dict[str, Any]:
+    return plain_attributes(dict(json.loads(read_file(folder / ".zattrs", MAX_METADATA_BYTES) or b"{}")))
+
+
+def _read_group(folder: Location) -> dict[str, Any]:
+    """Return the attributes of a group, or nothing where there is none: a server need not let any be read."""
+    try:
+        return _read_attributes(folder)
+    except (UserError, *BROKEN):
+        return {}
 
 
 FORMAT = Format("zarr at a URL", _recognises, _open, has_datasets=True)
