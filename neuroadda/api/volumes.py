@@ -19,7 +19,9 @@ __all__ = ["import_volume", "open_volume", "phantom", "publish"]
 
 
 def open_volume(path: StrPath, mode: Literal["r", "r+"] = "r") -> Volume:
-    """Open a zarr array of shape ``[c,] z, y, x`` that has a voxel size; import anything else first.
+    """Open a zarr or N5 array of shape ``[c,] z, y, x`` whose attributes say its voxel size; import anything else first.
+
+    Attributes that others write are read by their conventions, see docs/formats.md.
 
     Returns
     -------
@@ -29,7 +31,7 @@ def open_volume(path: StrPath, mode: Literal["r", "r+"] = "r") -> Volume:
     Raises
     ------
     UserError
-        If nothing is there, it cannot be reached, it is not such an array, or it has no voxel size.
+        If nothing is there, it cannot be reached, it is not such an array, or it says no voxel size, or none that is plain.
     """
     return Volume.open(path, mode)
 

@@ -21,7 +21,7 @@ from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.axes import check_order, describe_axes, looks_like_xyz, read_units
 from neuroadda.volumes.locations import Location, remove, to_location
-from neuroadda.volumes.nodes import create_array, find_n5, open_array, read_groups
+from neuroadda.volumes.nodes import check_names, create_array, find_n5, open_array, read_groups
 from neuroadda.volumes.places import Answers, describe_size, find_place
 
 if TYPE_CHECKING:
@@ -76,11 +76,14 @@ class Volume:
         if data.ndim not in (3, 4):
             raise UserError(f"the array has {data.ndim} axes", str(path), "zyx or czyx is expected")
         attrs, in_n5 = dict(data.attrs), find_n5(path) is not None
+        check_names(data, str(path))
         check_order(attrs, str(path), in_n5)
-        theirs = {} if _is_plain(attrs, in_n5) else _place_of(attrs, path, in_n5, data.ndim == 4)
-        _check_whole(attrs | theirs, path)
-        volume = cls(path, data, theirs)
-        if "fingerprint" not in attrs and looks_like_xyz(volume.voxel_size):
+        plain = _is_plain(attrs, in_n5)
+        if plain:
+            _check_whole(attrs, path)
+        theirs = {} if plain and "fingerprint" in attrs else _place_of(attrs, path, in_n5, data.ndim == 4)
+        volume = cls(path, data, {} if plain else theirs)
+        if theirs and mode == "r" and looks_like_xyz(volume.voxel_size):
             size = describe_size(volume.voxel_size_nm)
             warn(f"its voxel size, {size}, looks like x, y, z: the last axis is the coarsest", str(path))
         return volume

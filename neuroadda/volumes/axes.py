@@ -65,8 +65,9 @@ def check_order(attributes: Mapping[str, Any], where: str, in_n5: bool = False) 
     every += [_read_axistags(attributes.get("axistags")), axes[::-1] if in_n5 else axes]
     for names in every:
         spatial = [name for name in names if name in ("x", "y", "z")]
-        moved = sorted(spatial) == ["x", "y", "z"] and (spatial != ["z", "y", "x"] or names[-3:] != spatial)
-        if channel_last or moved:
+        moved = sorted(spatial) == ["x", "y", "z"] and names[-3:] != ["z", "y", "x"]
+        others = {"c", "c^", "t", "channel", "time"} & set(names[-3:])
+        if channel_last or moved or others:
             found = ", ".join(names or types)
             raise UserError(f"its axes are {found}", where, "(channels,) z, y, x is expected; transpose it")
 

@@ -112,10 +112,10 @@ def import_volume(
             for note in plan.source.notes:
                 warn(note, str(plan.source))
         partials = [stack.enter_context(placing(path, overwrite)) for _, path, _ in jobs]
-        digest = digest_files(first.files) if first.files else None
+        digests = {files: digest_files(files) if files else None for files in {plan.source.files for plan in plans}}
         total, done = sum(math.prod(plan.source.shape) for plan in plans), 0
         for plan, partial in zip(plans, partials, strict=True):
-            for voxels in _write(plan, partial, digest, chunk_vx):
+            for voxels in _write(plan, partial, digests[plan.source.files], chunk_vx):
                 done += voxels
                 if progress is not None:
                     progress(done, total)

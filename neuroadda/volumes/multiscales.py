@@ -93,14 +93,14 @@ def read_image(group: Mapping[str, Any], path: str, where: str, in_n5: bool, axe
         If it is malformed, has other transformations than scales and translations, or other axes than (t, c,) z, y, x.
     """
     for image in list_images(group):
-        levels = [level for level in image.get("datasets") or () if isinstance(level, Mapping)]
-        mine = next((level for level in levels if str(level.get("path", "")).strip("/") == path), None)
+        levels = list_levels(image)
+        mine = levels.get(path)
         if mine is None:
             continue
         if isinstance(transform := mine.get("transform"), Mapping):
             return read_transform(transform, where, in_n5, axes)
         if "coordinateTransformations" in mine or "coordinateTransformations" in image:
-            return _read_ngff(image, levels, mine, where)
+            return _read_ngff(image, list(levels.values()), mine, where)
     return None
 
 
@@ -109,6 +109,13 @@ def list_images(group: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     ome = group.get("ome")
     images = (ome if isinstance(ome, Mapping) else group).get("multiscales")
     return [image for image in images if isinstance(image, Mapping)] if isinstance(images, list) else []
+
+
+def list_levels(image: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return an image's ``datasets`` by their paths; by the specification the finest comes first."""
+    listed = image.get("datasets")
+    levels = [level for level in listed if isinstance(level, Mapping)] if isinstance(listed, list) else []
+    return {str(level.get("path", "")).strip("/"): level for level in levels}
 
 
 def is_level(groups: Sequence[tuple[str, Mapping[str, Any]]]) -> bool:

@@ -17,6 +17,7 @@ import zarr
 from numcodecs import Blosc, blosc
 
 from neuroadda.errors import UserError
+from neuroadda.volumes.axes import check_order
 from neuroadda.volumes.locations import Location, remove
 from neuroadda.volumes.urls import ARRAY_METADATA, ATTRIBUTES, CHANGES, Url
 
@@ -151,9 +152,14 @@ def find_n5(location: Location) -> Path | None:
     """Return the N5 container that an array or a group lies in; None if it is zarr."""
     if not isinstance(location, Path):
         return None
-    named = next((p for p in (location, *location.parents) if p.suffix == ".n5"), None)
-    in_zarr = any((location / name).is_file() for name in (*ARRAY_METADATA, ".zgroup"))
-    return named or (location if (location / N5_ATTRIBUTES).is_file() and not in_zarr else None)
+    above = (location, *location.parents)
+    if (named := next((p for p in above if p.suffix == ".n5"), None)) is not None:
+        return named
+    if not (location / N5_ATTRIBUTES).is_file() or any(
+        (location / name).is_file() for name in (*ARRAY_METADATA, ".zgroup")
+    ):
+        return None
+    return next((p for p in above if "n5" in read_attributes(p)), location.parent)
 
 
 def list_arrays(folder: Path) -> list[str]:
@@ -171,6 +177,12 @@ def list_some(names: Sequence[str]) -> str:
     """Return at most twelve names, for a message."""
     more = f", and {len(names) - 12} more" if len(names) > 12 else ""
     return ", ".join(names[:12]) + more if names else "none"
+
+
+def check_names(data: zarr.Array, where: str) -> None:
+    """Raise UserError if format 3 names an array's dimensions, and they are not (c,) z, y, x."""
+    names = getattr(getattr(data, "metadata", None), "dimension_names", None)
+    check_order({"axis_names": list(names or ())}, where)
 
 
 def is_array(location: Location) -> bool:

@@ -64,7 +64,7 @@ def find_place(
         return Place()
     groups = list(groups)
     try:
-        return _agree(list(_read(attributes, where, form, groups, answers)), where)
+        return _agree(_read(attributes, where, form, groups, answers), where)
     except UserError as error:
         if answers.voxel_size_nm is None or error.right == ASK_OFFSET:
             raise
@@ -86,9 +86,17 @@ def describe_size(size: Sequence[float]) -> str:
 Told = tuple[str, Place]
 
 
-def _read(attributes: Mapping[str, Any], where: str, form: Form, groups: Groups, answers: Answers) -> Iterator[Told]:
-    """Yield every place that is told, by the name of what tells it; what names its axes comes first."""
-    hint = answers.voxel_size_nm
+def _read(attributes: Mapping[str, Any], where: str, form: Form, groups: Groups, answers: Answers) -> list[Told]:
+    """Return every place that is told, by the name of what tells it; the array's own lists come first."""
+    try:
+        return list(_read_all(attributes, where, form, groups, answers))
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        raise UserError(f"what it says of its place is malformed ({error})", where, ASK_SIZE) from error
+
+
+def _read_all(
+    attributes: Mapping[str, Any], where: str, form: Form, groups: Groups, answers: Answers
+) -> Iterator[Told]:
     found: list[Told] = []
     if isinstance(transform := attributes.get("transform"), Mapping):
         found.append(("transform", read_transform(transform, where, form == "N5", answers.axes)))
@@ -96,7 +104,8 @@ def _read(attributes: Mapping[str, Any], where: str, form: Form, groups: Groups,
         if (place := read_image(group, path, where, form == "N5", answers.axes)) is not None:
             found.append(("multiscales", place))
             break
-    hint = hint or next((place.voxel_size_nm for _, place in found if place.voxel_size_nm), None)
+    known = next((place.voxel_size_nm for _, place in found if place.voxel_size_nm), None)
+    hint = answers.voxel_size_nm or known
     lists = _Lists(attributes, where, form, groups, answers, hint)
     own = [(name, lists.read(name)) for name in SIZES if name in attributes]
     if not own and not any(place.voxel_size_nm for _, place in found):

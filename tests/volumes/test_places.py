@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.axes import check_order
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.nodes import ZARR3
 from neuroadda.volumes.places import Answers, Place, find_place
@@ -258,16 +261,14 @@ def write_zarr(path: Path, **attributes: Any) -> Path:
     return path
 
 
-def write_n5(path: Path, **attributes: Any) -> Path:
+def write_n5(container: Path, name: str, **attributes: Any) -> Path:
     z5py = pytest.importorskip("z5py")
     if ZARR3:
         pytest.skip("zarr 3 has no N5")
-    container = next(p for p in (*path.parents, path) if p.suffix in (".n5", ""))
     with z5py.File(str(container), "w", use_zarr_format=False) as file:
-        name = path.relative_to(container).as_posix()
         data = file.create_dataset(name, data=VOXELS, chunks=(2, 3, 4), compression="gzip")
         data.attrs.update(attributes)
-    return path
+    return container / name
 
 
 def test_both_doors_agree(tmp_path: Path) -> None:
@@ -286,7 +287,7 @@ def test_both_doors_agree(tmp_path: Path) -> None:
 
 
 def test_n5_at_both_doors(tmp_path: Path) -> None:
-    path = write_n5(tmp_path / "a.n5/em/raw", resolution=[4, 5, 40.5], offset=[8, 10, 81], units=NM)
+    path = write_n5(tmp_path / "a.n5", "em/raw", resolution=[4, 5, 40.5], offset=[8, 10, 81], units=NM)
     for volume in (Volume.open(path), import_volume(path, tmp_path / "own.zarr")):
         assert (volume.voxel_size_nm, volume.offset_nm, volume.unit) == ((40.5, 5, 4), (81, 10, 8), "pm")
         assert np.array_equal(volume.read(), VOXELS)
@@ -295,8 +296,26 @@ def test_n5_at_both_doors(tmp_path: Path) -> None:
     assert "voxel_size" in Volume.open(path).attrs
 
 
+def test_n5_is_known_without_its_name(tmp_path: Path) -> None:
+    path = write_n5(tmp_path / "stack", "em/raw", resolution=[4, 5, 40], offset=[8, 10, 80])
+    by_group = import_volume(tmp_path / "stack", tmp_path / "own.zarr/b")
+    for volume in (Volume.open(path), import_volume(path, tmp_path / "own.zarr/a"), by_group):
+        assert (volume.voxel_size_nm, volume.offset_nm) == ((40, 5, 4), (80, 10, 8))
+        assert np.array_equal(volume.read(), VOXELS)
+
+
+def test_two_answers_are_told_at_both_doors(tmp_path: Path) -> None:
+    level = write_zarr(tmp_path / "image.zarr/s1", voxel_size=[40, 4, 4])  # copied from s0
+    (tmp_path / "image.zarr/.zattrs").write_text(json.dumps(ngff([scale(40, 8, 8)])).replace('"0"', '"s1"'))
+    with pytest.raises(UserError, match="two voxel sizes: voxel_size 40 x 4 x 4 nm"):
+        Volume.open(level)
+    with pytest.raises(UserError, match="two voxel sizes"):
+        import_volume(level, tmp_path / "own.zarr")
+    assert import_volume(level, tmp_path / "own.zarr", voxel_size_nm=(40, 8, 8)).voxel_size_nm == (40, 8, 8)
+
+
 def test_what_is_in_doubt_is_asked_at_both_doors(tmp_path: Path, command: Any) -> None:
-    path, target = write_n5(tmp_path / "a.n5/raw", resolution=[40, 4, 4], offset=[400, 8, 12]), tmp_path / "own.zarr"
+    path, target = write_n5(tmp_path / "a.n5", "raw", resolution=[40, 4, 4], offset=[400, 8, 12]), tmp_path / "own.zarr"
     with pytest.raises(UserError, match=ORDER):
         Volume.open(path)
     code, _, errors = command("import", path, target / "a")
@@ -327,16 +346,16 @@ def test_a_voxel_size_that_looks_turned_is_warned_of(tmp_path: Path, caplog: pyt
         file["volumes/raw"] = VOXELS
         file["volumes/raw"].attrs["resolution"] = (5, 5, 30)
     line = "looks like x, y, z: the last axis is the coarsest"
-    for source, given in (("a.npy", (6, 6, 30)), ("b.h5", None), ("a.npy", (4, 8, 35))):
+    for source, size in (("a.npy", (6, 6, 30)), ("b.h5", None), ("a.npy", (4, 8, 35))):
         warn.cache_clear()
         caplog.clear()
-        volume = import_volume(tmp_path / source, tmp_path / "own.zarr", voxel_size_nm=given, overwrite=True)
+        volume = import_volume(tmp_path / source, tmp_path / "own.zarr", voxel_size_nm=size, overwrite=True)
         assert caplog.text.count(line) == 1
         assert [line in note for note in volume.attrs["provenance"]["notes"]] == [True]
     warn.cache_clear()
     caplog.clear()
-    for given in ((30, 6, 6), (8, 8, 8), (3.36, 4, 4)):
-        volume = import_volume(tmp_path / "a.npy", tmp_path / "own.zarr", voxel_size_nm=given, overwrite=True)
+    for size in ((30, 6, 6), (8, 8, 8), (3.36, 4, 4)):
+        volume = import_volume(tmp_path / "a.npy", tmp_path / "own.zarr", voxel_size_nm=size, overwrite=True)
         assert "notes" not in volume.attrs["provenance"]
     assert not caplog.text
     Volume.open(write_zarr(tmp_path / "theirs.zarr", voxel_size=[6, 6, 30]))
@@ -459,3 +478,77 @@ def test_units_of_imagej_differ_by_axis(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", VOXELS, imagej=True, resolution=(250, 0.25), metadata=metadata)
     volume = import_volume(tmp_path / "a.tif", tmp_path / "own.zarr")
     assert (volume.voxel_size_nm, volume.offset_nm) == ((40, 4, 4), (0, 0, 8))
+
+
+WORDS = (
+    "x",
+    "y",
+    "z",
+    "c",
+    "s1",
+    "nm",
+    "nanometer",
+    "scale",
+    "translation",
+    "space",
+    "F",
+    "",
+    "0",
+    "multiscales",
+    "offset",
+)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 10**9) | st.floats() | st.sampled_from(WORDS),
+    lambda part: st.lists(part, max_size=4) | st.dictionaries(st.sampled_from(WORDS), part, max_size=3),
+    max_leaves=5,
+)
+GOOD = [
+    ({"transform": COSEM, **pixels(4, 4, 5.24)}, {}),
+    (
+        {"resolution": [4, 4, 40], "offset": [1, 2, 3], "units": NM, "downsamplingFactors": [2, 2, 1]},
+        {"resolution": [4, 4, 40]},
+    ),
+    ({}, {**pixels(4, 4, 40), **SCALES, "offset": [1, 2, 3]}),
+    ({"axis_names": ["z", "y", "x"], "types": ["space"] * 3, "voxel_size": [40, 4, 4]}, BDV),
+    (
+        {"axistags": "{}", "_ARRAY_DIMENSIONS": ["z", "y", "x"], "axes": ["z"]},
+        {"multiscales": [{"datasets": [{"path": "s1", "transform": COSEM}]}]},
+    ),
+    ({}, json.loads(json.dumps(ngff([scale(1, 2, 3), shift(1, 2, 3)], image=[scale(4, 4, 4)])).replace('"0"', '"s1"'))),
+    ({}, {"ome": json.loads(json.dumps(ngff([scale(1, 2, 3)])).replace('"0"', '"s1"'))}),
+]
+
+
+def spoil(node: Any, data: st.DataObject) -> Any:
+    """Return JSON with one part of it, anywhere, replaced by anything."""
+    keys = list(node) if isinstance(node, dict) else list(range(len(node))) if isinstance(node, list) else []
+    if not keys or data.draw(st.integers(0, 3)) == 0:
+        return data.draw(anything)
+    key = data.draw(st.sampled_from(keys))
+    changed = dict(node) if isinstance(node, dict) else list(node)
+    changed[key] = spoil(node[key], data)
+    return changed
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    data=st.data(),
+    good=st.sampled_from(GOOD),
+    form=st.sampled_from(["zarr", "N5", "HDF5"]),
+    size=st.sampled_from([None, (40.0, 4.0, 4.0)]),
+)
+def test_whatever_attributes_hold_is_read_or_refused(data: st.DataObject, good: Any, form: str, size: Any) -> None:
+    own, group = json.loads(json.dumps(good[0])), json.loads(json.dumps(good[1]))
+    if data.draw(st.booleans()) and own:
+        own = spoil(own, data)
+    else:
+        group = spoil(group, data)
+    own, group = (part if isinstance(part, dict) else {} for part in (own, group))
+    try:
+        check_order(own, "a", form == "N5")
+        place = find(own, form, [("s1", group)], Answers(size))
+    except UserError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+        return
+    for lengths in (place.voxel_size_nm, place.offset_nm):
+        assert lengths is None or (len(lengths) == 3 and np.isfinite(lengths).all())

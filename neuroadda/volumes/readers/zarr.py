@@ -7,9 +7,17 @@ from pathlib import Path
 from neuroadda.errors import UserError
 from neuroadda.volumes.axes import check_order
 from neuroadda.volumes.locations import Location
-from neuroadda.volumes.multiscales import list_images, read_image
-from neuroadda.volumes.nodes import find_n5, is_array, list_arrays, open_array, read_attributes, read_groups
-from neuroadda.volumes.places import PLACE_KEYS, describe_size, find_place, same_size
+from neuroadda.volumes.multiscales import list_images, list_levels
+from neuroadda.volumes.nodes import (
+    check_names,
+    find_n5,
+    is_array,
+    list_arrays,
+    open_array,
+    read_attributes,
+    read_groups,
+)
+from neuroadda.volumes.places import PLACE_KEYS, Answers, describe_size, find_place, same_size
 from neuroadda.volumes.readers.choosing import choose
 from neuroadda.volumes.readers.metadata import plain_attributes
 from neuroadda.volumes.readers.source import Format, Source, Wanted
@@ -33,6 +41,7 @@ def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
     folder = path if dataset is None else path / dataset.strip("/")
     array, in_n5 = open_array(folder), find_n5(folder) is not None
     attributes = plain_attributes(array.attrs)
+    check_names(array, str(folder))
     if not (in_n5 and wanted.answers.axes):
         check_order(attributes, str(folder), in_n5)
     groups = ((name, plain_attributes(group)) for name, group in read_groups(folder))
@@ -59,17 +68,17 @@ def _list_datasets(path: Path) -> list[str]:
 
 
 def _choose(path: Path, names: tuple[str, ...], wanted: Wanted) -> str:
-    images = list_images(read_attributes(path))
-    levels = [str(level["path"]) for level in images[0].get("datasets") or () if "path" in level] if images else []
-    if not levels or levels[0].strip("/") not in names:
+    group = read_attributes(path)
+    levels = [level for image in list_images(group)[:1] for level in list_levels(image)]
+    if not levels or levels[0] not in names:
         return choose(names, [name for name in names if len(open_array(path / name).shape) == 3], wanted, str(path))
     size = wanted.answers.voxel_size_nm
     if size is None or len(levels) == 1:
-        return levels[0].strip("/")  # by the specification the finest comes first
-    found = {}
+        return levels[0]
+    answers, in_n5, found = Answers(axes=wanted.answers.axes), find_n5(path) is not None, {}
     for level in levels:
-        place = read_image(read_attributes(path), level.strip("/"), str(path), find_n5(path) is not None, None)
-        found[level.strip("/")] = None if place is None else place.voxel_size_nm
+        place = find_place({}, str(path), "N5" if in_n5 else "zarr", [(level, group)], answers)
+        found[level] = place.voxel_size_nm
     for level, its in found.items():
         if its is not None and same_size(its, size):
             return level
