@@ -20,6 +20,7 @@ from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.nodes import ZARR3
 from neuroadda.volumes.places import Answers, Place, find_place
 from neuroadda.volumes.stored import list_stored
+from tests.active.label_fixtures import serving
 
 SHAPE = (4, 6, 8)
 VOXELS = np.arange(192, dtype=np.uint8).reshape(SHAPE)
@@ -302,6 +303,25 @@ def test_n5_is_known_without_its_name(tmp_path: Path) -> None:
     for volume in (Volume.open(path), import_volume(path, tmp_path / "own.zarr/a"), by_group):
         assert (volume.voxel_size_nm, volume.offset_nm) == ((40, 5, 4), (80, 10, 8))
         assert np.array_equal(volume.read(), VOXELS)
+
+
+def test_a_level_at_a_url(tmp_path: Path) -> None:
+    write_zarr(tmp_path / "served/plain", resolution=[50, 4, 4])
+    write_zarr(tmp_path / "served/image.zarr/0")
+    told = ngff([scale(10, 1, 1), shift(105, 0.5, 3)], image=[scale(4, 4, 4)])
+    (tmp_path / "served/image.zarr/.zattrs").write_text(json.dumps(told))
+    with serving(tmp_path / "served") as (url, _):
+        plain = import_volume(f"{url}/plain", tmp_path / "own.zarr/a")
+        level = import_volume(f"{url}/image.zarr/0", tmp_path / "own.zarr/b")
+    assert (plain.voxel_size_nm, plain.offset_nm) == ((50, 4, 4), (0, 0, 0))
+    assert (level.voxel_size_nm, level.offset_nm) == ((40, 4, 4), (400, 0, 10))
+    assert np.array_equal(level.read(), VOXELS)
+
+
+def test_axes_are_for_formats_with_lists(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", VOXELS)
+    with pytest.raises(UserError, match="gives no lists of lengths, whose order --axes says; leave --axes out"):
+        import_volume(tmp_path / "a.npy", tmp_path / "own.zarr", voxel_size_nm=(40, 4, 4), axes="xyz")
 
 
 def test_two_answers_are_told_at_both_doors(tmp_path: Path) -> None:

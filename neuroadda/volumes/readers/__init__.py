@@ -73,6 +73,10 @@ def open_source(
         raise _unknown(location, wanted)
     if dataset is not None and not found.has_datasets:
         raise UserError(f"it holds no datasets to choose {dataset!r} from", str(location), "leave --dataset out")
+    if answers.axes is not None and not found.has_lists:
+        raise UserError(
+            f"{found.name} gives no lists of lengths, whose order --axes says", str(location), "leave --axes out"
+        )
     with found.open(location, wanted) as source:
         _check(source)
         yield source

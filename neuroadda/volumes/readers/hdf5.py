@@ -127,4 +127,4 @@ def _files(path: Path, node: h5py.Dataset, where: str) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(p.resolve() for p in (path, home, *others)))
 
 
-FORMAT = Format("HDF5", _recognises, _open, has_datasets=True)
+FORMAT = Format("HDF5", _recognises, _open, has_datasets=True, has_lists=True)

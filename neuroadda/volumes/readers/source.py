@@ -137,12 +137,15 @@ class Format:
         Opens the location; raises `UserError`, one line, for whatever is wrong with it.
     has_datasets
         There can be several volumes at one location.
+    has_lists
+        It gives voxel size and offset as lists of three, whose order of axes may have to be said.
     """
 
     name: str
     recognises: Callable[[Location, Wanted], bool]
     open: Callable[[Location, Wanted], AbstractContextManager[Source]]
     has_datasets: bool = False
+    has_lists: bool = False
 
 
 def first_line(error: BaseException) -> str:

@@ -86,4 +86,4 @@ def _choose(path: Path, names: tuple[str, ...], wanted: Wanted) -> str:
     raise UserError(f"it has no level of {describe_size(size)}", str(path), f"give --dataset, one of: {told}")
 
 
-FORMAT = Format("zarr, N5", _recognises, _open, has_datasets=True)
+FORMAT = Format("zarr, N5", _recognises, _open, has_datasets=True, has_lists=True)

@@ -100,4 +100,4 @@ def _read_group(folder: Location) -> dict[str, Any]:
         return {}
 
 
-FORMAT = Format("zarr at a URL", _recognises, _open, has_datasets=True)
+FORMAT = Format("zarr at a URL", _recognises, _open, has_datasets=True, has_lists=True)
