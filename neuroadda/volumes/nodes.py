@@ -163,9 +163,14 @@ def find_n5(location: Location) -> Path | None:
 
 
 def list_arrays(folder: Path) -> list[str]:
-    """Return the paths of all arrays below a folder, in natural order of their names; arrays are not looked into."""
-    found = []
-    for place, names, _ in os.walk(folder):
+    """Return the paths of all arrays below a folder, by name; arrays are not looked into, and a linked folder once."""
+    found: list[str] = []
+    seen: set[str] = set()
+    for place, names, _ in os.walk(folder, followlinks=True):
+        if os.path.realpath(place) in seen:
+            names.clear()
+            continue
+        seen.add(os.path.realpath(place))
         if place != str(folder) and (is_array(Path(place)) or "dimensions" in read_attributes(Path(place))):
             found.append(Path(place).relative_to(folder).as_posix())
             names.clear()

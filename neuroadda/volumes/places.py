@@ -4,7 +4,7 @@ docs/formats.md says who writes which attribute, in which order of axes. Where t
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -89,30 +89,28 @@ Told = tuple[str, Place]
 def _read(attributes: Mapping[str, Any], where: str, form: Form, groups: Groups, answers: Answers) -> list[Told]:
     """Return every place that is told, by the name of what tells it; the array's own lists come first."""
     try:
-        return list(_read_all(attributes, where, form, groups, answers))
+        named = _read_named(attributes, where, form, groups, answers)
+        known = next((place.voxel_size_nm for _, place in named if place.voxel_size_nm), None)
+        lists = _Lists(attributes, where, form, groups, answers, answers.voxel_size_nm or known)
+        own = [(name, lists.read(name)) for name in SIZES if name in attributes]
+        if not own and known is None:
+            own = lists.read_group()
+        if not own and "offset" in attributes:
+            own = [("offset", Place(None, lists.read_offset(attributes, lists.convention)))]
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         raise UserError(f"what it says of its place is malformed ({error})", where, ASK_SIZE) from error
+    return own + named
 
 
-def _read_all(
-    attributes: Mapping[str, Any], where: str, form: Form, groups: Groups, answers: Answers
-) -> Iterator[Told]:
+def _read_named(attributes: Mapping[str, Any], where: str, form: Form, groups: Groups, answers: Answers) -> list[Told]:
+    """Return the places that name their axes: ``transform``, and the ``multiscales`` of the nearest group that has the array."""
     found: list[Told] = []
     if isinstance(transform := attributes.get("transform"), Mapping):
         found.append(("transform", read_transform(transform, where, form == "N5", answers.axes)))
     for path, group in groups:
         if (place := read_image(group, path, where, form == "N5", answers.axes)) is not None:
-            found.append(("multiscales", place))
-            break
-    known = next((place.voxel_size_nm for _, place in found if place.voxel_size_nm), None)
-    hint = answers.voxel_size_nm or known
-    lists = _Lists(attributes, where, form, groups, answers, hint)
-    own = [(name, lists.read(name)) for name in SIZES if name in attributes]
-    if not own and not any(place.voxel_size_nm for _, place in found):
-        own = lists.read_group()
-    if not own and "offset" in attributes:
-        own = [("offset", Place(None, lists.read_offset(attributes, lists.convention)))]
-    yield from (*own, *found)
+            return [*found, ("multiscales", place)]
+    return found
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from neuroadda.volumes.nodes import ZARR3
 from neuroadda.volumes.places import Answers, Place, find_place
 from neuroadda.volumes.stored import list_stored
 from tests.active.label_fixtures import serving
+from tests.volumes.writers import FORMAT_2
 
 SHAPE = (4, 6, 8)
 VOXELS = np.arange(192, dtype=np.uint8).reshape(SHAPE)
@@ -256,7 +257,7 @@ def test_an_offset_that_is_in_doubt_is_asked_for_though_the_voxel_size_is_given(
 
 
 def write_zarr(path: Path, **attributes: Any) -> Path:
-    array = zarr.open(str(path), mode="w", shape=SHAPE, chunks=(2, 3, 4), dtype="u1")
+    array = zarr.open(str(path), mode="w", shape=SHAPE, chunks=(2, 3, 4), dtype="u1", **FORMAT_2)
     array[:] = VOXELS
     array.attrs.update(attributes)
     return path
@@ -391,6 +392,12 @@ def test_a_group_is_opened_or_listed(tmp_path: Path) -> None:
     assert np.array_equal(Volume.open(tmp_path / "both.zarr/labels").read(), VOXELS)
     write_zarr(tmp_path / "one.zarr/deep/down/em", resolution=[50, 4, 4])
     assert import_volume(tmp_path / "one.zarr", tmp_path / "own.zarr").attrs["provenance"]["dataset"] == "deep/down/em"
+    (tmp_path / "linked.zarr").mkdir()
+    (tmp_path / "linked.zarr/up").symlink_to(tmp_path / "linked.zarr")
+    (tmp_path / "linked.zarr/em").symlink_to(tmp_path / "one.zarr/deep")
+    assert (
+        import_volume(tmp_path / "linked.zarr", tmp_path / "own.zarr/l").attrs["provenance"]["dataset"] == "em/down/em"
+    )
     for name in ("a", "b/c"):
         write_zarr(tmp_path / "two.zarr" / name, resolution=[50, 4, 4])
     with pytest.raises(UserError, match="not said which dataset to import; give --dataset, one of: a, b/c"):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -14,6 +15,7 @@ import zarr
 from neuroadda.config import ZyxFloat
 from neuroadda.volumes.nodes import ZARR3
 
+FORMAT_2: dict[str, Any] = {"zarr_format": 2} if ZARR3 else {}  # the line for zarr 2 writes no other
 UNITS = {"nm": 1.0, "um": 1e3, "pm": 1e-3}
 LONG = {"nm": "nanometer", "um": "micrometer", "pm": "picometer"}
 
@@ -104,7 +106,7 @@ def n5_of_cosem(w: Written) -> Path:
 
 
 def _zarr(path: Path, voxels: np.ndarray) -> zarr.Array:
-    return zarr.open(str(path), mode="w", shape=voxels.shape, chunks=(4, 4, 4), dtype=voxels.dtype)
+    return zarr.open(str(path), mode="w", shape=voxels.shape, chunks=(4, 4, 4), dtype=voxels.dtype, **FORMAT_2)
 
 
 def zarr_of_funlib(w: Written) -> Path:
