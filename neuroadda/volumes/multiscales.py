@@ -1,7 +1,7 @@
 """Voxel size and offset of a level of a multiscale image: OME-NGFF, COSEM's ``transform``, and the groups of N5's Java programs.
 
-A translation of NGFF and of COSEM is where the centre of the first voxel lies, as `pyramids.ngff` writes it.
-Our offsets are corners: half a voxel is taken off. Where no level has a translation, the image has no offset.
+A translation of NGFF and of COSEM is where the centre of the first voxel lies, as `pyramids.ngff` writes it. Our offsets are
+corners: half a voxel is taken off. Where the finest level has no translation, or one of zero, the image's corner is the origin.
 """
 
 import math
@@ -78,10 +78,11 @@ def read_transform(transform: Mapping[str, Any], where: str, in_n5: bool, axes: 
         raise UserError(f"its axes are {', '.join(stored)}", where, "(channels,) z, y, x is expected; transpose it")
     size, first = ([part[names.index(axis)] for axis in "zyx"] for part in lists[:2])
     nm = [lists[2][names.index(axis)] for axis in "zyx"]
-    return _to_corner(
-        to_triple(size, "zyx", nm, where, "voxel size"),
-        None if translate is None else to_triple(first, "zyx", nm, where, "offset"),
-    )
+    length = to_triple(size, "zyx", nm, where, "voxel size")
+    if translate is None:
+        return Place(length)
+    centre = to_triple(first, "zyx", nm, where, "offset")
+    return _to_corner(length, centre, (0.0, 0.0, 0.0) if any(centre) else length)
 
 
 def read_image(group: Mapping[str, Any], path: str, where: str, in_n5: bool, axes: Order | None) -> Place | None:
@@ -155,24 +156,32 @@ def _read_ngff(
     units = [axis.get("unit") for axis in named[-3:]]
     if not all(units):
         raise UserError("the axes of its multiscales have no unit", where, ASK_SIZE)
-    steps = (*_transformations(mine, where), *_transformations(image, where))
-    size, first = [1.0] * len(names), [0.0] * len(names)
-    for kind, values in steps:
-        if not isinstance(values, list) or len(values) != len(names) or not all(map(_is_number, values)):
-            raise UserError(f"its {kind} is {values!r}", where, f"{len(names)} numbers are expected; {ASK_SIZE}")
-        if kind == "scale":
-            size = [s * v for s, v in zip(size, values, strict=True)]
-            first = [f * v for f, v in zip(first, values, strict=True)]
-        else:
-            first = [f + v for f, v in zip(first, values, strict=True)]
-    if not any(kind == "scale" for kind, _ in steps):
-        raise UserError("its multiscales have no scale", where, ASK_SIZE)
-    every = [step for level in levels for step in _transformations(level, where)]
-    moved = any(kind == "translation" for kind, _ in (*every, *steps))
-    return _to_corner(
-        to_triple(size[-3:], "zyx", units, where, "voxel size"),
-        to_triple(first[-3:], "zyx", units, where, "offset") if moved else None,
-    )
+
+    def compose(level: Mapping[str, Any]) -> tuple[ZyxFloat, ZyxFloat]:
+        """Return voxel size and centre of the first voxel (nm, zyx) of a level."""
+        size, first = [1.0] * len(names), [0.0] * len(names)
+        steps = (*_transformations(level, where), *_transformations(image, where))
+        for kind, values in steps:
+            if not isinstance(values, list) or len(values) != len(names) or not all(map(_is_number, values)):
+                raise UserError(f"its {kind} is {values!r}", where, f"{len(names)} numbers are expected; {ASK_SIZE}")
+            if kind == "scale":
+                size = [s * v for s, v in zip(size, values, strict=True)]
+                first = [f * v for f, v in zip(first, values, strict=True)]
+            else:
+                first = [f + v for f, v in zip(first, values, strict=True)]
+        if not any(kind == "scale" for kind, _ in steps):
+            raise UserError("its multiscales have no scale", where, ASK_SIZE)
+        return (
+            to_triple(size[-3:], "zyx", units, where, "voxel size"),
+            to_triple(first[-3:], "zyx", units, where, "offset"),
+        )
+
+    every = [step for node in (*levels, image) for step in _transformations(node, where)]
+    finest_size, finest_centre = compose(levels[0])
+    size, centre = compose(mine)
+    if not any(kind == "translation" for kind, _ in every):
+        return Place(size)
+    return _to_corner(size, centre, (0.0, 0.0, 0.0) if any(finest_centre) else finest_size)
 
 
 def _transformations(node: Mapping[str, Any], where: str) -> list[tuple[str, Any]]:
@@ -189,10 +198,15 @@ def _transformations(node: Mapping[str, Any], where: str) -> list[tuple[str, Any
     return found
 
 
-def _to_corner(size: ZyxFloat, centre: ZyxFloat | None) -> Place:
-    if centre is None:
-        return Place(size)
-    z, y, x = (round(c - s / 2, 6) for c, s in zip(centre, size, strict=True))
+def _to_corner(size: ZyxFloat, centre: ZyxFloat, unplaced: ZyxFloat = (0.0, 0.0, 0.0)) -> Place:
+    """Return the place of a first voxel with that centre.
+
+    Parameters
+    ----------
+    unplaced
+        Voxel size of the finest level if that has no place of its own: its corner is the origin.
+    """
+    z, y, x = (round(c - s / 2 + u / 2, 6) for c, s, u in zip(centre, size, unplaced, strict=True))
     return Place(size, (z, y, x))
 
 
