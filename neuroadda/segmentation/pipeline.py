@@ -23,13 +23,14 @@ from neuroadda.segmentation.edges import CollectEdges
 from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import Location, to_folder, to_location
 from neuroadda.volumes.masks import open_mask
 from neuroadda.volumes.nodes import check_shards
 from neuroadda.volumes.regions import RoiConfig
 from neuroadda.zoo.finding import find_backbone
 
-Inputs = dict[str, tuple[Location, str]]
+TaskInputs = dict[str, tuple[Location, str]]
 
 RESOLVED = "config.json"
 ISOTROPIC_BLOCK_VX = (128, 128, 128)
@@ -73,6 +74,8 @@ class SegmentConfig(Config):
         Keep each block of an array in one file of many chunks (zarr format 3).
     any_voxel_size
         Let a backbone see a volume whose voxel size is far from that of its training.
+    trust_inputs
+        Do not look whether raw or mask was edited since the run began.
     """
 
     raw: str
@@ -86,6 +89,7 @@ class SegmentConfig(Config):
     chunk_vx: Zyx | None = None
     shard: bool = False
     any_voxel_size: bool = False
+    trust_inputs: bool = False
     predict: Predict = Field(default_factory=Predict)
     fragments: Fragments = Field(default_factory=Fragments)
     agglomerate: Agglomerate = Field(default_factory=Agglomerate)
@@ -143,8 +147,14 @@ class Plan(Config):
 
 
 @in_section("segment")
-def make_plan(config: SegmentConfig) -> Plan:
+def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     """Check the inputs, decide what is open, and bind every stage; nothing is written.
+
+    Parameters
+    ----------
+    inputs
+        Those of the run's folder, where the caller replaces what was made of them before they were edited; else a warning says
+        that it is stale.
 
     Raises
     ------
@@ -158,6 +168,7 @@ def make_plan(config: SegmentConfig) -> Plan:
     config = _resolve(config, raw, roi)
     assert config.block_vx is not None
     folder, volumes = to_folder(config.output, "the run's folder"), config.arrays
+    known = inputs or Inputs(folder, trust=config.trust_inputs)
     if config.shard:
         check_shards()
 
@@ -165,19 +176,25 @@ def make_plan(config: SegmentConfig) -> Plan:
         assert config.block_vx is not None
         return BlockGrid.make(roi, raw.voxel_size, config.block_vx, context)
 
-    inputs: Inputs = {"raw": (raw.path, raw.fingerprint), "backbone": (Path(config.backbone), card.digest)}
-    mask: Inputs = {}
+    of_network: TaskInputs = {
+        "raw": (raw.path, known.identify("raw", raw)),
+        "backbone": (Path(config.backbone), card.digest),
+    }
+    mask: TaskInputs = {}
     tissue = None
     if config.mask is not None:
         opened = open_mask(config.mask, raw, roi)
-        mask, tissue = {"mask": (opened.volume.path, opened.fingerprint)}, find_tissue(opened, grid())
+        mask = {"mask": (opened.volume.path, known.identify("mask", opened.volume))}
+        tissue = find_tissue(opened, grid())
+    if inputs is None:
+        known.warn("what this run made of it is stale; `neuroadda segment` makes it again")
 
-    def array_task(stage: Stage, inputs: Inputs, name: str, context: Zyx = (0, 0, 0)) -> Task:
+    def array_task(stage: Stage, inputs: TaskInputs, name: str, context: Zyx = (0, 0, 0)) -> Task:
         return Task.make(
             stage, inputs, volumes / name, grid(context), config.chunk_vx, blocks=tissue, shard=config.shard
         )
 
-    predict = array_task(config.predict, inputs | mask, "affs")
+    predict = array_task(config.predict, of_network | mask, "affs")
     affs: tuple[Location, str] = (volumes / "affs", predict.fingerprint)
     around = context_vx(config.fragments, raw.voxel_size_nm)
     fragments = array_task(config.fragments, {"affs": affs} | mask, "fragments", around)
@@ -217,15 +234,21 @@ def segment_volume(
     UserError, RunFailed, RunStopped
         As `Engine.run`; also UserError if another run is at work in the same folder.
     """
-    plan = make_plan(config)
     folder = Path(config.output)
+    inputs = Inputs(folder, trust=config.trust_inputs)
+    plan = make_plan(config, inputs)
+    inputs.warn(f"{plan.tasks[0].name} and what follows are done again (unless inputs are trusted)")
+    overwrite = overwrite or inputs.changed  # nothing that was made of an input before it was edited is worth keeping
     for task in plan.upto(upto).tasks:
         check_output(task, overwrite)
     with lock_folder(folder):
+        inputs.keep_unless_changed()
         write_json(folder / RESOLVED, _record(config, plan.config))
         with Engine(plan.config.ledger_url, config.execution, folder / "logs", observe=observe) as engine:
             for task in plan.upto(upto).tasks:
                 engine.run(task, overwrite=overwrite)
+        if plan.upto(upto) == plan:
+            inputs.keep()
     return plan
 
 
