@@ -22,6 +22,7 @@ from neuroadda.prediction.predict import Predict, check_raw
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragments
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import Location
 from neuroadda.volumes.masks import Mask, open_mask
 
@@ -155,6 +156,7 @@ def make_uncertainty_task(
     roi: Roi | None = None,
     mask: Location | str | None = None,
     any_voxel_size: bool = False,
+    known: Inputs | None = None,
 ) -> Task:
     """Check the inputs, decide what is open, and bind the stage; nothing is written.
 
@@ -170,6 +172,8 @@ def make_uncertainty_task(
         Array on the voxel grid of raw or one coarser by whole factors, at least as large as `roi`; where it is 0 is no tissue.
     any_voxel_size
         As in `check_raw`.
+    known
+        Inputs of the folder that the output belongs to; without it, arrays have the content that their fingerprint says.
 
     Raises
     ------
@@ -189,12 +193,15 @@ def make_uncertainty_task(
         check_raw(raw, card, any_voxel_size)
     stage = _resolve(stage, raw, cards, block_vx)
     names = zip(_input_names(len(cards)), backbones, cards, strict=True)
-    inputs = {"raw": (raw.path, raw.fingerprint)} | {name: (Path(at), card.digest) for name, at, card in names}
+    inputs = {"raw": (raw.path, known.identify("raw", raw) if known else raw.fingerprint)} | {
+        name: (Path(at), card.digest) for name, at, card in names
+    }
     around = _around_fragments_vx(stage.fragments, raw) if stage.score == "ambiguity" else (0, 0, 0)
     grid, tissue = BlockGrid.make(roi, raw.voxel_size, block_vx, around), None
     if mask is not None:
         opened = open_mask(mask, raw, roi)
-        inputs["mask"], tissue = (opened.volume.path, opened.fingerprint), find_tissue(opened, grid)
+        content = known.identify("mask", opened.volume) if known else opened.fingerprint
+        inputs["mask"], tissue = (opened.volume.path, content), find_tissue(opened, grid)
     return Task.make(stage, inputs, output, grid, block_vx, blocks=tissue)
 
 

@@ -66,6 +66,7 @@ def check_training(config: AdaptConfig, start: Path) -> None:
 def _train_on(config: AdaptConfig, labels: Sequence[Path], output: Path, start: Path | None) -> TrainConfig:
     samples = [SampleConfig(raw=config.raw, labels=str(path), **dict(config.labels)) for path in labels]
     data = dump_config(config.train) | {"samples": [dump_config(s) for s in samples], "output": str(output)}
+    data["trust_inputs"] = config.trust_inputs
     if start is None:
         return parse_config(TrainConfig, data, "adapt.train")
     from neuroadda.training.start import adopt_network  # torch's import takes seconds

@@ -33,6 +33,11 @@ class Sample:
     mask: Volume | None
     roi: Roi
 
+    @property
+    def volumes(self) -> dict[str, Volume]:
+        """Its volumes by name."""
+        return {"raw": self.raw, "labels": self.labels} | ({} if self.mask is None else {"mask": self.mask})
+
 
 def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
     """Open a sample and check that it can be trained on.

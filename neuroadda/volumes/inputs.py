@@ -135,6 +135,18 @@ class Inputs:
         self._known[name] = self._compare(name, volume, listing, before)
         return self._known[name].identity
 
+    def note(self, name: str, path: Path, content: str) -> None:
+        """Note an input that is no array, such as a backbone, and what determines its content."""
+        empty = np.zeros(0, np.int64)
+        look = Look(
+            str(path.resolve()), "", "", content, content, Listing(*[empty] * len(COLUMNS), taken=time.time_ns())
+        )
+        before = Look.load(self._folder / f"{name}.npz")
+        if not self._trust:
+            self._known[name] = look
+            if before is not None and before.path == look.path and before.content != content:
+                self._changes[str(path)] = f"{name} changed since {_format_time(before)}"
+
     def warn(self, what: str) -> None:
         """Log a line for each input that was edited, with what comes of it."""
         for where, change in self._changes.items():
@@ -161,11 +173,14 @@ class Inputs:
             return look  # a copy of the same fingerprint, too large for reading it
         changes = listing.count_changes(before.listing)
         if changes or metadata != before.metadata:
-            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(before.listing.taken / 1e9))
-            what = f"{changes} of {len(listing)} files" if changes else "metadata"
-            self._changes[str(volume.path)] = f"{name}: {what} changed since {since}"
+            what = f"{changes} of {len(listing)} files" if changes else "its metadata"
+            self._changes[str(volume.path)] = f"{name} changed ({what}) since {_format_time(before)}"
             look = replace(look, content=fingerprint(metadata, listing.content))
         return look
+
+
+def _format_time(look: Look) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(look.listing.taken / 1e9))
 
 
 def _describe(volume: Volume) -> str:
