@@ -28,6 +28,7 @@ from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment_volume
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.ranks import Rank
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.derived import deriving
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.zoo.finding import zoo_name
 
@@ -199,24 +200,28 @@ def report(config: RunConfig, plan: Plan, measured: Measured, adaptation: Adapta
 
     folder = Path(plan.config.output)
     training, ranking = _trained(config, adaptation)
-    page = report_plan(
-        folder / "report.html",
-        config.title,
-        plan,
-        measured,
-        labels=Volume.open(config.evaluate.labels) if config.evaluate else None,
-        training=training,
-        ranking=ranking,
-        adaptation=adaptation.to_data() if adaptation else None,
-        config=dump_config(_without_secrets(config, plan)),
-    )
-    summary = {
-        "title": config.title,
-        "segmentation": str(plan.output("relabel")),
-        "report": str(page),
-        **measured.to_data(),
-    }
-    write_json(folder / "summary.json", summary)
+    segmentation = Volume.open(plan.output("relabel"))
+    page, numbers = folder / "report.html", folder / "summary.json"
+    with deriving(segmentation, page, "page"), deriving(segmentation, numbers, "page"):
+        report_plan(
+            page,
+            config.title,
+            plan,
+            measured,
+            labels=Volume.open(config.evaluate.labels) if config.evaluate else None,
+            training=training,
+            ranking=ranking,
+            adaptation=adaptation.to_data() if adaptation else None,
+            config=dump_config(_without_secrets(config, plan)),
+        )
+        summary = {
+            "title": config.title,
+            "segmentation": str(segmentation.path),
+            "fingerprint": segmentation.fingerprint,
+            "report": str(page),
+            **measured.to_data(),
+        }
+        write_json(numbers, summary)
     return summary
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from neuroadda.active.exports import NAMES
+from neuroadda.active.labels import read_oracle
 from neuroadda.active.lattice import to_zyx
 from neuroadda.active.pool import Candidates, find_candidates
-from neuroadda.active.labels import read_oracle
 from neuroadda.active.proposals import LABELS, PROPOSALS, Pool, Proposal, Proposals, Request, read_proposals
 from neuroadda.active.propose_config import ProposeConfig, ProposeSettings, box_shape_vx, cut_box, make_request
 from neuroadda.active.replaced import set_aside

@@ -14,6 +14,7 @@ from neuroadda.blockwise.ledger.base import Ledger
 from neuroadda.config import Zyx, fingerprint
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.derived import retire
 from neuroadda.volumes.locations import Location, move, neighbour, remove, remove_at_once, to_location
 from neuroadda.volumes.nodes import is_array, read_attributes
 from neuroadda.volumes.stored import file_vx, list_stored, stored_file
@@ -92,6 +93,7 @@ def prepare_output(task: "Task", ledger: Ledger, overwrite: bool) -> "Task":
 
 def _remove(output: Location) -> None:
     try:
+        retire(output)
         remove_at_once(output)
     except OSError as error:
         raise UserError(f"the output cannot be replaced: {error.strerror}", str(output)) from error

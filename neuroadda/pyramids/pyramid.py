@@ -19,6 +19,7 @@ from neuroadda.locks import lock_folder
 from neuroadda.pyramids.downsampling import Downsample, Method, check_method, choose_factor, make_downsample_task
 from neuroadda.pyramids.ngff import label_image, write_multiscales
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.derived import deriving
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import to_folder
 
@@ -113,6 +114,7 @@ def build_pyramid(
     levels = {}
     hidden = {"execution", "ledger"}  # no part of the result, and a ledger's URL may hold a password
     with (
+        deriving(volume, group, "copy" if config.copy_finest else "view"),
         lock_folder(group / RUN),
         Engine(config.ledger_url, config.execution, group / RUN / "logs", observe=observe) as engine,
     ):

@@ -16,6 +16,7 @@ from neuroadda.training.run import CheckedTraining, Run, Validate
 from neuroadda.training.sample import RandomSample, open_sample
 from neuroadda.training.start import adopt_network
 from neuroadda.training.state import find_state, load_state
+from neuroadda.volumes.inputs import Inputs
 
 
 @in_section("train", keep=("validation",))

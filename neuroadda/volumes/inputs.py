@@ -17,6 +17,7 @@ from neuroadda.config import fingerprint
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.listing import Listing, list_files, read_contents
+from neuroadda.volumes.nodes import is_array
 
 INPUTS = "inputs"
 COLUMNS = ("name", "size", "modified", "status", "digest")
@@ -76,10 +77,21 @@ class Look:
         try:
             with np.load(file) as data:
                 about: dict[str, Any] = json.loads(str(data["about"]))
-                listing = Listing(**{column: data[column] for column in COLUMNS}, taken=about.pop("taken"))
+                name, size, modified, status, digest = (data[column] for column in COLUMNS)
+                listing = Listing(name, size, modified, status, digest, about.pop("taken"))
                 return cls(**about, listing=listing)
         except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
             return None
+
+
+def warn_of_changes(folder: Path) -> None:
+    """Log a line for each input on this machine that was edited since the results in a folder were made of it."""
+    inputs = Inputs(folder)
+    for file in sorted((folder / INPUTS).glob("[!.]*.npz")):
+        look = Look.load(file)
+        if look is not None and look.fingerprint and is_array(Path(look.path)):
+            inputs.identify(file.stem, Volume.open(look.path))
+    inputs.warn("what was made of it here is stale; the same command makes it again")
 
 
 class Inputs:
@@ -137,10 +149,9 @@ class Inputs:
 
     def note(self, name: str, path: Path, content: str) -> None:
         """Note an input that is no array, such as a backbone, and what determines its content."""
-        empty = np.zeros(0, np.int64)
-        look = Look(
-            str(path.resolve()), "", "", content, content, Listing(*[empty] * len(COLUMNS), taken=time.time_ns())
-        )
+        none = np.zeros(0, np.int64)
+        nothing = Listing(none.astype(np.bytes_), none, none, none, none.astype(np.uint64), time.time_ns())
+        look = Look(str(path.resolve()), "", "", content, content, nothing)
         before = Look.load(self._folder / f"{name}.npz")
         if not self._trust:
             self._known[name] = look
