@@ -39,8 +39,6 @@ def test_one_voxel_is_enough(
     rows = [json.loads(line) for line in (config.output / "metrics.jsonl").read_text().splitlines()]
     assert sum("loss" in row for row in rows) == config.iterations  # of the second alone
     fresh = train_network(config.model_copy(update={"output": volumes / "fresh"}))
-        configure(samples=[dict(s) for s in config.model_dump(mode="json")["samples"]], output=str(volumes / "fresh"))
-    )
     assert second.digest == fresh.digest
     caplog.clear()
     assert train_network(config) == second
