@@ -1,6 +1,7 @@
 """What was made of a run's segmentation: when that is made anew or edited, it is removed or named as stale."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 
 from neuroadda import flow
 from neuroadda.api.volumes import publish
+from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.execution import Execution
+from neuroadda.config import parse_config
 from neuroadda.evaluation.measure import EvaluateConfig
 from neuroadda.flow import RunConfig
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
@@ -19,6 +22,7 @@ from neuroadda.segmentation.pipeline import SegmentConfig, Threshold, segment_vo
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import find_stale
 from neuroadda.volumes.exporting import export_volume
+from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 from tests.segmentation.synthetic import write_backbone, write_raw
 
 Command = Callable[..., tuple[int, str, str]]
@@ -120,6 +124,43 @@ def test_when_the_segmentation_is_edited(config, made, tmp_path, caplog, command
     build_pyramid(PyramidConfig(volume=str(made["segmentation"]), fit_vx=40, execution=SERIAL))
     assert str(made["view"]) not in find_stale(made["segmentation"])
     assert "volume changed (1 of " in caplog.text
+
+
+def test_edited_labels_are_trained_on_and_what_follows_is_made_again(tmp_path, caplog):
+    write_phantom(PhantomConfig(shape_vx=(12, 96, 96), seed=3), tmp_path / "p.zarr")
+    network = {"features": [4, 6], "downsample": [[1, 2, 2]], "kernels": [[[1, 3, 3]], [[3, 3, 3]]]}
+    paths = {"raw": str(tmp_path / "p.zarr/raw"), "labels": str(tmp_path / "p.zarr/labels")}
+    train = {"name": "small", "domain": "p", "samples": [paths], "network": network, "output_shape_vx": [4, 24, 24]}
+    train |= {"iterations": 2, "workers": 0, "device": "cpu", "output": str(tmp_path / "trained"), "validate_every": 2}
+    segment = {"raw": paths["raw"], "backbone": str(tmp_path / "trained/backbone"), "output": str(tmp_path / "run")}
+    segment |= {"execution": {"launcher": "serial"}}
+    shutil.copytree(tmp_path / "p.zarr", tmp_path / "held_out.zarr")
+    held_out = {"raw": str(tmp_path / "held_out.zarr/raw"), "labels": str(tmp_path / "held_out.zarr/labels")}
+    size = Volume.open(paths["raw"]).voxel_size_nm
+    held_out["roi"] = {"offset_nm": [0, 0, 0], "shape_nm": [4 * size[0], 64 * size[1], 64 * size[2]]}
+    config = parse_config(RunConfig, {"train": train, "validation": held_out, "segment": segment}, "test")
+
+    before = flow.run(config)["fingerprint"]
+    assert flow.run(config)["fingerprint"] == before
+    assert not caplog.records
+    edited = Volume.open(paths["labels"], "r+")
+    stripes = np.broadcast_to(1 + np.arange(96, dtype=edited.dtype) // 12, edited.shape_vx)
+    edited.data[:] = stripes
+    after = flow.run(config)["fingerprint"]
+    assert after != before
+    assert "labels_0 changed" in caplog.text
+    assert "backbone changed since" in caplog.text
+    caplog.clear()
+    assert flow.run(config)["fingerprint"] == after
+    assert not caplog.records
+
+    card = load_card(tmp_path / "trained/backbone")
+    truth = Volume.open(held_out["labels"], "r+")
+    truth.data[:] = stripes
+    flow.run(config)
+    scored = load_card(tmp_path / "trained/backbone")
+    assert "validation_labels changed" in caplog.text
+    assert (scored.digest, scored.metrics["voi"] == card.metrics["voi"]) == (card.digest, False)
 
 
 def test_status_tells_of_an_input_that_was_edited(config, tmp_path, command: Command):

@@ -147,7 +147,7 @@ def _write_tiff(volume: Volume, partial: Path) -> None:
             shape=tuple(volume.shape_vx),
             dtype=dtype,
             photometric="minisblack",
-            metadata={"axes": "ZYX", **size, "Plane": position},
+            metadata={"axes": "ZYX", "Description": f"fingerprint {volume.fingerprint}", **size, "Plane": position},
         )
 
 

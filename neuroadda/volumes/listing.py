@@ -113,7 +113,11 @@ def read_contents(now: Listing, before: Listing | None, path: Location) -> Listi
     unread = np.flatnonzero(digest == 0)
     files = [path / os.fsdecode(name) for name in now.name[unread]]
     with ThreadPoolExecutor(DIGEST_THREADS) as threads:  # reading and digesting release the interpreter
-        digest[unread] = list(threads.map(_digest_file, files))
+        try:
+            digest[unread] = list(threads.map(_digest_file, files))
+        except BaseException:  # such as Ctrl-C, which is not to wait for the rest
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
     return replace(now, digest=digest)
 
 
