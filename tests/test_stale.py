@@ -105,6 +105,9 @@ def test_when_the_segmentation_is_made_anew(config, made, tmp_path, caplog, comm
     assert f"stale: {made['file']}" in told
     tasks = json.loads(command("status", tmp_path / "run", "--json")[1])
     assert stale in [task["stale"] for task in tasks]
+    assert not [
+        task for task in tasks if str(made["view"]) in task["output"] or str(made["view elsewhere"]) in task["output"]
+    ]
 
     # and then everything is made of the new one
     segmentation = Volume.open(made["segmentation"])

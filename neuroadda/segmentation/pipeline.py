@@ -13,7 +13,7 @@ from neuroadda.blockwise.grid import BlockGrid, coarsen_blocks, find_tissue
 from neuroadda.blockwise.ledger.url import ledger_url
 from neuroadda.blockwise.outputs import check_output
 from neuroadda.blockwise.task import Stage, Task
-from neuroadda.config import Config, Zyx, fingerprint, load_config_file, parse_config, write_json
+from neuroadda.config import Config, Zyx, load_config_file, parse_config, write_json
 from neuroadda.errors import SettingError, UserError, in_section
 from neuroadda.locks import lock_folder
 from neuroadda.prediction.predict import Predict, check_raw
@@ -165,7 +165,7 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     raw, card = Volume.open(config.raw), load_card(config.backbone)
     check_raw(raw, card, config.any_voxel_size)
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
-    threshold_given = config.components.threshold is not None
+    of_card = config.components.threshold is None
     config = _resolve(config, raw, roi)
     assert config.block_vx is not None
     folder, volumes = to_folder(config.output, "the run's folder"), config.arrays
@@ -181,8 +181,9 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
         "raw": (raw.path, known.identify("raw", raw)),
         "backbone": (Path(config.backbone), card.digest),
     }
-    of_card = [] if threshold_given else [card.metrics.get("threshold")]
-    known.note("backbone", Path(config.backbone), fingerprint(card.digest, *of_card))
+    known.note("backbone", Path(config.backbone), card.digest)
+    if of_card:
+        known.note("threshold", Path(config.backbone), str(config.components.threshold))
     mask: TaskInputs = {}
     tissue = None
     if config.mask is not None:

@@ -60,11 +60,13 @@ def deriving(volume: Volume, made: Path, kind: Kind) -> Iterator[None]:
         warn("it cannot be noted what was made of this array, so that nothing will tell when it is stale", str(array))
 
 
-def retire(array: Location) -> None:
-    """Say what an array that is about to be replaced leaves behind; views are removed, and pages are named as stale."""
+def retire(array: Location) -> list[Path]:
+    """Say what an array that is about to be replaced leaves behind: pages are named as stale, views are removed and returned."""
+    removed = []
     for folder, derived in list(_list_derived(array)):
         made = Path(derived.path)
         if derived.kind == "view":
+            removed.append(made)
             remove_at_once(made)
             remove_at_once(folder)
             warn(f"removed, since {array} is made anew: make it again", str(made))
@@ -74,6 +76,7 @@ def retire(array: Location) -> None:
             warn(f"it tells of {array} as it was, which is made anew; now named {stale.name}", str(made))
         else:
             warn(f"it was made of {array} as it was, which is made anew: make it again", str(made))
+    return removed
 
 
 def find_stale(array: Location) -> dict[str, str]:

@@ -109,7 +109,7 @@ class Inputs:
         self._folder, self._trust = folder / INPUTS, trust
         self._new: dict[str, tuple[Volume, Listing]] = {}
         self._known: dict[str, Look] = {}
-        self._changes: dict[str, str] = {}
+        self._changes: dict[str, tuple[str, str]] = {}
 
     @property
     def changed(self) -> bool:
@@ -156,11 +156,11 @@ class Inputs:
         if not self._trust:
             self._known[name] = look
             if before is not None and before.path == look.path and before.content != content:
-                self._changes[str(path)] = f"{name} changed since {_format_time(before)}"
+                self._changes[name] = str(path), f"{name} changed since {_format_time(before)}"
 
     def warn(self, what: str) -> None:
         """Log a line for each input that was edited, with what comes of it."""
-        for where, change in self._changes.items():
+        for where, change in self._changes.values():
             warn(f"{change}: {what}", where)
 
     def keep(self) -> None:
@@ -185,7 +185,7 @@ class Inputs:
         changes = listing.count_changes(before.listing)
         if changes or metadata != before.metadata:
             what = f"{changes} of {len(listing)} files" if changes else "its metadata"
-            self._changes[str(volume.path)] = f"{name} changed ({what}) since {_format_time(before)}"
+            self._changes[name] = str(volume.path), f"{name} changed ({what}) since {_format_time(before)}"
             look = replace(look, content=fingerprint(metadata, listing.content))
         return look
 
