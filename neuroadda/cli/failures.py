@@ -25,12 +25,12 @@ def status(
     from neuroadda.blockwise.status import read_status
     from neuroadda.cli.console import print_json, print_table
     from neuroadda.volumes.derived import find_stale
-    from neuroadda.volumes.inputs import warn_of_changes
+    from neuroadda.volumes.inputs import look_again
     from neuroadda.volumes.locations import to_location
 
     tasks = read_status(run, ledger)
     if "://" not in run:
-        warn_of_changes(Path(run))
+        look_again(Path(run)).warn("what was made of it here is stale; the same command makes it again")
     for task in tasks:
         task["stale"] = find_stale(to_location(task["output"]))
     if as_json:

@@ -84,14 +84,14 @@ class Look:
             return None
 
 
-def warn_of_changes(folder: Path) -> None:
-    """Log a line for each input on this machine that was edited since the results in a folder were made of it."""
+def look_again(folder: Path) -> "Inputs":
+    """Return the inputs that results in a folder were made of, those on this machine, as they look now."""
     inputs = Inputs(folder)
     for file in sorted((folder / INPUTS).glob("[!.]*.npz")):
         look = Look.load(file)
         if look is not None and look.fingerprint and is_array(Path(look.path)):
             inputs.identify(file.stem, Volume.open(look.path))
-    inputs.warn("what was made of it here is stale; the same command makes it again")
+    return inputs
 
 
 class Inputs:
@@ -170,6 +170,13 @@ class Inputs:
         self._changes.clear()
         for name, look in self._known.items():
             look.save(self._folder / f"{name}.npz")
+
+    def accept(self) -> None:
+        """Keep how edited inputs look, as if they had always looked so: what was made of them before goes with them."""
+        for name, look in self._known.items():
+            before = Look.load(self._folder / f"{name}.npz")
+            if name in self._changes and before is not None:
+                replace(look, content=before.content).save(self._folder / f"{name}.npz")
 
     def keep_unless_changed(self) -> None:
         """Keep how the inputs look, but not while there is something that was made of them before they were edited."""

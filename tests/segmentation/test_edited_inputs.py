@@ -7,6 +7,7 @@ import pytest
 
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment_volume
+from neuroadda.segmentation.recovery import retry
 from neuroadda.volumes import inputs as inputs_module
 from neuroadda.volumes.arrays import Volume
 from tests.segmentation.synthetic import write_backbone, write_raw
@@ -112,3 +113,15 @@ def test_a_backbone_that_was_trained_again_in_its_folder_is_an_edited_input(inpu
     after = segment_volume(config)
     assert "backbone changed since" in caplog.text
     assert after.task("predict").fingerprint != before.task("predict").fingerprint
+
+
+def test_retry_keeps_what_is_done_and_takes_the_input_as_it_is(inputs, tmp_path, caplog):
+    config = configure(inputs, tmp_path / "run")
+    done = tries(segment_volume(config), config)
+    edit(inputs / "raw.zarr/raw")
+    retry(tmp_path / "run", overrides=['segment.execution.launcher="serial"'])
+    assert "raw changed (1 of " in caplog.text
+    assert "blocks that are done stay as they are" in caplog.text
+    caplog.clear()
+    assert tries(segment_volume(config), config) == done
+    assert not caplog.records
