@@ -69,12 +69,12 @@ def adapt_backbone(
         overwrite = overwrite or of_oracle.changed
         before = _score(start, validator, config.output / "before.json", inputs)
         _check_metric(config, before)
-        inputs.keep_unless_changed()
-        of_oracle.keep_unless_changed()
         _note_start(config, raw, start, observer)
         rounds: list[Round] = []
         for number in range(1, config.rounds + 1):
             asked = _ask(config, number, rounds, start, overwrite, observer)
+            inputs.keep_unless_changed()
+            of_oracle.keep_unless_changed()
             write_json(config.output / CONFIG, _resolve(config, start))
             if oracle is not None:
                 ask_oracle(asked.proposals, oracle, asked.labels, overwrite=overwrite, content=asked_of)
