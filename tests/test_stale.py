@@ -175,3 +175,22 @@ def test_status_tells_of_an_input_that_was_edited(config, tmp_path, command: Com
     assert code == 0
     assert "raw changed (1 of " in error
     assert "is stale" in error
+
+
+def test_the_verbs_say_it_and_can_be_told_to_trust(config, tmp_path, command: Command):
+    verb = ("segment", config.raw, "--backbone", config.backbone, "-o", config.output, "--set")
+    verb += ('segment.execution.launcher="serial"', "--json")
+    assert command(*verb)[0] == 0
+    segmentation = Volume.open(tmp_path / "run/volumes.zarr/segmentation")
+    before = segmentation.attrs["instance"]
+    raw = Volume.open(config.raw, "r+")
+    raw.data[8, 40, 40] = 255 - raw.data[8, 40, 40]
+    code, _, error = command(*verb, "--trust-inputs")
+    assert (code, error) == (0, "")
+    assert Volume.open(segmentation.path).attrs["instance"] == before
+    code, _, error = command(*verb)
+    assert code == 0
+    assert error.startswith(f"neuroadda: warning: {config.raw}: raw changed (1 of ")
+    assert "predict and what follows are done again" in error
+    assert len(error.splitlines()) == 1
+    assert Volume.open(segmentation.path).attrs["instance"] != before
