@@ -153,7 +153,7 @@ def _score(folder: Path, validator: Validator | None, record: Path) -> dict[str,
         return None
     raw, labels, _ = validator.check()
     settings = validator.config.model_dump(mode="json", exclude={"raw", "labels"})
-    mine = fingerprint("score", 2, load_card(folder).digest, settings, raw.fingerprint, labels.fingerprint)
+    mine = fingerprint("score", 3, load_card(folder).digest, settings, raw.fingerprint, labels.fingerprint)
     if record.exists():
         known = load_config_file(record)
         if known.get("fingerprint") == mine:

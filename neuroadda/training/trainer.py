@@ -13,7 +13,7 @@ from neuroadda.observing import RunObserver
 from neuroadda.training.config import TrainConfig, training_fingerprint
 from neuroadda.training.distributed import Processes
 from neuroadda.training.run import CheckedTraining, Run, Validate
-from neuroadda.training.sample import RandomSample, open_sample
+from neuroadda.training.sample import RandomSample, check_labels, open_sample
 from neuroadda.training.start import adopt_network
 from neuroadda.training.state import find_state, load_state
 
@@ -78,13 +78,17 @@ def _check(config: TrainConfig, validate: Validate | None, processes: Processes)
     config = adopt_network(config)
     start = None if config.start is None else load_backbone(config.start.backbone)
     samples = [open_sample(sample, config.output_shape_vx) for sample in config.samples]
+    reserved = False
     for sample in samples:
-        RandomSample(sample, config.output_shape_vx).place()  # a sample without labels fails here, in one line
+        reserved |= bool(check_labels(sample).unlabelled)
+        RandomSample(sample, config.output_shape_vx).place()  # one with few labels fails here, in one line
     sizes = {sample.raw.voxel_size_nm for sample in samples}
     if len(sizes) > 1 and not config.any_voxel_size:
         right = "train on one voxel size, or set it to true (option --set train.any_voxel_size=true)"
         raise SettingError(f"samples have different voxel sizes {sorted(sizes)}", "any_voxel_size", right)
     volumes = [v.fingerprint for s in samples for v in (s.raw, s.labels, s.mask) if v]
+    if reserved:  # which were neurons once
+        volumes.append("reserved ids are not labelled")
     mine = training_fingerprint(config, volumes, start.card.digest if start else None)
     return CheckedTraining(config, samples, start, mine)
 
