@@ -256,7 +256,13 @@ def _describe(plan: _Plan, digest: str | None) -> dict[str, Any]:
         low, high = plan.scale
         provenance["scale"] = {"from": str(source.dtype), "low": low, "high": high, "percentiles": SCALE_PERCENTILES}
     made_of = fingerprint(
-        "import", digest, source.dataset, *place, list(source.shape), dtype.name, *map(str, sorted(plan.tally.unlabelled))
+        "import",
+        digest,
+        source.dataset,
+        *place,
+        list(source.shape),
+        dtype.name,
+        *map(str, sorted(plan.tally.unlabelled)),
     )
     attrs: dict[str, Any] = {"fingerprint": made_of, "provenance": provenance}
     if plan.kind == "labels":
