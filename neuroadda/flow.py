@@ -101,7 +101,8 @@ def run(config: RunConfig, *, overwrite: bool = False, observer: RunObserver = R
     if config.segment is not None:
         raw = Volume.open(config.segment.raw)
         if config.evaluate is not None:
-            check_evaluation(config.evaluate, raw, (Path(config.segment.output), config.segment.arrays))
+            roi = raw.roi if config.segment.roi is None else config.segment.roi.to_roi(raw)
+            check_evaluation(config.evaluate, raw, (Path(config.segment.output), config.segment.arrays), roi)
     if config.train is not None:
         train_backbone(config, overwrite=overwrite, observer=observer)
     adaptation = None
@@ -187,9 +188,10 @@ def validate_backbone(config: RunConfig) -> "Card":
         raise UserError(
             "there is no [train] or no [validation] section in the config", None, "see configs/ for examples"
         )
-    folder = config.train.output / "backbone"
+    folder, validator = config.train.output / "backbone", Validator(config.validation)
+    validator.check()
     backbone = load_backbone(folder)
-    card = backbone.card.model_copy(update={"metrics": Validator(config.validation)(backbone)})
+    card = backbone.card.model_copy(update={"metrics": validator(backbone)})
     write_json(folder / CARD, dump_config(card))
     return card
 

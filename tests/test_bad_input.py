@@ -297,7 +297,7 @@ CASES: list[tuple[Callable[[Case], tuple[int, str]], str]] = [
     (labels_elsewhere, "do not overlap"),
     (another_voxel_size, "any_voxel_size"),
     (threshold_above_the_limit, "raise the limit"),
-    (validation_that_does_not_fit, "outside the volume"),
+    (validation_that_does_not_fit, "do not overlap"),
     (evaluation_before_segmentation, "run `neuroadda segment`"),
     (no_cuda, "CUDA device"),
 ]

@@ -1,7 +1,7 @@
 """Labels of the proposed boxes come back: from files, from WEBKNOSSOS, from a server; checked, and put on raw's voxels."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +15,11 @@ from neuroadda.active.proposals import Proposal, Proposals
 from neuroadda.config import fingerprint
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.label_checks import LabelTally
+from neuroadda.volumes.label_ids import clean_ids, count_unlabelled, describe_unlabelled
 from neuroadda.volumes.places import describe_size, same_size
 from neuroadda.volumes.placing import placing
-from neuroadda.volumes.readers import Source
+from neuroadda.volumes.readers import Box, Source
 from neuroadda.volumes.urls import Url
 
 ID_BITS = 63
@@ -105,17 +107,23 @@ def import_labels(
                 notes.append("it does not say its voxel size; raw's was taken")
             for proposal, first, note in matches:
                 notes += note
-                labels = _check_ids(given.read(box_of(first, shape_of(proposal, proposals))), given.name)
+                tally = LabelTally()
+                labels = tally.add(given.read(box_of(first, shape_of(proposal, proposals))), given.name)
+                _check_size(labels, given.name)
                 if not (voxels := int(np.count_nonzero(labels))):
                     continue
                 inside += voxels
-                _check_no_raw(labels, proposal, proposals, given.name)
+                _check_no_raw(labels, tally, proposal, proposals, given.name)
                 path = target / f"{proposal.name}.zarr" / "labels"
-                _write(stack.enter_context(placing(path, overwrite)), labels, proposal, proposals, given.name, oracle)
-                here.append(
-                    (proposal.rank, path, int(np.count_nonzero(fastremap.unique(labels))), voxels / labels.size)
-                )
-            found = [Imported(*one, (*notes, *_remark(*one[2:]))) for one in here]
+                unlabelled = sum(tally.unlabelled.values())
+                if count_unlabelled(given.source.attributes):  # they are 0 already, and which is not known
+                    unlabelled = labels.size - voxels
+                origin = {"source": given.name} | ({} if oracle is None else {"oracle": oracle})
+                _write(stack.enter_context(placing(path, overwrite)), labels, unlabelled, proposal, proposals, origin)
+                ids, fraction = int(np.count_nonzero(fastremap.unique(labels))), voxels / labels.size
+                remarks = (*notes, *tally.note_unlabelled(), *_remark(ids, fraction, unlabelled > 0))
+                here.append(Imported(proposal.rank, path, ids, fraction, remarks))
+            found = here
             if found and (outside := _count_outside(given, matches, inside, proposals)):
                 told = f"{outside} labelled voxels outside the boxes were left out"
                 found[0] = replace(found[0], notes=(*found[0].notes, told))
@@ -135,34 +143,35 @@ def _check_kind(source: Source, proposals: Proposals) -> None:
         raise UserError(f"its voxel size is {describe_size(size)}", str(source), f"raw's is {describe_size(raw)}")
 
 
-def _check_ids(labels: np.ndarray, name: str) -> np.ndarray:
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0:
-        raise UserError(f"there are negative ids ({low})", name, "ids start at 1, 0 is background")
-    if high >= 2**ID_BITS:
+def _check_size(labels: np.ndarray, name: str) -> None:
+    if (high := int(labels.max())) >= 2**ID_BITS:
         raise UserError(f"there are ids that are too large ({high})", name, f"ids are below 2^{ID_BITS}; relabel it")
-    return labels.astype(np.uint64)
 
 
-def _check_no_raw(labels: np.ndarray, proposal: Proposal, proposals: Proposals, name: str) -> None:
+def _check_no_raw(labels: np.ndarray, tally: LabelTally, proposal: Proposal, proposals: Proposals, name: str) -> None:
     same = False
     with suppress(UserError):  # raw may lie on another machine
         raw = proposals.open_volume()
         same = bool((raw.read(proposal.to_roi(raw)) == labels).all())
     if same:
         raise UserError("this is raw itself", name, "give its labels, one whole number a neuron")
+    tally.refuse_raw(name)
 
 
 def _count_outside(labels: LabelInput, matches: Sequence[Match], inside: int, proposals: Proposals) -> int:
     if len(matches) == 1 and labels.shape == shape_of(matches[0][0], proposals):
         return 0
     parts = labels.parts()
-    return 0 if parts is None else sum(int(np.count_nonzero(labels.read(part))) for part in parts) - inside
+    return 0 if parts is None else sum(_count_labelled(labels, part) for part in parts) - inside
 
 
-def _remark(ids: int, labelled_fraction: float) -> list[str]:
+def _count_labelled(labels: LabelInput, part: Box) -> int:
+    return int(np.count_nonzero(clean_ids(labels.read(part), labels.name)[0]))
+
+
+def _remark(ids: int, labelled_fraction: float, ignored: bool) -> list[str]:
     notes = ["there is only one id, so no boundary between two neurons"] if ids < 2 else []
-    if labelled_fraction < FULLY_LABELLED:
+    if labelled_fraction < FULLY_LABELLED and not ignored:
         notes.append(
             f"only {100 * labelled_fraction:.0f} % is labelled and the rest is trained on as membrane: "
             'if it is unknown, set adapt.labels.background = "ignore"'
@@ -177,11 +186,16 @@ def read_oracle(labels: Path) -> str | None:
 
 
 def _write(
-    partial: Path, labels: np.ndarray, proposal: Proposal, proposals: Proposals, name: str, oracle: str | None
+    partial: Path,
+    labels: np.ndarray,
+    unlabelled: int,
+    proposal: Proposal,
+    proposals: Proposals,
+    origin: Mapping[str, str],
 ) -> None:
     digest = hashlib.sha256(np.ascontiguousarray(labels).data).hexdigest()
     place = list(proposals.voxel_size_nm), list(proposal.offset_nm)
-    provenance = {"source": name, "rank": proposal.rank, "volume": proposals.volume_fingerprint}
+    known = describe_unlabelled(unlabelled)
     volume = Volume.create(
         partial,
         labels.shape,
@@ -189,8 +203,9 @@ def _write(
         np.uint64,
         offset_nm=proposal.offset_nm,
         attrs={
-            "fingerprint": fingerprint("labels", digest, list(labels.shape), *place),
-            "provenance": provenance | ({} if oracle is None else {"oracle": oracle}),
+            "fingerprint": fingerprint("labels", digest, list(labels.shape), *place, *known),
+            "provenance": {**origin, "rank": proposal.rank, "volume": proposals.volume_fingerprint},
+            **known,
         },
     )
     volume.data[:] = labels

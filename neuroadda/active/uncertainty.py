@@ -17,11 +17,11 @@ from neuroadda.blockwise.grid import Block, BlockGrid, find_tissue
 from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
-from neuroadda.errors import SettingError
+from neuroadda.errors import SettingError, UserError
 from neuroadda.prediction.predict import Predict, check_raw
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragments
-from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import Location
 from neuroadda.volumes.masks import Mask, open_mask
@@ -202,6 +202,9 @@ def make_uncertainty_task(
         opened = open_mask(mask, raw, roi)
         content = known.identify("mask", opened.volume) if known else opened.fingerprint
         inputs["mask"], tissue = (opened.volume.path, content), find_tissue(opened, grid)
+        if not len(tissue):
+            what = f"no box has tissue, the most is 0%: the mask is 0 everywhere in {describe_roi(roi)}"
+            raise UserError(what, str(mask))
     return Task.make(stage, inputs, output, grid, block_vx, blocks=tissue)
 
 

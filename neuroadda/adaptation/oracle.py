@@ -8,6 +8,8 @@ from neuroadda.active.proposals import Proposal, Proposals
 from neuroadda.errors import UserError
 from neuroadda.evaluation.sweep import check_labels
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.label_checks import look_at
+from neuroadda.volumes.label_ids import read_ids
 from neuroadda.volumes.locations import remove
 
 
@@ -21,6 +23,7 @@ def open_oracle(path: Path | str, raw: Volume) -> Volume:
     """
     oracle = Volume.open(path)
     check_labels(oracle, raw)
+    look_at(oracle, oracle.roi.intersect(raw.roi)).refuse_raw(str(oracle.path))
     return oracle
 
 
@@ -42,7 +45,7 @@ def ask_oracle(
     raw, content = proposals.open_volume(), content or oracle.fingerprint
     wanted = [box for box in proposals.proposals if _is_wanted(box, content, folder, overwrite)]
     rois = {box: box.to_roi(raw) for box in wanted}
-    known = [box for box, roi in rois.items() if oracle.roi.contains(roi) and oracle.read(roi).any()]
+    known = [box for box, roi in rois.items() if oracle.roi.contains(roi) and read_ids(oracle, roi).any()]
     for box in wanted:
         if box not in known:
             remove(labels_path(box, folder))  # another oracle's

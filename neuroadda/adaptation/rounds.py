@@ -166,7 +166,7 @@ def _score(folder: Path, validator: Validator | None, record: Path, inputs: Inpu
     raw, labels, _ = validator.check()
     settings = validator.config.model_dump(mode="json", exclude={"raw", "labels"})
     contents = [inputs.identify(f"validation_{kind}", v) for kind, v in (("raw", raw), ("labels", labels))]
-    mine = fingerprint("score", 2, load_card(folder).digest, settings, *contents)
+    mine = fingerprint("score", 3, load_card(folder).digest, settings, *contents)
     if record.exists():
         known = load_config_file(record)
         if known.get("fingerprint") == mine:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroadda.errors import UserError
+from neuroadda.volumes.label_ids import negative_ids
 
 # Runs are found in pieces of this many voxels: temporary arrays stay in cache, and memory does not follow the volume.
 PIECE_VX = 1 << 19
@@ -128,7 +129,7 @@ def _as_ids(ids: np.ndarray, where: str) -> np.ndarray:
     if ids.dtype.kind not in "iu":
         raise UserError(f"ids of type {ids.dtype}", where, "integers are expected")
     if ids.dtype.kind == "i" and ids.size and ids.min() < 0:
-        raise UserError(f"id {ids.min()} is negative", where, "ids are >= 0")
+        raise negative_ids(int(ids.min()), where)
     return ids.astype(np.uint64)
 
 

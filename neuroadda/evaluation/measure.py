@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from funlib.geometry import Roi
 from pydantic import Field
 
 from neuroadda.blockwise.ledger.base import Summary
@@ -12,14 +13,16 @@ from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.processes import sum_usage
 from neuroadda.blockwise.task import Task
 from neuroadda.config import Config, dump_config
-from neuroadda.errors import UserError
+from neuroadda.errors import UserError, warn
 from neuroadda.evaluation.baselines import score_classic_recipe, score_raw_watershed
 from neuroadda.evaluation.contingency import Contingency
 from neuroadda.evaluation.metrics import Scores, score
 from neuroadda.evaluation.skeletons import ErlScores, array_lookup, expected_run_length, skeletonize_labels
 from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, check_labels, overlap_volumes, sweep_plan
 from neuroadda.segmentation.pipeline import Plan
-from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.arrays import Volume, describe_roi
+from neuroadda.volumes.label_checks import check_truth, look_at
+from neuroadda.volumes.label_ids import read_ids
 from neuroadda.volumes.locations import Location, is_inside, to_location
 
 MIN_SKELETON_NM, MERGE_NODES = 300.0, 2
@@ -122,6 +125,7 @@ def measure_plan(plan: Plan, config: EvaluateConfig | None) -> Measured:
     if config is None:
         return Measured(threshold, stages)
     labels, segmentation = Volume.open(config.labels), Volume.open(plan.output("relabel"))
+    _check_content(labels, segmentation.roi)
     overlaps = overlap_volumes(segmentation, labels)
     return Measured(
         threshold,
@@ -146,6 +150,9 @@ def measure_volume(segmentation: Volume, config: EvaluateConfig) -> Measured:
     if config.baselines:
         raise UserError("baselines are scored of a run", str(segmentation.path), "give the folder of the run")
     labels = Volume.open(config.labels)
+    check_labels(labels, segmentation)
+    _check_content(labels, segmentation.roi)
+    _check_segmentation(segmentation, labels)
     overlaps = overlap_volumes(segmentation, labels)
     return Measured(
         scores=score(overlaps),
@@ -156,16 +163,49 @@ def measure_volume(segmentation: Volume, config: EvaluateConfig) -> Measured:
 
 
 def _compare(config: EvaluateConfig, labels: Volume) -> dict[str, Scores]:
-    return {name: score(overlap_volumes(Volume.open(path), labels)) for name, path in config.compare.items()}
+    volumes = {name: Volume.open(path) for name, path in config.compare.items()}
+    for volume in volumes.values():
+        check_labels(labels, volume)
+        _check_segmentation(volume, labels)
+    return {name: score(overlap_volumes(volume, labels)) for name, volume in volumes.items()}
 
 
-def check_evaluation(config: EvaluateConfig, raw: Volume, made: Sequence[Location]) -> None:
-    """Raise UserError if labels, or what is compared, are missing or do not fit; what lies in `made` is still to come."""
+def check_evaluation(config: EvaluateConfig, raw: Volume, made: Sequence[Location], roi: Roi | None = None) -> None:
+    """Raise UserError if labels, or what is compared, are missing or do not fit; what lies in `made` is still to come.
+
+    Parameters
+    ----------
+    roi
+        What of `raw` is to be segmented; all by default.
+    """
     labels = Volume.open(config.labels)
     check_labels(labels, raw)
+    _check_content(labels, roi or raw.roi, raw)
     for path in config.compare.values():
         if not any(is_inside(to_location(path), folder) for folder in made):
             check_labels(labels, Volume.open(path))
+
+
+def _check_content(labels: Volume, roi: Roi, raw: Volume | None = None) -> None:
+    """Raise UserError if nothing is labelled in a ROI, or what is there are no labels; warn if it is one id."""
+    both = labels.roi.intersect(roi)
+    if both.empty:
+        what = f"labels {describe_roi(labels.roi)} do not overlap what is segmented, {describe_roi(roi)}"
+        raise UserError(what, str(labels.path))
+    tally = check_truth(labels, both, raw=raw, sparse=True)
+    tally.warn_of_unlabelled("they are not labelled and not scored", str(labels.path))
+    if tally.one_id:
+        warn("there is only one id, so no boundary between two neurons: is it a mask?", str(labels.path))
+
+
+def _check_segmentation(segmentation: Volume, labels: Volume) -> None:
+    """Raise UserError if a segmentation that is to be scored is raw; warn if it is empty."""
+    check_labels(segmentation, labels)
+    tally, where = look_at(segmentation, segmentation.roi.intersect(labels.roi)), str(segmentation.path)
+    tally.refuse_raw(where)
+    tally.warn_of_unlabelled("they are taken for unsegmented", where)
+    if not tally.labelled:
+        warn("nothing is segmented: there is nothing but 0", where)
 
 
 def finished_stages(plan: Plan) -> list[FinishedStage]:
@@ -206,7 +246,7 @@ def wall_seconds(summary: Summary) -> float:
 def _score_baselines(plan: Plan, labels: Volume, thresholds: Sequence[float]) -> dict[str, Scores]:
     raw, affs = Volume.open(plan.config.raw), Volume.open(plan.output("predict"))
     both = affs.roi.intersect(labels.roi)
-    truth = labels.read(both)
+    truth = read_ids(labels, both)
     return {
         "watershed of smoothed raw": score_raw_watershed(raw.read(both), truth, raw.voxel_size_nm),
         "classic recipe": score_classic_recipe(affs.read(both), truth, raw.voxel_size_nm, thresholds),
@@ -216,6 +256,6 @@ def _score_baselines(plan: Plan, labels: Volume, thresholds: Sequence[float]) ->
 def _measure_run_length(segmentation: Volume, labels: Volume) -> ErlScores:
     both = segmentation.roi.intersect(labels.roi)
     offset_nm = tuple(o / labels.units_per_nm for o in both.offset)
-    skeletons = skeletonize_labels(labels.read(both), labels.voxel_size_nm, offset_nm, MIN_SKELETON_NM)
-    look_up = array_lookup(segmentation.read(both), labels.voxel_size_nm, offset_nm)
+    skeletons = skeletonize_labels(read_ids(labels, both), labels.voxel_size_nm, offset_nm, MIN_SKELETON_NM)
+    look_up = array_lookup(read_ids(segmentation, both), labels.voxel_size_nm, offset_nm)
     return expected_run_length(skeletons, look_up, MERGE_NODES)

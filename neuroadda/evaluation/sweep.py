@@ -7,7 +7,7 @@ import numpy as np
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.outputs import blocks_in
 from neuroadda.config import Config
-from neuroadda.errors import UserError
+from neuroadda.errors import UserError, warn
 from neuroadda.evaluation.contingency import Contingency, count_overlaps, merge
 from neuroadda.evaluation.metrics import Scores, score
 from neuroadda.segmentation.agglomerate import AgglomerateLevel, read_merges
@@ -15,6 +15,7 @@ from neuroadda.segmentation.components import Numbering, connect_components, dro
 from neuroadda.segmentation.edges import read_sizes
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume, describe_roi
+from neuroadda.volumes.label_ids import read_ids
 from neuroadda.volumes.locations import Location
 
 BOX_VX = 256
@@ -95,18 +96,21 @@ def overlap_volumes(segmentation: Volume, labels: Volume) -> Contingency:
     Raises
     ------
     UserError
-        If they are on different voxel grids or do not overlap.
+        If they are on different voxel grids or do not overlap, or nothing is labelled where both are.
     """
     check_labels(labels, segmentation)
     both = segmentation.roi.intersect(labels.roi)
-    if both.empty:
-        what = f"labels {describe_roi(labels.roi)} and segmentation {describe_roi(segmentation.roi)} do not overlap"
-        raise UserError(what, str(labels.path))
-    return merge(_count_boxes(segmentation, labels))
+    if segmentation.roi != labels.roi:
+        what = f"they span {describe_roi(labels.roi)}, {segmentation.path} {describe_roi(segmentation.roi)}"
+        warn(f"{what}: only the overlap is scored", str(labels.path))
+    overlaps = merge(_count_boxes(segmentation, labels))
+    if not overlaps.labels.any():
+        raise UserError(f"there is no labelled voxel to score in {describe_roi(both)}", str(labels.path))
+    return overlaps
 
 
 def check_labels(labels: Volume, other: Volume) -> None:
-    """Raise UserError if labels are not integers, zyx, of the other volume's voxel size."""
+    """Raise UserError if labels are not integers, zyx, on the other volume's voxel grid, or do not overlap it."""
     where = str(labels.path)
     if labels.channels is not None or not np.issubdtype(labels.dtype, np.integer):
         raise UserError(f"labels are {labels.dtype} with {labels.data.ndim} axes", where, "integers, zyx, are expected")
@@ -114,13 +118,18 @@ def check_labels(labels: Volume, other: Volume) -> None:
         raise UserError(
             f"voxel size {labels.voxel_size_nm} nm is not {other.voxel_size_nm} nm, that of {other.path}", where
         )
+    if labels.roi.intersect(other.roi).empty:
+        what = f"labels {describe_roi(labels.roi)} do not overlap {describe_roi(other.roi)}, {other.path}"
+        raise UserError(what, where, "give both their offset")
+    if any(c % v for c, v in zip(labels.roi.begin - other.roi.begin, labels.voxel_size, strict=True)):
+        raise UserError(f"their voxel grid is shifted against that of {other.path}", where, "import them again")
 
 
 def _count_boxes(segmentation: Volume, labels: Volume) -> Iterable[Contingency]:
     both = segmentation.roi.intersect(labels.roi)
     box_vx = tuple(max(c, BOX_VX // c * c) for c in segmentation.chunk_vx)
     for box in BlockGrid.make(both, segmentation.voxel_size, box_vx).blocks():
-        yield count_overlaps(segmentation.read(box.write_roi), labels.read(box.write_roi))
+        yield count_overlaps(read_ids(segmentation, box.write_roi), read_ids(labels, box.write_roi))
 
 
 def evaluate_volume(segmentation: Location | str, labels: Location | str) -> Scores:

@@ -16,6 +16,8 @@ from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.whole import agglomerate_array
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.label_checks import check_truth
+from neuroadda.volumes.label_ids import read_ids
 from neuroadda.volumes.regions import RoiConfig
 
 
@@ -58,6 +60,11 @@ class Validator:
 
     def check(self) -> tuple[Volume, Volume, Roi]:
         """Return raw, labels and the part; raise UserError now rather than after hours of training if they do not fit."""
+        raw, labels, roi = self._open()
+        check_truth(labels, roi, raw=raw).warn_of_unlabelled("they are not scored", str(labels.path))
+        return raw, labels, roi
+
+    def _open(self) -> tuple[Volume, Volume, Roi]:
         raw, labels = Volume.open(self.config.raw), Volume.open(self.config.labels)
         check_labels(labels, raw)
         roi = labels.roi if self.config.roi is None else self.config.roi.to_roi(labels)
@@ -67,13 +74,13 @@ class Validator:
     def sweep(self, backbone: Backbone) -> Sweep:
         """Return the scores at all thresholds."""
         config = self.config
-        raw, labels, roi = self.check()
+        raw, labels, roi = self._open()
         shape = roi.shape / raw.voxel_size
         with in_section("validation"):
             predict = config.predict.resolve(backbone.card.architecture, (shape[0], shape[1], shape[2]))
         affs, _ = Predictor(backbone, predict)(raw, roi)
         whole = agglomerate_array(affs, raw.voxel_size_nm, config.fragments, config.agglomerate)
-        overlaps = count_overlaps(whole.fragments, labels.read(roi))
+        overlaps = count_overlaps(whole.fragments, read_ids(labels, roi))
 
         def lut_at(threshold: float):  # type: ignore[no-untyped-def]
             lut = whole.lut(threshold)

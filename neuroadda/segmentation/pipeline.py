@@ -14,7 +14,7 @@ from neuroadda.blockwise.ledger.url import ledger_url
 from neuroadda.blockwise.outputs import check_output
 from neuroadda.blockwise.task import Stage, Task
 from neuroadda.config import Config, Zyx, load_config_file, parse_config, write_json
-from neuroadda.errors import SettingError, UserError, in_section
+from neuroadda.errors import SettingError, UserError, in_section, warn
 from neuroadda.locks import lock_folder
 from neuroadda.prediction.predict import Predict, check_raw
 from neuroadda.segmentation.agglomerate import FAN_OUT, Agglomerate, AgglomerateLevel, count_levels, level_grid
@@ -22,7 +22,7 @@ from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.edges import CollectEdges
 from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
 from neuroadda.segmentation.relabel import Relabel
-from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import Location, to_folder, to_location
 from neuroadda.volumes.masks import open_mask
@@ -190,6 +190,8 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
         opened = open_mask(config.mask, raw, roi)
         mask = {"mask": (opened.volume.path, known.identify("mask", opened.volume))}
         tissue = find_tissue(opened, grid())
+        if not len(tissue):
+            warn(f"the mask is 0 everywhere in {describe_roi(roi)}: there is nothing to segment", config.mask)
     if inputs is None:
         known.warn("what this run made of it is stale; `neuroadda segment` makes it again")
 

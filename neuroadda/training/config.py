@@ -29,6 +29,8 @@ class SampleConfig(Config):
         How often it is drawn, relative to the other samples.
     background
         What label 0 means: ``"boundary"`` (affinity 0) or ``"ignore"`` (unknown, left out of the loss).
+        Ids that mean "not labelled" in other tools are left out of the loss in any case, and so is 0 in labels that were imported
+        with such ids; see `neuroadda.volumes.label_ids`.
     linked
         Whether a label has the same id in every section; if not, affinities between sections are left out of the loss.
     erode_vx

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from neuroadda.errors import UserError
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.ranks import Rank
 from neuroadda.training.requests import AFFS, AFFS_MASK, make_pipeline, make_request
@@ -41,7 +42,12 @@ class AffinityDataset(Dataset[Batch]):
             self._pipeline.setup()
         seed = int(np.random.SeedSequence([self.config.seed, index]).generate_state(1)[0])
         padded = self.config.is_padded(index // self.config.samples_an_iteration)
-        batch = self._pipeline.request_batch(make_request(self.config, seed, padded))
+        try:
+            batch = self._pipeline.request_batch(make_request(self.config, seed, padded))
+        except gp.PipelineRequestError as error:
+            if (found := _find_user_error(error)) is None:
+                raise
+            raise found from None
         now = time.process_time()
         seconds, self._accounted = now - self._accounted, now
         return {
@@ -53,11 +59,23 @@ class AffinityDataset(Dataset[Batch]):
         }
 
 
+def _find_user_error(error: BaseException | None) -> UserError | None:
+    """Return what a user can mend (a damaged chunk, a negative id) of what gunpowder wraps."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 def load_batches(config: TrainConfig, start: int, rank: Rank = Rank()) -> Iterator[Batch]:
     """Yield the batches of iterations `start` to the end, in order, made by `config.workers` processes.
 
     Of each iteration a process among several gets an equal stretch of the batches: together they draw the samples that one alone
     would draw.
+
+    Raises
+    ------
+    UserError
+        If voxels cannot be read, or an id is negative.
     """
     share = config.samples_an_iteration // rank.count
     firsts = range(start * rank.count + rank.index, config.iterations * rank.count, rank.count)
@@ -69,4 +87,9 @@ def load_batches(config: TrainConfig, start: int, rank: Rank = Rank()) -> Iterat
         generator=torch.Generator().manual_seed(config.seed),
         prefetch_factor=2 if config.workers else None,
     )
-    yield from loader
+    try:
+        yield from loader
+    except UserError as error:
+        if not config.workers:
+            raise
+        raise UserError(error.what.strip().rsplit("UserError: ", 1)[-1]) from error  # torch adds the worker's traceback

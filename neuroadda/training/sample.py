@@ -1,6 +1,7 @@
 """Random places of one labelled volume, as a source for Gunpowder; it works in voxels."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import fastremap
 import gunpowder as gp
@@ -8,9 +9,11 @@ import numpy as np
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.config import Zyx
-from neuroadda.errors import UserError
+from neuroadda.errors import UserError, warn
 from neuroadda.training.config import SampleConfig
 from neuroadda.volumes.arrays import Volume, describe_roi
+from neuroadda.volumes.label_checks import LabelTally, check_not_empty, check_truth
+from neuroadda.volumes.label_ids import clean_ids, count_unlabelled
 
 RAW, LABELS, MASK = gp.ArrayKey("RAW"), gp.ArrayKey("LABELS"), gp.ArrayKey("MASK")
 TRIES = 200
@@ -37,6 +40,21 @@ class Sample:
     def volumes(self) -> dict[str, Volume]:
         """Its volumes by name."""
         return {"raw": self.raw, "labels": self.labels} | ({} if self.mask is None else {"mask": self.mask})
+
+    @cached_property
+    def ignores_zeros(self) -> bool:
+        """Whether label 0 is left out of the loss."""
+        return self.config.background == "ignore" or count_unlabelled(self.labels.attrs) > 0
+
+    @cached_property
+    def tally(self) -> LabelTally:
+        """What the labels hold, looked at once; raises UserError as `check_truth` does."""
+        return check_truth(self.labels, self.roi, raw=self.raw)
+
+    @property
+    def is_known_everywhere(self) -> bool:
+        """Whether there is something to learn from in every place, as far as was looked."""
+        return self.mask is None and not self.ignores_zeros and not self.tally.unlabelled
 
 
 def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
@@ -66,10 +84,16 @@ def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
             raise UserError(
                 "the voxel grid is shifted against that of raw", where, f"raw begins at {tuple(raw.roi.begin)}"
             )
+        if raw.roi.intersect(volume.roi).empty:
+            what = f"{describe_roi(volume.roi)} does not overlap raw, {describe_roi(raw.roi)}"
+            raise UserError(what, where, f"raw is {config.raw}: give both their offset")
         if not raw.roi.contains(volume.roi):
             what = f"{describe_roi(volume.roi)} is not inside raw, {describe_roi(raw.roi)}"
             raise UserError(what, where, "cut it or import it again")
         roi = roi.intersect(volume.roi)
+        if "offset" not in volume.attrs and volume.shape_vx != raw.shape_vx:
+            what = f"its shape {tuple(volume.shape_vx)} is not that of raw, {tuple(raw.shape_vx)}, and it has no offset"
+            raise UserError(what, where, "give it the attribute offset, or import it with --offset Z Y X (nm)")
     if config.roi:
         wanted = config.roi.to_roi(labels)
         if not roi.contains(wanted):
@@ -84,6 +108,29 @@ def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
     return Sample(config, raw, labels, mask, roi)
 
 
+def check_labels(sample: Sample) -> LabelTally:
+    """Look at what a sample's labels hold where it is trained on; see `check_truth`.
+
+    Raises
+    ------
+    UserError
+        If nothing is labelled, ids are negative, these are no labels, or the mask leaves nothing.
+    """
+    labels, raw, tally, where = sample.labels, sample.raw, sample.tally, str(sample.labels.path)
+    if sample.mask is not None:
+        check_not_empty(sample.mask, sample.roi)
+    if sample.config.roi is None and labels.roi.begin == raw.roi.begin and labels.roi.end != raw.roi.end:
+        what = f"its shape {tuple(labels.shape_vx)} is not that of raw, {tuple(raw.shape_vx)}"
+        warn(f"{what}: only what both cover is trained on", where)
+    tally.warn_of_unlabelled("they are not labelled and left out of the loss", where)
+    if tally.one_id:
+        warn("there is only one id, so no boundary between two neurons: is it a mask?", where)
+    if sample.config.background == "boundary" and sample.ignores_zeros:
+        what = f"{count_unlabelled(labels.attrs)} voxels of its source were not labelled and became 0"
+        warn(f"{what}: label 0 is left out of the loss", where)
+    return tally
+
+
 class RandomSample(gp.BatchProvider):
     """Serves `RAW`, `LABELS` (renumbered, eroded) and `MASK` of any shape from random places of a sample.
 
@@ -94,8 +141,8 @@ class RandomSample(gp.BatchProvider):
     The mask is uint8: 0 where nothing is known, `UNLINKED` where labels are not linked across sections, else 1.
 
     The centre of the request lies so that a box of `output_shape_vx` around it is inside the sample; where the request
-    reaches beyond the volume, raw is mirrored (as in prediction) and the mask is 0. With a mask (or ignored background)
-    places with nothing to learn from are drawn again.
+    reaches beyond the volume, raw is mirrored (as in prediction) and the mask is 0. Places with nothing to learn from are drawn
+    again.
 
     Raises
     ------
@@ -153,9 +200,9 @@ class RandomSample(gp.BatchProvider):
         room = self.sample.roi.shape / raw.voxel_size - self.output_shape_vx
         for _ in range(TRIES):
             origin = begin + Coordinate(np.random.randint(r + 1) for r in room)  # noqa: NPY002 (gunpowder seeds it)
-            if self.sample.mask is None and self.sample.config.background == "boundary":
+            if self.sample.is_known_everywhere:
                 break
-            if self._read_labels(self._to_world(Roi(origin, self.output_shape_vx)))[1].astype(bool).mean() > 0.1:
+            if self._read_known(self._to_world(Roi(origin, self.output_shape_vx)))[1].mean() > 0.1:
                 break
         else:
             what = f"of {TRIES} random places none has labels on more than a tenth of it"
@@ -171,13 +218,20 @@ class RandomSample(gp.BatchProvider):
         labels, mask = np.zeros(shape, np.uint32), np.zeros(shape, np.uint8)
         if not inner.empty:
             place = ((inner - roi.begin) / sample.raw.voxel_size).to_slices()
+            ids, mask[place] = self._read_known(inner)
             # small consecutive ids: what follows computes in int32, where large ids would collide
-            known = fastremap.renumber(sample.labels.read(inner), preserve_zero=True)[0].astype(np.uint32)
-            mask[place] = 1 if sample.mask is None else sample.mask.read(inner) != 0
-            if sample.config.background == "ignore":
-                mask[place] *= known > 0
+            known = fastremap.renumber(ids, preserve_zero=True)[0].astype(np.uint32)
             labels[place] = erode(known, sample.config.erode_vx, mask[place], self._only_yx)
         return labels, mask if sample.config.linked else mask * np.uint8(UNLINKED)
+
+    def _read_known(self, roi: Roi) -> tuple[np.ndarray, np.ndarray]:
+        """Return ids (uint64) of a ROI inside the sample, and whether they are known (bool)."""
+        sample = self.sample
+        ids, unlabelled = clean_ids(sample.labels.read(roi), str(sample.labels.path))
+        known = np.ones(ids.shape, bool) if sample.mask is None else sample.mask.read(roi) != 0
+        if unlabelled is not None:
+            known &= ~unlabelled
+        return ids, known & (ids > 0) if sample.ignores_zeros else known
 
     @property
     def _only_yx(self) -> bool:

@@ -13,7 +13,7 @@ from neuroadda.observing import RunObserver
 from neuroadda.training.config import TrainConfig, training_fingerprint
 from neuroadda.training.distributed import Processes
 from neuroadda.training.run import CheckedTraining, Run, Validate
-from neuroadda.training.sample import RandomSample, open_sample
+from neuroadda.training.sample import RandomSample, check_labels, open_sample
 from neuroadda.training.start import adopt_network
 from neuroadda.training.state import find_state, load_state
 from neuroadda.volumes.inputs import Inputs
@@ -79,8 +79,10 @@ def _check(config: TrainConfig, validate: Validate | None, processes: Processes)
     config = adopt_network(config)
     start = None if config.start is None else load_backbone(config.start.backbone)
     samples = [open_sample(sample, config.output_shape_vx) for sample in config.samples]
+    reserved = False
     for sample in samples:
-        RandomSample(sample, config.output_shape_vx).place()  # a sample without labels fails here, in one line
+        reserved |= bool(check_labels(sample).unlabelled)
+        RandomSample(sample, config.output_shape_vx).place()  # one with few labels fails here, in one line
     sizes = {sample.raw.voxel_size_nm for sample in samples}
     if len(sizes) > 1 and not config.any_voxel_size:
         right = "train on one voxel size, or set it to true (option --set train.any_voxel_size=true)"
@@ -91,6 +93,8 @@ def _check(config: TrainConfig, validate: Validate | None, processes: Processes)
         for number, sample in enumerate(samples)
         for kind, volume in sample.volumes.items()
     ]
+    if reserved:  # which were neurons once
+        volumes.append("reserved ids are not labelled")
     mine = training_fingerprint(config, volumes, start.card.digest if start else None)
     return CheckedTraining(config, samples, start, mine, inputs)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from funlib.geometry import Coordinate, Roi
@@ -17,6 +18,7 @@ from neuroadda.segmentation.pipeline import Plan
 from neuroadda.viewing.curves import Curve
 from neuroadda.viewing.report import Baseline, DataSource, Report, SliceView, StageRow, write_report
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.label_ids import clean_ids
 
 VERSIONS = ("neuroadda", "torch", "daisy", "gunpowder", "zarr", "numpy")
 SECTIONS = 3
@@ -88,7 +90,10 @@ def report_plan(
 
 def _link_rounds(adaptation: Mapping[str, Any], here: Path) -> dict[str, Any]:
     """Return an adaptation whose rounds link to their contact sheets as seen from the page."""
-    rounds = [r | {"sheet": os.path.relpath(Path(r["folder"]) / SHEET, here)} for r in adaptation["rounds"]]
+    rounds = [
+        r | {"sheet": quote(Path(os.path.relpath(Path(r["folder"]) / SHEET, here)).as_posix())}
+        for r in adaptation["rounds"]
+    ]
     return {**adaptation, "rounds": rounds}
 
 
@@ -128,6 +133,8 @@ def _cut_slices(plan: Plan, raw: Volume, labels: Volume | None) -> list[SliceVie
     for z in sorted({int(f * depth) for f in np.linspace(0, 1, SECTIONS + 2)[1:-1]}):
         section = Roi((roi.begin[0] + z * step, *middle.begin[1:]), (step, *middle.shape[1:]))
         cut = {name: v.read(section)[..., 0, :, :] for name, v in layers.items() if v.roi.contains(section)}
+        if "truth" in cut:
+            cut["truth"] = clean_ids(cut["truth"], str(layers["truth"].path))[0]
         views.append(SliceView(f"z = {z}", **cut))
     return views
 

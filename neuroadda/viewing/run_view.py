@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import Plan
@@ -15,6 +16,23 @@ LAYERS: tuple[tuple[str, str, Kind], ...] = (
     ("fragments", "fragments", "labels"),
     ("segmentation", "relabel", "labels"),
 )
+
+
+def served_address(path: Path, root: Path, base_url: str) -> str:
+    """Return the address of a folder below `root`, which is served at `base_url`; names are percent-encoded.
+
+    Raises
+    ------
+    UserError
+        If it is not below `root`.
+    """
+    try:
+        place = path.resolve().relative_to(root.resolve()).as_posix()
+    except ValueError as error:
+        raise UserError(
+            f"it is not below {root}, the folder that is served", str(path), "give another --root"
+        ) from error
+    return f"{base_url.rstrip('/')}/{quote(place)}"
 
 
 def view_plan(plan: Plan, root: Path, base_url: str) -> dict[str, Any]:
@@ -34,13 +52,7 @@ def view_plan(plan: Plan, root: Path, base_url: str) -> dict[str, Any]:
     def layer(name: str, path: Location, kind: Kind) -> Layer:
         if isinstance(path, Url):
             return Layer.of(Volume.open(path), name, str(path), kind)
-        try:
-            address = path.resolve().relative_to(root.resolve()).as_posix()
-        except ValueError as error:
-            raise UserError(
-                f"it is not below {root}, the folder that is served", str(path), "give another --root"
-            ) from error
-        return Layer.of(Volume.open(path), name, f"{base_url.rstrip('/')}/{address}", kind)
+        return Layer.of(Volume.open(path), name, served_address(path, root, base_url), kind)
 
     layers = [layer("raw", to_location(plan.config.raw), "raw")]
     layers += [layer(name, plan.output(stage), kind) for name, stage, kind in LAYERS if plan.output(stage).exists()]

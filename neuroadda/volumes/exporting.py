@@ -9,11 +9,14 @@ import h5py
 import numpy as np
 import tifffile
 
-from neuroadda.errors import UserError
+from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import deriving
 from neuroadda.volumes.importing import boxes
+from neuroadda.volumes.label_checks import LabelTally
+from neuroadda.volumes.label_ids import count_unlabelled, describe_unlabelled
 from neuroadda.volumes.placing import placing
+from neuroadda.volumes.readers import Box
 from neuroadda.volumes.readers.choosing import CREMI_LABELS, CREMI_RAW
 from neuroadda.volumes.readers.hdf5 import HDF5_SUFFIXES
 from neuroadda.volumes.readers.pages import layer_buffer
@@ -28,7 +31,7 @@ def export_volume(volume: Volume, target: str | Path, format: Format | None = No
     Zarr keeps everything, and adds ``resolution`` (as CREMI and gunpowder name the voxel size) where it is in nm. HDF5
     has the CREMI layout: uint8 is written to ``volumes/raw``, wider integers to ``volumes/labels/neuron_ids``, each with
     ``resolution`` and ``offset`` in nm; a file that has only one gets the other added. TIFF is an OME-TIFF of one
-    page a section, and 64-bit ids become uint32.
+    page a section, and 64-bit ids become uint32. Ids that are not neurons become 0; see `label_ids`.
 
     Parameters
     ----------
@@ -94,9 +97,10 @@ def _write_zarr(volume: Volume, partial: Path) -> None:
         chunk_vx=volume.chunk_vx,
         attrs={**attrs, **({"resolution": list(volume.voxel_size)} if volume.unit == "nm" else {})},
     )
-    itemsize = volume.dtype.itemsize * (volume.channels or 1)
+    itemsize, tally = volume.dtype.itemsize * (volume.channels or 1), LabelTally()
     for box in boxes(volume.shape_vx, volume.chunk_vx, itemsize):
-        copy.data[(..., *box)] = volume.read_box(box)
+        copy.data[(..., *box)] = _read(volume, box, tally)
+    copy.data.attrs.update(_note_unlabelled(volume, tally))
 
 
 def _cremi_dataset(volume: Volume) -> str:
@@ -128,8 +132,10 @@ def _write_hdf5(volume: Volume, partial: Path, dataset: str) -> None:
         for key, value in volume.attrs.get("provenance", {}).get("attributes", {}).items():
             if isinstance(value, str | int | float):
                 file.attrs.setdefault(key, value)
+        tally = LabelTally()
         for box in boxes(volume.shape_vx, volume.chunk_vx, volume.dtype.itemsize):
-            node[box] = volume.read_box(box)
+            node[box] = _read(volume, box, tally)
+        node.attrs.update(_note_unlabelled(volume, tally))
 
 
 def _write_tiff(volume: Volume, partial: Path) -> None:
@@ -152,18 +158,34 @@ def _write_tiff(volume: Volume, partial: Path) -> None:
 
 
 def _pages(volume: Volume, dtype: np.dtype[Any]) -> Iterator[np.ndarray]:
-    shape, layer, start = volume.shape_vx, np.empty((0, 0, 0), dtype), -1
+    shape, layer, start, tally = volume.shape_vx, np.empty((0, 0, 0), dtype), -1, LabelTally()
     for box in boxes(shape, volume.chunk_vx, volume.dtype.itemsize):
         z, y, x = box
         if z.start != start:
             yield from layer
             layer = layer[:0].copy()  # never two layers at a time
             layer, start = layer_buffer((z.stop - z.start, shape[1], shape[2]), dtype), z.start
-        voxels = volume.read_box(box)
+        voxels = _read(volume, box, tally)
         if voxels.dtype != dtype and (voxels.min() < 0 or voxels.max() > np.iinfo(dtype).max):
             largest = f"ids from {voxels.min()} to {voxels.max()}"
             raise UserError(
                 f"{largest} do not fit into a TIFF's {dtype}", str(volume.path), "relabel it, or export to zarr or HDF5"
             )
         layer[:, y, x] = voxels
+    _note_unlabelled(volume, tally)
     yield from layer
+
+
+def _read(volume: Volume, box: Box, tally: LabelTally) -> np.ndarray:
+    """Return a box of voxels; of labels (integers of 32 bits or more) with 0 where nothing is labelled."""
+    voxels = volume.read_box(box)
+    if volume.channels is not None or voxels.dtype.kind not in "iu" or voxels.dtype.itemsize < 4:
+        return voxels
+    return tally.add(voxels, str(volume.path)).astype(voxels.dtype)
+
+
+def _note_unlabelled(volume: Volume, tally: LabelTally) -> dict[str, int]:
+    """Warn of what became 0, and return the attribute that says so; see `label_ids`."""
+    for note in tally.note_unlabelled():
+        warn(note, str(volume.path))
+    return describe_unlabelled(count_unlabelled(volume.attrs) + sum(tally.unlabelled.values()))

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,8 @@ from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume, world_units
 from neuroadda.volumes.axes import ORDERS, Order, looks_like_xyz
+from neuroadda.volumes.label_checks import LabelTally
+from neuroadda.volumes.label_ids import count_unlabelled, describe_unlabelled
 from neuroadda.volumes.locations import Location, to_location
 from neuroadda.volumes.places import Answers, describe_size
 from neuroadda.volumes.placing import placing
@@ -46,6 +48,7 @@ def import_volume(
 
     Raw becomes uint8: uint8 stays as it is; other integers are scaled linearly, so that the 0.1st and 99.9th percentile
     (of 16 sections spread over the stack) become 0 and 255, and what lies outside is clipped. Labels become uint64.
+    Ids that other tools keep for what is not labelled become 0 (see `label_ids`), and a note says so.
     Provenance (source, its sha256, what it tells of itself, the scale) and fingerprint are attributes of the result.
     Memory holds one box of 64 MiB, or for image stacks the pages of one layer of chunks (on disk when over 512 MiB).
 
@@ -119,6 +122,9 @@ def import_volume(
                 done += voxels
                 if progress is not None:
                     progress(done, total)
+        for plan in plans:
+            for note in plan.notes[len(plan.source.notes) :]:
+                warn(note, str(plan.source))
     return Volume.open(jobs[0][1], "r+")
 
 
@@ -153,14 +159,16 @@ class _Plan:
     voxel_size_nm: Sequence[float]
     offset_nm: Sequence[float]
     scale: tuple[float, float] | None
+    tally: LabelTally = field(default_factory=LabelTally)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know: of the source, and of the voxels that have been converted."""
+        return (*self.source.notes, *self.tally.notes())
 
     def convert(self, voxels: np.ndarray) -> np.ndarray:
         if self.kind == "labels":
-            if voxels.dtype.kind == "i" and voxels.min() < 0:
-                raise UserError(
-                    f"there are negative labels ({voxels.min()})", str(self.source), "ids start at 1, 0 is background"
-                )
-            return voxels.astype(np.uint64)
+            return self.tally.add(voxels, str(self.source))
         if self.scale is None:
             return voxels.astype(np.uint8)
         low, high = self.scale
@@ -228,12 +236,12 @@ def _write(plan: _Plan, partial: Location, digest: str | None, chunk_vx: Sequenc
         if digest is None:
             content.update(np.ascontiguousarray(voxels).data)
         yield voxels.size
-    if digest is None:
-        volume.data.attrs.update(_describe(plan, content.hexdigest()))
+    if digest is None or plan.tally.notes():
+        volume.data.attrs.update(_describe(plan, digest or content.hexdigest()))
 
 
 def _describe(plan: _Plan, digest: str | None) -> dict[str, Any]:
-    """Return fingerprint and provenance; without a digest, which comes last, nothing."""
+    """Return fingerprint and provenance, of what has been converted so far; without a digest, which comes last, nothing."""
     if digest is None:
         return {}
     source, dtype = plan.source, np.dtype(np.uint64 if plan.kind == "labels" else np.uint8)
@@ -242,10 +250,21 @@ def _describe(plan: _Plan, digest: str | None) -> dict[str, Any]:
     provenance: dict[str, Any] = {"source": name, "sha256": digest, "attributes": source.attributes}
     if source.dataset is not None:
         provenance["dataset"] = source.dataset
-    if source.notes:
-        provenance["notes"] = list(source.notes)
+    if plan.notes:
+        provenance["notes"] = list(plan.notes)
     if plan.scale is not None:
         low, high = plan.scale
         provenance["scale"] = {"from": str(source.dtype), "low": low, "high": high, "percentiles": SCALE_PERCENTILES}
-    made_of = fingerprint("import", digest, source.dataset, *place, list(source.shape), dtype.name)
-    return {"fingerprint": made_of, "provenance": provenance}
+    made_of = fingerprint(
+        "import",
+        digest,
+        source.dataset,
+        *place,
+        list(source.shape),
+        dtype.name,
+        *map(str, sorted(plan.tally.unlabelled)),
+    )
+    attrs: dict[str, Any] = {"fingerprint": made_of, "provenance": provenance}
+    if plan.kind == "labels":
+        attrs |= describe_unlabelled(count_unlabelled(source.attributes) + sum(plan.tally.unlabelled.values()))
+    return attrs

@@ -12,6 +12,7 @@ from neuroadda.config import fingerprint
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import PM_PER_NM, Volume
 from neuroadda.volumes.importing import boxes
+from neuroadda.volumes.label_ids import count_unlabelled, describe_unlabelled
 from neuroadda.volumes.placing import placing
 
 Kind = Literal["raw", "labels"]
@@ -95,6 +96,7 @@ def resample_volume(source: Volume, target: Path | str, pixel_nm: float, kind: K
     attrs = {
         "fingerprint": fingerprint("resample", source.fingerprint, pixel_nm, kind),
         "provenance": {**known, "resampled": [*known.get("resampled", []), done]},
+        **describe_unlabelled(count_unlabelled(source.attrs)),
     }
     chunk = tuple(min(c, s) for c, s in zip(source.chunk_vx, shape, strict=True))
     with placing(Path(target)) as partial:

@@ -205,7 +205,9 @@ def find_backbone(backbone: str | Path, zoo: Zoo | str | Path | None = None) -> 
     """
     folder = Path(backbone)
     if str(backbone) != folder.name:  # a path: no zoo is asked
-        return folder
+        moved = builtin_folder() / folder.name
+        # Configs and runs of earlier versions name the package's entries by where they were then.
+        return moved if folder.parent == builtin_folder().parent and moved.is_dir() else folder
     opened = zoo if isinstance(zoo, Zoo) else open_zoo(zoo)
     if folder.name in opened.names():
         return opened.folder(folder.name)

@@ -11,8 +11,11 @@ import tifffile
 from neuroadda.active.exports.crops import export_crops
 from neuroadda.active.labels import import_labels, read_oracle
 from neuroadda.active.proposals import Proposals
+from neuroadda.adaptation.oracle import ask_oracle, open_oracle
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.importing import import_volume
+from neuroadda.volumes.label_ids import count_unlabelled
 from tests.active.label_fixtures import (
     BOX,
     FIRST,
@@ -201,7 +204,7 @@ BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "float": (np.ones(BOX, np.float32), at(FIRST[1]), "its data type is float32; one whole number a neuron"),
     "mask": (np.ones(BOX, bool), at(FIRST[1]), "its data type is bool"),
     "negative": (np.full(BOX, -3, np.int32), at(FIRST[1]), r"there are negative ids \(-3\)"),
-    "large": (np.full(BOX, 2**64 - 1, np.uint64), at(FIRST[1]), "too large .18446744073709551615.; ids are below"),
+    "large": (np.full(BOX, 2**64 - 4, np.uint64), at(FIRST[1]), "too large .18446744073709551612.; ids are below"),
     "empty": (np.zeros(BOX, np.uint8), at(FIRST[1]), "nothing is labelled: there is nothing but 0"),
     "elsewhere": (np.ones(BOX, np.uint8), {"offset_nm": (8000, 0, 0)}, "it overlaps none of the boxes"),
     "off grid": (np.ones(SHAPE, np.uint8), {"offset_nm": (400, 81, 120)}, "do not lie on raw's voxels"),
@@ -241,3 +244,68 @@ def test_exported_crops_come_back_once_they_are_drawn_in(
         import_labels(proposals, crops, tmp_path / "out")
     Volume.open(crops / "roi_2.zarr" / "labels" / "neurons" / "0", "r+").data[:] = cut(truth, 2)
     check(import_labels(proposals, crops, tmp_path / "out"), truth, (2,))
+
+
+def test_what_is_not_labelled_is_noted_and_remembered(tmp_path: Path, proposals: Proposals, truth: np.ndarray) -> None:
+    for dtype, reserved in (
+        (np.uint64, 2**64 - 1),
+        (np.uint64, 2**64 - 2),
+        (np.uint32, 2**32 - 1),
+        (np.uint64, 2**32 - 3),
+    ):
+        box = np.minimum(cut(truth, 1), 9).astype(dtype)
+        box[2:5] = reserved
+        np.save(tmp_path / "roi_1.npy", box)
+        (found,) = import_labels(proposals, tmp_path / "roi_1.npy", tmp_path / "out", overwrite=True)
+        volume = Volume.open(found.path)
+        np.testing.assert_array_equal(volume.read(), np.where(box == reserved, 0, box))
+        assert any(note.startswith(f"{(box == reserved).sum()} voxels with id {reserved} (") for note in found.notes)
+        assert not [note for note in found.notes if "trained on as membrane" in note]  # it is not: 0 is left out
+        assert count_unlabelled(volume.attrs) == (box == reserved).sum()
+        assert found.ids == len(np.unique(box[(box > 0) & (box != reserved)]))
+
+
+def test_boxes_of_labels_that_were_imported_so_are_remembered_too(
+    tmp_path: Path, proposals: Proposals, truth: np.ndarray
+) -> None:
+    truth[:, :, 40:] = 2**64 - 1
+    write_zarr(tmp_path / "other.zarr" / "labels", truth)
+    own = import_volume(tmp_path / "other.zarr/labels", tmp_path / "own.zarr/labels", kind="labels")
+    for source in (own.path, tmp_path / "other.zarr/labels"):
+        found = import_labels(proposals, source, tmp_path / source.parent.stem)
+        assert [count_unlabelled(Volume.open(one.path).attrs) > 0 for one in found] == [True, True]
+
+
+def test_a_box_with_nothing_but_reserved_ids_is_not_labelled(
+    tmp_path: Path, proposals: Proposals, truth: np.ndarray
+) -> None:
+    truth[:10] = 2**64 - 3
+    labels = write_zarr(tmp_path / "own.zarr" / "labels", truth)
+    assert [one.rank for one in import_labels(proposals, labels, tmp_path / "out")] == [2]
+    np.save(tmp_path / "roi_1.npy", np.full(BOX, 2**64 - 1, np.uint64))
+    with pytest.raises(UserError, match="nothing is labelled"):
+        import_labels(proposals, tmp_path / "roi_1.npy", tmp_path / "other")
+    oracle = Volume.open(labels)
+    ask_oracle(proposals, oracle, tmp_path / "asked")
+    assert [path.name for path in (tmp_path / "asked").iterdir()] == ["roi_2.zarr"]
+
+
+def test_grey_values_are_no_labels_of_a_box(tmp_path: Path, proposals: Proposals) -> None:
+    grey = np.random.default_rng(0).integers(1, 200, BOX, dtype=np.uint8)  # of another volume, or of another machine
+    np.save(tmp_path / "roi_1.npy", grey)
+    with pytest.raises(UserError, match=r"roi_1\.npy: these are grey values, no labels"):
+        import_labels(proposals, tmp_path / "roi_1.npy", tmp_path / "out")
+    assert nothing_in(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("ids", "told"),
+    [
+        (np.full(SHAPE, -1, np.int32), "negative ids"),
+        (np.random.default_rng(0).integers(0, 250, SHAPE, dtype=np.uint8), "these are grey values"),
+    ],
+)
+def test_an_oracle_must_be_labels(tmp_path: Path, proposals: Proposals, ids: np.ndarray, told: str) -> None:
+    path = write_zarr(tmp_path / "o.zarr/labels", ids)
+    with pytest.raises(UserError, match=rf"o\.zarr/labels: .*{told}"):
+        open_oracle(path, proposals.open_volume())

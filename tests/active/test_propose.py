@@ -422,7 +422,8 @@ def test_without_tissue_there_is_one_clear_line(inputs, tmp_path):
         with pytest.raises(UserError, match="tissue, the most is 0%") as error:
             propose_boxes(config)
         assert "\n" not in str(error.value)
-    assert not (tmp_path / "run" / PROPOSALS).exists()
+        assert error.value.where == str(mask.path)
+    assert not (tmp_path / "run").exists()
 
 
 def test_where_all_is_labelled_there_is_nothing_to_propose(inputs, tmp_path):

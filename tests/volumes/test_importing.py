@@ -223,7 +223,7 @@ def test_what_is_wrong_with_values(tmp_path: Path, raw: np.ndarray) -> None:
     refuse("float32; scale it to uint8", source, target, voxel_size_nm=NM)
     refuse("labels are whole numbers", source, target, voxel_size_nm=NM, kind="labels")
     np.save(source, raw.astype(np.int64) - 5)
-    refuse("negative labels", source, target, voxel_size_nm=NM)
+    refuse("negative ids", source, target, voxel_size_nm=NM)
     np.save(source, raw[0])
     refuse("three axes", source, target, voxel_size_nm=NM)
     np.save(source, raw[:0])

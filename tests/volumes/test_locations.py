@@ -128,7 +128,7 @@ def test_arrays_in_memory_are_those_on_disk(memory, tmp_path):
 
 def test_a_failed_import_leaves_nothing_there(memory, tmp_path):
     np.save(tmp_path / "labels.npy", np.full((4, 4, 4), -1))
-    with pytest.raises(UserError, match="negative labels"):
+    with pytest.raises(UserError, match="negative ids"):
         import_volume(tmp_path / "labels.npy", "memory://a.zarr/labels", voxel_size_nm=NM, kind="labels")
     assert memory.find("/") == []
 

@@ -17,7 +17,7 @@ from neuroadda.errors import UserError
 from neuroadda.volumes.urls import Url
 from neuroadda.zoo.adding import add_backbone, write_index
 from neuroadda.zoo.fetching import FileRecord, cache_folder
-from neuroadda.zoo.finding import Zoo, builtin_folder, open_zoo
+from neuroadda.zoo.finding import Zoo, builtin_folder, find_backbone, open_zoo
 from neuroadda.zoo.index import EMBEDDING, INDEX, Index
 from tests.zoo.small_zoo import serve, write_embedding, write_trained
 
@@ -335,3 +335,10 @@ def test_records(tmp_path: Path) -> None:
     assert record.size == 3
     assert record.sha256.startswith("ba7816bf8f01cfea")
     assert Index().entries == {}
+
+
+@pytest.mark.parametrize("name", ["fly_larva_l1_sstem", "generalist"])
+def test_the_packages_entries_are_found_where_earlier_versions_had_them(name: str) -> None:
+    now = builtin_folder() / name
+    assert find_backbone(now.parents[1] / name) == find_backbone(str(now)) == now
+    assert find_backbone(now.parents[1] / "none") == now.parents[1] / "none"

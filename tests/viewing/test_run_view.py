@@ -1,0 +1,35 @@
+"""Addresses of volumes in a viewer: names are percent-encoded, so that a server finds the folder."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from neuroadda.errors import UserError
+from neuroadda.viewing.run_report import _link_rounds
+from neuroadda.viewing.run_view import served_address
+
+
+@pytest.mark.parametrize("name", ["gel #1", "what?", "0.2%41", "a b", "größe", "a&b=c", "a+b", "a'b\"c", "plain"])
+def test_any_name_is_found_below_the_address(tmp_path: Path, name: str) -> None:
+    address = served_address(tmp_path / name / "v.zarr/raw", tmp_path, "http://127.0.0.1:8000/")
+    parts = urlsplit(address)
+    assert (parts.netloc, parts.query, parts.fragment) == ("127.0.0.1:8000", "", "")
+    assert unquote(parts.path) == f"/{name}/v.zarr/raw"
+    assert not set(address) & set(" \"<>'")
+    if name == "plain":
+        assert address == "http://127.0.0.1:8000/plain/v.zarr/raw"
+
+
+def test_what_is_not_served_has_no_address(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"it is not below .*; give another --root"):
+        served_address(tmp_path / "raw", tmp_path / "run", "http://127.0.0.1:8000")
+
+
+@pytest.mark.parametrize("name", ["round #1", "50% done?", "a b"])
+def test_a_report_links_to_contact_sheets_by_encoded_names(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name / "round_1"
+    linked = _link_rounds({"rounds": [{"folder": str(folder)}]}, tmp_path / "run")
+    link = linked["rounds"][0]["sheet"]
+    assert urlsplit(link).path == link
+    assert (tmp_path / "run" / unquote(link)).resolve() == folder / "contact_sheet.html"
