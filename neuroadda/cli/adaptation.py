@@ -19,14 +19,14 @@ def adapt(
 
     Exit code 3: it waits for labels, import them with `neuroadda proposals import`, then run it again; or no source is near.
     """
-    from neuroadda.adaptation import adapt_backbone
+    from neuroadda.api.boxes import adapt as adapt_to
     from neuroadda.cli.console import print_json
     from neuroadda.cli.progress import show_progress
 
     refuse_many_processes("adapt")
     wanted = take_section(load_run(config, overrides), "adapt", config)
     with show_progress(quiet=as_json) as observer:
-        done = adapt_backbone(wanted, overwrite=overwrite, observer=observer)
+        done = adapt_to(config=wanted, overwrite=overwrite, observer=observer)
     if as_json:
         print_json(done.to_data())
     else:

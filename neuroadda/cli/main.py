@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from neuroadda import __version__
-from neuroadda.cli import active, adaptation, dashboard, failures, pyramids, runs, training, volumes
+from neuroadda.cli import active, adaptation, checking, dashboard, failures, pyramids, runs, training, volumes
 from neuroadda.cli.domains import domains, rank
 from neuroadda.cli.ledger import ledger
 from neuroadda.cli.zoo import zoo
@@ -26,6 +26,7 @@ app = typer.Typer(
     "130 and 143 stopped, the same command goes on. See docs/exit_codes.md.",
 )
 app.add_typer(volumes.app)
+app.add_typer(checking.app)
 app.add_typer(pyramids.app)
 app.add_typer(training.app)
 app.add_typer(runs.app)

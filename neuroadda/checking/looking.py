@@ -1,0 +1,148 @@
+"""Look at a few places of a volume: is something there, and does it look like what it is said to be?"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import fastremap
+import numpy as np
+from funlib.geometry import Roi
+
+from neuroadda.checking.findings import Findings
+from neuroadda.formats import format_bytes
+from neuroadda.volumes.arrays import Volume, describe_roi
+from neuroadda.volumes.stored import file_vx, list_stored
+
+SAMPLE_BYTES = 8 * 2**20
+PLACES = 27
+LARGE_CHUNK_BYTES = 256 * 2**20
+LISTED_FILES = 200_000  # which takes about a second
+LOW_CONTRAST = 24  # grey values between the 1st and the 99th percentile
+BLACK_SHARE = 0.25  # of the places
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Voxels of some places of a volume.
+
+    Attributes
+    ----------
+    places
+        Flat voxels of each.
+    whole
+        Whether they are all voxels there are.
+    """
+
+    places: Sequence[np.ndarray]
+    whole: bool
+
+    @property
+    def values(self) -> np.ndarray:
+        """The different values, ascending."""
+        return np.unique(np.concatenate([fastremap.unique(place) for place in self.places]))
+
+    @property
+    def said(self) -> str:
+        """Of what a finding is told."""
+        return "all of it is" if self.whole else f"{len(self.places)} places spread over it are"
+
+
+def look_at_raw(findings: Findings, where: str, raw: Volume, roi: Roi | None = None) -> None:
+    """Look whether raw shows tissue, within a ROI or all over."""
+    sample = findings.attempt(where, "import it again", _sample, raw, roi)
+    _look_at_chunks(findings, where, raw)
+    if sample is None:
+        return
+    if raw.dtype != np.uint8:
+        return  # which is told by whoever opens it as raw
+    values = sample.values
+    if len(values) == 1:
+        what, mend = f"{sample.said} of the one value {values[0]}", "import raw again: there is nothing to see"
+        findings.fault(where, what, mend) if sample.whole else findings.doubt(where, what, mend)
+        return
+    blank = sum(place.min() == place.max() for place in sample.places)
+    if blank >= BLACK_SHARE * len(sample.places):
+        what = f"{blank} of {len(sample.places)} places spread over it are blank"
+        findings.doubt(where, what, "give a mask, or a roi that holds tissue")
+    voxels = np.concatenate([place for place in sample.places if place.min() < place.max()])
+    low, high = np.percentile(voxels, (1, 99))
+    if len(values) == 2:
+        findings.doubt(where, f"it has two values only, {values[0]} and {values[1]}", "is it a mask? raw is grey")
+    elif high - low < LOW_CONTRAST:
+        what = f"98 % of its voxels are between {low:.0f} and {high:.0f} of 255"
+        findings.doubt(where, what, "stretch its contrast to 0..255, as networks were trained on")
+    shape = " x ".join(map(str, raw.shape_vx))
+    size = " x ".join(f"{v:g}" for v in raw.voxel_size_nm)
+    findings.note(where, f"{raw.path}: {shape} voxels of {size} nm, grey values {low:.0f} to {high:.0f}")
+
+
+def look_at_labels(findings: Findings, where: str, labels: Volume, raw: Volume | None, roi: Roi | None = None) -> None:
+    """Look whether labels hold ids where raw is, within a ROI or all over."""
+    overlap = labels.roi if raw is None else labels.roi.intersect(raw.roi)
+    if overlap.empty:
+        assert raw is not None
+        what = f"labels span {describe_roi(labels.roi)}, raw {describe_roi(raw.roi)} {raw.unit}: they do not overlap"
+        findings.fault(where, what, "import them with the offset of raw")
+        return
+    part = overlap if roi is None else overlap.intersect(roi)
+    sample = findings.attempt(where, "import it again", _sample, labels, part)
+    if sample is None:
+        return
+    values = sample.values
+    ids = np.count_nonzero(values)
+    if not ids:
+        what, mend = f"{sample.said} background (0)", "give labels that hold ids where raw is"
+        findings.fault(where, what, mend) if sample.whole else findings.doubt(where, what, mend)
+        return
+    if ids == 1:
+        mend = "give every neuron its own id" if values[-1] != 255 else "label its connected parts: this is a mask"
+        findings.doubt(where, f"the only id found is {values[-1]}", mend)
+    findings.note(where, f"{labels.path}: {ids} ids in {'all' if sample.whole else 'the places'} looked at")
+
+
+def _look_at_chunks(findings: Findings, where: str, volume: Volume) -> None:
+    """Count the files of an array: what is not stored is read as its fill value."""
+    chunk_bytes = int(np.prod(volume.data.chunks)) * volume.dtype.itemsize
+    if chunk_bytes > LARGE_CHUNK_BYTES:
+        what = f"its chunks are of {format_bytes(chunk_bytes)}, and each is read as a whole"
+        findings.doubt(where, what, "import it again: chunks are then 64 voxels an axis")
+    expected = int(np.prod([-(-s // f) for s, f in zip(volume.shape_vx, file_vx(volume), strict=True)]))
+    if not isinstance(volume.path, Path) or expected > LISTED_FILES:
+        return
+    stored = sum(len(np.unique(places, axis=0)) for places in list_stored(volume))
+    if stored == 0:
+        findings.fault(where, f"{volume.path}: none of its {expected} chunks is stored", "import it again")
+    elif stored < expected:
+        what = f"{expected - stored} of its {expected} chunks are not stored, and are read as {volume.data.fill_value}"
+        findings.doubt(where, what, "import it again if there should be voxels")
+
+
+def _sample(volume: Volume, roi: Roi | None) -> Sample:
+    part = volume.roi if roi is None else volume.roi.intersect(roi)
+    begin = [int(b) for b in (part.begin - volume.roi.begin) / volume.voxel_size]
+    shape = [int(s) for s in part.shape / volume.voxel_size]
+    itemsize = volume.dtype.itemsize * (volume.channels or 1)
+    if np.prod(shape) * itemsize <= SAMPLE_BYTES:
+        return Sample([_read(volume, begin, shape)], whole=True)
+    chunk = [min(int(c), s) for c, s in zip(volume.chunk_vx, shape, strict=True)]
+    places = max(1, min(PLACES, SAMPLE_BYTES // int(np.prod(chunk) * itemsize)))
+    return Sample([_read(volume, *box) for box in _spread(begin, shape, chunk, places)], whole=False)
+
+
+def _spread(
+    begin: Sequence[int], shape: Sequence[int], chunk: Sequence[int], places: int
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Yield boxes (begin, shape) of a chunk's shape, as many along each axis and evenly spread."""
+    side = int(round(places ** (1 / 3), 6))
+    counts = [max(1, min(side, s // c)) for s, c in zip(shape, chunk, strict=True)]
+    for index in product(*map(range, counts)):
+        middles = [b + s * (2 * i + 1) // (2 * n) for b, s, i, n in zip(begin, shape, index, counts, strict=True)]
+        firsts = [max(b, m // c * c) for b, m, c in zip(begin, middles, chunk, strict=True)]
+        ends = [min(f + c, b + s) for f, c, b, s in zip(firsts, chunk, begin, shape, strict=True)]
+        yield firsts, [e - f for e, f in zip(ends, firsts, strict=True)]
+
+
+def _read(volume: Volume, begin: Sequence[int], shape: Sequence[int]) -> np.ndarray:
+    voxels = volume.read_box([slice(b, b + s) for b, s in zip(begin, shape, strict=True)]).ravel()
+    return voxels.view(np.uint8) if voxels.dtype == bool else voxels
