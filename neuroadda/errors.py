@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from functools import cache
 
 LONGEST_PART = 400
+WARNINGS = "neuroadda.warnings"  # the logger of `warn`
 _collected: ContextVar["list[tuple[str, str]] | None"] = ContextVar("collected", default=None)
 
 
@@ -59,7 +60,7 @@ def warn(what: str, where: str) -> None:
 
 @cache
 def _log_once(what: str, where: str) -> None:
-    logging.getLogger("neuroadda").warning("%s: %s", shorten(where), shorten(what))
+    logging.getLogger(WARNINGS).warning("%s: %s", shorten(where), shorten(what))
 
 
 @contextmanager

@@ -113,14 +113,15 @@ class Findings:
         Raises
         ------
         UserError
-            If something is wrong: the first fault, and how many more there are.
+            If something is wrong: the first fault with its mend, and what the others are.
         """
         if self._errors:
-            first, more = self._errors[0], len(self._errors) - 1
-            if not more:
+            first, *others = self._errors
+            if not others:
                 raise first
-            told = f"{more} more {'faults are' if more > 1 else 'fault is'} listed by `neuroadda check`"
-            raise UserError(first.what, first.where, f"{first.right}; {told}" if first.right else told)
+            told = "; ".join(f"{other.where}: {other.what}" for other in others)
+            right = f"{first.right}; " if first.right else ""
+            raise UserError(first.what, first.where, f"{right}also wrong (see `neuroadda check`): {told}") from first
         for finding in self["doubtful"]:
             warn(*self._warnings.get(finding, (f"{finding.what}; {finding.mend}", finding.where)))
 

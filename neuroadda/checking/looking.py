@@ -1,8 +1,8 @@
 """Look at a few places of a volume: is something there, and does it look like what it is said to be?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import fastremap
@@ -10,12 +10,14 @@ import numpy as np
 from funlib.geometry import Roi
 
 from neuroadda.checking.findings import Findings
+from neuroadda.errors import UserError
 from neuroadda.formats import format_bytes
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.stored import file_vx, list_stored
 
-SAMPLE_BYTES = 8 * 2**20
+SAMPLE_BYTES = 16 * 2**20
 PLACES = 27
+SKIP = 7  # of the voxels of a place, one of so many tells the contrast
 LARGE_CHUNK_BYTES = 256 * 2**20
 LISTED_FILES = 200_000  # which takes about a second
 LOW_CONTRAST = 24  # grey values between the 1st and the 99th percentile
@@ -50,22 +52,22 @@ class Sample:
 
 def look_at_raw(findings: Findings, where: str, raw: Volume, roi: Roi | None = None) -> None:
     """Look whether raw shows tissue, within a ROI or all over."""
-    sample = findings.attempt(where, "import it again", _sample, raw, roi)
+    sample = _sample(findings, where, raw, roi)
     _look_at_chunks(findings, where, raw)
-    if sample is None:
+    if not sample.places:
         return
     if raw.dtype != np.uint8:
         return  # which is told by whoever opens it as raw
     values = sample.values
     if len(values) == 1:
         what, mend = f"{sample.said} of the one value {values[0]}", "import raw again: there is nothing to see"
-        findings.fault(where, what, mend) if sample.whole else findings.doubt(where, what, mend)
+        (findings.fault if sample.whole else findings.doubt)(where, what, mend)
         return
     blank = sum(place.min() == place.max() for place in sample.places)
     if blank >= BLACK_SHARE * len(sample.places):
         what = f"{blank} of {len(sample.places)} places spread over it are blank"
         findings.doubt(where, what, "give a mask, or a roi that holds tissue")
-    voxels = np.concatenate([place for place in sample.places if place.min() < place.max()])
+    voxels = np.concatenate([place[::SKIP] for place in sample.places if place.min() < place.max()])
     low, high = np.percentile(voxels, (1, 99))
     if len(values) == 2:
         findings.doubt(where, f"it has two values only, {values[0]} and {values[1]}", "is it a mask? raw is grey")
@@ -77,8 +79,22 @@ def look_at_raw(findings: Findings, where: str, raw: Volume, roi: Roi | None = N
     findings.note(where, f"{raw.path}: {shape} voxels of {size} nm, grey values {low:.0f} to {high:.0f}")
 
 
-def look_at_labels(findings: Findings, where: str, labels: Volume, raw: Volume | None, roi: Roi | None = None) -> None:
-    """Look whether labels hold ids where raw is, within a ROI or all over."""
+def look_at_labels(
+    findings: Findings,
+    where: str,
+    labels: Volume,
+    raw: Volume | None,
+    roi: Roi | None = None,
+    *,
+    may_be_empty: bool = False,
+) -> None:
+    """Look whether labels hold ids where raw is, within a ROI or all over.
+
+    Parameters
+    ----------
+    may_be_empty
+        It is allowed that there are none.
+    """
     overlap = labels.roi if raw is None else labels.roi.intersect(raw.roi)
     if overlap.empty:
         assert raw is not None
@@ -86,14 +102,14 @@ def look_at_labels(findings: Findings, where: str, labels: Volume, raw: Volume |
         findings.fault(where, what, "import them with the offset of raw")
         return
     part = overlap if roi is None else overlap.intersect(roi)
-    sample = findings.attempt(where, "import it again", _sample, labels, part)
-    if sample is None:
+    sample = _sample(findings, where, labels, part)
+    if not sample.places:
         return
     values = sample.values
     ids = np.count_nonzero(values)
-    if not ids:
+    if not ids and not may_be_empty:
         what, mend = f"{sample.said} background (0)", "give labels that hold ids where raw is"
-        findings.fault(where, what, mend) if sample.whole else findings.doubt(where, what, mend)
+        (findings.fault if sample.whole else findings.doubt)(where, what, mend)
         return
     if ids == 1:
         mend = "give every neuron its own id" if values[-1] != 255 else "label its connected parts: this is a mask"
@@ -118,31 +134,52 @@ def _look_at_chunks(findings: Findings, where: str, volume: Volume) -> None:
         findings.doubt(where, what, "import it again if there should be voxels")
 
 
-def _sample(volume: Volume, roi: Roi | None) -> Sample:
+def _sample(findings: Findings, where: str, volume: Volume, roi: Roi | None) -> Sample:
+    """Read a few places, or all of a small volume. What cannot be read is doubtful; where nothing can be, wrong."""
     part = volume.roi if roi is None else volume.roi.intersect(roi)
     begin = [int(b) for b in (part.begin - volume.roi.begin) / volume.voxel_size]
     shape = [int(s) for s in part.shape / volume.voxel_size]
     itemsize = volume.dtype.itemsize * (volume.channels or 1)
-    if np.prod(shape) * itemsize <= SAMPLE_BYTES:
-        return Sample([_read(volume, begin, shape)], whole=True)
-    chunk = [min(int(c), s) for c, s in zip(volume.chunk_vx, shape, strict=True)]
-    places = max(1, min(PLACES, SAMPLE_BYTES // int(np.prod(chunk) * itemsize)))
-    return Sample([_read(volume, *box) for box in _spread(begin, shape, chunk, places)], whole=False)
+    whole = int(np.prod(shape)) * itemsize <= SAMPLE_BYTES
+    if whole:
+        axes = [_split(b, s) for b, s in zip(begin, shape, strict=True)]
+    else:
+        chunk = [min(int(c), s) for c, s in zip(volume.chunk_vx, shape, strict=True)]
+        counts = _count_places(shape, chunk, SAMPLE_BYTES // (int(np.prod(chunk)) * itemsize))
+        axes = [_spread(*axis) for axis in zip(begin, shape, chunk, counts, strict=True)]
+    places, errors = [], []
+    for box in product(*axes):
+        try:
+            voxels = volume.read_box([slice(first, end) for first, end in box]).ravel()
+            places.append(voxels.view(np.uint8) if voxels.dtype == bool else voxels)
+        except (UserError, OSError) as error:
+            errors.append(error)
+    if errors:
+        what = f"{len(errors)} of {len(errors) + len(places)} places cannot be read ({errors[0]})"
+        (findings.doubt if places else findings.fault)(where, what, "import it again, or restore its files")
+    return Sample(places, whole and not errors)
 
 
-def _spread(
-    begin: Sequence[int], shape: Sequence[int], chunk: Sequence[int], places: int
-) -> Iterator[tuple[list[int], list[int]]]:
-    """Yield boxes (begin, shape) of a chunk's shape, as many along each axis and evenly spread."""
-    side = int(round(places ** (1 / 3), 6))
-    counts = [max(1, min(side, s // c)) for s, c in zip(shape, chunk, strict=True)]
-    for index in product(*map(range, counts)):
-        middles = [b + s * (2 * i + 1) // (2 * n) for b, s, i, n in zip(begin, shape, index, counts, strict=True)]
-        firsts = [max(b, m // c * c) for b, m, c in zip(begin, middles, chunk, strict=True)]
-        ends = [min(f + c, b + s) for f, c, b, s in zip(firsts, chunk, begin, shape, strict=True)]
-        yield firsts, [e - f for e, f in zip(ends, firsts, strict=True)]
+def _split(begin: int, size: int) -> list[tuple[int, int]]:
+    """Cut an axis into up to three parts."""
+    ends = [begin + size * i // 3 for i in range(4)]
+    return [(first, end) for first, end in pairwise(ends) if end > first]
 
 
-def _read(volume: Volume, begin: Sequence[int], shape: Sequence[int]) -> np.ndarray:
-    voxels = volume.read_box([slice(b, b + s) for b, s in zip(begin, shape, strict=True)]).ravel()
-    return voxels.view(np.uint8) if voxels.dtype == bool else voxels
+def _count_places(shape: Sequence[int], chunk: Sequence[int], most: int) -> list[int]:
+    """Return how many chunks are looked at along each axis: first where there are most, and `most` in all."""
+    counts, chunks = [1, 1, 1], [s // c for s, c in zip(shape, chunk, strict=True)]
+    while axes := [
+        i for i in range(3) if counts[i] < chunks[i] and np.prod(counts) // counts[i] * (counts[i] + 1) <= most
+    ]:
+        counts[max(axes, key=lambda i: chunks[i] / counts[i])] += 1
+        if np.prod(counts) >= PLACES:
+            break
+    return counts
+
+
+def _spread(begin: int, size: int, chunk: int, count: int) -> list[tuple[int, int]]:
+    """Return first and end of chunks that are evenly spread along an axis."""
+    middles = [begin + size * (2 * i + 1) // (2 * count) for i in range(count)]
+    firsts = [max(begin, middle // chunk * chunk) for middle in middles]
+    return [(first, min(first + chunk, begin + size)) for first in firsts]

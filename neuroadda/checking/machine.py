@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping
+from errno import EACCES, EROFS
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +47,10 @@ def check_place(findings: Findings, where: str, place: Location, inputs: Mapping
     there = nearest_folder(place)
     mend = "choose a folder that you may write to"
     if not there.is_dir():
-        findings.fault(where, f"{there} is a file, so nothing can lie in it", mend)
+        findings.fault(where, f"{there} cannot be written to: Not a directory", mend)
     elif not os.access(there, os.W_OK | os.X_OK):
-        findings.fault(where, f"{there} cannot be written to", mend)
+        closed = os.statvfs(there).f_flag & os.ST_RDONLY
+        findings.fault(where, f"{there} cannot be written to: {os.strerror(EROFS if closed else EACCES)}", mend)
     else:
         findings.note(where, f"{place} {'is there and' if place.exists() else 'is new and'} can be written")
 

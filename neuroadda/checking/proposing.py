@@ -49,7 +49,9 @@ def check_propose(
         return
     task = planned[1]
     if not len(task.blocks):
-        findings.fault(f"{section}.mask", f"{config.mask} is 0 in all of the roi", "give a mask that holds tissue")
+        least = 100 * config.min_tissue
+        what = f"no box has {least:g}% tissue, the most is 0%: {config.mask} is 0 in all of the roi"
+        findings.fault(f"{section}.mask", what, "give a mask that holds tissue")
     request = make_request(config, raw, roi, cards)
     mend = "give another output, or --overwrite"
     if findings.attempt(f"{section}.output", mend, find_known, config, request, cards, overwrite) is not None:
@@ -85,7 +87,7 @@ def check_adapt(findings: Findings, config: AdaptConfig, *, overwrite: bool = Fa
             labels = "give a zarr array of labels on raw's voxels"
             oracle = findings.attempt("adapt.oracle", labels, open_oracle, config.oracle, raw)
             if oracle is not None:
-                look_at_labels(findings, "adapt.oracle", oracle, raw)
+                look_at_labels(findings, "adapt.oracle", oracle, raw, may_be_empty=True)
     if config.validation is not None:
         check_validation(findings, "adapt.validation", config.validation)
     if config.backbone is not None and _is_right(findings, "adapt.backbone"):

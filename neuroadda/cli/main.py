@@ -13,7 +13,7 @@ from neuroadda.cli import active, adaptation, checking, dashboard, failures, pyr
 from neuroadda.cli.domains import domains, rank
 from neuroadda.cli.ledger import ledger
 from neuroadda.cli.zoo import zoo
-from neuroadda.errors import PersonNeeded, RunFailed, RunStopped, UserError
+from neuroadda.errors import WARNINGS, PersonNeeded, RunFailed, RunStopped, UserError
 from neuroadda.formats import format_text
 
 app = typer.Typer(
@@ -63,11 +63,15 @@ def tell_errors() -> Iterator[None]:
 
 
 def _show_warnings() -> None:
-    """Print the library's warnings to stderr, a line each."""
-    handler = logging.StreamHandler()
-    handler.setLevel(logging.WARNING)
-    handler.setFormatter(logging.Formatter("neuroadda: warning: %(message)s"))
-    logging.getLogger("neuroadda").addHandler(handler)
+    """Print the library's warnings to stderr, a line each; what else it logs goes where Python has it go."""
+    logger = logging.getLogger(WARNINGS)
+    if not logger.handlers:
+        logger.addHandler(_WarningLine())
+
+
+class _WarningLine(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"neuroadda: warning: {format_text(record.getMessage())}", file=sys.stderr)
 
 
 def _fail(message: str, code: int) -> None:

@@ -287,7 +287,7 @@ def check_file(path: Path) -> None:
     try:
         with path.open("rb") as file:
             header = file.read(HEADER_BYTES)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
         raise UserError(f"the ledger cannot be read: {error.strerror}", str(path), RIGHT_FILE) from error
