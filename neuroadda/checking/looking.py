@@ -52,8 +52,9 @@ class Sample:
 
 def look_at_raw(findings: Findings, where: str, raw: Volume, roi: Roi | None = None) -> None:
     """Look whether raw shows tissue, within a ROI or all over."""
+    if not _look_at_chunks(findings, where, raw):
+        return
     sample = _sample(findings, where, raw, roi)
-    _look_at_chunks(findings, where, raw)
     if not sample.places:
         return
     if raw.dtype != np.uint8:
@@ -117,21 +118,22 @@ def look_at_labels(
     findings.note(where, f"{labels.path}: {ids} ids in {'all' if sample.whole else 'the places'} looked at")
 
 
-def _look_at_chunks(findings: Findings, where: str, volume: Volume) -> None:
-    """Count the files of an array: what is not stored is read as its fill value."""
+def _look_at_chunks(findings: Findings, where: str, volume: Volume) -> bool:
+    """Count the files of an array, what is not stored is read as its fill value; return whether there are any."""
     chunk_bytes = int(np.prod(volume.data.chunks)) * volume.dtype.itemsize
     if chunk_bytes > LARGE_CHUNK_BYTES:
         what = f"its chunks are of {format_bytes(chunk_bytes)}, and each is read as a whole"
         findings.doubt(where, what, "import it again: chunks are then 64 voxels an axis")
     expected = int(np.prod([-(-s // f) for s, f in zip(volume.shape_vx, file_vx(volume), strict=True)]))
     if not isinstance(volume.path, Path) or expected > LISTED_FILES:
-        return
+        return True
     stored = sum(len(np.unique(places, axis=0)) for places in list_stored(volume))
     if stored == 0:
         findings.fault(where, f"{volume.path}: none of its {expected} chunks is stored", "import it again")
     elif stored < expected:
         what = f"{expected - stored} of its {expected} chunks are not stored, and are read as {volume.data.fill_value}"
         findings.doubt(where, what, "import it again if there should be voxels")
+    return stored > 0
 
 
 def _sample(findings: Findings, where: str, volume: Volume, roi: Roi | None) -> Sample:
