@@ -36,7 +36,10 @@ def check_place(findings: Findings, where: str, place: Location, inputs: Mapping
         Arrays and folders that are read, by their keys.
     """
     for key, given in inputs.items():
-        if given is not None and is_inside(place, to_location(given)):
+        source = None if given is None else to_location(given)
+        if source is None or (isinstance(source, Path) and not source.exists()):  # such as a name of the zoo
+            continue
+        if is_inside(place, source):
             findings.fault(where, f"{place} lies in {key}, {given}", "choose a folder outside of what is read")
             return
     if isinstance(place, Url):

@@ -87,7 +87,6 @@ def _check_settings(findings: Findings, config: SegmentConfig, raw: Volume, roi:
     """Look at settings one by one, since `make_plan` tells the first that is wrong; return whether all are right."""
     before = len(findings["wrong"])
     block_vx = config.block_vx or default_block_vx(raw, roi)
-    findings.attempt("segment.output", "give a folder of this machine", to_folder, config.output, "the run's folder")
     if config.shard:
         findings.attempt("segment.shard", "leave it out", check_shards)
     if card is not None:
@@ -105,7 +104,10 @@ def _check_settings(findings: Findings, config: SegmentConfig, raw: Volume, roi:
 def _check_outputs(findings: Findings, config: SegmentConfig) -> None:
     """Look whether what is written has a place of its own."""
     inputs = {"segment.raw": config.raw, "segment.mask": config.mask, "segment.backbone": config.backbone}
-    check_place(findings, "segment.output", Path(config.output), inputs)
+    folder = findings.attempt("segment.output", "see docs/storage.md", to_folder, config.output, "the run's folder")
+    if folder is None:
+        return
+    check_place(findings, "segment.output", folder, inputs)
     if config.volumes is not None:
         check_place(findings, "segment.volumes", config.arrays, inputs)
     for key, given in inputs.items():
@@ -154,12 +156,13 @@ def _check_evaluation(
     if labels is not None:
         raw = labels if raw is None else raw
         made = (Path(config.output), config.arrays)
-        alone = evaluate.model_copy(update={"compare": {}})
+        alone, before = evaluate.model_copy(update={"compare": {}}), len(findings["wrong"])
         findings.attempt("evaluate.labels", mend, check_evaluation, alone, raw, made)
+        if len(findings["wrong"]) == before:
+            look_at_labels(findings, "evaluate.labels", labels, raw, roi)
         for name, path in evaluate.compare.items():
             one = evaluate.model_copy(update={"compare": {name: path}})
             mend = "leave it out, or make that segmentation first"
             findings.attempt(f"evaluate.compare.{name}", mend, check_evaluation, one, raw, made)
-        look_at_labels(findings, "evaluate.labels", labels, raw, roi)
     limit = config.agglomerate.limit
     findings.attempt("evaluate.thresholds", "leave them out", check_thresholds, evaluate.thresholds, limit)

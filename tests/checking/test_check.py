@@ -86,7 +86,7 @@ def empty_mask(tmp_path: Path) -> Change:
 
 
 def empty_labels(tmp_path: Path) -> Change:
-    return {"evaluate": {"labels": write_array(tmp_path / "v.zarr/labels", np.zeros(CROP, np.uint64))}}
+    return {"evaluate": {"labels": write_array(tmp_path / "v.zarr/labels", np.zeros(CROP, np.uint8))}}
 
 
 def labels_elsewhere(tmp_path: Path) -> Change:
