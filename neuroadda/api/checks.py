@@ -27,7 +27,7 @@ def check(
     ----------
     target
         A config, or the path of one (``.toml``, ``.json``; of several, each laid over those before it); or a volume: a path or a
-        URL of a zarr array ``[c,] z, y, x``.
+        URL of a zarr array ``[c,] z, y, x``, or of what `import_volume` reads.
     overrides
         Keys to set in a config, such as ``segment.execution.workers=8``.
     overwrite

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from neuroadda.checking.findings import Findings
 from neuroadda.checking.looking import look_at_labels, look_at_raw
 from neuroadda.checking.segmenting import IMPORT, check_segment
+from neuroadda.checking.sources import check_source, is_source
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.info import describe
 from neuroadda.volumes.locations import Location
@@ -52,9 +53,12 @@ def check_run(
 
 
 def check_volume(path: Location | str) -> Findings:
-    """Look at a volume; `Findings.facts` is what is known of it."""
+    """Look at a volume, or at what may be imported as one; `Findings.facts` is what is known of it."""
     findings = Findings()
     where = str(path)
+    if is_source(path):
+        check_source(findings, where, path)
+        return findings
     volume = findings.attempt(where, IMPORT, Volume.open, path)
     if volume is None:
         return findings

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -177,6 +178,12 @@ BROKEN: dict[str, tuple[Callable[[Path], Change], str, str, str]] = {
     ),
     "silent ledger": (silent_mongo, "segment.ledger", "no MongoDB server answers", "is it running"),
     "other ledger": (other_ledger, "segment.ledger", "no intact SQLite", "move it away"),
+    "no gpu": (
+        same({"segment": {"backbone": "mouse_cortex_sssem", "predict": {"device": "cuda"}}}),
+        "segment.predict.device",
+        "no CUDA device",
+        "use auto or cpu",
+    ),
     "no sbatch": (
         same({"segment": {"execution": {"launcher": "slurm"}}}),
         "segment.execution",
@@ -205,6 +212,7 @@ def test_what_is_broken_is_named_with_its_mend(
     command: Run, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda *given, **more: None)
+    monkeypatch.setattr("neuroadda.backbones.devices.count_cuda_devices", lambda: 0)
     change, where, what, mend = BROKEN[name]
     config = write_config(tmp_path, change(tmp_path))
     before = list_files(here), list_files(tmp_path)
@@ -354,3 +362,40 @@ def test_a_volume_is_described_and_looked_at(command: Run, here: Path) -> None:
     assert errors.count("\n") == 1
     assert command("check", "runs/demo/test.zarr/raw", "--set", "a=1")[0] == 2
     assert command("check")[0] == 2
+
+
+def test_a_file_is_looked_at_before_its_import(command: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.zeros((4, 8, 8), np.float32))
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file["volumes/raw"] = np.zeros((4, 8, 8), np.uint8)
+        file["volumes/raw"].attrs["resolution"] = (40.0, 4.0, 4.0)
+    code, told, _ = command("check", tmp_path / "v.h5", "--json")
+    assert code == 0
+    assert json.loads(told)["volume"]["voxel_size_nm"] == [40, 4, 4]
+    assert [one["level"] for one in json.loads(told)["findings"]] == ["right"]
+    doubts = na.check(tmp_path / "v.npy")["doubtful"]
+    assert ["--voxel-size" in (one.mend or "") for one in doubts] == [True, False]
+    assert "float32" in doubts[1].what
+    (tmp_path / "broken.h5").write_bytes((tmp_path / "v.h5").read_bytes()[:300])
+    (fault,) = na.check(tmp_path / "broken.h5")["wrong"]
+    assert fault.mend
+    assert {path.name for path in tmp_path.iterdir()} == {"v.npy", "v.h5", "broken.h5"}
+
+
+def test_a_ledger_is_asked_and_not_made(own_mongo_url: str, here: Path, tmp_path: Path) -> None:
+    from pymongo import MongoClient
+
+    url = f"sqlite:///{tmp_path}/new/ledger.db"
+    for ledger, told in ((own_mongo_url, "answers"), (url, "will be made")):
+        found = na.check(write_config(tmp_path, {"segment": {"ledger": ledger}}))
+        assert [one for one in found["right"] if one.where == "segment.ledger" and told in one.what]
+    assert not (tmp_path / "new").exists()
+    with MongoClient(own_mongo_url) as client:
+        assert client.get_default_database().name not in client.list_database_names()
+
+
+def test_a_password_is_not_told(here: Path, tmp_path: Path) -> None:
+    url = f"mongodb://me:secret@127.0.0.1:{find_port()}/runs?serverSelectionTimeoutMS=200"
+    found = na.check(write_config(tmp_path, {"segment": {"ledger": url}}))
+    assert found["wrong"]
+    assert "secret" not in json.dumps(found.to_data())
