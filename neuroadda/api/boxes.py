@@ -109,7 +109,7 @@ def propose(
         "execution": {"workers": workers},
     }
     wanted, findings = configure(ProposeConfig, config, "propose", given), Findings()
-    check_propose(findings, wanted, overwrite=overwrite)
+    check_propose(findings, wanted, outputs=False)
     findings.enforce()
     with in_section("propose"):
         found = propose_boxes(wanted, overwrite=overwrite, observe=observer.on_blocks)
@@ -174,6 +174,6 @@ def adapt(
         "train": name_training(None if config is None else config.train.name, output) | {"iterations": iterations},
     }
     wanted, findings = configure(AdaptConfig, config, "adapt", given), Findings()
-    check_adapt(findings, wanted, overwrite=overwrite)
+    check_adapt(findings, wanted, outputs=False)
     findings.enforce()
     return adapt_backbone(wanted, overwrite=overwrite, observer=observer)

@@ -227,7 +227,7 @@ def _run(
     from neuroadda.segmentation.pipeline import SegmentConfig, segment_volume
 
     wanted, findings = configure(SegmentConfig, config, "segment", given), Findings()
-    check_segment(findings, wanted, upto=upto, overwrite=overwrite)
+    check_segment(findings, wanted, outputs=False)
     findings.enforce()
     plan = segment_volume(wanted, upto=upto, overwrite=overwrite, observe=observer.on_blocks)
     return Volume.open(plan.output(upto))

@@ -19,6 +19,7 @@ from neuroadda.checking.findings import Findings
 from neuroadda.config import Zyx
 from neuroadda.forecast.disk import BYTES_PER_VOXEL, ENOUGH, TOO_LITTLE
 from neuroadda.formats import format_bytes
+from neuroadda.locks import read_lock
 from neuroadda.prediction.predict import Predict
 from neuroadda.volumes.locations import Location, is_inside, to_location
 from neuroadda.volumes.urls import Url
@@ -58,25 +59,25 @@ def check_place(findings: Findings, where: str, place: Location, inputs: Mapping
         findings.note(where, f"{place} {'is there and' if place.exists() else 'is new and'} can be written")
 
 
+def check_free(findings: Findings, where: str, folder: Path) -> None:
+    """Look whether another run is at work in a folder."""
+    if read_lock(folder) == "held":
+        findings.fault(where, f"another run is at work in {folder}", "wait for it, or stop it")
+
+
 def nearest_folder(place: Path) -> Path:
     """Return the place, or of what it lies in, the nearest that is there."""
     return next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())
 
 
-def check_disk(findings: Findings, where: str, folder: Location, voxels: int, resumed: bool) -> None:
-    """Hold what a segmentation of so many voxels leaves on disk against what is free.
-
-    Parameters
-    ----------
-    resumed
-        Part of it is there already.
-    """
+def check_disk(findings: Findings, where: str, folder: Location, voxels: int) -> None:
+    """Hold what a segmentation of so many voxels leaves on disk against what is free; part of it may be there already."""
     if isinstance(folder, Url):
         return
     needed, free = BYTES_PER_VOXEL * voxels, shutil.disk_usage(nearest_folder(folder)).free
     what = f"about {format_bytes(needed)} will be written to {folder}, and {format_bytes(free)} are free"
     mend = "choose another disk, a smaller roi or a mask; `neuroadda segment --dry-run --measure 4` tells it exactly"
-    if free < TOO_LITTLE * needed and not resumed:
+    if free < TOO_LITTLE * needed and not folder.exists():
         findings.fault(where, what, mend)
     elif free < ENOUGH * needed:
         findings.doubt(where, what, mend)

@@ -13,7 +13,7 @@ from neuroadda.blockwise.ledger.url import ledger_url
 from neuroadda.checking.backbones import check_backbone, check_size, check_zoo
 from neuroadda.checking.findings import Findings
 from neuroadda.checking.looking import look_at_labels, look_at_raw
-from neuroadda.checking.machine import check_place, check_records, check_workers
+from neuroadda.checking.machine import check_free, check_place, check_records, check_workers
 from neuroadda.checking.segmenting import IMPORT, check_mask, open_roi
 from neuroadda.checking.training import check_validation
 from neuroadda.errors import in_section
@@ -21,7 +21,12 @@ from neuroadda.volumes.arrays import Volume
 
 
 def check_propose(
-    findings: Findings, config: ProposeConfig, *, overwrite: bool = False, section: str = "propose"
+    findings: Findings,
+    config: ProposeConfig,
+    *,
+    overwrite: bool = False,
+    section: str = "propose",
+    outputs: bool = True,
 ) -> None:
     """Look at all that proposals depend on.
 
@@ -29,6 +34,8 @@ def check_propose(
     ----------
     section
         Of the config that they are asked for in.
+    outputs
+        Also look whose results lie in the output, and whether another run is at work there, as a run itself does first.
     """
     raw = findings.attempt(f"{section}.raw", IMPORT, Volume.open, config.raw)
     roi = None if raw is None else open_roi(findings, f"{section}.roi", raw, config)
@@ -40,6 +47,8 @@ def check_propose(
     check_place(findings, f"{section}.output", config.output, inputs)
     check_workers(findings, f"{section}.execution", config.execution)
     check_records(findings, section, ledger_url(config.output, config.ledger), config.execution)
+    if outputs:
+        check_free(findings, f"{section}.output", config.output)
     if raw is None or roi is None or not fits or not found:
         return
     folders, cards = [str(folder) for folder, _ in found], [card for _, card in found]
@@ -52,6 +61,8 @@ def check_propose(
         least = 100 * config.min_tissue
         what = f"no box has {least:g}% tissue, the most is 0%: {config.mask} is 0 in all of the roi"
         findings.fault(f"{section}.mask", what, "give a mask that holds tissue")
+    if not outputs:
+        return
     request = make_request(config, raw, roi, cards)
     mend = "give another output, or --overwrite"
     if findings.attempt(f"{section}.output", mend, find_known, config, request, cards, overwrite) is not None:
@@ -75,10 +86,18 @@ def _check_backbones(
     return whole if config.backbone is not None and len(whole) == len(found) else []
 
 
-def check_adapt(findings: Findings, config: AdaptConfig, *, overwrite: bool = False) -> None:
-    """Look at all that an adaptation depends on."""
+def check_adapt(findings: Findings, config: AdaptConfig, *, overwrite: bool = False, outputs: bool = True) -> None:
+    """Look at all that an adaptation depends on; see `check_propose`."""
     folder = config.output / "round_1"
-    check_propose(findings, make_propose(config, folder, config.backbone, ()), overwrite=overwrite, section="adapt")
+    check_propose(
+        findings,
+        make_propose(config, folder, config.backbone, ()),
+        overwrite=overwrite,
+        section="adapt",
+        outputs=outputs,
+    )
+    if outputs:
+        check_free(findings, "adapt.output", config.output)
     mend = "mend the config"
     raw = Volume.open(config.raw) if _is_right(findings, "adapt.raw", "adapt.roi") else None
     if raw is not None:

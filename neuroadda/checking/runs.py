@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 def check_run(
-    config: "RunConfig", *, overwrite: bool = False, broken: Collection[str] = (), made: Sequence[Path] = ()
+    config: "RunConfig",
+    *,
+    overwrite: bool = False,
+    broken: Collection[str] = (),
+    made: Sequence[Path] = (),
+    outputs: bool = True,
 ) -> Findings:
     """Look at all that a config depends on.
 
@@ -27,6 +32,8 @@ def check_run(
         Names of sections that were left out of it since they are not valid.
     made
         Folders of backbones that they make.
+    outputs
+        Also look whose results lie in the outputs, and whether another run is at work there, as the run itself does first.
     """
     findings = Findings()
     if config.train is not None:
@@ -39,14 +46,22 @@ def check_run(
             select=config.select,
             overwrite=overwrite,
             validated=config.validation is not None or "validation" in broken,
+            outputs=outputs,
         )
     if config.adapt is not None:
         from neuroadda.checking.proposing import check_adapt
 
-        check_adapt(findings, config.adapt, overwrite=overwrite)
+        check_adapt(findings, config.adapt, overwrite=overwrite, outputs=outputs)
     if config.segment is not None:
         folders = [part.output for part in (config.train, config.adapt) if part is not None]
-        check_segment(findings, config.segment, evaluate=config.evaluate, overwrite=overwrite, made=(*folders, *made))
+        check_segment(
+            findings,
+            config.segment,
+            evaluate=config.evaluate,
+            overwrite=overwrite,
+            made=(*folders, *made),
+            outputs=outputs,
+        )
     if not broken and config.train is config.adapt is config.segment is None:
         findings.fault("the config", "there is nothing in it to do", "see configs/ for examples")
     return findings

@@ -12,7 +12,7 @@ from neuroadda.blockwise.task import Task
 from neuroadda.checking.backbones import check_backbone
 from neuroadda.checking.findings import Findings
 from neuroadda.checking.looking import look_at_labels, look_at_raw
-from neuroadda.checking.machine import check_disk, check_memory, check_place, check_records, check_workers
+from neuroadda.checking.machine import check_disk, check_free, check_memory, check_place, check_records, check_workers
 from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation
 from neuroadda.evaluation.sweep import check_thresholds
 from neuroadda.prediction.predict import check_raw
@@ -32,9 +32,9 @@ def check_segment(
     config: SegmentConfig,
     *,
     evaluate: EvaluateConfig | None = None,
-    upto: str = "relabel",
     overwrite: bool = False,
     made: Sequence[Path] = (),
+    outputs: bool = True,
 ) -> None:
     """Look at all that a segmentation, and its evaluation, depend on.
 
@@ -42,6 +42,8 @@ def check_segment(
     ----------
     made
         Folders of backbones that the same run trains first.
+    outputs
+        Also look whose results lie in the outputs, and whether another run is at work there, as a run itself does first.
     """
     raw = findings.attempt("segment.raw", IMPORT, Volume.open, config.raw)
     roi = None if raw is None else open_roi(findings, "segment.roi", raw, config)
@@ -58,13 +60,16 @@ def check_segment(
     _check_outputs(findings, config)
     check_workers(findings, "segment.execution", config.execution)
     check_records(findings, "segment", config.ledger_url, config.execution)
-    resumed = False
+    if outputs and isinstance(to_location(config.output), Path):
+        check_free(findings, "segment.output", Path(config.output))
     if whole and card is not None:
         plan = findings.attempt("segment", "mend what is told", make_plan, config)
         if plan is not None:
-            resumed = _check_plan(findings, plan.upto(upto), card, overwrite)
+            _check_plan(findings, plan, card)
+            if outputs:
+                _check_results(findings, plan, overwrite)
     if raw is not None and roi is not None:
-        check_disk(findings, "segment.output", config.arrays, int(np.prod(roi.shape / raw.voxel_size)), resumed)
+        check_disk(findings, "segment.output", config.arrays, int(np.prod(roi.shape / raw.voxel_size)))
     if evaluate is not None:
         _check_evaluation(findings, config, evaluate, raw, roi)
 
@@ -117,8 +122,8 @@ def _check_outputs(findings: Findings, config: SegmentConfig) -> None:
                 findings.fault(key, what, "choose another output")
 
 
-def _check_plan(findings: Findings, plan: Plan, card: Card, overwrite: bool) -> bool:
-    """Look at a plan as a whole, and at what lies in its outputs; return whether a part of it is done already."""
+def _check_plan(findings: Findings, plan: Plan, card: Card) -> None:
+    """Look at a plan as a whole."""
     first, config = plan.tasks[0], plan.config
     assert config.block_vx is not None
     blocks, total = len(first.blocks), len(first.grid)
@@ -130,13 +135,16 @@ def _check_plan(findings: Findings, plan: Plan, card: Card, overwrite: bool) -> 
     context = context_vx(config.fragments, raw.voxel_size_nm)
     check_memory(findings, "segment.execution", config.execution, config.predict, card, config.block_vx, context)
     findings.note("segment.predict", f"on {config.predict.device} in {config.predict.precision}")
+
+
+def _check_results(findings: Findings, plan: Plan, overwrite: bool) -> None:
+    """Look whose results lie in a plan's outputs."""
     for task in plan.tasks:
         if findings.attempt("segment.output", "give another output", _check_task, task, overwrite) is None:
-            return False
+            return
     begun = [task.name for task in plan.tasks if bind_output(task) is not None]
     if begun:
         findings.note("segment.output", f"the same run lies here, and goes on; begun: {', '.join(begun)}")
-    return bool(begun)
 
 
 def _share(blocks: int, total: int, mask: str | None) -> str:

@@ -4,7 +4,7 @@ from neuroadda.backbones.devices import check_device
 from neuroadda.checking.backbones import check_backbone, check_zoo
 from neuroadda.checking.findings import Findings
 from neuroadda.checking.looking import look_at_labels, look_at_raw
-from neuroadda.checking.machine import check_place, count_cores
+from neuroadda.checking.machine import check_free, check_place, count_cores
 from neuroadda.domains.selection import SelectConfig
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.training.config import TrainConfig
@@ -20,6 +20,7 @@ def check_train(
     select: SelectConfig | None = None,
     overwrite: bool = False,
     validated: bool | None = None,
+    outputs: bool = True,
 ) -> None:
     """Look at all that a training, and its validation, depend on.
 
@@ -27,6 +28,8 @@ def check_train(
     ----------
     validated
         Whether there will be a validation; by default, whether it is given.
+    outputs
+        Also look whose results lie in the output, as a training itself does first.
     """
     from neuroadda.training.checks import check_sample, check_settings, check_sizes, find_begun, identify_training
     from neuroadda.training.start import adopt_network  # torch's and gunpowder's import takes seconds
@@ -56,7 +59,9 @@ def check_train(
     inputs |= {f"train.samples[{i}].labels": sample.labels for i, sample in enumerate(config.samples)}
     check_place(findings, "train.output", config.output, inputs)
     _check_cores(findings, config)
-    if len(findings["wrong"]) == before and (select is None or config.start is not None):
+    if outputs:
+        check_free(findings, "train.output", config.output)
+    if outputs and len(findings["wrong"]) == before and (select is None or config.start is not None):
         identity = identify_training(adopted, samples, digest)
         mend = "give another output, or --overwrite"
         begun = findings.attempt("train.output", mend, find_begun, adopted, identity, overwrite)

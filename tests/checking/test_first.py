@@ -14,6 +14,7 @@ from neuroadda import errors
 from neuroadda.checking import machine
 from neuroadda.checking.findings import Findings
 from neuroadda.errors import PersonNeeded, SettingError, UserError, collect_warnings, warn
+from neuroadda.locks import lock_folder
 from neuroadda.volumes.arrays import Volume
 from tests.segmentation.synthetic import smooth_noise, write_backbone, write_raw
 
@@ -218,3 +219,13 @@ def test_collected_warnings_are_not_logged(caplog: pytest.LogCaptureFixture) -> 
     errors._log_once.cache_clear()
     warn("one thing", "here")
     assert caplog.messages == ["here: one thing"]
+
+
+def test_a_run_at_work_in_the_folder_is_told(goods: Path, tmp_path: Path) -> None:
+    sections = {"segment": segment_of(goods, tmp_path / "run"), "train": train_of(goods, tmp_path / "train")}
+    config = write_config(tmp_path, **sections)
+    with lock_folder(tmp_path / "run"), lock_folder(tmp_path / "train"):
+        wrong = na.check(config)["wrong"]
+    assert [one.where for one in wrong] == ["train.output", "segment.output"]
+    assert {one.mend for one in wrong} == {"wait for it, or stop it"}
+    assert not na.check(config)["wrong"]
