@@ -97,7 +97,7 @@ def run(config: RunConfig, *, overwrite: bool = False, observer: RunObserver = R
     UserError, RunFailed, RunStopped
         As the parts do.
     """
-    check_run(config, outputs=False).enforce()
+    check_run(config, for_run=True).enforce()
     if config.train is not None:
         train_backbone(config, overwrite=overwrite, observer=observer, checked=True)
     adaptation = None
@@ -139,7 +139,7 @@ def train_backbone(
     with stop_on_signals(), join_processes(rank, wanted.device) as processes:
         if processes.first and not checked:
             alone = config.model_copy(update={"adapt": None, "segment": None, "evaluate": None})
-            check_run(alone, outputs=False).enforce()
+            check_run(alone, for_run=True).enforce()
         if select is not None and wanted.start is None:
             start = partial(select_start, select, wanted, overwrite=overwrite, observer=observer)
             chosen = processes.from_first(lambda: start().model_dump_json().encode())

@@ -108,8 +108,8 @@ def propose(
         **{"choose": {"count": count}, "mask": to_text(mask), "any_voxel_size": any_voxel_size},
         "execution": {"workers": workers},
     }
-    wanted, findings = configure(ProposeConfig, config, "propose", given), Findings()
-    check_propose(findings, wanted, outputs=False)
+    wanted, findings = configure(ProposeConfig, config, "propose", given), Findings(for_run=True)
+    check_propose(findings, wanted)
     findings.enforce()
     with in_section("propose"):
         found = propose_boxes(wanted, overwrite=overwrite, observe=observer.on_blocks)
@@ -173,7 +173,7 @@ def adapt(
         **{"rounds": rounds, "execution": {"workers": workers}},
         "train": name_training(None if config is None else config.train.name, output) | {"iterations": iterations},
     }
-    wanted, findings = configure(AdaptConfig, config, "adapt", given), Findings()
-    check_adapt(findings, wanted, outputs=False)
+    wanted, findings = configure(AdaptConfig, config, "adapt", given), Findings(for_run=True)
+    check_adapt(findings, wanted)
     findings.enforce()
     return adapt_backbone(wanted, overwrite=overwrite, observer=observer)

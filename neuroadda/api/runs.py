@@ -226,8 +226,8 @@ def _run(
     from neuroadda.checking.segmenting import check_segment
     from neuroadda.segmentation.pipeline import SegmentConfig, segment_volume
 
-    wanted, findings = configure(SegmentConfig, config, "segment", given), Findings()
-    check_segment(findings, wanted, outputs=False)
+    wanted, findings = configure(SegmentConfig, config, "segment", given), Findings(for_run=True)
+    check_segment(findings, wanted)
     findings.enforce()
     plan = segment_volume(wanted, upto=upto, overwrite=overwrite, observe=observer.on_blocks)
     return Volume.open(plan.output(upto))

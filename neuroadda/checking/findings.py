@@ -37,13 +37,16 @@ class Findings:
 
     Attributes
     ----------
+    for_run
+        A run is about to begin. It tells itself whose results lie in its outputs, and does the blocks that can be read.
     all
         Every finding.
     facts
         What is known of a volume, where one was looked at: see `neuroadda.volumes.info.describe`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, for_run: bool = False) -> None:
+        self.for_run = for_run
         self.facts: dict[str, Any] = {}
         self.all: list[Finding] = []
         self._errors: list[UserError] = []

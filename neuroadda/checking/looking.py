@@ -137,7 +137,7 @@ def _look_at_chunks(findings: Findings, where: str, volume: Volume) -> bool:
 
 
 def _sample(findings: Findings, where: str, volume: Volume, roi: Roi | None) -> Sample:
-    """Read a few places, or all of a small volume. What cannot be read is doubtful; where nothing can be, wrong."""
+    """Read a few places, or all of a small volume. Of what cannot be read, a run has blocks that fail."""
     part = volume.roi if roi is None else volume.roi.intersect(roi)
     begin = [int(b) for b in (part.begin - volume.roi.begin) / volume.voxel_size]
     shape = [int(s) for s in part.shape / volume.voxel_size]
@@ -158,7 +158,7 @@ def _sample(findings: Findings, where: str, volume: Volume, roi: Roi | None) -> 
             errors.append(error)
     if errors:
         what = f"{len(errors)} of {len(errors) + len(places)} places cannot be read ({errors[0]})"
-        (findings.doubt if places else findings.fault)(where, what, "import it again, or restore its files")
+        (findings.doubt if findings.for_run else findings.fault)(where, what, "import it again, or restore its files")
     return Sample(places, whole and not errors)
 
 

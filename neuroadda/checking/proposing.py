@@ -26,7 +26,6 @@ def check_propose(
     *,
     overwrite: bool = False,
     section: str = "propose",
-    outputs: bool = True,
 ) -> None:
     """Look at all that proposals depend on.
 
@@ -34,8 +33,6 @@ def check_propose(
     ----------
     section
         Of the config that they are asked for in.
-    outputs
-        Also look whose results lie in the output, and whether another run is at work there, as a run itself does first.
     """
     raw = findings.attempt(f"{section}.raw", IMPORT, Volume.open, config.raw)
     roi = None if raw is None else open_roi(findings, f"{section}.roi", raw, config)
@@ -47,7 +44,7 @@ def check_propose(
     check_place(findings, f"{section}.output", config.output, inputs)
     check_workers(findings, f"{section}.execution", config.execution)
     check_records(findings, section, ledger_url(config.output, config.ledger), config.execution)
-    if outputs:
+    if not findings.for_run:
         check_free(findings, f"{section}.output", config.output)
     if raw is None or roi is None or not fits or not found:
         return
@@ -61,7 +58,7 @@ def check_propose(
         least = 100 * config.min_tissue
         what = f"no box has {least:g}% tissue, the most is 0%: {config.mask} is 0 in all of the roi"
         findings.fault(f"{section}.mask", what, "give a mask that holds tissue")
-    if not outputs:
+    if findings.for_run:
         return
     request = make_request(config, raw, roi, cards)
     mend = "give another output, or --overwrite"
@@ -86,7 +83,7 @@ def _check_backbones(
     return whole if config.backbone is not None and len(whole) == len(found) else []
 
 
-def check_adapt(findings: Findings, config: AdaptConfig, *, overwrite: bool = False, outputs: bool = True) -> None:
+def check_adapt(findings: Findings, config: AdaptConfig, *, overwrite: bool = False) -> None:
     """Look at all that an adaptation depends on; see `check_propose`."""
     folder = config.output / "round_1"
     check_propose(
@@ -94,9 +91,8 @@ def check_adapt(findings: Findings, config: AdaptConfig, *, overwrite: bool = Fa
         make_propose(config, folder, config.backbone, ()),
         overwrite=overwrite,
         section="adapt",
-        outputs=outputs,
     )
-    if outputs:
+    if not findings.for_run:
         check_free(findings, "adapt.output", config.output)
     mend = "mend the config"
     raw = Volume.open(config.raw) if _is_right(findings, "adapt.raw", "adapt.roi") else None

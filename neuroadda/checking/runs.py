@@ -22,7 +22,7 @@ def check_run(
     overwrite: bool = False,
     broken: Collection[str] = (),
     made: Sequence[Path] = (),
-    outputs: bool = True,
+    for_run: bool = False,
 ) -> Findings:
     """Look at all that a config depends on.
 
@@ -32,10 +32,10 @@ def check_run(
         Names of sections that were left out of it since they are not valid.
     made
         Folders of backbones that they make.
-    outputs
-        Also look whose results lie in the outputs, and whether another run is at work there, as the run itself does first.
+    for_run
+        See `Findings`.
     """
-    findings = Findings()
+    findings = Findings(for_run=for_run)
     if config.train is not None:
         from neuroadda.checking.training import check_train
 
@@ -46,12 +46,11 @@ def check_run(
             select=config.select,
             overwrite=overwrite,
             validated=config.validation is not None or "validation" in broken,
-            outputs=outputs,
         )
     if config.adapt is not None:
         from neuroadda.checking.proposing import check_adapt
 
-        check_adapt(findings, config.adapt, overwrite=overwrite, outputs=outputs)
+        check_adapt(findings, config.adapt, overwrite=overwrite)
     if config.segment is not None:
         folders = [part.output for part in (config.train, config.adapt) if part is not None]
         check_segment(
@@ -60,7 +59,6 @@ def check_run(
             evaluate=config.evaluate,
             overwrite=overwrite,
             made=(*folders, *made),
-            outputs=outputs,
         )
     if not broken and config.train is config.adapt is config.segment is None:
         findings.fault("the config", "there is nothing in it to do", "see configs/ for examples")

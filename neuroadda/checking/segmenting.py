@@ -34,7 +34,6 @@ def check_segment(
     evaluate: EvaluateConfig | None = None,
     overwrite: bool = False,
     made: Sequence[Path] = (),
-    outputs: bool = True,
 ) -> None:
     """Look at all that a segmentation, and its evaluation, depend on.
 
@@ -42,8 +41,6 @@ def check_segment(
     ----------
     made
         Folders of backbones that the same run trains first.
-    outputs
-        Also look whose results lie in the outputs, and whether another run is at work there, as a run itself does first.
     """
     raw = findings.attempt("segment.raw", IMPORT, Volume.open, config.raw)
     roi = None if raw is None else open_roi(findings, "segment.roi", raw, config)
@@ -60,13 +57,13 @@ def check_segment(
     _check_outputs(findings, config)
     check_workers(findings, "segment.execution", config.execution)
     check_records(findings, "segment", config.ledger_url, config.execution)
-    if outputs and isinstance(to_location(config.output), Path):
+    if not findings.for_run and isinstance(to_location(config.output), Path):
         check_free(findings, "segment.output", Path(config.output))
     if whole and card is not None:
         plan = findings.attempt("segment", "mend what is told", make_plan, config)
         if plan is not None:
             _check_plan(findings, plan, card)
-            if outputs:
+            if not findings.for_run:
                 _check_results(findings, plan, overwrite)
     if raw is not None and roi is not None:
         check_disk(findings, "segment.output", config.arrays, int(np.prod(roi.shape / raw.voxel_size)))

@@ -20,7 +20,6 @@ def check_train(
     select: SelectConfig | None = None,
     overwrite: bool = False,
     validated: bool | None = None,
-    outputs: bool = True,
 ) -> None:
     """Look at all that a training, and its validation, depend on.
 
@@ -28,8 +27,6 @@ def check_train(
     ----------
     validated
         Whether there will be a validation; by default, whether it is given.
-    outputs
-        Also look whose results lie in the output, as a training itself does first.
     """
     from neuroadda.training.checks import check_sample, check_settings, check_sizes, find_begun, identify_training
     from neuroadda.training.start import adopt_network  # torch's and gunpowder's import takes seconds
@@ -59,9 +56,10 @@ def check_train(
     inputs |= {f"train.samples[{i}].labels": sample.labels for i, sample in enumerate(config.samples)}
     check_place(findings, "train.output", config.output, inputs)
     _check_cores(findings, config)
-    if outputs:
-        check_free(findings, "train.output", config.output)
-    if outputs and len(findings["wrong"]) == before and (select is None or config.start is not None):
+    if findings.for_run:
+        return
+    check_free(findings, "train.output", config.output)
+    if len(findings["wrong"]) == before and (select is None or config.start is not None):
         identity = identify_training(adopted, samples, digest)
         mend = "give another output, or --overwrite"
         begun = findings.attempt("train.output", mend, find_begun, adopted, identity, overwrite)

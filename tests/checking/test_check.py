@@ -338,12 +338,12 @@ def test_chunks_that_are_not_stored_are_counted(tmp_path: Path) -> None:
     assert "2 of its 8 chunks are not stored" in na.check(volume)["doubtful"][0].what
 
 
-def test_one_damaged_chunk_is_doubtful_and_all_are_wrong(tmp_path: Path) -> None:
+def test_damaged_chunks_are_wrong(tmp_path: Path) -> None:
     volume = Volume.create(tmp_path / "v.zarr/raw", (9, 60, 60), (30, 6, 6), np.uint8, chunk_vx=(3, 20, 20))
     volume.write(volume.roi, np.random.default_rng(0).integers(0, 256, (9, 60, 60), np.uint8))
     chunks = [path for path in (tmp_path / "v.zarr/raw").rglob("*") if path.is_file() and path.name.isdigit()]
     chunks[0].write_bytes(b"damaged")
-    assert "1 of 27 places cannot be read" in na.check(volume)["doubtful"][0].what
+    assert "1 of 27 places cannot be read" in na.check(volume)["wrong"][0].what
     for chunk in chunks:
         chunk.write_bytes(b"damaged")
     assert "27 of 27 places cannot be read" in na.check(volume)["wrong"][-1].what
