@@ -5,7 +5,7 @@ from typing import Any
 
 from neuroadda.checking.findings import Findings
 from neuroadda.volumes.locations import Location, to_location
-from neuroadda.volumes.nodes import GROUP_METADATA, is_array
+from neuroadda.volumes.nodes import GROUP_METADATA, find_n5, is_array
 from neuroadda.volumes.readers import SCHEMES, open_source
 
 IMPORT = "see `neuroadda import --help` for the option that says it"
@@ -18,7 +18,8 @@ def is_source(place: Location | str) -> bool:
     location = to_location(place)
     if not isinstance(location, Path) or not location.exists():
         return False
-    return location.is_file() or not (is_array(location) or any((location / name).is_file() for name in GROUP_METADATA))
+    ours = is_array(location) or find_n5(location) or any((location / name).is_file() for name in GROUP_METADATA)
+    return location.is_file() or not ours
 
 
 def check_source(findings: Findings, where: str, place: Location | str) -> None:

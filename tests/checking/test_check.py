@@ -399,3 +399,19 @@ def test_a_password_is_not_told(here: Path, tmp_path: Path) -> None:
     found = na.check(write_config(tmp_path, {"segment": {"ledger": url}}))
     assert found["wrong"]
     assert "secret" not in json.dumps(found.to_data())
+
+
+def test_what_readers_warn_of_is_doubtful(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (4, 8, 8), np.uint8)
+    volume = Volume.create(tmp_path / "v.zarr/raw", noise.shape, (6, 6, 30), np.uint8)
+    volume.write(volume.roi, noise)
+    for _ in range(2):
+        (doubt,) = na.check(volume)["doubtful"]
+        assert "looks like x, y, z" in doubt.what
+    assert not caplog.messages
+
+
+def test_another_voxel_size_is_doubtful_where_it_is_allowed(here: Path, tmp_path: Path) -> None:
+    (doubt,) = na.check(write_config(tmp_path, {"adapt": {"backbone": "fly_fibsem"}}))["doubtful"]
+    assert doubt.where == "adapt.backbone"
+    assert "runs on voxels of 30 x 6 x 6 nm (zyx), and was trained on 10 x 10 x 10 nm" in doubt.what
