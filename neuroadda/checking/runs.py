@@ -1,6 +1,7 @@
 """Look at what a whole config depends on, or at one volume."""
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ from neuroadda.checking.findings import Findings
 from neuroadda.checking.looking import look_at_labels, look_at_raw
 from neuroadda.checking.segmenting import IMPORT, check_segment
 from neuroadda.checking.sources import check_source, is_source
+from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.info import describe
 from neuroadda.volumes.locations import Location
@@ -75,7 +77,8 @@ def check_volume(path: Location | str) -> Findings:
     volume = findings.attempt(where, IMPORT, Volume.open, path)
     if volume is None:
         return findings
-    findings.facts = findings.attempt(where, IMPORT, describe, volume) or {}
+    with suppress(UserError, OSError):  # voxels that cannot be read are told below
+        findings.facts = describe(volume)
     if volume.channels is not None:
         findings.note(where, f"{volume.channels} channels of {volume.dtype}")
     elif volume.dtype.itemsize == 1:
