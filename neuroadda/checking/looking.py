@@ -87,14 +87,14 @@ def look_at_labels(
     raw: Volume | None,
     roi: Roi | None = None,
     *,
-    may_be_empty: bool = False,
+    judged: bool = True,
 ) -> None:
     """Look whether labels hold ids where raw is, within a ROI or all over.
 
     Parameters
     ----------
-    may_be_empty
-        It is allowed that there are none.
+    judged
+        What takes them has judged their ids; see `neuroadda.volumes.label_checks`.
     """
     overlap = labels.roi if raw is None else labels.roi.intersect(raw.roi)
     if overlap.empty:
@@ -108,11 +108,11 @@ def look_at_labels(
         return
     values = sample.values
     ids = np.count_nonzero(values)
-    if not ids and not may_be_empty:
+    if not ids and not judged:
         what, mend = f"{sample.said} background (0)", "give labels that hold ids where raw is"
         (findings.fault if sample.whole else findings.doubt)(where, what, mend)
         return
-    if ids == 1:
+    if ids == 1 and not judged:
         mend = "give every neuron its own id" if values[-1] != 255 else "label its connected parts: this is a mask"
         findings.doubt(where, f"the only id found is {values[-1]}", mend)
     findings.note(where, f"{labels.path}: {ids} ids in {'all' if sample.whole else 'the places'} looked at")

@@ -102,7 +102,7 @@ def check_adapt(findings: Findings, config: AdaptConfig, *, overwrite: bool = Fa
             labels = "give a zarr array of labels on raw's voxels"
             oracle = findings.attempt("adapt.oracle", labels, open_oracle, config.oracle, raw)
             if oracle is not None:
-                look_at_labels(findings, "adapt.oracle", oracle, raw, may_be_empty=True)
+                look_at_labels(findings, "adapt.oracle", oracle, raw)
     if config.validation is not None:
         check_validation(findings, "adapt.validation", config.validation)
     if config.backbone is not None and _is_right(findings, "adapt.backbone"):

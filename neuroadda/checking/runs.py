@@ -84,7 +84,7 @@ def check_volume(path: Location | str) -> Findings:
     elif volume.dtype.itemsize == 1:
         look_at_raw(findings, where, volume)
     elif volume.dtype.kind in "iu":
-        look_at_labels(findings, where, volume, None)
+        look_at_labels(findings, where, volume, None, judged=False)
     else:
         findings.doubt(where, f"it is {volume.dtype}: neither raw (uint8) nor labels (integers)", IMPORT)
     return findings

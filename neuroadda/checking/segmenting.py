@@ -14,7 +14,7 @@ from neuroadda.checking.findings import Findings
 from neuroadda.checking.looking import look_at_labels, look_at_raw
 from neuroadda.checking.machine import check_disk, check_free, check_memory, check_place, check_records, check_workers
 from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation
-from neuroadda.evaluation.sweep import check_thresholds
+from neuroadda.evaluation.sweep import check_labels, check_thresholds
 from neuroadda.prediction.predict import check_raw
 from neuroadda.segmentation.fragments import context_vx
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, decide_threshold, default_block_vx, make_plan
@@ -156,18 +156,18 @@ def _check_task(task: Task, overwrite: bool) -> bool:
 def _check_evaluation(
     findings: Findings, config: SegmentConfig, evaluate: EvaluateConfig, raw: Volume | None, roi: Roi | None
 ) -> None:
-    mend = "give a zarr array of labels on raw's voxels"
-    labels = findings.attempt("evaluate.labels", mend, Volume.open, evaluate.labels)
-    if labels is not None:
-        raw = labels if raw is None else raw
-        made = (Path(config.output), config.arrays)
-        alone, before = evaluate.model_copy(update={"compare": {}}), len(findings["wrong"])
-        findings.attempt("evaluate.labels", mend, check_evaluation, alone, raw, made)
+    mend, made = "give a zarr array of labels on raw's voxels", (Path(config.output), config.arrays)
+    labels, before = findings.attempt("evaluate.labels", mend, Volume.open, evaluate.labels), len(findings["wrong"])
+    if labels is not None and raw is not None:
+        alone = evaluate.model_copy(update={"compare": {}})
+        findings.attempt("evaluate.labels", mend, check_evaluation, alone, raw, made, roi)
         if len(findings["wrong"]) == before:
             look_at_labels(findings, "evaluate.labels", labels, raw, roi)
-        for name, path in evaluate.compare.items():
-            one = evaluate.model_copy(update={"compare": {name: path}})
+    for name, path in evaluate.compare.items():
+        if not any(is_inside(to_location(path), folder) for folder in made):
             mend = "leave it out, or make that segmentation first"
-            findings.attempt(f"evaluate.compare.{name}", mend, check_evaluation, one, raw, made)
+            other = findings.attempt(f"evaluate.compare.{name}", mend, Volume.open, path)
+            if other is not None and labels is not None:
+                findings.attempt(f"evaluate.compare.{name}", mend, check_labels, labels, other)
     limit = config.agglomerate.limit
     findings.attempt("evaluate.thresholds", "leave them out", check_thresholds, evaluate.thresholds, limit)

@@ -121,7 +121,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Change], str, str, str]] = {
     ),
     "coarse mask": (coarse_mask, "segment.mask", "not on the voxel grid of raw", "whole number"),
     "empty mask": (empty_mask, "segment.mask", "is 0 in all of the roi", "holds tissue"),
-    "empty labels": (empty_labels, "evaluate.labels", "background (0)", "hold ids"),
+    "empty labels": (empty_labels, "evaluate.labels", "nothing is labelled", "labels"),
     "labels elsewhere": (labels_elsewhere, "evaluate.labels", "do not overlap", "offset"),
     "unlabelled part": (
         same({"adapt": {"validation": {"labels": "runs/demo/test.zarr/label"}}}),
