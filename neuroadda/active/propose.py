@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from funlib.geometry import Roi
 
 from neuroadda.active.exports import NAMES
 from neuroadda.active.labels import read_oracle
@@ -19,6 +20,7 @@ from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Observer, run_task
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import SQLITE, ledger_url
+from neuroadda.blockwise.task import Task
 from neuroadda.domains.selection import find_start
 from neuroadda.errors import SettingError, UserError, warn
 from neuroadda.locks import lock_folder
@@ -82,39 +84,15 @@ def propose_boxes(
     cards = [load_card(folder) for folder in folders]
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
     request = make_request(config, raw, roi, cards)
-    if (known := _find_known(config, request, cards, overwrite, inputs)) is not None:
+    if (known := find_known(config, request, cards, overwrite, inputs)) is not None:
         return known
     inputs.warn("boxes are proposed anew (unless inputs are trusted)")
-    cells = cut_box(config, raw, roi)
-    shape_vx, extent_vx = to_zyx(n * c for n, c in cells), roi.shape / raw.voxel_size
-    if any(s > e for s, e in zip(shape_vx, extent_vx, strict=True)):
-        what = f"boxes of {shape_vx} voxels are larger than the {tuple(extent_vx)} that they are looked for in"
-        raise SettingError(what, "shape_nm", "propose smaller boxes")
-    block_vx = config.block_vx or default_block_vx(raw, roi)
-    task = make_uncertainty_task(
-        raw,
-        folders,
-        Uncertainty(
-            score=config.score,
-            cell_vx=to_zyx(c for _, c in cells),
-            histogram=config.reading == "median",
-            predict=config.predict,
-            fragments=config.fragments,
-        ),
-        _grid_path(config),
-        block_vx=to_zyx(-(-b // c) * c for b, (_, c) in zip(block_vx, cells, strict=True)),
-        roi=roi,
-        mask=config.mask,
-        any_voxel_size=config.any_voxel_size,
-        known=inputs,
-    )
+    cells, task = plan_proposals(config, raw, roi, folders, inputs)
     ledger = ledger_url(config.output, config.ledger)
     if not ledger.startswith(SQLITE):
         open_ledger(ledger).close()  # before anything is written
     with lock_folder(config.output):
-        if (
-            known := _find_known(config, request, cards, overwrite, inputs)
-        ) is not None:  # by a run that has just ended
+        if (known := find_known(config, request, cards, overwrite, inputs)) is not None:  # by a run that has just ended
             return known
         inputs.keep_unless_changed()
         replace = overwrite or inputs.changed
@@ -149,7 +127,49 @@ def propose_boxes(
         return Found(proposals, grid, candidates.score, cards)
 
 
-def _find_known(
+def plan_proposals(
+    config: ProposeConfig, raw: Volume, roi: Roi, folders: Sequence[str], inputs: Inputs | None = None
+) -> tuple[list[tuple[int, int]], Task]:
+    """Return the cells of a box, as `cut_box` does, and the task that scores the volume; nothing is written.
+
+    Parameters
+    ----------
+    folders
+        Of the backbone, and of its committee.
+    inputs
+        What is known of raw and mask.
+
+    Raises
+    ------
+    UserError
+        If an input does not fit the others, or boxes are larger than the ROI.
+    """
+    cells = cut_box(config, raw, roi)
+    shape_vx, extent_vx = to_zyx(n * c for n, c in cells), roi.shape / raw.voxel_size
+    if any(s > e for s, e in zip(shape_vx, extent_vx, strict=True)):
+        what = f"boxes of {shape_vx} voxels are larger than the {tuple(extent_vx)} that they are looked for in"
+        raise SettingError(what, "shape_nm", "propose smaller boxes")
+    block_vx = config.block_vx or default_block_vx(raw, roi)
+    return cells, make_uncertainty_task(
+        raw,
+        folders,
+        Uncertainty(
+            score=config.score,
+            cell_vx=to_zyx(c for _, c in cells),
+            histogram=config.reading == "median",
+            predict=config.predict,
+            fragments=config.fragments,
+        ),
+        _grid_path(config),
+        block_vx=to_zyx(-(-b // c) * c for b, (_, c) in zip(block_vx, cells, strict=True)),
+        roi=roi,
+        mask=config.mask,
+        any_voxel_size=config.any_voxel_size,
+        known=inputs,
+    )
+
+
+def find_known(
     config: ProposeConfig, request: Request, cards: Sequence[Card], overwrite: bool, inputs: Inputs
 ) -> Found | None:
     """Return the proposals in the folder if they are those asked for; if not, they must be allowed to be replaced."""

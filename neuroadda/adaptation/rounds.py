@@ -106,28 +106,36 @@ def _ask(
     """Propose a round's boxes, unlike those of the rounds before, and write their contact sheet."""
     folder = config.output / f"round_{number}"
     unsure = (earlier[-1].backbone if earlier else None) or start
-    settings = {name: getattr(config.propose, name) for name in ProposeSettings.model_fields}
-    wanted = ProposeConfig(
-        **settings,
-        raw=config.raw,
-        mask=config.mask,
-        roi=config.roi,
-        backbone=str(unsure),
-        committee=config.committee,
-        output=folder,
-        excluded=_boxes(earlier),
-        block_vx=config.block_vx,
-        any_voxel_size=True,  # a source of another voxel size is what there is
-        ledger=config.ledger,
-        trust_inputs=config.trust_inputs,
-        execution=config.execution,
-    )
+    wanted = make_propose(config, folder, str(unsure), _boxes(earlier))
     with in_section("propose", keep=("block_vx",)):
         found = propose_boxes(wanted, overwrite=overwrite, observe=observer.on_blocks)
     from neuroadda.viewing.contact_sheet import keep_contact_sheet  # matplotlib's import takes a second
 
     keep_contact_sheet(folder, Volume.open(config.raw), found)
     return Round(folder, found.proposals)
+
+
+def make_propose(
+    config: AdaptConfig, folder: Path, backbone: str | None, excluded: tuple[RoiConfig, ...]
+) -> ProposeConfig:
+    """Return what boxes of a round are proposed in its folder, where a backbone is unsure and none is labelled."""
+    settings = {name: getattr(config.propose, name) for name in ProposeSettings.model_fields}
+    return ProposeConfig(
+        **settings,
+        raw=config.raw,
+        mask=config.mask,
+        roi=config.roi,
+        backbone=backbone,
+        select=config.select,
+        committee=config.committee,
+        output=folder,
+        excluded=excluded,
+        block_vx=config.block_vx,
+        any_voxel_size=True,  # a source of another voxel size is what there is
+        ledger=config.ledger,
+        trust_inputs=config.trust_inputs,
+        execution=config.execution,
+    )
 
 
 def _boxes(rounds: Sequence[Round]) -> tuple[RoiConfig, ...]:
