@@ -65,6 +65,8 @@ def open_array(location: Location, mode: str = "r") -> zarr.Array:
     if not isinstance(data, zarr.Array):
         arrays = list_arrays(location) if isinstance(location, Path) else sorted(name for name, _ in data.arrays())
         raise UserError("this is a zarr group, not an array", str(location), f"arrays in it: {list_some(arrays)}")
+    if not ZARR3 and data.compressor is not None:
+        data._compressor = _Whole(data.compressor)
     if not all(isinstance(n, int) and n >= 0 for n in (*data.shape, *data.chunks)):
         raise UserError(f"the array's shape {data.shape} or chunks {data.chunks} are malformed", str(location))
     return data
@@ -198,6 +200,33 @@ def is_array(location: Location) -> bool:
         return json.loads((location / ARRAY_METADATA[1]).read_text(encoding="utf-8")).get("node_type") == "array"
     except (OSError, ValueError):
         return False
+
+
+class _Whole:
+    """A codec that raises ValueError for a chunk that is not whole: zarr 2 leaves what a short one does not fill as it was."""
+
+    def __init__(self, codec: Any) -> None:
+        self._codec = codec
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._codec, name)
+
+    def decode(self, data: Any, out: Any = None) -> Any:
+        """Decode a chunk, into `out` if that is given."""
+        if out is None:
+            return self._codec.decode(data)
+        nbytes = memoryview(out).nbytes
+        if self._codec.codec_id == "blosc":
+            told = int.from_bytes(memoryview(data).cast("B")[4:8], "little")  # in its header
+            if told == nbytes:
+                return self._codec.decode(data, out)
+        else:
+            whole = np.frombuffer(self._codec.decode(data), np.uint8)
+            told = whole.nbytes
+            if told == nbytes:
+                out.ravel(order="K").view(np.uint8)[:] = whole
+                return out
+        raise ValueError(f"a chunk holds {told} bytes, not {nbytes}")
 
 
 def _check_codecs(location: Location) -> None:
