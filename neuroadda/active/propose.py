@@ -26,6 +26,7 @@ from neuroadda.errors import SettingError, UserError, warn
 from neuroadda.locks import lock_folder
 from neuroadda.segmentation.pipeline import default_block_vx
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.regions import RoiConfig
 from neuroadda.zoo.finding import find_backbone
@@ -74,7 +75,7 @@ def propose_boxes(
     PersonNeeded
         If no backbone is given, and no source of the zoo is near.
     """
-    raw, inputs = Volume.open(config.raw), Inputs(config.output, trust=config.trust_inputs)
+    raw, inputs = check_stored(Volume.open(config.raw)), Inputs(config.output, trust=config.trust_inputs)
     content = inputs.identify("raw", raw)
     if config.mask is not None:
         inputs.identify("mask", Volume.open(config.mask))

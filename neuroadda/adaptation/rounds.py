@@ -23,6 +23,7 @@ from neuroadda.locks import lock_folder
 from neuroadda.observing import RunObserver
 from neuroadda.prediction.predict import is_far_in_size
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.regions import RoiConfig
 
@@ -52,7 +53,7 @@ def adapt_backbone(
     RunFailed, RunStopped
         As the parts do.
     """
-    raw = Volume.open(config.raw)
+    raw = check_stored(Volume.open(config.raw))
     check_shape(config, raw)
     validator = None if config.validation is None else Validator(config.validation)
     if validator is not None:

@@ -34,11 +34,12 @@ def rank(
     from neuroadda.domains.ranking import RankConfig
     from neuroadda.domains.selection import rank_zoo
     from neuroadda.volumes.arrays import Volume
+    from neuroadda.volumes.completeness import check_stored
     from neuroadda.zoo.finding import open_zoo
 
     config = parse_config(RankConfig, apply_overrides({}, overrides or []), "domains rank")
     opened = open_zoo(zoo)
-    ranking = rank_zoo(Volume.open(volume), opened, config, exclude or [])
+    ranking = rank_zoo(check_stored(Volume.open(volume)), opened, config, exclude or [])
     if as_json:
         print_json(ranking.to_data())
     else:

@@ -23,6 +23,7 @@ from neuroadda.segmentation.edges import CollectEdges
 from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.volumes.arrays import Volume, describe_roi
+from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import Location, to_folder, to_location
 from neuroadda.volumes.masks import open_mask
@@ -243,6 +244,7 @@ def segment_volume(
     folder = Path(config.output)
     inputs = Inputs(folder, trust=config.trust_inputs)
     plan = make_plan(config, inputs)
+    check_stored(Volume.open(config.raw))
     inputs.warn(f"{plan.tasks[0].name} and what follows are done again (unless inputs are trusted)")
     overwrite = overwrite or inputs.changed  # nothing that was made of an input before it was edited is worth keeping
     for task in plan.upto(upto).tasks:

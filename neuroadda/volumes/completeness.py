@@ -16,6 +16,7 @@ import numpy as np
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.locations import Location
+from neuroadda.volumes.nodes import find_n5
 from neuroadda.volumes.stored import CHUNK_NAME, list_sizes
 from neuroadda.volumes.urls import ARRAY_METADATA, Url
 
@@ -59,17 +60,22 @@ class Layout:
         return self.prefix + self.separator.join(map(str, place[::-1] if self.backwards else place))
 
 
-def check_stored(volume: Volume) -> Volume:
+def check_stored(volume: Volume, *, may_be_empty: bool = False) -> Volume:
     """Return a volume that a person named, after `describe_stored` has looked at it; what it finds is logged as warnings."""
-    for note in describe_stored(volume.path, volume.data):
+    for note in describe_stored(volume.path, volume.data, may_be_empty=may_be_empty):
         warn(note, str(volume.path))
     return volume
 
 
-def describe_stored(location: Location, array: "zarr.Array") -> tuple[str, ...]:
+def describe_stored(location: Location, array: "zarr.Array", *, may_be_empty: bool = False) -> tuple[str, ...]:
     """Compare the chunk files of a zarr or N5 array with its metadata.
 
     In a folder, up to 500,000 files are listed and a few are unpacked. At a URL, a few places are asked for.
+
+    Parameters
+    ----------
+    may_be_empty
+        No chunk need be stored, as of labels that nobody has drawn in.
 
     Returns
     -------
@@ -79,15 +85,15 @@ def describe_stored(location: Location, array: "zarr.Array") -> tuple[str, ...]:
     Raises
     ------
     UserError
-        If no chunk is stored, the files are named otherwise than the metadata say, files are empty or of the wrong length, or
-        chunks are missing and no value is given for them.
+        If no chunk is stored (unless it may be empty), the files are named otherwise than the metadata say, files are empty or of
+        the wrong length, or chunks are missing and no value is given for them.
     """
     if not math.prod(array.shape):
         return ()  # told by who opens it
     layout = _find_layout(location, array)
     if isinstance(location, Url):
-        return _probe(location, array, layout)
-    return _compare(location, array, layout)
+        return _probe(location, array, layout, may_be_empty)
+    return _compare(location, array, layout, may_be_empty)
 
 
 def describe_missing(missing: int, total: int, fill: Any, unit: str = "chunks") -> str:
@@ -99,7 +105,7 @@ def describe_missing(missing: int, total: int, fill: Any, unit: str = "chunks") 
 
 def _find_layout(location: Location, array: "zarr.Array") -> Layout:
     grid = tuple(math.ceil(n / c) for n, c in zip(array.shape, _file_shape(array), strict=True))
-    if any(p.suffix == ".n5" for p in (location, *location.parents)):
+    if find_n5(location) is not None:
         return Layout(location, "/", True, grid, "N5")
     name = ARRAY_METADATA[(location / ARRAY_METADATA[1]).is_file()]
     told = json.loads((location / name).read_text(encoding="utf-8"))
@@ -113,7 +119,7 @@ def _find_layout(location: Location, array: "zarr.Array") -> Layout:
     return Layout(location / "c" if folders else location, separator, False, grid, name, prefix)
 
 
-def _compare(location: Location, array: "zarr.Array", layout: Layout) -> tuple[str, ...]:
+def _compare(location: Location, array: "zarr.Array", layout: Layout, may_be_empty: bool) -> tuple[str, ...]:
     where, fill, nbytes = str(location), array.fill_value, _plain_bytes(array, layout)
     inside = beyond = otherwise = 0
     empty, wrong, some, reach = [], [], [], [-1] * len(layout.grid)
@@ -137,6 +143,7 @@ def _compare(location: Location, array: "zarr.Array", layout: Layout) -> tuple[s
     total = math.prod(layout.grid)
     if not inside:
         _refuse_names(layout, otherwise, where)
+    if not inside and not may_be_empty:
         what = f"none of its {total} chunks is stored: the array is empty"
         raise UserError(what, where, f"{AGAIN}, or give the path of the one that was meant")
     if empty:
@@ -153,7 +160,7 @@ def _compare(location: Location, array: "zarr.Array", layout: Layout) -> tuple[s
     if next(files, None) is None and inside < total:
         _check_fill(total - inside, fill, where)
         notes.append(describe_missing(total - inside, total, fill))
-        if math.prod(r + 1 for r in reach) == inside:
+        if inside and math.prod(r + 1 for r in reach) == inside:
             ends = tuple(min(n, (r + 1) * c) for n, r, c in zip(array.shape, reach, _file_shape(array), strict=True))
             notes[-1] += f"; what is stored ends at voxel {ends}, the shape is {tuple(array.shape)}"
     return tuple(notes)
@@ -257,7 +264,7 @@ def _file_shape(array: "zarr.Array") -> Place:
     return tuple(getattr(array, "shards", None) or array.chunks)
 
 
-def _probe(location: Url, array: "zarr.Array", layout: Layout) -> tuple[str, ...]:
+def _probe(location: Url, array: "zarr.Array", layout: Layout, may_be_empty: bool) -> tuple[str, ...]:
     """Ask for a few chunks spread over an array at a URL: listing all of them could take minutes."""
     places = probe_places(layout.grid)
     other = "/" if layout.separator == "." else "."
@@ -270,7 +277,7 @@ def _probe(location: Url, array: "zarr.Array", layout: Layout) -> tuple[str, ...
     if not missing:
         return ()
     _check_fill(missing, array.fill_value, str(location))
-    if missing == math.prod(layout.grid):
+    if missing == math.prod(layout.grid) and not may_be_empty:
         raise UserError(f"none of its {missing} chunks is stored: the array is empty", str(location), AGAIN)
     return (describe_missing(missing, len(places), array.fill_value, "chunks that were asked for"),)
 

@@ -58,7 +58,7 @@ def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
         voxel_size_nm=place.voxel_size_nm,
         offset_nm=place.offset_nm,
         attributes={key: value for key, value in attributes.items() if key not in PLACE_KEYS},
-        notes=describe_stored(folder, array),
+        notes=describe_stored(folder, array, may_be_empty=wanted.labels),
     )
 
 
