@@ -1,6 +1,7 @@
 """Whether an array's files are what its metadata say: seen from a listing and a few chunks, before anything is read."""
 
 import json
+import lzma
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neuroadda.errors import UserError, warn
-from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.arrays import DAMAGED, Volume
 from neuroadda.volumes.locations import Location
 from neuroadda.volumes.nodes import find_n5
 from neuroadda.volumes.stored import CHUNK_NAME, list_sizes
@@ -256,7 +257,7 @@ def _find_codec(array: "zarr.Array") -> Any:
 def _unpacked(file: Location, codec: Any, where: str) -> int:
     try:
         return memoryview(codec.decode(file.read_bytes())).nbytes
-    except (RuntimeError, ValueError, TypeError, OSError) as error:
+    except (*DAMAGED, OSError, LookupError, lzma.LZMAError) as error:
         raise UserError(f"chunk {file.name} cannot be decoded ({error})", where, AGAIN) from error
 
 

@@ -114,7 +114,7 @@ class ValueRange:
 
     def describe(self, kind: Literal["raw", "labels"]) -> tuple[str, ...]:
         """Return what is doubtful about the values, as raw or as labels, a sentence each."""
-        if self.lowest is None:
+        if self.lowest is None or (kind == "labels" and self.few == {0}):  # empty labels are told where they are used
             return ()
         values = " and ".join(map(str, sorted(self.few or ())))
         if self.few is not None and len(self.few) == 1:
