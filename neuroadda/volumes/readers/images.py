@@ -111,14 +111,14 @@ def _read_png_header(path: Path) -> Header:
         with PngImageFile(path) as image:
             mode, (width, height), bits = image.mode, image.size, _png_bits(path)
             palette = image.palette.tobytes() if mode == "P" and image.palette is not None else b""
+            look = look_of_grey(bits)
+            if mode == "P":
+                look = look_of_palette(np.frombuffer(palette, np.uint8).reshape(-1, 3), bits)
     except BROKEN as error:
         raise UserError(f"the PNG cannot be read: {error}", str(path)) from error
     if mode not in MODES:
         what = f"it has transparency ({mode})" if mode == "LA" else f"it is in colour ({mode})"
         raise UserError(what, str(path), "convert it to grey first")
-    look = look_of_grey(bits)
-    if mode == "P":
-        look = look_of_palette(np.frombuffer(palette, np.uint8).reshape(-1, 3), bits)
     return Header((height, width), MODES[mode], look)
 
 

@@ -78,7 +78,7 @@ def arrange(files: Sequence[Path], folder: Path, gaps: Gaps | None) -> Series:
             right = "put them there, or give --gaps blank (sections of 0) or --gaps close (what follows moves up)"
             raise UserError(span, str(folder), right)
         blank = gaps == "blank"
-        if blank and sum(map(len, missing)) > MOST_BLANK * len(part):
+        if blank and _count(missing) > MOST_BLANK * len(part):
             raise UserError(f"{span}: too many for blank sections", str(folder), "give --gaps close")
         notes.append(f"{span}: {'they are blank (0)' if blank else 'what follows moves up'}")
         numbered: list[tuple[int, Path | None]] = [*part, *((n, None) for run in missing if blank for n in run)]
@@ -129,7 +129,11 @@ def _find_missing(part: Sequence[tuple[int, Path]], folder: Path) -> list[range]
 
 def _name_numbers(runs: Sequence[range]) -> str:
     """Return numbers as ``3, 7, 9 to 12 (6 in all) are``."""
-    texts = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs[:NAMED]]
-    rest, count = ", ..." if len(runs) > NAMED else "", sum(map(len, runs))
+    texts = [str(run[0]) if _count([run]) == 1 else f"{run[0]} to {run[-1]}" for run in runs[:NAMED]]
+    rest, count = ", ..." if len(runs) > NAMED else "", _count(runs)
     many = f" ({count} in all)" if count > len(texts) or rest else ""
     return f"{', '.join(texts)}{rest}{many} {'is' if count == 1 else 'are'}"
+
+
+def _count(runs: Sequence[range]) -> int:
+    return sum(-(-(run.stop - run.start) // run.step) for run in runs)  # numbers may be too large for len
