@@ -17,7 +17,7 @@ import numpy as np
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import DAMAGED, Volume
 from neuroadda.volumes.locations import Location
-from neuroadda.volumes.nodes import find_n5
+from neuroadda.volumes.nodes import check_blosc, find_n5
 from neuroadda.volumes.stored import CHUNK_NAME, list_sizes
 from neuroadda.volumes.urls import ARRAY_METADATA, Url
 
@@ -256,7 +256,10 @@ def _find_codec(array: "zarr.Array") -> Any:
 
 def _unpacked(file: Location, codec: Any, where: str) -> int:
     try:
-        return memoryview(codec.decode(file.read_bytes())).nbytes
+        data = file.read_bytes()
+        if getattr(codec, "codec_id", "") == "blosc":
+            return check_blosc(data)
+        return memoryview(codec.decode(data)).nbytes
     except (*DAMAGED, OSError, LookupError, lzma.LZMAError) as error:
         raise UserError(f"chunk {file.name} cannot be decoded ({error})", where, AGAIN) from error
 

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import zarr
-from numcodecs import GZip, Zlib, Zstd
+from numcodecs import Blosc, GZip, Zlib, Zstd
 
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
@@ -151,7 +151,7 @@ def test_empty_chunk_files(tmp_path: Path) -> None:
     assert all("2 of its chunk files are empty (0 bytes), such as " in line for line in doors(source))
 
 
-@pytest.mark.parametrize("codec", [Zstd(), Zlib(), GZip(), None])
+@pytest.mark.parametrize("codec", [Blosc(), Zstd(), Zlib(), GZip(), None])
 @pytest.mark.parametrize("chunks", [[4, 4, 8], [2, 4, 4]])
 def test_chunks_of_another_length_than_the_metadata_say(tmp_path: Path, codec: object, chunks: list[int]) -> None:
     array = zarr.open(
@@ -179,6 +179,18 @@ def test_no_part_of_a_short_chunk_is_read_as_it_was_before(tmp_path: Path, order
     (tmp_path / "a/0.0.0").write_bytes(Zstd().encode(bytes(700)))
     with pytest.raises(ValueError, match="a chunk holds 700 bytes, not 1024"):
         open_array(tmp_path / "a")[:]
+
+
+@pytest.mark.skipif(ZARR3, reason="of zarr 2")
+@pytest.mark.parametrize(("first", "value"), [(4, 2**31 - 1), (12, 2**31 - 1), (12, 3)])
+def test_a_damaged_header_does_not_crash_blosc(tmp_path: Path, first: int, value: int) -> None:
+    array = zarr.open(str(tmp_path / "a"), mode="w", shape=SHAPE, chunks=(4, 12, 16), dtype="u1", compressor=Blosc())
+    array[:] = RAW
+    data = (tmp_path / "a/0.0.0").read_bytes()
+    (tmp_path / "a/0.0.0").write_bytes(data[:first] + value.to_bytes(4, "little") + data[first + 4 :])
+    for box in (slice(None), slice(0, 1)):
+        with pytest.raises(ValueError, match="a chunk"):
+            open_array(tmp_path / "a")[box]
 
 
 def test_a_zarr_array_at_a_url(tmp_path: Path) -> None:
