@@ -231,8 +231,8 @@ def _check_lengths(
     if layout.stated == "N5":
         _check_n5_blocks(array, layout, some, where)
     if layout.stated == ARRAY_METADATA[0] and not getattr(array, "filters", None) and codec is not None:
-        lengths = ((place, _unpacked(layout.root / layout.key(place), codec, where)) for place in some)
-        wrong = [(place, size) for place, size in lengths if size != _chunk_bytes(array)]
+        lengths = ((place, _unpacked(layout.root / layout.key(place), codec)) for place in some)
+        wrong = [(place, size) for place, size in lengths if size not in (None, _chunk_bytes(array))]
     if wrong:
         what = f"chunk {layout.key(wrong[0][0])} holds {wrong[0][1]} bytes, but by its metadata a chunk is"
         what = f"{what} {tuple(array.chunks)} of {array.dtype}, {_chunk_bytes(array)} bytes"
@@ -254,14 +254,15 @@ def _find_codec(array: "zarr.Array") -> Any:
     return (codecs[0] if codecs else None) if isinstance(codecs, tuple) else array.compressor
 
 
-def _unpacked(file: Location, codec: Any, where: str) -> int:
+def _unpacked(file: Location, codec: Any) -> int | None:
+    """Return the bytes of a chunk; None if it is damaged, which is told by who reads it."""
     try:
         data = file.read_bytes()
         if getattr(codec, "codec_id", "") == "blosc":
             return check_blosc(data)
         return memoryview(codec.decode(data)).nbytes
-    except (*DAMAGED, OSError, LookupError, lzma.LZMAError) as error:
-        raise UserError(f"chunk {file.name} cannot be decoded ({error})", where, AGAIN) from error
+    except (*DAMAGED, OSError, LookupError, lzma.LZMAError):
+        return None
 
 
 def _file_shape(array: "zarr.Array") -> Place:

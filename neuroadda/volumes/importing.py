@@ -51,7 +51,8 @@ def import_volume(
     Raw becomes uint8: uint8 stays as it is; other integers are scaled linearly, so that the 0.1st and 99.9th percentile
     (of 16 sections spread over the stack) become 0 and 255, and what lies outside is clipped. See `volumes.scaling`. Raw is what a
     viewer shows: inverted where a TIFF says MinIsWhite, and the greys of a palette. Labels become uint64, the values that are
-    stored; ids that other tools keep for what is not labelled become 0 (see `label_ids`). What was done is said in the provenance's `notes`, and logged.
+    stored; ids that other tools keep for what is not labelled become 0 (see `label_ids`). What was done is said in the provenance's
+    `notes`, and logged.
     Provenance (source, its sha256, what it tells of itself, the scale) and fingerprint are attributes of the result.
     Memory holds one box of 64 MiB, or for image stacks the pages of one layer of chunks (on disk when over 512 MiB).
 

@@ -232,11 +232,11 @@ class _Whole:
 
 
 def check_blosc(data: Any) -> int:
-    """Return how many bytes a Blosc chunk unpacks to; raise ValueError if it is cut, which crashes Blosc."""
+    """Return how many bytes a Blosc chunk unpacks to; raise RuntimeError, as Blosc does, if it is cut, which can crash Blosc."""
     header = memoryview(data).cast("B")
     told, packed = (int.from_bytes(header[n : n + 4], "little") for n in (4, 12))
     if packed != header.nbytes or header.nbytes < BLOSC_HEADER:
-        raise ValueError(f"a chunk is damaged: it has {header.nbytes} bytes, its header says {packed}")
+        raise RuntimeError(f"a chunk is damaged: it has {header.nbytes} bytes, its header says {packed}")
     return told
 
 

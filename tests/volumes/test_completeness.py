@@ -189,7 +189,7 @@ def test_a_damaged_header_does_not_crash_blosc(tmp_path: Path, first: int, value
     data = (tmp_path / "a/0.0.0").read_bytes()
     (tmp_path / "a/0.0.0").write_bytes(data[:first] + value.to_bytes(4, "little") + data[first + 4 :])
     for box in (slice(None), slice(0, 1)):
-        with pytest.raises(ValueError, match="a chunk"):
+        with pytest.raises((ValueError, RuntimeError), match="a chunk"):
             open_array(tmp_path / "a")[box]
 
 
