@@ -1,0 +1,126 @@
+"""The mask of where a volume has data, written once: 1 where it has, 0 where it has none, on cells of 1 x 8 x 8 voxels."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import product
+
+import numpy as np
+
+from neuroadda.config import fingerprint
+from neuroadda.errors import UserError, warn
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.locations import Location, to_location
+from neuroadda.volumes.nodes import is_array
+from neuroadda.volumes.no_data import CELL_VX, SIDE_VX, mark_cells, read_without_data
+from neuroadda.volumes.sections import SectionFaults, SectionStatistics
+
+VERSION = 1
+BOX_BYTES = 2**25
+BOX_YX = 1024
+MOST_REPEATED = 0.25
+FACTS = "no_data"
+
+
+def write_no_data_mask(raw: Volume, path: Location | str, *, box_bytes: int = BOX_BYTES) -> Volume:
+    """Find where a volume has data, unless it is known here already: memory is a box and some bytes a section.
+
+    Sections that repeat the one before have no data of their own: they are 0, unless more than a quarter of all sections are such,
+    as of a volume that was resampled along z. Jumps of the alignment are named, and stay 1.
+
+    Parameters
+    ----------
+    box_bytes
+        About how much is looked at at a time; the mask does not depend on it.
+
+    Returns
+    -------
+    Volume
+        uint8, zyx, 1 for data; see `read_facts` for what else was found.
+
+    Raises
+    ------
+    UserError
+        If raw has channels, or something else lies at `path`.
+    """
+    path = to_location(path)
+    if (known := find_no_data_mask(raw, path)) is not None:
+        return known
+    if raw.channels is not None:
+        raise UserError(f"raw has {raw.channels} channels", str(raw.path), "a mask is made of one-channel raw (zyx)")
+    if is_array(path) and FACTS not in Volume.open(path).attrs:
+        raise UserError("another array lies here", str(path), "give another place for the mask")
+    shape = tuple(-(-n // c) for n, c in zip(raw.shape_vx, CELL_VX, strict=True))
+    cell_nm = tuple(v * c for v, c in zip(raw.voxel_size_nm, CELL_VX, strict=True))
+    mask = Volume.create(
+        path, shape, cell_nm, np.uint8, offset_nm=raw.offset_nm, attrs={FACTS: None, "fingerprint": "unfinished"}
+    )
+    statistics, lost = SectionStatistics(raw.shape_vx[0]), 0
+    for box, overlaps in _list_boxes(raw, box_bytes):
+        voxels, found = read_without_data(raw, (slice(box[0].start - overlaps, box[0].stop), *box[1:]))
+        cells = mark_cells(found)
+        statistics.add(box[0].start - overlaps, voxels, found, cells, overlaps)
+        lost += int(np.count_nonzero(found[overlaps:]))
+        place = (box[0], *(slice(s.start // c, -(-s.stop // c)) for s, c in zip(box[1:], CELL_VX[1:], strict=True)))
+        mask.data[place] = (~cells[overlaps:]).astype(np.uint8)
+    faults = statistics.find_faults()
+    if len(faults.repeated) <= MOST_REPEATED * raw.shape_vx[0]:
+        for z in faults.repeated:
+            mask.data[z] = 0
+    else:
+        warn(f"{len(faults.repeated)} of {raw.shape_vx[0]} sections repeat the one before", str(raw.path))
+    facts = {"share": lost / raw.data.size, "cells": _count_zeros(mask), "sections": asdict(faults)}
+    mask.data.attrs.update({FACTS: facts, "raw_fingerprint": raw.fingerprint, "fingerprint": _fingerprint_of(raw)})
+    return Volume.open(path)
+
+
+def find_no_data_mask(raw: Volume, path: Location | str) -> Volume | None:
+    """Return the finished mask of this very raw, None if there is none at `path`."""
+    if not is_array(to_location(path)):
+        return None
+    mask = Volume.open(path)
+    return mask if mask.attrs.get("fingerprint") == _fingerprint_of(raw) and mask.attrs.get(FACTS) else None
+
+
+def has_no_data(mask: Volume) -> bool:
+    """Return whether a mask has a cell without data; of one from elsewhere that is not known, and true."""
+    facts = mask.attrs.get(FACTS)
+    return facts is None or facts["cells"] > 0
+
+
+def has_data(mask: Volume) -> bool:
+    """Return whether a mask has a cell with data; of one from elsewhere that is not known, and true."""
+    facts = mask.attrs.get(FACTS)
+    return facts is None or facts["cells"] < mask.data.size
+
+
+def read_facts(mask: Volume) -> tuple[float, SectionFaults]:
+    """Return the share of raw's voxels without data, and the faults of its sections, as `write_no_data_mask` has noted them."""
+    facts = mask.attrs[FACTS]
+    return facts["share"], SectionFaults(**{name: tuple(found) for name, found in facts["sections"].items()})
+
+
+def _fingerprint_of(raw: Volume) -> str:
+    return fingerprint("no_data", VERSION, list(CELL_VX), SIDE_VX, raw.fingerprint)
+
+
+def _list_boxes(raw: Volume, box_bytes: int) -> Iterator[tuple[tuple[slice, ...], bool]]:
+    """Yield boxes (voxels, zyx) that begin on cells and, as far as they fit, on chunks; and whether the section before is needed."""
+    chunk, shape = raw.chunk_vx, raw.shape_vx
+    sides = [int(np.lcm(c, cell)) for c, cell in zip(chunk[1:], CELL_VX[1:], strict=True)]
+    sides = [side * max(1, BOX_YX // side) if side <= BOX_YX else BOX_YX for side in sides]
+    area = sides[0] * sides[1] * raw.dtype.itemsize
+    while area > box_bytes and max(sides) > SIDE_VX:
+        longest = sides.index(max(sides))
+        sides[longest] = -(-sides[longest] // 2 // CELL_VX[1]) * CELL_VX[1]
+        area = sides[0] * sides[1] * raw.dtype.itemsize
+    depth = max(1, box_bytes // area)
+    depth = depth // chunk[0] * chunk[0] or depth
+    steps = (depth, *sides)
+    for begins in product(*(range(0, n, step) for n, step in zip(shape, steps, strict=True))):
+        box = tuple(slice(b, min(b + s, n)) for b, s, n in zip(begins, steps, shape, strict=True))
+        yield box, begins[0] > 0
+
+
+def _count_zeros(mask: Volume) -> int:
+    step = mask.chunk_vx[0]
+    return sum(int(np.count_nonzero(mask.data[z : z + step] == 0)) for z in range(0, mask.shape_vx[0], step))
