@@ -9,7 +9,7 @@ from pydantic import Field
 from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.execution import Execution
-from neuroadda.blockwise.grid import BlockGrid, coarsen_blocks, find_tissue
+from neuroadda.blockwise.grid import BlockGrid, coarsen_blocks, find_tissue_of
 from neuroadda.blockwise.ledger.url import ledger_url
 from neuroadda.blockwise.outputs import check_output
 from neuroadda.blockwise.task import Stage, Task
@@ -24,9 +24,11 @@ from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.locations import Location, to_folder, to_location
-from neuroadda.volumes.masks import open_mask
+from neuroadda.volumes.masks import Mask, open_mask
+from neuroadda.volumes.no_data_mask import AUTO, open_no_data, resolve_no_data
 from neuroadda.volumes.nodes import check_shards
 from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.tissue import MASK, NO_DATA
 from neuroadda.zoo.finding import find_backbone
 
 Inputs = dict[str, tuple[Location, str]]
@@ -55,6 +57,10 @@ class SegmentConfig(Config):
     raw, mask
         Arrays, at paths or URLs; outside the mask (0) is no tissue: nothing is predicted, and blocks all outside cost nothing.
         Its voxels may be coarser than those of raw by whole factors.
+    no_data
+        Where raw has none: "auto" finds constant areas (black rims, lost tiles, blank sections) and repeated sections first, and keeps
+        the mask in the run's folder; "none"; or a mask, 0 where there is no data. Networks see the mirror image of the tissue there.
+        It is joined with `mask`.
     backbone
         An entry of the zoo that comes with neuroadda, or the folder of a network.
     output
@@ -80,6 +86,7 @@ class SegmentConfig(Config):
     output: str
     volumes: str | None = None
     mask: str | None = None
+    no_data: str = AUTO
     ledger: str | None = None
     roi: RoiConfig | None = None
     block_vx: Zyx | None = None
@@ -166,13 +173,16 @@ def make_plan(config: SegmentConfig) -> Plan:
         return BlockGrid.make(roi, raw.voxel_size, config.block_vx, context)
 
     inputs: Inputs = {"raw": (raw.path, raw.fingerprint), "backbone": (Path(config.backbone), card.digest)}
-    mask: Inputs = {}
-    tissue = None
+    masks: dict[str, Mask] = {}
     if config.mask is not None:
-        opened = open_mask(config.mask, raw, roi)
-        mask, tissue = {"mask": (opened.volume.path, opened.fingerprint)}, find_tissue(opened, grid())
-        if not len(tissue):
-            warn(f"the mask is 0 everywhere in {describe_roi(roi)}: there is nothing to segment", config.mask)
+        masks[MASK] = open_mask(config.mask, raw, roi)
+    if (data := open_no_data(config.no_data, raw, folder)) is not None:
+        masks[NO_DATA] = data
+    mask: Inputs = {name: (opened.volume.path, opened.fingerprint) for name, opened in masks.items()}
+    tissue = find_tissue_of(masks.values(), grid())
+    if tissue is not None and not len(tissue):
+        what = "there is no data" if config.mask is None else "the mask is 0 everywhere"
+        warn(f"{what} in {describe_roi(roi)}: there is nothing to segment", config.mask or config.raw)
 
     def array_task(stage: Stage, inputs: Inputs, name: str, context: Zyx = (0, 0, 0)) -> Task:
         return Task.make(
@@ -201,7 +211,8 @@ def make_plan(config: SegmentConfig) -> Plan:
         whole,
     )
     lut = (folder / "lut", components.fingerprint)
-    relabel = array_task(Relabel(), {"fragments": supervoxels, "lut": lut}, "segmentation")
+    lost = {name: input_ for name, input_ in mask.items() if name == NO_DATA}
+    relabel = array_task(Relabel(), {"fragments": supervoxels, "lut": lut} | lost, "segmentation")
     return Plan(config=config, tasks=(predict, fragments, edges, *levels, components, relabel))
 
 
@@ -220,10 +231,12 @@ def segment_volume(
         As `Engine.run`; also UserError if another run is at work in the same folder.
     """
     plan = make_plan(config)
-    folder = Path(config.output)
-    for task in plan.upto(upto).tasks:
-        check_output(task, overwrite)
+    folder, raw = Path(config.output), Volume.open(config.raw)
     with lock_folder(folder):
+        no_data = resolve_no_data(config.no_data, raw, folder)
+        plan = make_plan(plan.config.model_copy(update={"no_data": no_data}))
+        for task in plan.upto(upto).tasks:
+            check_output(task, overwrite)
         write_json(folder / RESOLVED, _record(config, plan.config))
         with Engine(plan.config.ledger_url, config.execution, folder / "logs", observe=observe) as engine:
             for task in plan.upto(upto).tasks:

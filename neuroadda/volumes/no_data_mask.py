@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from neuroadda.config import fingerprint
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.locations import Location, to_location
+from neuroadda.volumes.masks import Mask, open_mask
 from neuroadda.volumes.nodes import is_array
 from neuroadda.volumes.no_data import CELL_VX, SIDE_VX, mark_cells, read_without_data
 from neuroadda.volumes.sections import SectionFaults, SectionStatistics
@@ -19,6 +21,8 @@ BOX_BYTES = 2**25
 BOX_YX = 1024
 MOST_REPEATED = 0.25
 FACTS = "no_data"
+AUTO, NONE = "auto", "none"
+PLACE = Path("no_data.zarr") / "mask"  # in a run's folder
 
 
 def write_no_data_mask(raw: Volume, path: Location | str, *, box_bytes: int = BOX_BYTES) -> Volume:
@@ -81,16 +85,46 @@ def find_no_data_mask(raw: Volume, path: Location | str) -> Volume | None:
     return mask if mask.attrs.get("fingerprint") == _fingerprint_of(raw) and mask.attrs.get(FACTS) else None
 
 
-def has_no_data(mask: Volume) -> bool:
-    """Return whether a mask has a cell without data; of one from elsewhere that is not known, and true."""
-    facts = mask.attrs.get(FACTS)
-    return facts is None or facts["cells"] > 0
+def resolve_no_data(setting: str, raw: Volume, folder: Path) -> str:
+    """Return where the mask is that a setting stands for, or "none" where there is nothing without data.
+
+    Parameters
+    ----------
+    setting
+        "auto": found now, unless the folder has it; "none"; or the path of a mask, which is returned.
+    folder
+        Of the run.
+
+    Raises
+    ------
+    UserError
+        If nothing of raw has data.
+    """
+    if setting != AUTO:
+        return setting
+    mask = write_no_data_mask(raw, folder / PLACE)
+    if mask.attrs[FACTS]["cells"] == mask.data.size:
+        what = "nothing in it is tissue: all its voxels lie in constant areas or repeated sections"
+        raise UserError(what, str(raw.path), f'give another volume, or set no_data to "{NONE}" to use it all the same')
+    return str(folder / PLACE) if mask.attrs[FACTS]["cells"] else NONE
 
 
-def has_data(mask: Volume) -> bool:
-    """Return whether a mask has a cell with data; of one from elsewhere that is not known, and true."""
-    facts = mask.attrs.get(FACTS)
-    return facts is None or facts["cells"] < mask.data.size
+def open_no_data(setting: str, raw: Volume, folder: Path) -> Mask | None:
+    """Open the mask that a setting stands for; nothing is looked for: of "auto", the one that the folder has.
+
+    Raises
+    ------
+    UserError
+        If a path is given, and no mask of all of raw is there.
+    """
+    if setting == NONE:
+        return None
+    if setting == AUTO:
+        known = find_no_data_mask(raw, folder / PLACE)
+        if known is None or not known.attrs[FACTS]["cells"]:
+            return None
+        return Mask.open(known.path, raw)
+    return open_mask(setting, raw, raw.roi)
 
 
 def read_facts(mask: Volume) -> tuple[float, SectionFaults]:
