@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from funlib.geometry import Roi
 
 from neuroadda.active.lattice import to_zyx
 from neuroadda.active.pool import Candidates, find_candidates
@@ -17,11 +18,14 @@ from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Observer, run_task
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import SQLITE, ledger_url
+from neuroadda.blockwise.task import Task
 from neuroadda.domains.selection import find_start
 from neuroadda.errors import SettingError, UserError
 from neuroadda.locks import lock_folder
 from neuroadda.segmentation.pipeline import default_block_vx
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.masks import Mask
+from neuroadda.volumes.no_data_mask import open_no_data, resolve_no_data
 from neuroadda.volumes.regions import RoiConfig
 from neuroadda.zoo.finding import find_backbone
 
@@ -74,37 +78,21 @@ def propose_boxes(
     folders = [str(start), *(str(find_backbone(one, config.select.zoo)) for one in config.committee)]
     cards = [load_card(folder) for folder in folders]
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
-    request = make_request(config, raw, roi, cards)
+    no_data = open_no_data(config.no_data, raw, config.output)
+    request = make_request(config, raw, roi, cards, no_data)
     if (known := _find_known(config, request, cards, overwrite)) is not None:
         return known
     cells = cut_box(config, raw, roi)
-    shape_vx, extent_vx = to_zyx(n * c for n, c in cells), roi.shape / raw.voxel_size
-    if any(s > e for s, e in zip(shape_vx, extent_vx, strict=True)):
-        what = f"boxes of {shape_vx} voxels are larger than the {tuple(extent_vx)} that they are looked for in"
-        raise SettingError(what, "shape_nm", "propose smaller boxes")
-    block_vx = config.block_vx or default_block_vx(raw, roi)
-    task = make_uncertainty_task(
-        raw,
-        folders,
-        Uncertainty(
-            score=config.score,
-            cell_vx=to_zyx(c for _, c in cells),
-            histogram=config.reading == "median",
-            predict=config.predict,
-            fragments=config.fragments,
-        ),
-        _grid_path(config),
-        block_vx=to_zyx(-(-b // c) * c for b, (_, c) in zip(block_vx, cells, strict=True)),
-        roi=roi,
-        mask=config.mask,
-        any_voxel_size=config.any_voxel_size,
-    )
+    task = _make_task(config, raw, roi, cells, folders, no_data)
     ledger = ledger_url(config.output, config.ledger)
     if not ledger.startswith(SQLITE):
         open_ledger(ledger).close()  # before anything is written
     with lock_folder(config.output):
+        no_data = open_no_data(resolve_no_data(config.no_data, raw, config.output), raw, config.output)
+        request = make_request(config, raw, roi, cards, no_data)
         if (known := _find_known(config, request, cards, overwrite)) is not None:  # by a run that has just ended
             return known
+        task = _make_task(config, raw, roi, cells, folders, no_data)
         run_task(task, ledger, config.execution, config.output / "logs", overwrite=overwrite, observe=observe)
         grid = Volume.open(task.output)
         candidates = find_candidates(
@@ -133,6 +121,38 @@ def propose_boxes(
         return Found(proposals, grid, candidates.score, cards)
 
 
+def _make_task(
+    config: ProposeConfig,
+    raw: Volume,
+    roi: Roi,
+    cells: Sequence[tuple[int, int]],
+    folders: Sequence[str],
+    no_data: Mask | None,
+) -> Task:
+    shape_vx, extent_vx = to_zyx(n * c for n, c in cells), roi.shape / raw.voxel_size
+    if any(s > e for s, e in zip(shape_vx, extent_vx, strict=True)):
+        what = f"boxes of {shape_vx} voxels are larger than the {tuple(extent_vx)} that they are looked for in"
+        raise SettingError(what, "shape_nm", "propose smaller boxes")
+    block_vx = config.block_vx or default_block_vx(raw, roi)
+    return make_uncertainty_task(
+        raw,
+        folders,
+        Uncertainty(
+            score=config.score,
+            cell_vx=to_zyx(c for _, c in cells),
+            histogram=config.reading == "median",
+            predict=config.predict,
+            fragments=config.fragments,
+        ),
+        _grid_path(config),
+        block_vx=to_zyx(-(-b // c) * c for b, (_, c) in zip(block_vx, cells, strict=True)),
+        roi=roi,
+        mask=config.mask,
+        no_data=no_data,
+        any_voxel_size=config.any_voxel_size,
+    )
+
+
 def _find_known(config: ProposeConfig, request: Request, cards: Sequence[Card], overwrite: bool) -> Found | None:
     """Return the proposals in the folder if they are those asked for; if not, they must be allowed to be replaced."""
     if not (config.output / PROPOSALS).exists():
@@ -157,6 +177,7 @@ def _open_grid(config: ProposeConfig, request: Request) -> Volume | None:
     except UserError:
         return None
     made_from = {request.volume_fingerprint, request.backbone_digest, *request.committee, request.mask_fingerprint}
+    made_from.add(request.no_data_fingerprint)
     same = set(grid.attrs.get("input_fingerprints", {}).values()) == made_from - {None}
     return grid if same and grid.attrs["parameters"]["score"] == config.score else None
 

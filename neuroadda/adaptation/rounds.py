@@ -23,6 +23,7 @@ from neuroadda.locks import lock_folder
 from neuroadda.observing import RunObserver
 from neuroadda.prediction.predict import is_far_in_size
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.no_data_mask import resolve_no_data
 from neuroadda.volumes.regions import RoiConfig
 
 CONFIG, SUMMARY = "config.json", "adaptation.json"
@@ -94,13 +95,14 @@ def _ask(
     config: AdaptConfig, number: int, earlier: Sequence[Round], start: Path, overwrite: bool, observer: RunObserver
 ) -> Round:
     """Propose a round's boxes, unlike those of the rounds before, and write their contact sheet."""
-    folder = config.output / f"round_{number}"
+    folder, raw = config.output / f"round_{number}", Volume.open(config.raw)
     unsure = (earlier[-1].backbone if earlier else None) or start
     settings = {name: getattr(config.propose, name) for name in ProposeSettings.model_fields}
     wanted = ProposeConfig(
         **settings,
         raw=config.raw,
         mask=config.mask,
+        no_data=resolve_no_data(config.no_data, raw, config.output),
         roi=config.roi,
         backbone=str(unsure),
         committee=config.committee,
@@ -115,7 +117,7 @@ def _ask(
         found = propose_boxes(wanted, overwrite=overwrite, observe=observer.on_blocks)
     from neuroadda.viewing.contact_sheet import keep_contact_sheet  # matplotlib's import takes a second
 
-    keep_contact_sheet(folder, Volume.open(config.raw), found)
+    keep_contact_sheet(folder, raw, found)
     return Round(folder, found.proposals)
 
 
