@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from neuroadda.adaptation import AdaptConfig
     from neuroadda.api.boxes import adapt, propose, rank_sources
     from neuroadda.api.runs import evaluate, predict, segment, train
-    from neuroadda.api.volumes import import_volume, open_volume, phantom, publish
+    from neuroadda.api.volumes import import_volume, mask, open_volume, phantom, publish
     from neuroadda.blockwise.execution import Execution
     from neuroadda.domains.selection import SelectConfig
     from neuroadda.errors import PersonNeeded, RunFailed, RunStopped, UserError
@@ -36,7 +36,7 @@ _HOMES = {
     "adaptation": ("AdaptConfig",),
     "api.boxes": ("adapt", "propose", "rank_sources"),
     "api.runs": ("evaluate", "predict", "segment", "train"),
-    "api.volumes": ("import_volume", "open_volume", "phantom", "publish"),
+    "api.volumes": ("import_volume", "mask", "open_volume", "phantom", "publish"),
     "blockwise.execution": ("Execution",),
     "domains.selection": ("SelectConfig",),
     "errors": ("PersonNeeded", "RunFailed", "RunStopped", "UserError"),
@@ -74,6 +74,7 @@ __all__ = [
     "evaluate",
     "import_volume",
     "load_config",
+    "mask",
     "open_volume",
     "phantom",
     "predict",

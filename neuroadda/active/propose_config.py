@@ -108,9 +108,7 @@ def cut_box(settings: ProposeSettings, raw: Volume, roi: Roi) -> list[tuple[int,
     return [cut_into_cells(*axis) for axis in zip(sizes, most, roi.shape / raw.voxel_size, strict=True)]
 
 
-def make_request(
-    config: ProposeConfig, raw: Volume, roi: Roi, cards: Sequence[Card], no_data: Mask | None
-) -> Request:
+def make_request(config: ProposeConfig, raw: Volume, roi: Roi, cards: Sequence[Card], no_data: Mask | None) -> Request:
     """Return what determines the boxes; how networks run is left out, as it is the machine's matter.
 
     Raises

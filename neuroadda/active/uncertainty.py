@@ -114,7 +114,9 @@ class Uncertainty(Stage):
             Predictor(backbone, self.predict.model_copy(update={"tile_vx": tile_vx}))
             for backbone, tile_vx in zip(backbones, self.tiles_vx, strict=True)
         ]
-        reach_vx = Coordinate(max(sizes) for sizes in zip(*(card.architecture.context_vx for card in cards), strict=True))
+        reach_vx = Coordinate(
+            max(sizes) for sizes in zip(*(card.architecture.context_vx for card in cards), strict=True)
+        )
         seen = open_filled(task.inputs, raw, reach_vx)
         shared = [o for o in NEAREST if all(o in card.offsets for card in cards)]
         channels = [NEAREST.index(o) for o in shared]  # of every prediction, since it begins with them

@@ -58,9 +58,9 @@ class SegmentConfig(Config):
         Arrays, at paths or URLs; outside the mask (0) is no tissue: nothing is predicted, and blocks all outside cost nothing.
         Its voxels may be coarser than those of raw by whole factors.
     no_data
-        Where raw has none: "auto" finds constant areas (black rims, lost tiles, blank sections) and repeated sections first, and keeps
-        the mask in the run's folder; "none"; or a mask, 0 where there is no data. Networks see the mirror image of the tissue there.
-        It is joined with `mask`.
+        Where raw has none: "auto" finds constant areas (black rims, lost tiles, blank sections) and repeated sections first, and
+        keeps the mask in the run's folder; "none"; or a mask, 0 where there is no data. Nothing is segmented there, and networks
+        see the mirror image of the tissue. It is joined with `mask`.
     backbone
         An entry of the zoo that comes with neuroadda, or the folder of a network.
     output

@@ -1,5 +1,6 @@
 """Raw with its gaps filled from the tissue beside them, so that a network sees no black where there is no data."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -36,7 +37,7 @@ class FilledVolume:
         self.voxel_size, self.roi = raw.voxel_size, raw.roi
 
     def read_mirrored(self, roi: Roi) -> np.ndarray:
-        """Return the voxels of `roi`, filled; they depend on the volume and the data alone, so that blocks agree where they overlap."""
+        """Return the voxels of `roi`, filled; they depend on volume and data alone, so that blocks agree where they overlap."""
         z, y, x = self.reach_vx
         images = Coordinate(0, 0, 0) if self.roi.contains(roi) else self.reach_vx * 2 * self.voxel_size
         seen = roi.grow(images, images).intersect(self.roi)
@@ -50,15 +51,21 @@ class FilledVolume:
         voxels = np.zeros(wider.shape / self.voxel_size, self.raw.dtype)
         known = np.zeros(voxels.shape, bool)
         voxels[place], known[place] = self.raw.read(inside), self.data.read(inside)
-        _fill_lost_sections(voxels, known)
-        for _ in range(2):
-            _mirror_nearest(voxels, known, {1: y, 2: x})
-        _mirror_nearest(voxels, known, {0: z})
+        fill_gaps(voxels, known, self.reach_vx)
         return np.ascontiguousarray(voxels[((roi - wider.begin) / self.voxel_size).to_slices()])
 
 
+def fill_gaps(voxels: np.ndarray, known: np.ndarray, reach_vx: Sequence[int]) -> None:
+    """Fill the unknown voxels of an array (zyx) as `FilledVolume` says, and set `known` where that was done."""
+    z, y, x = reach_vx
+    _fill_lost_sections(voxels, known)
+    for _ in range(2):
+        _mirror_nearest(voxels, known, {1: y, 2: x})
+    _mirror_nearest(voxels, known, {0: z})
+
+
 def find_lost_sections(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return bool: where gaps along z are of at most `LOST_SECTIONS`, with known voxels before and after; and the nearer one's z."""
+    """Return bool: where gaps along z are of at most `LOST_SECTIONS`, with known voxels on both sides; and the nearer one's z."""
     before, after = _nearest(known, 0)
     index = np.arange(len(known), dtype=np.int32)[:, None, None]
     lost = ~known & (before >= 0) & (after < len(known)) & (after - before - 1 <= LOST_SECTIONS)
@@ -73,7 +80,7 @@ def _fill_lost_sections(voxels: np.ndarray, known: np.ndarray) -> None:
 
 
 def _mirror_nearest(voxels: np.ndarray, known: np.ndarray, reach: dict[int, int]) -> None:
-    """Fill each unknown voxel that is at most `reach` from a known one along an axis by its mirror image; of two axes, the nearer."""
+    """Fill each unknown voxel that is at most `reach` from a known one along an axis by its mirror image; of axes, the nearest."""
     best = np.full(known.shape, np.iinfo(np.int32).max, np.int32)
     images = np.zeros_like(voxels)
     for axis, farthest in reach.items():
@@ -113,7 +120,7 @@ def _find_images(known: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _nearest(known: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return int32: the index of the last known voxel at or before each, along an axis, and of the first at or after it; -1, size."""
+    """Return int32: the index along an axis of the last known voxel at or before each, else -1, and of the next, else the size."""
     size = known.shape[axis]
     index = np.arange(size, dtype=np.int32).reshape([-1 if a == axis else 1 for a in range(known.ndim)])
     before = np.maximum.accumulate(np.where(known, index, np.int32(-1)), axis=axis)

@@ -1,13 +1,13 @@
 """Where a volume has no data: constant areas of a section, as rims, lost tiles and blank sections are.
 
 The rule is local, so that it says the same of a voxel whatever box is looked at: a voxel has no data if it lies in a square of one
-section all of whose voxels are equal. `SIDE_VX` is more than tissue has: noise, and the spread of what is dark or bright, break such
-a square up. Smaller squares of the same value that overlap such a square count, too, and still smaller ones that overlap these.
+section all of whose voxels are equal. `SIDE_VX` is more than tissue has: noise, and the spread of what is dark or bright, break
+such a square up. Smaller squares of the same value that overlap it count, too, and still smaller ones that overlap these.
 Along one axis a square may extend beyond the volume, which finds rims of any width.
 """
 
 from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import product, zip_longest
 
 import numpy as np
 from funlib.geometry import Coordinate, Roi
@@ -15,6 +15,7 @@ from funlib.geometry import Coordinate, Roi
 from neuroadda.volumes.arrays import Volume
 
 SIDE_VX, SMALLEST_VX = 64, 8
+BOX_VOXELS, BOX_YX = 2**25, 1024
 CELL_VX = Coordinate(1, 8, 8)
 """Cells of the mask: voxels of raw, zyx. A cell with any voxel without data has no data."""
 
@@ -32,12 +33,25 @@ class FoundData:
         raw = self.raw
         begin, shape_vx = (roi.begin - raw.roi.begin) / raw.voxel_size, roi.shape / raw.voxel_size
         first = begin // CELL_VX * CELL_VX
-        end = Coordinate(min(n, -(-e // c) * c) for n, e, c in zip(raw.shape_vx, begin + shape_vx, CELL_VX, strict=True))
+        end = Coordinate(
+            min(n, -(-e // c) * c) for n, e, c in zip(raw.shape_vx, begin + shape_vx, CELL_VX, strict=True)
+        )
         _, found = read_without_data(raw, tuple(slice(f, e) for f, e in zip(first, end, strict=True)))
         data = ~mark_cells(found)
         for axis in (1, 2):
             data = np.repeat(data, CELL_VX[axis], axis=axis)
         return data[tuple(slice(b, b + n) for b, n in zip(begin - first, shape_vx, strict=True))]
+
+
+def has_gaps(raw: Volume, roi: Roi) -> bool:
+    """Return whether a voxel of `roi` has no data; memory is a box."""
+    box = raw.to_slices(roi)
+    sides = (max(1, BOX_VOXELS // BOX_YX**2), BOX_YX, BOX_YX)
+    for begins in product(*(range(s.start, s.stop, n) for s, n in zip(box, sides, strict=True))):
+        part = tuple(slice(b, min(b + n, s.stop)) for b, n, s in zip(begins, sides, box, strict=True))
+        if read_without_data(raw, part)[1].any():
+            return True
+    return False
 
 
 def read_without_data(raw: Volume, box: Sequence[slice]) -> tuple[np.ndarray, np.ndarray]:
@@ -53,6 +67,13 @@ def read_without_data(raw: Volume, box: Sequence[slice]) -> tuple[np.ndarray, np
     voxels = raw.read_box(grown)
     inner = tuple(slice(p.start - g.start, p.stop - g.start) for p, g in zip(box, grown, strict=True))
     return voxels[inner], find_constant(voxels, sides, borders)[inner]
+
+
+def has_constant_squares(sections: np.ndarray) -> bool:
+    """Return whether a section has a constant square of the smallest size: without one, hardly a voxel of it has no data."""
+    along_x = _slide(np.logical_and, sections[:, :, 1:] == sections[:, :, :-1], SMALLEST_VX - 1, 2)
+    along_y = _slide(np.logical_and, sections[:, 1:] == sections[:, :-1], SMALLEST_VX - 1, 1)
+    return bool((_slide(np.logical_and, along_x, SMALLEST_VX, 1) & along_y[:, :, : along_x.shape[2]]).any())
 
 
 def find_constant(sections: np.ndarray, sides_vx: Sequence[int], borders: Borders) -> np.ndarray:

@@ -4,28 +4,41 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
-from neuroadda.config import fingerprint
+from neuroadda.config import Config, fingerprint
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.locations import Location, to_location
 from neuroadda.volumes.masks import Mask, open_mask
+from neuroadda.volumes.no_data import BOX_VOXELS, BOX_YX, CELL_VX, SIDE_VX, mark_cells, read_without_data
 from neuroadda.volumes.nodes import is_array
-from neuroadda.volumes.no_data import CELL_VX, SIDE_VX, mark_cells, read_without_data
 from neuroadda.volumes.sections import SectionFaults, SectionStatistics
 
 VERSION = 1
-BOX_BYTES = 2**25
-BOX_YX = 1024
 MOST_REPEATED = 0.25
 FACTS = "no_data"
 AUTO, NONE = "auto", "none"
 PLACE = Path("no_data.zarr") / "mask"  # in a run's folder
 
 
-def write_no_data_mask(raw: Volume, path: Location | str, *, box_bytes: int = BOX_BYTES) -> Volume:
+class WithNoData(Config):
+    """A config with the setting `no_data`. Its default is left out where the config is dumped: what is made of it is older."""
+
+    no_data: str = AUTO
+
+    @model_serializer(mode="wrap")
+    def _leave_default_out(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = dump(self)
+        if self.no_data == AUTO:
+            data.pop("no_data", None)  # where it is not excluded anyway
+        return data
+
+
+def write_no_data_mask(raw: Volume, path: Location | str, *, box_bytes: int = BOX_VOXELS) -> Volume:
     """Find where a volume has data, unless it is known here already: memory is a box and some bytes a section.
 
     Sections that repeat the one before have no data of their own: they are 0, unless more than a quarter of all sections are such,
@@ -58,23 +71,20 @@ def write_no_data_mask(raw: Volume, path: Location | str, *, box_bytes: int = BO
     mask = Volume.create(
         path, shape, cell_nm, np.uint8, offset_nm=raw.offset_nm, attrs={FACTS: None, "fingerprint": "unfinished"}
     )
-    statistics, lost = SectionStatistics(raw.shape_vx[0]), 0
-    for box, overlaps in _list_boxes(raw, box_bytes):
-        voxels, found = read_without_data(raw, (slice(box[0].start - overlaps, box[0].stop), *box[1:]))
-        cells = mark_cells(found)
-        statistics.add(box[0].start - overlaps, voxels, found, cells, overlaps)
-        lost += int(np.count_nonzero(found[overlaps:]))
-        place = (box[0], *(slice(s.start // c, -(-s.stop // c)) for s, c in zip(box[1:], CELL_VX[1:], strict=True)))
-        mask.data[place] = (~cells[overlaps:]).astype(np.uint8)
-    faults = statistics.find_faults()
+    share, faults = _scan(raw, box_bytes, mask)
     if len(faults.repeated) <= MOST_REPEATED * raw.shape_vx[0]:
         for z in faults.repeated:
             mask.data[z] = 0
     else:
         warn(f"{len(faults.repeated)} of {raw.shape_vx[0]} sections repeat the one before", str(raw.path))
-    facts = {"share": lost / raw.data.size, "cells": _count_zeros(mask), "sections": asdict(faults)}
+    facts = {"share": share, "cells": _count_zeros(mask), "sections": asdict(faults)}
     mask.data.attrs.update({FACTS: facts, "raw_fingerprint": raw.fingerprint, "fingerprint": _fingerprint_of(raw)})
     return Volume.open(path)
+
+
+def survey_no_data(raw: Volume) -> tuple[float, SectionFaults]:
+    """Return the share of a zyx volume's voxels without data, and the faults of its sections; nothing is written."""
+    return _scan(raw, BOX_VOXELS, None)
 
 
 def find_no_data_mask(raw: Volume, path: Location | str) -> Volume | None:
@@ -133,12 +143,26 @@ def read_facts(mask: Volume) -> tuple[float, SectionFaults]:
     return facts["share"], SectionFaults(**{name: tuple(found) for name, found in facts["sections"].items()})
 
 
+def _scan(raw: Volume, box_bytes: int, mask: Volume | None) -> tuple[float, SectionFaults]:
+    """Look at all of raw, box by box, and write what is found into a mask."""
+    statistics, lost = SectionStatistics(raw.shape_vx[0]), 0
+    for box, overlaps in _list_boxes(raw, box_bytes):
+        voxels, found = read_without_data(raw, (slice(box[0].start - overlaps, box[0].stop), *box[1:]))
+        cells = mark_cells(found)
+        statistics.add(box[0].start - overlaps, voxels, found, cells, overlaps)
+        lost += int(np.count_nonzero(found[overlaps:]))
+        if mask is not None:
+            place = (slice(s.start // c, -(-s.stop // c)) for s, c in zip(box[1:], CELL_VX[1:], strict=True))
+            mask.data[(box[0], *place)] = (~cells[overlaps:]).astype(np.uint8)
+    return lost / raw.data.size, statistics.find_faults()
+
+
 def _fingerprint_of(raw: Volume) -> str:
     return fingerprint("no_data", VERSION, list(CELL_VX), SIDE_VX, raw.fingerprint)
 
 
 def _list_boxes(raw: Volume, box_bytes: int) -> Iterator[tuple[tuple[slice, ...], bool]]:
-    """Yield boxes (voxels, zyx) that begin on cells and, as far as they fit, on chunks; and whether the section before is needed."""
+    """Yield boxes (voxels, zyx) that begin on cells and, if they fit, on chunks; and whether the section before is needed."""
     chunk, shape = raw.chunk_vx, raw.shape_vx
     sides = [int(np.lcm(c, cell)) for c, cell in zip(chunk[1:], CELL_VX[1:], strict=True)]
     sides = [side * max(1, BOX_YX // side) if side <= BOX_YX else BOX_YX for side in sides]

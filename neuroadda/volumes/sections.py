@@ -1,4 +1,4 @@
-"""What is wrong with whole sections: blank ones, ones that repeat the section before, jumps. Counted box by box, in whole numbers."""
+"""What is wrong with whole sections: blank ones, ones that repeat that before, jumps. Sums are of whole numbers, box by box."""
 
 from dataclasses import dataclass
 
@@ -58,9 +58,9 @@ class SectionStatistics:
         samples = _sample(voxels)
         known = ~cells[:, : samples.shape[1], : samples.shape[2]]
         pairs = slice(first + 1, first + len(voxels))
-        for z, a, b in zip(range(pairs.start, pairs.stop), range(len(voxels)), range(1, len(voxels)), strict=False):
-            if self._equal[z] and not ((samples[a] == samples[b]).all() and np.array_equal(voxels[a], voxels[b])):
-                self._equal[z] = False
+        for i in range(1, len(voxels)):
+            same = np.array_equal(samples[i - 1], samples[i]) and np.array_equal(voxels[i - 1], voxels[i])
+            self._equal[first + i] &= same
         both = known[1:] & known[:-1]
         a, b = (np.where(both, s, 0).astype(np.int64) for s in (samples[:-1], samples[1:]))
         for row, values in enumerate((both, a, b, a * a, b * b, a * b)):
@@ -71,7 +71,9 @@ class SectionStatistics:
         blank = ~self._with_data
         repeated = self._equal & ~blank
         repeated[:1] = False
-        return SectionFaults(*(tuple(np.flatnonzero(w).tolist()) for w in (blank, repeated, self._find_jumps(repeated))))
+        return SectionFaults(
+            *(tuple(np.flatnonzero(w).tolist()) for w in (blank, repeated, self._find_jumps(repeated)))
+        )
 
     def _find_jumps(self, repeated: np.ndarray) -> np.ndarray:
         n, a, b, aa, bb, ab = self._sums.astype(np.float64)
@@ -90,4 +92,4 @@ def _sample(voxels: np.ndarray) -> np.ndarray:
     _, step_y, step_x = CELL_VX
     corners = [voxels[:, y::step_y, x::step_x] for y in (0, step_y // 2) for x in (0, step_x // 2)]
     size_y, size_x = corners[-1].shape[1:]
-    return np.sum([corner[:, :size_y, :size_x] for corner in corners], axis=0, dtype=np.uint16)
+    return np.stack([corner[:, :size_y, :size_x] for corner in corners]).sum(axis=0, dtype=np.uint16)

@@ -147,7 +147,7 @@ def test_sections_outside_of_the_roi_are_not_shown(volume, raw):
 def test_blocks_are_the_cells_of_a_grid(tmp_path, shape, nm, patch, at_least):
     """Every one has patches, equal ones share a cell, and cells are boxes: their centres' ranges do not overlap."""
     volume = Volume.create(tmp_path / "v.zarr/raw", shape, nm, np.uint8, chunk_vx=(8, 256, 256))
-    places = draw_places(volume, footprint_vx(volume, nm[1], patch), PatchConfig(count=3000))
+    places = draw_places(volume, footprint_vx(volume, nm[1], patch), PatchConfig(count=3000, no_data="none"))
     numbers = np.unique(places.blocks)
     assert at_least <= len(numbers) <= 64
     boxes = []
