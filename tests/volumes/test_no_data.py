@@ -1,12 +1,23 @@
 """Where a volume has no data: the rule against a plain one, and that it does not depend on the box that is looked at."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+from funlib.geometry import Roi
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import binary_dilation, gaussian_filter
 
+from neuroadda.config import Zyx
+from neuroadda.errors import UserError
 from neuroadda.volumes import no_data
-from neuroadda.volumes.no_data import find_constant
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.masks import Mask
+from neuroadda.volumes.no_data import FoundData, find_constant, has_gaps
+from neuroadda.volumes.no_data_mask import read_facts, write_no_data_mask
+from neuroadda.volumes.sections import SectionFaults
 
 
 def find_plainly(sections, sides, borders):
@@ -47,3 +58,148 @@ def test_it_finds_what_trying_every_rectangle_finds(shape, sides, borders, share
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(no_data, "SMALLEST_VX", 2)
         assert (find_constant(sections, sides, borders) == find_plainly(sections, sides, borders)).all()
+
+
+NM = (40, 4, 4)
+SHAPE_VX = (12, 150, 170)
+
+
+def make_tissue(seed: int = 0) -> np.ndarray:
+    smooth = gaussian_filter(np.random.default_rng(seed).normal(size=SHAPE_VX), (1, 3, 3))
+    noise = np.random.default_rng(seed + 1).normal(size=SHAPE_VX)
+    return np.clip(128 + 30 * smooth / smooth.std() + 6 * noise, 0, 255).astype(np.uint8)
+
+
+def write(folder: Path, voxels: np.ndarray, chunk_vx: Zyx | None = None) -> Volume:
+    raw = Volume.create(folder / "v.zarr/raw", voxels.shape, NM, np.uint8, offset_nm=(80, 0, 12), chunk_vx=chunk_vx)
+    raw.write(raw.roi, voxels)
+    return raw
+
+
+def rim(voxels):
+    voxels[:, :37], voxels[:, :, 150:] = 0, 0
+
+
+def white_frame_of_a_few_voxels(voxels):
+    for edge in (np.s_[:, :3], np.s_[:, -3:], np.s_[:, :, :3], np.s_[:, :, -3:]):
+        voxels[edge] = 255
+
+
+def half_empty(voxels):
+    voxels[:, :, 80:] = 0
+
+
+def lost_tile(voxels):
+    voxels[3:6, 40:110, 50:120] = 128
+
+
+def turned(voxels):
+    """A volume that was turned in its section: triangles of black at its corners."""
+    y, x = np.mgrid[: SHAPE_VX[1], : SHAPE_VX[2]]
+    voxels[:, (x + 0.7 * y < 80) | (x + 0.7 * y > 210)] = 0
+
+
+def empty_ends(voxels):
+    voxels[:2], voxels[10:] = 0, 0
+
+
+GAPS = [rim, white_frame_of_a_few_voxels, half_empty, lost_tile, turned, empty_ends]
+
+
+@pytest.mark.parametrize("spoil", GAPS)
+def test_the_mask_leaves_no_voxel_without_data_and_hardly_less_tissue(tmp_path, spoil):
+    voxels, spoilt = make_tissue(), make_tissue()
+    spoil(spoilt)
+    lost = voxels != spoilt
+    mask = write_no_data_mask(write(tmp_path, spoilt), tmp_path / "m.zarr/mask")
+    data = mask.read().repeat(8, 1).repeat(8, 2)[:, :150, :170] > 0
+    assert not (data & lost).any()
+    assert (~data & ~binary_dilation(lost, np.ones((1, 15, 15)))).sum() == 0  # a cell reaches 7 voxels beyond
+    assert read_facts(mask)[0] == pytest.approx(lost.mean(), abs=0.005)
+
+
+def test_odd_voxels_and_dark_organelles_are_tissue(tmp_path):
+    voxels = make_tissue()
+    voxels[:, ::17, ::13] = 0
+    z, y, x = np.ogrid[: SHAPE_VX[0], : SHAPE_VX[1], : SHAPE_VX[2]]
+    for centre in ((5, 70, 60), (6, 0, 100), (2, 120, 169)):  # inside, and cut by the border
+        voxels[((z - centre[0]) / 3) ** 2 + ((y - centre[1]) / 25) ** 2 + ((x - centre[2]) / 25) ** 2 < 1] = 0
+    mask = write_no_data_mask(write(tmp_path, voxels), tmp_path / "m.zarr/mask")
+    assert mask.read().all()
+    assert read_facts(mask) == (0, SectionFaults())
+
+
+def test_sections_are_blank_repeated_or_jumped(tmp_path):
+    voxels = gaussian_filter(make_tissue().astype(float), (1, 0, 0)).astype(np.uint8)
+    voxels[9:] = np.roll(voxels[9:], 60, axis=2)
+    voxels[3], voxels[6] = 255, voxels[5]
+    rim(voxels)
+    mask = write_no_data_mask(write(tmp_path, voxels), tmp_path / "m.zarr/mask")
+    assert read_facts(mask)[1] == SectionFaults(blank=(3,), repeated=(6,), jumped=(9,))
+    data = mask.read()
+    assert not data[[3, 6]].any()
+    assert data[[2, 4, 5, 7, 9]].any(axis=(1, 2)).all()
+
+
+def test_a_volume_that_was_resampled_along_z_is_tissue(tmp_path, caplog):
+    mask = write_no_data_mask(write(tmp_path, make_tissue()[:6].repeat(2, 0)), tmp_path / "m.zarr/mask")
+    assert mask.read().all()
+    assert read_facts(mask)[1].repeated == (1, 3, 5, 7, 9, 11)
+    assert "6 of 12 sections repeat the one before" in caplog.text
+
+
+@pytest.mark.parametrize("chunk_vx", [(5, 33, 70), (1, 150, 170), (12, 16, 16)])
+@pytest.mark.parametrize("box_bytes", [1, 2**13, 2**17])
+def test_the_mask_does_not_depend_on_boxes_or_chunks(tmp_path, chunk_vx, box_bytes):
+    voxels = make_tissue()
+    turned(voxels)
+    voxels[4], voxels[8] = 0, voxels[7]
+    expected = write_no_data_mask(write(tmp_path, voxels), tmp_path / "m.zarr/mask")
+    raw = write(tmp_path / "other", voxels, chunk_vx)
+    mask = write_no_data_mask(raw, tmp_path / "other.zarr/mask", box_bytes=box_bytes)
+    assert (mask.read() == expected.read()).all()
+    assert read_facts(mask) == read_facts(expected)
+
+
+def test_what_is_found_in_a_box_is_what_the_mask_says(tmp_path):
+    voxels = make_tissue()
+    turned(voxels)
+    raw = write(tmp_path, voxels)
+    mask = Mask.open(write_no_data_mask(raw, tmp_path / "m.zarr/mask").path, raw)
+    random = np.random.default_rng(0)
+    for _ in range(25):
+        first = random.integers(0, SHAPE_VX)
+        roi = Roi(first, [random.integers(1, n - f + 1) for f, n in zip(first, SHAPE_VX, strict=True)])
+        world = roi * raw.voxel_size + raw.roi.begin
+        assert (FoundData(raw).read(world) == mask.read(world)).all()
+        assert has_gaps(raw, world) == find_constant(voxels, (64, 64), [(True, True)] * 2)[roi.to_slices()].any()
+
+
+def test_a_mask_is_made_once_for_a_raw_and_again_for_another(tmp_path):
+    raw = write(tmp_path, make_tissue())
+    mask = write_no_data_mask(raw, tmp_path / "m.zarr/mask")
+    mask = Volume.open(mask.path, "r+")
+    mask.data[0] = 0  # a person's change
+    assert not write_no_data_mask(raw, mask.path).read()[0].any()
+    other = write(tmp_path / "other", make_tissue(5))
+    assert write_no_data_mask(other, mask.path).read().all()
+    with pytest.raises(UserError, match="another array lies here"):
+        write_no_data_mask(raw, other.path)
+
+
+def test_the_command_writes_a_mask_beside_raw_and_info_tells_of_it(tmp_path, command):
+    voxels = make_tissue()
+    half_empty(voxels)
+    voxels[7] = 0
+    raw = write(tmp_path, voxels)
+    code, out, _ = command("mask", raw.path, "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert told["blank"] == [7]
+    assert told["no_data"] == pytest.approx(1 - 11 / 12 * 80 / 170, abs=1e-4)
+    assert Volume.open(told["mask"]).path == tmp_path / "v.zarr/raw_mask"
+    code, out, _ = command("info", raw.path, "--json")
+    assert json.loads(out)["no_data"] == {"share": told["no_data"], "blank": [7], "repeated": [], "jumped": []}
+    assert "no_data" not in json.loads(command("info", told["mask"], "--json")[1])
+    code, _, error = command("mask", raw.path, "-o", raw.path)
+    assert (code, error.count("\n")) == (2, 1)
