@@ -1,10 +1,11 @@
-"""Measure what black costs: volumes with a black rim and a lost section, with and without `no_data`, against the volume cut at the rim.
+"""Measure what black costs: volumes with a black rim or a lost section, with and without `no_data`, against volumes without.
 
     python -m benchmarks.bench_no_data [--write]
 
-Of four real volumes (`NEUROADDA_DATA`) a rim of a quarter of each side is made black. Each is segmented as it was before
-(no_data="none"), with no_data="auto", and cut at the rim, by the backbone of its own tissue from the zoo; the scores are of the tissue
-within the rim. Boxes are proposed in the volume with the rim. With --write, the table goes to docs/results/no_data.md.
+Of parts of four real volumes (`NEUROADDA_DATA`) a rim is made black. Each is segmented as it was before (no_data="none"), with
+no_data="auto", and cut at the rim, by the zoo's backbone of its own tissue; the tissue within the mask is scored. Boxes are
+proposed in the volume with the rim. In the same parts one section is made black. With --write, the tables go to
+docs/results/no_data.md.
 """
 
 import argparse
@@ -147,12 +148,12 @@ def main() -> None:
         )
 
 
-INTRODUCTION = f"""A rim of real volumes is made black: an eighth of x at either end, a quarter of y at one. Before: `no_data = "none"`;
-after: `no_data = "auto"`, the default. Of {BOXES} proposed boxes, half as deep and a quarter as wide as the volume, how much is black; and VOI
-split / merge (nats) of the tissue within the mask, against the same tissue in a volume that is cut at the rim. The backbone is that
-of the zoo for the volume's own tissue."""
-LOST = """One section, in the middle, is made black in the volume without a rim. VOI split / merge (nats) of all other sections. After, the
-network sees its neighbour in its place, segments run on across it, and it is empty itself."""
+INTRODUCTION = f"""A rim of real volumes is made black: an eighth of x at either end, a quarter of y at one. Before:
+`no_data = "none"`; after: `no_data = "auto"`, the default. How much of {BOXES} proposed boxes, half as deep and a quarter as wide
+as the volume, is black; and VOI split / merge (nats) of the tissue within the mask, against the same tissue in a volume that is cut at
+the rim. The backbone is that of the zoo for the volume's own tissue."""
+LOST = """One section, in the middle, is made black in the volume without a rim. VOI split / merge (nats) of all other sections.
+After, the network sees the neighbour of the lost section in its place: segments run on across it, and it is empty itself."""
 
 if __name__ == "__main__":
     main()
