@@ -150,8 +150,8 @@ def main() -> None:
 
 INTRODUCTION = f"""A rim of real volumes is made black: an eighth of x at either end, a quarter of y at one. Before:
 `no_data = "none"`; after: `no_data = "auto"`, the default. How much of {BOXES} proposed boxes, half as deep and a quarter as wide
-as the volume, is black; and VOI split / merge (nats) of the tissue within the mask, against the same tissue in a volume that is cut at
-the rim. The backbone is that of the zoo for the volume's own tissue."""
+as the volume, is black; and VOI split / merge (nats) of the tissue within the mask, against the same tissue in a volume that is cut
+at the rim. The backbone is that of the zoo for the volume's own tissue."""
 LOST = """One section, in the middle, is made black in the volume without a rim. VOI split / merge (nats) of all other sections.
 After, the network sees the neighbour of the lost section in its place: segments run on across it, and it is empty itself."""
 

@@ -14,7 +14,7 @@ from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.filling import Data
 from neuroadda.volumes.masks import open_mask
-from neuroadda.volumes.no_data import FoundData, has_constant_squares
+from neuroadda.volumes.no_data import FoundData, has_constant_runs
 from neuroadda.volumes.no_data_mask import AUTO, NONE, WithNoData
 from neuroadda.volumes.regions import RoiConfig
 from neuroadda.volumes.resampling import check_pixel, resample_sections
@@ -238,7 +238,7 @@ def _data_test(
 
     def has_data(origin: np.ndarray) -> bool:
         part = cut(origin)
-        if setting == AUTO and not has_constant_squares(volume.read_box(part)):
+        if setting == AUTO and not has_constant_runs(volume.read_box(part)):
             return True  # without a look around the patch
         begin, end = (Coordinate(int(getattr(s, side)) for s in part) for side in ("start", "stop"))
         return bool(data.read(Roi(begin, end - begin) * volume.voxel_size + volume.roi.begin).all())

@@ -69,11 +69,13 @@ def read_without_data(raw: Volume, box: Sequence[slice]) -> tuple[np.ndarray, np
     return voxels[inner], find_constant(voxels, sides, borders)[inner]
 
 
-def has_constant_squares(sections: np.ndarray) -> bool:
-    """Return whether a section has a constant square of the smallest size: without one, hardly a voxel of it has no data."""
-    along_x = _slide(np.logical_and, sections[:, :, 1:] == sections[:, :, :-1], SMALLEST_VX - 1, 2)
-    along_y = _slide(np.logical_and, sections[:, 1:] == sections[:, :-1], SMALLEST_VX - 1, 1)
-    return bool((_slide(np.logical_and, along_x, SMALLEST_VX, 1) & along_y[:, :, : along_x.shape[2]]).any())
+def has_constant_runs(sections: np.ndarray) -> bool:
+    """Return whether a section has `SMALLEST_VX` equal voxels in a row or column, as where an area without data reaches into it."""
+    return any(
+        _slide(np.logical_and, np.diff(sections, axis=axis) == 0, SMALLEST_VX - 1, axis).any()
+        for axis in (1, 2)
+        if sections.shape[axis] >= SMALLEST_VX
+    )
 
 
 def find_constant(sections: np.ndarray, sides_vx: Sequence[int], borders: Borders) -> np.ndarray:
