@@ -93,7 +93,8 @@ def mask(
 
     written = write(raw, output)
     share, faults = read_facts(written)
-    print_facts({"mask": str(written.path), "no_data": round(share, 6)} | asdict(faults), as_json)
+    sections = {name: list(found) for name, found in asdict(faults).items()}
+    print_facts({"mask": str(written.path), "no_data": round(share, 6)} | sections, as_json)
 
 
 @app.command()
