@@ -114,7 +114,7 @@ def measure(name: str, folder: Path) -> tuple[list[list[str]], list[list[str]]]:
 
     kept = np.zeros(shape, bool)
     kept[case.inside] = True
-    kept &= na.mask(rim, folder / "mask.zarr/mask").read().repeat(8, 1).repeat(8, 2)[:, : shape[1], : shape[2]] > 0
+    kept &= na.mask(rim, folder / "mask.zarr/mask").read() > 0
     known = np.ones(shape, bool)
     known[shape[0] // 2] = False
     rims = write_scores([(cut, "none"), (rim, "none"), (rim, "auto")], kept)

@@ -52,9 +52,9 @@ def mask(raw: VolumeLike, output: StrPath | None = None) -> Volume:
     Returns
     -------
     Volume
-        uint8, zyx, a voxel for 1 x 8 x 8 of raw: 0 where there is a voxel without data, that is in a constant area (rim, lost tile,
-        blank section) or in a section that repeats the one before; else 1. ``attrs["no_data"]`` has the ``share`` of voxels and
-        the ``sections`` that are blank, repeated or jumped.
+        uint8, zyx, on raw's voxels (in volumes of more than 2^32 voxels on 2, 4 or 8 of them along y and x). 0 is no data: a
+        constant area (rim, lost tile, blank section), or a section that repeats the one before; else 1. ``attrs["no_data"]`` has
+        the ``share`` of voxels and the ``sections`` that are blank, repeated or jumped.
 
     Raises
     ------

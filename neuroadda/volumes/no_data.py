@@ -3,21 +3,20 @@
 The rule is local, so that it says the same of a voxel whatever box is looked at: a voxel has no data if it lies in a square of one
 section all of whose voxels are equal. `SIDE_VX` is more than tissue has: noise, and the spread of what is dark or bright, break
 such a square up. Smaller squares of the same value that overlap it count, too, and still smaller ones that overlap these.
-Along one axis a square may extend beyond the volume, which finds rims of any width.
+Along one axis a square may extend beyond the volume, which finds rims of any width. Specks that are left in such areas, less than
+`SMALLEST_VX` wide, have no data, either.
 """
 
 from collections.abc import Sequence
 from itertools import product, zip_longest
 
 import numpy as np
-from funlib.geometry import Coordinate, Roi
+from funlib.geometry import Roi
 
 from neuroadda.volumes.arrays import Volume
 
 SIDE_VX, SMALLEST_VX = 64, 8
 BOX_VOXELS, BOX_YX = 2**25, 1024
-CELL_VX = Coordinate(1, 8, 8)
-"""Cells of the mask: voxels of raw, zyx. A cell with any voxel without data has no data."""
 
 Borders = Sequence[tuple[bool, bool]]
 
@@ -30,17 +29,7 @@ class FoundData:
 
     def read(self, roi: Roi) -> np.ndarray:
         """Return bool for each voxel of `roi` (world units, inside raw): does it have data?"""
-        raw = self.raw
-        begin, shape_vx = (roi.begin - raw.roi.begin) / raw.voxel_size, roi.shape / raw.voxel_size
-        first = begin // CELL_VX * CELL_VX
-        end = Coordinate(
-            min(n, -(-e // c) * c) for n, e, c in zip(raw.shape_vx, begin + shape_vx, CELL_VX, strict=True)
-        )
-        _, found = read_without_data(raw, tuple(slice(f, e) for f, e in zip(first, end, strict=True)))
-        data = ~mark_cells(found)
-        for axis in (1, 2):
-            data = np.repeat(data, CELL_VX[axis], axis=axis)
-        return data[tuple(slice(b, b + n) for b, n in zip(begin - first, shape_vx, strict=True))]
+        return ~read_without_data(self.raw, self.raw.to_slices(roi))[1]
 
 
 def has_gaps(raw: Volume, roi: Roi) -> bool:
@@ -59,7 +48,7 @@ def read_without_data(raw: Volume, box: Sequence[slice]) -> tuple[np.ndarray, np
     grown, borders, sides = [box[0]], [], []
     for part, size in zip(box[1:], raw.shape_vx[1:], strict=True):
         side = max(2, min(SIDE_VX, size))
-        reach = sum(s - 1 for s in _list_sides(side))
+        reach = sum(s - 1 for s in _list_sides(side)) + 2 * (SMALLEST_VX - 1)
         begin, end = max(0, part.start - reach), min(size, part.stop + reach)
         grown.append(slice(begin, end))
         borders.append((begin == 0, end == size))
@@ -103,13 +92,15 @@ def find_constant(sections: np.ndarray, sides_vx: Sequence[int], borders: Border
             wider = np.pad(sections[index], beyond[1:], mode="edge") if any(beyond[axis]) else sections[index]
             covered = _cover(wider, sides_vx)
             found[index] |= covered[low : low + size] if axis == 1 else covered[:, low : low + size]
+    for index in np.flatnonzero(found.any(axis=(1, 2))):
+        found[index] |= _find_specks(found[index])
     return found
 
 
-def mark_cells(found: np.ndarray) -> np.ndarray:
-    """Return, for each cell of a box that begins on one, whether any of its voxels is true."""
-    for axis in (1, 2):
-        found = np.logical_or.reduceat(found, np.arange(0, found.shape[axis], CELL_VX[axis]), axis=axis)
+def mark_cells(found: np.ndarray, side: int) -> np.ndarray:
+    """Return, for each cell (1 x side x side voxels) of a box that begins on one, whether any of its voxels is true."""
+    for axis in (1, 2) if side > 1 else ():
+        found = np.logical_or.reduceat(found, np.arange(0, found.shape[axis], side), axis=axis)
     return found
 
 
@@ -165,6 +156,16 @@ def _cover(section: np.ndarray, sides: Sequence[int]) -> np.ndarray:
             covered = _slide(np.logical_or, covered, side, axis)
         found |= covered
     return found
+
+
+def _find_specks(found: np.ndarray) -> np.ndarray:
+    """Return bool (yx): the voxels that are not found and lie in no square of such; beyond the border there are such."""
+    data = np.pad(~found, SMALLEST_VX - 1, constant_values=True)
+    for axis in (0, 1):
+        data = _slide(np.logical_and, data, SMALLEST_VX, axis)
+    for axis in (0, 1):
+        data = _slide(np.logical_or, data, SMALLEST_VX, axis)
+    return ~data & ~found
 
 
 def _slide(join: np.ufunc, values: np.ndarray, length: int, axis: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The mask of where a volume has data, written once: 1 where it has, 0 where it has none, on cells of 1 x 8 x 8 voxels."""
+"""The mask of where a volume has data, written once: 1 where it has, 0 where it has none."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -14,12 +14,13 @@ from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.locations import Location, to_location
 from neuroadda.volumes.masks import Mask, open_mask
-from neuroadda.volumes.no_data import BOX_VOXELS, BOX_YX, CELL_VX, SIDE_VX, mark_cells, read_without_data
+from neuroadda.volumes.no_data import BOX_VOXELS, BOX_YX, SIDE_VX, mark_cells, read_without_data
 from neuroadda.volumes.nodes import is_array
-from neuroadda.volumes.sections import SectionFaults, SectionStatistics
+from neuroadda.volumes.sections import SAMPLE_VX, SectionFaults, SectionStatistics
 
 VERSION = 1
 MOST_REPEATED = 0.25
+MOST_CELLS = 2**32
 FACTS = "no_data"
 AUTO, NONE = "auto", "none"
 PLACE = Path("no_data.zarr") / "mask"  # in a run's folder
@@ -44,6 +45,9 @@ def write_no_data_mask(raw: Volume, path: Location | str, *, box_bytes: int = BO
     Sections that repeat the one before have no data of their own: they are 0, unless more than a quarter of all sections are such,
     as of a volume that was resampled along z. Jumps of the alignment are named, and stay 1.
 
+    A voxel of the mask is one of raw in volumes of up to 2^32 voxels; else it is 2 x 2, 4 x 4 or 8 x 8 of a section, 0 if one of
+    them has no data.
+
     Parameters
     ----------
     box_bytes
@@ -66,8 +70,9 @@ def write_no_data_mask(raw: Volume, path: Location | str, *, box_bytes: int = BO
         raise UserError(f"raw has {raw.channels} channels", str(raw.path), "a mask is made of one-channel raw (zyx)")
     if is_array(path) and FACTS not in Volume.open(path).attrs:
         raise UserError("another array lies here", str(path), "give another place for the mask")
-    shape = tuple(-(-n // c) for n, c in zip(raw.shape_vx, CELL_VX, strict=True))
-    cell_nm = tuple(v * c for v, c in zip(raw.voxel_size_nm, CELL_VX, strict=True))
+    cell_vx = (1, _cell_side(raw), _cell_side(raw))
+    shape = tuple(-(-n // c) for n, c in zip(raw.shape_vx, cell_vx, strict=True))
+    cell_nm = tuple(v * c for v, c in zip(raw.voxel_size_nm, cell_vx, strict=True))
     mask = Volume.create(
         path, shape, cell_nm, np.uint8, offset_nm=raw.offset_nm, attrs={FACTS: None, "fingerprint": "unfinished"}
     )
@@ -148,28 +153,33 @@ def _scan(raw: Volume, box_bytes: int, mask: Volume | None) -> tuple[float, Sect
     statistics, lost = SectionStatistics(raw.shape_vx[0]), 0
     for box, overlaps in _list_boxes(raw, box_bytes):
         voxels, found = read_without_data(raw, (slice(box[0].start - overlaps, box[0].stop), *box[1:]))
-        cells = mark_cells(found)
-        statistics.add(box[0].start - overlaps, voxels, found, cells, overlaps)
+        statistics.add(box[0].start - overlaps, voxels, found, overlaps)
         lost += int(np.count_nonzero(found[overlaps:]))
         if mask is not None:
-            place = (slice(s.start // c, -(-s.stop // c)) for s, c in zip(box[1:], CELL_VX[1:], strict=True))
-            mask.data[(box[0], *place)] = (~cells[overlaps:]).astype(np.uint8)
+            side = _cell_side(raw)
+            place = (slice(s.start // side, -(-s.stop // side)) for s in box[1:])
+            mask.data[(box[0], *place)] = (~mark_cells(found[overlaps:], side)).astype(np.uint8)
     return lost / raw.data.size, statistics.find_faults()
 
 
 def _fingerprint_of(raw: Volume) -> str:
-    return fingerprint("no_data", VERSION, list(CELL_VX), SIDE_VX, raw.fingerprint)
+    return fingerprint("no_data", VERSION, _cell_side(raw), SIDE_VX, raw.fingerprint)
+
+
+def _cell_side(raw: Volume) -> int:
+    """Return the side of the mask's cells in a section, in voxels: 1, unless that makes too many of them."""
+    return next(side for side in (1, 2, 4, SAMPLE_VX) if side == SAMPLE_VX or raw.data.size <= MOST_CELLS * side**2)
 
 
 def _list_boxes(raw: Volume, box_bytes: int) -> Iterator[tuple[tuple[slice, ...], bool]]:
-    """Yield boxes (voxels, zyx) that begin on cells and, if they fit, on chunks; and whether the section before is needed."""
+    """Yield boxes (voxels, zyx) that begin on samples and, if they fit, on chunks; and whether the section before is needed."""
     chunk, shape = raw.chunk_vx, raw.shape_vx
-    sides = [int(np.lcm(c, cell)) for c, cell in zip(chunk[1:], CELL_VX[1:], strict=True)]
+    sides = [int(np.lcm(c, SAMPLE_VX)) for c in chunk[1:]]
     sides = [side * max(1, BOX_YX // side) if side <= BOX_YX else BOX_YX for side in sides]
     area = sides[0] * sides[1] * raw.dtype.itemsize
     while area > box_bytes and max(sides) > SIDE_VX:
         longest = sides.index(max(sides))
-        sides[longest] = -(-sides[longest] // 2 // CELL_VX[1]) * CELL_VX[1]
+        sides[longest] = -(-sides[longest] // 2 // SAMPLE_VX) * SAMPLE_VX
         area = sides[0] * sides[1] * raw.dtype.itemsize
     depth = max(1, box_bytes // area)
     depth = depth // chunk[0] * chunk[0] or depth

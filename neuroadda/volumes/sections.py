@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuroadda.volumes.no_data import CELL_VX
+from neuroadda.volumes.no_data import mark_cells
 
+SAMPLE_VX = 8
 FEWEST_SAMPLES, FEWEST_PAIRS = 64, 8
 JUMP_DEVIATIONS, JUMP_RATIO = 3.0, 0.6
 MAD_TO_SIGMA = 1.4826
@@ -31,7 +32,7 @@ class SectionFaults:
 
 
 class SectionStatistics:
-    """Sums over the boxes of a volume, added in any order; they depend on the volume alone if boxes begin on cells of the mask.
+    """Sums over the boxes of a volume, added in any order. Boxes that begin on multiples of `SAMPLE_VX` all give the same sums.
 
     Memory is some 60 bytes a section.
     """
@@ -41,22 +42,22 @@ class SectionStatistics:
         self._equal = np.ones(depth, bool)
         self._sums = np.zeros((6, depth), np.int64)  # n, a, b, aa, bb, ab of the pair (z - 1, z)
 
-    def add(self, first: int, voxels: np.ndarray, found: np.ndarray, cells: np.ndarray, overlaps: bool) -> None:
+    def add(self, first: int, voxels: np.ndarray, found: np.ndarray, overlaps: bool) -> None:
         """Add a box.
 
         Parameters
         ----------
         first
             Index of its first section.
-        voxels, found, cells
-            zyx; which voxels have no data, and which cells.
+        voxels, found
+            zyx; and which have no data.
         overlaps
             The first section is that before the box, and was added with an earlier one.
         """
         own = slice(first + overlaps, first + len(voxels))
         self._with_data[own] |= ~found[overlaps:].all(axis=(1, 2))
         samples = _sample(voxels)
-        known = ~cells[:, : samples.shape[1], : samples.shape[2]]
+        known = ~mark_cells(found, SAMPLE_VX)[:, : samples.shape[1], : samples.shape[2]]
         pairs = slice(first + 1, first + len(voxels))
         for i in range(1, len(voxels)):
             same = np.array_equal(samples[i - 1], samples[i]) and np.array_equal(voxels[i - 1], voxels[i])
@@ -88,8 +89,8 @@ class SectionStatistics:
 
 
 def _sample(voxels: np.ndarray) -> np.ndarray:
-    """Return sums of four voxels of each cell, less noisy than one: uint16, zyx."""
-    _, step_y, step_x = CELL_VX
-    corners = [voxels[:, y::step_y, x::step_x] for y in (0, step_y // 2) for x in (0, step_x // 2)]
+    """Return sums of four of each 8 x 8 voxels of a section, less noisy than one: uint16, zyx."""
+    starts = (0, SAMPLE_VX // 2)
+    corners = [voxels[:, y::SAMPLE_VX, x::SAMPLE_VX] for y in starts for x in starts]
     size_y, size_x = corners[-1].shape[1:]
     return np.stack([corner[:, :size_y, :size_x] for corner in corners]).sum(axis=0, dtype=np.uint16)
