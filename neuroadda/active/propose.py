@@ -25,7 +25,7 @@ from neuroadda.locks import lock_folder
 from neuroadda.segmentation.pipeline import default_block_vx
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.masks import Mask
-from neuroadda.volumes.no_data_mask import open_no_data, resolve_no_data
+from neuroadda.volumes.no_data_mask import open_no_data, recall_no_data, resolve_no_data
 from neuroadda.volumes.regions import RoiConfig
 from neuroadda.zoo.finding import find_backbone
 
@@ -78,7 +78,7 @@ def propose_boxes(
     folders = [str(start), *(str(find_backbone(one, config.select.zoo)) for one in config.committee)]
     cards = [load_card(folder) for folder in folders]
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
-    no_data = open_no_data(config.no_data, raw, config.output)
+    no_data = open_no_data(recall_no_data(config.no_data, raw, config.output), raw)
     request = make_request(config, raw, roi, cards, no_data)
     if (known := _find_known(config, request, cards, overwrite)) is not None:
         return known
@@ -88,7 +88,7 @@ def propose_boxes(
     if not ledger.startswith(SQLITE):
         open_ledger(ledger).close()  # before anything is written
     with lock_folder(config.output):
-        no_data = open_no_data(resolve_no_data(config.no_data, raw, config.output), raw, config.output)
+        no_data = open_no_data(resolve_no_data(config.no_data, raw, config.output), raw)
         request = make_request(config, raw, roi, cards, no_data)
         if (known := _find_known(config, request, cards, overwrite)) is not None:  # by a run that has just ended
             return known

@@ -23,7 +23,7 @@ from neuroadda.locks import lock_folder
 from neuroadda.observing import RunObserver
 from neuroadda.prediction.predict import is_far_in_size
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.no_data_mask import resolve_no_data
+from neuroadda.volumes.no_data_mask import recall_no_data
 from neuroadda.volumes.regions import RoiConfig
 
 CONFIG, SUMMARY = "config.json", "adaptation.json"
@@ -102,7 +102,7 @@ def _ask(
         **settings,
         raw=config.raw,
         mask=config.mask,
-        no_data=resolve_no_data(config.no_data, raw, config.output),
+        no_data=recall_no_data(config.no_data, raw, config.output / "round_1"),  # which the first round looks for,
         roi=config.roi,
         backbone=str(unsure),
         committee=config.committee,

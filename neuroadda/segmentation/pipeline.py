@@ -25,7 +25,7 @@ from neuroadda.segmentation.relabel import Relabel
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.locations import Location, to_folder, to_location
 from neuroadda.volumes.masks import Mask, open_mask
-from neuroadda.volumes.no_data_mask import AUTO, open_no_data, resolve_no_data
+from neuroadda.volumes.no_data_mask import AUTO, open_no_data, recall_no_data, resolve_no_data
 from neuroadda.volumes.nodes import check_shards
 from neuroadda.volumes.regions import RoiConfig
 from neuroadda.volumes.tissue import MASK, NO_DATA
@@ -176,7 +176,7 @@ def make_plan(config: SegmentConfig) -> Plan:
     masks: dict[str, Mask] = {}
     if config.mask is not None:
         masks[MASK] = open_mask(config.mask, raw, roi)
-    if (data := open_no_data(config.no_data, raw, folder)) is not None:
+    if (data := open_no_data(config.no_data, raw)) is not None:
         masks[NO_DATA] = data
     mask: Inputs = {name: (opened.volume.path, opened.fingerprint) for name, opened in masks.items()}
     tissue = find_tissue_of(masks.values(), grid())
@@ -270,6 +270,7 @@ def _resolve(config: SegmentConfig, raw: Volume, roi: Roi) -> SegmentConfig:
             ),
             "fragments": config.fragments.resolve(raw.voxel_size_nm),
             "components": config.components.model_copy(update={"threshold": threshold}),
+            "no_data": recall_no_data(config.no_data, raw, Path(config.output)),
             "ledger": config.ledger_url,
         }
     )

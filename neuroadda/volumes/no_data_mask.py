@@ -76,20 +76,23 @@ def write_no_data_mask(raw: Volume, path: Location | str, *, box_bytes: int = BO
     mask = Volume.create(
         path, shape, cell_nm, np.uint8, offset_nm=raw.offset_nm, attrs={FACTS: None, "fingerprint": "unfinished"}
     )
-    share, faults = _scan(raw, box_bytes, mask)
+    share, faults, unread = _scan(raw, box_bytes, mask)
     if len(faults.repeated) <= MOST_REPEATED * raw.shape_vx[0]:
         for z in faults.repeated:
             mask.data[z] = 0
     else:
         warn(f"{len(faults.repeated)} of {raw.shape_vx[0]} sections repeat the one before", str(raw.path))
     facts = {"share": share, "cells": _count_zeros(mask), "sections": asdict(faults)}
-    mask.data.attrs.update({FACTS: facts, "raw_fingerprint": raw.fingerprint, "fingerprint": _fingerprint_of(raw)})
+    name = (
+        fingerprint(_fingerprint_of(raw), unread) if unread else _fingerprint_of(raw)
+    )  # else looked for again in the next run
+    mask.data.attrs.update({FACTS: facts, "raw_fingerprint": raw.fingerprint, "fingerprint": name})
     return Volume.open(path)
 
 
 def survey_no_data(raw: Volume) -> tuple[float, SectionFaults]:
     """Return the share of a zyx volume's voxels without data, and the faults of its sections; nothing is written."""
-    return _scan(raw, BOX_VOXELS, None)
+    return _scan(raw, BOX_VOXELS, None)[:2]
 
 
 def find_no_data_mask(raw: Volume, path: Location | str) -> Volume | None:
@@ -115,31 +118,32 @@ def resolve_no_data(setting: str, raw: Volume, folder: Path) -> str:
     UserError
         If nothing of raw has data.
     """
-    if setting != AUTO:
-        return setting
-    mask = write_no_data_mask(raw, folder / PLACE)
-    if mask.attrs[FACTS]["cells"] == mask.data.size:
-        what = "nothing in it is tissue: all its voxels lie in constant areas or repeated sections"
-        raise UserError(what, str(raw.path), f'give another volume, or set no_data to "{NONE}" to use it all the same')
-    return str(folder / PLACE) if mask.attrs[FACTS]["cells"] else NONE
+    return _name_mask(write_no_data_mask(raw, folder / PLACE), raw) if setting == AUTO else setting
 
 
-def open_no_data(setting: str, raw: Volume, folder: Path) -> Mask | None:
-    """Open the mask that a setting stands for; nothing is looked for: of "auto", the one that the folder has.
+def recall_no_data(setting: str, raw: Volume, folder: Path) -> str:
+    """Return what `resolve_no_data` does, but look for nothing: "auto" stays where the folder does not have the mask yet."""
+    known = find_no_data_mask(raw, folder / PLACE) if setting == AUTO else None
+    return setting if known is None else _name_mask(known, raw)
+
+
+def open_no_data(setting: str, raw: Volume) -> Mask | None:
+    """Open the mask that a resolved setting names; None for "none", and for "auto", of which nothing is known.
 
     Raises
     ------
     UserError
-        If a path is given, and no mask of all of raw is there.
+        If no mask of all of raw is there.
     """
-    if setting == NONE:
-        return None
-    if setting == AUTO:
-        known = find_no_data_mask(raw, folder / PLACE)
-        if known is None or not known.attrs[FACTS]["cells"]:
-            return None
-        return Mask.open(known.path, raw)
-    return open_mask(setting, raw, raw.roi)
+    return None if setting in (AUTO, NONE) else open_mask(setting, raw, raw.roi)
+
+
+def _name_mask(mask: Volume, raw: Volume) -> str:
+    gaps = mask.attrs[FACTS]["cells"]
+    if gaps == mask.data.size:
+        what = "nothing in it is tissue: all its voxels lie in constant areas or repeated sections"
+        raise UserError(what, str(raw.path), f'give another volume, or set no_data to "{NONE}" to use it all the same')
+    return str(mask.path) if gaps else NONE
 
 
 def read_facts(mask: Volume) -> tuple[float, SectionFaults]:
@@ -148,18 +152,31 @@ def read_facts(mask: Volume) -> tuple[float, SectionFaults]:
     return facts["share"], SectionFaults(**{name: tuple(found) for name, found in facts["sections"].items()})
 
 
-def _scan(raw: Volume, box_bytes: int, mask: Volume | None) -> tuple[float, SectionFaults]:
-    """Look at all of raw, box by box, and write what is found into a mask."""
-    statistics, lost = SectionStatistics(raw.shape_vx[0]), 0
+def _scan(raw: Volume, box_bytes: int, mask: Volume | None) -> tuple[float, SectionFaults, int]:
+    """Look at all of raw, box by box, and write what is found into a mask; also return how many boxes could not be read.
+
+    These are taken for data: the stage that reads them tells what is wrong, block by block.
+    """
+    statistics, lost, unread = SectionStatistics(raw.shape_vx[0]), 0, 0
     for box, overlaps in _list_boxes(raw, box_bytes):
-        voxels, found = read_without_data(raw, (slice(box[0].start - overlaps, box[0].stop), *box[1:]))
+        part = (slice(box[0].start - overlaps, box[0].stop), *box[1:])
+        try:
+            voxels, found = read_without_data(raw, part)
+        except (UserError, OSError) as error:
+            unread += 1
+            warn(f"not looked at for no data, since it cannot be read: {error}", str(raw.path))
+            shape = tuple(s.stop - s.start for s in part)
+            voxels, found = (
+                np.broadcast_to(np.arange(shape[0], dtype=raw.dtype)[:, None, None], shape),
+                np.zeros(shape, bool),
+            )
         statistics.add(box[0].start - overlaps, voxels, found, overlaps)
         lost += int(np.count_nonzero(found[overlaps:]))
         if mask is not None:
             side = _cell_side(raw)
             place = (slice(s.start // side, -(-s.stop // side)) for s in box[1:])
             mask.data[(box[0], *place)] = (~mark_cells(found[overlaps:], side)).astype(np.uint8)
-    return lost / raw.data.size, statistics.find_faults()
+    return lost / raw.data.size, statistics.find_faults(), unread
 
 
 def _fingerprint_of(raw: Volume) -> str:
