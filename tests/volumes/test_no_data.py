@@ -208,6 +208,21 @@ def test_a_mask_is_made_once_for_a_raw_and_again_for_another(tmp_path):
         write_no_data_mask(raw, other.path)
 
 
+def test_voxels_that_cannot_be_read_are_left_to_who_reads_them(tmp_path, caplog):
+    voxels = make_tissue()
+    half_empty(voxels)
+    raw = write(tmp_path, voxels, (4, 150, 170))
+    chunk = raw.path / "1" / "0" / "0"
+    whole = chunk.read_bytes()
+    chunk.write_bytes(b"not what blosc wrote")
+    data = write_no_data_mask(raw, tmp_path / "m.zarr/mask", box_bytes=4 * 150 * 170).read()
+    assert data[4:8].all()
+    assert not data[:4, :, 80:].any()
+    assert "cannot be read" in caplog.text
+    chunk.write_bytes(whole)
+    assert not write_no_data_mask(raw, tmp_path / "m.zarr/mask").read()[:, :, 80:].any()
+
+
 def test_the_command_writes_a_mask_beside_raw_and_info_tells_of_it(tmp_path, command):
     voxels = make_tissue()
     half_empty(voxels)
