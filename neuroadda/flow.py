@@ -28,6 +28,8 @@ from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment_volume
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.ranks import Rank
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.derived import deriving
+from neuroadda.volumes.inputs import Inputs
 from neuroadda.zoo.finding import zoo_name
 
 if TYPE_CHECKING:
@@ -135,7 +137,23 @@ def train_backbone(
             start = partial(select_start, select, wanted, overwrite=overwrite, observer=observer)
             chosen = processes.from_first(lambda: start().model_dump_json().encode())
             wanted = parse_config(TrainConfig, json.loads(chosen), "train")
-        return train_network(wanted, validate, observer=observer, overwrite=overwrite, processes=processes)
+        card = train_network(wanted, validate, observer=observer, overwrite=overwrite, processes=processes)
+        if validate is not None and processes.first:
+            card = _score_again(config, wanted, validate, card)
+        return card
+
+
+def _score_again(config: RunConfig, train: TrainConfig, validate: Validator, card: "Card") -> "Card":
+    """Return the card of a backbone; its metrics are measured again where the validation part was edited since."""
+    raw, labels, _ = validate.check()
+    inputs = Inputs(train.output, trust=train.trust_inputs)
+    for name, volume in (("validation_raw", raw), ("validation_labels", labels)):
+        inputs.identify(name, volume)
+    inputs.warn("the backbone is scored again (unless inputs are trusted)")
+    if inputs.changed and card.metrics:
+        card = validate_backbone(config)
+    inputs.keep()
+    return card
 
 
 def select_start(select: SelectConfig, train: TrainConfig, *, overwrite: bool, observer: RunObserver) -> TrainConfig:
@@ -143,9 +161,11 @@ def select_start(select: SelectConfig, train: TrainConfig, *, overwrite: bool, o
 
     The ranking is kept in the training's folder; a training that has begun goes on from what it began with.
     """
-    begun = not overwrite and any((train.output / name).exists() for name in ("checkpoints", "backbone"))
-    raw = Volume.open(train.samples[0].raw)
-    selection = select_source(raw, select, train.output / RANKING, begun=begun)
+    raw, inputs = Volume.open(train.samples[0].raw), Inputs(train.output, trust=train.trust_inputs)
+    content = inputs.identify("raw_0", raw)
+    begun = any((train.output / name).exists() for name in ("checkpoints", "backbone"))
+    begun = begun and not overwrite and not inputs.changed
+    selection = select_source(raw, select, train.output / RANKING, begun=begun, content=content)
     observer.on_note(f"{train.name} starts from {selection.ranking['winner'] or 'scratch: no source is near'}")
     if selection.folder is None:
         return train
@@ -182,24 +202,28 @@ def report(config: RunConfig, plan: Plan, measured: Measured, adaptation: Adapta
 
     folder = Path(plan.config.output)
     training, ranking = _trained(config, adaptation)
-    page = report_plan(
-        folder / "report.html",
-        config.title,
-        plan,
-        measured,
-        labels=Volume.open(config.evaluate.labels) if config.evaluate else None,
-        training=training,
-        ranking=ranking,
-        adaptation=adaptation.to_data() if adaptation else None,
-        config=dump_config(_without_secrets(config, plan)),
-    )
-    summary = {
-        "title": config.title,
-        "segmentation": str(plan.output("relabel")),
-        "report": str(page),
-        **measured.to_data(),
-    }
-    write_json(folder / "summary.json", summary)
+    segmentation = Volume.open(plan.output("relabel"))
+    page, numbers = folder / "report.html", folder / "summary.json"
+    with deriving(segmentation, page, "page"), deriving(segmentation, numbers, "page"):
+        report_plan(
+            page,
+            config.title,
+            plan,
+            measured,
+            labels=Volume.open(config.evaluate.labels) if config.evaluate else None,
+            training=training,
+            ranking=ranking,
+            adaptation=adaptation.to_data() if adaptation else None,
+            config=dump_config(_without_secrets(config, plan)),
+        )
+        summary = {
+            "title": config.title,
+            "segmentation": str(segmentation.path),
+            "fingerprint": segmentation.fingerprint,
+            "report": str(page),
+            **measured.to_data(),
+        }
+        write_json(numbers, summary)
     return summary
 
 

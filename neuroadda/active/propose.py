@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 from funlib.geometry import Roi
 
+from neuroadda.active.exports import NAMES
+from neuroadda.active.labels import read_oracle
 from neuroadda.active.lattice import to_zyx
 from neuroadda.active.pool import Candidates, find_candidates
-from neuroadda.active.proposals import PROPOSALS, Pool, Proposal, Proposals, Request, read_proposals
+from neuroadda.active.proposals import LABELS, PROPOSALS, Pool, Proposal, Proposals, Request, read_proposals
 from neuroadda.active.propose_config import ProposeConfig, ProposeSettings, box_shape_vx, cut_box, make_request
 from neuroadda.active.replaced import set_aside
 from neuroadda.active.strategies import choose
@@ -20,13 +22,15 @@ from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import SQLITE, ledger_url
 from neuroadda.blockwise.task import Task
 from neuroadda.domains.selection import find_start
-from neuroadda.errors import SettingError, UserError
+from neuroadda.errors import SettingError, UserError, warn
 from neuroadda.locks import lock_folder
 from neuroadda.segmentation.pipeline import default_block_vx
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.masks import Mask
-from neuroadda.volumes.no_data_mask import open_no_data, recall_no_data, resolve_no_data
+from neuroadda.volumes.no_data_mask import identify_mask, open_no_data, recall_no_data, resolve_no_data
 from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.tissue import NO_DATA
 from neuroadda.zoo.finding import find_backbone
 
 __all__ = ["Found", "ProposeConfig", "ProposeSettings", "box_shape_vx", "propose_boxes"]
@@ -73,27 +77,35 @@ def propose_boxes(
     PersonNeeded
         If no backbone is given, and no source of the zoo is near.
     """
-    raw, begun = Volume.open(config.raw), not overwrite and (config.output / PROPOSALS).exists()
-    start, _ = find_start(raw, config.backbone, config.select, config.output, begun=begun)
+    raw, inputs = Volume.open(config.raw), Inputs(config.output, trust=config.trust_inputs)
+    content = inputs.identify("raw", raw)
+    if config.mask is not None:
+        inputs.identify("mask", Volume.open(config.mask))
+    begun = not overwrite and not inputs.changed and (config.output / PROPOSALS).exists()
+    start, _ = find_start(raw, config.backbone, config.select, config.output, begun=begun, content=content)
     folders = [str(start), *(str(find_backbone(one, config.select.zoo)) for one in config.committee)]
     cards = [load_card(folder) for folder in folders]
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
-    no_data = open_no_data(recall_no_data(config.no_data, raw, config.output), raw)
+    no_data = open_no_data(recall_no_data(config.no_data, raw, config.output, content), raw)
     request = make_request(config, raw, roi, cards, no_data)
-    if (known := _find_known(config, request, cards, overwrite)) is not None:
+    if (known := _find_known(config, request, cards, overwrite, inputs)) is not None:
         return known
+    inputs.warn("boxes are proposed anew (unless inputs are trusted)")
     cells = cut_box(config, raw, roi)
-    task = _make_task(config, raw, roi, cells, folders, no_data)
+    task = _make_task(config, raw, roi, cells, folders, no_data, inputs)
     ledger = ledger_url(config.output, config.ledger)
     if not ledger.startswith(SQLITE):
         open_ledger(ledger).close()  # before anything is written
     with lock_folder(config.output):
-        no_data = open_no_data(resolve_no_data(config.no_data, raw, config.output), raw)
+        no_data = open_no_data(resolve_no_data(config.no_data, raw, config.output, content), raw)
         request = make_request(config, raw, roi, cards, no_data)
-        if (known := _find_known(config, request, cards, overwrite)) is not None:  # by a run that has just ended
+        known = _find_known(config, request, cards, overwrite, inputs)  # by a run that has just ended
+        if known is not None:
             return known
-        task = _make_task(config, raw, roi, cells, folders, no_data)
-        run_task(task, ledger, config.execution, config.output / "logs", overwrite=overwrite, observe=observe)
+        task = _make_task(config, raw, roi, cells, folders, no_data, inputs)
+        inputs.keep_unless_changed()
+        replace = overwrite or inputs.changed
+        run_task(task, ledger, config.execution, config.output / "logs", overwrite=replace, observe=observe)
         grid = Volume.open(task.output)
         candidates = find_candidates(
             grid,
@@ -118,6 +130,9 @@ def propose_boxes(
         )
         set_aside(config.output, proposals)
         proposals.save(config.output)
+        if inputs.changed and (crops := config.output / NAMES["crops"]).exists():
+            warn("these crops were exported before raw was edited; export them again", str(crops))
+        inputs.keep()
         return Found(proposals, grid, candidates.score, cards)
 
 
@@ -128,6 +143,7 @@ def _make_task(
     cells: Sequence[tuple[int, int]],
     folders: Sequence[str],
     no_data: Mask | None,
+    inputs: Inputs,
 ) -> Task:
     shape_vx, extent_vx = to_zyx(n * c for n, c in cells), roi.shape / raw.voxel_size
     if any(s > e for s, e in zip(shape_vx, extent_vx, strict=True)):
@@ -150,10 +166,13 @@ def _make_task(
         mask=config.mask,
         no_data=no_data,
         any_voxel_size=config.any_voxel_size,
+        known=inputs,
     )
 
 
-def _find_known(config: ProposeConfig, request: Request, cards: Sequence[Card], overwrite: bool) -> Found | None:
+def _find_known(
+    config: ProposeConfig, request: Request, cards: Sequence[Card], overwrite: bool, inputs: Inputs
+) -> Found | None:
     """Return the proposals in the folder if they are those asked for; if not, they must be allowed to be replaced."""
     if not (config.output / PROPOSALS).exists():
         return None
@@ -163,22 +182,38 @@ def _find_known(config: ProposeConfig, request: Request, cards: Sequence[Card], 
         if overwrite:
             return None
         raise
-    if before.request == request:
-        return Found(before, _open_grid(config, request), None, cards)
+    if before.request == request and not inputs.changed:
+        inputs.keep()
+        return Found(before, _open_grid(config, cards, inputs), None, cards)
+    if before.request == request and not overwrite:
+        if not _has_labels(config.output / LABELS):
+            return None
+        inputs.warn("people have labelled the boxes that were proposed in it")
+        right = "--trust-inputs keeps them as they are, --overwrite proposes anew and moves labels of other boxes aside"
+        raise UserError("the volume or its mask was edited, and its boxes are labelled", str(config.output), right)
     if not overwrite:
         raise UserError("other proposals lie here", str(config.output), "give another output, or --overwrite")
     return None
 
 
-def _open_grid(config: ProposeConfig, request: Request) -> Volume | None:
+def _has_labels(folder: Path) -> bool:
+    """Tell whether there are labels that a person made."""
+    return any(read_oracle(labels) is None for labels in folder.glob("roi_*.zarr/labels"))
+
+
+def _open_grid(config: ProposeConfig, cards: Sequence[Card], inputs: Inputs) -> Volume | None:
     """Return the map that lies beside proposals, unless it is gone or of something else."""
     try:
         grid = Volume.open(_grid_path(config))
     except UserError:
         return None
-    made_from = {request.volume_fingerprint, request.backbone_digest, *request.committee, request.mask_fingerprint}
-    made_from.add(request.no_data_fingerprint)
-    same = set(grid.attrs.get("input_fingerprints", {}).values()) == made_from - {None}
+    arrays = {"raw": config.raw} | ({} if config.mask is None else {"mask": config.mask})
+    made_from = {inputs.identify(name, Volume.open(path)) for name, path in arrays.items()}
+    raw = Volume.open(config.raw)
+    found = recall_no_data(config.no_data, raw, config.output, inputs.identify("raw", raw))
+    if (no_data := open_no_data(found, raw)) is not None:
+        made_from.add(identify_mask(inputs, NO_DATA, no_data))
+    same = set(grid.attrs.get("input_fingerprints", {}).values()) == made_from | {card.digest for card in cards}
     return grid if same and grid.attrs["parameters"]["score"] == config.score else None
 
 

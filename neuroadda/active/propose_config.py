@@ -77,7 +77,7 @@ class ProposeConfig(ProposeSettings):
         Of the blockwise scoring, rounded up to whole cells; as in segmentation by default.
     any_voxel_size
         Let a backbone score a volume whose voxel size is far from that of its training.
-    ledger
+    ledger, trust_inputs
         As in `neuroadda.segmentation.pipeline.SegmentConfig`.
     """
 
@@ -93,6 +93,7 @@ class ProposeConfig(ProposeSettings):
     block_vx: Zyx | None = None
     any_voxel_size: bool = False
     ledger: str | None = None
+    trust_inputs: bool = False
     execution: Execution = Field(default_factory=Execution)
 
 

@@ -22,8 +22,10 @@ from neuroadda.prediction.predict import Predict, check_raw
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragments
 from neuroadda.volumes.arrays import Volume, describe_roi
+from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import Location
 from neuroadda.volumes.masks import Mask, open_mask
+from neuroadda.volumes.no_data_mask import identify_mask
 from neuroadda.volumes.tissue import MASK, NO_DATA, Tissue, open_filled, open_tissue
 
 Score = Literal["entropy", "augmented", "committee", "ambiguity"]
@@ -161,6 +163,7 @@ def make_uncertainty_task(
     mask: Location | str | None = None,
     no_data: Mask | None = None,
     any_voxel_size: bool = False,
+    known: Inputs | None = None,
 ) -> Task:
     """Check the inputs, decide what is open, and bind the stage; nothing is written.
 
@@ -178,6 +181,8 @@ def make_uncertainty_task(
         Where raw has data, 0 where it has none.
     any_voxel_size
         As in `check_raw`.
+    known
+        Inputs of the folder that the output belongs to; without it, arrays have the content that their fingerprint says.
 
     Raises
     ------
@@ -197,12 +202,14 @@ def make_uncertainty_task(
         check_raw(raw, card, any_voxel_size)
     stage = _resolve(stage, raw, cards, block_vx)
     names = zip(_input_names(len(cards)), backbones, cards, strict=True)
-    inputs = {"raw": (raw.path, raw.fingerprint)} | {name: (Path(at), card.digest) for name, at, card in names}
+    inputs = {"raw": (raw.path, known.identify("raw", raw) if known else raw.fingerprint)} | {
+        name: (Path(at), card.digest) for name, at, card in names
+    }
     around = _around_fragments_vx(stage.fragments, raw) if stage.score == "ambiguity" else (0, 0, 0)
     grid = BlockGrid.make(roi, raw.voxel_size, block_vx, around)
     given = {MASK: None if mask is None else open_mask(mask, raw, roi), NO_DATA: no_data}
     masks = {name: opened for name, opened in given.items() if opened is not None}
-    inputs |= {name: (opened.volume.path, opened.fingerprint) for name, opened in masks.items()}
+    inputs |= {name: (opened.volume.path, identify_mask(known, name, opened)) for name, opened in masks.items()}
     tissue = find_tissue_of(masks.values(), grid)
     if tissue is not None and not len(tissue):
         why = "there is no data" if mask is None else "the mask is 0 everywhere"

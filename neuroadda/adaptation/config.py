@@ -57,6 +57,8 @@ class AdaptConfig(Config):
         How labels are to be read.
     validation
         A labelled part that is not trained on: backbones are scored on it before and after.
+    trust_inputs
+        Do not look whether volumes were edited since.
     """
 
     raw: str
@@ -75,6 +77,7 @@ class AdaptConfig(Config):
     train: TrainSettings
     labels: LabelSettings = Field(default_factory=LabelSettings)
     validation: ValidateConfig | None = None
+    trust_inputs: bool = False
     execution: Execution = Field(default_factory=Execution)
 
 

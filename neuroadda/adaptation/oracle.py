@@ -27,16 +27,23 @@ def open_oracle(path: Path | str, raw: Volume) -> Volume:
     return oracle
 
 
-def ask_oracle(proposals: Proposals, oracle: Volume, folder: Path, *, overwrite: bool = False) -> None:
+def ask_oracle(
+    proposals: Proposals, oracle: Volume, folder: Path, *, overwrite: bool = False, content: str | None = None
+) -> None:
     """Import an oracle's labels of the boxes that no person has labelled or skipped; it need not have any in a box.
+
+    Parameters
+    ----------
+    content
+        What determines the oracle's content, see `neuroadda.volumes.inputs.Inputs`; by default its fingerprint.
 
     Raises
     ------
     UserError
         If labels of another oracle lie there and `overwrite` is false.
     """
-    raw = proposals.open_volume()
-    wanted = [box for box in proposals.proposals if _is_wanted(box, oracle, folder, overwrite)]
+    raw, content = proposals.open_volume(), content or oracle.fingerprint
+    wanted = [box for box in proposals.proposals if _is_wanted(box, content, folder, overwrite)]
     rois = {box: box.to_roi(raw) for box in wanted}
     known = [box for box, roi in rois.items() if oracle.roi.contains(roi) and read_ids(oracle, roi).any()]
     for box in wanted:
@@ -44,10 +51,10 @@ def ask_oracle(proposals: Proposals, oracle: Volume, folder: Path, *, overwrite:
             remove(labels_path(box, folder))  # another oracle's
     if known:
         boxes = proposals.model_copy(update={"proposals": tuple(known)})
-        import_labels(boxes, str(oracle.path), folder, overwrite=True, oracle=oracle.fingerprint)
+        import_labels(boxes, str(oracle.path), folder, overwrite=True, oracle=content)
 
 
-def _is_wanted(box: Proposal, oracle: Volume, folder: Path, overwrite: bool) -> bool:
+def _is_wanted(box: Proposal, oracle: str, folder: Path, overwrite: bool) -> bool:
     path = labels_path(box, folder)
     if not path.exists():
         return not is_skipped(box, folder)
@@ -56,6 +63,6 @@ def _is_wanted(box: Proposal, oracle: Volume, folder: Path, overwrite: bool) -> 
         return False
     if not is_labelled(box, folder):  # of a box that was proposed before
         return True
-    if other != oracle.fingerprint and not overwrite:
+    if other != oracle and not overwrite:
         raise UserError("labels of another oracle lie here", str(path), "give another output, or --overwrite")
-    return other != oracle.fingerprint
+    return other != oracle

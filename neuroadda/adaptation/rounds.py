@@ -23,6 +23,7 @@ from neuroadda.locks import lock_folder
 from neuroadda.observing import RunObserver
 from neuroadda.prediction.predict import is_far_in_size
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.no_data_mask import recall_no_data
 from neuroadda.volumes.regions import RoiConfig
 
@@ -59,28 +60,37 @@ def adapt_backbone(
         validator.check()
     oracle = None if config.oracle is None else open_oracle(config.oracle, raw)
     with lock_folder(config.output), stop_on_signals():
-        begun = not overwrite and (config.output / "round_1" / PROPOSALS).exists()
-        start, ranking = find_start(raw, config.backbone, config.select, config.output, begun=begun)
+        inputs, of_oracle = (Inputs(config.output, trust=config.trust_inputs) for _ in range(2))
+        content = inputs.identify("raw", raw)
+        begun = not overwrite and not inputs.changed and (config.output / "round_1" / PROPOSALS).exists()
+        start, ranking = find_start(raw, config.backbone, config.select, config.output, begun=begun, content=content)
         check_training(config, start)
-        before = _score(start, validator, config.output / "before.json")
+        asked_of = None if oracle is None else of_oracle.identify("oracle", oracle)
+        of_oracle.warn("boxes are labelled by it again (unless inputs are trusted)")
+        overwrite = overwrite or of_oracle.changed
+        before = _score(start, validator, config.output / "before.json", inputs)
         _check_metric(config, before)
         _note_start(config, raw, start, observer)
         rounds: list[Round] = []
         for number in range(1, config.rounds + 1):
             asked = _ask(config, number, rounds, start, overwrite, observer)
+            inputs.keep_unless_changed()
+            of_oracle.keep_unless_changed()
             write_json(config.output / CONFIG, _resolve(config, start))
             if oracle is not None:
-                ask_oracle(asked.proposals, oracle, asked.labels, overwrite=overwrite)
+                ask_oracle(asked.proposals, oracle, asked.labels, overwrite=overwrite, content=asked_of)
             asked = _look(asked, oracle is not None)
             _note_round(config, asked, observer)
             if not asked.missing:
-                asked = _learn(config, [*rounds, asked], start, validator, overwrite, observer)
+                asked = _learn(config, [*rounds, asked], start, validator, overwrite, observer, inputs)
                 _link_backbone(config.output, asked)
             rounds.append(asked)
             done = Adaptation(config.output, start, before, tuple(rounds), ranking)
             write_json(config.output / SUMMARY, done.to_data())
             if done.waiting:
                 break
+        inputs.keep()
+        of_oracle.keep()
     return done
 
 
@@ -96,13 +106,16 @@ def _ask(
 ) -> Round:
     """Propose a round's boxes, unlike those of the rounds before, and write their contact sheet."""
     folder, raw = config.output / f"round_{number}", Volume.open(config.raw)
+    first = config.output / "round_1"
     unsure = (earlier[-1].backbone if earlier else None) or start
     settings = {name: getattr(config.propose, name) for name in ProposeSettings.model_fields}
     wanted = ProposeConfig(
         **settings,
         raw=config.raw,
         mask=config.mask,
-        no_data=recall_no_data(config.no_data, raw, config.output / "round_1"),  # which the first round looks for,
+        no_data=recall_no_data(
+            config.no_data, raw, first, Inputs(first, trust=config.trust_inputs).identify("raw", raw)
+        ),  # which the first round looks for,
         roi=config.roi,
         backbone=str(unsure),
         committee=config.committee,
@@ -111,6 +124,7 @@ def _ask(
         block_vx=config.block_vx,
         any_voxel_size=True,  # a source of another voxel size is what there is
         ledger=config.ledger,
+        trust_inputs=config.trust_inputs,
         execution=config.execution,
     )
     with in_section("propose", keep=("block_vx",)):
@@ -139,6 +153,7 @@ def _learn(
     validator: Validator | None,
     overwrite: bool,
     observer: RunObserver,
+    inputs: Inputs,
 ) -> Round:
     """Train on the labels of all rounds and return the last with its result."""
     from neuroadda.training.trainer import train_network  # torch's and gunpowder's import takes seconds
@@ -146,16 +161,17 @@ def _learn(
     train_network(make_training(config, rounds, start), validator, observer=observer, overwrite=overwrite)
     folder = rounds[-1].folder
     backbone = folder / "train" / "backbone"
-    return replace(rounds[-1], backbone=backbone, metrics=_score(backbone, validator, folder / "after.json"))
+    return replace(rounds[-1], backbone=backbone, metrics=_score(backbone, validator, folder / "after.json", inputs))
 
 
-def _score(folder: Path, validator: Validator | None, record: Path) -> dict[str, float] | None:
-    """Return a backbone's metrics on the validation part, measured once."""
+def _score(folder: Path, validator: Validator | None, record: Path, inputs: Inputs) -> dict[str, float] | None:
+    """Return a backbone's metrics on the validation part, measured once; again where that was edited."""
     if validator is None:
         return None
     raw, labels, _ = validator.check()
     settings = validator.config.model_dump(mode="json", exclude={"raw", "labels"})
-    mine = fingerprint("score", 3, load_card(folder).digest, settings, raw.fingerprint, labels.fingerprint)
+    contents = [inputs.identify(f"validation_{kind}", v) for kind, v in (("raw", raw), ("labels", labels))]
+    mine = fingerprint("score", 3, load_card(folder).digest, settings, *contents)
     if record.exists():
         known = load_config_file(record)
         if known.get("fingerprint") == mine:

@@ -68,6 +68,7 @@ def _train_on(config: AdaptConfig, labels: Sequence[Path], output: Path, start: 
         SampleConfig(raw=config.raw, labels=str(path), no_data=config.no_data, **dict(config.labels)) for path in labels
     ]
     data = dump_config(config.train) | {"samples": [dump_config(s) for s in samples], "output": str(output)}
+    data["trust_inputs"] = config.trust_inputs
     if start is None:
         return parse_config(TrainConfig, data, "adapt.train")
     from neuroadda.training.start import adopt_network  # torch's import takes seconds

@@ -14,7 +14,8 @@ from neuroadda.blockwise.ledger.base import Ledger
 from neuroadda.config import Zyx, fingerprint
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.locations import Location, move, neighbour, remove, remove_at_once, to_location
+from neuroadda.volumes.derived import retire
+from neuroadda.volumes.locations import Location, is_inside, move, neighbour, remove, remove_at_once, to_location
 from neuroadda.volumes.nodes import is_array, read_attributes
 from neuroadda.volumes.stored import file_vx, list_stored, stored_file
 
@@ -82,7 +83,10 @@ def prepare_output(task: "Task", ledger: Ledger, overwrite: bool) -> "Task":
         for known in ledger.tasks():
             if known.output == task.output_on_record:
                 ledger.reset(known.fingerprint)
-        _remove(output)
+        views = _remove(output)
+        for known in ledger.tasks():
+            if any(is_inside(to_location(known.output), view) for view in views):
+                ledger.reset(known.fingerprint)
         bound = task.model_copy(update={"instance": secrets.token_hex(8)})
         _create_at_once(bound, output)
     if ledger.task(bound.key) is None:
@@ -90,11 +94,14 @@ def prepare_output(task: "Task", ledger: Ledger, overwrite: bool) -> "Task":
     return bound
 
 
-def _remove(output: Location) -> None:
+def _remove(output: Location) -> list[Path]:
+    """Delete what lies at an output, and what showed it; return the latter."""
     try:
+        views = retire(output)
         remove_at_once(output)
     except OSError as error:
         raise UserError(f"the output cannot be replaced: {error.strerror}", str(output)) from error
+    return views
 
 
 def _create_at_once(task: "Task", output: Location) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuroadda.cli.options import Json, NoData, Overrides, Overwrite, Triple, Zoo
+from neuroadda.cli.options import Json, NoData, Overrides, Overwrite, Triple, TrustInputs, Zoo
 from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def propose(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for all that is written.")] = Path("proposals"),
     overrides: Overrides = None,
     overwrite: Overwrite = False,
+    trust_inputs: TrustInputs = False,
     as_json: Json = False,
 ) -> None:
     """Propose the boxes of a volume that are worth labelling; nothing but its raw is needed.
@@ -80,6 +81,7 @@ def propose(
             **({} if strategy is None else {"strategy": strategy}),
         },
         "any_voxel_size": True,
+        "trust_inputs": trust_inputs,
     }
     config = parse_config(ProposeConfig, apply_overrides(data, overrides or ()), "propose")
     with show_progress(quiet=as_json) as observer:

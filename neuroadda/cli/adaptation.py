@@ -5,7 +5,17 @@ from typing import Any
 import typer
 
 from neuroadda.cli.active import print_boxes
-from neuroadda.cli.options import ConfigFiles, Json, Overrides, Overwrite, load_run, refuse_many_processes, take_section
+from neuroadda.cli.options import (
+    ConfigFiles,
+    Json,
+    Overrides,
+    Overwrite,
+    TrustInputs,
+    load_run,
+    refuse_many_processes,
+    take_section,
+    trust_inputs_of,
+)
 from neuroadda.errors import PersonNeeded
 
 app = typer.Typer()
@@ -13,7 +23,11 @@ app = typer.Typer()
 
 @app.command()
 def adapt(
-    config: ConfigFiles, overrides: Overrides = None, overwrite: Overwrite = False, as_json: Json = False
+    config: ConfigFiles,
+    overrides: Overrides = None,
+    overwrite: Overwrite = False,
+    trust_inputs: TrustInputs = False,
+    as_json: Json = False,
 ) -> None:
     """Adapt a backbone to a volume ([adapt] of the config): rank, propose, wait for labels, fine-tune, compare, again.
 
@@ -24,7 +38,8 @@ def adapt(
     from neuroadda.cli.progress import show_progress
 
     refuse_many_processes("adapt")
-    wanted = take_section(load_run(config, overrides), "adapt", config)
+    loaded = load_run(config, overrides)
+    wanted = take_section(trust_inputs_of(loaded) if trust_inputs else loaded, "adapt", config)
     with show_progress(quiet=as_json) as observer:
         done = adapt_backbone(wanted, overwrite=overwrite, observer=observer)
     if as_json:

@@ -24,14 +24,23 @@ def status(
     """Tell from the ledger alone how far each task is, how fast it goes, why blocks failed and what to do about it."""
     from neuroadda.blockwise.status import read_status
     from neuroadda.cli.console import print_json, print_table
+    from neuroadda.volumes.derived import find_stale
+    from neuroadda.volumes.inputs import look_again
+    from neuroadda.volumes.locations import to_location
 
     tasks = read_status(run, ledger)
+    if "://" not in run:
+        look_again(Path(run)).warn("what was made of it here is stale; the same command makes it again")
+    for task in tasks:
+        task["stale"] = find_stale(to_location(task["output"]))
     if as_json:
         print_json(tasks)
         return
     print_table("tasks", [_status_row(task) for task in tasks])
     for task in tasks:
         _print_failures(task)
+    for path, why in [stale for task in tasks for stale in task["stale"].items()]:
+        print(format_text(f"stale: {path}: {why}"))
 
 
 @app.command()

@@ -16,6 +16,8 @@ from neuroadda.cli.zoo import zoo
 from neuroadda.errors import PersonNeeded, RunFailed, RunStopped, UserError
 from neuroadda.formats import format_text
 
+COMMAND = "command"
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -63,10 +65,14 @@ def tell_errors() -> Iterator[None]:
 
 def _show_warnings() -> None:
     """Print the library's warnings to stderr, a line each."""
+    logger = logging.getLogger("neuroadda")
+    for former in [handler for handler in logger.handlers if handler.name == COMMAND]:
+        logger.removeHandler(former)  # of a call before in this process, whose stderr may be closed
     handler = logging.StreamHandler()
+    handler.name = COMMAND
     handler.setLevel(logging.WARNING)
     handler.setFormatter(logging.Formatter("neuroadda: warning: %(message)s"))
-    logging.getLogger("neuroadda").addHandler(handler)
+    logger.addHandler(handler)
 
 
 def _fail(message: str, code: int) -> None:

@@ -20,6 +20,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print blocks, voxels an
 MEASURE_HELP = "With --dry-run: segment this many small boxes, and forecast time, bytes and memory of the whole."
 Measure = Annotated[int | None, typer.Option("--measure", min=2, metavar="BOXES", help=MEASURE_HELP)]
 Overwrite = Annotated[bool, typer.Option(help="Replace outputs that were made with other parameters or inputs.")]
+TRUST_HELP = "Do not look whether inputs were edited since the run began."
+TrustInputs = Annotated[bool, typer.Option("--trust-inputs", help=TRUST_HELP)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 ZOO_HELP = "Folder or URL (http, s3 ...) of a zoo; left out, the one that comes with neuroadda."
 Zoo = Annotated[str | None, typer.Option("--zoo", help=ZOO_HELP)]
@@ -84,6 +86,15 @@ def load_run(
         if files or usage is None:
             raise
         raise UserError(error.what, error.where, error.right or f"give {usage}") from error
+
+
+def trust_inputs_of(config: "RunConfig") -> "RunConfig":
+    """Return a config none of whose parts looks whether its inputs were edited."""
+    parts = {name: getattr(config, name) for name in ("train", "adapt", "segment")}
+    trusting = {
+        name: part.model_copy(update={"trust_inputs": True}) for name, part in parts.items() if part is not None
+    }
+    return config.model_copy(update=trusting)
 
 
 def take_section(config: "RunConfig", name: str, files: list[Path] | None = None) -> Any:

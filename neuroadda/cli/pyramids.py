@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from neuroadda.cli.options import Json, Ledger, Overwrite
+from neuroadda.cli.options import Json, Ledger, Overwrite, TrustInputs
 from neuroadda.errors import UserError
 
 app = typer.Typer()
@@ -19,6 +19,7 @@ def pyramid(
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
     ledger: Ledger = None,
     overwrite: Overwrite = False,
+    trust_inputs: TrustInputs = False,
     as_json: Json = False,
 ) -> None:
     """Write a volume's coarser levels: an OME-NGFF image beside it, whose level 0 is the volume itself."""
@@ -35,6 +36,7 @@ def pyramid(
         output=output,
         copy_finest=copy,
         ledger=ledger,
+        trust_inputs=trust_inputs,
         execution=Execution(workers=workers),
     )
     with show_progress(quiet=as_json) as observer:

@@ -19,11 +19,13 @@ from neuroadda.cli.options import (
     Overrides,
     Overwrite,
     Raw,
+    TrustInputs,
     Workers,
     load_run,
     print_facts,
     refuse_many_processes,
     take_section,
+    trust_inputs_of,
 )
 from neuroadda.errors import UserError
 
@@ -55,10 +57,11 @@ def predict(
     dry_run: DryRun = False,
     measure: Measure = None,
     overwrite: Overwrite = False,
+    trust_inputs: TrustInputs = False,
     as_json: Json = False,
 ) -> None:
     """Predict affinities of a whole volume: RAW --backbone NAME -o OUT, or [segment] of a config."""
-    keys = _segment_keys(raw, backbone, output, mask, no_data, any_voxel_size, workers, ledger)
+    keys = _segment_keys(raw, backbone, output, mask, no_data, any_voxel_size, workers, ledger, trust_inputs)
     _segment(load_run(config, overrides, keys, SEGMENT_USAGE), "predict", dry_run, measure, overwrite, as_json)
 
 
@@ -77,6 +80,7 @@ def segment(
     dry_run: DryRun = False,
     measure: Measure = None,
     overwrite: Overwrite = False,
+    trust_inputs: TrustInputs = False,
     as_json: Json = False,
 ) -> None:
     """Segment a volume: RAW --backbone NAME -o OUT, or [segment] of a config.
@@ -84,7 +88,7 @@ def segment(
     Affinities, fragments, edges, agglomeration, components, relabelling. --set sets what has no option of its own, such as
     segment.components.threshold=0.4 or segment.block_vx=[32,256,256].
     """
-    keys = _segment_keys(raw, backbone, output, mask, no_data, any_voxel_size, workers, ledger)
+    keys = _segment_keys(raw, backbone, output, mask, no_data, any_voxel_size, workers, ledger, trust_inputs)
     _segment(load_run(config, overrides, keys, SEGMENT_USAGE), "relabel", dry_run, measure, overwrite, as_json)
 
 
@@ -131,6 +135,7 @@ def run(
     dry_run: DryRun = False,
     measure: Measure = None,
     overwrite: Overwrite = False,
+    trust_inputs: TrustInputs = False,
     as_json: Json = False,
 ) -> None:
     """Do all that the config has: train, segment, evaluate, report."""
@@ -140,6 +145,8 @@ def run(
 
     refuse_many_processes("run")
     loaded = load_run(config, overrides)
+    if trust_inputs:
+        loaded = trust_inputs_of(loaded)
     if dry_run or measure:
         _dry_run(loaded, "relabel", dry_run, measure, as_json)
         return
@@ -181,9 +188,10 @@ def _segment_keys(
     any_voxel_size: bool | None,
     workers: int | None,
     ledger: str | None,
+    trust_inputs: bool,
 ) -> Mapping[str, Any]:
     keys: dict[str, Any] = {"raw": raw, "backbone": backbone, "output": output, "mask": mask, "no_data": no_data}
-    keys |= {"any_voxel_size": any_voxel_size}
+    keys |= {"any_voxel_size": any_voxel_size, "trust_inputs": trust_inputs or None}
     return {"segment": keys | {"ledger": ledger, "execution": {"workers": workers}}}
 
 

@@ -15,9 +15,11 @@ from neuroadda.cli.options import (
     Overrides,
     Overwrite,
     Raw,
+    TrustInputs,
     Zoo,
     load_run,
     print_facts,
+    trust_inputs_of,
 )
 from neuroadda.errors import UserError
 
@@ -45,6 +47,7 @@ def train(
     config: MaybeConfigFiles = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
+    trust_inputs: TrustInputs = False,
     as_json: Json = False,
 ) -> None:
     """Train a backbone; killed, it goes on from its last checkpoint. RAW LABELS -o OUT, or [train] and [validation] of a config.
@@ -74,6 +77,8 @@ def train(
         keys["start"] = {"backbone": str(find_backbone(start, zoo))}
     select = {"zoo": zoo if start is None else None}
     wanted = load_run(config, overrides, {"train": keys, "select": select}, "RAW LABELS --output OUT")
+    if trust_inputs:
+        wanted = trust_inputs_of(wanted)
     rank = find_rank(os.environ)
     with show_progress(quiet=as_json or rank.index > 0) as observer:
         card = train_backbone(wanted, overwrite=overwrite, observer=observer, rank=rank)

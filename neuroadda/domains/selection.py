@@ -57,11 +57,15 @@ class Selection:
     folder: Path | None
 
 
-def select_source(volume: Volume, config: SelectConfig, record: Path, *, begun: bool = False) -> Selection:
+def select_source(
+    volume: Volume, config: SelectConfig, record: Path, *, begun: bool = False, content: str | None = None
+) -> Selection:
     """Rank a zoo for a volume, once: the selection is kept in the file `record`.
 
     Parameters
     ----------
+    content
+        What determines the volume's content, see `neuroadda.volumes.inputs.Inputs`; by default its fingerprint.
     begun
         A training has begun from what is recorded: it holds although the zoo has changed since. Else it holds while nothing
         that it depends on changes.
@@ -72,7 +76,7 @@ def select_source(volume: Volume, config: SelectConfig, record: Path, *, begun: 
         As `rank_zoo` does, or if a training has begun and another backbone would be selected now.
     """
     known = _read_record(record)
-    mine = fingerprint("select", 1, dump_config(config), volume.fingerprint)
+    mine = fingerprint("select", 1, dump_config(config), content or volume.fingerprint)
     if known and begun and known["fingerprint"] == mine:
         return _to_selection(known)
     zoo = open_zoo(config.zoo)
@@ -90,7 +94,7 @@ def select_source(volume: Volume, config: SelectConfig, record: Path, *, begun: 
 
 
 def find_start(
-    raw: Volume, backbone: str | None, config: SelectConfig, folder: Path, *, begun: bool
+    raw: Volume, backbone: str | None, config: SelectConfig, folder: Path, *, begun: bool, content: str | None = None
 ) -> tuple[Path, dict[str, Any] | None]:
     """Return the folder of a backbone for a volume: of that given, else of the nearest in the zoo, with its ranking.
 
@@ -100,7 +104,7 @@ def find_start(
         An entry of the zoo, or a folder.
     folder
         Of what is begun from it, where the ranking is kept.
-    begun
+    begun, content
         As in `select_source`.
 
     Raises
@@ -114,7 +118,7 @@ def find_start(
         found = find_backbone(backbone, config.zoo)
         load_card(found)
         return found, None
-    selection = select_source(raw, config, folder / RANKING, begun=begun)
+    selection = select_source(raw, config, folder / RANKING, begun=begun, content=content)
     if selection.folder is None:
         right = "give a backbone (--backbone), or train one from scratch on a few labels"
         raise PersonNeeded(f"no source of the zoo is near {raw.path}; {right}")

@@ -19,6 +19,8 @@ from neuroadda.locks import lock_folder
 from neuroadda.pyramids.downsampling import Downsample, Method, check_method, choose_factor, make_downsample_task
 from neuroadda.pyramids.ngff import label_image, write_multiscales
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.derived import deriving
+from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import to_folder
 
 Kind = Literal["raw", "affs", "labels"]
@@ -51,6 +53,8 @@ class PyramidConfig(Config):
         Of every coarser level; a block is 128 voxels an axis by default, and 64 where a voxel has many bytes.
     ledger
         By default that of the run which the volume belongs to, else one in the group.
+    trust_inputs
+        Do not look whether the volume was edited since.
     """
 
     volume: str
@@ -61,6 +65,7 @@ class PyramidConfig(Config):
     block_vx: Zyx | None = None
     chunk_vx: Zyx = CHUNK_VX
     ledger: str | None = None
+    trust_inputs: bool = False
     execution: Execution = Field(default_factory=Execution)
 
     @property
@@ -99,22 +104,27 @@ def build_pyramid(
     check_method(volume.dtype, method, config.volume)
     _check_place(volume, config, overwrite)
     _check_finished(volume, config.ledger_url)
-    source, origin = volume, volume.fingerprint
+    inputs = Inputs(group / RUN, trust=config.trust_inputs)
+    source, origin = volume, inputs.identify("volume", volume)
+    inputs.warn("its coarser levels are made again (unless inputs are trusted)")
+    replace = overwrite or inputs.changed
     first = _next_level(source, origin, config, method, "1")
     if first is not None:
-        check_output(first, overwrite)
+        check_output(first, replace)
     levels = {}
     hidden = {"execution", "ledger"}  # no part of the result, and a ledger's URL may hold a password
     with (
+        deriving(volume, group, "copy" if config.copy_finest else "view"),
         lock_folder(group / RUN),
         Engine(config.ledger_url, config.execution, group / RUN / "logs", observe=observe) as engine,
     ):
+        inputs.keep_unless_changed()
         write_json(group / RUN / "config.json", config.model_dump(mode="json", exclude=hidden))
 
         def run(task: Task) -> Volume:
             if bind_output(task) is None:
                 (group / ".zattrs").unlink(missing_ok=True)  # no image until all levels are there again
-            return Volume.open(engine.run(task, overwrite=overwrite).output)
+            return Volume.open(engine.run(task, overwrite=replace).output)
 
         finest = group / FINEST
         if config.copy_finest:
@@ -129,6 +139,7 @@ def build_pyramid(
             levels[str(len(levels))] = source
         attributes = label_image() if method == "mode" else None
         write_multiscales(group, levels, Path(config.volume).name, method, attributes)
+        inputs.keep()
     return list(levels.values())
 
 

@@ -23,15 +23,16 @@ from neuroadda.segmentation.edges import CollectEdges
 from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.volumes.arrays import Volume, describe_roi
+from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import Location, to_folder, to_location
 from neuroadda.volumes.masks import Mask, open_mask
-from neuroadda.volumes.no_data_mask import AUTO, open_no_data, recall_no_data, resolve_no_data
+from neuroadda.volumes.no_data_mask import AUTO, identify_mask, open_no_data, recall_no_data, resolve_no_data
 from neuroadda.volumes.nodes import check_shards
 from neuroadda.volumes.regions import RoiConfig
 from neuroadda.volumes.tissue import MASK, NO_DATA
 from neuroadda.zoo.finding import find_backbone
 
-Inputs = dict[str, tuple[Location, str]]
+TaskInputs = dict[str, tuple[Location, str]]
 
 RESOLVED = "config.json"
 ISOTROPIC_BLOCK_VX = (128, 128, 128)
@@ -79,6 +80,8 @@ class SegmentConfig(Config):
         Keep each block of an array in one file of many chunks (zarr format 3).
     any_voxel_size
         Let a backbone see a volume whose voxel size is far from that of its training.
+    trust_inputs
+        Do not look whether raw or mask was edited since the run began.
     """
 
     raw: str
@@ -93,6 +96,7 @@ class SegmentConfig(Config):
     chunk_vx: Zyx | None = None
     shard: bool = False
     any_voxel_size: bool = False
+    trust_inputs: bool = False
     predict: Predict = Field(default_factory=Predict)
     fragments: Fragments = Field(default_factory=Fragments)
     agglomerate: Agglomerate = Field(default_factory=Agglomerate)
@@ -150,8 +154,14 @@ class Plan(Config):
 
 
 @in_section("segment")
-def make_plan(config: SegmentConfig) -> Plan:
+def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     """Check the inputs, decide what is open, and bind every stage; nothing is written.
+
+    Parameters
+    ----------
+    inputs
+        Those of the run's folder, where the caller replaces what was made of them before they were edited; else a warning says
+        that it is stale.
 
     Raises
     ------
@@ -162,7 +172,9 @@ def make_plan(config: SegmentConfig) -> Plan:
     raw, card = Volume.open(config.raw), load_card(config.backbone)
     check_raw(raw, card, config.any_voxel_size)
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
-    config = _resolve(config, raw, roi)
+    of_card = config.components.threshold is None
+    known = inputs or Inputs(Path(config.output), trust=config.trust_inputs)
+    config = _resolve(config, raw, roi, known.identify("raw", raw))
     assert config.block_vx is not None
     folder, volumes = to_folder(config.output, "the run's folder"), config.arrays
     if config.shard:
@@ -172,24 +184,32 @@ def make_plan(config: SegmentConfig) -> Plan:
         assert config.block_vx is not None
         return BlockGrid.make(roi, raw.voxel_size, config.block_vx, context)
 
-    inputs: Inputs = {"raw": (raw.path, raw.fingerprint), "backbone": (Path(config.backbone), card.digest)}
+    of_network: TaskInputs = {
+        "raw": (raw.path, known.identify("raw", raw)),
+        "backbone": (Path(config.backbone), card.digest),
+    }
+    known.note("backbone", Path(config.backbone), card.digest)
+    if of_card:
+        known.note("threshold", Path(config.backbone), str(config.components.threshold))
     masks: dict[str, Mask] = {}
     if config.mask is not None:
         masks[MASK] = open_mask(config.mask, raw, roi)
     if (data := open_no_data(config.no_data, raw)) is not None:
         masks[NO_DATA] = data
-    mask: Inputs = {name: (opened.volume.path, opened.fingerprint) for name, opened in masks.items()}
+    mask: TaskInputs = {name: (one.volume.path, identify_mask(known, name, one)) for name, one in masks.items()}
     tissue = find_tissue_of(masks.values(), grid())
     if tissue is not None and not len(tissue):
         what = "there is no data" if config.mask is None else "the mask is 0 everywhere"
         warn(f"{what} in {describe_roi(roi)}: there is nothing to segment", config.mask or config.raw)
+    if inputs is None:
+        known.warn("what this run made of it is stale; `neuroadda segment` makes it again")
 
-    def array_task(stage: Stage, inputs: Inputs, name: str, context: Zyx = (0, 0, 0)) -> Task:
+    def array_task(stage: Stage, inputs: TaskInputs, name: str, context: Zyx = (0, 0, 0)) -> Task:
         return Task.make(
             stage, inputs, volumes / name, grid(context), config.chunk_vx, blocks=tissue, shard=config.shard
         )
 
-    predict = array_task(config.predict, inputs | mask, "affs")
+    predict = array_task(config.predict, of_network | mask, "affs")
     affs: tuple[Location, str] = (volumes / "affs", predict.fingerprint)
     around = context_vx(config.fragments, raw.voxel_size_nm)
     fragments = array_task(config.fragments, {"affs": affs} | mask, "fragments", around)
@@ -230,17 +250,23 @@ def segment_volume(
     UserError, RunFailed, RunStopped
         As `Engine.run`; also UserError if another run is at work in the same folder.
     """
-    plan = make_plan(config)
     folder, raw = Path(config.output), Volume.open(config.raw)
+    inputs = Inputs(folder, trust=config.trust_inputs)
+    plan = make_plan(config, inputs)
+    inputs.warn(f"{plan.tasks[0].name} and what follows are done again (unless inputs are trusted)")
+    overwrite = overwrite or inputs.changed  # nothing that was made of an input before it was edited is worth keeping
     with lock_folder(folder):
-        no_data = resolve_no_data(config.no_data, raw, folder)
-        plan = make_plan(plan.config.model_copy(update={"no_data": no_data}))
+        no_data = resolve_no_data(config.no_data, raw, folder, inputs.identify("raw", raw))
+        plan = make_plan(plan.config.model_copy(update={"no_data": no_data}), inputs)
         for task in plan.upto(upto).tasks:
             check_output(task, overwrite)
+        inputs.keep_unless_changed()
         write_json(folder / RESOLVED, _record(config, plan.config))
         with Engine(plan.config.ledger_url, config.execution, folder / "logs", observe=observe) as engine:
             for task in plan.upto(upto).tasks:
                 engine.run(task, overwrite=overwrite)
+        if plan.upto(upto) == plan:
+            inputs.keep()
     return plan
 
 
@@ -250,7 +276,7 @@ def is_run(place: Location | str) -> bool:
     return isinstance(folder, Path) and (folder / RESOLVED).is_file()
 
 
-def _resolve(config: SegmentConfig, raw: Volume, roi: Roi) -> SegmentConfig:
+def _resolve(config: SegmentConfig, raw: Volume, roi: Roi, content: str) -> SegmentConfig:
     block_vx = config.block_vx or default_block_vx(raw, roi)
     card = load_card(config.backbone)
     threshold = config.components.threshold or card.metrics.get("threshold", DEFAULT_THRESHOLD)
@@ -270,7 +296,7 @@ def _resolve(config: SegmentConfig, raw: Volume, roi: Roi) -> SegmentConfig:
             ),
             "fragments": config.fragments.resolve(raw.voxel_size_nm),
             "components": config.components.model_copy(update={"threshold": threshold}),
-            "no_data": recall_no_data(config.no_data, raw, Path(config.output)),
+            "no_data": recall_no_data(config.no_data, raw, Path(config.output), content),
             "ledger": config.ledger_url,
         }
     )

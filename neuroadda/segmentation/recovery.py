@@ -16,6 +16,7 @@ from neuroadda.config import apply_overrides, load_config_file, parse_config
 from neuroadda.errors import UserError
 from neuroadda.locks import lock_folder
 from neuroadda.segmentation.pipeline import RESOLVED, Plan, SegmentConfig, make_plan
+from neuroadda.volumes.inputs import look_again
 
 SETTABLE = "segment.execution."
 
@@ -38,7 +39,9 @@ class Verification:
     stages: list[StageRecord]
 
 
-def read_run(folder: str | Path, url: str | None = None, overrides: Sequence[str] = ()) -> Plan:
+def read_run(
+    folder: str | Path, url: str | None = None, overrides: Sequence[str] = (), *, trust_inputs: bool = False
+) -> Plan:
     """Return the plan that the run in a folder follows, from what it noted there.
 
     Parameters
@@ -49,6 +52,8 @@ def read_run(folder: str | Path, url: str | None = None, overrides: Sequence[str
         Of its ledger; see `ledger_url`.
     overrides
         Of ``segment.execution``, which a run does not note.
+    trust_inputs
+        Plan as if no input had been edited since: for work on what the run has written.
 
     Raises
     ------
@@ -66,7 +71,7 @@ def read_run(folder: str | Path, url: str | None = None, overrides: Sequence[str
         what = "there is no run here: it is not the folder of a run of `neuroadda segment`"
         raise UserError(what, str(folder), "what another command began, the same command goes on with")
     data = apply_overrides({"segment": resolved | {"ledger": ledger_url(folder, url)}}, overrides)["segment"]
-    config = parse_config(SegmentConfig, data, str(file))
+    config = parse_config(SegmentConfig, data | ({"trust_inputs": True} if trust_inputs else {}), str(file))
     if Path(config.output).resolve() != folder.resolve():
         what, right = f"this run was to be in {config.output}", "start where it was started, or move it back"
         raise UserError(what, str(folder), right)
@@ -103,7 +108,9 @@ def retry(
         As `segment`; also UserError if the folder is no run's, or is given what cannot be done again.
     """
     folder = Path(folder)
-    plan = read_run(folder, ledger, overrides)
+    plan = read_run(folder, ledger, overrides, trust_inputs=True)
+    inputs = look_again(folder)
+    inputs.warn("blocks that are done stay as they are")  # it may have been mended where blocks failed
     config = plan.config
     if config.ledger_url == f"{SQLITE}{folder / NAME}" and not (folder / NAME).exists():
         right = f"give its URL: --ledger mongodb://..., or {VARIABLE}"
@@ -128,6 +135,7 @@ def retry(
             engine.run(task)
         if blocks is not None:
             engine.run(tasks[-1], blocks=blocks)
+        inputs.accept()
     return tasks[-1]
 
 
@@ -146,7 +154,7 @@ def rebuild_ledger(folder: str | Path, url: str | None = None) -> list[StageReco
     UserError
         If no run is in the folder, its inputs are gone, or it is at work.
     """
-    plan = read_run(folder, url)
+    plan = read_run(folder, url, trust_inputs=True)
     with lock_folder(Path(folder)), _opened(plan.config.ledger_url) as ledger:
         found = [rebuild_task(task, ledger) for task in plan.tasks]
         return _count(plan, ledger, found)
@@ -172,7 +180,7 @@ def verify_ledger(
     UserError
         If there is no run or no ledger; with `repair`, if the run is at work.
     """
-    plan = read_run(folder, url)
+    plan = read_run(folder, url, trust_inputs=True)
     url = plan.config.ledger_url
     if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
         raise UserError("there is no ledger", url, f"`neuroadda ledger rebuild {folder}` makes it from what is written")

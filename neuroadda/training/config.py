@@ -220,11 +220,14 @@ class TrainConfig(TrainSettings):
         A backbone to fine-tune; without one the network starts at random.
     output
         The run's folder; the result does not depend on it.
+    trust_inputs
+        Do not look whether samples were edited since the training began.
     """
 
     samples: Annotated[tuple[SampleConfig, ...], Field(min_length=1)]
     start: StartConfig | None = None
     output: Path
+    trust_inputs: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> "TrainConfig":
@@ -267,7 +270,7 @@ class TrainConfig(TrainSettings):
 
 _NOT_DETERMINING = {
     *("workers", "threads", "device", "precision", "channels_last"),
-    *("checkpoint_every", "validate_every", "picture_every", "output"),
+    *("checkpoint_every", "validate_every", "picture_every", "output", "trust_inputs"),
 }
 
 

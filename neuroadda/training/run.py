@@ -22,6 +22,7 @@ from neuroadda.training.learner import Learner, learning_rate
 from neuroadda.training.report import TrainingLog
 from neuroadda.training.sample import Sample
 from neuroadda.training.state import TrainingProgress, save_state
+from neuroadda.volumes.inputs import Inputs
 
 Validate = Callable[[Backbone], dict[str, float]]
 
@@ -34,12 +35,15 @@ class CheckedTraining:
     ----------
     fingerprint
         Of all that determines its result.
+    inputs
+        Of its folder.
     """
 
     config: TrainConfig
     samples: list[Sample]
     start: Backbone | None
     fingerprint: str
+    inputs: Inputs
 
 
 class Run:

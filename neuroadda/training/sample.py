@@ -43,6 +43,11 @@ class Sample:
     roi: Roi
     data: Data | None = None
 
+    @property
+    def volumes(self) -> dict[str, Volume]:
+        """Its volumes by name."""
+        return {"raw": self.raw, "labels": self.labels} | ({} if self.mask is None else {"mask": self.mask})
+
     @cached_property
     def ignores_zeros(self) -> bool:
         """Whether label 0 is left out of the loss."""

@@ -16,6 +16,7 @@ from neuroadda.training.run import CheckedTraining, Run, Validate
 from neuroadda.training.sample import RandomSample, check_labels, open_sample
 from neuroadda.training.start import adopt_network
 from neuroadda.training.state import find_state, load_state
+from neuroadda.volumes.inputs import Inputs
 
 
 @in_section("train", keep=("validation",))
@@ -86,16 +87,23 @@ def _check(config: TrainConfig, validate: Validate | None, processes: Processes)
     if len(sizes) > 1 and not config.any_voxel_size:
         right = "train on one voxel size, or set it to true (option --set train.any_voxel_size=true)"
         raise SettingError(f"samples have different voxel sizes {sorted(sizes)}", "any_voxel_size", right)
-    volumes = [v.fingerprint for s in samples for v in (s.raw, s.labels, s.mask) if v]
+    inputs = Inputs(config.output, trust=config.trust_inputs)
+    volumes = [
+        inputs.identify(f"{kind}_{number}", volume)
+        for number, sample in enumerate(samples)
+        for kind, volume in sample.volumes.items()
+    ]
     if reserved:  # which were neurons once
         volumes.append("reserved ids are not labelled")
     mine = training_fingerprint(config, volumes, start.card.digest if start else None)
-    return CheckedTraining(config, samples, start, mine)
+    return CheckedTraining(config, samples, start, mine, inputs)
 
 
 def _begin(run: Run, overwrite: bool) -> bool:
     """Bring a run to where its folder says that it is; return whether that is its end."""
-    config, output = run.config, run.config.output
+    config, output, inputs = run.config, run.config.output, run.checked.inputs
+    inputs.warn("the training begins anew (unless inputs are trusted)")
+    overwrite = overwrite or inputs.changed
     found = find_state(output / "checkpoints")
     if found and found[1] != run.checked.fingerprint:
         if not overwrite:
@@ -108,11 +116,13 @@ def _begin(run: Run, overwrite: bool) -> bool:
         for name in ("checkpoints", "tensorboard", "pictures", "backbone", "candidate"):
             shutil.rmtree(output / name, ignore_errors=True)
         (output / "metrics.jsonl").unlink(missing_ok=True)
+        inputs.keep()
         if run.checked.start is not None:
             run.learner.begin_from(run.checked.start)
         if config.keep_best:  # a best backbone may be there before the first checkpoint is due
             run.save()
     else:
+        inputs.keep()
         run.progress, tensors = load_state(found[0])
         run.learner.unpack(tensors)
         if run.progress.iteration == config.iterations or run.out_of_patience:

@@ -11,6 +11,7 @@ import tifffile
 
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.derived import deriving
 from neuroadda.volumes.importing import boxes
 from neuroadda.volumes.label_checks import LabelTally
 from neuroadda.volumes.label_ids import count_unlabelled, describe_unlabelled
@@ -55,19 +56,20 @@ def export_volume(volume: Volume, target: str | Path, format: Format | None = No
     format = format or _format_of(target)
     if format != "zarr" and volume.channels is not None:
         raise UserError(f"it has {volume.channels} channels", str(volume.path), "export it to zarr")
-    if format == "zarr":
-        with placing(target, overwrite) as partial:
-            _write_zarr(volume, partial)
-    elif format == "hdf5":
-        dataset = _cremi_dataset(volume)
-        adds = target.is_file() and not overwrite and _lacks(target, dataset)
-        with placing(target, overwrite or adds) as partial:
-            if adds:
-                shutil.copyfile(target, partial)
-            _write_hdf5(volume, partial, dataset)
-    else:
-        with placing(target, overwrite) as partial:
-            _write_tiff(volume, partial)
+    with deriving(volume, target, "copy"):
+        if format == "zarr":
+            with placing(target, overwrite) as partial:
+                _write_zarr(volume, partial)
+        elif format == "hdf5":
+            dataset = _cremi_dataset(volume)
+            adds = target.is_file() and not overwrite and _lacks(target, dataset)
+            with placing(target, overwrite or adds) as partial:
+                if adds:
+                    shutil.copyfile(target, partial)
+                _write_hdf5(volume, partial, dataset)
+        else:
+            with placing(target, overwrite) as partial:
+                _write_tiff(volume, partial)
     return target
 
 
@@ -126,6 +128,7 @@ def _write_hdf5(volume: Volume, partial: Path, dataset: str) -> None:
         )
         node.attrs["resolution"] = np.asarray(volume.voxel_size_nm, np.float64)
         node.attrs["offset"] = np.asarray(volume.offset_nm, np.float64)
+        node.attrs["fingerprint"] = volume.fingerprint
         for key, value in volume.attrs.get("provenance", {}).get("attributes", {}).items():
             if isinstance(value, str | int | float):
                 file.attrs.setdefault(key, value)
@@ -150,7 +153,7 @@ def _write_tiff(volume: Volume, partial: Path) -> None:
             shape=tuple(volume.shape_vx),
             dtype=dtype,
             photometric="minisblack",
-            metadata={"axes": "ZYX", **size, "Plane": position},
+            metadata={"axes": "ZYX", "Description": f"fingerprint {volume.fingerprint}", **size, "Plane": position},
         )
 
 

@@ -12,6 +12,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 from neuroadda.config import Config, fingerprint
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import Location, to_location
 from neuroadda.volumes.masks import Mask, open_mask
 from neuroadda.volumes.no_data import BOX_VOXELS, BOX_YX, SIDE_VX, mark_cells, read_without_data
@@ -39,7 +40,9 @@ class WithNoData(Config):
         return data
 
 
-def write_no_data_mask(raw: Volume, path: Location | str, *, box_bytes: int = BOX_VOXELS) -> Volume:
+def write_no_data_mask(
+    raw: Volume, path: Location | str, content: str | None = None, *, box_bytes: int = BOX_VOXELS
+) -> Volume:
     """Find where a volume has data, unless it is known here already: memory is a box and some bytes a section.
 
     Sections that repeat the one before have no data of their own: they are 0, unless more than a quarter of all sections are such,
@@ -50,6 +53,8 @@ def write_no_data_mask(raw: Volume, path: Location | str, *, box_bytes: int = BO
 
     Parameters
     ----------
+    content
+        What determines raw's content, by default its fingerprint: a mask of other content is made again.
     box_bytes
         About how much is looked at at a time; the mask does not depend on it.
 
@@ -64,7 +69,7 @@ def write_no_data_mask(raw: Volume, path: Location | str, *, box_bytes: int = BO
         If raw has channels, or something else lies at `path`.
     """
     path = to_location(path)
-    if (known := find_no_data_mask(raw, path)) is not None:
+    if (known := find_no_data_mask(raw, path, content)) is not None:
         return known
     if raw.channels is not None:
         raise UserError(f"raw has {raw.channels} channels", str(raw.path), "a mask is made of one-channel raw (zyx)")
@@ -84,7 +89,7 @@ def write_no_data_mask(raw: Volume, path: Location | str, *, box_bytes: int = BO
         warn(f"{len(faults.repeated)} of {raw.shape_vx[0]} sections repeat the one before", str(raw.path))
     facts = {"share": share, "cells": _count_zeros(mask), "sections": asdict(faults)}
     name = (
-        fingerprint(_fingerprint_of(raw), unread) if unread else _fingerprint_of(raw)
+        fingerprint(_fingerprint_of(raw, content), unread) if unread else _fingerprint_of(raw, content)
     )  # else looked for again in the next run
     mask.data.attrs.update({FACTS: facts, "raw_fingerprint": raw.fingerprint, "fingerprint": name})
     return Volume.open(path)
@@ -95,15 +100,15 @@ def survey_no_data(raw: Volume) -> tuple[float, SectionFaults]:
     return _scan(raw, BOX_VOXELS, None)[:2]
 
 
-def find_no_data_mask(raw: Volume, path: Location | str) -> Volume | None:
+def find_no_data_mask(raw: Volume, path: Location | str, content: str | None = None) -> Volume | None:
     """Return the finished mask of this very raw, None if there is none at `path`."""
     if not is_array(to_location(path)):
         return None
     mask = Volume.open(path)
-    return mask if mask.attrs.get("fingerprint") == _fingerprint_of(raw) and mask.attrs.get(FACTS) else None
+    return mask if mask.attrs.get("fingerprint") == _fingerprint_of(raw, content) and mask.attrs.get(FACTS) else None
 
 
-def resolve_no_data(setting: str, raw: Volume, folder: Path) -> str:
+def resolve_no_data(setting: str, raw: Volume, folder: Path, content: str) -> str:
     """Return where the mask is that a setting stands for, or "none" where there is nothing without data.
 
     Parameters
@@ -112,18 +117,20 @@ def resolve_no_data(setting: str, raw: Volume, folder: Path) -> str:
         "auto": found now, unless the folder has it; "none"; or the path of a mask, which is returned.
     folder
         Of the run.
+    content
+        What determines raw's content.
 
     Raises
     ------
     UserError
         If nothing of raw has data.
     """
-    return _name_mask(write_no_data_mask(raw, folder / PLACE), raw) if setting == AUTO else setting
+    return _name_mask(write_no_data_mask(raw, folder / PLACE, content), raw) if setting == AUTO else setting
 
 
-def recall_no_data(setting: str, raw: Volume, folder: Path) -> str:
+def recall_no_data(setting: str, raw: Volume, folder: Path, content: str) -> str:
     """Return what `resolve_no_data` does, but look for nothing: "auto" stays where the folder does not have the mask yet."""
-    known = find_no_data_mask(raw, folder / PLACE) if setting == AUTO else None
+    known = find_no_data_mask(raw, folder / PLACE, content) if setting == AUTO else None
     return setting if known is None else _name_mask(known, raw)
 
 
@@ -136,6 +143,12 @@ def open_no_data(setting: str, raw: Volume) -> Mask | None:
         If no mask of all of raw is there.
     """
     return None if setting in (AUTO, NONE) else open_mask(setting, raw, raw.roi)
+
+
+def identify_mask(known: Inputs | None, name: str, mask: Mask) -> str:
+    """Return what determines the content of a mask that is an input; that of the masks found by runs follows from raw's."""
+    found = str(mask.volume.path).endswith(str(PLACE)) and FACTS in mask.volume.attrs
+    return mask.fingerprint if found or known is None else known.identify(name, mask.volume)
 
 
 def _name_mask(mask: Volume, raw: Volume) -> str:
@@ -179,8 +192,8 @@ def _scan(raw: Volume, box_bytes: int, mask: Volume | None) -> tuple[float, Sect
     return lost / raw.data.size, statistics.find_faults(), unread
 
 
-def _fingerprint_of(raw: Volume) -> str:
-    return fingerprint("no_data", VERSION, _cell_side(raw), SIDE_VX, raw.fingerprint)
+def _fingerprint_of(raw: Volume, content: str | None) -> str:
+    return fingerprint("no_data", VERSION, _cell_side(raw), SIDE_VX, content or raw.fingerprint)
 
 
 def _cell_side(raw: Volume) -> int:

@@ -26,6 +26,7 @@ CHANGES = {"use_listings_cache": False}  # other processes write to the same loc
 WITH_LOGIN = ("http", "https", "ftp", "sftp", "ssh", "smb")  # schemes whose URLs name a user of the host
 TIMEOUT_SECONDS = 60.0
 PIECE_BYTES = 1 << 20
+VERSIONS = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated", "mtime", "created")
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,15 @@ class Url:
         for found in ls:
             name = found["name"].removeprefix(root).strip("/")
             yield name, -1 if found["type"] == "directory" else int(found["size"])
+
+    def list_versions(self) -> "Iterator[tuple[str, int, str]]":
+        """Yield name, size and what tells one content from another (ETag, checksum or time) of all objects below it."""
+        with self._telling():
+            found = self.files.find(self.url, detail=True)
+        root = self.files._strip_protocol(self.url)
+        for path, told in found.items():
+            version = next((told[key] for key in VERSIONS if told.get(key) is not None), "")
+            yield path.removeprefix(root).strip("/"), int(told["size"]), str(version)
 
     def rename(self, target: "Url") -> None:
         """Move an array: it is copied inside the store, the metadata that make it an array last, and then removed."""

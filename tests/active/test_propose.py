@@ -484,3 +484,40 @@ def test_what_cannot_be_is_refused_before_anything_is_written(inputs, tmp_path, 
 def test_boxes_have_a_size(inputs, tmp_path, shape_nm):
     with pytest.raises(UserError, match=r"shape_nm.* should be greater than 0"):
         make_config(inputs, tmp_path, shape_nm=shape_nm)
+
+
+@pytest.mark.parametrize("name", ["raw", "mask"])
+def test_boxes_of_an_edited_volume_are_proposed_anew(inputs, tmp_path, caplog, name):
+    shutil.copytree(inputs / "raw.zarr", tmp_path / "raw.zarr")
+    raw = Volume.open(tmp_path / "raw.zarr/raw", "r+")
+    mask = Volume.create(tmp_path / "mask.zarr/mask", SHAPE_VX, VOXEL_SIZE_NM, np.uint8, offset_nm=raw.offset_nm)
+    mask.data[:] = 1
+    config = make_config(inputs, tmp_path / "run", raw=raw.path, mask=str(mask.path))
+    first = propose_boxes(config)
+    assert propose_boxes(config).scores is None  # they are there
+    assert not caplog.records
+    edited = Volume.open(raw.path if name == "raw" else mask.path, "r+")
+    edited.data[5, 40, 40] = 255 - edited.data[5, 40, 40] if name == "raw" else 0
+    again = propose_boxes(config)
+    assert f"{name} changed (1 of " in caplog.text
+    assert again.scores is not None
+    assert not np.array_equal(again.scores, first.scores)
+    caplog.clear()
+    assert propose_boxes(config).proposals == again.proposals
+    assert propose_boxes(config).grid is not None
+    assert not caplog.records
+
+
+def test_boxes_that_a_person_has_labelled_are_not_proposed_anew_unasked(inputs, tmp_path, caplog):
+    shutil.copytree(inputs / "raw.zarr", tmp_path / "raw.zarr")
+    raw = Volume.open(tmp_path / "raw.zarr/raw", "r+")
+    config = make_config(inputs, tmp_path / "run", raw=raw.path)
+    before = propose_boxes(config).proposals
+    Volume.create(tmp_path / "run/labels/roi_1.zarr/labels", (4, 4, 4), VOXEL_SIZE_NM, np.uint64)
+    raw.data[5, 40, 40] = 255 - raw.data[5, 40, 40]
+    with pytest.raises(UserError, match="--trust-inputs keeps them"):
+        propose_boxes(config)
+    assert "raw changed (1 of " in caplog.text
+    assert propose_boxes(config.model_copy(update={"trust_inputs": True})).proposals == before
+    assert propose_boxes(config, overwrite=True).scores is not None
+    assert propose_boxes(config).scores is None

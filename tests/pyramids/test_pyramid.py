@@ -301,3 +301,25 @@ print(json.dumps(found))
         assert sums == [int(level.read().astype(np.uint64).sum()) for level in levels]
         scales = [transformation[0]["scale"][-3:] for transformation in transformations]
         assert scales == [list(level.voxel_size_nm) for level in levels]
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_an_edited_volume_gets_its_levels_anew(tmp_path, caplog, copy):
+    volume, group = write(tmp_path / "v.zarr/raw"), tmp_path / "v.zarr/raw.ome.zarr"
+    volume.data.attrs["fingerprint"] = "of the file that it was imported from"
+    build(volume, copy_finest=copy)
+    volume.write(volume.roi, volume.read())  # the same again
+    build(volume, copy_finest=copy)
+    assert not caplog.records
+    volume.data[4, 20, 20] ^= 255
+    levels = build(volume, copy_finest=copy)
+    assert "volume changed (1 of " in caplog.text
+    for finer, coarser in pairwise(levels):
+        factor = tuple(f // c for f, c in zip(coarser.voxel_size, finer.voxel_size, strict=True))
+        assert np.array_equal(coarser.read(), downsample(finer.read(), factor, "mean"))
+    assert np.array_equal(levels[0].read(), volume.read())
+    assert attributes(group)["multiscales"]
+    old = content(group)
+    volume.data[4, 20, 20] ^= 255
+    build(volume, copy_finest=copy, trust_inputs=True)
+    assert {n: b for n, b in content(group).items() if n[0] != "0"} == {n: b for n, b in old.items() if n[0] != "0"}

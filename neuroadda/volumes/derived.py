@@ -1,0 +1,108 @@
+"""What was made of an array that a run wrote: pyramids, exports, reports. None of it is left to be taken for that of another array.
+
+Beside the array, ``.derived/<array>/<digest>`` keeps where each lies and how the array looked then.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from neuroadda.config import fingerprint, write_json
+from neuroadda.errors import UserError, warn
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.locations import Location, remove_at_once
+from neuroadda.volumes.nodes import is_array, read_attributes
+
+FOLDER, RECORD = ".derived", "made.json"
+
+Kind = Literal["view", "page", "copy"]
+"""A view shows the array itself, such as a pyramid that links to it; a page tells of it; a copy has its voxels."""
+
+
+@dataclass(frozen=True)
+class Derived:
+    """One thing that was made of an array.
+
+    Attributes
+    ----------
+    path
+        Where it lies.
+    fingerprint, instance
+        Of the array then.
+    """
+
+    path: str
+    kind: Kind
+    fingerprint: str
+    instance: str
+
+
+@contextmanager
+def deriving(volume: Volume, made: Path, kind: Kind) -> Iterator[None]:
+    """Note that the block makes something of a volume, if it succeeds; of an array of a run, in a folder of this machine."""
+    array, attrs = volume.path.resolve(), volume.attrs
+    if not isinstance(array, Path) or "instance" not in attrs:
+        yield
+        return
+    path = str(made.resolve())
+    folder = array.parent / FOLDER / array.name / fingerprint(path)[:16]
+    inputs = Inputs(folder)
+    inputs.identify("volume", volume)
+    yield
+    try:
+        inputs.keep()
+        write_json(folder / RECORD, vars(Derived(path, kind, attrs["fingerprint"], attrs["instance"])))
+    except (OSError, UserError):
+        warn("it cannot be noted what was made of this array, so that nothing will tell when it is stale", str(array))
+
+
+def retire(array: Location) -> list[Path]:
+    """Say what an array that is about to be replaced leaves behind: pages are named as stale, views are removed and returned."""
+    removed = []
+    for folder, derived in list(_list_derived(array)):
+        made = Path(derived.path)
+        if derived.kind == "view":
+            removed.append(made)
+            remove_at_once(made)
+            remove_at_once(folder)
+            warn(f"removed, since {array} is made anew: make it again", str(made))
+        elif derived.kind == "page":
+            made.replace(stale := made.with_name(f"{made.stem}_stale{made.suffix}"))
+            remove_at_once(folder)
+            warn(f"it tells of {array} as it was, which is made anew; now named {stale.name}", str(made))
+        else:
+            warn(f"it was made of {array} as it was, which is made anew: make it again", str(made))
+    return removed
+
+
+def find_stale(array: Location) -> dict[str, str]:
+    """Return what was made of an array as it is no longer: paths, and why."""
+    found = {}
+    for folder, derived in _list_derived(array):
+        attrs = read_attributes(array)
+        if attrs.get("fingerprint") != derived.fingerprint:
+            found[derived.path] = f"{array} was made anew since"
+        elif attrs.get("instance") == derived.instance and is_array(array):
+            inputs = Inputs(folder)
+            inputs.identify("volume", Volume.open(array))
+            if inputs.changed:
+                found[derived.path] = f"{array} was edited since"
+    return found
+
+
+def _list_derived(array: Location) -> Iterator[tuple[Path, Derived]]:
+    """Yield the record's folder and what it is of, where that still exists."""
+    if not isinstance(array, Path):
+        return
+    array = array.resolve()
+    for record in sorted((array.parent / FOLDER / array.name).glob(f"*/{RECORD}")):
+        try:
+            derived = Derived(**json.loads(record.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            continue
+        if Path(derived.path).exists():
+            yield record.parent, derived

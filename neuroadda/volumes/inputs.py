@@ -1,0 +1,206 @@
+"""What results in a folder were made of, and whether it has been edited since.
+
+An array's fingerprint says which array it is, and stays when its voxels are edited in place. So the folder keeps a listing of the
+files of each input (``inputs/<name>.npz``), and the next run compares.
+"""
+
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from neuroadda.config import fingerprint
+from neuroadda.errors import UserError, warn
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.listing import Listing, list_files, read_contents
+from neuroadda.volumes.nodes import is_array
+
+INPUTS = "inputs"
+COLUMNS = ("name", "size", "modified", "status", "digest")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an input looked.
+
+    Attributes
+    ----------
+    path, fingerprint
+        Of the array.
+    metadata
+        What says how its files are read.
+    first, content
+        What determined the content when results were first made of it, and does now.
+    listing
+        Of its files.
+    """
+
+    path: str
+    fingerprint: str
+    metadata: str
+    first: str
+    content: str
+    listing: Listing
+
+    @property
+    def identity(self) -> str:
+        """Fingerprint of the array with its content: the array's own until its content changes."""
+        return self.fingerprint if self.content == self.first else fingerprint("edited", self.fingerprint, self.content)
+
+    @classmethod
+    def first_of(cls, volume: Volume, listing: Listing) -> "Look":
+        """Return the look of an array that nothing was made of before."""
+        metadata, listing = _describe(volume), read_contents(listing, None, volume.path)
+        content = fingerprint(metadata, listing.content)
+        return cls(str(volume.path.resolve()), volume.fingerprint, metadata, content, content, listing)
+
+    def save(self, file: Path) -> None:
+        """Write it, whole or not at all."""
+        about = {field: getattr(self, field) for field in ("path", "fingerprint", "metadata", "first", "content")}
+        columns = {column: getattr(self.listing, column) for column in COLUMNS}
+        partial = file.with_name(f".{file.name}.partial")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as out:
+                np.savez(out, about=np.array(json.dumps(about | {"taken": self.listing.taken})), **columns)
+            partial.replace(file)
+        except OSError as error:
+            raise UserError(f"it cannot be written: {error.strerror}", str(file)) from error
+
+    @classmethod
+    def load(cls, file: Path) -> "Look | None":
+        """Return what a file keeps; None where there is none that is whole."""
+        try:
+            with np.load(file) as data:
+                about: dict[str, Any] = json.loads(str(data["about"]))
+                name, size, modified, status, digest = (data[column] for column in COLUMNS)
+                listing = Listing(name, size, modified, status, digest, about.pop("taken"))
+                return cls(**about, listing=listing)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+            return None
+
+
+def look_again(folder: Path) -> "Inputs":
+    """Return the inputs that results in a folder were made of, those on this machine, as they look now."""
+    inputs = Inputs(folder)
+    for file in sorted((folder / INPUTS).glob("[!.]*.npz")):
+        look = Look.load(file)
+        if look is not None and look.fingerprint and is_array(Path(look.path)):
+            inputs.identify(file.stem, Volume.open(look.path))
+    return inputs
+
+
+class Inputs:
+    """The inputs of what is made in a folder.
+
+    Parameters
+    ----------
+    folder
+        Of the results; ``inputs`` in it is read when an input is identified, and written by `keep`.
+    trust
+        Take inputs for unchanged, and do not list their files.
+    """
+
+    def __init__(self, folder: Path, *, trust: bool = False) -> None:
+        self._folder, self._trust = folder / INPUTS, trust
+        self._new: dict[str, tuple[Volume, Listing]] = {}
+        self._known: dict[str, Look] = {}
+        self._changes: dict[str, tuple[str, str]] = {}
+
+    @property
+    def changed(self) -> bool:
+        """Whether an input was edited since results were made of it."""
+        return bool(self._changes)
+
+    def identify(self, name: str, volume: Volume) -> str:
+        """Return what determines an input's content: its fingerprint and, once its voxels were edited, their content.
+
+        An array that is copied, moved or touched has the same content where it is small enough to be read (`DIGEST_BYTES`).
+
+        Parameters
+        ----------
+        name
+            Of the input, such as ``raw``: letters, digits and ``_``.
+
+        Raises
+        ------
+        UserError
+            If its files cannot be listed.
+        """
+        if name in self._known:
+            return self._known[name].identity
+        before = Look.load(self._folder / f"{name}.npz")
+        if before is not None and before.fingerprint != volume.fingerprint:
+            before = None  # of another array
+        if self._trust:
+            return volume.fingerprint if before is None else before.identity
+        listing = list_files(volume)
+        if listing is None:
+            return volume.fingerprint
+        if before is None:
+            self._new[name] = volume, listing
+            return volume.fingerprint
+        self._known[name] = self._compare(name, volume, listing, before)
+        return self._known[name].identity
+
+    def note(self, name: str, path: Path, content: str) -> None:
+        """Note an input that is no array, such as a backbone, and what determines its content."""
+        none = np.zeros(0, np.int64)
+        nothing = Listing(none.astype(np.bytes_), none, none, none, none.astype(np.uint64), time.time_ns())
+        look = Look(str(path.resolve()), "", "", content, content, nothing)
+        before = Look.load(self._folder / f"{name}.npz")
+        if not self._trust:
+            self._known[name] = look
+            if before is not None and before.path == look.path and before.content != content:
+                self._changes[name] = str(path), f"{name} changed since {_format_time(before)}"
+
+    def warn(self, what: str) -> None:
+        """Log a line for each input that was edited, with what comes of it."""
+        for where, change in self._changes.values():
+            warn(f"{change}: {what}", where)
+
+    def keep(self) -> None:
+        """Keep how the inputs look: what is in the folder is made of these, or is about to be."""
+        self._known |= {name: Look.first_of(*new) for name, new in self._new.items()}
+        self._new.clear()
+        self._changes.clear()
+        for name, look in self._known.items():
+            look.save(self._folder / f"{name}.npz")
+
+    def accept(self) -> None:
+        """Keep how edited inputs look, as if they had always looked so: what was made of them before goes with them."""
+        for name, look in self._known.items():
+            before = Look.load(self._folder / f"{name}.npz")
+            if name in self._changes and before is not None:
+                replace(look, content=before.content).save(self._folder / f"{name}.npz")
+
+    def keep_unless_changed(self) -> None:
+        """Keep how the inputs look, but not while there is something that was made of them before they were edited."""
+        if not self.changed:
+            self.keep()
+
+    def _compare(self, name: str, volume: Volume, listing: Listing, before: Look) -> Look:
+        path, metadata = str(volume.path.resolve()), _describe(volume)
+        listing = read_contents(listing, before.listing, volume.path)
+        look = replace(before, path=path, metadata=metadata, listing=listing)
+        if before.path != path and not (listing.digested and before.listing.digested):
+            return look  # a copy of the same fingerprint, too large for reading it
+        changes = listing.count_changes(before.listing)
+        if changes or metadata != before.metadata:
+            what = f"{changes} of {len(listing)} files" if changes else "its metadata"
+            self._changes[name] = str(volume.path), f"{name} changed ({what}) since {_format_time(before)}"
+            look = replace(look, content=fingerprint(metadata, listing.content))
+        return look
+
+
+def _format_time(look: Look) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(look.listing.taken / 1e9))
+
+
+def _describe(volume: Volume) -> str:
+    data, place = volume.data, [list(volume.voxel_size_nm), list(volume.offset_nm)]
+    return fingerprint(list(data.shape), list(data.chunks), str(volume.dtype), str(data.fill_value), place)

@@ -1,0 +1,196 @@
+"""What was made of a run's segmentation: when that is made anew or edited, it is removed or named as stale."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from neuroadda import flow
+from neuroadda.api.volumes import publish
+from neuroadda.backbones.card import load_card
+from neuroadda.blockwise.execution import Execution
+from neuroadda.config import parse_config
+from neuroadda.evaluation.measure import EvaluateConfig
+from neuroadda.flow import RunConfig
+from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
+from neuroadda.segmentation.fragments import Fragments
+from neuroadda.segmentation.pipeline import SegmentConfig, Threshold, segment_volume
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.derived import find_stale
+from neuroadda.volumes.exporting import export_volume
+from neuroadda.volumes.phantom import PhantomConfig, write_phantom
+from tests.segmentation.synthetic import write_backbone, write_raw
+
+Command = Callable[..., tuple[int, str, str]]
+SERIAL = Execution(launcher="serial")
+SHAPE = (16, 72, 80)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> SegmentConfig:
+    write_backbone(tmp_path / "backbone")
+    write_raw(tmp_path / "raw.zarr/raw", SHAPE)
+    return SegmentConfig(
+        raw=str(tmp_path / "raw.zarr/raw"),
+        backbone=str(tmp_path / "backbone"),
+        output=str(tmp_path / "run"),
+        block_vx=(8, 40, 40),
+        fragments=Fragments(seed_distance_vx=4, boundary=0.5),
+        components=Threshold(threshold=0.15),
+        execution=SERIAL,
+    )
+
+
+@pytest.fixture
+def made(config: SegmentConfig, tmp_path: Path) -> dict[str, Path]:
+    """Everything that is made of a segmentation."""
+    labels = Volume.create(tmp_path / "labels.zarr/labels", SHAPE, (30, 6, 6), np.uint64, offset_nm=(60, 12, 0))
+    labels.data[:] = 1
+    labels.data[:, 30:] = 2
+    flow.run(RunConfig(segment=config, evaluate=EvaluateConfig(labels=str(labels.path), thresholds=(0.15,))))
+    segmentation = tmp_path / "run/volumes.zarr/segmentation"
+    view = segmentation.with_name("segmentation.ome.zarr")
+    build_pyramid(PyramidConfig(volume=str(segmentation), fit_vx=40, execution=SERIAL))
+    elsewhere = tmp_path / "served/pyramid.zarr"
+    build_pyramid(PyramidConfig(volume=str(segmentation), output=str(elsewhere), fit_vx=40, execution=SERIAL))
+    return {
+        "segmentation": segmentation,
+        "view": view,
+        "view elsewhere": elsewhere,
+        "page": tmp_path / "run/report.html",
+        "numbers": tmp_path / "run/summary.json",
+        "file": export_volume(Volume.open(segmentation), tmp_path / "out/segmentation.h5"),
+        "pictures": export_volume(Volume.open(segmentation), tmp_path / "out/segmentation.tif"),
+        "array": export_volume(Volume.open(segmentation), tmp_path / "out/out.zarr/segmentation"),
+        "published": publish(str(tmp_path / "run"), tmp_path / "out/published.zarr"),
+    }
+
+
+COPIES = ("file", "pictures", "array", "published")
+
+
+def test_nothing_is_stale_at_first_or_after_a_rerun(config, made, caplog):
+    segment_volume(config)
+    assert find_stale(made["segmentation"]) == {}
+    assert not caplog.records
+    assert json.loads(made["numbers"].read_text())["fingerprint"] == Volume.open(made["segmentation"]).fingerprint
+
+
+@pytest.mark.parametrize("why", ["another threshold", "an edited raw", "another raw"])
+def test_when_the_segmentation_is_made_anew(config, made, tmp_path, caplog, command: Command, why):
+    changes: dict[str, Any] = {}
+    if why == "another threshold":
+        changes = {"components": Threshold(threshold=0.3)}
+    elif why == "an edited raw":
+        raw = Volume.open(config.raw, "r+")
+        raw.data[8, 40, 40] = 255 - raw.data[8, 40, 40]
+    else:
+        changes = {"raw": str(write_raw(tmp_path / "other.zarr/raw", SHAPE, seed=1).path)}
+    segment_volume(config.model_copy(update=changes), overwrite=bool(changes))
+    assert not made["view"].exists()
+    assert not made["view elsewhere"].exists()
+    for page in ("page", "numbers"):
+        assert not made[page].exists()
+        assert made[page].with_name(f"{made[page].stem}_stale{made[page].suffix}").exists()
+    stale = find_stale(made["segmentation"])
+    assert set(stale) == {str(made[name]) for name in COPIES}
+    for name in ("view", "view elsewhere", "page", "numbers", *COPIES):
+        assert f"{made[name]}: " in caplog.text
+    code, told, _ = command("status", tmp_path / "run")
+    assert code == 0
+    assert f"stale: {made['file']}" in told
+    tasks = json.loads(command("status", tmp_path / "run", "--json")[1])
+    assert stale in [task["stale"] for task in tasks]
+    assert not [
+        task for task in tasks if str(made["view"]) in task["output"] or str(made["view elsewhere"]) in task["output"]
+    ]
+
+    # and then everything is made of the new one
+    segmentation = Volume.open(made["segmentation"])
+    levels = build_pyramid(PyramidConfig(volume=str(made["segmentation"]), fit_vx=40, execution=SERIAL))
+    assert np.isin(levels[1].read(), segmentation.read()).all()
+    export_volume(segmentation, made["file"], overwrite=True)
+    assert str(made["file"]) not in find_stale(made["segmentation"])
+
+
+def test_when_the_segmentation_is_edited(config, made, tmp_path, caplog, command: Command):
+    segmentation = Volume.open(made["segmentation"], "r+")
+    segmentation.data[8, 40, 40] += 1
+    stale = find_stale(made["segmentation"])
+    assert set(stale) == {str(path) for name, path in made.items() if name != "segmentation"}
+    assert all("was edited since" in why for why in stale.values())
+    assert f"stale: {made['view']}" in command("status", tmp_path / "run")[1]
+    build_pyramid(PyramidConfig(volume=str(made["segmentation"]), fit_vx=40, execution=SERIAL))
+    assert str(made["view"]) not in find_stale(made["segmentation"])
+    assert "volume changed (1 of " in caplog.text
+
+
+def test_edited_labels_are_trained_on_and_what_follows_is_made_again(tmp_path, caplog):
+    write_phantom(PhantomConfig(shape_vx=(12, 96, 96), seed=3), tmp_path / "p.zarr")
+    network = {"features": [4, 6], "downsample": [[1, 2, 2]], "kernels": [[[1, 3, 3]], [[3, 3, 3]]]}
+    paths = {"raw": str(tmp_path / "p.zarr/raw"), "labels": str(tmp_path / "p.zarr/labels")}
+    train = {"name": "small", "domain": "p", "samples": [paths], "network": network, "output_shape_vx": [4, 24, 24]}
+    train |= {"iterations": 2, "workers": 0, "device": "cpu", "output": str(tmp_path / "trained"), "validate_every": 2}
+    segment = {"raw": paths["raw"], "backbone": str(tmp_path / "trained/backbone"), "output": str(tmp_path / "run")}
+    segment |= {"execution": {"launcher": "serial"}}
+    shutil.copytree(tmp_path / "p.zarr", tmp_path / "held_out.zarr")
+    held_out = {"raw": str(tmp_path / "held_out.zarr/raw"), "labels": str(tmp_path / "held_out.zarr/labels")}
+    size = Volume.open(paths["raw"]).voxel_size_nm
+    held_out["roi"] = {"offset_nm": [0, 0, 0], "shape_nm": [4 * size[0], 64 * size[1], 64 * size[2]]}
+    config = parse_config(RunConfig, {"train": train, "validation": held_out, "segment": segment}, "test")
+
+    before = flow.run(config)["fingerprint"]
+    assert flow.run(config)["fingerprint"] == before
+    assert not caplog.records
+    edited = Volume.open(paths["labels"], "r+")
+    stripes = np.broadcast_to(1 + np.arange(96, dtype=edited.dtype) // 12, edited.shape_vx)
+    edited.data[:] = stripes
+    after = flow.run(config)["fingerprint"]
+    assert after != before
+    assert "labels_0 changed" in caplog.text
+    assert "backbone changed since" in caplog.text
+    caplog.clear()
+    assert flow.run(config)["fingerprint"] == after
+    assert not caplog.records
+
+    card = load_card(tmp_path / "trained/backbone")
+    truth = Volume.open(held_out["labels"], "r+")
+    truth.data[:] = stripes
+    flow.run(config)
+    scored = load_card(tmp_path / "trained/backbone")
+    assert "validation_labels changed" in caplog.text
+    assert (scored.digest, scored.metrics["voi"] == card.metrics["voi"]) == (card.digest, False)
+
+
+def test_status_tells_of_an_input_that_was_edited(config, tmp_path, command: Command):
+    segment_volume(config)
+    assert command("status", tmp_path / "run")[2] == ""
+    raw = Volume.open(config.raw, "r+")
+    raw.data[8, 40, 40] = 255 - raw.data[8, 40, 40]
+    code, _, error = command("status", tmp_path / "run")
+    assert code == 0
+    assert "raw changed (1 of " in error
+    assert "is stale" in error
+
+
+def test_the_verbs_say_it_and_can_be_told_to_trust(config, tmp_path, command: Command):
+    verb = ("segment", config.raw, "--backbone", config.backbone, "-o", config.output, "--set")
+    verb += ('segment.execution.launcher="serial"', "--json")
+    assert command(*verb)[0] == 0
+    segmentation = Volume.open(tmp_path / "run/volumes.zarr/segmentation")
+    before = segmentation.attrs["instance"]
+    raw = Volume.open(config.raw, "r+")
+    raw.data[8, 40, 40] = 255 - raw.data[8, 40, 40]
+    code, _, error = command(*verb, "--trust-inputs")
+    assert (code, error) == (0, "")
+    assert Volume.open(segmentation.path).attrs["instance"] == before
+    code, _, error = command(*verb)
+    assert code == 0
+    assert error.startswith(f"neuroadda: warning: {config.raw}: raw changed (1 of ")
+    assert "predict and what follows are done again" in error
+    assert len(error.splitlines()) == 1
+    assert Volume.open(segmentation.path).attrs["instance"] != before
