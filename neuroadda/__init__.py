@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from neuroadda.active.propose import ProposeConfig
     from neuroadda.adaptation import AdaptConfig
     from neuroadda.api.boxes import adapt, propose, rank_sources
+    from neuroadda.api.checks import check
     from neuroadda.api.runs import evaluate, predict, segment, train
     from neuroadda.api.volumes import import_volume, mask, open_volume, phantom, publish
     from neuroadda.blockwise.execution import Execution
@@ -35,6 +36,7 @@ _HOMES = {
     "active.propose": ("ProposeConfig",),
     "adaptation": ("AdaptConfig",),
     "api.boxes": ("adapt", "propose", "rank_sources"),
+    "api.checks": ("check",),
     "api.runs": ("evaluate", "predict", "segment", "train"),
     "api.volumes": ("import_volume", "mask", "open_volume", "phantom", "publish"),
     "blockwise.execution": ("Execution",),
@@ -71,6 +73,7 @@ __all__ = [
     "ValidateConfig",
     "Volume",
     "adapt",
+    "check",
     "evaluate",
     "import_volume",
     "load_config",

@@ -104,7 +104,16 @@ def parse_config(model: type[C], data: Mapping[str, Any], where: str) -> C:
     try:
         return model.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
-        raise _explain(error, model, where) from error
+        raise _explain(error.errors()[0], model, where) from error
+
+
+def list_faults(model: type[C], data: Mapping[str, Any], where: str) -> list[tuple[str, UserError]]:
+    """Return all that is wrong with plain data as `model`: each fault with the first part of its key, "" for the whole."""
+    try:
+        model.model_validate_json(json.dumps(data, default=str), strict=True)
+    except ValidationError as error:
+        return [("".join(map(str, one["loc"][:1])), _explain(one, model, where)) for one in error.errors()]
+    return []
 
 
 def configure(model: type[C], config: C | None, where: str, given: Mapping[str, Any]) -> C:
@@ -125,22 +134,21 @@ def without_none(given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in tables.items() if value is not None and value != {}}
 
 
-def _explain(error: ValidationError, model: type[BaseModel], where: str) -> UserError:
-    first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
+def _explain(fault: Mapping[str, Any], model: type[BaseModel], where: str) -> UserError:
+    path = [str(part) for part in fault["loc"]]
     key = ".".join(path) or "the config"
-    if first["type"] == "extra_forbidden":
+    if fault["type"] == "extra_forbidden":
         known = sorted(_keys_at(model, path[:-1]))
         near = difflib.get_close_matches(path[-1], known, n=1)
         right = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
         return UserError(f"unknown key {key!r}", where, right)
-    if first["type"] == "missing":
+    if fault["type"] == "missing":
         return UserError(f"key {key!r} is missing", where)
-    given = first.get("input")
+    given = fault.get("input")
     shown = "" if isinstance(given, dict) else f", not {given!r}"
-    message = str(first["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    message = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     return UserError(
-        f"{key} should be {message}{shown}" if "Input should be" in first["msg"] else f"{key}: {message}", where
+        f"{key} should be {message}{shown}" if "Input should be" in fault["msg"] else f"{key}: {message}", where
     )
 
 

@@ -3,9 +3,12 @@
 import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 
 LONGEST_PART = 400
+WARNINGS = "neuroadda.warnings"  # the logger of `warn`
+_collected: ContextVar["list[tuple[str, str]] | None"] = ContextVar("collected", default=None)
 
 
 def shorten(text: str) -> str:
@@ -38,7 +41,6 @@ class UserError(Exception):
         super().__init__(line if right is None else f"{line}; {shorten(right)}")
 
 
-@cache
 def warn(what: str, where: str) -> None:
     """Log a warning: something is allowed, but may not be what was meant. The same line is logged once a process.
 
@@ -49,7 +51,27 @@ def warn(what: str, where: str) -> None:
     where
         The file, key or argument it was found in.
     """
-    logging.getLogger("neuroadda").warning("%s: %s", shorten(where), shorten(what))
+    collected = _collected.get()
+    if collected is None:
+        _log_once(what, where)
+    elif (what, where) not in collected:
+        collected.append((what, where))
+
+
+@cache
+def _log_once(what: str, where: str) -> None:
+    logging.getLogger(WARNINGS).warning("%s: %s", shorten(where), shorten(what))
+
+
+@contextmanager
+def collect_warnings() -> Iterator[list[tuple[str, str]]]:
+    """Yield a list that takes the warnings of the block, each as (what, where); none is logged."""
+    collected: list[tuple[str, str]] = []
+    token = _collected.set(collected)
+    try:
+        yield collected
+    finally:
+        _collected.reset(token)
 
 
 class SettingError(UserError):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from neuroadda.adaptation import Adaptation, AdaptConfig, adapt_backbone, without_secrets
 from neuroadda.backbones.card import CARD
 from neuroadda.blockwise.engine import stop_on_signals
+from neuroadda.checking.runs import check_run
 from neuroadda.config import (
     Config,
     apply_overrides,
@@ -21,7 +22,7 @@ from neuroadda.config import (
 )
 from neuroadda.domains.selection import RANKING, SelectConfig, read_selection, select_source
 from neuroadda.errors import PersonNeeded, UserError
-from neuroadda.evaluation.measure import EvaluateConfig, Measured, check_evaluation, measure_plan
+from neuroadda.evaluation.measure import EvaluateConfig, Measured, measure_plan
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.observing import RunObserver
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment_volume
@@ -98,13 +99,9 @@ def run(config: RunConfig, *, overwrite: bool = False, observer: RunObserver = R
     UserError, RunFailed, RunStopped
         As the parts do.
     """
-    if config.segment is not None:
-        raw = Volume.open(config.segment.raw)
-        if config.evaluate is not None:
-            roi = raw.roi if config.segment.roi is None else config.segment.roi.to_roi(raw)
-            check_evaluation(config.evaluate, raw, (Path(config.segment.output), config.segment.arrays), roi)
+    check_run(config, for_run=True).enforce()
     if config.train is not None:
-        train_backbone(config, overwrite=overwrite, observer=observer)
+        train_backbone(config, overwrite=overwrite, observer=observer, checked=True)
     adaptation = None
     if config.adapt is not None:
         adaptation = adapt_backbone(config.adapt, overwrite=overwrite, observer=observer)
@@ -120,9 +117,20 @@ def run(config: RunConfig, *, overwrite: bool = False, observer: RunObserver = R
 
 
 def train_backbone(
-    config: RunConfig, *, overwrite: bool = False, observer: RunObserver = RunObserver(), rank: Rank = Rank()
+    config: RunConfig,
+    *,
+    overwrite: bool = False,
+    observer: RunObserver = RunObserver(),
+    rank: Rank = Rank(),
+    checked: bool = False,
 ) -> "Card":
-    """Train as the config says, in one process or in the one that is `rank`; a finished training returns at once."""
+    """Train as the config says, in one process or in the one that is `rank`; a finished training returns at once.
+
+    Parameters
+    ----------
+    checked
+        `check_run` has looked at it already.
+    """
     from neuroadda.training.distributed import join_processes  # torch and gunpowder take seconds to import
     from neuroadda.training.trainer import train_network
 
@@ -131,8 +139,9 @@ def train_backbone(
     validate = None if config.validation is None else Validator(config.validation)
     wanted, select = config.train, config.select
     with stop_on_signals(), join_processes(rank, wanted.device) as processes:
-        if validate is not None and processes.first:
-            validate.check()
+        if processes.first and not checked:
+            alone = config.model_copy(update={"adapt": None, "segment": None, "evaluate": None})
+            check_run(alone, for_run=True).enforce()
         if select is not None and wanted.start is None:
             start = partial(select_start, select, wanted, overwrite=overwrite, observer=observer)
             chosen = processes.from_first(lambda: start().model_dump_json().encode())

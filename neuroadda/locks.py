@@ -1,8 +1,10 @@
 """One process at a time in a folder: a lock that ends with the process that holds it, however that dies."""
 
+import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock, Timeout
 
@@ -38,3 +40,15 @@ def lock_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def read_lock(folder: Path) -> Literal["held"] | None:
+    """Tell whether a process holds a folder; nothing is made."""
+    try:
+        with open(folder / LOCK, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return "held"
+    except OSError:  # no run was here, or the file system has no locks
+        return None
+    return None

@@ -35,7 +35,8 @@ def prepare(folder: Path, data: Path) -> str:
 def main() -> None:
     kind = prepare(ROOT / "runs/demo", Path(os.environ.get("NEUROADDA_DATA", ROOT.parent / "shared/data")))
     print(f"demo on {kind}", flush=True)
-    keys = [f"title=Demo: {kind.partition(' (')[0]}"]
+    scratch = "evaluate.compare.from scratch, the same boxes=runs/demo/scratch/volumes.zarr/segmentation"
+    keys = [f"title=Demo: {kind.partition(' (')[0]}", scratch]
     if "phantom" in kind:  # no tissue of the zoo is near to it
         keys += [f'adapt.train.{key}="phantom"' for key in ("domain", "organism", "region", "modality")]
         keys += ['adapt.backbone="fly_larva_l1_sstem"']

@@ -13,6 +13,7 @@ LAYERS = (
     ("cli",),
     ("api",),
     ("flow",),
+    ("checking",),
     ("adaptation",),
     ("viewing",),
     ("active", "evaluation", "forecast", "training"),

@@ -88,21 +88,19 @@ def propose_boxes(
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
     no_data = open_no_data(recall_no_data(config.no_data, raw, config.output, content), raw)
     request = make_request(config, raw, roi, cards, no_data)
-    if (known := _find_known(config, request, cards, overwrite, inputs)) is not None:
+    if (known := find_known(config, request, cards, overwrite, inputs)) is not None:
         return known
     inputs.warn("boxes are proposed anew (unless inputs are trusted)")
-    cells = cut_box(config, raw, roi)
-    task = _make_task(config, raw, roi, cells, folders, no_data, inputs)
+    cells, task = plan_proposals(config, raw, roi, folders, inputs, no_data)
     ledger = ledger_url(config.output, config.ledger)
     if not ledger.startswith(SQLITE):
         open_ledger(ledger).close()  # before anything is written
     with lock_folder(config.output):
         no_data = open_no_data(resolve_no_data(config.no_data, raw, config.output, content), raw)
         request = make_request(config, raw, roi, cards, no_data)
-        known = _find_known(config, request, cards, overwrite, inputs)  # by a run that has just ended
-        if known is not None:
+        if (known := find_known(config, request, cards, overwrite, inputs)) is not None:  # by a run that has just ended
             return known
-        task = _make_task(config, raw, roi, cells, folders, no_data, inputs)
+        cells, task = plan_proposals(config, raw, roi, folders, inputs, no_data)
         inputs.keep_unless_changed()
         replace = overwrite or inputs.changed
         run_task(task, ledger, config.execution, config.output / "logs", overwrite=replace, observe=observe)
@@ -136,21 +134,37 @@ def propose_boxes(
         return Found(proposals, grid, candidates.score, cards)
 
 
-def _make_task(
+def plan_proposals(
     config: ProposeConfig,
     raw: Volume,
     roi: Roi,
-    cells: Sequence[tuple[int, int]],
     folders: Sequence[str],
-    no_data: Mask | None,
-    inputs: Inputs,
-) -> Task:
+    inputs: Inputs | None = None,
+    no_data: Mask | None = None,
+) -> tuple[list[tuple[int, int]], Task]:
+    """Return the cells of a box, as `cut_box` does, and the task that scores the volume; nothing is written.
+
+    Parameters
+    ----------
+    folders
+        Of the backbone, and of its committee.
+    inputs
+        What is known of raw and mask.
+    no_data
+        Where raw has data, as far as that is known.
+
+    Raises
+    ------
+    UserError
+        If an input does not fit the others, or boxes are larger than the ROI.
+    """
+    cells = cut_box(config, raw, roi)
     shape_vx, extent_vx = to_zyx(n * c for n, c in cells), roi.shape / raw.voxel_size
     if any(s > e for s, e in zip(shape_vx, extent_vx, strict=True)):
         what = f"boxes of {shape_vx} voxels are larger than the {tuple(extent_vx)} that they are looked for in"
         raise SettingError(what, "shape_nm", "propose smaller boxes")
     block_vx = config.block_vx or default_block_vx(raw, roi)
-    return make_uncertainty_task(
+    return cells, make_uncertainty_task(
         raw,
         folders,
         Uncertainty(
@@ -170,7 +184,7 @@ def _make_task(
     )
 
 
-def _find_known(
+def find_known(
     config: ProposeConfig, request: Request, cards: Sequence[Card], overwrite: bool, inputs: Inputs
 ) -> Found | None:
     """Return the proposals in the folder if they are those asked for; if not, they must be allowed to be replaced."""

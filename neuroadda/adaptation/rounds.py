@@ -108,31 +108,39 @@ def _ask(
     folder, raw = config.output / f"round_{number}", Volume.open(config.raw)
     first = config.output / "round_1"
     unsure = (earlier[-1].backbone if earlier else None) or start
-    settings = {name: getattr(config.propose, name) for name in ProposeSettings.model_fields}
-    wanted = ProposeConfig(
-        **settings,
-        raw=config.raw,
-        mask=config.mask,
-        no_data=recall_no_data(
-            config.no_data, raw, first, Inputs(first, trust=config.trust_inputs).identify("raw", raw)
-        ),  # which the first round looks for,
-        roi=config.roi,
-        backbone=str(unsure),
-        committee=config.committee,
-        output=folder,
-        excluded=_boxes(earlier),
-        block_vx=config.block_vx,
-        any_voxel_size=True,  # a source of another voxel size is what there is
-        ledger=config.ledger,
-        trust_inputs=config.trust_inputs,
-        execution=config.execution,
-    )
+    content = Inputs(first, trust=config.trust_inputs).identify("raw", raw)
+    no_data = recall_no_data(config.no_data, raw, first, content)  # which the first round looks for
+    wanted = make_propose(config, folder, str(unsure), _boxes(earlier)).model_copy(update={"no_data": no_data})
     with in_section("propose", keep=("block_vx",)):
         found = propose_boxes(wanted, overwrite=overwrite, observe=observer.on_blocks)
     from neuroadda.viewing.contact_sheet import keep_contact_sheet  # matplotlib's import takes a second
 
     keep_contact_sheet(folder, raw, found)
     return Round(folder, found.proposals)
+
+
+def make_propose(
+    config: AdaptConfig, folder: Path, backbone: str | None, excluded: tuple[RoiConfig, ...]
+) -> ProposeConfig:
+    """Return what boxes of a round are proposed in its folder, where a backbone is unsure and none is labelled."""
+    settings = {name: getattr(config.propose, name) for name in ProposeSettings.model_fields}
+    return ProposeConfig(
+        **settings,
+        raw=config.raw,
+        mask=config.mask,
+        no_data=config.no_data,
+        roi=config.roi,
+        backbone=backbone,
+        select=config.select,
+        committee=config.committee,
+        output=folder,
+        excluded=excluded,
+        block_vx=config.block_vx,
+        any_voxel_size=True,  # a source of another voxel size is what there is
+        ledger=config.ledger,
+        trust_inputs=config.trust_inputs,
+        execution=config.execution,
+    )
 
 
 def _boxes(rounds: Sequence[Round]) -> tuple[RoiConfig, ...]:

@@ -102,6 +102,8 @@ def propose(
         As `segment`.
     """
     from neuroadda.active.propose import ProposeConfig, propose_boxes
+    from neuroadda.checking.findings import Findings
+    from neuroadda.checking.proposing import check_propose
     from neuroadda.viewing.contact_sheet import keep_contact_sheet
 
     given = {
@@ -114,7 +116,9 @@ def propose(
         },
         "execution": {"workers": workers},
     }
-    wanted = configure(ProposeConfig, config, "propose", given)
+    wanted, findings = configure(ProposeConfig, config, "propose", given), Findings(for_run=True)
+    check_propose(findings, wanted)
+    findings.enforce()
     with in_section("propose"):
         found = propose_boxes(wanted, overwrite=overwrite, observe=observer.on_blocks)
     keep_contact_sheet(wanted.output, to_volume(wanted.raw), found)
@@ -169,10 +173,15 @@ def adapt(
         As `segment` and `train`.
     """
     from neuroadda.adaptation import AdaptConfig, adapt_backbone
+    from neuroadda.checking.findings import Findings
+    from neuroadda.checking.proposing import check_adapt
 
     given = {
         **{"raw": to_text(raw), "output": to_text(output), "backbone": to_text(backbone), "oracle": to_text(oracle)},
         **{"rounds": rounds, "execution": {"workers": workers}},
         "train": name_training(None if config is None else config.train.name, output) | {"iterations": iterations},
     }
-    return adapt_backbone(configure(AdaptConfig, config, "adapt", given), overwrite=overwrite, observer=observer)
+    wanted, findings = configure(AdaptConfig, config, "adapt", given), Findings(for_run=True)
+    check_adapt(findings, wanted)
+    findings.enforce()
+    return adapt_backbone(wanted, overwrite=overwrite, observer=observer)

@@ -227,8 +227,12 @@ def _segment_keys(
 def _run(
     config: "SegmentConfig | None", given: Mapping[str, Any], upto: str, overwrite: bool, observer: RunObserver
 ) -> Volume:
+    from neuroadda.checking.findings import Findings
+    from neuroadda.checking.segmenting import check_segment
     from neuroadda.segmentation.pipeline import SegmentConfig, segment_volume
 
-    wanted = configure(SegmentConfig, config, "segment", given)
+    wanted, findings = configure(SegmentConfig, config, "segment", given), Findings(for_run=True)
+    check_segment(findings, wanted)
+    findings.enforce()
     plan = segment_volume(wanted, upto=upto, overwrite=overwrite, observe=observer.on_blocks)
     return Volume.open(plan.output(upto))

@@ -1,5 +1,6 @@
 """The card of a backbone: what it is, what it was trained on and how good it is. Needs no torch."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +106,22 @@ def load_card(folder: Path | str) -> Card:
     if not path.is_file():
         raise UserError(f"there is no {CARD} here", str(folder), f"a backbone is a folder with {CARD} and {WEIGHTS}")
     return parse_config(Card, load_config_file(path), str(path))
+
+
+def read_weights(folder: Path | str) -> tuple[Card, bytes]:
+    """Return the card of the backbone in `folder` and the bytes of its weights, which are those that the card describes.
+
+    Raises
+    ------
+    UserError
+        As `load_card`, or if the weights are missing or are not those of the card.
+    """
+    card, path = load_card(folder), Path(folder) / WEIGHTS
+    if not path.is_file():
+        raise UserError(f"there is no {WEIGHTS} here", str(folder), f"a backbone is a folder with {CARD} and {WEIGHTS}")
+    data = path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != card.digest:
+        what = f"the weights are damaged or another card's (sha256 {digest[:12]}, the card says {card.digest[:12] or 'none'})"
+        raise UserError(what, str(path), "fetch or train the backbone again")
+    return card, data

@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from neuroadda.backbones.card import CARD, WEIGHTS, Card, load_card
+from neuroadda.backbones.card import CARD, WEIGHTS, Card, read_weights
 from neuroadda.backbones.module import NetworkModule
 from neuroadda.config import dump_config, write_json
 from neuroadda.errors import UserError
@@ -51,19 +51,11 @@ def load_backbone(folder: Path | str) -> Backbone:
         describes.
     """
     folder = Path(folder)
-    card = load_card(folder)
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise UserError(f"there is no {WEIGHTS} here", str(folder), f"a backbone is a folder with {CARD} and {WEIGHTS}")
-    data = path.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != card.digest:
-        what = f"the weights are damaged or another card's (sha256 {digest[:12]}, the card says {card.digest[:12] or 'none'})"
-        raise UserError(what, str(path), "fetch or train the backbone again")
+    card, data = read_weights(folder)
     model = card.architecture.build()
     try:
         model.load_state_dict(safetensors.torch.load(data))
     except (SafetensorError, RuntimeError) as error:
         reason = next((line.strip() for line in str(error).splitlines()[1:] if line.strip()), str(error))
-        raise UserError(f"the weights do not fit the card's architecture ({reason})", str(path)) from error
+        raise UserError(f"the weights do not fit the card's architecture ({reason})", str(folder / WEIGHTS)) from error
     return Backbone(model.eval(), card, folder)

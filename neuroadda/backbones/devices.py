@@ -26,6 +26,12 @@ def count_cuda_devices() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
+def check_device(device: str) -> None:
+    """Raise UserError if a CUDA device is asked for and this machine has none."""
+    if device.startswith("cuda") and not count_cuda_devices():
+        raise SettingError(f"there is no CUDA device here for {device!r}", "device", "use auto or cpu")
+
+
 def total_memory(device: str) -> int:
     """Return the bytes of memory of a CUDA device."""
     import torch

@@ -33,7 +33,7 @@ def adapt(
 
     Exit code 3: it waits for labels, import them with `neuroadda proposals import`, then run it again; or no source is near.
     """
-    from neuroadda.adaptation import adapt_backbone
+    from neuroadda.api.boxes import adapt as adapt_to
     from neuroadda.cli.console import print_json
     from neuroadda.cli.progress import show_progress
 
@@ -41,7 +41,7 @@ def adapt(
     loaded = load_run(config, overrides)
     wanted = take_section(trust_inputs_of(loaded) if trust_inputs else loaded, "adapt", config)
     with show_progress(quiet=as_json) as observer:
-        done = adapt_backbone(wanted, overwrite=overwrite, observer=observer)
+        done = adapt_to(config=wanted, overwrite=overwrite, observer=observer)
     if as_json:
         print_json(done.to_data())
     else:

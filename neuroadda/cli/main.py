@@ -9,14 +9,12 @@ from typing import Annotated
 import typer
 
 from neuroadda import __version__
-from neuroadda.cli import active, adaptation, dashboard, failures, pyramids, runs, training, volumes
+from neuroadda.cli import active, adaptation, checking, dashboard, failures, pyramids, runs, training, volumes
 from neuroadda.cli.domains import domains, rank
 from neuroadda.cli.ledger import ledger
 from neuroadda.cli.zoo import zoo
-from neuroadda.errors import PersonNeeded, RunFailed, RunStopped, UserError
+from neuroadda.errors import WARNINGS, PersonNeeded, RunFailed, RunStopped, UserError
 from neuroadda.formats import format_text
-
-COMMAND = "command"
 
 app = typer.Typer(
     add_completion=False,
@@ -28,6 +26,7 @@ app = typer.Typer(
     "130 and 143 stopped, the same command goes on. See docs/exit_codes.md.",
 )
 app.add_typer(volumes.app)
+app.add_typer(checking.app)
 app.add_typer(pyramids.app)
 app.add_typer(training.app)
 app.add_typer(runs.app)
@@ -64,15 +63,15 @@ def tell_errors() -> Iterator[None]:
 
 
 def _show_warnings() -> None:
-    """Print the library's warnings to stderr, a line each."""
-    logger = logging.getLogger("neuroadda")
-    for former in [handler for handler in logger.handlers if handler.name == COMMAND]:
-        logger.removeHandler(former)  # of a call before in this process, whose stderr may be closed
-    handler = logging.StreamHandler()
-    handler.name = COMMAND
-    handler.setLevel(logging.WARNING)
-    handler.setFormatter(logging.Formatter("neuroadda: warning: %(message)s"))
-    logger.addHandler(handler)
+    """Print the library's warnings to stderr, a line each; what else it logs goes where Python has it go."""
+    logger = logging.getLogger(WARNINGS)
+    if not logger.handlers:
+        logger.addHandler(_WarningLine())
+
+
+class _WarningLine(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"neuroadda: warning: {format_text(record.getMessage())}", file=sys.stderr)
 
 
 def _fail(message: str, code: int) -> None:

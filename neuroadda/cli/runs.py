@@ -198,18 +198,18 @@ def _segment_keys(
 def _segment(
     loaded: "RunConfig", upto: str, dry_run: bool, measure: int | None, overwrite: bool, as_json: bool
 ) -> None:
+    from neuroadda.api import runs as api
     from neuroadda.cli.console import print_json
     from neuroadda.cli.progress import show_progress
-    from neuroadda.segmentation.pipeline import segment_volume
 
     config = take_section(loaded, "segment")
     if dry_run or measure:
         _dry_run(loaded, upto, dry_run, measure, as_json)
         return
+    make = api.segment if upto == "relabel" else api.predict
     with show_progress(quiet=as_json) as observer:
-        plan = segment_volume(config, upto=upto, overwrite=overwrite, observe=observer.on_blocks)
-    output = {"output": str(plan.output(upto))}
-    print_json(output) if as_json else print(output["output"])
+        volume = make(config=config, overwrite=overwrite, observer=observer)
+    print_json({"output": str(volume.path)}) if as_json else print(volume.path)
 
 
 def _print_sweep(measured: "Measured") -> None:

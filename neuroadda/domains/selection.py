@@ -160,12 +160,8 @@ def rank_zoo(volume: Volume, zoo: Zoo, config: RankConfig, exclude: Collection[s
         If an excluded name is unknown, nothing is left to rank, entries lack the features that `config` asks for or
         have them of a network that is not in the zoo, or the volume is too small for a patch.
     """
+    check_excluded(zoo, exclude)
     names = zoo.names()
-    for name in exclude:
-        if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            right = f"did you mean {close[0]!r}?" if close else f"it has: {', '.join(names) or 'nothing'}"
-            raise UserError(f"there is no {name!r} in the zoo to exclude", zoo.where, right)
     kept = [name for name in names if name not in exclude]
     stored = {name: load_embeddings(zoo.folder(name)) for name in kept if EMBEDDING in zoo.files(name)}
     if not stored:
@@ -192,6 +188,16 @@ def rank_zoo(volume: Volume, zoo: Zoo, config: RankConfig, exclude: Collection[s
         references,
     )
     return replace(ranking, left_out=tuple(name for name in kept if name not in stored))
+
+
+def check_excluded(zoo: Zoo, exclude: Collection[str]) -> None:
+    """Raise UserError if a name that is to be excluded is no entry of a zoo."""
+    names = zoo.names()
+    for name in exclude:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            right = f"did you mean {close[0]!r}?" if close else f"it has: {', '.join(names) or 'nothing'}"
+            raise UserError(f"there is no {name!r} in the zoo to exclude", zoo.where, right)
 
 
 def _take(stored: Embeddings, network: NetworkRole, pooling: Pooling, name: str) -> Embedding:

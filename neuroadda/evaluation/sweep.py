@@ -51,13 +51,7 @@ def sweep_plan(plan: Plan, labels: Volume, thresholds: Sequence[float] = THRESHO
     UserError
         If labels and fragments are on different grids or do not overlap, or a threshold is above the limit of the agglomeration.
     """
-    limit = plan.config.agglomerate.limit
-    if max(thresholds) > limit:
-        raise UserError(
-            f"threshold {max(thresholds)} is above segment.agglomerate.limit {limit}",
-            "evaluate.thresholds",
-            "raise the limit",
-        )
+    check_thresholds(thresholds, plan.config.agglomerate.limit)
     fragments = Volume.open(plan.output("fragments"))
     grid, edges = plan.task("fragments").grid, plan.folder("edges")
     levels = [plan.folder(task.name) for task in plan.tasks if isinstance(task.bound, AgglomerateLevel)]
@@ -77,6 +71,13 @@ def sweep_plan(plan: Plan, labels: Volume, thresholds: Sequence[float] = THRESHO
         return look_up
 
     return sweep_contingency(overlap_volumes(fragments, labels), lut_at, thresholds)
+
+
+def check_thresholds(thresholds: Sequence[float], limit: float) -> None:
+    """Raise UserError if a threshold is above the limit of the agglomeration."""
+    if max(thresholds) > limit:
+        what = f"threshold {max(thresholds)} is above segment.agglomerate.limit {limit}"
+        raise UserError(what, "evaluate.thresholds", "raise the limit")
 
 
 def sweep_contingency(

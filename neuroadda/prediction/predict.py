@@ -15,6 +15,7 @@ from pydantic import Field
 from neuroadda.backbones.card import Card, load_card
 from neuroadda.backbones.devices import (
     Precision,
+    check_device,
     count_cuda_devices,
     list_cuda_devices,
     resolve_device,
@@ -96,8 +97,9 @@ class Predict(Stage):
         device = "cuda" if elsewhere and self.device == "auto" else resolve_device(self.device)
         if device.startswith("cuda") and elsewhere:
             self._check_decided()
-        elif device.startswith("cuda") and not count_cuda_devices():
-            raise SettingError(f"there is no CUDA device here for {device!r}", "predict.device", "use auto or cpu")
+        else:
+            with in_section("predict"):
+                check_device(device)
         if self.compile:
             _check_compiler(device)
         precision = self._resolve_precision(device, network)

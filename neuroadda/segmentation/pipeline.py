@@ -276,15 +276,21 @@ def is_run(place: Location | str) -> bool:
     return isinstance(folder, Path) and (folder / RESOLVED).is_file()
 
 
-def _resolve(config: SegmentConfig, raw: Volume, roi: Roi, content: str) -> SegmentConfig:
-    block_vx = config.block_vx or default_block_vx(raw, roi)
-    card = load_card(config.backbone)
+def decide_threshold(config: SegmentConfig, card: Card) -> float:
+    """Return the threshold of the segmentation; raise UserError if it is above the limit of the agglomeration."""
     threshold = config.components.threshold or card.metrics.get("threshold", DEFAULT_THRESHOLD)
     if threshold > config.agglomerate.limit:
         what = (
             f"threshold {threshold} is above agglomerate.limit {config.agglomerate.limit}, up to which fragments merge"
         )
         raise SettingError(what, "components.threshold", "raise the limit or lower the threshold")
+    return threshold
+
+
+def _resolve(config: SegmentConfig, raw: Volume, roi: Roi, content: str) -> SegmentConfig:
+    block_vx = config.block_vx or default_block_vx(raw, roi)
+    card = load_card(config.backbone)
+    threshold = decide_threshold(config, card)
     return config.model_copy(
         update={
             "block_vx": block_vx,

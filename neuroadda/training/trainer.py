@@ -6,16 +6,15 @@ from functools import partial
 
 from neuroadda.backbones.card import Card
 from neuroadda.backbones.checkpoint import load_backbone
-from neuroadda.backbones.devices import resolve_device, resolve_precision
 from neuroadda.config import dump_config, parse_config, write_json
-from neuroadda.errors import SettingError, UserError, in_section
+from neuroadda.errors import UserError, in_section
 from neuroadda.observing import RunObserver
-from neuroadda.training.config import TrainConfig, training_fingerprint
+from neuroadda.training.checks import check_sample, check_settings, check_sizes, find_begun, identify_training
+from neuroadda.training.config import TrainConfig
 from neuroadda.training.distributed import Processes
 from neuroadda.training.run import CheckedTraining, Run, Validate
-from neuroadda.training.sample import RandomSample, check_labels, open_sample
 from neuroadda.training.start import adopt_network
-from neuroadda.training.state import find_state, load_state
+from neuroadda.training.state import load_state
 from neuroadda.volumes.inputs import Inputs
 
 
@@ -68,34 +67,13 @@ def train_network(
 
 
 def _check(config: TrainConfig, validate: Validate | None, processes: Processes) -> CheckedTraining:
-    if config.keep_best and validate is None:
-        raise SettingError(
-            "keep_best is set, but there is no validation", "keep_best", "leave it out, or give a [validation] section"
-        )
-    if config.accumulate % processes.count:
-        what = f"{config.accumulate} batches an iteration cannot be shared by {processes.count} processes"
-        raise SettingError(what, "accumulate", f"set it to a multiple of {processes.count}, or start fewer")
-    resolve_precision(config.precision, resolve_device(config.device), training=True)
+    check_settings(config, validate is not None, processes.count)
     config = adopt_network(config)
     start = None if config.start is None else load_backbone(config.start.backbone)
-    samples = [open_sample(sample, config.output_shape_vx) for sample in config.samples]
-    reserved = False
-    for sample in samples:
-        reserved |= bool(check_labels(sample).unlabelled)
-        RandomSample(sample, config.output_shape_vx).place()  # one with few labels fails here, in one line
-    sizes = {sample.raw.voxel_size_nm for sample in samples}
-    if len(sizes) > 1 and not config.any_voxel_size:
-        right = "train on one voxel size, or set it to true (option --set train.any_voxel_size=true)"
-        raise SettingError(f"samples have different voxel sizes {sorted(sizes)}", "any_voxel_size", right)
+    samples = [check_sample(sample, config.output_shape_vx) for sample in config.samples]
+    check_sizes(config, samples)
     inputs = Inputs(config.output, trust=config.trust_inputs)
-    volumes = [
-        inputs.identify(f"{kind}_{number}", volume)
-        for number, sample in enumerate(samples)
-        for kind, volume in sample.volumes.items()
-    ]
-    if reserved:  # which were neurons once
-        volumes.append("reserved ids are not labelled")
-    mine = training_fingerprint(config, volumes, start.card.digest if start else None)
+    mine = identify_training(config, samples, start.card.digest if start else None, inputs)
     return CheckedTraining(config, samples, start, mine, inputs)
 
 
@@ -103,16 +81,8 @@ def _begin(run: Run, overwrite: bool) -> bool:
     """Bring a run to where its folder says that it is; return whether that is its end."""
     config, output, inputs = run.config, run.config.output, run.checked.inputs
     inputs.warn("the training begins anew (unless inputs are trusted)")
-    overwrite = overwrite or inputs.changed
-    found = find_state(output / "checkpoints")
-    if found and found[1] != run.checked.fingerprint:
-        if not overwrite:
-            right = "give another output, or --overwrite"
-            raise UserError("another training (other data or parameters) lies here", str(output), right)
-        found = None
-    if found is None:
-        if (output / "backbone").exists() and not overwrite:
-            raise UserError("a backbone lies here already", str(output), "give another output, or --overwrite")
+    checkpoint = find_begun(config, run.checked.fingerprint, overwrite or inputs.changed)
+    if checkpoint is None:
         for name in ("checkpoints", "tensorboard", "pictures", "backbone", "candidate"):
             shutil.rmtree(output / name, ignore_errors=True)
         (output / "metrics.jsonl").unlink(missing_ok=True)
@@ -123,7 +93,7 @@ def _begin(run: Run, overwrite: bool) -> bool:
             run.save()
     else:
         inputs.keep()
-        run.progress, tensors = load_state(found[0])
+        run.progress, tensors = load_state(checkpoint)
         run.learner.unpack(tensors)
         if run.progress.iteration == config.iterations or run.out_of_patience:
             try:

@@ -87,10 +87,14 @@ Kind = Callable[[Rng, Path], Command]
 
 def config(rng: Rng, folder: Path) -> Command:
     """A config, TOML or JSON, for each verb that takes one."""
-    verb = pick(rng, ("train", "validate", "predict", "segment", "segment", "evaluate", "run", "view", "adapt"))
+    verb = pick(
+        rng, ("train", "validate", "predict", "segment", "segment", "evaluate", "run", "view", "adapt", "check")
+    )
     data = {"train": ("train", "validation"), "validate": ("train", "validation"), "run": ("segment", "evaluate")}
     sections = data.get(verb, ("segment", "evaluate"))
     whole = ADAPT if verb == "adapt" else {key: CONFIG[key] for key in ("title", *sections)}
+    if verb == "check":
+        whole = CONFIG | ADAPT
     if verb == "train" and rng.random() < 0.3:
         whole = whole | {"select": CONFIG["select"]}
     as_json = rng.random() < 0.3
@@ -142,6 +146,7 @@ def arguments(rng: Rng, folder: Path) -> Command:
         ["proposals", "skip", "asked", "--", whole[0]],
         ["pyramid", "v.zarr/raw", f"--kind={name}", "-o", "out/p.zarr"],
         ["info", "--", name],
+        ["check", "--", name],
         ["export", "v.zarr/raw", "--", f"out/{name}"],
         ["status", "--", name],
         ["zoo", "show", "--zoo=zoo", "--", name],

@@ -116,6 +116,7 @@ def judge(ended: Ended, before: Tree, after: Tree, codes: tuple[int, ...]) -> st
     if ended.code != USERS_FAULT:
         return None
     told = [line for line in ended.err.splitlines() if line.strip() and not PROGRESS.match(line)]
+    told = [line for line in told if not line.startswith("neuroadda: warning: ")]
     if len(told) != 1 or not told[0].startswith("neuroadda: "):
         return f"{len(told)} lines on what is wrong"
     if len(told[0]) > LONGEST_LINE:

@@ -4,7 +4,6 @@ To add a cluster, write a subclass of `ClusterLauncher` in a file of its own. Ad
 Add the variable that holds a job's id to `blockwise.execution.JOB_VARIABLES`.
 """
 
-import logging
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,11 +15,11 @@ from neuroadda.blockwise.launchers.local import LocalLauncher
 from neuroadda.blockwise.launchers.lsf import LsfLauncher
 from neuroadda.blockwise.launchers.slurm import SlurmLauncher
 from neuroadda.blockwise.ledger.url import SQLITE
-from neuroadda.errors import UserError
+from neuroadda.errors import UserError, warn
 
 CLUSTERS: dict[str, type[ClusterLauncher]] = {"slurm": SlurmLauncher, "lsf": LsfLauncher}
 OPEN_TO_OTHERS = (
-    "WARNING: the scheduler listens on %s, without password or encryption: whoever reaches it can take blocks away, and so spoil "
+    "the scheduler listens on {}, without password or encryption: whoever reaches it can take blocks away, and so spoil "
     "this run. Give an address of a private interface that only your nodes reach (docs/security.md)."
 )
 
@@ -38,7 +37,7 @@ def check_launcher(execution: Execution, ledger_url: str) -> None:
     A warning says where other machines can reach the scheduler.
     """
     if execution.launcher != "serial" and not execution.is_loopback:
-        logging.getLogger(__name__).warning(OPEN_TO_OTHERS, execution.host)
+        warn(OPEN_TO_OTHERS.format(execution.host), "execution.host")
     cluster = CLUSTERS.get(execution.launcher)
     if cluster is None:
         return

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from neuroadda.blockwise.ledger.base import Ledger
-from neuroadda.blockwise.ledger.sqlite import SqliteLedger
+from neuroadda.blockwise.ledger.sqlite import SqliteLedger, check_file
 from neuroadda.blockwise.ledger.url import SQLITE
 from neuroadda.errors import UserError
 
@@ -24,14 +24,47 @@ def open_ledger(url: str) -> Ledger:
     UserError
         If the URL is of no known kind or its store cannot be used.
     """
-    if url.startswith(("mongodb://", "mongodb+srv://")):
-        from neuroadda.blockwise.ledger.mongo import MongoLedger  # pymongo takes a moment to import
+    path = _sqlite_path(url)
+    if path is not None:
+        return SqliteLedger(path)
+    from neuroadda.blockwise.ledger.mongo import MongoLedger  # pymongo takes a moment to import
 
-        return MongoLedger(url)
+    return MongoLedger(url)
+
+
+def check_ledger(url: str) -> Path | None:
+    """Look whether a ledger can be used; none is made, and nothing of one is changed.
+
+    Returns
+    -------
+    Path | None
+        The file of an SQLite ledger; None where a server answers.
+
+    Raises
+    ------
+    UserError
+        As `open_ledger`; also if the server does not answer, or refuses the login.
+    """
+    path = _sqlite_path(url)
+    if path is not None:
+        check_file(path)
+        return path
+    ledger = open_ledger(url)
+    try:
+        ledger.task("none")  # a question that makes no database
+    finally:
+        ledger.close()
+    return None
+
+
+def _sqlite_path(url: str) -> Path | None:
+    """Return the file that the URL of an SQLite ledger names; None for MongoDB's."""
+    if url.startswith(("mongodb://", "mongodb+srv://")):
+        return None
     if not url.startswith(SQLITE):
         # A mistyped URL may hold a password: it is not repeated.
         raise UserError("this URL does not name a ledger", "ledger", RIGHT)
     path = url.removeprefix(SQLITE)
     if not path or path.endswith("/"):
         raise UserError(f"{url!r} names no file", "ledger", RIGHT)
-    return SqliteLedger(Path(path))
+    return Path(path)

@@ -35,6 +35,9 @@ from neuroadda.errors import UserError
 BUSY_SECONDS = 30.0
 VERSION = 1
 ROWS = 10_000
+HEADER_BYTES, VERSION_AT, MAGIC = 100, 60, b"SQLite format 3\0"  # https://www.sqlite.org/fileformat.html
+RIGHT_FILE = "give a file in a writable folder"
+RIGHT_INTACT = "move it away, and `neuroadda ledger rebuild` makes a new one from what the run has written"
 
 SCHEMA = (
     """CREATE TABLE tasks (
@@ -237,10 +240,7 @@ class SqliteLedger:
                         for statement in SCHEMA:
                             connection.execute(statement)
                         connection.execute(f"PRAGMA user_version = {VERSION}")
-            if (version := _version(connection)) != VERSION:
-                raise UserError(
-                    f"the ledger has version {version}", str(self.path), f"this program reads version {VERSION}"
-                )
+            _check_version(_version(connection), self.path)
         except BaseException:
             connection.close()
             raise
@@ -252,15 +252,9 @@ class SqliteLedger:
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return LedgerUnavailable("the ledger is locked by another process", str(self.path))
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            return UserError(
-                f"the ledger is no intact SQLite database ({error})",
-                str(self.path),
-                "move it away, and `neuroadda ledger rebuild` makes a new one from what the run has written",
-            )
+            return UserError(f"the ledger is no intact SQLite database ({error})", str(self.path), RIGHT_INTACT)
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
-            return UserError(
-                f"the ledger cannot be opened for writing ({error})", str(self.path), "give a file in a writable folder"
-            )
+            return UserError(f"the ledger cannot be opened for writing ({error})", str(self.path), RIGHT_FILE)
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             return UserError(f"the ledger cannot be written ({error})", str(self.path), "is the disk full?")
         return None
@@ -281,6 +275,29 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _check_version(version: int, path: Path) -> None:
+    if version != VERSION:
+        raise UserError(f"the ledger has version {version}", str(path), f"this program reads version {VERSION}")
+
+
+def check_file(path: Path) -> None:
+    """Raise UserError if a file, which need not be there, cannot be a ledger; SQLite, which makes files beside it, is not asked."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(HEADER_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise UserError(f"the ledger cannot be read: {error.strerror}", str(path), RIGHT_FILE) from error
+    if not os.access(path, os.W_OK):
+        raise UserError("the ledger cannot be opened for writing", str(path), RIGHT_FILE)
+    if header and (len(header) < HEADER_BYTES or not header.startswith(MAGIC)):
+        raise UserError("the ledger is no intact SQLite database", str(path), RIGHT_INTACT)
+    version = int.from_bytes(header[VERSION_AT : VERSION_AT + 4], "big")
+    if version:  # 0: a new one, whose first records are in its write-ahead log
+        _check_version(version, path)
 
 
 def _to_row(document: dict[str, Any], fields: Sequence[str]) -> tuple[Any, ...]:

@@ -1,0 +1,119 @@
+"""Look at what proposals, and an adaptation that asks for them, depend on."""
+
+from pathlib import Path
+
+from neuroadda.active.propose import ProposeConfig, find_known, plan_proposals
+from neuroadda.active.propose_config import make_request
+from neuroadda.adaptation.config import AdaptConfig
+from neuroadda.adaptation.oracle import open_oracle
+from neuroadda.adaptation.rounds import make_propose
+from neuroadda.adaptation.training import check_shape, check_training
+from neuroadda.backbones.card import Card
+from neuroadda.blockwise.ledger.url import ledger_url
+from neuroadda.checking.backbones import check_backbone, check_size, check_zoo
+from neuroadda.checking.findings import Findings
+from neuroadda.checking.looking import look_at_labels, look_at_raw
+from neuroadda.checking.machine import check_free, check_place, check_records, check_workers
+from neuroadda.checking.segmenting import IMPORT, check_mask, open_roi
+from neuroadda.checking.training import check_validation
+from neuroadda.errors import in_section
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.no_data_mask import open_no_data, recall_no_data
+
+
+def check_propose(
+    findings: Findings,
+    config: ProposeConfig,
+    *,
+    overwrite: bool = False,
+    section: str = "propose",
+) -> None:
+    """Look at all that proposals depend on.
+
+    Parameters
+    ----------
+    section
+        Of the config that they are asked for in.
+    """
+    raw = findings.attempt(f"{section}.raw", IMPORT, Volume.open, config.raw)
+    roi = None if raw is None else open_roi(findings, f"{section}.roi", raw, config)
+    if raw is not None:
+        look_at_raw(findings, f"{section}.raw", raw, roi)
+    fits = check_mask(findings, f"{section}.mask", config.mask, raw, roi)
+    found = _check_backbones(findings, config, raw, section)
+    inputs = {f"{section}.raw": config.raw, f"{section}.mask": config.mask, f"{section}.backbone": config.backbone}
+    check_place(findings, f"{section}.output", config.output, inputs)
+    check_workers(findings, f"{section}.execution", config.execution)
+    check_records(findings, section, ledger_url(config.output, config.ledger), config.execution)
+    if not findings.for_run:
+        check_free(findings, f"{section}.output", config.output)
+    if raw is None or roi is None or not fits or not found:
+        return
+    folders, cards = [str(folder) for folder, _ in found], [card for _, card in found]
+    plan = in_section("propose", keep=("block_vx",))(plan_proposals)
+    planned = findings.attempt(f"{section}.propose", "mend the config", plan, config, raw, roi, folders)
+    if planned is None:
+        return
+    task = planned[1]
+    if not len(task.blocks):
+        least = 100 * config.min_tissue
+        what = f"no box has {least:g}% tissue, the most is 0%: {config.mask} is 0 in all of the roi"
+        findings.fault(f"{section}.mask", what, "give a mask that holds tissue")
+    if findings.for_run:
+        return
+    mend = "give another output, or --overwrite"
+    known = Inputs(config.output, trust=True)  # which writes nothing
+    no_data = open_no_data(recall_no_data(config.no_data, raw, config.output, known.identify("raw", raw)), raw)
+    request = make_request(config, raw, roi, cards, no_data)
+    if findings.attempt(f"{section}.output", mend, find_known, config, request, cards, overwrite, known) is not None:
+        findings.note(f"{section}.output", "these boxes are proposed already, and are kept")
+
+
+def _check_backbones(
+    findings: Findings, config: ProposeConfig, raw: Volume | None, section: str
+) -> list[tuple[Path, Card]]:
+    """Return folders and cards of the backbone and its committee; nothing where one is wrong, or is still to be ranked."""
+    zoo = config.select.zoo
+    named = {} if config.backbone is None else {f"{section}.backbone": config.backbone}
+    named |= {f"{section}.committee[{i}]": name for i, name in enumerate(config.committee)}
+    found = [check_backbone(findings, where, name, zoo, raw) for where, name in named.items()]
+    if config.backbone is None:
+        check_zoo(findings, f"{section}.select", config.select)
+    for one in found:
+        if one is not None and raw is not None and not findings.for_run:  # of which a run makes a note
+            check_size(findings, f"{section}.backbone", raw, one[1])
+    whole = [one for one in found if one is not None]
+    return whole if config.backbone is not None and len(whole) == len(found) else []
+
+
+def check_adapt(findings: Findings, config: AdaptConfig, *, overwrite: bool = False) -> None:
+    """Look at all that an adaptation depends on; see `check_propose`."""
+    folder = config.output / "round_1"
+    check_propose(
+        findings,
+        make_propose(config, folder, config.backbone, ()),
+        overwrite=overwrite,
+        section="adapt",
+    )
+    if not findings.for_run:
+        check_free(findings, "adapt.output", config.output)
+    mend = "mend the config"
+    raw = Volume.open(config.raw) if _is_right(findings, "adapt.raw", "adapt.roi") else None
+    if raw is not None:
+        findings.attempt("adapt.propose", mend, check_shape, config, raw)
+        if config.oracle is not None:
+            labels = "give a zarr array of labels on raw's voxels"
+            oracle = findings.attempt("adapt.oracle", labels, open_oracle, config.oracle, raw)
+            if oracle is not None:
+                look_at_labels(findings, "adapt.oracle", oracle, raw)
+    if config.validation is not None:
+        check_validation(findings, "adapt.validation", config.validation)
+    if config.backbone is not None and _is_right(findings, "adapt.backbone"):
+        start = check_backbone(findings, "adapt.backbone", config.backbone, config.select.zoo)
+        if start is not None:
+            findings.attempt("adapt.train", mend, check_training, config, start[0])
+
+
+def _is_right(findings: Findings, *keys: str) -> bool:
+    return not any(finding.where in keys for finding in findings["wrong"])

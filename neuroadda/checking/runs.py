@@ -1,0 +1,90 @@
+"""Look at what a whole config depends on, or at one volume."""
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neuroadda.checking.findings import Findings
+from neuroadda.checking.looking import look_at_labels, look_at_raw
+from neuroadda.checking.segmenting import IMPORT, check_segment
+from neuroadda.checking.sources import check_source, is_source
+from neuroadda.errors import UserError
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.info import describe
+from neuroadda.volumes.locations import Location
+
+if TYPE_CHECKING:
+    from neuroadda.flow import RunConfig
+
+
+def check_run(
+    config: "RunConfig",
+    *,
+    overwrite: bool = False,
+    broken: Collection[str] = (),
+    made: Sequence[Path] = (),
+    for_run: bool = False,
+) -> Findings:
+    """Look at all that a config depends on.
+
+    Parameters
+    ----------
+    broken
+        Names of sections that were left out of it since they are not valid.
+    made
+        Folders of backbones that they make.
+    for_run
+        See `Findings`.
+    """
+    findings = Findings(for_run=for_run)
+    if config.train is not None:
+        from neuroadda.checking.training import check_train
+
+        check_train(
+            findings,
+            config.train,
+            validation=config.validation,
+            select=config.select,
+            overwrite=overwrite,
+            validated=config.validation is not None or "validation" in broken,
+        )
+    if config.adapt is not None:
+        from neuroadda.checking.proposing import check_adapt
+
+        check_adapt(findings, config.adapt, overwrite=overwrite)
+    if config.segment is not None:
+        folders = [part.output for part in (config.train, config.adapt) if part is not None]
+        check_segment(
+            findings,
+            config.segment,
+            evaluate=config.evaluate,
+            overwrite=overwrite,
+            made=(*folders, *made),
+        )
+    if not broken and config.train is config.adapt is config.segment is None:
+        findings.fault("the config", "there is nothing in it to do", "see configs/ for examples")
+    return findings
+
+
+def check_volume(path: Location | str) -> Findings:
+    """Look at a volume, or at what may be imported as one; `Findings.facts` is what is known of it."""
+    findings = Findings()
+    where = str(path)
+    if is_source(path):
+        check_source(findings, where, path)
+        return findings
+    volume = findings.attempt(where, IMPORT, Volume.open, path)
+    if volume is None:
+        return findings
+    with suppress(UserError, OSError):  # voxels that cannot be read are told below
+        findings.facts = describe(volume)
+    if volume.channels is not None:
+        findings.note(where, f"{volume.channels} channels of {volume.dtype}")
+    elif volume.dtype.itemsize == 1:
+        look_at_raw(findings, where, volume)
+    elif volume.dtype.kind in "iu":
+        look_at_labels(findings, where, volume, None, judged=False)
+    else:
+        findings.doubt(where, f"it is {volume.dtype}: neither raw (uint8) nor labels (integers)", IMPORT)
+    return findings

@@ -1,0 +1,176 @@
+"""Look at what a segmentation depends on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from funlib.geometry import Roi
+
+from neuroadda.backbones.card import Card
+from neuroadda.blockwise.outputs import bind_output, check_output
+from neuroadda.blockwise.task import Task
+from neuroadda.checking.backbones import check_backbone
+from neuroadda.checking.findings import Findings
+from neuroadda.checking.looking import look_at_labels, look_at_raw
+from neuroadda.checking.machine import check_disk, check_free, check_memory, check_place, check_records, check_workers
+from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation
+from neuroadda.evaluation.sweep import check_labels, check_thresholds
+from neuroadda.prediction.predict import check_raw
+from neuroadda.segmentation.fragments import context_vx
+from neuroadda.segmentation.pipeline import Plan, SegmentConfig, decide_threshold, default_block_vx, make_plan
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.locations import is_inside, to_folder, to_location
+from neuroadda.volumes.masks import open_mask
+from neuroadda.volumes.nodes import check_shards
+
+IMPORT = "give a zarr array that `neuroadda import` has made"
+ROI = "give a roi inside the volume, on its voxels: `neuroadda info` tells where it is"
+
+
+def check_segment(
+    findings: Findings,
+    config: SegmentConfig,
+    *,
+    evaluate: EvaluateConfig | None = None,
+    overwrite: bool = False,
+    made: Sequence[Path] = (),
+) -> None:
+    """Look at all that a segmentation, and its evaluation, depend on.
+
+    Parameters
+    ----------
+    made
+        Folders of backbones that the same run trains first.
+    """
+    raw = findings.attempt("segment.raw", IMPORT, Volume.open, config.raw)
+    roi = None if raw is None else open_roi(findings, "segment.roi", raw, config)
+    if raw is not None:
+        look_at_raw(findings, "segment.raw", raw, roi)
+    awaited = any(is_inside(Path(config.backbone), folder) for folder in made) and not Path(config.backbone).exists()
+    card = None
+    if awaited:
+        findings.note("segment.backbone", f"{config.backbone} is trained first")
+    elif (found := check_backbone(findings, "segment.backbone", config.backbone)) is not None:
+        card = found[1]
+    tissue = check_mask(findings, "segment.mask", config.mask, raw, roi)
+    whole = raw is not None and roi is not None and tissue and _check_settings(findings, config, raw, roi, card)
+    _check_outputs(findings, config)
+    check_workers(findings, "segment.execution", config.execution)
+    check_records(findings, "segment", config.ledger_url, config.execution)
+    if not findings.for_run and isinstance(to_location(config.output), Path):
+        check_free(findings, "segment.output", Path(config.output))
+    if whole and card is not None:
+        # A run looks for edits itself, and tells what comes of them.
+        known = Inputs(Path(config.output), trust=True) if findings.for_run else None
+        plan = findings.attempt("segment", "mend what is told", make_plan, config, known)
+        if plan is not None:
+            _check_plan(findings, plan, card)
+            if not findings.for_run:
+                _check_results(findings, plan, overwrite)
+    if raw is not None and roi is not None:
+        check_disk(findings, "segment.output", config.arrays, int(np.prod(roi.shape / raw.voxel_size)))
+    if evaluate is not None:
+        _check_evaluation(findings, config, evaluate, raw, roi)
+
+
+def open_roi(findings: Findings, where: str, raw: Volume, config: object) -> Roi | None:
+    """Return the part of raw that a config asks for, all of it by default; None if it is not in raw."""
+    part = getattr(config, "roi", None)
+    return raw.roi if part is None else findings.attempt(where, ROI, part.to_roi, raw)
+
+
+def check_mask(findings: Findings, where: str, mask: str | None, raw: Volume | None, roi: Roi | None) -> bool:
+    """Look whether a mask, if there is one, fits raw; return whether all is right."""
+    if mask is None or raw is None or roi is None:
+        return True
+    mend = "give an array on raw's voxels, or on ones coarser by whole factors, that covers the roi"
+    return findings.attempt(where, mend, open_mask, mask, raw, roi) is not None
+
+
+def _check_settings(findings: Findings, config: SegmentConfig, raw: Volume, roi: Roi, card: Card | None) -> bool:
+    """Look at settings one by one, since `make_plan` tells the first that is wrong; return whether all are right."""
+    before = len(findings["wrong"])
+    block_vx = config.block_vx or default_block_vx(raw, roi)
+    if config.shard:
+        findings.attempt("segment.shard", "leave it out", check_shards)
+    if card is not None:
+        elsewhere = config.execution.is_cluster and config.execution.job_for(True).gpus > 0
+        workers = config.execution.workers
+        findings.attempt("segment.any_voxel_size", IMPORT, check_raw, raw, card, config.any_voxel_size)
+        findings.attempt("segment.components", "set it", decide_threshold, config, card)
+        resolve = config.predict.resolve
+        findings.attempt(
+            "segment.predict", "leave it out", resolve, card.architecture, block_vx, workers, elsewhere=elsewhere
+        )
+    return len(findings["wrong"]) == before
+
+
+def _check_outputs(findings: Findings, config: SegmentConfig) -> None:
+    """Look whether what is written has a place of its own."""
+    inputs = {"segment.raw": config.raw, "segment.mask": config.mask, "segment.backbone": config.backbone}
+    folder = findings.attempt("segment.output", "see docs/storage.md", to_folder, config.output, "the run's folder")
+    if folder is None:
+        return
+    check_place(findings, "segment.output", folder, inputs)
+    if config.volumes is not None:
+        check_place(findings, "segment.volumes", config.arrays, inputs)
+    for key, given in inputs.items():
+        for name in ("affs", "fragments", "segmentation"):
+            if given is not None and is_inside(to_location(given), config.arrays / name):
+                what = f"{given} would be replaced: the run writes its {name} there"
+                findings.fault(key, what, "choose another output")
+
+
+def _check_plan(findings: Findings, plan: Plan, card: Card) -> None:
+    """Look at a plan as a whole."""
+    first, config = plan.tasks[0], plan.config
+    assert config.block_vx is not None
+    blocks, total = len(first.blocks), len(first.grid)
+    if not blocks:
+        findings.fault("segment.mask", f"{config.mask} is 0 in all of the roi", "give a mask that holds tissue")
+    else:
+        findings.note("segment", f"{blocks} blocks of {config.block_vx} voxels" + _share(blocks, total, config.mask))
+    raw = Volume.open(config.raw)
+    context = context_vx(config.fragments, raw.voxel_size_nm)
+    check_memory(findings, "segment.execution", config.execution, config.predict, card, config.block_vx, context)
+    findings.note("segment.predict", f"on {config.predict.device} in {config.predict.precision}")
+
+
+def _check_results(findings: Findings, plan: Plan, overwrite: bool) -> None:
+    """Look whose results lie in a plan's outputs."""
+    for task in plan.tasks:
+        if findings.attempt("segment.output", "give another output", _check_task, task, overwrite) is None:
+            return
+    begun = [task.name for task in plan.tasks if bind_output(task) is not None]
+    if begun:
+        findings.note("segment.output", f"the same run lies here, and goes on; begun: {', '.join(begun)}")
+
+
+def _share(blocks: int, total: int, mask: str | None) -> str:
+    return "" if mask is None else f", of {total}, hold tissue"
+
+
+def _check_task(task: Task, overwrite: bool) -> bool:
+    check_output(task, overwrite)
+    return True
+
+
+def _check_evaluation(
+    findings: Findings, config: SegmentConfig, evaluate: EvaluateConfig, raw: Volume | None, roi: Roi | None
+) -> None:
+    mend, made = "give a zarr array of labels on raw's voxels", (Path(config.output), config.arrays)
+    labels, before = findings.attempt("evaluate.labels", mend, Volume.open, evaluate.labels), len(findings["wrong"])
+    if labels is not None and raw is not None:
+        alone = evaluate.model_copy(update={"compare": {}})
+        findings.attempt("evaluate.labels", mend, check_evaluation, alone, raw, made, roi)
+        if len(findings["wrong"]) == before:
+            look_at_labels(findings, "evaluate.labels", labels, raw, roi)
+    for name, path in evaluate.compare.items():
+        if not any(is_inside(to_location(path), folder) for folder in made):
+            mend = "leave it out, or make that segmentation first"
+            other = findings.attempt(f"evaluate.compare.{name}", mend, Volume.open, path)
+            if other is not None and labels is not None:
+                findings.attempt(f"evaluate.compare.{name}", mend, check_labels, labels, other)
+    limit = config.agglomerate.limit
+    findings.attempt("evaluate.thresholds", "leave them out", check_thresholds, evaluate.thresholds, limit)

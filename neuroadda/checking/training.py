@@ -1,0 +1,89 @@
+"""Look at what a training depends on."""
+
+from neuroadda.backbones.devices import check_device
+from neuroadda.checking.backbones import check_backbone, check_zoo
+from neuroadda.checking.findings import Findings
+from neuroadda.checking.looking import look_at_labels, look_at_raw
+from neuroadda.checking.machine import check_free, check_place, count_cores
+from neuroadda.domains.selection import SelectConfig
+from neuroadda.evaluation.validation import ValidateConfig, Validator
+from neuroadda.training.config import TrainConfig
+from neuroadda.volumes.inputs import Inputs
+
+SAMPLE = "raw is uint8, labels and mask are integers, all zarr arrays on one voxel grid"
+
+
+def check_train(
+    findings: Findings,
+    config: TrainConfig,
+    *,
+    validation: ValidateConfig | None = None,
+    select: SelectConfig | None = None,
+    overwrite: bool = False,
+    validated: bool | None = None,
+) -> None:
+    """Look at all that a training, and its validation, depend on.
+
+    Parameters
+    ----------
+    validated
+        Whether there will be a validation; by default, whether it is given.
+    """
+    from neuroadda.training.checks import check_sample, check_settings, check_sizes, find_begun, identify_training
+    from neuroadda.training.start import adopt_network  # torch's and gunpowder's import takes seconds
+
+    before, has_validation = len(findings["wrong"]), validation is not None if validated is None else validated
+    findings.attempt("train", "mend the config", check_settings, config, has_validation)
+    adopted, digest = config, None
+    if config.start is not None:
+        start = check_backbone(findings, "train.start.backbone", config.start.backbone)
+        if start is not None:
+            adopted = findings.attempt("train.start", "mend the config", adopt_network, config) or config
+            digest = start[1].digest
+    elif select is not None:
+        check_zoo(findings, "select", select)
+    samples = []
+    for number, one in enumerate(config.samples):
+        where = f"train.samples[{number}]"
+        sample = findings.attempt(where, SAMPLE, check_sample, one, config.output_shape_vx)
+        if sample is not None:
+            samples.append(sample)
+            look_at_raw(findings, f"{where}.raw", sample.raw, sample.roi)
+            look_at_labels(findings, f"{where}.labels", sample.labels, sample.raw, sample.roi)
+    findings.attempt("train", "mend the config", check_sizes, config, samples)
+    if validation is not None:
+        check_validation(findings, "validation", validation)
+    inputs = {f"train.samples[{i}].raw": sample.raw for i, sample in enumerate(config.samples)}
+    inputs |= {f"train.samples[{i}].labels": sample.labels for i, sample in enumerate(config.samples)}
+    check_place(findings, "train.output", config.output, inputs)
+    _check_cores(findings, config)
+    if findings.for_run:
+        return
+    check_free(findings, "train.output", config.output)
+    if len(findings["wrong"]) == before and (select is None or config.start is not None):
+        known = Inputs(config.output, trust=True)  # which writes nothing
+        identity = identify_training(adopted, samples, digest, known)
+        mend = "give another output, or --overwrite"
+        begun = findings.attempt("train.output", mend, find_begun, adopted, identity, overwrite)
+        if begun is not None:
+            findings.note("train.output", f"the same training lies here, and goes on from {begun.name}")
+
+
+def check_validation(findings: Findings, where: str, config: ValidateConfig) -> None:
+    """Look at a part that is scored while training."""
+    mend = "give uint8 raw and labels on its voxels, and a roi in both"
+    parts = findings.attempt(where, mend, Validator(config).check)
+    if parts is not None:
+        raw, labels, roi = parts
+        look_at_raw(findings, f"{where}.raw", raw, roi)
+        look_at_labels(findings, f"{where}.labels", labels, raw, roi)
+    findings.attempt(f"{where}.predict", "use auto or cpu", check_device, config.predict.device)
+
+
+def _check_cores(findings: Findings, config: TrainConfig) -> None:
+    cores, busy = count_cores(), config.workers + config.threads
+    what = f"{config.threads} threads and {config.workers} workers that make batches, on {cores} cores"
+    if busy > cores + 1:
+        findings.doubt("train.workers", what, f"set threads and workers to {cores} together")
+    else:
+        findings.note("train.workers", what)
