@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from neuroadda.api.boxes import adapt, propose, rank_sources
     from neuroadda.api.checks import check
     from neuroadda.api.runs import evaluate, predict, segment, train
-    from neuroadda.api.volumes import import_volume, open_volume, phantom, publish
+    from neuroadda.api.volumes import import_volume, mask, open_volume, phantom, publish
     from neuroadda.blockwise.execution import Execution
     from neuroadda.domains.selection import SelectConfig
     from neuroadda.errors import PersonNeeded, RunFailed, RunStopped, UserError
@@ -38,7 +38,7 @@ _HOMES = {
     "api.boxes": ("adapt", "propose", "rank_sources"),
     "api.checks": ("check",),
     "api.runs": ("evaluate", "predict", "segment", "train"),
-    "api.volumes": ("import_volume", "open_volume", "phantom", "publish"),
+    "api.volumes": ("import_volume", "mask", "open_volume", "phantom", "publish"),
     "blockwise.execution": ("Execution",),
     "domains.selection": ("SelectConfig",),
     "errors": ("PersonNeeded", "RunFailed", "RunStopped", "UserError"),
@@ -77,6 +77,7 @@ __all__ = [
     "evaluate",
     "import_volume",
     "load_config",
+    "mask",
     "open_volume",
     "phantom",
     "predict",

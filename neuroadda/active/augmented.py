@@ -16,6 +16,7 @@ from neuroadda.backbones.card import Card
 from neuroadda.config import Zyx
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.filling import FilledVolume
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class AugmentedPredictor:
             for i, symmetry in enumerate(symmetries)
         ]
 
-    def __call__(self, raw: Volume, roi: Roi) -> Iterator[np.ndarray]:
+    def __call__(self, raw: Volume | FilledVolume, roi: Roi) -> Iterator[np.ndarray]:
         """Yield the prediction of `roi` (uint8, czyx, c as `offsets`) in each symmetry; first that of the volume as it is."""
         shape = roi.shape / raw.voxel_size
         for symmetry, sources in self._plans:
@@ -93,7 +94,7 @@ def _find(offset: Zyx, symmetry: Symmetry, card: Card) -> tuple[int, Zyx] | None
 class _View:
     """A turned volume, as far as a `Predictor` looks at it; flips are about the volume's middle."""
 
-    def __init__(self, volume: Volume, symmetry: Symmetry) -> None:
+    def __init__(self, volume: Volume | FilledVolume, symmetry: Symmetry) -> None:
         self.volume, self.symmetry = volume, symmetry
         self.voxel_size, self.roi = volume.voxel_size, self.turn(volume.roi)  # square where transposed
 

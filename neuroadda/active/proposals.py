@@ -69,8 +69,8 @@ class Request(Config):
         Of raw.
     backbone_digest, committee
         Digest of the network that was unsure, and those of the others that it was compared with.
-    mask_fingerprint
-        None without a mask.
+    mask_fingerprint, no_data_fingerprint
+        None without a mask, and where raw has data everywhere.
     roi, excluded
         Where boxes were looked for, and which had been labelled.
     strategy, seed
@@ -84,6 +84,7 @@ class Request(Config):
     backbone_digest: str
     committee: tuple[str, ...] = ()
     mask_fingerprint: str | None = None
+    no_data_fingerprint: str | None = None
     roi: RoiConfig | None = None
     excluded: tuple[RoiConfig, ...] = ()
     strategy: str

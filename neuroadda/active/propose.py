@@ -28,7 +28,10 @@ from neuroadda.segmentation.pipeline import default_block_vx
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.masks import Mask
+from neuroadda.volumes.no_data_mask import identify_mask, open_no_data, recall_no_data, resolve_no_data
 from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.tissue import NO_DATA
 from neuroadda.zoo.finding import find_backbone
 
 __all__ = ["Found", "ProposeConfig", "ProposeSettings", "box_shape_vx", "propose_boxes"]
@@ -84,17 +87,21 @@ def propose_boxes(
     folders = [str(start), *(str(find_backbone(one, config.select.zoo)) for one in config.committee)]
     cards = [load_card(folder) for folder in folders]
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
-    request = make_request(config, raw, roi, cards)
+    no_data = open_no_data(recall_no_data(config.no_data, raw, config.output, content), raw)
+    request = make_request(config, raw, roi, cards, no_data)
     if (known := find_known(config, request, cards, overwrite, inputs)) is not None:
         return known
     inputs.warn("boxes are proposed anew (unless inputs are trusted)")
-    cells, task = plan_proposals(config, raw, roi, folders, inputs)
+    cells, task = plan_proposals(config, raw, roi, folders, inputs, no_data)
     ledger = ledger_url(config.output, config.ledger)
     if not ledger.startswith(SQLITE):
         open_ledger(ledger).close()  # before anything is written
     with lock_folder(config.output):
+        no_data = open_no_data(resolve_no_data(config.no_data, raw, config.output, content), raw)
+        request = make_request(config, raw, roi, cards, no_data)
         if (known := find_known(config, request, cards, overwrite, inputs)) is not None:  # by a run that has just ended
             return known
+        cells, task = plan_proposals(config, raw, roi, folders, inputs, no_data)
         inputs.keep_unless_changed()
         replace = overwrite or inputs.changed
         run_task(task, ledger, config.execution, config.output / "logs", overwrite=replace, observe=observe)
@@ -129,7 +136,12 @@ def propose_boxes(
 
 
 def plan_proposals(
-    config: ProposeConfig, raw: Volume, roi: Roi, folders: Sequence[str], inputs: Inputs | None = None
+    config: ProposeConfig,
+    raw: Volume,
+    roi: Roi,
+    folders: Sequence[str],
+    inputs: Inputs | None = None,
+    no_data: Mask | None = None,
 ) -> tuple[list[tuple[int, int]], Task]:
     """Return the cells of a box, as `cut_box` does, and the task that scores the volume; nothing is written.
 
@@ -139,6 +151,8 @@ def plan_proposals(
         Of the backbone, and of its committee.
     inputs
         What is known of raw and mask.
+    no_data
+        Where raw has data, as far as that is known.
 
     Raises
     ------
@@ -165,6 +179,7 @@ def plan_proposals(
         block_vx=to_zyx(-(-b // c) * c for b, (_, c) in zip(block_vx, cells, strict=True)),
         roi=roi,
         mask=config.mask,
+        no_data=no_data,
         any_voxel_size=config.any_voxel_size,
         known=inputs,
     )
@@ -209,6 +224,10 @@ def _open_grid(config: ProposeConfig, cards: Sequence[Card], inputs: Inputs) -> 
         return None
     arrays = {"raw": config.raw} | ({} if config.mask is None else {"mask": config.mask})
     made_from = {inputs.identify(name, Volume.open(path)) for name, path in arrays.items()}
+    raw = Volume.open(config.raw)
+    found = recall_no_data(config.no_data, raw, config.output, inputs.identify("raw", raw))
+    if (no_data := open_no_data(found, raw)) is not None:
+        made_from.add(identify_mask(inputs, NO_DATA, no_data))
     same = set(grid.attrs.get("input_fingerprints", {}).values()) == made_from | {card.digest for card in cards}
     return grid if same and grid.attrs["parameters"]["score"] == config.score else None
 

@@ -19,7 +19,8 @@ from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import default_block_vx
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.masks import open_mask
+from neuroadda.volumes.masks import Mask, open_mask
+from neuroadda.volumes.no_data_mask import AUTO
 from neuroadda.volumes.regions import RoiConfig
 
 CELLS_A_BLOCK = 4  # along an axis of the default block, at least
@@ -59,6 +60,8 @@ class ProposeConfig(ProposeSettings):
     ----------
     raw, mask
         Arrays; outside the mask (0) is no tissue.
+    no_data
+        Where raw has none, as in `neuroadda.segmentation.pipeline.SegmentConfig`: it is no tissue.
     backbone, committee
         The network, and others that it is compared with (for the score "committee"): entries of the zoo, or folders.
         Without a backbone, the nearest entry of the zoo is taken.
@@ -84,6 +87,7 @@ class ProposeConfig(ProposeSettings):
     output: Path
     committee: tuple[str, ...] = ()
     mask: str | None = None
+    no_data: str = AUTO
     roi: RoiConfig | None = None
     excluded: tuple[RoiConfig, ...] = ()
     block_vx: Zyx | None = None
@@ -105,7 +109,7 @@ def cut_box(settings: ProposeSettings, raw: Volume, roi: Roi) -> list[tuple[int,
     return [cut_into_cells(*axis) for axis in zip(sizes, most, roi.shape / raw.voxel_size, strict=True)]
 
 
-def make_request(config: ProposeConfig, raw: Volume, roi: Roi, cards: Sequence[Card]) -> Request:
+def make_request(config: ProposeConfig, raw: Volume, roi: Roi, cards: Sequence[Card], no_data: Mask | None) -> Request:
     """Return what determines the boxes; how networks run is left out, as it is the machine's matter.
 
     Raises
@@ -122,6 +126,7 @@ def make_request(config: ProposeConfig, raw: Volume, roi: Roi, cards: Sequence[C
         backbone_digest=cards[0].digest,
         committee=tuple(card.digest for card in cards[1:]),
         mask_fingerprint=None if config.mask is None else open_mask(config.mask, raw, roi).fingerprint,
+        no_data_fingerprint=None if no_data is None else no_data.fingerprint,
         roi=_to_config(roi, raw),
         excluded=tuple(sorted(config.excluded, key=lambda box: (box.offset_nm, box.shape_nm))),
         strategy=config.choose.strategy,

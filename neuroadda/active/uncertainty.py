@@ -13,7 +13,7 @@ from neuroadda.active.scores import BINS, reduce_to_cells, score_ambiguity, scor
 from neuroadda.backbones.card import NEAREST, Card, load_card
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.backbones.devices import set_up_thread
-from neuroadda.blockwise.grid import Block, BlockGrid, find_tissue
+from neuroadda.blockwise.grid import Block, BlockGrid, find_tissue_of
 from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
@@ -25,6 +25,8 @@ from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import Location
 from neuroadda.volumes.masks import Mask, open_mask
+from neuroadda.volumes.no_data_mask import identify_mask
+from neuroadda.volumes.tissue import MASK, NO_DATA, Tissue, open_filled, open_tissue
 
 Score = Literal["entropy", "augmented", "committee", "ambiguity"]
 
@@ -92,13 +94,13 @@ class Uncertainty(Stage):
         """Return the function that scores a block and reports its voxels of tissue."""
         set_up_thread(self.predict.device, self.predict.threads)
         raw, cells = Volume.open(task.inputs["raw"]), Volume.open(task.output, "r+")
-        mask = Mask.open(task.inputs["mask"], raw) if "mask" in task.inputs else None
-        score = self._make_scorer(task, raw, mask)
+        inside = open_tissue(task.inputs, raw)
+        score = self._make_scorer(task, raw, inside)
         block_cells = Coordinate(task.grid.block_vx) / Coordinate(self.cell_vx)
 
         def measure(block: Block) -> dict[str, Any]:
             shape = block.write_roi.shape / raw.voxel_size
-            tissue = np.ones(shape, bool) if mask is None else mask.read(block.write_roi)
+            tissue = np.ones(shape, bool) if inside is None else inside.read(block.write_roi)
             reduced = reduce_to_cells(score(block), tissue, self.cell_vx, self.histogram)
             begin = cells.roi.begin + Coordinate(block.position) * block_cells * cells.voxel_size
             cells.write(Roi(begin, Coordinate(reduced.shape[1:]) * cells.voxel_size), reduced)
@@ -106,7 +108,7 @@ class Uncertainty(Stage):
 
         return measure
 
-    def _make_scorer(self, task: Task, raw: Volume, mask: Mask | None) -> Callable[[Block], np.ndarray]:
+    def _make_scorer(self, task: Task, raw: Volume, tissue: Tissue | None) -> Callable[[Block], np.ndarray]:
         """Return the function that gives the scores (uint16, zyx) of a block's voxels."""
         backbones = [load_backbone(task.inputs[name]) for name in _input_names(len(self.tiles_vx))]
         cards = [backbone.card for backbone in backbones]
@@ -114,24 +116,28 @@ class Uncertainty(Stage):
             Predictor(backbone, self.predict.model_copy(update={"tile_vx": tile_vx}))
             for backbone, tile_vx in zip(backbones, self.tiles_vx, strict=True)
         ]
+        reach_vx = Coordinate(
+            max(sizes) for sizes in zip(*(card.architecture.context_vx for card in cards), strict=True)
+        )
+        seen = open_filled(task.inputs, raw, reach_vx)
         shared = [o for o in NEAREST if all(o in card.offsets for card in cards)]
         channels = [NEAREST.index(o) for o in shared]  # of every prediction, since it begins with them
 
         def score_by_entropy(block: Block) -> np.ndarray:
-            return score_entropy(predictors[0](raw, block.write_roi)[0][channels])
+            return score_entropy(predictors[0](seen, block.write_roi)[0][channels])
 
         def score_by_committee(block: Block) -> np.ndarray:
-            return score_variance(predictor(raw, block.write_roi)[0][channels] for predictor in predictors)
+            return score_variance(predictor(seen, block.write_roi)[0][channels] for predictor in predictors)
 
         def score_by_augmentation(block: Block) -> np.ndarray:
-            return score_variance(affs[own] for affs in augmented(raw, block.write_roi))
+            return score_variance(affs[own] for affs in augmented(seen, block.write_roi))
 
         def score_by_ambiguity(block: Block) -> np.ndarray:
             read_roi = block.read_roi.intersect(task.grid.roi)
-            affs = predictors[0](raw, read_roi)[0][:3]
+            affs = predictors[0](seen, read_roi)[0][:3]
             found = find_fragments(affs, raw.voxel_size_nm, self.fragments)
-            if mask is not None:
-                found[~mask.read(read_roi)] = 0
+            if tissue is not None:
+                found[~tissue.read(read_roi)] = 0
             inside = ((block.write_roi - read_roi.begin) / raw.voxel_size).to_slices()
             return score_ambiguity(affs, found)[inside]
 
@@ -155,6 +161,7 @@ def make_uncertainty_task(
     block_vx: Zyx,
     roi: Roi | None = None,
     mask: Location | str | None = None,
+    no_data: Mask | None = None,
     any_voxel_size: bool = False,
     known: Inputs | None = None,
 ) -> Task:
@@ -170,6 +177,8 @@ def make_uncertainty_task(
         Part of the volume, in its world units; all of it by default.
     mask
         Array on the voxel grid of raw or one coarser by whole factors, at least as large as `roi`; where it is 0 is no tissue.
+    no_data
+        Where raw has data, 0 where it has none.
     any_voxel_size
         As in `check_raw`.
     known
@@ -197,14 +206,15 @@ def make_uncertainty_task(
         name: (Path(at), card.digest) for name, at, card in names
     }
     around = _around_fragments_vx(stage.fragments, raw) if stage.score == "ambiguity" else (0, 0, 0)
-    grid, tissue = BlockGrid.make(roi, raw.voxel_size, block_vx, around), None
-    if mask is not None:
-        opened = open_mask(mask, raw, roi)
-        content = known.identify("mask", opened.volume) if known else opened.fingerprint
-        inputs["mask"], tissue = (opened.volume.path, content), find_tissue(opened, grid)
-        if not len(tissue):
-            what = f"no box has tissue, the most is 0%: the mask is 0 everywhere in {describe_roi(roi)}"
-            raise UserError(what, str(mask))
+    grid = BlockGrid.make(roi, raw.voxel_size, block_vx, around)
+    given = {MASK: None if mask is None else open_mask(mask, raw, roi), NO_DATA: no_data}
+    masks = {name: opened for name, opened in given.items() if opened is not None}
+    inputs |= {name: (opened.volume.path, identify_mask(known, name, opened)) for name, opened in masks.items()}
+    tissue = find_tissue_of(masks.values(), grid)
+    if tissue is not None and not len(tissue):
+        why = "there is no data" if mask is None else "the mask is 0 everywhere"
+        what = f"no box has tissue, the most is 0%: {why} in {describe_roi(roi)}"
+        raise UserError(what, str(raw.path if mask is None else mask))
     return Task.make(stage, inputs, output, grid, block_vx, blocks=tissue)
 
 

@@ -11,6 +11,7 @@ from neuroadda.config import Config, Zyx
 from neuroadda.domains.selection import SelectConfig
 from neuroadda.evaluation.validation import ValidateConfig
 from neuroadda.training.config import TrainSettings
+from neuroadda.volumes.no_data_mask import AUTO
 from neuroadda.volumes.regions import RoiConfig
 from neuroadda.zoo.finding import zoo_name
 
@@ -30,6 +31,8 @@ class AdaptConfig(Config):
     ----------
     raw, mask, roi
         The volume, or a part of it; outside the mask (0) is no tissue.
+    no_data
+        Where raw has none, as in `neuroadda.segmentation.pipeline.SegmentConfig`.
     output
         Folder of the state and the results.
     backbone
@@ -61,6 +64,7 @@ class AdaptConfig(Config):
     raw: str
     output: Path
     mask: str | None = None
+    no_data: str = AUTO
     roi: RoiConfig | None = None
     backbone: str | None = None
     select: SelectConfig = Field(default_factory=SelectConfig)

@@ -25,6 +25,7 @@ from neuroadda.prediction.predict import is_far_in_size
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.no_data_mask import recall_no_data
 from neuroadda.volumes.regions import RoiConfig
 
 CONFIG, SUMMARY = "config.json", "adaptation.json"
@@ -105,14 +106,17 @@ def _ask(
     config: AdaptConfig, number: int, earlier: Sequence[Round], start: Path, overwrite: bool, observer: RunObserver
 ) -> Round:
     """Propose a round's boxes, unlike those of the rounds before, and write their contact sheet."""
-    folder = config.output / f"round_{number}"
+    folder, raw = config.output / f"round_{number}", Volume.open(config.raw)
+    first = config.output / "round_1"
     unsure = (earlier[-1].backbone if earlier else None) or start
-    wanted = make_propose(config, folder, str(unsure), _boxes(earlier))
+    content = Inputs(first, trust=config.trust_inputs).identify("raw", raw)
+    no_data = recall_no_data(config.no_data, raw, first, content)  # which the first round looks for
+    wanted = make_propose(config, folder, str(unsure), _boxes(earlier)).model_copy(update={"no_data": no_data})
     with in_section("propose", keep=("block_vx",)):
         found = propose_boxes(wanted, overwrite=overwrite, observe=observer.on_blocks)
     from neuroadda.viewing.contact_sheet import keep_contact_sheet  # matplotlib's import takes a second
 
-    keep_contact_sheet(folder, Volume.open(config.raw), found)
+    keep_contact_sheet(folder, raw, found)
     return Round(folder, found.proposals)
 
 
@@ -125,6 +129,7 @@ def make_propose(
         **settings,
         raw=config.raw,
         mask=config.mask,
+        no_data=config.no_data,
         roi=config.roi,
         backbone=backbone,
         select=config.select,

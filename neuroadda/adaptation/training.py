@@ -64,7 +64,9 @@ def check_training(config: AdaptConfig, start: Path) -> None:
 
 
 def _train_on(config: AdaptConfig, labels: Sequence[Path], output: Path, start: Path | None) -> TrainConfig:
-    samples = [SampleConfig(raw=config.raw, labels=str(path), **dict(config.labels)) for path in labels]
+    samples = [
+        SampleConfig(raw=config.raw, labels=str(path), no_data=config.no_data, **dict(config.labels)) for path in labels
+    ]
     data = dump_config(config.train) | {"samples": [dump_config(s) for s in samples], "output": str(output)}
     data["trust_inputs"] = config.trust_inputs
     if start is None:

@@ -59,6 +59,7 @@ def propose(
     count: int | None = None,
     shape_nm: Sequence[float] | None = None,
     mask: VolumeLike | None = None,
+    no_data: VolumeLike | None = None,
     any_voxel_size: bool | None = None,
     workers: int | None = None,
     config: "ProposeConfig | None" = None,
@@ -79,6 +80,8 @@ def propose(
         How many boxes, and their shape: zyx, nm. By default 4 of a micrometre.
     mask
         Integers, zyx, on raw's voxels or coarser ones: no box leaves where it is not 0.
+    no_data
+        Where raw has none, as in `segment`: no box holds any of it.
     any_voxel_size
         Accept a volume whose voxel size is far from that of the backbone's training.
     workers
@@ -105,7 +108,12 @@ def propose(
 
     given = {
         **{"raw": to_text(raw), "output": to_text(output), "backbone": to_text(backbone), "shape_nm": shape_nm},
-        **{"choose": {"count": count}, "mask": to_text(mask), "any_voxel_size": any_voxel_size},
+        **{
+            "choose": {"count": count},
+            "mask": to_text(mask),
+            "no_data": to_text(no_data),
+            "any_voxel_size": any_voxel_size,
+        },
         "execution": {"workers": workers},
     }
     wanted, findings = configure(ProposeConfig, config, "propose", given), Findings(for_run=True)

@@ -78,6 +78,7 @@ def segment(
     backbone: StrPath | None = None,
     output: StrPath | None = None,
     mask: VolumeLike | None = None,
+    no_data: VolumeLike | None = None,
     any_voxel_size: bool | None = None,
     workers: int | None = None,
     config: "SegmentConfig | None" = None,
@@ -96,6 +97,8 @@ def segment(
         Folder of the run: arrays, ledger, logs. The same call goes on where a run was stopped, and ends in the same bytes.
     mask
         Integers, zyx, on raw's voxels or on ones coarser by whole factors; where it is 0 there is no tissue.
+    no_data
+        Where raw has none: "auto" (the default) finds it first, "none" does not look for it; or a mask that `neuroadda.mask` wrote.
     any_voxel_size
         Accept a volume whose voxel size (nm) is more than 1.5 times that of the backbone's training, or less.
     workers
@@ -121,7 +124,7 @@ def segment(
     RunStopped
         On SIGINT or SIGTERM; no process is left.
     """
-    given = _segment_keys(raw, backbone, output, mask, any_voxel_size, workers)
+    given = _segment_keys(raw, backbone, output, mask, no_data, any_voxel_size, workers)
     return _run(config, given, "relabel", overwrite, observer)
 
 
@@ -131,6 +134,7 @@ def predict(
     backbone: StrPath | None = None,
     output: StrPath | None = None,
     mask: VolumeLike | None = None,
+    no_data: VolumeLike | None = None,
     any_voxel_size: bool | None = None,
     workers: int | None = None,
     config: "SegmentConfig | None" = None,
@@ -150,7 +154,7 @@ def predict(
     UserError, RunFailed, RunStopped
         As `segment`.
     """
-    given = _segment_keys(raw, backbone, output, mask, any_voxel_size, workers)
+    given = _segment_keys(raw, backbone, output, mask, no_data, any_voxel_size, workers)
     return _run(config, given, "predict", overwrite, observer)
 
 
@@ -211,10 +215,11 @@ def _segment_keys(
     backbone: StrPath | None,
     output: StrPath | None,
     mask: VolumeLike | None,
+    no_data: VolumeLike | None,
     any_voxel_size: bool | None,
     workers: int | None,
 ) -> dict[str, Any]:
-    keys = {"raw": raw, "backbone": backbone, "output": output, "mask": mask}
+    keys = {"raw": raw, "backbone": backbone, "output": output, "mask": mask, "no_data": no_data}
     texts = {key: to_text(value) for key, value in keys.items()}
     return texts | {"any_voxel_size": any_voxel_size, "execution": {"workers": workers}}
 

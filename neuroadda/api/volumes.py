@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from neuroadda.api.inputs import StrPath, VolumeLike, find_segmentation
+from neuroadda.api.inputs import StrPath, VolumeLike, find_segmentation, to_volume
 from neuroadda.config import configure
 from neuroadda.errors import UserError
 from neuroadda.observing import RunObserver
@@ -15,7 +15,7 @@ from neuroadda.volumes.locations import to_folder
 if TYPE_CHECKING:
     from neuroadda.volumes.phantom import PhantomConfig
 
-__all__ = ["import_volume", "open_volume", "phantom", "publish"]
+__all__ = ["import_volume", "mask", "open_volume", "phantom", "publish"]
 
 
 def open_volume(path: StrPath, mode: Literal["r", "r+"] = "r") -> Volume:
@@ -34,6 +34,39 @@ def open_volume(path: StrPath, mode: Literal["r", "r+"] = "r") -> Volume:
         If nothing is there, it cannot be reached, it is not such an array, or it says no voxel size, or none that is plain.
     """
     return Volume.open(path, mode)
+
+
+def mask(raw: VolumeLike, output: StrPath | None = None) -> Volume:
+    """Find where a volume has data, and write it as a mask, block by block.
+
+    `segment`, `predict`, `propose`, `train` and `rank_sources` do so on their own (``no_data="auto"``). A mask that is written once
+    can be looked at, changed, and given to them.
+
+    Parameters
+    ----------
+    raw
+        zyx.
+    output
+        Path or URL of the mask, such as ``volume.zarr/mask``; by default beside raw, with ``_mask`` added to its name.
+
+    Returns
+    -------
+    Volume
+        uint8, zyx, on raw's voxels (in volumes of more than 2^32 voxels on 2, 4 or 8 of them along y and x). 0 is no data: a
+        constant area (rim, lost tile, blank section), or a section that repeats the one before; else 1. ``attrs["no_data"]`` has
+        the ``share`` of voxels and the ``sections`` that are blank, repeated or jumped.
+
+    Raises
+    ------
+    UserError
+        If raw has channels, or something else lies at `output`.
+    """
+    from neuroadda.volumes.no_data_mask import write_no_data_mask
+
+    source = to_volume(raw)
+    return write_no_data_mask(
+        source, source.path.with_name(f"{source.path.name}_mask") if output is None else str(output)
+    )
 
 
 def phantom(

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -226,6 +226,12 @@ def find_tissue(mask: "Mask", grid: BlockGrid) -> BlockSet:
             voxels = _any_between(voxels, low, high, axis)
         found[blocks] |= voxels
     return BlockSet.of(found)
+
+
+def find_tissue_of(masks: Iterable["Mask"], grid: BlockGrid) -> BlockSet | None:
+    """Return the blocks that have tissue by each of some masks; None, for all blocks, without a mask."""
+    found = [find_tissue(mask, grid).to_mask() for mask in masks]
+    return BlockSet.of(np.logical_and.reduce(found)) if found else None
 
 
 def coarsen_blocks(blocks: BlockSet, counts: Zyx, factor: int) -> BlockSet:

@@ -19,6 +19,7 @@ from neuroadda.checking.training import check_validation
 from neuroadda.errors import in_section
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.no_data_mask import open_no_data, recall_no_data
 
 
 def check_propose(
@@ -61,9 +62,10 @@ def check_propose(
         findings.fault(f"{section}.mask", what, "give a mask that holds tissue")
     if findings.for_run:
         return
-    request = make_request(config, raw, roi, cards)
     mend = "give another output, or --overwrite"
     known = Inputs(config.output, trust=True)  # which writes nothing
+    no_data = open_no_data(recall_no_data(config.no_data, raw, config.output, known.identify("raw", raw)), raw)
+    request = make_request(config, raw, roi, cards, no_data)
     if findings.attempt(f"{section}.output", mend, find_known, config, request, cards, overwrite, known) is not None:
         findings.note(f"{section}.output", "these boxes are proposed already, and are kept")
 

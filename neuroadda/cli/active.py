@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuroadda.cli.options import Json, Overrides, Overwrite, Triple, TrustInputs, Zoo
+from neuroadda.cli.options import Json, NoData, Overrides, Overwrite, Triple, TrustInputs, Zoo
 from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def propose(
     score: Annotated[str, typer.Option(help="entropy, augmented, committee or ambiguity.")] = "entropy",
     min_distance: Annotated[float, typer.Option(help="Least gap between two boxes in nm.")] = 0.0,
     mask: Annotated[str | None, typer.Option(help="Array that is 0 where no tissue is.")] = None,
+    no_data: NoData = None,
     labelled: Annotated[
         list[Path] | None, typer.Option(help="Earlier proposals, whose boxes are not proposed again.")
     ] = None,
@@ -71,6 +72,7 @@ def propose(
         "shape_nm": list(shape),
         "score": score,
         "mask": mask,
+        **({} if no_data is None else {"no_data": no_data}),
         "excluded": [dump_config(box) for box in boxes],
         "choose": {
             "count": count,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from neuroadda.cli.options import Json, Overrides, Zoo
+from neuroadda.cli.options import Json, NoData, Overrides, Zoo
 from neuroadda.errors import PersonNeeded, UserError
 
 domains = typer.Typer(
@@ -22,6 +22,7 @@ def rank(
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Entry to leave out, such as one trained on this volume.")
     ] = None,
+    no_data: NoData = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
@@ -37,7 +38,8 @@ def rank(
     from neuroadda.volumes.completeness import check_stored
     from neuroadda.zoo.finding import open_zoo
 
-    config = parse_config(RankConfig, apply_overrides({}, overrides or []), "domains rank")
+    given = {} if no_data is None else {"patches": {"no_data": no_data}}
+    config = parse_config(RankConfig, apply_overrides(given, overrides or []), "domains rank")
     opened = open_zoo(zoo)
     ranking = rank_zoo(check_stored(Volume.open(volume)), opened, config, exclude or [])
     if as_json:

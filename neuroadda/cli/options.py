@@ -34,6 +34,8 @@ Workers = Annotated[
 Backbone = Annotated[str | None, typer.Option(help="An entry of the zoo, or a folder.")]
 LEDGER_HELP = "URL of the ledger; else that in NEUROADDA_LEDGER, else ledger.db in the folder. A password is safer in the variable."
 Ledger = Annotated[str | None, typer.Option("--ledger", metavar="URL", help=LEDGER_HELP)]
+NO_DATA_HELP = "Where raw has no data: auto (find it first; the default), none, or a mask that `neuroadda mask` wrote."
+NoData = Annotated[str | None, typer.Option("--no-data", metavar="auto|none|MASK", help=NO_DATA_HELP)]
 Triple = tuple[float, float, float]
 
 

@@ -14,6 +14,7 @@ from neuroadda.cli.options import (
     Ledger,
     MaybeConfigFiles,
     Measure,
+    NoData,
     Output,
     Overrides,
     Overwrite,
@@ -47,6 +48,7 @@ def predict(
     backbone: Backbone = None,
     output: Output = None,
     mask: Mask = None,
+    no_data: NoData = None,
     any_voxel_size: AnyVoxelSize = None,
     workers: Workers = None,
     ledger: Ledger = None,
@@ -59,7 +61,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict affinities of a whole volume: RAW --backbone NAME -o OUT, or [segment] of a config."""
-    keys = _segment_keys(raw, backbone, output, mask, any_voxel_size, workers, ledger, trust_inputs)
+    keys = _segment_keys(raw, backbone, output, mask, no_data, any_voxel_size, workers, ledger, trust_inputs)
     _segment(load_run(config, overrides, keys, SEGMENT_USAGE), "predict", dry_run, measure, overwrite, as_json)
 
 
@@ -69,6 +71,7 @@ def segment(
     backbone: Backbone = None,
     output: Output = None,
     mask: Mask = None,
+    no_data: NoData = None,
     any_voxel_size: AnyVoxelSize = None,
     workers: Workers = None,
     ledger: Ledger = None,
@@ -85,7 +88,7 @@ def segment(
     Affinities, fragments, edges, agglomeration, components, relabelling. --set sets what has no option of its own, such as
     segment.components.threshold=0.4 or segment.block_vx=[32,256,256].
     """
-    keys = _segment_keys(raw, backbone, output, mask, any_voxel_size, workers, ledger, trust_inputs)
+    keys = _segment_keys(raw, backbone, output, mask, no_data, any_voxel_size, workers, ledger, trust_inputs)
     _segment(load_run(config, overrides, keys, SEGMENT_USAGE), "relabel", dry_run, measure, overwrite, as_json)
 
 
@@ -181,13 +184,14 @@ def _segment_keys(
     backbone: str | None,
     output: str | None,
     mask: str | None,
+    no_data: str | None,
     any_voxel_size: bool | None,
     workers: int | None,
     ledger: str | None,
     trust_inputs: bool,
 ) -> Mapping[str, Any]:
-    keys = {"raw": raw, "backbone": backbone, "output": output, "mask": mask, "any_voxel_size": any_voxel_size}
-    keys["trust_inputs"] = trust_inputs or None
+    keys: dict[str, Any] = {"raw": raw, "backbone": backbone, "output": output, "mask": mask, "no_data": no_data}
+    keys |= {"any_voxel_size": any_voxel_size, "trust_inputs": trust_inputs or None}
     return {"segment": keys | {"ledger": ledger, "execution": {"workers": workers}}}
 
 

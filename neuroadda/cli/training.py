@@ -10,6 +10,7 @@ from neuroadda.cli.options import (
     ConfigFiles,
     Json,
     MaybeConfigFiles,
+    NoData,
     Output,
     Overrides,
     Overwrite,
@@ -20,6 +21,7 @@ from neuroadda.cli.options import (
     print_facts,
     trust_inputs_of,
 )
+from neuroadda.errors import UserError
 
 app = typer.Typer()
 ITERATIONS = 2000
@@ -41,6 +43,7 @@ def train(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Of the backbone; without a config, that of the folder.")] = None,
     domain: Annotated[str | None, typer.Option(help="Kind of tissue, for the zoo; without a config, the name.")] = None,
+    no_data: NoData = None,
     config: MaybeConfigFiles = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
@@ -65,7 +68,9 @@ def train(
         domain, iterations = domain or name, iterations or ITERATIONS
     keys: dict[str, Any] = {"output": output, "iterations": iterations, "name": name, "domain": domain}
     if raw is not None or labels is not None:
-        keys["samples"] = [{"raw": raw, "labels": labels}]
+        keys["samples"] = [{"raw": raw, "labels": labels, "no_data": no_data}]
+    elif no_data is not None:
+        raise UserError("it is given without RAW LABELS", "--no-data", "set no_data in each of [train].samples")
     if start is not None:
         from neuroadda.zoo.finding import find_backbone
 

@@ -90,6 +90,29 @@ def info(volume: Annotated[str, typer.Argument(help="Zarr array: a path or a URL
 
 
 @app.command()
+def mask(
+    raw: Annotated[str, typer.Argument(help="Zarr array of raw: a path or a URL.")],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", help="Zarr array to write; by default beside RAW, with _mask added to its name."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Find where raw has no data (constant areas, blank and repeated sections) and write a mask: 0 there, 1 elsewhere."""
+    from dataclasses import asdict
+
+    from neuroadda.api.volumes import mask as write
+    from neuroadda.volumes.no_data_mask import read_facts
+
+    written = write(raw, output)
+    share, faults = read_facts(written)
+    sections = {name: list(found) for name, found in asdict(faults).items()}
+    print_facts({"mask": str(written.path), "no_data": round(share, 6)} | sections, as_json)
+
+
+@app.command()
 def phantom(
     target: Annotated[str, typer.Argument(help="A .zarr folder: raw and labels are written into it.")],
     shape: Annotated[tuple[int, int, int], typer.Option(metavar="Z Y X", help="voxels")] = (64, 512, 512),

@@ -6,22 +6,27 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
+from funlib.geometry import Coordinate, Roi
 from pydantic import Field
 
-from neuroadda.config import Config, Zyx
+from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.filling import Data
+from neuroadda.volumes.masks import open_mask
+from neuroadda.volumes.no_data import FoundData, has_constant_runs
+from neuroadda.volumes.no_data_mask import AUTO, NONE, WithNoData
 from neuroadda.volumes.regions import RoiConfig
 from neuroadda.volumes.resampling import check_pixel, resample_sections
 
 ROUNDS = 100
 BLOCKS, BLOCKS_OF_LARGE = 16, 64
 LARGE_NM = 2000.0
-WHOLE_VOXELS = 2**28
+WHOLE_VOXELS, WHOLE_MASK_VOXELS = 2**28, 2**26
 BATCH_VOXELS = 2**21
 
 
-class PatchConfig(Config):
+class PatchConfig(WithNoData):
     """Which patches are drawn from a volume; their shape and pixel size are the network's.
 
     Attributes
@@ -32,6 +37,8 @@ class PatchConfig(Config):
         Of the random places.
     mask
         Array that is non-zero where patches may lie; of any voxel size.
+    no_data
+        Where the volume has none; no patch shows that: "auto" for constant areas, "none", or a mask, 0 where there is no data.
     roi
         Where patches lie; all of the volume by default.
     """
@@ -130,8 +137,11 @@ def draw_places(volume: Volume, footprint: Zyx, config: PatchConfig) -> Places:
         raise UserError(what, str(volume.path), "take a larger one, or a network of smaller patches or pixels")
     first = begin - lacking // 2
     rng = np.random.default_rng(config.seed)
-    inside = _mask_test(volume, config.mask, footprint, box) if config.mask else None
-    origins = first + _draw(rng, room, config, lambda at: inside is None or inside(first + at))
+    tests = [
+        _mask_test(volume, config.mask, footprint, box) if config.mask else None,
+        _data_test(volume, config.no_data, footprint, box),
+    ]
+    origins = first + _draw(rng, room, config, lambda at: all(test is None or test(first + at) for test in tests))
     cells = _grid(room, volume.voxel_size_nm)
     blocks = np.ravel_multi_index(tuple(((origins - first) * cells // room).T), tuple(cells))
     centres = origins + np.array(footprint) // 2
@@ -188,6 +198,9 @@ def _draw(
             if len(found) == config.count:
                 return np.array(found)
     if not found:
+        if config.mask is None:
+            what = f"of {ROUNDS * config.count} random places none has data in all of its patch"
+            raise UserError(what, "no_data", f'give a roi that has data, or set no_data to "{NONE}"')
         what = f"of {ROUNDS * config.count} random places none has its centre and half of its patch in the mask"
         raise UserError(what, config.mask, "give a larger mask, or a roi around it")
     repeated = rng.integers(len(found), size=config.count - len(found))
@@ -205,6 +218,32 @@ def _grid(room: np.ndarray, voxel_size_nm: Sequence[float]) -> np.ndarray:
         if longest[axis] == 0 or cells.prod() * 2 > limit:
             return cells
         cells[axis] *= 2
+
+
+def _data_test(
+    volume: Volume, setting: str, footprint: Zyx, box: tuple[slice, ...]
+) -> Callable[[np.ndarray], bool] | None:
+    """Return what tells of an origin (zyx voxels of the volume) whether the part in `box` of a patch there has data throughout."""
+    if setting == NONE:
+        return None
+    size, first, past = np.array(footprint), np.array([s.start for s in box]), np.array([s.stop for s in box])
+
+    def cut(origin: np.ndarray) -> tuple[slice, ...]:
+        return tuple(map(slice, np.maximum(origin, first), np.minimum(origin + size, past)))
+
+    data: Data = FoundData(volume) if setting == AUTO else open_mask(setting, volume, volume.roi)
+    if volume.data.size <= WHOLE_MASK_VOXELS:
+        known = data.read(volume.roi)
+        return None if known.all() else lambda origin: bool(known[cut(origin)].all())
+
+    def has_data(origin: np.ndarray) -> bool:
+        part = cut(origin)
+        if setting == AUTO and not has_constant_runs(volume.read_box(part)):
+            return True  # without a look around the patch
+        begin, end = (Coordinate(int(getattr(s, side)) for s in part) for side in ("start", "stop"))
+        return bool(data.read(Roi(begin, end - begin) * volume.voxel_size + volume.roi.begin).all())
+
+    return has_data
 
 
 def _mask_test(volume: Volume, mask_path: str, footprint: Zyx, box: tuple[slice, ...]) -> Callable[[np.ndarray], bool]:

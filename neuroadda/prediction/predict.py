@@ -9,6 +9,7 @@ import threading
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from funlib.geometry import Coordinate
 from pydantic import Field
 
 from neuroadda.backbones.card import Card, load_card
@@ -33,7 +34,7 @@ from neuroadda.config import Zyx
 from neuroadda.errors import SettingError, UserError, in_section
 from neuroadda.prediction.tiles import choose_tile_vx, computed_vx
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.masks import Mask
+from neuroadda.volumes.tissue import open_filled, open_tissue
 
 CPU_MEMORY_GB = 1.0
 CUDA_SHARE = 0.8  # of a device's memory; the rest is the driver's and the libraries'
@@ -146,15 +147,16 @@ class Predict(Stage):
 
         raw, affs = Volume.open(task.inputs["raw"]), Volume.open(task.output, "r+")
         backbone = load_backbone(task.inputs["backbone"])
-        mask = Mask.open(task.inputs["mask"], raw) if "mask" in task.inputs else None
+        tissue = open_tissue(task.inputs, raw, lost_sections=True)
         predictor = Predictor(backbone, self)
         network = backbone.card.architecture
+        seen = open_filled(task.inputs, raw, Coordinate(network.context_vx))
         # Affinities go where the thread's last block had its own: memory that is new has to be cleared, and mapped page by page.
         own = threading.local()
 
         def read(block: Block) -> PredictorInput:
             set_up_thread(self.device, self.threads)
-            given = predictor.read(raw, block.write_roi, getattr(own, "affs", None))
+            given = predictor.read(seen, block.write_roi, getattr(own, "affs", None))
             own.affs = given.affs
             return given
 
@@ -164,7 +166,7 @@ class Predict(Stage):
 
         def write(block: Block, output: PredictorOutput) -> dict[str, Any]:
             predicted, tiles = output.wait(), output.tiles
-            affs.write(block.write_roi, predicted if mask is None else predicted * mask.read(block.write_roi))
+            affs.write(block.write_roi, predicted if tissue is None else predicted * tissue.read(block.write_roi))
             computed = sum(count * computed_vx(network, shape) for shape, count in tiles.items())
             return {"tiles": tiles.total(), "computed_voxels": computed}
 

@@ -21,6 +21,7 @@ from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.quantising import make_quantiser
 from neuroadda.prediction.tiles import cover_box, halve_tile
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.filling import FilledVolume
 
 log = logging.getLogger(__name__)
 
@@ -78,12 +79,12 @@ class Predictor:
         self.quantise = make_quantiser(self.device)
         keep_freed_memory()
 
-    def __call__(self, raw: Volume, roi: Roi) -> tuple[np.ndarray, Counter[Zyx]]:
+    def __call__(self, raw: Volume | FilledVolume, roi: Roi) -> tuple[np.ndarray, Counter[Zyx]]:
         """Return uint8 affinities of `roi` (czyx) and the number of tiles by their shape; beyond its border, raw is mirrored."""
         output = self.infer(self.read(raw, roi))
         return output.wait(), output.tiles
 
-    def read(self, raw: Volume, roi: Roi, affs: Tensor | None = None) -> PredictorInput:
+    def read(self, raw: Volume | FilledVolume, roi: Roi, affs: Tensor | None = None) -> PredictorInput:
         """Read what the network sees of `roi`; its affinities will go into `affs` if they fit, or else into a new tensor."""
         box = Roi((roi.begin - raw.roi.begin) / raw.voxel_size, roi.shape / raw.voxel_size)
         tiles = cover_box(box, self.tile_vx, self.network.alignment_vx, whole=self.whole_tiles)

@@ -17,7 +17,7 @@ from neuroadda.segmentation.seams import write_views, written_views
 from neuroadda.segmentation.watershed import find_maxima, flood, smooth
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.locations import to_location
-from neuroadda.volumes.masks import Mask
+from neuroadda.volumes.tissue import open_tissue
 
 ANISOTROPIC = 2.0
 
@@ -73,14 +73,14 @@ class Fragments(Stage):
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes a block's fragments and reports how many there are."""
         affs, fragments = Volume.open(task.inputs["affs"]), Volume.open(task.output, "r+")
-        mask = Mask.open(task.inputs["mask"], affs) if "mask" in task.inputs else None
+        tissue = open_tissue(task.inputs, affs, lost_sections=True)
         capacity = capacity_of(task.grid)
 
         def find(block: Block) -> dict[str, Any]:
             read_roi = block.read_roi.intersect(affs.roi)
             found = find_fragments(affs.read(read_roi), affs.voxel_size_nm, self)
-            if mask is not None:
-                found[~mask.read(read_roi)] = 0
+            if tissue is not None:
+                found[~tissue.read(read_roi)] = 0
             inside = ((block.write_roi - read_roi.begin) / affs.voxel_size).to_slices()
             local, numbers = fastremap.renumber(found[inside].copy())
             write_views(fragments.path, block.index, found, inside, numbers)

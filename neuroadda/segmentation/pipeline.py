@@ -9,7 +9,7 @@ from pydantic import Field
 from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.execution import Execution
-from neuroadda.blockwise.grid import BlockGrid, coarsen_blocks, find_tissue
+from neuroadda.blockwise.grid import BlockGrid, coarsen_blocks, find_tissue_of
 from neuroadda.blockwise.ledger.url import ledger_url
 from neuroadda.blockwise.outputs import check_output
 from neuroadda.blockwise.task import Stage, Task
@@ -26,9 +26,11 @@ from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import Location, to_folder, to_location
-from neuroadda.volumes.masks import open_mask
+from neuroadda.volumes.masks import Mask, open_mask
+from neuroadda.volumes.no_data_mask import AUTO, identify_mask, open_no_data, recall_no_data, resolve_no_data
 from neuroadda.volumes.nodes import check_shards
 from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.tissue import MASK, NO_DATA
 from neuroadda.zoo.finding import find_backbone
 
 TaskInputs = dict[str, tuple[Location, str]]
@@ -57,6 +59,10 @@ class SegmentConfig(Config):
     raw, mask
         Arrays, at paths or URLs; outside the mask (0) is no tissue: nothing is predicted, and blocks all outside cost nothing.
         Its voxels may be coarser than those of raw by whole factors.
+    no_data
+        Where raw has none: "auto" finds constant areas (black rims, lost tiles, blank sections) and repeated sections first, and
+        keeps the mask in the run's folder; "none"; or a mask, 0 where there is no data. Nothing is segmented there, and networks
+        see the mirror image of the tissue. It is joined with `mask`.
     backbone
         An entry of the zoo that comes with neuroadda, or the folder of a network.
     output
@@ -84,6 +90,7 @@ class SegmentConfig(Config):
     output: str
     volumes: str | None = None
     mask: str | None = None
+    no_data: str = AUTO
     ledger: str | None = None
     roi: RoiConfig | None = None
     block_vx: Zyx | None = None
@@ -167,10 +174,10 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     check_raw(raw, card, config.any_voxel_size)
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
     of_card = config.components.threshold is None
-    config = _resolve(config, raw, roi)
+    known = inputs or Inputs(Path(config.output), trust=config.trust_inputs)
+    config = _resolve(config, raw, roi, known.identify("raw", raw))
     assert config.block_vx is not None
     folder, volumes = to_folder(config.output, "the run's folder"), config.arrays
-    known = inputs or Inputs(folder, trust=config.trust_inputs)
     if config.shard:
         check_shards()
 
@@ -185,14 +192,16 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     known.note("backbone", Path(config.backbone), card.digest)
     if of_card:
         known.note("threshold", Path(config.backbone), str(config.components.threshold))
-    mask: TaskInputs = {}
-    tissue = None
+    masks: dict[str, Mask] = {}
     if config.mask is not None:
-        opened = open_mask(config.mask, raw, roi)
-        mask = {"mask": (opened.volume.path, known.identify("mask", opened.volume))}
-        tissue = find_tissue(opened, grid())
-        if not len(tissue):
-            warn(f"the mask is 0 everywhere in {describe_roi(roi)}: there is nothing to segment", config.mask)
+        masks[MASK] = open_mask(config.mask, raw, roi)
+    if (data := open_no_data(config.no_data, raw)) is not None:
+        masks[NO_DATA] = data
+    mask: TaskInputs = {name: (one.volume.path, identify_mask(known, name, one)) for name, one in masks.items()}
+    tissue = find_tissue_of(masks.values(), grid())
+    if tissue is not None and not len(tissue):
+        what = "there is no data" if config.mask is None else "the mask is 0 everywhere"
+        warn(f"{what} in {describe_roi(roi)}: there is nothing to segment", config.mask or config.raw)
     if inputs is None:
         known.warn("what this run made of it is stale; `neuroadda segment` makes it again")
 
@@ -223,7 +232,8 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
         whole,
     )
     lut = (folder / "lut", components.fingerprint)
-    relabel = array_task(Relabel(), {"fragments": supervoxels, "lut": lut}, "segmentation")
+    lost = {name: input_ for name, input_ in mask.items() if name == NO_DATA}
+    relabel = array_task(Relabel(), {"fragments": supervoxels, "lut": lut} | lost, "segmentation")
     return Plan(config=config, tasks=(predict, fragments, edges, *levels, components, relabel))
 
 
@@ -241,15 +251,17 @@ def segment_volume(
     UserError, RunFailed, RunStopped
         As `Engine.run`; also UserError if another run is at work in the same folder.
     """
-    folder = Path(config.output)
+    folder, raw = Path(config.output), Volume.open(config.raw)
     inputs = Inputs(folder, trust=config.trust_inputs)
     plan = make_plan(config, inputs)
     check_stored(Volume.open(config.raw))
     inputs.warn(f"{plan.tasks[0].name} and what follows are done again (unless inputs are trusted)")
     overwrite = overwrite or inputs.changed  # nothing that was made of an input before it was edited is worth keeping
-    for task in plan.upto(upto).tasks:
-        check_output(task, overwrite)
     with lock_folder(folder):
+        no_data = resolve_no_data(config.no_data, raw, folder, inputs.identify("raw", raw))
+        plan = make_plan(plan.config.model_copy(update={"no_data": no_data}), inputs)
+        for task in plan.upto(upto).tasks:
+            check_output(task, overwrite)
         inputs.keep_unless_changed()
         write_json(folder / RESOLVED, _record(config, plan.config))
         with Engine(plan.config.ledger_url, config.execution, folder / "logs", observe=observe) as engine:
@@ -277,7 +289,7 @@ def decide_threshold(config: SegmentConfig, card: Card) -> float:
     return threshold
 
 
-def _resolve(config: SegmentConfig, raw: Volume, roi: Roi) -> SegmentConfig:
+def _resolve(config: SegmentConfig, raw: Volume, roi: Roi, content: str) -> SegmentConfig:
     block_vx = config.block_vx or default_block_vx(raw, roi)
     card = load_card(config.backbone)
     threshold = decide_threshold(config, card)
@@ -292,6 +304,7 @@ def _resolve(config: SegmentConfig, raw: Volume, roi: Roi) -> SegmentConfig:
             ),
             "fragments": config.fragments.resolve(raw.voxel_size_nm),
             "components": config.components.model_copy(update={"threshold": threshold}),
+            "no_data": recall_no_data(config.no_data, raw, Path(config.output), content),
             "ledger": config.ledger_url,
         }
     )

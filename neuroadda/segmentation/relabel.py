@@ -10,6 +10,8 @@ from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.segmentation.components import Lut
 from neuroadda.segmentation.ids import capacity_of, to_local_of
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.masks import Mask
+from neuroadda.volumes.tissue import NO_DATA
 
 
 class Relabel(Stage):
@@ -24,12 +26,16 @@ class Relabel(Stage):
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes a block of the segmentation."""
         fragments, segmentation = Volume.open(task.inputs["fragments"]), Volume.open(task.output, "r+")
+        data = Mask.open(task.inputs[NO_DATA], fragments) if NO_DATA in task.inputs else None
         lut, capacity = Lut.open(Path(task.inputs["lut"])), capacity_of(task.grid)
 
         def relabel(block: Block) -> dict[str, Any]:
             ids = fragments.read(block.write_roi)
             table = np.r_[np.uint64(0), lut.of_block(block.index)]
-            segmentation.write(block.write_roi, table[to_local_of(block.index, ids, capacity)])
+            segments = table[to_local_of(block.index, ids, capacity)]
+            if data is not None:  # lost sections, across which fragments were found
+                segments[~data.read(block.write_roi)] = 0
+            segmentation.write(block.write_roi, segments)
             return {}
 
         return relabel

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from neuroadda.backbones.card import NEAREST, check_offsets
 from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.config import Config, Zyx, ZyxFloat, dump_config, fingerprint
+from neuroadda.volumes.no_data_mask import WithNoData
 from neuroadda.volumes.regions import RoiConfig
 
 Positive = Annotated[int, Field(gt=0)]
@@ -16,13 +17,16 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 
 
-class SampleConfig(Config):
+class SampleConfig(WithNoData):
     """One labelled volume.
 
     Attributes
     ----------
     raw, labels, mask
         Arrays on one voxel grid: uint8 raw, integer labels, and where labels count (non-zero; everywhere by default).
+    no_data
+        Where raw has none, which teaches nothing: "auto" for constant areas, "none", or a mask, 0 where there is no data. The
+        network sees the mirror image of the tissue there.
     roi
         Part of the labels to train on; all of them by default.
     weight

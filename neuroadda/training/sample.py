@@ -12,8 +12,12 @@ from neuroadda.config import Zyx
 from neuroadda.errors import UserError, warn
 from neuroadda.training.config import SampleConfig
 from neuroadda.volumes.arrays import Volume, describe_roi
+from neuroadda.volumes.filling import Data, fill_gaps
 from neuroadda.volumes.label_checks import LabelTally, check_not_empty, check_truth
 from neuroadda.volumes.label_ids import clean_ids, count_unlabelled
+from neuroadda.volumes.masks import open_mask
+from neuroadda.volumes.no_data import FoundData, has_gaps
+from neuroadda.volumes.no_data_mask import AUTO, NONE
 
 RAW, LABELS, MASK = gp.ArrayKey("RAW"), gp.ArrayKey("LABELS"), gp.ArrayKey("MASK")
 TRIES = 200
@@ -28,6 +32,8 @@ class Sample:
     ----------
     roi
         Where labels may be drawn from, in world units.
+    data
+        Where raw has data; None for everywhere.
     """
 
     config: SampleConfig
@@ -35,6 +41,7 @@ class Sample:
     labels: Volume
     mask: Volume | None
     roi: Roi
+    data: Data | None = None
 
     @property
     def volumes(self) -> dict[str, Volume]:
@@ -54,7 +61,7 @@ class Sample:
     @property
     def is_known_everywhere(self) -> bool:
         """Whether there is something to learn from in every place, as far as was looked."""
-        return self.mask is None and not self.ignores_zeros and not self.tally.unlabelled
+        return self.mask is None and self.data is None and not self.ignores_zeros and not self.tally.unlabelled
 
 
 def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
@@ -105,7 +112,17 @@ def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
     if any(s < o for s, o in zip(shape, output_shape_vx, strict=True)):
         what = f"the sample is {tuple(shape)} voxels, smaller than output_shape_vx {tuple(output_shape_vx)}"
         raise UserError(what, config.labels, "choose a smaller output_shape_vx")
-    return Sample(config, raw, labels, mask, roi)
+    return Sample(config, raw, labels, mask, roi, _find_data(config, raw, roi, output_shape_vx))
+
+
+def _find_data(config: SampleConfig, raw: Volume, roi: Roi, output_shape_vx: Zyx) -> Data | None:
+    """Return what tells where raw has data; None if it has wherever a network looks."""
+    if config.no_data == NONE:
+        return None
+    if config.no_data != AUTO:
+        return open_mask(config.no_data, raw, raw.roi)
+    around = Coordinate(output_shape_vx) * raw.voxel_size
+    return FoundData(raw) if has_gaps(raw, roi.grow(around, around).intersect(raw.roi)) else None
 
 
 def check_labels(sample: Sample) -> LabelTally:
@@ -168,7 +185,7 @@ class RandomSample(gp.BatchProvider):
         centre = request.get_total_roi().center
         batch = gp.Batch()
         if RAW in request:
-            raw = self.sample.raw.read_mirrored(self._to_world(request[RAW].roi - centre + place))
+            raw = self._read_raw(self._to_world(request[RAW].roi - centre + place))
             batch[RAW] = self._array(RAW, request, raw.astype(np.float32) / np.float32(255))
         if LABELS in request or MASK in request:
             roi = request[LABELS if LABELS in request else MASK].roi
@@ -210,6 +227,17 @@ class RandomSample(gp.BatchProvider):
             raise UserError(what, self.sample.config.labels, right)
         return origin + self.output_shape_vx / 2
 
+    def _read_raw(self, roi: Roi) -> np.ndarray:
+        """Return raw of `roi`, mirrored beyond the volume and where there is no data."""
+        raw, data = self.sample.raw, self.sample.data
+        voxels, inside = raw.read_mirrored(roi), roi.intersect(raw.roi)
+        if data is None or (held := data.read(inside)).all():
+            return voxels
+        known = np.zeros(voxels.shape, bool)
+        known[((inside - roi.begin) / raw.voxel_size).to_slices()] = held
+        fill_gaps(voxels, known, voxels.shape)
+        return voxels
+
     def _read_labels(self, roi: Roi) -> tuple[np.ndarray, np.ndarray]:
         """Return labels and mask of `roi`, both 0 outside of the sample."""
         sample = self.sample
@@ -231,6 +259,8 @@ class RandomSample(gp.BatchProvider):
         known = np.ones(ids.shape, bool) if sample.mask is None else sample.mask.read(roi) != 0
         if unlabelled is not None:
             known &= ~unlabelled
+        if sample.data is not None:
+            known &= sample.data.read(roi)
         return ids, known & (ids > 0) if sample.ignores_zeros else known
 
     @property

@@ -1,13 +1,15 @@
 """What a volume is, in plain data."""
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.locations import count_bytes
+from neuroadda.volumes.no_data_mask import survey_no_data
 
-SAMPLE_BYTES = 64 * 2**20
+SAMPLE_BYTES, SURVEY_BYTES = 64 * 2**20, 256 * 2**20
 
 
 def describe(volume: Volume) -> dict[str, Any]:
@@ -19,9 +21,11 @@ def describe(volume: Volume) -> dict[str, Any]:
         ``path``, ``shape`` (with channels), ``dtype``, ``voxel_size_nm``, ``offset_nm``, ``roi_nm`` (begin and end),
         ``chunks``, ``bytes`` (of the voxels), ``bytes_on_disk``, ``fingerprint``, ``provenance``, and ``sample``:
         ``box_vx`` (begin and end) of at most 64 MiB around the centre, and in it ``min``, ``max`` and ``mean``, or for
-        integers of more than 8 bits the number of ``ids`` other than 0.
+        integers of more than 8 bits the number of ``ids`` other than 0. Of raw (uint8, zyx) of at most 256 MiB also ``no_data``:
+        the ``share`` of voxels without data, and which sections are ``blank``, ``repeated`` and ``jumped`` (z, from 0); of larger
+        raw it says that `neuroadda mask` finds them.
     """
-    return {
+    facts = {
         "path": str(volume.path),
         "shape": list(volume.data.shape),
         "dtype": str(volume.dtype),
@@ -35,6 +39,16 @@ def describe(volume: Volume) -> dict[str, Any]:
         "provenance": volume.attrs.get("provenance", {}),
         "sample": _sample(volume),
     }
+    if volume.dtype == np.uint8 and volume.channels is None and facts["sample"]["max"] > 1:  # not a mask of 0 and 1
+        facts["no_data"] = _describe_gaps(volume)
+    return facts
+
+
+def _describe_gaps(raw: Volume) -> dict[str, Any] | str:
+    if raw.data.nbytes > SURVEY_BYTES:
+        return "not looked for in so large a volume: `neuroadda mask` does"
+    share, faults = survey_no_data(raw)
+    return {"share": round(share, 6)} | {name: list(sections) for name, sections in asdict(faults).items()}
 
 
 def _sample(volume: Volume) -> dict[str, Any]:

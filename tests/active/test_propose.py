@@ -87,6 +87,34 @@ def runs(monkeypatch) -> list:
     return seen
 
 
+@pytest.mark.parametrize("score", ["entropy", "augmented", "ambiguity"])
+def test_no_box_holds_black(inputs, tmp_path, score):
+    """Without the setting, black boxes are among those that are sure, or unsure, of nothing."""
+    voxels = Volume.open(inputs / "raw.zarr/raw").read()
+    voxels[:, :, 70:], voxels[:, :13], voxels[:1] = 0, 0, 255
+    raw = write_raw(tmp_path / "raw.zarr/raw", voxels)
+    for strategy in ("max", "min"):
+        choose = {"strategy": strategy, "count": 3}
+        output = tmp_path / strategy
+        found = propose_boxes(make_config(inputs, output, raw=raw.path, score=score, choose=choose))
+        for place in check_boxes(found.proposals, raw):
+            assert place[0].start >= 1
+            assert place[1].start >= 13
+            assert place[2].stop <= 70
+        again = propose_boxes(make_config(inputs, output, raw=raw.path, score=score, choose=choose))
+        assert again.proposals == found.proposals
+        assert again.grid is not None
+
+
+def test_a_box_without_black_is_asked_for_where_there_is_none(inputs, tmp_path):
+    voxels = Volume.open(inputs / "raw.zarr/raw").read()
+    voxels[:, ::2, 65:], voxels[2::3] = 7, 0
+    raw = write_raw(tmp_path / "raw.zarr/raw", voxels)
+    with pytest.raises(UserError, match="no box has 100% tissue"):
+        propose_boxes(make_config(inputs, tmp_path / "run", raw=raw.path))
+    propose_boxes(make_config(inputs, tmp_path / "none", raw=raw.path, no_data="none"))
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_same_seed_gives_the_same_boxes(inputs, tmp_path, strategy):
     choose = {"strategy": strategy, "count": 3, "seed": 5}

@@ -147,7 +147,7 @@ def test_sections_outside_of_the_roi_are_not_shown(volume, raw):
 def test_blocks_are_the_cells_of_a_grid(tmp_path, shape, nm, patch, at_least):
     """Every one has patches, equal ones share a cell, and cells are boxes: their centres' ranges do not overlap."""
     volume = Volume.create(tmp_path / "v.zarr/raw", shape, nm, np.uint8, chunk_vx=(8, 256, 256))
-    places = draw_places(volume, footprint_vx(volume, nm[1], patch), PatchConfig(count=3000))
+    places = draw_places(volume, footprint_vx(volume, nm[1], patch), PatchConfig(count=3000, no_data="none"))
     numbers = np.unique(places.blocks)
     assert at_least <= len(numbers) <= 64
     boxes = []
@@ -190,3 +190,21 @@ def test_bad_input_is_one_line(tmp_path, volume):
     labels = write(tmp_path / "labels.zarr/labels", np.ones(SHAPE, np.uint64))
     with pytest.raises(UserError, match="raw is uint64"):
         draw_patches(labels, 4, (1, 20, 20), PatchConfig())
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_no_patch_shows_black(tmp_path, monkeypatch, raw, whole):
+    if not whole:
+        monkeypatch.setattr(patches, "WHOLE_MASK_VOXELS", 0)
+    black = raw.copy()
+    black[:, :, 40:] = 255
+    black[:, :9] = 255
+    config = PatchConfig(count=40)
+    drawn = draw_patches(write(tmp_path / "b.zarr/raw", black), 4, (2, 12, 12), config)
+    windows = np.lib.stride_tricks.sliding_window_view(raw[:, 9:, :40], (2, 12, 12))
+    assert all((windows == patch).all((3, 4, 5)).any() for patch in drawn.raw)
+    seen = draw_patches(write(tmp_path / "r.zarr/raw", raw), 4, (2, 12, 12), config)
+    as_it_is = draw_patches(write(tmp_path / "n.zarr/raw", raw), 4, (2, 12, 12), PatchConfig(count=40, no_data="none"))
+    np.testing.assert_array_equal(seen.raw, as_it_is.raw)
+    with pytest.raises(UserError, match="none has data in all of its patch"):
+        draw_patches(write(tmp_path / "e.zarr/raw", np.zeros_like(raw)), 4, (2, 12, 12), config)

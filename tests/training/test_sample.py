@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from neuroadda.config import dump_config, parse_config
 from neuroadda.errors import UserError
 from neuroadda.training.config import SampleConfig
 from neuroadda.training.sample import LABELS, MASK, RAW, RandomSample, erode, open_sample
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.no_data_mask import write_no_data_mask
 
 SHAPE = (14, 64, 64)
 
@@ -49,6 +52,45 @@ def test_places_lie_inside_and_raw_is_mirrored_outside(volumes: Path, cells: np.
         assert len(np.unique(got["LABELS"])) == len(np.unique(truth))
         seen.add((z, y, x))
     assert len(seen) > 6
+
+
+def test_black_teaches_nothing_and_is_not_seen(tmp_path: Path, write_volume: Callable[..., Path]) -> None:
+    tissue = np.random.default_rng(0).integers(40, 250, (10, 96, 96), np.uint8)
+    black = tissue.copy()
+    black[:, :, 56:] = 0
+    paths = {
+        name: str(write_volume(tmp_path / "v.zarr" / name, voxels))
+        for name, voxels in (("raw", black), ("all", tissue))
+    }
+    labels = str(
+        write_volume(
+            tmp_path / "v.zarr/labels", np.arange(96, dtype=np.uint64).repeat(960).reshape(10, 96, 96) // 9 + 1
+        )
+    )
+    mask = write_no_data_mask(Volume.open(paths["raw"]), tmp_path / "m.zarr/mask")
+    by_hand = serve(SampleConfig(raw=paths["raw"], labels=labels, no_data=str(mask.path)), (4, 40, 40), 4, 0)
+    shares = set()
+    for seed in range(12):
+        got = serve(SampleConfig(raw=paths["raw"], labels=labels), (4, 40, 40), 4, seed)
+        none = serve(SampleConfig(raw=paths["raw"], labels=labels, no_data="none"), (4, 40, 40), 4, seed)
+        if seed == 0:
+            assert all((got[key] == by_hand[key]).all() for key in got)
+        assert (got["RAW"] > 0).all()
+        shares.add(round(float(got["MASK"].mean()), 3))
+        if got["MASK"].all() and (none["RAW"] > 0).all():
+            assert (none["RAW"] == got["RAW"]).all()
+        untouched = serve(SampleConfig(raw=paths["all"], labels=labels), (4, 40, 40), 4, seed)
+        left_as_it_is = serve(SampleConfig(raw=paths["all"], labels=labels, no_data="none"), (4, 40, 40), 4, seed)
+        assert all((untouched[key] == left_as_it_is[key]).all() for key in untouched)
+    assert min(shares) > 0.1
+    assert len(shares) > 2
+
+
+def test_what_is_trained_is_the_same_training_as_before_the_setting() -> None:
+    sample = SampleConfig(raw="raw", labels="labels")
+    assert "no_data" not in dump_config(sample)
+    assert dump_config(sample.model_copy(update={"no_data": "none"}))["no_data"] == "none"
+    assert parse_config(SampleConfig, dump_config(sample), "test") == sample
 
 
 def test_a_sample_serves_what_array_source_reads_there(volumes: Path) -> None:
