@@ -1,23 +1,78 @@
-"""The state of a run, from its ledger alone."""
+"""The state of a run, from its ledger and the lock of its folder."""
 
 import re
+import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.failures import advise, describe_cause
-from neuroadda.blockwise.ledger.base import FailureGroup, Summary, TaskRecord
+from neuroadda.blockwise.health import Health, Pulse, judge
+from neuroadda.blockwise.ledger.base import FailureGroup, Ledger, Summary, TaskRecord
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.ledger.url import SQLITE, VARIABLE, ledger_url
+from neuroadda.blockwise.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
+from neuroadda.config import load_config_file
 from neuroadda.errors import UserError
+from neuroadda.locks import LockState, read_lock
+from neuroadda.volumes.locations import Location, is_inside, to_location
 
 SHOWN_BLOCKS = 20
 BUG_BLOCKS = int(Execution.model_fields["same_error_limit"].default)
 
 
+@dataclass(frozen=True)
+class RunLedger:
+    """The ledger of a run, and the run's place.
+
+    Attributes
+    ----------
+    url
+        Of the ledger.
+    folder
+        Of the run; for a ledger's URL, that of its file, and None for a server.
+    shared
+        The ledger may hold tasks of other runs, which are not shown.
+    """
+
+    url: str
+    folder: Path | None
+    shared: bool
+
+    @property
+    def lock(self) -> LockState | None:
+        """What the lock of the folder says; None where that is not known."""
+        return None if self.folder is None else read_lock(self.folder)
+
+    def choose(self, tasks: Sequence[TaskRecord]) -> list[TaskRecord]:
+        """Return the tasks of the run: those whose output lies in its folder or where its config says."""
+        if not self.shared:
+            return list(tasks)
+        assert self.folder is not None
+        # The folder of a pyramid's run lies in the pyramid.
+        places: list[Location] = [self.folder.parent if self.folder.name == ".run" else self.folder]
+        with suppress(UserError, LookupError, TypeError):
+            places.append(to_location(load_config_file(self.folder / "config.json")["resolved"]["volumes"]))
+        return [task for task in tasks if any(is_inside(to_location(task.output), place) for place in places)]
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How a run does, and each of its tasks, oldest first, as plain data."""
+
+    health: Health
+    tasks: list[dict[str, Any]]
+
+
 def read_status(where: str | Path, url: str | None = None) -> list[dict[str, Any]]:
-    """Return every task's progress, rate, time left and failures, oldest task first, as plain data.
+    """Return the tasks of `look_at_run`."""
+    return look_at_run(where, url).tasks
+
+
+def look_at_run(where: str | Path, url: str | None = None) -> RunStatus:
+    """Return whether a run is at work, and every task's progress, rate, time left and failures.
 
     Parameters
     ----------
@@ -29,54 +84,75 @@ def read_status(where: str | Path, url: str | None = None) -> list[dict[str, Any
     Raises
     ------
     UserError
-        If there is no ledger.
+        If there is no ledger, or a shared one that knows nothing of the folder.
     """
-    url, folder = find_ledger(where, url)
-    ledger = open_ledger(url)
+    found, now = find_ledger(where, url), time.time()
+    ledger = open_ledger(found.url)
     try:
-        return [
-            describe(task, ledger.summary(task.fingerprint), ledger.failures(task.fingerprint), folder)
-            for task in ledger.tasks()
+        lock = found.lock  # before the records: a run that ends now has written them
+        tasks = found.choose(ledger.tasks())
+        if found.shared and lock is None and not tasks:
+            right = f"give a run's folder, or the URL of its own ledger (--ledger, or {VARIABLE})"
+            raise UserError("the ledger knows no task of this folder", str(where), right)
+        summaries = [ledger.summary(task.fingerprint) for task in tasks]
+        pulses = [_pulse(task, summary, ledger) for task, summary in zip(tasks, summaries, strict=True)]
+        told = [
+            describe(task, summary, ledger.failures(task.fingerprint), found.folder, judge([pulse], now, lock))
+            for task, summary, pulse in zip(tasks, summaries, pulses, strict=True)
         ]
+        return RunStatus(judge(pulses, now, lock), told)
     finally:
         ledger.close()
 
 
-def find_ledger(where: str | Path, url: str | None = None) -> tuple[str, Path | None]:
-    """Return the URL of the ledger of a run's folder, and the folder; for a ledger's URL, itself, and the folder of its file.
+def find_ledger(where: str | Path, url: str | None = None) -> RunLedger:
+    """Return the ledger of a run's folder; for a ledger's URL, itself.
 
     Raises
     ------
     UserError
         If there is no ledger.
     """
-    folder = None if "://" in str(where) else Path(where)
-    url = str(where) if folder is None else ledger_url(folder, url)
+    if "://" in str(where):
+        url, folder, shared = str(where), None, False
+    else:
+        folder = Path(where)
+        url = ledger_url(folder, url)
+        shared = url != f"{SQLITE}{folder / NAME}"
     if url.startswith(SQLITE):
         file = Path(url.removeprefix(SQLITE))
         if not file.exists():
             right = f"give a run's folder, or the URL of a ledger (--ledger, or {VARIABLE}), such as mongodb://host/database"
             raise UserError("there is no ledger here", str(where), right)
         folder = folder or file.parent
-    return url, folder
+    return RunLedger(url, folder, shared)
+
+
+def _pulse(task: TaskRecord, summary: Summary, ledger: Ledger) -> Pulse:
+    last = [task.created, summary.finished or 0.0]
+    if summary.running:
+        last += [float(each.when.max()) for each in ledger.columns(task.fingerprint, max(last)) if len(each.when)]
+    return Pulse(task.stage, task.blocks, summary, summary.seconds / max(1, summary.done), max(last))
 
 
 def describe(
-    task: TaskRecord, summary: Summary, failures: Sequence[FailureGroup], folder: Path | None
+    task: TaskRecord, summary: Summary, failures: Sequence[FailureGroup], folder: Path | None, health: Health
 ) -> dict[str, Any]:
     """Return a task's progress and failures as plain data; `folder` is the run's, where it is known."""
     rate, left = summary.voxels_per_second, task.voxels - summary.voxels
+    at_work = summary.running if health.is_at_work else 0
     logs = None if folder is None else folder / "logs" / task.stage
     return {
         "stage": task.stage,
+        "state": health.state,
         "fingerprint": task.fingerprint[:12],
         "blocks": task.blocks,
         "done": summary.done,
-        "running": summary.running,
+        "running": at_work,
         "failed": summary.failed,
         "voxels": task.voxels,
         "voxels_per_second": None if rate is None else round(rate),
-        "eta_seconds": round(left / rate) if rate and left and summary.running else None,
+        "eta_seconds": round(left / rate) if rate and left and at_work and health.state != "stalled" else None,
         "output": task.output,
         "logs": str(logs) if logs is not None and logs.exists() else None,
         "failures": [

@@ -21,26 +21,29 @@ def status(
     ledger: Ledger = None,
     as_json: Json = False,
 ) -> None:
-    """Tell from the ledger alone how far each task is, how fast it goes, why blocks failed and what to do about it."""
-    from neuroadda.blockwise.status import read_status
+    """Tell whether a run is at work, waits, or was stopped, how far each task is, why blocks failed, and what to do next."""
+    from neuroadda.blockwise.status import look_at_run
     from neuroadda.cli.console import print_json, print_table
     from neuroadda.volumes.derived import find_stale
     from neuroadda.volumes.inputs import look_again
     from neuroadda.volumes.locations import to_location
 
-    tasks = read_status(run, ledger)
+    found = look_at_run(run, ledger)
     if "://" not in run:
         look_again(Path(run)).warn("what was made of it here is stale; the same command makes it again")
-    for task in tasks:
+    for task in found.tasks:
         task["stale"] = find_stale(to_location(task["output"]))
     if as_json:
-        print_json(tasks)
+        print_json(found.tasks)
         return
-    print_table("tasks", [_status_row(task) for task in tasks])
-    for task in tasks:
+    print(format_text(found.health.sentence))
+    print_table("tasks", [_status_row(task) for task in found.tasks])
+    for task in found.tasks:
         _print_failures(task)
-    for path, why in [stale for task in tasks for stale in task["stale"].items()]:
+    for path, why in [stale for task in found.tasks for stale in task["stale"].items()]:
         print(format_text(f"stale: {path}: {why}"))
+    if found.health.advice and found.health.state != "finished":
+        print(f"what to do next: {format_text(found.health.advice)}")
 
 
 @app.command()
