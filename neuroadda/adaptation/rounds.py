@@ -15,6 +15,7 @@ from neuroadda.adaptation.training import check_shape, check_training, make_trai
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.blockwise.engine import stop_on_signals
+from neuroadda.blockwise.run_folder import CONFIG, check_run_folder
 from neuroadda.config import fingerprint, load_config_file, write_json
 from neuroadda.domains.selection import find_start
 from neuroadda.errors import SettingError, in_section
@@ -26,7 +27,7 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.regions import RoiConfig
 
-CONFIG, SUMMARY = "config.json", "adaptation.json"
+SUMMARY = "adaptation.json"
 
 
 @in_section("adapt")
@@ -52,6 +53,7 @@ def adapt_backbone(
     RunFailed, RunStopped
         As the parts do.
     """
+    check_run_folder(config.output, {"raw", "rounds", "train"})
     raw = Volume.open(config.raw)
     check_shape(config, raw)
     validator = None if config.validation is None else Validator(config.validation)

@@ -72,8 +72,8 @@ def judge(pulses: Sequence[Pulse], now: float, lock: LockState | None = None) ->
     now
         Seconds since the epoch.
     lock
-        What the lock of the run's folder says (`read_lock`): whether a process is at work, or how it ended. Without it, only the age
-        of the records tells.
+        What the lock of the run's folder says: whether a process is at work, or how it ended. Without it, only the age of the
+        records tells.
     """
     held = lock is not None and lock.state == "held"
     if lock is not None and lock.state != "held":
@@ -103,7 +103,8 @@ def judge(pulses: Sequence[Pulse], now: float, lock: LockState | None = None) ->
     if held and not summary.running and (quiet > AT_WORK_SECONDS or not summary.done):
         return Health(
             "waiting",
-            f"Waiting: no block of {stage.name} is at work; {done}." + (f" {failed}: see below why." if summary.failed else ""),
+            f"Waiting: no block of {stage.name} is at work; {done}."
+            + (f" {failed}: see below why." if summary.failed else ""),
             "Workers are starting, or their jobs wait in the cluster's queue: nothing needs to be done.",
         )
     if held or summary.running or (quiet < BETWEEN_SECONDS and not summary.failed):
@@ -138,7 +139,9 @@ def _judge_ended(pulses: Sequence[Pulse], now: float, end: End) -> Health:
         "failed": "Failed (the run told its error when it ended)",
     }[state]
     if not open_:
-        done = f"all {len(pulses)} stages so far are done, and the next has not begun" if pulses else "no stage had begun"
+        done = (
+            f"all {len(pulses)} stages so far are done, and the next has not begun" if pulses else "no stage had begun"
+        )
         return Health(state, f"{why}: {done}.", GO_ON)
     stage = max(open_, key=lambda pulse: pulse.last)
     told, summary = [f"{stage.name} has {_say_done(stage)}"], stage.summary

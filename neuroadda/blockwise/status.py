@@ -16,10 +16,11 @@ from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
 from neuroadda.config import load_config_file
 from neuroadda.errors import UserError
-from neuroadda.locks import LockState, read_lock
+from neuroadda.locks import LOCK, LockState, read_lock
 from neuroadda.volumes.locations import Location, is_inside, to_location
 
 SHOWN_BLOCKS = 20
+PYRAMID_RUN = ".run"  # folder of a pyramid's run, in the pyramid
 BUG_BLOCKS = int(Execution.model_fields["same_error_limit"].default)
 
 
@@ -41,21 +42,45 @@ class RunLedger:
     folder: Path | None
     shared: bool
 
-    @property
-    def lock(self) -> LockState | None:
-        """What the lock of the folder says; None where that is not known."""
-        return None if self.folder is None else read_lock(self.folder)
+    def read_locks(self) -> "RunLocks":
+        """Look at the lock of the folder and, later, at those of the pyramids that its tasks are of."""
+        return RunLocks(self.folder)
 
     def choose(self, tasks: Sequence[TaskRecord]) -> list[TaskRecord]:
         """Return the tasks of the run: those whose output lies in its folder or where its config says."""
         if not self.shared:
             return list(tasks)
         assert self.folder is not None
-        # The folder of a pyramid's run lies in the pyramid.
-        places: list[Location] = [self.folder.parent if self.folder.name == ".run" else self.folder]
+        places: list[Location] = [self.folder.parent if self.folder.name == PYRAMID_RUN else self.folder]
         with suppress(UserError, LookupError, TypeError):
             places.append(to_location(load_config_file(self.folder / "config.json")["resolved"]["volumes"]))
         return [task for task in tasks if any(is_inside(to_location(task.output), place) for place in places)]
+
+
+class RunLocks:
+    """What the locks say of a run and of its tasks; each is looked at once."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder, self._seen = folder, dict[Path | None, LockState | None]()
+        self.own = self._read(folder)
+
+    def of(self, task: TaskRecord) -> LockState | None:
+        """Return the state of the lock that a run takes for a task: a pyramid shares the ledger of its volume's run."""
+        output = to_location(task.output)
+        pyramid = output.parent / PYRAMID_RUN if isinstance(output, Path) else None
+        return self._read(pyramid if pyramid is not None and (pyramid / LOCK).exists() else self._folder)
+
+    def judge(self, tasks: Sequence[TaskRecord], pulses: Sequence[Pulse], now: float) -> Health:
+        """Judge the run that is at work or, if none is, the one of the folder."""
+        locks = [self.of(task) for task in tasks]
+        held = [lock for lock in (self.own, *locks) if lock is not None and lock.state == "held"]
+        chosen = held[0] if held else self.own
+        return judge([pulse for pulse, lock in zip(pulses, locks, strict=True) if lock == chosen], now, chosen)
+
+    def _read(self, folder: Path | None) -> LockState | None:
+        if folder not in self._seen:
+            self._seen[folder] = None if folder is None else read_lock(folder)
+        return self._seen[folder]
 
 
 @dataclass(frozen=True)
@@ -89,18 +114,20 @@ def look_at_run(where: str | Path, url: str | None = None) -> RunStatus:
     found, now = find_ledger(where, url), time.time()
     ledger = open_ledger(found.url)
     try:
-        lock = found.lock  # before the records: a run that ends now has written them
+        locks = found.read_locks()  # before the records: a run that ends now has written them
         tasks = found.choose(ledger.tasks())
-        if found.shared and lock is None and not tasks:
+        if found.shared and locks.own is None and not tasks:
             right = f"give a run's folder, or the URL of its own ledger (--ledger, or {VARIABLE})"
             raise UserError("the ledger knows no task of this folder", str(where), right)
         summaries = [ledger.summary(task.fingerprint) for task in tasks]
         pulses = [_pulse(task, summary, ledger) for task, summary in zip(tasks, summaries, strict=True)]
         told = [
-            describe(task, summary, ledger.failures(task.fingerprint), found.folder, judge([pulse], now, lock))
+            describe(
+                task, summary, ledger.failures(task.fingerprint), found.folder, judge([pulse], now, locks.of(task))
+            )
             for task, summary, pulse in zip(tasks, summaries, pulses, strict=True)
         ]
-        return RunStatus(judge(pulses, now, lock), told)
+        return RunStatus(locks.judge(tasks, pulses, now), told)
     finally:
         ledger.close()
 

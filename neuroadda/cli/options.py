@@ -38,13 +38,17 @@ Triple = tuple[float, float, float]
 
 
 def print_facts(facts: dict[str, Any], as_json: bool) -> None:
-    """Print what is known of one thing, as JSON or as a table of two columns."""
+    """Print what is known of one thing, as JSON or as a table of two columns, whose numbers have four digits that count."""
     from neuroadda.cli.console import print_json, print_table
 
     if as_json:
         print_json(facts)
     else:
-        print_table("", [{"what": key, "is": value} for key, value in facts.items()])
+        print_table("", [{"what": key, "is": _round(value)} for key, value in facts.items()])
+
+
+def _round(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def refuse_many_processes(verb: str) -> None:

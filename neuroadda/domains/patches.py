@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from neuroadda.config import Config, Zyx
+from neuroadda.config import Config, PathText, Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
@@ -38,7 +38,7 @@ class PatchConfig(Config):
 
     count: Annotated[int, Field(ge=2, le=10**7)] = 1024
     seed: int = 0
-    mask: str | None = None
+    mask: PathText | None = None
     roi: RoiConfig | None = None
 
 

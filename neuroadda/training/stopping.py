@@ -1,4 +1,4 @@
-"""A signal ends a training after the iteration that it comes in, so that a checkpoint can be written; a second one ends it at once."""
+"""A signal ends a training after its iteration, so that a checkpoint can be written; a second one ends it at once."""
 
 import signal
 import threading
@@ -14,7 +14,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Whether somebody wants a training to stop, by SIGINT or SIGTERM; used as a context (in the main thread: elsewhere nobody does).
+    """Whether a training is to stop, by SIGINT or SIGTERM; used as a context. Outside of the main thread, no signal is seen.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ def hold_signals() -> Iterator[None]:
 
 
 def obey_parent(worker: int) -> None:
-    """Have a process that makes batches end with its parent and not by Ctrl-C, which a terminal sends to all; see `hold_signals`."""
+    """Have a process that makes batches end with its parent, not by Ctrl-C, which a terminal sends to all; see `hold_signals`."""
     die_with_parent()
     for signum in SIGNALS:
         signal.signal(signum, signal.SIG_IGN)

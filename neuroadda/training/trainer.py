@@ -7,6 +7,7 @@ from functools import partial
 
 from neuroadda.backbones.card import Card
 from neuroadda.backbones.checkpoint import load_backbone
+from neuroadda.blockwise.run_folder import CONFIG
 from neuroadda.config import dump_config, parse_config, write_json
 from neuroadda.errors import UserError, in_section
 from neuroadda.locks import lock_folder
@@ -72,6 +73,7 @@ def train_network(
 
 
 def _check(config: TrainConfig, validate: Validate | None, processes: Processes) -> CheckedTraining:
+    config.check_folder()
     check_settings(config, validate is not None, processes.count)
     config = adopt_network(config)
     start = None if config.start is None else load_backbone(config.start.backbone)
@@ -111,5 +113,5 @@ def _begin(run: Run, overwrite: bool) -> bool:
                     raise UserError(
                         "the training is finished, but its backbone is missing or damaged", str(output), right
                     ) from error
-    write_json(output / "config.json", dump_config(config))
+    write_json(output / CONFIG, dump_config(config))
     return False

@@ -36,7 +36,7 @@ class Facts:
 
     def overview(self) -> dict[str, Any]:
         """Return health, stages and failures."""
-        lock = self._ledger.lock
+        locks = self._ledger.read_locks()
         with self._watch.stages() as stages:
             read_at, trouble = self._watch.read_at, self._watch.trouble
             stages = [stage for stage in stages if stage.summary]
@@ -47,11 +47,11 @@ class Facts:
             "read_at": read_at,
             "trouble": trouble,
             "reading": not read_at or not all(stage.whole for stage in stages),
-            "health": vars(judge(pulses, read_at, lock)) if read_at else None,
+            "health": vars(locks.judge([stage.task for stage in stages], pulses, read_at)) if read_at else None,
             "retry": f"neuroadda retry {self._run}",
             "logs": f"neuroadda logs {self._run} --failed",
             "stages": [
-                self._describe(stage, pulse, judge([pulse], read_at, lock))
+                self._describe(stage, pulse, judge([pulse], read_at, locks.of(stage.task)))
                 for stage, pulse in zip(stages, pulses, strict=True)
             ],
         }
@@ -65,10 +65,10 @@ class Facts:
         UserError
             If there is no such stage.
         """
-        lock = self._ledger.lock
+        locks = self._ledger.read_locks()
         with self._watch.stages() as stages:
             stage = _find(stages, fingerprint)
-            at_work = judge([_pulse(stage)], self._watch.read_at, lock).is_at_work
+            at_work = judge([_pulse(stage)], self._watch.read_at, locks.of(stage.task)).is_at_work
             before, known = self._details.get(fingerprint, (-1, {}))
             if (version := _version(stage, at_work)) != before:
                 told = {
