@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,23 +11,34 @@ from neuroadda.cli.options import Json, Ledger
 from neuroadda.errors import UserError
 from neuroadda.formats import format_text
 
+if TYPE_CHECKING:
+    from neuroadda.blockwise.health import Health
+
 app = typer.Typer()
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")]
 
 
 @app.command()
 def status(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of the run, or its ledger's URL.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run or a training, or a ledger's URL.")],
     ledger: Ledger = None,
     as_json: Json = False,
 ) -> None:
     """Tell whether a run is at work, waits, or was stopped, how far each task is, why blocks failed, and what to do next."""
     from neuroadda.blockwise.status import look_at_run
     from neuroadda.cli.console import print_json, print_table
+    from neuroadda.training.status import look_at_training
     from neuroadda.volumes.derived import find_stale
     from neuroadda.volumes.inputs import look_again
     from neuroadda.volumes.locations import to_location
 
+    if "://" not in run and (training := look_at_training(Path(run))) is not None:
+        if as_json:
+            print_json([training.to_data()])
+        else:
+            print(format_text(training.health.sentence))
+            _print_advice(training.health)
+        return
     found = look_at_run(run, ledger)
     if "://" not in run:
         look_again(Path(run)).warn("what was made of it here is stale; the same command makes it again")
@@ -42,8 +53,8 @@ def status(
         _print_failures(task)
     for path, why in [stale for task in found.tasks for stale in task["stale"].items()]:
         print(format_text(f"stale: {path}: {why}"))
-    if found.health.advice and found.health.state != "finished":
-        print(f"what to do next: {format_text(found.health.advice)}")
+    if found.health.state != "finished":
+        _print_advice(found.health)
 
 
 @app.command()
@@ -105,6 +116,11 @@ def logs(
         print(format_text(" ".join(map(str, told))))
         if block is not None and "traceback" in event:
             print(format_text(str(event["traceback"]).rstrip()))
+
+
+def _print_advice(health: "Health") -> None:
+    if health.advice:
+        print(f"what to do next: {format_text(health.advice)}")
 
 
 def _status_row(task: dict[str, Any]) -> dict[str, Any]:

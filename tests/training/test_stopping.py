@@ -144,3 +144,46 @@ def test_a_training_in_a_thread_needs_no_signals(configure: Configure) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(train_network, configure(iterations=2)).result().iterations == 2
+
+
+def test_status_tells_what_a_training_does(configure: Configure, command: Callable[..., tuple[int, str, str]]) -> None:
+    config = configure(checkpoint_every=2)
+
+    def told() -> tuple[str, dict[str, Any]]:
+        code, out, err = command("status", config.output)
+        assert (code, err) == (0, "")
+        (data,) = json.loads(command("status", config.output, "--json")[1])
+        return out, data
+
+    class Watcher(RunObserver):
+        def on_iteration(self, name: str, iteration: int, iterations: int, values: Any) -> None:
+            if iteration == 3:
+                out, data = told()
+                assert out.startswith("Running: small, 3 of 8 iterations are done; the last was logged")
+                assert (data["state"], data["iteration"], data["checkpoint"], data["backbone"]) == (
+                    "running",
+                    3,
+                    2,
+                    None,
+                )
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(RunStopped):
+        train_network(config, observer=Watcher())
+    out, data = told()
+    assert out.splitlines() == [
+        "Stopped: small, 3 of 8 iterations are done; it goes on from the checkpoint of iteration 3.",
+        "what to do next: Run the same command again to go on: what is done is kept.",
+    ]
+    (config.output / ".lock").write_text((config.output / ".lock").read_text().replace("stopped", "killed"))
+    assert told()[0].startswith("Killed (by SIGKILL")
+    with pytest.raises(ZeroDivisionError), lock_folder(config.output):
+        raise ZeroDivisionError
+    assert told()[1]["state"] == "failed"
+    train_network(config)
+    out, data = told()
+    assert out.startswith("Finished: small, 8 of 8 iterations are done; the backbone is ")
+    assert (data["state"], data["backbone"]) == ("finished", str(config.output / "backbone"))
+    assert data["loss"] > 0
+    (config.output / ".lock").unlink()  # of a training that is older than the lock
+    assert told()[1]["state"] == "finished"
