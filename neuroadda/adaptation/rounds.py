@@ -11,6 +11,7 @@ from neuroadda.active.propose import ProposeConfig, ProposeSettings, propose_box
 from neuroadda.adaptation.config import AdaptConfig, without_secrets
 from neuroadda.adaptation.oracle import ask_oracle, open_oracle
 from neuroadda.adaptation.state import BACKBONE, Adaptation, Round
+from neuroadda.adaptation.status import SUMMARY
 from neuroadda.adaptation.training import check_shape, check_training, make_training
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import load_backbone
@@ -26,8 +27,6 @@ from neuroadda.prediction.predict import is_far_in_size
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.regions import RoiConfig
-
-SUMMARY = "adaptation.json"
 
 
 @in_section("adapt")

@@ -132,12 +132,7 @@ def _judge_ended(pulses: Sequence[Pulse], now: float, end: End) -> Health:
     if failed and end in ("failed", "finished"):
         stage = max(failed, key=lambda pulse: pulse.last)
         return _judge_failed(stage, max(0.0, now - stage.last))
-    state: State = "stopped" if end == "finished" else end
-    why = {
-        "stopped": "Stopped",
-        "killed": "Killed (by SIGKILL, for want of memory, or with the machine)",
-        "failed": "Failed (the run told its error when it ended)",
-    }[state]
+    state, why = say_end(end)
     if not open_:
         done = (
             f"all {len(pulses)} stages so far are done, and the next has not begun" if pulses else "no stage had begun"
@@ -151,6 +146,15 @@ def _judge_ended(pulses: Sequence[Pulse], now: float, end: End) -> Health:
         told.append(f"{_count(summary.failed)} failed, see below why")
     ago = _ago(max(0.0, now - stage.last))
     return Health(state, f"{why}: {'; '.join(told)}. The last record is {ago} old.", GO_ON)
+
+
+def say_end(end: str) -> tuple[State, str]:
+    """Return the state of a run that ended before it was done, and what a sentence on it begins with."""
+    if end == "killed":
+        return "killed", "Killed (by SIGKILL, for want of memory, or with the machine)"
+    if end == "failed":
+        return "failed", "Failed (the run told its error when it ended)"
+    return "stopped", "Stopped"
 
 
 def _judge_failed(stage: Pulse, quiet: float) -> Health:

@@ -25,6 +25,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Tell whether a run is at work, waits, or was stopped, how far each task is, why blocks failed, and what to do next."""
+    from neuroadda.adaptation.status import look_at_adaptation
     from neuroadda.blockwise.status import look_at_run
     from neuroadda.cli.console import print_json, print_table
     from neuroadda.training.status import look_at_training
@@ -32,13 +33,14 @@ def status(
     from neuroadda.volumes.inputs import look_again
     from neuroadda.volumes.locations import to_location
 
-    if "://" not in run and (training := look_at_training(Path(run))) is not None:
-        if as_json:
-            print_json([training.to_data()])
-        else:
-            print(format_text(training.health.sentence))
-            _print_advice(training.health)
-        return
+    if "://" not in run:
+        folder = Path(run)
+        if (training := look_at_training(folder)) is not None:
+            print_json([training.to_data()]) if as_json else _print_health(training.health)
+            return
+        if (adaptation := look_at_adaptation(folder)) is not None:
+            print_json([{"stage": "adapt"} | vars(adaptation)]) if as_json else _print_health(adaptation)
+            return
     found = look_at_run(run, ledger)
     if "://" not in run:
         look_again(Path(run)).warn("what was made of it here is stale; the same command makes it again")
@@ -116,6 +118,11 @@ def logs(
         print(format_text(" ".join(map(str, told))))
         if block is not None and "traceback" in event:
             print(format_text(str(event["traceback"]).rstrip()))
+
+
+def _print_health(health: "Health") -> None:
+    print(format_text(health.sentence))
+    _print_advice(health)
 
 
 def _print_advice(health: "Health") -> None:

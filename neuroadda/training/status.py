@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from neuroadda.backbones.card import CARD
-from neuroadda.blockwise.health import GO_ON, Health, State
+from neuroadda.blockwise.health import GO_ON, Health, say_end
 from neuroadda.blockwise.run_folder import CONFIG
 from neuroadda.config import load_config_file
 from neuroadda.errors import UserError
@@ -16,11 +16,6 @@ from neuroadda.formats import format_seconds
 from neuroadda.locks import read_lock
 
 TAIL_BYTES = 1 << 16
-_ENDS: dict[str, tuple[State, str]] = {
-    "stopped": ("stopped", "Stopped"),
-    "killed": ("killed", "Killed (by SIGKILL, for want of memory, or with the machine)"),
-    "failed": ("failed", "Failed (it told its error when it ended)"),
-}
 
 
 @dataclass(frozen=True)
@@ -79,7 +74,7 @@ def _judge(folder: Path, name: str, iteration: int, iterations: int, checkpoint:
         return Health(
             "finished", f"Finished: {name}, {done}; the backbone is {folder / 'backbone'}.", f"Use it: {used}"
         )
-    state, first = _ENDS.get(lock.state if lock else "stopped", _ENDS["stopped"])
+    state, first = say_end("stopped" if lock is None else lock.state)
     kept = f"it goes on from the checkpoint of iteration {checkpoint:,}" if checkpoint else "there is no checkpoint yet"
     return Health(state, f"{first}: {name}, {done}; {kept}.", GO_ON if checkpoint else "Run the same command again.")
 
