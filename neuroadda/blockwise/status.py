@@ -20,6 +20,7 @@ from neuroadda.locks import LOCK, LockState, read_lock
 from neuroadda.volumes.locations import Location, is_inside, to_location
 
 SHOWN_BLOCKS = 20
+DEEPEST = 3  # folders from an output up to that of its run, such as run/merges/level_0
 PYRAMID_RUN = ".run"  # folder of a pyramid's run, in the pyramid
 BUG_BLOCKS = int(Execution.model_fields["same_error_limit"].default)
 
@@ -65,16 +66,22 @@ class RunLocks:
         self.own = self._read(folder)
 
     def of(self, task: TaskRecord) -> LockState | None:
-        """Return the state of the lock that a run takes for a task: a pyramid shares the ledger of its volume's run."""
+        """Return the state of the lock that a task's run takes: in the nearest folder above the output that has one.
+
+        A ledger may be shared by runs, also by that of a pyramid and that of its volume.
+        """
         output = to_location(task.output)
-        pyramid = output.parent / PYRAMID_RUN if isinstance(output, Path) else None
-        return self._read(pyramid if pyramid is not None and (pyramid / LOCK).exists() else self._folder)
+        above = output.parents[:DEEPEST] if isinstance(output, Path) else ()
+        places = (place for folder in above for place in (folder / PYRAMID_RUN, folder))
+        return self._read(next((place for place in places if (place / LOCK).exists()), self._folder))
 
     def judge(self, tasks: Sequence[TaskRecord], pulses: Sequence[Pulse], now: float) -> Health:
-        """Judge the run that is at work or, if none is, the one of the folder."""
+        """Judge the run that is at work; if none is, the one of the folder."""
         locks = [self.of(task) for task in tasks]
         held = [lock for lock in (self.own, *locks) if lock is not None and lock.state == "held"]
         chosen = held[0] if held else self.own
+        if locks and chosen not in locks:  # a ledger of several runs: the one that was last at work
+            chosen = locks[max(range(len(locks)), key=lambda place: pulses[place].last)]
         return judge([pulse for pulse, lock in zip(pulses, locks, strict=True) if lock == chosen], now, chosen)
 
     def _read(self, folder: Path | None) -> LockState | None:
@@ -171,7 +178,7 @@ def describe(
     logs = None if folder is None else folder / "logs" / task.stage
     return {
         "stage": task.stage,
-        "state": health.state,
+        "state": "finished" if summary.done >= task.blocks else health.state,
         "fingerprint": task.fingerprint[:12],
         "blocks": task.blocks,
         "done": summary.done,

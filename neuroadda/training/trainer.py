@@ -63,8 +63,11 @@ def train_network(
     if processes.from_first(checked.fingerprint.encode).decode() != checked.fingerprint:
         what = f"process {processes.rank.index} sees other data or parameters than the first"
         raise UserError(what, "train", "give every process the same config and volumes")
+    run = Run(checked, validate, processes)
+    if processes.first:
+        # A folder that is refused stays as it is.
+        find_begun(config, checked.fingerprint, overwrite or checked.inputs.changed)
     with lock_folder(config.output) if processes.first else nullcontext():
-        run = Run(checked, validate, processes)
         finished = processes.first and _begin(run, overwrite)
         if not processes.from_first(lambda: b"finished" if finished else b""):
             run.finish(observer)

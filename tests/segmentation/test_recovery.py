@@ -297,6 +297,14 @@ def test_a_ledger_that_knows_nothing_of_the_run_does_not_agree_with_it(run, inpu
         assert told.health.state == "finished"
         assert len(told.tasks) == stages
         assert all(Path(each.output) in Path(task["output"]).parents for task in told.tasks)
-    assert len(look_at_run(foreign).tasks) == 9
+    both = look_at_run(foreign)
+    assert (len(both.tasks), both.health.state) == (9, "finished")
+    with lock_folder(tmp_path / "other"):
+        assert look_at_run(foreign).health.state == look_at_run(other.output).health.state == "running"
+        assert look_at_run(run.output).health.state == "finished"
+    with pytest.raises(KeyboardInterrupt), lock_folder(tmp_path / "other"):
+        raise KeyboardInterrupt
+    assert {task["state"] for task in look_at_run(foreign).tasks} == {"finished"}  # each of them is
+    assert look_at_run(other.output).health.state == "stopped"
     with pytest.raises(UserError, match="the ledger knows no task of this folder; give a run's folder"):
         look_at_run(tmp_path / "nowhere")

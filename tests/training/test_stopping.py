@@ -21,6 +21,7 @@ from neuroadda.training.config import TrainConfig
 from neuroadda.training.state import find_state, load_state
 from neuroadda.training.trainer import train_network
 from tests.holding import hold_writes
+from tests.training.test_processes import COMMAND, communicate, hold_after, start_as_srun_does, write_config
 from tests.waiting import Gate, descendants, wait_until, wait_until_gone
 
 Configure = Callable[..., TrainConfig]
@@ -187,3 +188,20 @@ def test_status_tells_what_a_training_does(configure: Configure, command: Callab
     assert data["loss"] > 0
     (config.output / ".lock").unlink()  # of a training that is older than the lock
     assert told()[1]["state"] == "finished"
+
+
+def test_two_processes_stop_together(configure: Configure, tmp_path: Path) -> None:
+    alone, shared = (
+        configure(output=str(tmp_path / name), accumulate=2, iterations=12) for name in ("alone", "shared")
+    )
+    gate, environment = hold_after(3, shared)
+    jobs = start_as_srun_does(*COMMAND, write_config(tmp_path / "config.json", shared), **environment)
+    wait_until(lambda: gate.held, jobs[0])
+    for job in jobs:
+        job.send_signal(signal.SIGTERM)
+    gate.allow()
+    said = [communicate(job) for job in jobs]
+    assert [job.returncode for job in jobs] == [143, 143], said
+    assert "Traceback" not in str(said)
+    assert newest(shared) == 4
+    assert train_network(shared).digest == train_network(alone).digest
