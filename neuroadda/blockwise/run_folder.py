@@ -26,7 +26,7 @@ def check_run_folder(folder: Path, keys: Set[str] | None = None) -> None:
         If it is a file, is or lies in an array, is the folder of a volume, or holds a ``config.json`` of something else.
     """
     if folder.exists() and not folder.is_dir():
-        raise UserError("the output is a file", str(folder), RIGHT)
+        raise UserError("the output cannot be written to: it is a file", str(folder), RIGHT)
     array = next((place for place in (folder, *folder.absolute().parents) if is_array(place)), None)
     if array is not None:
         what = "the output is an array" if array == folder else f"the output lies in an array, {array}"

@@ -134,7 +134,7 @@ def _status_row(task: dict[str, Any]) -> dict[str, Any]:
     from neuroadda.formats import format_count, format_seconds
 
     rate, left = task["voxels_per_second"], task["eta_seconds"]
-    return {key: task[key] for key in ("stage", "state", "done", "blocks", "running", "failed")} | {
+    return {key: task[key] for key in ("stage", "done", "blocks", "running", "failed", "state")} | {
         "rate": "" if rate is None else format_count(rate, "vx/s"),
         "time left": "" if left is None else format_seconds(left),
         "fingerprint": task["fingerprint"],
