@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -40,7 +41,7 @@ def lock_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
     Parameters
     ----------
     wait
-        Wait while another process holds it.
+        Wait while another process holds it: not for a run, which is refused, so that how it ended is not noted.
 
     Raises
     ------
@@ -57,8 +58,9 @@ def lock_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"the folder cannot be written to: {error.strerror}", str(folder)) from error
     end: End = "killed"  # what the file says while the lock is held, and after a death that nobody can note
+    note = (lambda end: None) if wait else partial(_note_end, folder)
     try:
-        _note_end(folder, end)
+        note(end)
         end = "failed"
         yield
         end = "finished"
@@ -66,7 +68,7 @@ def lock_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
         end = "stopped"
         raise
     finally:
-        _note_end(folder, end)
+        note(end)
         lock.release()
 
 

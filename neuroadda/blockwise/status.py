@@ -55,7 +55,8 @@ class RunLedger:
         places: list[Location] = [self.folder.parent if self.folder.name == PYRAMID_RUN else self.folder]
         with suppress(UserError, LookupError, TypeError):
             places.append(to_location(load_config_file(self.folder / "config.json")["resolved"]["volumes"]))
-        return [task for task in tasks if any(is_inside(to_location(task.output), place) for place in places)]
+        found = ((task, _locate(task)) for task in tasks)
+        return [task for task, output in found if output and any(is_inside(output, place) for place in places)]
 
 
 class RunLocks:
@@ -70,7 +71,7 @@ class RunLocks:
 
         A ledger may be shared by runs, also by that of a pyramid and that of its volume.
         """
-        output = to_location(task.output)
+        output = _locate(task)
         above = output.parents[:DEEPEST] if isinstance(output, Path) else ()
         places = (place for folder in above for place in (folder / PYRAMID_RUN, folder))
         return self._read(next((place for place in places if (place / LOCK).exists()), self._folder))
@@ -88,6 +89,14 @@ class RunLocks:
         if folder not in self._seen:
             self._seen[folder] = None if folder is None else read_lock(folder)
         return self._seen[folder]
+
+
+def _locate(task: TaskRecord) -> Location | None:
+    """Return where a task's output lies; None where its record names no place, or one with credentials."""
+    try:
+        return to_location(task.output)
+    except UserError:
+        return None
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     config = _resolve(config, raw, roi)
     assert config.block_vx is not None
     folder, volumes = to_folder(config.output, "the run's folder"), config.arrays
-    check_run_folder(folder, {"requested", "resolved"})
+    check_run_folder(folder)
     known = inputs or Inputs(folder, trust=config.trust_inputs)
     if config.shard:
         check_shards()
@@ -247,6 +247,7 @@ def segment_volume(
     plan = make_plan(config, inputs)
     inputs.warn(f"{plan.tasks[0].name} and what follows are done again (unless inputs are trusted)")
     overwrite = overwrite or inputs.changed  # nothing that was made of an input before it was edited is worth keeping
+    check_run_folder(folder, {"requested", "resolved"})
     for task in plan.upto(upto).tasks:
         check_output(task, overwrite)
     with lock_folder(folder):
