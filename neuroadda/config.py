@@ -46,7 +46,7 @@ class _PublicType(type(BaseModel)):  # type: ignore[misc]
         try:
             return super().__call__(*args, **kwargs)
         except ValidationError as error:
-            raise _explain(error, cls, cls.__name__) from error
+            raise _explain(error.errors()[0], cls, cls.__name__) from error
 
 
 if TYPE_CHECKING:  # type checkers know of models by the metaclass of pydantic alone
