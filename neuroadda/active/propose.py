@@ -20,6 +20,7 @@ from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Observer, run_task
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import SQLITE, ledger_url
+from neuroadda.blockwise.run_folder import check_run_folder
 from neuroadda.blockwise.task import Task
 from neuroadda.domains.selection import find_start
 from neuroadda.errors import SettingError, UserError, warn
@@ -78,6 +79,7 @@ def propose_boxes(
     PersonNeeded
         If no backbone is given, and no source of the zoo is near.
     """
+    check_run_folder(config.output)
     raw, inputs = check_stored(Volume.open(config.raw)), Inputs(config.output, trust=config.trust_inputs)
     content = inputs.identify("raw", raw)
     if config.mask is not None:
