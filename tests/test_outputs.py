@@ -27,7 +27,7 @@ def verbs(volume: Path) -> dict[str, tuple[object, ...]]:
         "segment": ("segment", raw, "--backbone", BACKBONE),
         "predict": ("predict", raw, "--backbone", BACKBONE),
         "train": ("train", raw, labels, *SMALL),
-        "propose": ("propose", raw, "--backbone", BACKBONE),
+        "propose": ("propose", raw, "--backbone", BACKBONE, "--shape", 120, 120, 120),
     }
 
 
