@@ -85,6 +85,7 @@ def propose_boxes(
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
     request = make_request(config, raw, roi, cards)
     if (known := find_known(config, request, cards, overwrite, inputs)) is not None:
+        inputs.keep()
         return known
     inputs.warn("boxes are proposed anew (unless inputs are trusted)")
     cells, task = plan_proposals(config, raw, roi, folders, inputs)
@@ -92,7 +93,9 @@ def propose_boxes(
     if not ledger.startswith(SQLITE):
         open_ledger(ledger).close()  # before anything is written
     with lock_folder(config.output):
-        if (known := find_known(config, request, cards, overwrite, inputs)) is not None:  # by a run that has just ended
+        known = find_known(config, request, cards, overwrite, inputs)
+        if known is not None:  # by a run that has just ended
+            inputs.keep()
             return known
         inputs.keep_unless_changed()
         replace = overwrite or inputs.changed
@@ -128,7 +131,7 @@ def propose_boxes(
 
 
 def plan_proposals(
-    config: ProposeConfig, raw: Volume, roi: Roi, folders: Sequence[str], inputs: Inputs | None = None
+    config: ProposeConfig, raw: Volume, roi: Roi, folders: Sequence[str], inputs: Inputs
 ) -> tuple[list[tuple[int, int]], Task]:
     """Return the cells of a box, as `cut_box` does, and the task that scores the volume; nothing is written.
 
@@ -136,8 +139,6 @@ def plan_proposals(
     ----------
     folders
         Of the backbone, and of its committee.
-    inputs
-        What is known of raw and mask.
 
     Raises
     ------
@@ -182,7 +183,6 @@ def find_known(
             return None
         raise
     if before.request == request and not inputs.changed:
-        inputs.keep()
         return Found(before, _open_grid(config, cards, inputs), None, cards)
     if before.request == request and not overwrite:
         if not _has_labels(config.output / LABELS):
