@@ -50,7 +50,7 @@ def check_propose(
     if raw is None or roi is None or not fits or not found:
         return
     folders, cards = [str(folder) for folder, _ in found], [card for _, card in found]
-    known = Inputs(config.output, trust=config.trust_inputs)
+    known = Inputs(config.output, trust=config.trust_inputs or findings.for_run)  # a run looks itself
     plan = in_section("propose", keep=("block_vx",))(plan_proposals)
     planned = findings.attempt(f"{section}.propose", "mend the config", plan, config, raw, roi, folders, known)
     if planned is None:

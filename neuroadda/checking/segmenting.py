@@ -62,7 +62,7 @@ def check_segment(
     if not findings.for_run and isinstance(to_location(config.output), Path):
         check_free(findings, "segment.output", Path(config.output))
     if whole and card is not None:
-        inputs = Inputs(Path(config.output), trust=config.trust_inputs)
+        inputs = Inputs(Path(config.output), trust=config.trust_inputs or findings.for_run)  # a run looks itself
         plan = findings.attempt("segment", "mend what is told", make_plan, config, inputs)
         if plan is not None:
             _check_plan(findings, plan, card)
