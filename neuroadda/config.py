@@ -3,12 +3,13 @@
 import difflib
 import hashlib
 import json
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from neuroadda.errors import UserError
 from neuroadda.textfiles import read_text
@@ -19,10 +20,44 @@ Zyx = tuple[int, int, int]
 ZyxFloat = tuple[float, float, float]
 
 
+def _to_text(value: Any) -> Any:
+    if value == "":
+        raise ValueError("the path is empty")
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+PathText = Annotated[str, BeforeValidator(_to_text)]
+"""A path or a URL, kept as text; scripts may give a `Path`. None is empty, which would be the current folder."""
+
+FolderPath = Annotated[Path, BeforeValidator(_to_text)]
+"""A path; it is not empty either."""
+
+
 class Config(BaseModel):
     """Base of every stage's parameters: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class _PublicType(type(BaseModel)):  # type: ignore[misc]
+    """Makes configs whose errors are a `UserError`; the parts of a config are not made in this way."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except ValidationError as error:
+            raise _explain(error.errors()[0], cls, cls.__name__) from error
+
+
+if TYPE_CHECKING:  # type checkers know of models by the metaclass of pydantic alone
+
+    class PublicConfig(Config):
+        """Base of the configs that scripts make: one that is wrong raises `UserError`."""
+
+else:
+
+    class PublicConfig(Config, metaclass=_PublicType):
+        """Base of the configs that scripts make: one that is wrong raises `UserError`."""
 
 
 C = TypeVar("C", bound=Config)

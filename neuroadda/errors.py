@@ -118,5 +118,5 @@ class RunStopped(BaseException):
     """
 
     def __init__(self, signum: int) -> None:
-        self.exit_code = 128 + signum
+        self.signum, self.exit_code = signum, 128 + signum
         super().__init__(f"stopped by signal {signum}; run the same command again to go on")

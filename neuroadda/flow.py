@@ -12,7 +12,7 @@ from neuroadda.backbones.card import CARD
 from neuroadda.blockwise.engine import stop_on_signals
 from neuroadda.checking.runs import check_run
 from neuroadda.config import (
-    Config,
+    PublicConfig,
     apply_overrides,
     dump_config,
     lay_over,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from neuroadda.backbones.card import Card
 
 
-class RunConfig(Config):
+class RunConfig(PublicConfig):
     """A whole run.
 
     Attributes
@@ -170,6 +170,7 @@ def select_start(select: SelectConfig, train: TrainConfig, *, overwrite: bool, o
 
     The ranking is kept in the training's folder; a training that has begun goes on from what it began with.
     """
+    train.check_folder()
     raw, inputs = Volume.open(train.samples[0].raw), Inputs(train.output, trust=train.trust_inputs)
     content = inputs.identify("raw_0", raw)
     begun = any((train.output / name).exists() for name in ("checkpoints", "backbone"))

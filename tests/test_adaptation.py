@@ -1,7 +1,9 @@
 """Adapting to a volume: it waits for labels, takes them, trains, goes on where it was, and never asks for a box twice."""
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,11 @@ from neuroadda.active.boxes import skip_box
 from neuroadda.active.labels import import_labels
 from neuroadda.active.proposals import read_proposals
 from neuroadda.adaptation import AdaptConfig, adapt_backbone
+from neuroadda.adaptation.status import look_at_adaptation
 from neuroadda.backbones.card import load_card
 from neuroadda.config import dump_config, parse_config, write_json
-from neuroadda.errors import UserError
+from neuroadda.errors import RunStopped, UserError
+from neuroadda.locks import lock_folder
 from neuroadda.observing import RunObserver
 from neuroadda.training.config import TrainSettings
 from neuroadda.volumes.arrays import Volume
@@ -63,6 +67,10 @@ def test_it_waits_for_labels_and_goes_on_with_them(phantom, tmp_path):
     assert first.waiting
     assert first.rounds[0].missing == (1, 2)
     folder = first.rounds[0].folder
+    told = look_at_adaptation(tmp_path / "run")
+    assert told.state == "waiting"
+    assert told.sentence == f"Waiting: 2 boxes in {folder} have no labels yet; 0 of 1 rounds are done."
+    assert f"neuroadda proposals import {folder} LABELS" in told.advice
     assert (folder / "contact_sheet.html").exists()
     before = (folder / "proposals.json").read_text()
     proposals = read_proposals(folder)
@@ -84,6 +92,27 @@ def test_it_waits_for_labels_and_goes_on_with_them(phantom, tmp_path):
     assert {Path(sample["labels"]).parent.name for sample in card.training_data[:2]} == {"roi_1.zarr", "roi_2.zarr"}
     assert json.loads((tmp_path / "run" / "adaptation.json").read_text()) == done.to_data()
     assert load_card(adapt_backbone(config).rounds[0].backbone).digest == card.digest
+    assert look_at_adaptation(tmp_path / "run").state == "finished"
+    with lock_folder(tmp_path / "run"):
+        assert look_at_adaptation(tmp_path / "run").state == "running"
+    assert look_at_adaptation(tmp_path) is None
+
+
+def test_a_stopped_adaptation_is_told_as_that(phantom, tmp_path, monkeypatch, command):
+    def stop(self, iteration, values):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("neuroadda.training.report.TrainingLog.log", stop)
+    with pytest.raises(RunStopped):
+        adapt_backbone(make_config(phantom, tmp_path / "run", oracle=str(phantom / "labels")))
+    code, out, _ = command("status", tmp_path / "run")
+    assert code == 0
+    assert out.startswith("Stopped: 0 of 1 rounds are done.\nwhat to do next: Run the same command again to go on")
+    (told,) = json.loads(command("status", tmp_path / "run", "--json")[1])
+    assert (told["stage"], told["state"]) == ("adapt", "stopped")
+    assert command("status", tmp_path / "run/round_1/train")[1].startswith(
+        "Stopped: adapted, 1 of 2 iterations are done"
+    )
 
 
 def test_rounds_ask_for_other_boxes_and_train_on_all_labels(phantom, tmp_path):

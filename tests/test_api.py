@@ -222,3 +222,84 @@ def test_messages_name_the_section_and_the_option(volume: Path, tmp_path: Path) 
     with pytest.raises(na.UserError, match=r"^adapt\.train\.keep_best: .* an \[adapt\.validation\] section$"):
         na.adapt(volume / "raw", config=large, **keys)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_listing_is_what_is_public() -> None:
+    assert dir(na) == sorted((*na.__all__, "__version__"))
+
+
+def test_a_volume_tells_what_it_is(volume: Path) -> None:
+    told = repr(na.open_volume(volume / "raw"))
+    assert told == f"Volume('{volume}/raw': 10 x 96 x 96 uint8, voxels of 30 x 6 x 6 nm at 0 x 0 x 0 nm, zyx)"
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: na.TrainConfig(name="a"), r"^TrainConfig: key 'domain' is missing$"),
+        (lambda: na.Execution(worker=2), r"^Execution: unknown key 'worker'; did you mean 'workers'\?$"),
+        (
+            lambda: na.SegmentConfig(raw=1, backbone="b", output="c"),
+            r"^SegmentConfig: raw should be a valid string, not 1$",
+        ),
+        (lambda: na.SegmentConfig(raw="a", backbone="b", output=""), r"^SegmentConfig: output: the path is empty$"),
+        (lambda: na.PhantomConfig(shape_vx=(0, 1, 1)), "shape_vx and voxel_size_nm should be positive"),
+        (lambda: na.ProposeConfig(raw="a", output="b", choose={"count": 0}), r"choose\.count should be greater than"),
+        (lambda: na.RunConfig(segment={"raw": "a"}), r"^RunConfig: key 'segment\.backbone' is missing$"),
+        (lambda: na.SampleConfig(raw="a", labels="b", roi={"offset_nm": 1}), r"^SampleConfig: roi\.offset_nm"),
+    ],
+)
+def test_a_wrong_config_is_a_user_error_of_one_line(make: Callable[[], Any], told: str) -> None:
+    with pytest.raises(na.UserError, match=told) as error:
+        make()
+    assert "\n" not in str(error.value)
+
+
+def test_configs_take_paths_as_text_and_as_path(as_path: AsPath) -> None:
+    a, b = as_path(Path("x/a")), as_path(Path("x/b"))
+    sample = na.SampleConfig(raw=a, labels=b, mask=a)
+    assert (sample.raw, sample.labels, sample.mask) == ("x/a", "x/b", "x/a")
+    train = na.TrainConfig(name="n", domain="d", samples=(sample,), output=a, iterations=1, start={"backbone": b})
+    assert (train.output, train.start.backbone) == (Path("x/a"), Path("x/b"))
+    segment = na.SegmentConfig(raw=a, backbone=b, output=a, mask=b, volumes=b)
+    assert [segment.raw, segment.output, segment.backbone, segment.mask, segment.volumes] == ["x/a"] * 2 + ["x/b"] * 3
+    assert na.EvaluateConfig(labels=a, compare={"other": b}).compare == {"other": "x/b"}
+    assert na.ValidateConfig(raw=a, labels=b).labels == "x/b"
+    propose = na.ProposeConfig(raw=a, output=b, backbone=a, committee=(b,))
+    assert (propose.raw, propose.output, propose.committee) == ("x/a", Path("x/b"), ("x/b",))
+    assert (
+        na.AdaptConfig(raw=a, output=b, oracle=b, train={"name": "n", "domain": "d", "iterations": 1}).oracle == "x/b"
+    )
+    assert na.SelectConfig(zoo=a).zoo == "x/a"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda array, out: na.segment(array, backbone=BACKBONE, output=out),
+        lambda array, out: na.predict(array, backbone=BACKBONE, output=out),
+        lambda array, out: na.train(array, array, output=out, iterations=1),
+        lambda array, out: na.evaluate(array, array),
+        lambda array, out: na.open_volume(array),
+        lambda array, out: na.import_volume(array, out),
+        lambda array, out: na.publish(array, out),
+        lambda array, out: na.propose(array, backbone=BACKBONE, output=out),
+        lambda array, out: na.rank_sources(array),
+    ],
+)
+def test_an_array_in_memory_is_refused_with_what_to_do(call: Callable[[Any, Path], Any], tmp_path: Path) -> None:
+    with pytest.raises(na.UserError, match=r"^numpy\.ndarray is no path, URL or Volume; numpy\.save it, and import"):
+        call(np.zeros((4, 32, 32), np.uint8), tmp_path / "out.zarr")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_folder_of_a_training_is_taken_for_its_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from neuroadda.zoo.finding import builtin_folder, find_backbone
+
+    (tmp_path / "tr1").mkdir()
+    (tmp_path / "tr1/backbone").symlink_to(builtin_folder() / BACKBONE)
+    monkeypatch.chdir(tmp_path)
+    for named in ("tr1", Path("tr1"), "./tr1", tmp_path / "tr1", "tr1/backbone"):
+        assert find_backbone(named).resolve() == builtin_folder() / BACKBONE
+    assert find_backbone(builtin_folder() / BACKBONE) == builtin_folder() / BACKBONE
+    assert find_backbone("./nowhere") == Path("nowhere")

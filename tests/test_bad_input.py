@@ -262,6 +262,28 @@ def no_cuda(case: Case):
     return case.run_segment(predict={"device": "cuda:7"})
 
 
+def raw_without_chunks(case: Case):
+    Volume.create(case.folder / "v.zarr/raw", (8, 40, 40), (30, 6, 6), np.uint8, offset_nm=(60, 12, 0))
+    return case.run_segment()
+
+
+def _rename_chunks(case: Case) -> None:
+    """Have the metadata of raw say another separator than its chunks have."""
+    path = case.folder / "v.zarr/raw/.zarray"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"dimension_separator": "."}))
+
+
+def chunks_named_otherwise(case: Case):
+    _rename_chunks(case)
+    return case.run_train()
+
+
+def chunks_named_otherwise_in_proposals(case: Case):
+    _rename_chunks(case)
+    output = str(case.folder / "proposals")
+    return case("propose", case.segment["raw"], "--backbone", case.segment["backbone"], "--output", output)
+
+
 CASES: list[tuple[Callable[[Case], tuple[int, str]], str]] = [
     (missing_raw, "there is no array here; beside it: labels, raw"),
     (raw_is_a_file, "neuroadda import"),
@@ -300,6 +322,9 @@ CASES: list[tuple[Callable[[Case], tuple[int, str]], str]] = [
     (validation_that_does_not_fit, "do not overlap"),
     (evaluation_before_segmentation, "run `neuroadda segment`"),
     (no_cuda, "CUDA device"),
+    (raw_without_chunks, "chunks is stored: the array is empty"),
+    (chunks_named_otherwise, 'set "dimension_separator" to "/" in .zarray'),
+    (chunks_named_otherwise_in_proposals, 'set "dimension_separator" to "/" in .zarray'),
 ]
 
 

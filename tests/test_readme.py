@@ -5,9 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
 import neuroadda as na
 
 README = Path(__file__).parent.parent / "README.md"
+
+
+def count_large(labels: np.ndarray) -> int:
+    """Return how many ids but 0 have at least 500 voxels."""
+    _, sizes = np.unique(labels[labels > 0], return_counts=True)
+    return int((sizes >= 500).sum())
 
 
 def test_the_quick_start_runs(tmp_path: Path) -> None:
@@ -20,6 +28,12 @@ def test_the_quick_start_runs(tmp_path: Path) -> None:
     assert re.fullmatch(r"quickstart/run/volumes\.zarr/segmentation: VOI \d\.\d\d nats", told[0])
     assert told[1].startswith("label the box at (")
     assert len(told) == 2
+    labels = na.open_volume(tmp_path / "quickstart/volume.zarr/labels").read()
+    for run in ("run", "again"):
+        segmentation = na.open_volume(tmp_path / f"quickstart/{run}/volumes.zarr/segmentation").read()
+        assert count_large(segmentation) >= 0.7 * count_large(labels), "the quick start shows no neurons"
+        assert np.unique(segmentation, return_counts=True)[1].max() < 0.5 * segmentation.size
+    assert float(re.findall(r"VOI (\S+)", told[0])[0]) < 0.5
     published = na.open_volume(tmp_path / "quickstart/segmentation.ome.zarr/0")
     made = na.open_volume(tmp_path / "quickstart/again/volumes.zarr/segmentation")
     assert (published.read() == made.read()).all()

@@ -20,12 +20,14 @@ from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Observer, run_task
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import SQLITE, ledger_url
+from neuroadda.blockwise.run_folder import check_run_folder
 from neuroadda.blockwise.task import Task
 from neuroadda.domains.selection import find_start
 from neuroadda.errors import SettingError, UserError, warn
 from neuroadda.locks import lock_folder
 from neuroadda.segmentation.pipeline import default_block_vx
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.masks import Mask
 from neuroadda.volumes.no_data_mask import identify_mask, open_no_data, recall_no_data, resolve_no_data
@@ -77,7 +79,8 @@ def propose_boxes(
     PersonNeeded
         If no backbone is given, and no source of the zoo is near.
     """
-    raw, inputs = Volume.open(config.raw), Inputs(config.output, trust=config.trust_inputs)
+    check_run_folder(config.output)
+    raw, inputs = check_stored(Volume.open(config.raw)), Inputs(config.output, trust=config.trust_inputs)
     content = inputs.identify("raw", raw)
     if config.mask is not None:
         inputs.identify("mask", Volume.open(config.mask))
@@ -89,6 +92,7 @@ def propose_boxes(
     no_data = open_no_data(recall_no_data(config.no_data, raw, config.output, content), raw)
     request = make_request(config, raw, roi, cards, no_data)
     if (known := find_known(config, request, cards, overwrite, inputs)) is not None:
+        inputs.keep()
         return known
     inputs.warn("boxes are proposed anew (unless inputs are trusted)")
     cells, task = plan_proposals(config, raw, roi, folders, inputs, no_data)
@@ -98,7 +102,9 @@ def propose_boxes(
     with lock_folder(config.output):
         no_data = open_no_data(resolve_no_data(config.no_data, raw, config.output, content), raw)
         request = make_request(config, raw, roi, cards, no_data)
-        if (known := find_known(config, request, cards, overwrite, inputs)) is not None:  # by a run that has just ended
+        known = find_known(config, request, cards, overwrite, inputs)
+        if known is not None:  # by a run that has just ended
+            inputs.keep()
             return known
         cells, task = plan_proposals(config, raw, roi, folders, inputs, no_data)
         inputs.keep_unless_changed()
@@ -139,7 +145,7 @@ def plan_proposals(
     raw: Volume,
     roi: Roi,
     folders: Sequence[str],
-    inputs: Inputs | None = None,
+    inputs: Inputs,
     no_data: Mask | None = None,
 ) -> tuple[list[tuple[int, int]], Task]:
     """Return the cells of a box, as `cut_box` does, and the task that scores the volume; nothing is written.
@@ -197,7 +203,6 @@ def find_known(
             return None
         raise
     if before.request == request and not inputs.changed:
-        inputs.keep()
         return Found(before, _open_grid(config, cards, inputs), None, cards)
     if before.request == request and not overwrite:
         if not _has_labels(config.output / LABELS):

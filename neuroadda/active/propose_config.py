@@ -1,7 +1,6 @@
 """What may be asked of `propose`: which boxes, of which volume, and what of it determines the answer."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 from funlib.geometry import Roi
@@ -13,7 +12,7 @@ from neuroadda.active.strategies import ChooseConfig
 from neuroadda.active.uncertainty import Score
 from neuroadda.backbones.card import Card
 from neuroadda.blockwise.execution import Execution
-from neuroadda.config import Config, Zyx, dump_config
+from neuroadda.config import Config, FolderPath, PathText, PublicConfig, Zyx, dump_config
 from neuroadda.domains.selection import SelectConfig
 from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.fragments import Fragments
@@ -53,7 +52,7 @@ class ProposeSettings(Config):
     min_tissue: float = Field(default=1.0, ge=0, le=1)
 
 
-class ProposeConfig(ProposeSettings):
+class ProposeConfig(PublicConfig, ProposeSettings):
     """Where boxes are proposed.
 
     Attributes
@@ -81,13 +80,13 @@ class ProposeConfig(ProposeSettings):
         As in `neuroadda.segmentation.pipeline.SegmentConfig`.
     """
 
-    raw: str
-    backbone: str | None = None
+    raw: PathText
+    backbone: PathText | None = None
     select: SelectConfig = Field(default_factory=SelectConfig)
-    output: Path
-    committee: tuple[str, ...] = ()
-    mask: str | None = None
-    no_data: str = AUTO
+    output: FolderPath
+    committee: tuple[PathText, ...] = ()
+    mask: PathText | None = None
+    no_data: PathText = AUTO
     roi: RoiConfig | None = None
     excluded: tuple[RoiConfig, ...] = ()
     block_vx: Zyx | None = None

@@ -1,13 +1,12 @@
 """What determines an adaptation."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from neuroadda.active.propose import ProposeSettings
 from neuroadda.blockwise.execution import Execution
-from neuroadda.config import Config, Zyx
+from neuroadda.config import Config, FolderPath, PathText, PublicConfig, Zyx
 from neuroadda.domains.selection import SelectConfig
 from neuroadda.evaluation.validation import ValidateConfig
 from neuroadda.training.config import TrainSettings
@@ -24,7 +23,7 @@ class LabelSettings(Config):
     erode_vx: Annotated[int, Field(ge=0)] = 0
 
 
-class AdaptConfig(Config):
+class AdaptConfig(PublicConfig):
     """From a volume without labels to a backbone that fits it.
 
     Attributes
@@ -61,19 +60,19 @@ class AdaptConfig(Config):
         Do not look whether volumes were edited since.
     """
 
-    raw: str
-    output: Path
-    mask: str | None = None
-    no_data: str = AUTO
+    raw: PathText
+    output: FolderPath
+    mask: PathText | None = None
+    no_data: PathText = AUTO
     roi: RoiConfig | None = None
-    backbone: str | None = None
+    backbone: PathText | None = None
     select: SelectConfig = Field(default_factory=SelectConfig)
     propose: ProposeSettings = Field(default_factory=ProposeSettings)
-    committee: tuple[str, ...] = ()
+    committee: tuple[PathText, ...] = ()
     block_vx: Zyx | None = None
     ledger: str | None = None
     rounds: int = Field(default=1, ge=1)
-    oracle: str | None = None
+    oracle: PathText | None = None
     train: TrainSettings
     labels: LabelSettings = Field(default_factory=LabelSettings)
     validation: ValidateConfig | None = None

@@ -11,10 +11,12 @@ from neuroadda.active.propose import ProposeConfig, ProposeSettings, propose_box
 from neuroadda.adaptation.config import AdaptConfig, without_secrets
 from neuroadda.adaptation.oracle import ask_oracle, open_oracle
 from neuroadda.adaptation.state import BACKBONE, Adaptation, Round
+from neuroadda.adaptation.status import SUMMARY
 from neuroadda.adaptation.training import check_shape, check_training, make_training
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.blockwise.engine import stop_on_signals
+from neuroadda.blockwise.run_folder import CONFIG, check_run_folder
 from neuroadda.config import fingerprint, load_config_file, write_json
 from neuroadda.domains.selection import find_start
 from neuroadda.errors import SettingError, in_section
@@ -23,11 +25,10 @@ from neuroadda.locks import lock_folder
 from neuroadda.observing import RunObserver
 from neuroadda.prediction.predict import is_far_in_size
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.no_data_mask import recall_no_data
 from neuroadda.volumes.regions import RoiConfig
-
-CONFIG, SUMMARY = "config.json", "adaptation.json"
 
 
 @in_section("adapt")
@@ -53,7 +54,8 @@ def adapt_backbone(
     RunFailed, RunStopped
         As the parts do.
     """
-    raw = Volume.open(config.raw)
+    check_run_folder(config.output, {"raw", "rounds", "train"})
+    raw = check_stored(Volume.open(config.raw))
     check_shape(config, raw)
     validator = None if config.validation is None else Validator(config.validation)
     if validator is not None:

@@ -6,14 +6,23 @@ from typing import Any
 from neuroadda.segmentation.pipeline import is_run
 from neuroadda.segmentation.recovery import read_run
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.locations import to_location
 
 StrPath = str | Path
 VolumeLike = str | Path | Volume
 
 
 def to_text(value: VolumeLike | None) -> str | None:
-    """Return a path or URL as a config holds it."""
-    return None if value is None else str(value.path if isinstance(value, Volume) else value)
+    """Return a path or URL as a config holds it.
+
+    Raises
+    ------
+    UserError
+        If it is something else, such as an array in memory.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    return str(value.path if isinstance(value, Volume) else to_location(value))
 
 
 def to_volume(value: VolumeLike) -> Volume:

@@ -202,7 +202,7 @@ def evaluate(
     from neuroadda.segmentation.pipeline import is_run
     from neuroadda.segmentation.recovery import read_run
 
-    named = None if compare is None else {name: str(path) for name, path in compare.items()}
+    named = None if compare is None else {name: to_text(path) for name, path in compare.items()}
     given = {"labels": to_text(labels), "thresholds": thresholds, "skeletons": skeletons, "baselines": baselines}
     wanted = configure(EvaluateConfig, config, "evaluate", given | {"compare": named})
     if not isinstance(segmentation, Volume) and is_run(segmentation):

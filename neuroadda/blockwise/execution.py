@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from neuroadda.config import Config
+from neuroadda.config import Config, PublicConfig
 
 LOOPBACK = "127.0.0.1"
 JOB_VARIABLES = ("SLURM_JOB_ID", "LSB_JOBID")  # the clusters' variables that hold a job's id
@@ -50,7 +50,7 @@ class Job(Config):
     python: str | None = None
 
 
-class Execution(Config):
+class Execution(PublicConfig):
     """How blocks are carried out.
 
     Attributes

@@ -1,23 +1,119 @@
-"""The state of a run, from its ledger alone."""
+"""The state of a run, from its ledger and the lock of its folder."""
 
 import re
+import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.failures import advise, describe_cause
-from neuroadda.blockwise.ledger.base import FailureGroup, Summary, TaskRecord
+from neuroadda.blockwise.health import Health, Pulse, judge
+from neuroadda.blockwise.ledger.base import FailureGroup, Ledger, Summary, TaskRecord
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.ledger.url import SQLITE, VARIABLE, ledger_url
+from neuroadda.blockwise.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
+from neuroadda.config import load_config_file
 from neuroadda.errors import UserError
+from neuroadda.locks import LOCK, LockState, read_lock
+from neuroadda.volumes.locations import Location, is_inside, to_location
 
 SHOWN_BLOCKS = 20
+DEEPEST = 3  # folders from an output up to that of its run, such as run/merges/level_0
+PYRAMID_RUN = ".run"  # folder of a pyramid's run, in the pyramid
 BUG_BLOCKS = int(Execution.model_fields["same_error_limit"].default)
 
 
+@dataclass(frozen=True)
+class RunLedger:
+    """The ledger of a run, and the run's place.
+
+    Attributes
+    ----------
+    url
+        Of the ledger.
+    folder
+        Of the run; for a ledger's URL, that of its file, and None for a server.
+    shared
+        The ledger may hold tasks of other runs, which are not shown.
+    """
+
+    url: str
+    folder: Path | None
+    shared: bool
+
+    def read_locks(self) -> "RunLocks":
+        """Look at the lock of the folder and, later, at those of the pyramids that its tasks are of."""
+        return RunLocks(self.folder)
+
+    def choose(self, tasks: Sequence[TaskRecord]) -> list[TaskRecord]:
+        """Return the tasks of the run: those whose output lies in its folder or where its config says."""
+        if not self.shared:
+            return list(tasks)
+        assert self.folder is not None
+        places: list[Location] = [self.folder.parent if self.folder.name == PYRAMID_RUN else self.folder]
+        with suppress(UserError, LookupError, TypeError):
+            places.append(to_location(load_config_file(self.folder / "config.json")["resolved"]["volumes"]))
+        found = ((task, _locate(task)) for task in tasks)
+        return [task for task, output in found if output and any(is_inside(output, place) for place in places)]
+
+
+class RunLocks:
+    """What the locks say of a run and of its tasks; each is looked at once."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder, self._seen = folder, dict[Path | None, LockState | None]()
+        self.own = self._read(folder)
+
+    def of(self, task: TaskRecord) -> LockState | None:
+        """Return the state of the lock that a task's run takes: in the nearest folder above the output that has one.
+
+        A ledger may be shared by runs, also by that of a pyramid and that of its volume.
+        """
+        output = _locate(task)
+        above = output.parents[:DEEPEST] if isinstance(output, Path) else ()
+        places = (place for folder in above for place in (folder / PYRAMID_RUN, folder))
+        return self._read(next((place for place in places if (place / LOCK).exists()), self._folder))
+
+    def judge(self, tasks: Sequence[TaskRecord], pulses: Sequence[Pulse], now: float) -> Health:
+        """Judge the run that is at work; if none is, the one of the folder."""
+        locks = [self.of(task) for task in tasks]
+        held = [lock for lock in (self.own, *locks) if lock is not None and lock.state == "held"]
+        chosen = held[0] if held else self.own
+        if locks and chosen not in locks:  # a ledger of several runs: the one that was last at work
+            chosen = locks[max(range(len(locks)), key=lambda place: pulses[place].last)]
+        return judge([pulse for pulse, lock in zip(pulses, locks, strict=True) if lock == chosen], now, chosen)
+
+    def _read(self, folder: Path | None) -> LockState | None:
+        if folder not in self._seen:
+            self._seen[folder] = None if folder is None else read_lock(folder)
+        return self._seen[folder]
+
+
+def _locate(task: TaskRecord) -> Location | None:
+    """Return where a task's output lies; None where its record names no place, or one with credentials."""
+    try:
+        return to_location(task.output)
+    except UserError:
+        return None
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How a run does, and each of its tasks, oldest first, as plain data."""
+
+    health: Health
+    tasks: list[dict[str, Any]]
+
+
 def read_status(where: str | Path, url: str | None = None) -> list[dict[str, Any]]:
-    """Return every task's progress, rate, time left and failures, oldest task first, as plain data.
+    """Return the tasks of `look_at_run`."""
+    return look_at_run(where, url).tasks
+
+
+def look_at_run(where: str | Path, url: str | None = None) -> RunStatus:
+    """Return whether a run is at work, and every task's progress, rate, time left and failures.
 
     Parameters
     ----------
@@ -29,54 +125,77 @@ def read_status(where: str | Path, url: str | None = None) -> list[dict[str, Any
     Raises
     ------
     UserError
-        If there is no ledger.
+        If there is no ledger, or a shared one that knows nothing of the folder.
     """
-    url, folder = find_ledger(where, url)
-    ledger = open_ledger(url)
+    found, now = find_ledger(where, url), time.time()
+    ledger = open_ledger(found.url)
     try:
-        return [
-            describe(task, ledger.summary(task.fingerprint), ledger.failures(task.fingerprint), folder)
-            for task in ledger.tasks()
+        locks = found.read_locks()  # before the records: a run that ends now has written them
+        tasks = found.choose(ledger.tasks())
+        if found.shared and locks.own is None and not tasks:
+            right = f"give a run's folder, or the URL of its own ledger (--ledger, or {VARIABLE})"
+            raise UserError("the ledger knows no task of this folder", str(where), right)
+        summaries = [ledger.summary(task.fingerprint) for task in tasks]
+        pulses = [_pulse(task, summary, ledger) for task, summary in zip(tasks, summaries, strict=True)]
+        told = [
+            describe(
+                task, summary, ledger.failures(task.fingerprint), found.folder, judge([pulse], now, locks.of(task))
+            )
+            for task, summary, pulse in zip(tasks, summaries, pulses, strict=True)
         ]
+        return RunStatus(locks.judge(tasks, pulses, now), told)
     finally:
         ledger.close()
 
 
-def find_ledger(where: str | Path, url: str | None = None) -> tuple[str, Path | None]:
-    """Return the URL of the ledger of a run's folder, and the folder; for a ledger's URL, itself, and the folder of its file.
+def find_ledger(where: str | Path, url: str | None = None) -> RunLedger:
+    """Return the ledger of a run's folder; for a ledger's URL, itself.
 
     Raises
     ------
     UserError
         If there is no ledger.
     """
-    folder = None if "://" in str(where) else Path(where)
-    url = str(where) if folder is None else ledger_url(folder, url)
+    if "://" in str(where):
+        url, folder, shared = str(where), None, False
+    else:
+        folder = Path(where)
+        url = ledger_url(folder, url)
+        shared = url != f"{SQLITE}{folder / NAME}"
     if url.startswith(SQLITE):
         file = Path(url.removeprefix(SQLITE))
         if not file.exists():
             right = f"give a run's folder, or the URL of a ledger (--ledger, or {VARIABLE}), such as mongodb://host/database"
             raise UserError("there is no ledger here", str(where), right)
         folder = folder or file.parent
-    return url, folder
+    return RunLedger(url, folder, shared)
+
+
+def _pulse(task: TaskRecord, summary: Summary, ledger: Ledger) -> Pulse:
+    last = [task.created, summary.finished or 0.0]
+    if summary.running:
+        last += [float(each.when.max()) for each in ledger.columns(task.fingerprint, max(last)) if len(each.when)]
+    return Pulse(task.stage, task.blocks, summary, summary.seconds / max(1, summary.done), max(last))
 
 
 def describe(
-    task: TaskRecord, summary: Summary, failures: Sequence[FailureGroup], folder: Path | None
+    task: TaskRecord, summary: Summary, failures: Sequence[FailureGroup], folder: Path | None, health: Health
 ) -> dict[str, Any]:
     """Return a task's progress and failures as plain data; `folder` is the run's, where it is known."""
     rate, left = summary.voxels_per_second, task.voxels - summary.voxels
+    at_work = summary.running if health.is_at_work else 0
     logs = None if folder is None else folder / "logs" / task.stage
     return {
         "stage": task.stage,
+        "state": "finished" if summary.done >= task.blocks else health.state,
         "fingerprint": task.fingerprint[:12],
         "blocks": task.blocks,
         "done": summary.done,
-        "running": summary.running,
+        "running": at_work,
         "failed": summary.failed,
         "voxels": task.voxels,
         "voxels_per_second": None if rate is None else round(rate),
-        "eta_seconds": round(left / rate) if rate and left and summary.running else None,
+        "eta_seconds": round(left / rate) if rate and left and at_work and health.state != "stalled" else None,
         "output": task.output,
         "logs": str(logs) if logs is not None and logs.exists() else None,
         "failures": [

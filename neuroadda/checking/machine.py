@@ -61,7 +61,8 @@ def check_place(findings: Findings, where: str, place: Location, inputs: Mapping
 
 def check_free(findings: Findings, where: str, folder: Path) -> None:
     """Look whether another run is at work in a folder."""
-    if read_lock(folder) == "held":
+    lock = read_lock(folder)
+    if lock is not None and lock.state == "held":
         findings.fault(where, f"another run is at work in {folder}", "wait for it, or stop it")
 
 

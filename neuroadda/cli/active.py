@@ -40,7 +40,7 @@ def propose(
         list[Path] | None, typer.Option(help="Earlier proposals, whose boxes are not proposed again.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of what is random.")] = 0,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for all that is written.")] = Path("proposals"),
+    output: Annotated[str, typer.Option("--output", "-o", help="Folder for all that is written.")] = "proposals",
     overrides: Overrides = None,
     overwrite: Overwrite = False,
     trust_inputs: TrustInputs = False,
@@ -68,7 +68,7 @@ def propose(
         "raw": volume,
         "backbone": backbone,
         "select": {"zoo": zoo},
-        "output": str(output),
+        "output": output,
         "shape_nm": list(shape),
         "score": score,
         "mask": mask,
@@ -134,7 +134,7 @@ def show(folder: Folder, as_json: Json = False) -> None:
 def export(
     folder: Folder,
     to: Annotated[str, typer.Option(help="csv, catmaid, webknossos, neuroglancer or crops (OME-Zarr).")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Beside the proposals by default.")] = None,
+    output: Annotated[str | None, typer.Option("--output", "-o", help="Beside the proposals by default.")] = None,
     url: Annotated[str | None, typer.Option(help="Where raw is served, for neuroglancer.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Name of the dataset in WEBKNOSSOS.")] = None,
     context: Annotated[Triple, typer.Option(metavar="Z Y X", help="nm of raw around a box, for crops.")] = (
@@ -150,6 +150,7 @@ def export(
 
     from neuroadda.active.exports import NAMES, Export, export_proposals
     from neuroadda.active.proposals import read_proposals
+    from neuroadda.volumes.locations import to_folder
     from neuroadda.volumes.neuroglancer import state_url
 
     if to not in get_args(Export):
@@ -158,7 +159,7 @@ def export(
     written = export_proposals(
         to,  # type: ignore[arg-type]
         read_proposals(folder),
-        output or beside / NAMES[to],  # type: ignore[index]
+        beside / NAMES[to] if output is None else to_folder(output, "what is exported to"),  # type: ignore[index]
         overwrite=overwrite,
         url=url,
         dataset=dataset,

@@ -33,13 +33,14 @@ def adapt(
 
     Exit code 3: it waits for labels, import them with `neuroadda proposals import`, then run it again; or no source is near.
     """
-    from neuroadda.api.boxes import adapt as adapt_to
     from neuroadda.cli.console import print_json
     from neuroadda.cli.progress import show_progress
 
     refuse_many_processes("adapt")
-    loaded = load_run(config, overrides)
+    loaded = load_run(config, overrides, quiet=as_json)
     wanted = take_section(trust_inputs_of(loaded) if trust_inputs else loaded, "adapt", config)
+    from neuroadda.api.boxes import adapt as adapt_to  # torch's import takes seconds, of which `load_run` has told
+
     with show_progress(quiet=as_json) as observer:
         done = adapt_to(config=wanted, overwrite=overwrite, observer=observer)
     if as_json:

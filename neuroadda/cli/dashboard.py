@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from neuroadda.cli.options import Ledger
+from neuroadda.errors import RunStopped
 
 app = typer.Typer()
 
@@ -31,5 +32,5 @@ def dashboard(
         print(served.url, flush=True)
         try:
             served.serve_forever()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RunStopped):
             print("the dashboard is closed; the run goes on", file=sys.stderr)

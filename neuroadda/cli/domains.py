@@ -35,12 +35,13 @@ def rank(
     from neuroadda.domains.ranking import RankConfig
     from neuroadda.domains.selection import rank_zoo
     from neuroadda.volumes.arrays import Volume
+    from neuroadda.volumes.completeness import check_stored
     from neuroadda.zoo.finding import open_zoo
 
     given = {} if no_data is None else {"patches": {"no_data": no_data}}
     config = parse_config(RankConfig, apply_overrides(given, overrides or []), "domains rank")
     opened = open_zoo(zoo)
-    ranking = rank_zoo(Volume.open(volume), opened, config, exclude or [])
+    ranking = rank_zoo(check_stored(Volume.open(volume)), opened, config, exclude or [])
     if as_json:
         print_json(ranking.to_data())
     else:
@@ -71,9 +72,7 @@ def rank(
 @domains.command()
 def tree(
     volumes: Annotated[list[str] | None, typer.Argument(metavar="NAME=VOLUME ...", help="Zarr arrays of raw.")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables, tree and pictures.")] = Path(
-        "tree"
-    ),
+    output: Annotated[str, typer.Option("--output", "-o", help="Folder for tables, tree and pictures.")] = "tree",
     zoo: Annotated[
         str | None, typer.Option(help="Folder or URL of a zoo whose domains join by their features.")
     ] = None,
@@ -103,12 +102,14 @@ def tree(
         survey_domains,
     )
     from neuroadda.viewing.domain_figures import plot_dendrogram, plot_heatmap, plot_map, save_figure
+    from neuroadda.volumes.locations import to_folder
     from neuroadda.zoo.finding import open_zoo
 
     config = parse_config(TreeConfig, apply_overrides({"pooling": pooling}, overrides or []), "domains tree")
     paths = {name: Path(path) for name, path in _pairs(volumes or [], "VOLUME").items()}
     organisms = _pairs(organism or [], "--organism")
-    check_folder(output, overwrite)
+    folder = to_folder(output, "a tree's place")
+    check_folder(folder, overwrite)
     given = read_newick(phylogeny) if phylogeny else None
     opened = open_zoo(zoo)
     network = pick_backbone(opened, backbone)
@@ -123,10 +124,10 @@ def tree(
     )
     matrix, grown = survey.distances.matrix, survey.tree
     groups = {name: find_species(told) for name, told in survey.organisms.items()}
-    save_figure(plot_heatmap(matrix, grown, groups), output, "heatmap")
-    save_figure(plot_dendrogram(grown, groups), output, "dendrogram")
-    save_figure(plot_map(matrix, groups), output, "map")
-    data = save_survey(output, survey, config, network)
+    save_figure(plot_heatmap(matrix, grown, groups), folder, "heatmap")
+    save_figure(plot_dendrogram(grown, groups), folder, "dendrogram")
+    save_figure(plot_map(matrix, groups), folder, "map")
+    data = save_survey(folder, survey, config, network)
     if as_json:
         print_json(data)
         return

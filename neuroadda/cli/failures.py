@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,36 +11,52 @@ from neuroadda.cli.options import Json, Ledger
 from neuroadda.errors import UserError
 from neuroadda.formats import format_text
 
+if TYPE_CHECKING:
+    from neuroadda.blockwise.health import Health
+
 app = typer.Typer()
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")]
 
 
 @app.command()
 def status(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of the run, or its ledger's URL.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run or a training, or a ledger's URL.")],
     ledger: Ledger = None,
     as_json: Json = False,
 ) -> None:
-    """Tell from the ledger alone how far each task is, how fast it goes, why blocks failed and what to do about it."""
-    from neuroadda.blockwise.status import read_status
+    """Tell whether a run is at work, waits, or was stopped, how far each task is, why blocks failed, and what to do next."""
+    from neuroadda.adaptation.status import look_at_adaptation
+    from neuroadda.blockwise.status import look_at_run
     from neuroadda.cli.console import print_json, print_table
+    from neuroadda.training.status import look_at_training
     from neuroadda.volumes.derived import find_stale
     from neuroadda.volumes.inputs import look_again
     from neuroadda.volumes.locations import to_location
 
-    tasks = read_status(run, ledger)
+    if "://" not in run:
+        folder = Path(run)
+        if (training := look_at_training(folder)) is not None:
+            print_json([training.to_data()]) if as_json else _print_health(training.health)
+            return
+        if (adaptation := look_at_adaptation(folder)) is not None:
+            print_json([{"stage": "adapt"} | vars(adaptation)]) if as_json else _print_health(adaptation)
+            return
+    found = look_at_run(run, ledger)
     if "://" not in run:
         look_again(Path(run)).warn("what was made of it here is stale; the same command makes it again")
-    for task in tasks:
+    for task in found.tasks:
         task["stale"] = find_stale(to_location(task["output"]))
     if as_json:
-        print_json(tasks)
+        print_json(found.tasks)
         return
-    print_table("tasks", [_status_row(task) for task in tasks])
-    for task in tasks:
+    print(format_text(found.health.sentence))
+    print_table("tasks", [_status_row(task) for task in found.tasks])
+    for task in found.tasks:
         _print_failures(task)
-    for path, why in [stale for task in tasks for stale in task["stale"].items()]:
+    for path, why in [stale for task in found.tasks for stale in task["stale"].items()]:
         print(format_text(f"stale: {path}: {why}"))
+    if found.health.state != "finished":
+        _print_advice(found.health)
 
 
 @app.command()
@@ -104,11 +120,21 @@ def logs(
             print(format_text(str(event["traceback"]).rstrip()))
 
 
+def _print_health(health: "Health") -> None:
+    print(format_text(health.sentence))
+    _print_advice(health)
+
+
+def _print_advice(health: "Health") -> None:
+    if health.advice:
+        print(f"what to do next: {format_text(health.advice)}")
+
+
 def _status_row(task: dict[str, Any]) -> dict[str, Any]:
     from neuroadda.formats import format_count, format_seconds
 
     rate, left = task["voxels_per_second"], task["eta_seconds"]
-    return {key: task[key] for key in ("stage", "done", "blocks", "running", "failed")} | {
+    return {key: task[key] for key in ("stage", "done", "blocks", "running", "failed", "state")} | {
         "rate": "" if rate is None else format_count(rate, "vx/s"),
         "time left": "" if left is None else format_seconds(left),
         "fingerprint": task["fingerprint"],

@@ -11,6 +11,7 @@ import typer
 from neuroadda import __version__
 from neuroadda.cli import active, adaptation, checking, dashboard, failures, pyramids, runs, training, volumes
 from neuroadda.cli.domains import domains, rank
+from neuroadda.cli.interrupts import raise_by_interrupt
 from neuroadda.cli.ledger import ledger
 from neuroadda.cli.zoo import zoo
 from neuroadda.errors import WARNINGS, PersonNeeded, RunFailed, RunStopped, UserError
@@ -44,7 +45,7 @@ app.add_typer(ledger, name="ledger")
 def main() -> None:
     """Run the command."""
     _show_warnings()
-    with tell_errors():
+    with tell_errors(), raise_by_interrupt():
         app()
 
 

@@ -1,6 +1,7 @@
 """Options that several verbs share, and how they print."""
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,13 +41,17 @@ Triple = tuple[float, float, float]
 
 
 def print_facts(facts: dict[str, Any], as_json: bool) -> None:
-    """Print what is known of one thing, as JSON or as a table of two columns."""
+    """Print what is known of one thing, as JSON or as a table of two columns, whose numbers have four digits that count."""
     from neuroadda.cli.console import print_json, print_table
 
     if as_json:
         print_json(facts)
     else:
-        print_table("", [{"what": key, "is": value} for key, value in facts.items()])
+        print_table("", [{"what": key, "is": _round(value)} for key, value in facts.items()])
+
+
+def _round(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def refuse_many_processes(verb: str) -> None:
@@ -64,6 +69,7 @@ def load_run(
     overrides: list[str] | None,
     options: Mapping[str, Any] | None = None,
     usage: str | None = None,
+    quiet: bool = False,
 ) -> "RunConfig":
     """Return the `RunConfig` in files, each laid over those before it; then come a verb's options, then --set.
 
@@ -73,13 +79,18 @@ def load_run(
         Sections of what a verb was given; None, at any depth, is not given.
     usage
         What a verb can be given instead of files; None where it needs files.
+    quiet
+        Print nothing where this takes seconds.
     """
     from neuroadda.config import without_none
-    from neuroadda.flow import load_config
 
     wanted = without_none(options or {})
     if usage is not None and not files and not wanted:
         raise UserError("nothing was given to work on", None, f"give {usage}, or --config FILE")
+    if not quiet and "torch" not in sys.modules:
+        print("note: importing torch, which takes some seconds", file=sys.stderr, flush=True)
+    from neuroadda.flow import load_config
+
     try:
         return load_config(files or [], overrides or [], wanted)
     except UserError as error:

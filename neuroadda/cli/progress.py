@@ -88,18 +88,17 @@ class Lines(RunObserver):
         print(told.rstrip(), file=sys.stderr)
 
     def on_iteration(self, name: str, iteration: int, iterations: int, values: Mapping[str, float]) -> None:
-        """Print how far a training is, every 15 seconds and at its end; and every validation."""
+        """Print how far a training is, at its start, every 15 seconds and at its end; and every validation."""
         if "loss" not in values:
             self.on_note(_name_values(name, values))
             return
         now = time.monotonic()
-        if name not in self._trainings:
-            self._trainings[name], self._told = (now, iteration), now
-        started, first = self._trainings[name]
-        if now - self._told > ITERATIONS_EVERY_S or iteration == iterations:
+        begins = name not in self._trainings
+        started, first = self._trainings.setdefault(name, (now, iteration))
+        if begins or now - self._told > ITERATIONS_EVERY_S or iteration == iterations:
             self._told = now
-            rate = (iteration - first) / max(1e-9, now - started)
-            self.on_note(f"{name}  loss {values['loss']:.4f}  {rate:.2f} it/s  iteration {iteration}/{iterations}")
+            rate = "" if begins else f"{(iteration - first) / max(1e-9, now - started):.2f} it/s  "
+            self.on_note(f"{name}  loss {values['loss']:.4f}  {rate}iteration {iteration}/{iterations}")
 
     def on_note(self, text: str) -> None:
         """Print a line."""

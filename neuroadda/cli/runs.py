@@ -62,7 +62,7 @@ def predict(
 ) -> None:
     """Predict affinities of a whole volume: RAW --backbone NAME -o OUT, or [segment] of a config."""
     keys = _segment_keys(raw, backbone, output, mask, no_data, any_voxel_size, workers, ledger, trust_inputs)
-    _segment(load_run(config, overrides, keys, SEGMENT_USAGE), "predict", dry_run, measure, overwrite, as_json)
+    _segment(load_run(config, overrides, keys, SEGMENT_USAGE, as_json), "predict", dry_run, measure, overwrite, as_json)
 
 
 @app.command()
@@ -89,7 +89,7 @@ def segment(
     segment.components.threshold=0.4 or segment.block_vx=[32,256,256].
     """
     keys = _segment_keys(raw, backbone, output, mask, no_data, any_voxel_size, workers, ledger, trust_inputs)
-    _segment(load_run(config, overrides, keys, SEGMENT_USAGE), "relabel", dry_run, measure, overwrite, as_json)
+    _segment(load_run(config, overrides, keys, SEGMENT_USAGE, as_json), "relabel", dry_run, measure, overwrite, as_json)
 
 
 @app.command()
@@ -112,7 +112,9 @@ def evaluate(
         from neuroadda.evaluation.measure import measure_plan
         from neuroadda.segmentation.pipeline import make_plan
 
-        loaded = load_run(config, overrides, {"segment": {"ledger": ledger}, "evaluate": {"labels": labels}})
+        loaded = load_run(
+            config, overrides, {"segment": {"ledger": ledger}, "evaluate": {"labels": labels}}, quiet=as_json
+        )
         wanted = take_section(loaded, "evaluate", config)
         measured = measure_plan(make_plan(take_section(loaded, "segment", config)), wanted)
     elif segmentation is None or labels is None:
@@ -139,17 +141,18 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Do all that the config has: train, segment, evaluate, report."""
-    from neuroadda import flow
     from neuroadda.cli.console import print_json, print_summary
     from neuroadda.cli.progress import show_progress
 
     refuse_many_processes("run")
-    loaded = load_run(config, overrides)
+    loaded = load_run(config, overrides, quiet=as_json)
     if trust_inputs:
         loaded = trust_inputs_of(loaded)
     if dry_run or measure:
         _dry_run(loaded, "relabel", dry_run, measure, as_json)
         return
+    from neuroadda import flow  # torch's import takes seconds, of which `load_run` has told
+
     with show_progress(quiet=as_json) as observer:
         summary = flow.run(loaded, overwrite=overwrite, observer=observer)
     if as_json:
@@ -171,7 +174,7 @@ def view(
     from neuroadda.segmentation.pipeline import make_plan
     from neuroadda.viewing.run_view import view_plan
 
-    loaded = load_run(config, overrides)
+    loaded = load_run(config, overrides, quiet=as_json)
     shown = view_plan(make_plan(take_section(loaded, "segment", config)), root, base_url)
     print_json(shown["state"]) if as_json else print(shown["url"])
 

@@ -60,9 +60,10 @@ def train(
     from neuroadda.cli.console import print_json
     from neuroadda.cli.progress import show_progress
     from neuroadda.config import dump_config
-    from neuroadda.flow import train_backbone
     from neuroadda.training.ranks import find_rank
 
+    rank = find_rank(os.environ)
+    quiet = as_json or rank.index > 0
     if not config and output is not None:
         name = name or Path(output).resolve().name
         domain, iterations = domain or name, iterations or ITERATIONS
@@ -76,11 +77,12 @@ def train(
 
         keys["start"] = {"backbone": str(find_backbone(start, zoo))}
     select = {"zoo": zoo if start is None else None}
-    wanted = load_run(config, overrides, {"train": keys, "select": select}, "RAW LABELS --output OUT")
+    wanted = load_run(config, overrides, {"train": keys, "select": select}, "RAW LABELS --output OUT", quiet)
     if trust_inputs:
         wanted = trust_inputs_of(wanted)
-    rank = find_rank(os.environ)
-    with show_progress(quiet=as_json or rank.index > 0) as observer:
+    from neuroadda.flow import train_backbone  # torch's import takes seconds, of which `load_run` has told
+
+    with show_progress(quiet) as observer:
         card = train_backbone(wanted, overwrite=overwrite, observer=observer, rank=rank)
     if rank.index > 0:
         return
@@ -95,4 +97,4 @@ def validate(config: ConfigFiles, overrides: Overrides = None, as_json: Json = F
     """Score a trained backbone on the held-out part again and note the best threshold in its card."""
     from neuroadda.flow import validate_backbone
 
-    print_facts(dict(validate_backbone(load_run(config, overrides)).metrics), as_json)
+    print_facts(dict(validate_backbone(load_run(config, overrides, quiet=as_json)).metrics), as_json)

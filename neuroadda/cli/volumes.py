@@ -29,6 +29,15 @@ def import_(
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Name inside the file.")] = None,
     kind: Annotated[str | None, typer.Option(help="raw or labels")] = None,
+    contrast: Annotated[
+        str, typer.Option(help="Raw as-seen in a viewer (MinIsWhite is inverted, a palette is applied), or as-stored.")
+    ] = "as-seen",
+    gaps: Annotated[
+        str | None,
+        typer.Option(
+            help="Section files missing in a numbered series: blank (sections of 0) or close (others move up)."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -38,6 +47,10 @@ def import_(
 
     if kind not in (None, "raw", "labels"):
         raise UserError(f"{kind!r} is no kind of volume", "--kind", "raw or labels")
+    if contrast not in ("as-seen", "as-stored"):
+        raise UserError(f"{contrast!r} is not known", "--contrast", "as-seen or as-stored")
+    if gaps not in (None, "blank", "close"):
+        raise UserError(f"{gaps!r} is not known", "--gaps", "blank or close")
     volume = import_volume(
         source,
         target,
@@ -46,6 +59,8 @@ def import_(
         axes=axes,  # type: ignore[arg-type]
         dataset=dataset,
         kind=kind,  # type: ignore[arg-type]
+        contrast=contrast,  # type: ignore[arg-type]
+        gaps=gaps,  # type: ignore[arg-type]
         overwrite=overwrite,
     )
     print_facts(describe(volume), as_json)

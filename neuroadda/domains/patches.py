@@ -9,7 +9,7 @@ import numpy as np
 from funlib.geometry import Coordinate, Roi
 from pydantic import Field
 
-from neuroadda.config import Zyx
+from neuroadda.config import PathText, Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.filling import Data
@@ -45,7 +45,7 @@ class PatchConfig(WithNoData):
 
     count: Annotated[int, Field(ge=2, le=10**7)] = 1024
     seed: int = 0
-    mask: str | None = None
+    mask: PathText | None = None
     roi: RoiConfig | None = None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from neuroadda.backbones.card import load_card
-from neuroadda.config import Config, dump_config, fingerprint, write_json
+from neuroadda.config import PathText, PublicConfig, dump_config, fingerprint, write_json
 from neuroadda.domains.embedding import embed_volume
 from neuroadda.domains.ranking import RankConfig, Ranking, rank_embeddings
 from neuroadda.errors import PersonNeeded, UserError
@@ -23,7 +23,7 @@ from neuroadda.zoo.index import EMBEDDING
 RANKING = "ranking.json"
 
 
-class SelectConfig(Config):
+class SelectConfig(PublicConfig):
     """Which zoo a training starts from.
 
     Attributes
@@ -36,7 +36,7 @@ class SelectConfig(Config):
         How they are ranked.
     """
 
-    zoo: str | None = None
+    zoo: PathText | None = None
     exclude: tuple[str, ...] = ()
     rank: RankConfig = Field(default_factory=RankConfig)
 

@@ -12,7 +12,7 @@ from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.processes import sum_usage
 from neuroadda.blockwise.task import Task
-from neuroadda.config import Config, dump_config
+from neuroadda.config import PathText, PublicConfig, dump_config
 from neuroadda.errors import UserError, warn
 from neuroadda.evaluation.baselines import score_classic_recipe, score_raw_watershed
 from neuroadda.evaluation.contingency import Contingency
@@ -28,7 +28,7 @@ from neuroadda.volumes.locations import Location, is_inside, to_location
 MIN_SKELETON_NM, MERGE_NODES = 300.0, 2
 
 
-class EvaluateConfig(Config):
+class EvaluateConfig(PublicConfig):
     """What a segmentation is measured against.
 
     Attributes
@@ -46,11 +46,11 @@ class EvaluateConfig(Config):
         Other segmentations of the volume to score beside it: name to array.
     """
 
-    labels: str
+    labels: PathText
     thresholds: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=THRESHOLDS, min_length=1)
     skeletons: bool = False
     baselines: bool = False
-    compare: dict[str, str] = Field(default_factory=dict)
+    compare: dict[str, PathText] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

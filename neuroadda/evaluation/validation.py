@@ -6,7 +6,7 @@ from funlib.geometry import Roi
 from pydantic import Field
 
 from neuroadda.backbones.checkpoint import Backbone
-from neuroadda.config import Config
+from neuroadda.config import PathText, PublicConfig
 from neuroadda.errors import in_section
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, check_labels, sweep_contingency
@@ -21,7 +21,7 @@ from neuroadda.volumes.label_ids import read_ids
 from neuroadda.volumes.regions import RoiConfig
 
 
-class ValidateConfig(Config):
+class ValidateConfig(PublicConfig):
     """A labelled part that is not trained on, small enough for memory.
 
     Attributes
@@ -32,8 +32,8 @@ class ValidateConfig(Config):
         The part; all of the labels by default.
     """
 
-    raw: str
-    labels: str
+    raw: PathText
+    labels: PathText
     roi: RoiConfig | None = None
     predict: Predict = Field(default_factory=Predict)
     fragments: Fragments = Field(default_factory=Fragments)

@@ -12,8 +12,9 @@ from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import NAME, SQLITE, ledger_url
 from neuroadda.blockwise.outputs import bind_output, check_output, read_key
+from neuroadda.blockwise.status import PYRAMID_RUN as RUN
 from neuroadda.blockwise.task import Task
-from neuroadda.config import Config, Zyx, write_json
+from neuroadda.config import PathText, PublicConfig, Zyx, write_json
 from neuroadda.errors import UserError
 from neuroadda.locks import lock_folder
 from neuroadda.pyramids.downsampling import Downsample, Method, check_method, choose_factor, make_downsample_task
@@ -25,12 +26,11 @@ from neuroadda.volumes.locations import to_folder
 
 Kind = Literal["raw", "affs", "labels"]
 FINEST = "0"
-RUN = ".run"
 CHUNK_VX = (64, 64, 64)
 BYTES_OF_LARGE_BLOCKS = 4  # a voxel; eight finer voxels of it for each of 128^3 are 64 MiB
 
 
-class PyramidConfig(Config):
+class PyramidConfig(PublicConfig):
     """A volume and its coarser levels, in a zarr group of their own beside it.
 
     Readers want all levels below one group, and our arrays are not groups. So level 0 is a relative symbolic link to the
@@ -57,9 +57,9 @@ class PyramidConfig(Config):
         Do not look whether the volume was edited since.
     """
 
-    volume: str
+    volume: PathText
     kind: Kind | None = None
-    output: str | None = None
+    output: PathText | None = None
     copy_finest: bool = False
     fit_vx: int = Field(default=64, ge=1)
     block_vx: Zyx | None = None

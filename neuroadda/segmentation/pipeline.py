@@ -12,8 +12,9 @@ from neuroadda.blockwise.execution import Execution
 from neuroadda.blockwise.grid import BlockGrid, coarsen_blocks, find_tissue_of
 from neuroadda.blockwise.ledger.url import ledger_url
 from neuroadda.blockwise.outputs import check_output
+from neuroadda.blockwise.run_folder import CONFIG, check_run_folder
 from neuroadda.blockwise.task import Stage, Task
-from neuroadda.config import Config, Zyx, load_config_file, parse_config, write_json
+from neuroadda.config import Config, PathText, PublicConfig, Zyx, load_config_file, parse_config, write_json
 from neuroadda.errors import SettingError, UserError, in_section, warn
 from neuroadda.locks import lock_folder
 from neuroadda.prediction.predict import Predict, check_raw
@@ -23,6 +24,7 @@ from neuroadda.segmentation.edges import CollectEdges
 from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.volumes.arrays import Volume, describe_roi
+from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import Location, to_folder, to_location
 from neuroadda.volumes.masks import Mask, open_mask
@@ -34,7 +36,7 @@ from neuroadda.zoo.finding import find_backbone
 
 TaskInputs = dict[str, tuple[Location, str]]
 
-RESOLVED = "config.json"
+RESOLVED = CONFIG
 ISOTROPIC_BLOCK_VX = (128, 128, 128)
 ANISOTROPIC_BLOCK_VX = (32, 256, 256)
 DEFAULT_THRESHOLD = 0.5
@@ -50,7 +52,7 @@ class Threshold(Config):
     min_voxels: int = Field(default=0, ge=0)
 
 
-class SegmentConfig(Config):
+class SegmentConfig(PublicConfig):
     """From raw to a segmentation.
 
     Attributes
@@ -84,12 +86,12 @@ class SegmentConfig(Config):
         Do not look whether raw or mask was edited since the run began.
     """
 
-    raw: str
-    backbone: str
-    output: str
-    volumes: str | None = None
-    mask: str | None = None
-    no_data: str = AUTO
+    raw: PathText
+    backbone: PathText
+    output: PathText
+    volumes: PathText | None = None
+    mask: PathText | None = None
+    no_data: PathText = AUTO
     ledger: str | None = None
     roi: RoiConfig | None = None
     block_vx: Zyx | None = None
@@ -177,6 +179,7 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     config = _resolve(config, raw, roi, known.identify("raw", raw))
     assert config.block_vx is not None
     folder, volumes = to_folder(config.output, "the run's folder"), config.arrays
+    check_run_folder(folder)
     if config.shard:
         check_shards()
 
@@ -253,8 +256,10 @@ def segment_volume(
     folder, raw = Path(config.output), Volume.open(config.raw)
     inputs = Inputs(folder, trust=config.trust_inputs)
     plan = make_plan(config, inputs)
+    check_stored(Volume.open(config.raw))
     inputs.warn(f"{plan.tasks[0].name} and what follows are done again (unless inputs are trusted)")
     overwrite = overwrite or inputs.changed  # nothing that was made of an input before it was edited is worth keeping
+    check_run_folder(folder, {"requested", "resolved"})
     with lock_folder(folder):
         no_data = resolve_no_data(config.no_data, raw, folder, inputs.identify("raw", raw))
         plan = make_plan(plan.config.model_copy(update={"no_data": no_data}), inputs)

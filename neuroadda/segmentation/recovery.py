@@ -178,13 +178,18 @@ def verify_ledger(
     Raises
     ------
     UserError
-        If there is no run or no ledger; with `repair`, if the run is at work.
+        If there is no run or no ledger, or the ledger knows nothing of the run; with `repair`, if the run is at work.
     """
     plan = read_run(folder, url, trust_inputs=True)
     url = plan.config.ledger_url
     if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
         raise UserError("there is no ledger", url, f"`neuroadda ledger rebuild {folder}` makes it from what is written")
     with _locked(Path(folder), needed=repair) as at_work, _opened(url) as ledger:
+        keys = {bound.key for bound in map(bind_output, plan.tasks) if bound is not None}
+        if keys and not keys & {*ledger.recorded(), *(task.fingerprint for task in ledger.tasks())}:
+            what = "the ledger knows nothing of this run"
+            right = f"give the URL of its own (--ledger, or {VARIABLE}), or `neuroadda ledger rebuild {folder}`"
+            raise UserError(what, str(folder), right)
         findings = list(check_records(ledger, {task.output_on_record for task in plan.tasks}))
         checked = [check_task(task, ledger, at_work=at_work, read=read) for task in plan.tasks]
         findings += [finding for each in checked for finding in each.findings]

@@ -9,6 +9,7 @@ from neuroadda.errors import SettingError, UserError
 from neuroadda.training.config import SampleConfig, TrainConfig, training_fingerprint
 from neuroadda.training.sample import RandomSample, Sample, check_labels, open_sample
 from neuroadda.training.state import find_state
+from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
 
 
@@ -28,6 +29,8 @@ def check_settings(config: TrainConfig, validated: bool, processes: int = 1) -> 
 def check_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
     """Open a sample; raise UserError, as `open_sample`, or if there is nothing to learn from in it."""
     sample = open_sample(config, output_shape_vx)
+    check_stored(sample.raw)
+    check_stored(sample.labels, may_be_empty=True)
     check_labels(sample)
     RandomSample(sample, output_shape_vx).place()  # one with few labels fails here, in one line
     return sample

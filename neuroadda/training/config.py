@@ -1,13 +1,13 @@
 """What determines a training: one strict model and its parts."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from neuroadda.backbones.card import NEAREST, check_offsets
 from neuroadda.backbones.unet_config import UNetConfig
-from neuroadda.config import Config, Zyx, ZyxFloat, dump_config, fingerprint
+from neuroadda.blockwise.run_folder import check_run_folder
+from neuroadda.config import Config, FolderPath, PathText, PublicConfig, Zyx, ZyxFloat, dump_config, fingerprint
 from neuroadda.volumes.no_data_mask import WithNoData
 from neuroadda.volumes.regions import RoiConfig
 
@@ -17,7 +17,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 
 
-class SampleConfig(WithNoData):
+class SampleConfig(PublicConfig, WithNoData):
     """One labelled volume.
 
     Attributes
@@ -43,9 +43,9 @@ class SampleConfig(WithNoData):
         Name, licence and citation, for the card.
     """
 
-    raw: str
-    labels: str
-    mask: str | None = None
+    raw: PathText
+    labels: PathText
+    mask: PathText | None = None
     roi: RoiConfig | None = None
     weight: Annotated[float, Field(gt=0)] = 1.0
     background: Literal["boundary", "ignore"] = "boundary"
@@ -112,7 +112,7 @@ class LossConfig(Config):
     far: NotNegative = 0.5
 
 
-class StartConfig(Config):
+class StartConfig(PublicConfig):
     """A trained backbone to start from.
 
     Attributes
@@ -125,7 +125,7 @@ class StartConfig(Config):
         Learning rate of the rest of the encoder, relative to that of the decoder.
     """
 
-    backbone: Path
+    backbone: FolderPath
     frozen_levels: Count = 0
     encoder_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
 
@@ -209,7 +209,7 @@ class TrainSettings(Config):
     patience: Count = 0
 
 
-class TrainConfig(TrainSettings):
+class TrainConfig(PublicConfig, TrainSettings):
     """A training.
 
     Attributes
@@ -226,7 +226,7 @@ class TrainConfig(TrainSettings):
 
     samples: Annotated[tuple[SampleConfig, ...], Field(min_length=1)]
     start: StartConfig | None = None
-    output: Path
+    output: FolderPath
     trust_inputs: bool = False
 
     @model_validator(mode="after")
@@ -247,6 +247,10 @@ class TrainConfig(TrainSettings):
                 f"start.frozen_levels is {self.start.frozen_levels} of {self.network.encoder_levels} levels"
             )
         return self
+
+    def check_folder(self) -> None:
+        """Raise UserError if the output folder is something else than that of a training."""
+        check_run_folder(self.output, {"samples", "iterations"})
 
     def is_padded(self, iteration: int) -> bool:
         """Return whether the network sees no context in this iteration."""

@@ -1,7 +1,7 @@
 """Batches for torch: sample i of a training depends on its seed and i alone, whichever process makes it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from itertools import chain
 from typing import Any
 
@@ -15,6 +15,7 @@ from neuroadda.training.config import TrainConfig
 from neuroadda.training.ranks import Rank
 from neuroadda.training.requests import AFFS, AFFS_MASK, make_pipeline, make_request
 from neuroadda.training.sample import LABELS, RAW, open_sample
+from neuroadda.training.stopping import hold_signals, obey_parent
 
 Batch = dict[str, Any]
 
@@ -66,7 +67,7 @@ def _find_user_error(error: BaseException | None) -> UserError | None:
     return error
 
 
-def load_batches(config: TrainConfig, start: int, rank: Rank = Rank()) -> Iterator[Batch]:
+def load_batches(config: TrainConfig, start: int, rank: Rank = Rank()) -> Generator[Batch, None, None]:
     """Yield the batches of iterations `start` to the end, in order, made by `config.workers` processes.
 
     Of each iteration a process among several gets an equal stretch of the batches: together they draw the samples that one alone
@@ -86,9 +87,12 @@ def load_batches(config: TrainConfig, start: int, rank: Rank = Rank()) -> Iterat
         num_workers=config.workers,
         generator=torch.Generator().manual_seed(config.seed),
         prefetch_factor=2 if config.workers else None,
+        worker_init_fn=obey_parent,
     )
     try:
-        yield from loader
+        with hold_signals():
+            batches = iter(loader)
+        yield from batches
     except UserError as error:
         if not config.workers:
             raise

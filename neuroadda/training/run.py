@@ -2,9 +2,10 @@
 
 import json
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 
@@ -13,7 +14,7 @@ import torch
 
 from neuroadda.backbones.card import Card
 from neuroadda.backbones.checkpoint import Backbone, save_backbone
-from neuroadda.errors import RunFailed, SettingError
+from neuroadda.errors import RunFailed, RunStopped, SettingError
 from neuroadda.observing import RunObserver
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.dataset import Batch, load_batches
@@ -22,6 +23,7 @@ from neuroadda.training.learner import Learner, learning_rate
 from neuroadda.training.report import TrainingLog
 from neuroadda.training.sample import Sample
 from neuroadda.training.state import TrainingProgress, save_state
+from neuroadda.training.stopping import StopRequest
 from neuroadda.volumes.inputs import Inputs
 
 Validate = Callable[[Backbone], dict[str, float]]
@@ -54,32 +56,50 @@ class Run:
         self.validate, self.processes = validate, processes
         self.learner = Learner(checked.config, processes)
         self.progress = TrainingProgress()
+        self._stop = StopRequest()
         self._first: Batch | None = None
         self._made_seconds, self._clock = 0.0, time.process_time()
 
     @property
-    def out_of_patience(self) -> bool:
-        """Whether the last validations brought nothing better."""
-        return 0 < self.config.patience <= self.progress.validations_since_best
+    def is_over(self) -> bool:
+        """Whether no iteration and no validation is left: all are done, or the last validations brought nothing better."""
+        patience, state = self.config.patience, self.progress
+        out_of_patience = 0 < patience <= state.validations_since_best
+        return (state.iteration == self.config.iterations or out_of_patience) and not self._owes_validation
 
     def finish(self, observer: RunObserver) -> None:
-        """Do the iterations that are left, and write the backbone."""
+        """Do the iterations that are left, and write the backbone.
+
+        Raises
+        ------
+        RunFailed
+            If the loss is no longer a number, or another process is gone.
+        RunStopped
+            On SIGINT or SIGTERM, after the iteration; a checkpoint is written.
+        """
         self._follow_first()
         if self.processes.count > 1:
             self.learner.unpack(self.processes.from_first(self.learner.pack))
         config, first = self.config, self.processes.first
         done = self.progress.iteration
         with (
+            self._stop,
             TrainingLog(config.output, config.name, config.iterations, done, observer)
             if first
-            else nullcontext() as report
+            else nullcontext() as report,
+            closing(load_batches(config, done, self.processes.rank)) as batches,
         ):
-            batches = load_batches(config, done, self.processes.rank)
+            self._validate_if_due(report)  # a training that was stopped in a validation begins with that
             self._clock = time.process_time()
-            while self.progress.iteration < config.iterations and not self.out_of_patience:
+            while not self.is_over:
                 self._iterate(batches, report)
-        if first and not config.keep_best:
-            self._write("backbone")
+                self._stop_if_asked(observer)
+                self._validate_if_due(report)
+                if report and (self.is_over or self._is_due(config.checkpoint_every, at_last=True)):
+                    self.save()
+            if first and not config.keep_best:
+                self._write("backbone")
+            self._stop_if_asked(observer)  # what would follow the training is not wanted
 
     def save(self) -> None:
         """Write a checkpoint."""
@@ -104,13 +124,35 @@ class Run:
             assert self._first is not None
             raw, labels, affs = (self._first[key][0].numpy() for key in ("raw", "labels", "affs"))
             report.draw(state.iteration, raw[0], labels, affs, torch.sigmoid(logits[0].float()).cpu().numpy())
-        if self.validate and self._is_due(config.validate_every):
-            if report:
-                self._validate(self.validate, report)
-            self._follow_first()
-            self._clock = time.process_time()
-        if report and (self.out_of_patience or self._is_due(config.checkpoint_every, at_last=True)):
+
+    def _stop_if_asked(self, observer: RunObserver) -> None:
+        """Write a checkpoint and end, if one of the processes was asked to."""
+        if not self.processes.total(float(self._stop.signum is not None)):
+            return
+        if self.processes.first:
             self.save()
+            config, iteration = self.config, self.progress.iteration
+            told = f"stopped after iteration {iteration} of {config.iterations}; a checkpoint is written"
+            observer.on_note(f"{config.name}: {told}")
+        raise RunStopped(self._stop.signum or signal.SIGTERM)
+
+    @property
+    def _owes_validation(self) -> bool:
+        """Whether the last iteration is to be validated, and was not."""
+        due = self.validate is not None and self._is_due(self.config.validate_every)
+        return due and self.progress.validated < self.progress.iteration
+
+    def _validate_if_due(self, report: TrainingLog | None) -> None:
+        if not self._owes_validation:
+            return
+        if report:
+            try:
+                self._validate(report)
+            except RunStopped:
+                self.save()  # the validation is still owed
+                raise
+        self._follow_first()
+        self._clock = time.process_time()
 
     def _take(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Yield this process's batches of an iteration, counting what they cost; the first is kept to be drawn."""
@@ -131,10 +173,13 @@ class Run:
             known = self.processes.from_first(lambda: json.dumps(vars(self.progress)).encode())
             self.progress = TrainingProgress(**json.loads(known))
 
-    def _validate(self, validate: Validate, report: TrainingLog) -> None:
+    def _validate(self, report: TrainingLog) -> None:
+        assert self.validate is not None
         state, key = self.progress, self.config.keep_best
         card = self._write("candidate")
-        metrics = validate(Backbone(self.learner.network, card, self.config.output / "candidate"))
+        with self._stop.at_once():
+            metrics = self.validate(Backbone(self.learner.network, card, self.config.output / "candidate"))
+        state.validated = state.iteration
         torch.set_num_threads(self.config.threads)
         report.log(state.iteration, {f"validation_{k}": v for k, v in metrics.items()})
         if key is None:

@@ -33,6 +33,8 @@ class TrainingProgress:
         Lowest value of the metric by which the best backbone is kept, and how many validations did not beat it.
     metrics
         The last validation's (the best's, if the best is kept).
+    validated
+        The last iteration that was validated, or came from a checkpoint that is older than this key.
     """
 
     iteration: int = 0
@@ -41,6 +43,7 @@ class TrainingProgress:
     best: float | None = None
     validations_since_best: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
+    validated: int = 0
 
 
 def pack_state(model: nn.Module, average: nn.Module | None, optimizer: torch.optim.Optimizer) -> bytes:
@@ -98,6 +101,7 @@ def find_state(folder: Path) -> tuple[Path, str] | None:
 def load_state(path: Path) -> tuple[TrainingProgress, bytes]:
     """Return the progress in a checkpoint, and the tensors for `unpack_state`."""
     facts = json.loads((path / FACTS).read_text())
+    facts.setdefault("validated", facts["iteration"])
     return TrainingProgress(**{k: facts[k] for k in vars(TrainingProgress())}), (path / TENSORS).read_bytes()
 
 

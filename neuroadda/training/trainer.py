@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from functools import partial
 
 from neuroadda.backbones.card import Card
 from neuroadda.backbones.checkpoint import load_backbone
+from neuroadda.blockwise.run_folder import CONFIG
 from neuroadda.config import dump_config, parse_config, write_json
 from neuroadda.errors import UserError, in_section
+from neuroadda.locks import lock_folder
 from neuroadda.observing import RunObserver
 from neuroadda.training.checks import check_sample, check_settings, check_sizes, find_begun, identify_training
 from neuroadda.training.config import TrainConfig
@@ -50,23 +53,30 @@ def train_network(
     ------
     UserError
         If a sample cannot be trained on, the backbone to start from does not fit, the device cannot train in the precision,
-        another training lies in the output folder, or the processes cannot share the work.
+        another training lies in the output folder or is at work there, or the processes cannot share the work.
     RunFailed
         If the loss is no longer a number, or another process is gone.
+    RunStopped
+        On SIGINT or SIGTERM, after the iteration; a checkpoint is written.
     """
     checked = processes.after_first(partial(_check, config, validate, processes))
     if processes.from_first(checked.fingerprint.encode).decode() != checked.fingerprint:
         what = f"process {processes.rank.index} sees other data or parameters than the first"
         raise UserError(what, "train", "give every process the same config and volumes")
     run = Run(checked, validate, processes)
-    finished = processes.first and _begin(run, overwrite)
-    if not processes.from_first(lambda: b"finished" if finished else b""):
-        run.finish(observer)
+    if processes.first:
+        # A folder that is refused stays as it is.
+        find_begun(config, checked.fingerprint, overwrite or checked.inputs.changed)
+    with lock_folder(config.output) if processes.first else nullcontext():
+        finished = processes.first and _begin(run, overwrite)
+        if not processes.from_first(lambda: b"finished" if finished else b""):
+            run.finish(observer)
     card = processes.from_first(lambda: load_backbone(config.output / "backbone").card.model_dump_json().encode())
     return parse_config(Card, json.loads(card), str(config.output))
 
 
 def _check(config: TrainConfig, validate: Validate | None, processes: Processes) -> CheckedTraining:
+    config.check_folder()
     check_settings(config, validate is not None, processes.count)
     config = adopt_network(config)
     start = None if config.start is None else load_backbone(config.start.backbone)
@@ -95,7 +105,7 @@ def _begin(run: Run, overwrite: bool) -> bool:
         inputs.keep()
         run.progress, tensors = load_state(checkpoint)
         run.learner.unpack(tensors)
-        if run.progress.iteration == config.iterations or run.out_of_patience:
+        if run.is_over:
             try:
                 load_backbone(output / "backbone")
                 return True
@@ -106,5 +116,5 @@ def _begin(run: Run, overwrite: bool) -> bool:
                     raise UserError(
                         "the training is finished, but its backbone is missing or damaged", str(output), right
                     ) from error
-    write_json(output / "config.json", dump_config(config))
+    write_json(output / CONFIG, dump_config(config))
     return False

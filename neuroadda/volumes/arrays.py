@@ -61,6 +61,12 @@ class Volume:
         offset = offset_pm / (PM_PER_NM // self.units_per_nm)
         self.roi = Roi(offset, Coordinate(data.shape[-3:]) * self.voxel_size)
 
+    def __repr__(self) -> str:
+        """Tell where it lies, its shape and type, and its place."""
+        size, offset = (" x ".join(f"{v:g}" for v in triple) for triple in (self.voxel_size_nm, self.offset_nm))
+        shape = " x ".join(map(str, self.data.shape))
+        return f"Volume({str(self.path)!r}: {shape} {self.dtype}, voxels of {size} nm at {offset} nm, zyx)"
+
     @classmethod
     def open(cls, path: Location | str, mode: str = "r") -> "Volume":
         """Open an existing array (``mode`` "r" or "r+").

@@ -22,12 +22,12 @@ from neuroadda.volumes.places import Answers, describe_size
 from neuroadda.volumes.placing import placing
 from neuroadda.volumes.readers import Box, Source, open_source
 from neuroadda.volumes.readers.choosing import CREMI_LABELS, CREMI_RAW
+from neuroadda.volumes.readers.source import Contrast, Gaps
+from neuroadda.volumes.scaling import Scale, ValueRange, find_scale
 
 Kind = Literal["raw", "labels"]
 Progress = Callable[[int, int], None]
 BOX_BYTES = 64 * 2**20
-SCALE_PERCENTILES = (0.1, 99.9)
-SCALE_LAYERS = 16
 
 
 def import_volume(
@@ -40,6 +40,8 @@ def import_volume(
     dataset: str | None = None,
     kind: Kind | None = None,
     chunk_vx: Sequence[int] | None = None,
+    contrast: Contrast = "as-seen",
+    gaps: Gaps | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Volume:
@@ -47,8 +49,10 @@ def import_volume(
     WEBKNOSSOS annotation; see `volumes.readers`.
 
     Raw becomes uint8: uint8 stays as it is; other integers are scaled linearly, so that the 0.1st and 99.9th percentile
-    (of 16 sections spread over the stack) become 0 and 255, and what lies outside is clipped. Labels become uint64.
-    Ids that other tools keep for what is not labelled become 0 (see `label_ids`), and a note says so.
+    (of 16 sections spread over the stack) become 0 and 255, and what lies outside is clipped. See `volumes.scaling`. Raw is what a
+    viewer shows: inverted where a TIFF says MinIsWhite, and the greys of a palette. Labels become uint64, the values that are
+    stored; ids that other tools keep for what is not labelled become 0 (see `label_ids`). What was done is said in the provenance's
+    `notes`, and logged.
     Provenance (source, its sha256, what it tells of itself, the scale) and fingerprint are attributes of the result.
     Memory holds one box of 64 MiB, or for image stacks the pages of one layer of chunks (on disk when over 512 MiB).
 
@@ -73,6 +77,11 @@ def import_volume(
         Defaults to labels for names as in CREMI and for integers of more than 16 bits, otherwise raw.
     chunk_vx
         Chunk shape, zyx.
+    contrast
+        "as-stored" takes the stored values of raw where a viewer shows others.
+    gaps
+        What becomes of section files that are missing in a numbered series: "blank" puts in sections of 0, "close" moves up what
+        follows. By default a series with gaps is refused.
     overwrite
         Replace an existing array.
     progress
@@ -101,6 +110,7 @@ def import_volume(
             voxel_size_nm=size,
             offset_nm=offset or (0.0, 0.0, 0.0),
             answers=answers,
+            gaps=gaps,
         )
         first = stack.enter_context(opened)
         found = kind or _guess_kind(first)
@@ -110,9 +120,9 @@ def import_volume(
             jobs.append(
                 (stack.enter_context(open_source(source, CREMI_LABELS, answers=answers)), target / "labels", "labels")
             )
-        plans = [_plan(opened, kind, voxel_size_nm, offset_nm) for opened, _, kind in jobs]
+        plans = [_plan(opened.taken_as(kind, contrast), kind, voxel_size_nm, offset_nm) for opened, _, kind in jobs]
         for plan in plans:
-            for note in plan.source.notes:
+            for note in plan.notes:
                 warn(note, str(plan.source))
         partials = [stack.enter_context(placing(path, overwrite)) for _, path, _ in jobs]
         digests = {files: digest_files(files) if files else None for files in {plan.source.files for plan in plans}}
@@ -122,9 +132,6 @@ def import_volume(
                 done += voxels
                 if progress is not None:
                     progress(done, total)
-        for plan in plans:
-            for note in plan.notes[len(plan.source.notes) :]:
-                warn(note, str(plan.source))
     return Volume.open(jobs[0][1], "r+")
 
 
@@ -158,22 +165,18 @@ class _Plan:
     kind: Kind
     voxel_size_nm: Sequence[float]
     offset_nm: Sequence[float]
-    scale: tuple[float, float] | None
+    scale: Scale | None
     tally: LabelTally = field(default_factory=LabelTally)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What people should know: of the source, and of the voxels that have been converted."""
-        return (*self.source.notes, *self.tally.notes())
+        """What people should know before the volume is written."""
+        return self.source.notes if self.scale is None else (*self.source.notes, self.scale.describe())
 
     def convert(self, voxels: np.ndarray) -> np.ndarray:
         if self.kind == "labels":
             return self.tally.add(voxels, str(self.source))
-        if self.scale is None:
-            return voxels.astype(np.uint8)
-        low, high = self.scale
-        scaled = (voxels.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
-        return np.rint(scaled.clip(0, 255)).astype(np.uint8)
+        return voxels.astype(np.uint8) if self.scale is None else self.scale.apply(voxels)
 
 
 def _guess_kind(source: Source) -> Kind:
@@ -199,20 +202,8 @@ def _plan(
         right = "scale it to uint8 first, as in (255 * (x - low) / (high - low)).clip(0, 255).astype('uint8')"
         right = right if kind == "raw" else "labels are whole numbers"
         raise UserError(f"its data type is {source.dtype}", str(source), right)
-    scaled = kind == "raw" and source.dtype not in (np.dtype(np.uint8), np.dtype(bool))
-    return _Plan(source, kind, voxel_size, offset, _sample_scale(source) if scaled else None)
-
-
-def _sample_scale(source: Source) -> tuple[float, float]:
-    """Return the grey values that become 0 and 255, from sections spread evenly over the stack."""
-    depth, height, width = source.shape
-    step = max(1, math.ceil(math.sqrt(height * width / 2**18)))
-    layers = np.unique(np.linspace(0, depth - 1, min(depth, SCALE_LAYERS)).round().astype(int))
-    sample = [
-        source.read((slice(z, z + 1), slice(0, height), slice(0, width)))[:, ::step, ::step].ravel() for z in layers
-    ]
-    low, high = np.percentile(np.concatenate(sample), SCALE_PERCENTILES, method="nearest")
-    return float(low), float(max(high, low + 1))
+    scale = find_scale(source) if kind == "raw" and source.dtype != np.uint8 else None
+    return _Plan(source, kind, voxel_size, offset, scale)
 
 
 def _triple(lengths: Sequence[float] | None) -> ZyxFloat | None:
@@ -229,19 +220,29 @@ def _write(plan: _Plan, partial: Location, digest: str | None, chunk_vx: Sequenc
     volume = Volume.create(
         partial, source.shape, place[0], dtype, offset_nm=place[1], chunk_vx=chunk_vx, attrs=_describe(plan, digest)
     )
-    content = hashlib.sha256()
+    content, seen = hashlib.sha256(), ValueRange()
     for box in boxes(source.shape, volume.chunk_vx, source.dtype.itemsize):
         voxels = plan.convert(source.read(box))
+        seen.add(voxels)
         volume.data[box] = voxels
         if digest is None:
             content.update(np.ascontiguousarray(voxels).data)
         yield voxels.size
-    if digest is None or plan.tally.notes():
-        volume.data.attrs.update(_describe(plan, digest or content.hexdigest()))
+    found = (*source.late_notes(), *plan.tally.notes(), *seen.describe(plan.kind))
+    for note in found:
+        warn(note, str(source))
+    if digest is None or found:
+        volume.data.attrs.update(_describe(plan, digest or content.hexdigest(), found))
 
 
-def _describe(plan: _Plan, digest: str | None) -> dict[str, Any]:
-    """Return fingerprint and provenance, of what has been converted so far; without a digest, which comes last, nothing."""
+def _name_changes(plan: _Plan) -> list[str]:
+    """Return what was done to the voxels beyond what was always done, for the fingerprint."""
+    padded = [] if plan.scale is None or not plan.scale.changes_result else [plan.scale.describe()]
+    return [*plan.source.changes, *padded]
+
+
+def _describe(plan: _Plan, digest: str | None, found: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return fingerprint and provenance, with what was `found` in the voxels; without a digest, which comes last, nothing."""
     if digest is None:
         return {}
     source, dtype = plan.source, np.dtype(np.uint64 if plan.kind == "labels" else np.uint8)
@@ -250,20 +251,12 @@ def _describe(plan: _Plan, digest: str | None) -> dict[str, Any]:
     provenance: dict[str, Any] = {"source": name, "sha256": digest, "attributes": source.attributes}
     if source.dataset is not None:
         provenance["dataset"] = source.dataset
-    if plan.notes:
-        provenance["notes"] = list(plan.notes)
+    if notes := [*plan.notes, *found]:
+        provenance["notes"] = notes
     if plan.scale is not None:
-        low, high = plan.scale
-        provenance["scale"] = {"from": str(source.dtype), "low": low, "high": high, "percentiles": SCALE_PERCENTILES}
-    made_of = fingerprint(
-        "import",
-        digest,
-        source.dataset,
-        *place,
-        list(source.shape),
-        dtype.name,
-        *map(str, sorted(plan.tally.unlabelled)),
-    )
+        provenance["scale"] = plan.scale.to_data()
+    changes = [*map(str, sorted(plan.tally.unlabelled)), *_name_changes(plan)]
+    made_of = fingerprint("import", digest, source.dataset, *place, list(source.shape), dtype.name, *changes)
     attrs: dict[str, Any] = {"fingerprint": made_of, "provenance": provenance}
     if plan.kind == "labels":
         attrs |= describe_unlabelled(count_unlabelled(source.attributes) + sum(plan.tally.unlabelled.values()))

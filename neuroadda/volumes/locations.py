@@ -1,5 +1,6 @@
 """Where arrays and files lie: a path of this machine, or a URL. Code that is given a `Location` need not know which it is."""
 
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -12,13 +13,30 @@ Location = Path | Url
 P = TypeVar("P", bound=Location)
 
 
-def to_location(location: Location | str) -> Location:
-    """Return a path, or a URL where the text is one; ``file://`` is a path."""
-    if isinstance(location, str):
-        if location.startswith("file://"):
-            return Path(location.removeprefix("file://"))
-        return Url(location) if "://" in location else Path(location)
-    return location
+def to_location(location: Location | str | os.PathLike[str]) -> Location:
+    """Return a path, or a URL where the text is one; ``file://`` is a path.
+
+    Raises
+    ------
+    UserError
+        If the text is empty, which would be the current folder, or it is neither, such as an array in memory.
+    """
+    if isinstance(location, Url):
+        return location
+    if isinstance(location, os.PathLike):
+        return Path(location)
+    if not isinstance(location, str):
+        kind = type(location)
+        is_array = hasattr(location, "__array__")
+        right = (
+            "numpy.save it, and import_volume('it.npy', 'it.zarr/raw', voxel_size_nm=(z, y, x))" if is_array else None
+        )
+        raise UserError(f"{kind.__module__}.{kind.__qualname__} is no path, URL or Volume", None, right)
+    if not location:
+        raise UserError("a path is empty", None, "give a path or a URL; . is the current folder")
+    if location.startswith("file://"):
+        return Path(location.removeprefix("file://"))
+    return Url(location) if "://" in location else Path(location)
 
 
 def to_folder(location: Location | str, what: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
-from neuroadda.config import Config, fingerprint
+from neuroadda.config import Config, PathText, fingerprint
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.inputs import Inputs
@@ -30,7 +30,7 @@ PLACE = Path("no_data.zarr") / "mask"  # in a run's folder
 class WithNoData(Config):
     """A config with the setting `no_data`. Its default is left out where the config is dumped: what is made of it is older."""
 
-    no_data: str = AUTO
+    no_data: PathText = AUTO
 
     @model_serializer(mode="wrap")
     def _leave_default_out(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

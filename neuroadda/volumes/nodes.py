@@ -26,6 +26,7 @@ CODECS = (
     *("blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd", "crc32", "crc32c", "adler32"),
     *("shuffle", "delta", "fixedscaleoffset", "quantize", "bitround", "packbits", "astype"),
 )
+BLOSC_HEADER = 16  # bytes
 GROUP_METADATA = (".zgroup", "zarr.json")
 N5_ATTRIBUTES = "attributes.json"
 CONTAINERS = (".zarr", ".n5")
@@ -67,6 +68,9 @@ def open_array(location: Location, mode: str = "r") -> zarr.Array:
         raise UserError("this is a zarr group, not an array", str(location), f"arrays in it: {list_some(arrays)}")
     if not all(isinstance(n, int) and n >= 0 for n in (*data.shape, *data.chunks)):
         raise UserError(f"the array's shape {data.shape} or chunks {data.chunks} are malformed", str(location))
+    if not ZARR3 and data.compressor is not None:
+        nbytes = None if data.filters else math.prod(data.chunks) * data.dtype.itemsize
+        data._compressor = _Whole(data.compressor, nbytes)
     return data
 
 
@@ -198,6 +202,42 @@ def is_array(location: Location) -> bool:
         return json.loads((location / ARRAY_METADATA[1]).read_text(encoding="utf-8")).get("node_type") == "array"
     except (OSError, ValueError):
         return False
+
+
+class _Whole:
+    """A codec that raises ValueError for a chunk that is not whole: zarr 2 leaves what a short one does not fill as it was."""
+
+    def __init__(self, codec: Any, nbytes: int | None) -> None:
+        self._codec, self._nbytes = codec, nbytes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._codec, name)
+
+    def decode(self, data: Any, out: Any = None) -> Any:
+        """Decode a chunk, into `out` if that is given."""
+        nbytes = self._nbytes if out is None else memoryview(out).nbytes
+        if self._codec.codec_id == "blosc":
+            told = check_blosc(data)
+            if nbytes is not None and told != nbytes:
+                raise ValueError(f"a chunk holds {told} bytes, not {nbytes}")
+            return self._codec.decode(data, out)
+        whole = self._codec.decode(data)
+        if out is None:
+            return whole
+        told = memoryview(whole).nbytes
+        if told != nbytes:
+            raise ValueError(f"a chunk holds {told} bytes, not {nbytes}")
+        out.ravel(order="K").view(np.uint8)[:] = np.frombuffer(whole, np.uint8)
+        return out
+
+
+def check_blosc(data: Any) -> int:
+    """Return how many bytes a Blosc chunk unpacks to; raise RuntimeError, as Blosc does, if it is cut, which can crash Blosc."""
+    header = memoryview(data).cast("B")
+    told, packed = (int.from_bytes(header[n : n + 4], "little") for n in (4, 12))
+    if packed != header.nbytes or header.nbytes < BLOSC_HEADER:
+        raise RuntimeError(f"a chunk is damaged: it has {header.nbytes} bytes, its header says {packed}")
+    return told
 
 
 def _check_codecs(location: Location) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from neuroadda.config import Config, Zyx, ZyxFloat, dump_config, fingerprint
+from neuroadda.config import PublicConfig, Zyx, ZyxFloat, dump_config, fingerprint
 from neuroadda.errors import UserError
 from neuroadda.kernels.phantom_geometry import build_links
 from neuroadda.kernels.phantom_rendering import REACH, render
@@ -21,7 +21,7 @@ VERSION = 1  # of the phantom: raise it when any voxel changes
 JITTER = 0.2  # of sites, to both sides, in spacings
 
 
-class PhantomConfig(Config):
+class PhantomConfig(PublicConfig):
     """What determines every voxel of a phantom.
 
     Attributes

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from neuroadda.backbones.checkpoint import Backbone
 
 BUILTIN = "builtin"
+TRAINED = "backbone"  # in the folder of a training or an adaptation
 INDEX_LIMIT_BYTES = 1 << 24
 
 
@@ -193,8 +194,8 @@ def find_backbone(backbone: str | Path, zoo: Zoo | str | Path | None = None) -> 
     Parameters
     ----------
     backbone
-        The name of an entry, or a folder. A text without a slash that names both is taken for the entry; write ``./name`` for the
-        folder.
+        The name of an entry, or a folder: its own, or that of the training or adaptation that made it. A text without a slash that
+        names both is taken for the entry; write ``./name`` for the folder.
     zoo
         Opened, or as `open_zoo` takes it; by default the zoo that comes with neuroadda.
 
@@ -207,11 +208,17 @@ def find_backbone(backbone: str | Path, zoo: Zoo | str | Path | None = None) -> 
     if str(backbone) != folder.name:  # a path: no zoo is asked
         moved = builtin_folder() / folder.name
         # Configs and runs of earlier versions name the package's entries by where they were then.
-        return moved if folder.parent == builtin_folder().parent and moved.is_dir() else folder
+        return moved if folder.parent == builtin_folder().parent and moved.is_dir() else _enter(folder)
     opened = zoo if isinstance(zoo, Zoo) else open_zoo(zoo)
     if folder.name in opened.names():
         return opened.folder(folder.name)
     if not folder.is_dir():
         has = ", ".join(opened.names()) or "nothing"
         raise UserError(f"{str(backbone)!r} is no entry of the zoo and no folder", opened.where, f"the zoo has: {has}")
-    return folder
+    return _enter(folder)
+
+
+def _enter(folder: Path) -> Path:
+    """Return the folder of the backbone that a training or an adaptation has left in its folder; else the folder itself."""
+    trained = folder / TRAINED
+    return trained if (trained / CARD).is_file() and not (folder / CARD).exists() else folder

@@ -14,6 +14,7 @@ from neuroadda.blockwise.ledger.base import BlockRecord, LedgerUnavailable, Work
 from neuroadda.blockwise.ledger.mongo import MongoLedger, redact
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.sqlite import SqliteLedger
+from neuroadda.blockwise.ledger.url import ledger_url
 from neuroadda.errors import UserError
 
 RECORD = BlockRecord(fingerprint="f", block=0, status="done", worker=Worker(host="h", pid=1), started=1.0)
@@ -178,3 +179,31 @@ def test_a_refused_login_and_a_stopped_server(
         assert ledger.done_mask("f", 1).all()
     with pytest.raises(LedgerUnavailable):
         ledger.done_mask("f", 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ("/data/ledger.db", "this URL does not name a ledger"),
+        ("sqlite://ledger.db", "this URL does not name a ledger"),
+        ('"sqlite:///ledger.db"', "this URL does not name a ledger"),
+        (" ", "this URL does not name a ledger"),
+        ("mongodb:/ann:s3cret@host", "this URL does not name a ledger"),
+        ("mongodb:///db", "this URL names no host"),
+        ("mongodb+srv://", "this URL names no host"),
+        ("sqlite:///", "names no file"),
+        ("sqlite:////data/ ", "names no file"),
+    ],
+)
+def test_a_malformed_variable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, what: str) -> None:
+    monkeypatch.setenv("NEUROADDA_LEDGER", value)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        ledger_url("run")
+    told = str(caught.value)
+    assert told.startswith("the environment variable NEUROADDA_LEDGER: ")
+    assert what in told
+    assert "; write " in told
+    assert "s3cret" not in told
+    assert not list(tmp_path.iterdir())
+    assert ledger_url("run", "sqlite:///other.db") == "sqlite:///other.db"

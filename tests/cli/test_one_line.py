@@ -114,3 +114,18 @@ def test_what_is_given_comes_before_the_variable_and_that_before_the_folder(monk
     monkeypatch.setenv("NEUROADDA_LEDGER", "mongodb://host/all")
     assert ledger_url("run") == "mongodb://host/all"
     assert ledger_url("run", "sqlite:///mine.db") == "sqlite:///mine.db"
+
+
+def test_evaluate_prints_digits_that_count_and_json_has_all(command: Run, volume: Path) -> None:
+    code, told, _ = command("evaluate", volume / "labels", volume / "labels")
+    assert code == 0
+    scores = dict(line.split("\t") for line in told.splitlines()[1:])
+    full = json.loads(command("evaluate", volume / "labels", volume / "labels", "--json")[1])
+    assert scores.keys() == full.keys()
+    for name, value in full.items():
+        assert scores[name] == (f"{value:.4g}" if isinstance(value, float) else str(value))
+    other = json.loads(command("evaluate", volume / "raw", volume / "labels", "--json")[1])
+    told = command("evaluate", volume / "raw", volume / "labels")[1]
+    assert len(repr(other["voi"])) > 8
+    assert f"voi\t{other['voi']:.4g}\n" in told
+    assert all(len(line.split("\t")[1]) <= 10 for line in told.splitlines()[1:])

@@ -10,6 +10,7 @@ import pytest
 from neuroadda.blockwise.ledger.base import BlockRecord, Worker
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
+from neuroadda.blockwise.status import look_at_run
 from neuroadda.errors import UserError
 from neuroadda.locks import lock_folder
 from neuroadda.segmentation.blockfiles import block_file
@@ -274,3 +275,36 @@ def test_bad_input(run, command, tmp_path):
     assert (code, "s3cret" in err, err.count("\n")) == (2, False, 1)
     Path(run.output, "config.json").write_text('{"train": {}}')
     assert command("ledger", "verify", run.output)[0] == 2
+
+
+def test_a_ledger_that_knows_nothing_of_the_run_does_not_agree_with_it(run, inputs, tmp_path, command, monkeypatch):
+    foreign = f"sqlite:///{tmp_path}/foreign.db"
+    open_ledger(foreign).close()
+    told = "the ledger knows nothing of this run; give the URL of its own (--ledger, or NEUROADDA_LEDGER), or `neuroadda ledger"
+    for options in ((), ("--repair",), ("--read",)):
+        code, out, err = command("ledger", "verify", run.output, "--ledger", foreign, *options)
+        assert (code, out, told in err, err.count("\n")) == (2, "", True, 1)
+    other = configure(inputs, tmp_path / "other", ledger=foreign, mask=None)
+    segment_volume(other, upto="predict")
+    monkeypatch.setenv("NEUROADDA_LEDGER", foreign)
+    assert told in command("ledger", "verify", run.output)[2]
+    assert not verify_ledger(Path(other.output)).findings
+    assert rebuild_ledger(Path(run.output))
+    assert not verify_ledger(Path(run.output)).findings
+    # And each sees its own tasks there.
+    for each, stages in ((run, 8), (other, 1)):
+        told = look_at_run(each.output)
+        assert told.health.state == "finished"
+        assert len(told.tasks) == stages
+        assert all(Path(each.output) in Path(task["output"]).parents for task in told.tasks)
+    both = look_at_run(foreign)
+    assert (len(both.tasks), both.health.state) == (9, "finished")
+    with lock_folder(tmp_path / "other"):
+        assert look_at_run(foreign).health.state == look_at_run(other.output).health.state == "running"
+        assert look_at_run(run.output).health.state == "finished"
+    with pytest.raises(KeyboardInterrupt), lock_folder(tmp_path / "other"):
+        raise KeyboardInterrupt
+    assert {task["state"] for task in look_at_run(foreign).tasks} == {"finished"}  # each of them is
+    assert look_at_run(other.output).health.state == "stopped"
+    with pytest.raises(UserError, match="the ledger knows no task of this folder; give a run's folder"):
+        look_at_run(tmp_path / "nowhere")

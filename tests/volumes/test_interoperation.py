@@ -78,6 +78,7 @@ def make(path, **attributes) -> None:
 def test_a_unit_for_each_axis(tmp_path):
     place = {"voxel_size": [1, 4000, 4600], "offset": [3, 8000, 0], "units": ["um", "pm", "pm"]}
     make(tmp_path / "v.zarr/a", **place)
+    Volume.open(tmp_path / "v.zarr/a", "r+").data[:] = 7
     for volume in (Volume.open(tmp_path / "v.zarr/a"), import_volume(tmp_path / "v.zarr/a", tmp_path / "own.zarr")):
         assert (volume.voxel_size_nm, volume.offset_nm, volume.unit) == ((1000, 4, 4.6), (3000, 8, 0), "pm")
         assert volume.voxel_size == Coordinate(1_000_000, 4000, 4600)

@@ -4,10 +4,7 @@ from pathlib import Path
 
 from neuroadda.blockwise.ledger.base import Ledger
 from neuroadda.blockwise.ledger.sqlite import SqliteLedger, check_file
-from neuroadda.blockwise.ledger.url import SQLITE
-from neuroadda.errors import UserError
-
-RIGHT = "write sqlite:///run/ledger.db or mongodb://host/database"
+from neuroadda.blockwise.ledger.url import MONGO, SQLITE, check_url
 
 
 def open_ledger(url: str) -> Ledger:
@@ -59,12 +56,5 @@ def check_ledger(url: str) -> Path | None:
 
 def _sqlite_path(url: str) -> Path | None:
     """Return the file that the URL of an SQLite ledger names; None for MongoDB's."""
-    if url.startswith(("mongodb://", "mongodb+srv://")):
-        return None
-    if not url.startswith(SQLITE):
-        # A mistyped URL may hold a password: it is not repeated.
-        raise UserError("this URL does not name a ledger", "ledger", RIGHT)
-    path = url.removeprefix(SQLITE)
-    if not path or path.endswith("/"):
-        raise UserError(f"{url!r} names no file", "ledger", RIGHT)
-    return Path(path)
+    check_url(url)
+    return None if url.startswith(MONGO) else Path(url.removeprefix(SQLITE))

@@ -1,16 +1,15 @@
 """What the page is told, as plain data without secrets."""
 
 import shlex
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from neuroadda.blockwise.health import Health, Pulse, judge
 from neuroadda.blockwise.ledger.base import Summary
-from neuroadda.blockwise.status import describe
+from neuroadda.blockwise.status import RunLedger, describe
 from neuroadda.errors import UserError
 from neuroadda.viewing.dashboard.blockmap import count_history, map_blocks
-from neuroadda.viewing.dashboard.health import Pulse, judge
 from neuroadda.viewing.dashboard.progress import DONE, FAILED, RUNNING, StageProgress
 from neuroadda.viewing.dashboard.redaction import Redaction
 from neuroadda.viewing.dashboard.slices import Slices
@@ -26,17 +25,18 @@ class Facts:
     Parameters
     ----------
     where
-        As the user named the run; `url` is its ledger's, `folder` where it lies, if that is known.
+        As the user named the run; `run` is what was found there.
     """
 
-    def __init__(self, where: str, url: str, folder: Path | None, watch: Watch) -> None:
-        self._watch, self._hide, self._slices, self._folder = watch, Redaction(url), Slices(), folder
+    def __init__(self, where: str, run: RunLedger, watch: Watch) -> None:
+        self._watch, self._hide, self._slices, self._ledger = watch, Redaction(run.url), Slices(), run
         self._where = self._hide(where).partition("?")[0]
-        self._run = shlex.quote(str(folder)) if folder else "RUN"
+        self._run = shlex.quote(str(run.folder)) if run.folder else "RUN"
         self._details: dict[str, tuple[int, dict[str, Any]]] = {}
 
     def overview(self) -> dict[str, Any]:
         """Return health, stages and failures."""
+        locks = self._ledger.read_locks()
         with self._watch.stages() as stages:
             read_at, trouble = self._watch.read_at, self._watch.trouble
             stages = [stage for stage in stages if stage.summary]
@@ -47,10 +47,13 @@ class Facts:
             "read_at": read_at,
             "trouble": trouble,
             "reading": not read_at or not all(stage.whole for stage in stages),
-            "health": vars(judge(pulses, read_at)) if read_at else None,
+            "health": vars(locks.judge([stage.task for stage in stages], pulses, read_at)) if read_at else None,
             "retry": f"neuroadda retry {self._run}",
             "logs": f"neuroadda logs {self._run} --failed",
-            "stages": [self._describe(stage, pulse) for stage, pulse in zip(stages, pulses, strict=True)],
+            "stages": [
+                self._describe(stage, pulse, judge([pulse], read_at, locks.of(stage.task)))
+                for stage, pulse in zip(stages, pulses, strict=True)
+            ],
         }
         return dict(self._hide.clean(told))
 
@@ -62,20 +65,24 @@ class Facts:
         UserError
             If there is no such stage.
         """
+        locks = self._ledger.read_locks()
         with self._watch.stages() as stages:
             stage = _find(stages, fingerprint)
-            version, known = self._details.get(fingerprint, (-1, {}))
-            if version != stage.version:
-                known = self._hide.clean(
-                    {
-                        "version": stage.version,
-                        "map": map_blocks(stage.progress),
-                        "history": count_history(stage.progress),
-                        "grid": stage.task.grid,
-                        **_describe_workers(stage.progress),
-                    }
-                )
-                self._details[fingerprint] = stage.version, known
+            at_work = judge([_pulse(stage)], self._watch.read_at, locks.of(stage.task)).is_at_work
+            before, known = self._details.get(fingerprint, (-1, {}))
+            if (version := _version(stage, at_work)) != before:
+                told = {
+                    "version": version,
+                    "map": map_blocks(stage.progress),
+                    "history": count_history(stage.progress),
+                    "grid": stage.task.grid,
+                    **_describe_workers(stage.progress),
+                }
+                if not at_work:  # what is marked as running was interrupted
+                    for shown in (*told["map"], *told["workers"]):
+                        shown["running"] = [0] * len(shown["running"]) if "rows" in shown else 0
+                known = self._hide.clean(told)
+                self._details[fingerprint] = version, known
         return known
 
     def slice(self, fingerprint: str, block: int) -> bytes:
@@ -93,14 +100,12 @@ class Facts:
                 raise UserError("no block of this number is done", str(block))
         return self._slices.picture(stage.task, block, done)
 
-    def _describe(self, stage: WatchedStage, pulse: Pulse) -> dict[str, Any]:
+    def _describe(self, stage: WatchedStage, pulse: Pulse, health: Health) -> dict[str, Any]:
         task = stage.task
-        told = describe(task, pulse.summary, stage.failures[:MOST_GROUPS], self._folder)
-        if self._watch.read_at - pulse.last > pulse.patience:
-            told["eta_seconds"] = None
+        told = describe(task, pulse.summary, stage.failures[:MOST_GROUPS], self._ledger.folder, health)
         return told | {
             "id": task.fingerprint,
-            "version": stage.version,
+            "version": _version(stage, health.is_at_work),
             "whole": stage.whole,
             "first": pulse.summary.started,
             "last": pulse.last,
@@ -113,6 +118,11 @@ def _find(stages: list[WatchedStage], fingerprint: str) -> WatchedStage:
         if stage.task.fingerprint == fingerprint:
             return stage
     raise UserError("the ledger has no such stage")
+
+
+def _version(stage: WatchedStage, at_work: bool) -> int:
+    """Return what changes with the stage's records, and where a run ends or begins."""
+    return 2 * stage.version + at_work
 
 
 def _pulse(stage: WatchedStage) -> Pulse:

@@ -96,10 +96,10 @@ def open_dashboard(
         If there is no ledger, the address cannot be served, or the token is easily guessed.
     """
     token = choose_token(host, token)
-    url, folder = find_ledger(where, ledger)
-    watch = Watch(open_ledger(url))
+    found = find_ledger(where, ledger)
+    watch = Watch(open_ledger(found.url), found.choose)
     try:
-        with Dashboard(Facts(str(where), url, folder, watch), host, port, token) as dashboard:
+        with Dashboard(Facts(str(where), found, watch), host, port, token) as dashboard:
             yield dashboard
     finally:
         watch.close()

@@ -3,7 +3,7 @@
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -48,6 +48,11 @@ class WatchedStage:
 class Watch:
     """Reads a ledger, which is its own from then on, in a thread: all of it once, then what changes, as long as somebody asks.
 
+    Parameters
+    ----------
+    choose
+        Returns the tasks that are looked at, of all in the ledger.
+
     Attributes
     ----------
     read_at
@@ -56,8 +61,8 @@ class Watch:
         Why it could not be read just now, in a line.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, choose: Callable[[Sequence[TaskRecord]], list[TaskRecord]] = list) -> None:
+        self._ledger, self._choose = ledger, choose
         self._changed = threading.Condition()
         self._stages: dict[str, WatchedStage] = {}
         self._versions = 0
@@ -110,7 +115,7 @@ class Watch:
                 self._changed.wait_for(lambda: self._closed or not self._is_idle())
 
     def _read(self) -> None:
-        tasks = self._ledger.tasks()
+        tasks = self._choose(self._ledger.tasks())
         with self._changed:
             self._stages = {
                 task.fingerprint: self._stages.get(task.fingerprint) or WatchedStage(StageProgress(task))

@@ -12,7 +12,7 @@ from neuroadda.errors import UserError
 from neuroadda.volumes.locations import Location, to_location
 from neuroadda.volumes.places import Answers
 from neuroadda.volumes.readers import hdf5, images, npy, precomputed, tiff, webknossos, zarr, zarr_url
-from neuroadda.volumes.readers.source import Box, Source, Wanted
+from neuroadda.volumes.readers.source import Box, Gaps, Source, Wanted
 from neuroadda.volumes.urls import Url
 
 FORMATS = (
@@ -40,6 +40,7 @@ def open_source(
     size_name: str = "the voxel size given",
     offset_nm: ZyxFloat | None = None,
     answers: Answers = Answers(),
+    gaps: Gaps | None = None,
 ) -> Iterator[Source]:
     """Open whatever lies at a location.
 
@@ -60,6 +61,9 @@ def open_source(
         zyx; of the data set's first voxel, from which WEBKNOSSOS counts.
     answers
         What the user says of its place: it wins, and what it answers is not asked.
+    gaps
+        What becomes of section files that are missing in a numbered series: "blank" puts in sections of 0, "close" moves up what
+        follows; by default such a series is refused.
 
     Raises
     ------
@@ -67,7 +71,7 @@ def open_source(
         If it is missing, unknown, broken, not three-dimensional, or has no such dataset.
     """
     location = to_source_location(location)
-    wanted = Wanted(dataset, prefer_labels, voxel_size_nm, size_name, offset_nm, answers)
+    wanted = Wanted(dataset, prefer_labels, voxel_size_nm, size_name, offset_nm, answers, gaps)
     found = next((format for format in FORMATS if format.recognises(location, wanted)), None)
     if found is None:
         raise _unknown(location, wanted)

@@ -1,5 +1,6 @@
 """Boxes of voxels from chunks that come one by one, such as the files of a server or the members of a zip."""
 
+import math
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import numpy as np
 
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
+from neuroadda.volumes.completeness import describe_missing
 from neuroadda.volumes.locations import Location
 from neuroadda.volumes.readers.source import Box
 
@@ -42,23 +44,56 @@ def read_file(location: Location, limit: int) -> bytes | None:
     return data
 
 
-def by_chunks(
-    fetch_chunk: Callable[[Zyx], np.ndarray | None], side: Zyx, dtype: np.dtype[Any], fill: int = 0
-) -> Callable[[Box], np.ndarray]:
-    """Return what reads a box, given what fetches the chunk at a voxel, or None where nothing is stored."""
+class Chunks:
+    """Reads boxes, given what fetches the chunk at a voxel, or None where nothing is stored.
 
-    def stored(box: Box) -> np.ndarray:
-        out = np.full([s.stop - s.start for s in box], fill, dtype)
-        firsts = list(product(*(range(s.start // n * n, s.stop, n) for s, n in zip(box, side, strict=True))))
+    Attributes
+    ----------
+    total
+        The number of chunks in the volume.
+    missing
+        The first voxels of those that were asked for and are not stored.
+    """
+
+    def __init__(
+        self,
+        fetch_chunk: Callable[[Zyx], np.ndarray | None],
+        shape: Zyx,
+        side: Zyx,
+        dtype: np.dtype[Any],
+        fill: int = 0,
+    ) -> None:
+        self.fetch_chunk, self.side, self.dtype, self.fill = fetch_chunk, side, dtype, fill
+        self.total = math.prod(math.ceil(n / s) for n, s in zip(shape, side, strict=True))
+        self.missing: set[Zyx] = set()
+
+    def __call__(self, box: Box) -> np.ndarray:
+        """Return a box of voxels."""
+        out = np.full([s.stop - s.start for s in box], self.fill, self.dtype)
+        firsts = list(product(*(range(s.start // n * n, s.stop, n) for s, n in zip(box, self.side, strict=True))))
         with ThreadPoolExecutor(FETCHES) as pool:
             for begin in range(0, len(firsts), FETCHES):  # few chunks in memory at once
                 some = firsts[begin : begin + FETCHES]
-                for first, chunk in zip(some, pool.map(fetch_chunk, some), strict=True):
-                    if chunk is not None:
+                for first, chunk in zip(some, pool.map(self.fetch_chunk, some), strict=True):
+                    if chunk is None:
+                        self.missing.add(first)  # type: ignore[arg-type]
+                    else:
                         paste(out, box, chunk, first)  # type: ignore[arg-type]
         return out
 
-    return stored
+    def describe(self) -> tuple[str, ...]:
+        """Return notes on the chunks that are not stored, after all were asked for.
+
+        Raises
+        ------
+        UserError
+            If none is.
+        """
+        if len(self.missing) == self.total:
+            raise UserError(
+                f"none of its {self.total} chunks is stored: the volume is empty", None, "check the address"
+            )
+        return (describe_missing(len(self.missing), self.total, self.fill),) if self.missing else ()
 
 
 def paste(out: np.ndarray, box: Box, chunk: np.ndarray, first_vx: Zyx) -> None:

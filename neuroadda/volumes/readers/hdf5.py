@@ -13,6 +13,7 @@ from neuroadda.volumes.axes import check_order
 from neuroadda.volumes.locations import Location
 from neuroadda.volumes.places import PLACE_KEYS, find_place
 from neuroadda.volumes.readers.choosing import choose
+from neuroadda.volumes.readers.hdf5_storage import describe_storage
 from neuroadda.volumes.readers.metadata import plain_attributes
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted, first_line
 
@@ -52,6 +53,7 @@ def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
             voxel_size_nm=place.voxel_size_nm,
             offset_nm=place.offset_nm,
             attributes={key: value for key, value in attributes.items() if key not in PLACE_KEYS},
+            notes=describe_storage(node, where, may_be_empty=wanted.labels),
         )
 
 

@@ -1,8 +1,8 @@
 """A folder of single images, TIFFs or PNGs, as a stack."""
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,19 @@ from PIL.PngImagePlugin import PngImageFile
 
 from neuroadda.errors import UserError
 from neuroadda.volumes.locations import Location
+from neuroadda.volumes.readers.looks import Look, look_of_grey, look_of_palette
 from neuroadda.volumes.readers.pages import Stack
-from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted
-from neuroadda.volumes.readers.tiff import open_tiff
+from neuroadda.volumes.readers.series import NAMED, arrange
+from neuroadda.volumes.readers.source import BROKEN, Format, Gaps, Source, Wanted
+from neuroadda.volumes.readers.tiff import TIFF_SUFFIXES, open_tiff
 
-GREY_MODES: dict[str, np.dtype[Any]] = {"L": np.dtype(np.uint8), "I;16": np.dtype(np.uint16), "1": np.dtype(bool)}
+MODES: dict[str, np.dtype[Any]] = {  # of Pillow
+    "1": np.dtype(bool),
+    "L": np.dtype(np.uint8),
+    "P": np.dtype(np.uint8),
+    "I": np.dtype(np.uint16),
+    "I;16": np.dtype(np.uint16),
+}
 
 
 def _recognises(location: Location, wanted: Wanted) -> bool:
@@ -26,39 +34,61 @@ def _recognises(location: Location, wanted: Wanted) -> bool:
 @contextmanager
 def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
     assert isinstance(path, Path)
-    with open_folder(path) as pages:
+    with open_folder(path, wanted.gaps) as pages:
         yield pages.to_source(path)
 
 
-def open_folder(path: Path) -> Stack:
-    """Open a folder of single TIFF or PNG images as a stack, in natural order (z2 before z10).
+@dataclass(frozen=True)
+class Header:
+    """Shape (y, x), data type and look of an image."""
+
+    shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    look: Look
+
+    def __str__(self) -> str:
+        return f"{self.shape[0]}x{self.shape[1]} {self.dtype}"
+
+
+def open_folder(path: Path, gaps: Gaps | None = None) -> Stack:
+    """Open a folder of single TIFF or PNG images as a stack, in natural order (z2 before z10); hidden files are left out.
 
     Raises
     ------
     UserError
-        If it holds no images, both kinds, colour images, or images of several shapes or data types.
+        If it holds no images, both kinds, colour images, or images of several shapes or data types, or as `arrange` does.
     """
-    tiffs = [p for p in path.iterdir() if p.suffix.lower() in (".tif", ".tiff")]
-    pngs = [p for p in path.iterdir() if p.suffix.lower() == ".png"]
+    seen = sorted(p for p in path.iterdir() if not p.name.startswith("."))
+    tiffs = [p for p in seen if p.suffix.lower() in TIFF_SUFFIXES]
+    pngs = [p for p in seen if p.suffix.lower() == ".png"]
     if bool(tiffs) == bool(pngs):
         what = "both TIFFs and PNGs" if tiffs else "no images"
         raise UserError(f"the folder holds {what}", str(path), "a folder of TIFFs or of PNGs is expected")
-    files = sorted(tiffs or pngs, key=natural_key)
-    header, decode = (_tiff_header, tifffile.imread) if tiffs else (_png_header, _read_png)
-    shape, dtype = header(files[0])
-    for file in files[1:]:
-        if (other := header(file)) != (shape, dtype):
+    series = arrange(tiffs or pngs, path, gaps)
+    read_header, decode = (_read_tiff_header, tifffile.imread) if tiffs else (_read_png_header, _read_png)
+    first = read_header(series.files[0])
+    looks = []
+    for file in series.sections:
+        if file is None:
+            looks.append(Look())
+            continue
+        header = read_header(file)
+        if (header.shape, header.dtype) != (first.shape, first.dtype):
             raise UserError(
-                f"the image is {_words(*other)}, but {files[0].name} is {_words(shape, dtype)}",
+                f"the image is {header}, but {series.files[0].name} is {first}",
                 str(file),
                 "images of one shape and data type are expected",
             )
-    return Stack((len(files), *shape), dtype, lambda index: _decode(decode, files[index]), tuple(files))
+        looks.append(header.look)
 
+    def page(index: int) -> np.ndarray:
+        file = series.sections[index]
+        return np.zeros(first.shape, first.dtype) if file is None else _decode(decode, file).reshape(first.shape)
 
-def natural_key(path: Path) -> list[tuple[int, int, str]]:
-    """Return a sort key that takes runs of digits as numbers."""
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", path.name) if part]
+    others = [p.name for p in seen if p not in {*tiffs, *pngs}]
+    shown = ", ".join(others[:NAMED]) + (f", ... ({len(others)} in all)" if len(others) > NAMED else "")
+    notes = (*series.notes, *([f"other files in the folder are not read: {shown}"] if others else []))
+    return Stack((len(series.sections), *first.shape), first.dtype, page, series.files, looks=tuple(looks), notes=notes)
 
 
 def _decode(decode: Callable[[Path], np.ndarray], file: Path) -> np.ndarray:
@@ -68,32 +98,42 @@ def _decode(decode: Callable[[Path], np.ndarray], file: Path) -> np.ndarray:
         raise UserError(f"the image cannot be read: {error}", str(file)) from error
 
 
-def _words(shape: tuple[int, int], dtype: np.dtype[Any]) -> str:
-    return f"{shape[0]}x{shape[1]} {dtype}"
-
-
-def _tiff_header(path: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
+def _read_tiff_header(path: Path) -> Header:
     with open_tiff(path) as image:
         if image.shape[0] != 1:
             raise UserError(f"it has {image.shape[0]} pages", str(path), "a folder of single images, or one stack")
-        return (image.shape[1], image.shape[2]), image.dtype
+        return Header((image.shape[1], image.shape[2]), image.dtype, image.looks[0])
 
 
-def _png_header(path: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
+def _read_png_header(path: Path) -> Header:
     # not PIL.Image.open, which takes a large section for a decompression bomb
     try:
         with PngImageFile(path) as image:
-            mode, (width, height) = image.mode, image.size
+            mode, (width, height), bits = image.mode, image.size, _png_bits(path)
+            palette = image.palette.tobytes() if mode == "P" and image.palette is not None else b""
+            look = look_of_grey(bits)
+            if mode == "P":
+                look = look_of_palette(np.frombuffer(palette, np.uint8).reshape(-1, 3), bits)
     except BROKEN as error:
         raise UserError(f"the PNG cannot be read: {error}", str(path)) from error
-    if mode not in GREY_MODES:
-        raise UserError(f"it is in colour ({mode})", str(path), "convert it to grey first")
-    return (height, width), GREY_MODES[mode]
+    if mode not in MODES:
+        what = f"it has transparency ({mode})" if mode == "LA" else f"it is in colour ({mode})"
+        raise UserError(what, str(path), "convert it to grey first")
+    return Header((height, width), MODES[mode], look)
+
+
+def _png_bits(path: Path) -> int:
+    with path.open("rb") as file:
+        return file.read(25)[-1]  # of the chunk IHDR, which comes first
 
 
 def _read_png(path: Path) -> np.ndarray:
     with PngImageFile(path) as image:
-        return np.asarray(image)
+        stored = np.asarray(image).astype(MODES[image.mode], copy=False)
+        bits = _png_bits(path)
+        if image.mode == "L" and bits < 8:  # Pillow scales 2 and 4 bits to 8; what is stored may be ids
+            return stored // np.uint8(255 // (2**bits - 1))
+        return stored
 
 
 FORMAT = Format("a folder of TIFFs or PNGs", _recognises, _open)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from neuroadda.config import Zyx, ZyxFloat
-from neuroadda.volumes.readers.source import Source
+from neuroadda.volumes.readers.looks import Look, describe_looks
+from neuroadda.volumes.readers.source import AsSeen, Source
 
 IN_MEMORY = 512 * 2**20
 
@@ -33,6 +34,10 @@ class Stack(AbstractContextManager["Stack"]):
         zyx; as stored.
     page
         Decodes the page of an index.
+    looks
+        How each page is shown, or one for all.
+    notes
+        What people should know of it, one sentence each.
     """
 
     shape: Zyx
@@ -42,6 +47,8 @@ class Stack(AbstractContextManager["Stack"]):
     voxel_size_nm: ZyxFloat | None = None
     offset_nm: ZyxFloat | None = None
     close: Callable[[], None] = lambda: None
+    looks: tuple[Look, ...] = (Look(),)
+    notes: tuple[str, ...] = ()
     _range: tuple[int, int] = (0, 0)
     _pages: np.ndarray | None = field(default=None, repr=False)
 
@@ -59,8 +66,20 @@ class Stack(AbstractContextManager["Stack"]):
             self._range = (z.start, z.stop)
         return np.asarray(self._pages[:, y, x])
 
+    def read_seen(self, box: tuple[slice, slice, slice]) -> np.ndarray:
+        """Return a box of the grey values that a viewer shows."""
+        pages = self.read(box)
+        every = len(self.looks) == 1
+        shown = [self.looks[0 if every else box[0].start + n].show(page) for n, page in enumerate(pages)]
+        return np.stack(shown).astype(self._seen_dtype, copy=False)
+
+    @property
+    def _seen_dtype(self) -> np.dtype[Any]:
+        return np.result_type(*{look.dtype or self.dtype for look in self.looks})
+
     def to_source(self, path: Path) -> Source:
         """Return the stack as a source."""
+        what, how = describe_looks(self.looks)
         return Source(
             path,
             self.shape,
@@ -69,6 +88,8 @@ class Stack(AbstractContextManager["Stack"]):
             files=self.files,
             voxel_size_nm=self.voxel_size_nm,
             offset_nm=self.offset_nm,
+            notes=self.notes,
+            as_seen=AsSeen(self.read_seen, self._seen_dtype, what, how) if what else None,
         )
 
     def __exit__(self, *exc: object) -> None:

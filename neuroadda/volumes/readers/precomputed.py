@@ -7,8 +7,10 @@ and no function of a block opens a source.
 
 import json
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,18 +19,20 @@ from pydantic import BaseModel, PositiveFloat, PositiveInt
 
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
+from neuroadda.volumes.completeness import check_files
 from neuroadda.volumes.locations import Location
 from neuroadda.volumes.places import describe_size, same_size
 from neuroadda.volumes.readers.chunks import (
     MAX_CHUNK_BYTES,
     MAX_METADATA_BYTES,
     SLACK_BYTES,
-    by_chunks,
+    Chunks,
     gunzip,
     read_file,
 )
 from neuroadda.volumes.readers.metadata import parse_metadata
 from neuroadda.volumes.readers.source import Format, Source, Wanted
+from neuroadda.volumes.stored import list_sizes
 
 ENCODINGS = {
     "raw": ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32"),
@@ -36,6 +40,8 @@ ENCODINGS = {
     "jpeg": ("uint8",),
     "png": ("uint8", "uint16"),
 }
+
+CHUNK = re.compile(r"-?\d+--?\d+_-?\d+--?\d+_-?\d+--?\d+(\.gz)?")
 
 Triple = tuple[PositiveInt, PositiveInt, PositiveInt]
 
@@ -51,6 +57,11 @@ class Scale(BaseModel):
     encoding: str
     compressed_segmentation_block_size: Triple | None = None
     sharding: dict[str, Any] | None = None
+
+    def name_chunk(self, first: Sequence[int]) -> str:
+        """Return the name of the file of the chunk whose first voxel, counted from the volume's first, is `first` (zyx)."""
+        axes = zip(first[::-1], self.chunk_sizes[0], self.size, self.voxel_offset, strict=True)
+        return "_".join(f"{f + o}-{min(f + c, s) + o}" for f, c, s, o in axes)
 
 
 class Info(BaseModel):
@@ -83,10 +94,12 @@ def _open(location: Location, wanted: Wanted) -> Iterator[Source]:
 
     def fetch_chunk(first: Zyx) -> np.ndarray | None:
         sizes = tuple(min(n, s - f) for n, s, f in zip(side, shape, first, strict=True))
-        spans = [f"{f + o}-{f + o + n}" for f, o, n in zip(first, offset, sizes, strict=True)]
         nbytes = math.prod(sizes) * dtype.itemsize
         limit = 2 * nbytes + SLACK_BYTES
-        data = read_file(folder / scale.key / "_".join(spans[::-1]), limit)
+        name = scale.name_chunk(first)
+        data = read_file(folder / scale.key / name, limit)
+        if data is None and isinstance(folder, Path):
+            data = read_file(folder / scale.key / f"{name}.gz", limit)  # cloud-volume writes files so
         if data is None:
             return None
         if data[:2] == b"\x1f\x8b" and (scale.encoding != "raw" or len(data) != nbytes):  # stored so, for browsers
@@ -94,16 +107,20 @@ def _open(location: Location, wanted: Wanted) -> Iterator[Source]:
         return decode_chunk(data, sizes, info.data_type, scale)  # type: ignore[arg-type]
 
     voxel_size = scale.resolution[::-1]
+    chunks = Chunks(fetch_chunk, shape, side, dtype)
+    files = _files(folder, scale) if isinstance(folder, Path) else {}
     yield Source(
         folder,
         shape,
         dtype,
-        by_chunks(fetch_chunk, side, dtype),
-        files=_files(folder, scale) if isinstance(folder, Path) else (),
+        chunks,
+        files=(folder / "info", *sorted(files)) if isinstance(folder, Path) else (),
         voxel_size_nm=voxel_size,
         offset_nm=tuple(o * v for o, v in zip(offset, voxel_size, strict=True)),  # type: ignore[arg-type]
         kind={"segmentation": "labels", "image": "raw"}.get(info.type or ""),  # type: ignore[arg-type]
         attributes={} if info.type is None else {"type": info.type},
+        notes=_describe_files(folder, scale, files, chunks.total) if isinstance(folder, Path) else (),
+        late_notes=tuple if isinstance(folder, Path) else chunks.describe,
     )
 
 
@@ -174,8 +191,23 @@ def _check(info: Info, scale: Scale, where: str) -> None:
         raise UserError("its chunk size is missing or too large", where)
 
 
-def _files(folder: Path, scale: Scale) -> tuple[Path, ...]:
-    return (folder / "info", *sorted(p for p in (folder / scale.key).iterdir() if p.is_file()))
+def _files(folder: Path, scale: Scale) -> dict[Path, int]:
+    """Return the files of a scale and their sizes."""
+    return {folder / scale.key / name: size for name, size in list_sizes(folder / scale.key) if size >= 0}
+
+
+def _describe_files(folder: Path, scale: Scale, files: dict[Path, int], total: int) -> tuple[str, ...]:
+    """Return notes on the chunk files of a scale; raise UserError if none is there, or some are empty."""
+    places = product(*(range(0, n, c) for n, c in zip(scale.size[::-1], scale.chunk_sizes[0][::-1], strict=True)))
+    names = {path.name.removesuffix(".gz"): size for path, size in files.items() if CHUNK.fullmatch(path.name)}
+    packed = sorted({path.suffix for path in files} & {".br", ".zst"})
+    if packed:
+        right = "unpack them, or write them again with compress=False or compress='gzip'"
+        raise UserError(f"its chunks are packed as {packed[0]}, which is not read", str(folder / scale.key), right)
+    found = {name: names[name] for name in map(scale.name_chunk, places) if name in names}
+    beyond = len(names) - len(found)
+    notes = check_files(folder / scale.key, found, total)
+    return (*notes, f"{beyond} chunk files do not fit its size and chunk size and are not read") if beyond else notes
 
 
 FORMAT = Format("precomputed", _recognises, _open, has_datasets=True)

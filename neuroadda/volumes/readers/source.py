@@ -4,7 +4,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +17,32 @@ from neuroadda.volumes.locations import Location
 from neuroadda.volumes.places import Answers
 
 Box = tuple[slice, slice, slice]
+Contrast = Literal["as-seen", "as-stored"]
+Gaps = Literal["close", "blank"]
 BROKEN = (
     *(OSError, ValueError, RuntimeError, LookupError, TypeError, SyntaxError, EOFError, ArithmeticError),
     *(zlib.error, struct.error, tifffile.TiffFileError),
 )
+
+
+@dataclass(frozen=True)
+class AsSeen:
+    """The voxels of a source whose stored values are not the grey values that viewers show.
+
+    Attributes
+    ----------
+    stored, dtype
+        Returns a box of grey values, and their type.
+    what
+        How they are stored.
+    how
+        What is done to get the grey values; None if they are shown in colours.
+    """
+
+    stored: Callable[[Box], np.ndarray]
+    dtype: np.dtype[Any]
+    what: str
+    how: str | None
 
 
 @dataclass(frozen=True)
@@ -41,6 +63,8 @@ class Wanted:
         zyx; of the data set's first voxel, where the source counts voxels from it (WEBKNOSSOS).
     answers
         What the user says of the source's place, and wins over what the source says.
+    gaps
+        What becomes of sections that are missing in a numbered series; None if it was not said.
     """
 
     dataset: str | None = None
@@ -49,6 +73,7 @@ class Wanted:
     size_name: str = "the voxel size given"
     offset_nm: ZyxFloat | None = None
     answers: Answers = field(default_factory=Answers)
+    gaps: Gaps | None = None
 
     def below(self, location: Location) -> Location:
         """Return the folder or URL of the dataset, which is a path below `location`."""
@@ -83,6 +108,12 @@ class Source:
         Boxes that together hold all voxels other than 0; None for the whole shape.
     notes
         What people should know of it, one sentence each.
+    as_seen
+        The same voxels as grey values, the way a viewer shows them; None where they are stored so.
+    changes
+        What was done to the voxels that are stored.
+    late_notes
+        Returns further notes, after all boxes were read once; raises `UserError` if nothing was there.
     """
 
     location: Location
@@ -99,9 +130,33 @@ class Source:
     endless: bool = False
     parts: tuple[Box, ...] | None = None
     notes: tuple[str, ...] = ()
+    as_seen: "AsSeen | None" = None
+    changes: tuple[str, ...] = ()
+    late_notes: Callable[[], tuple[str, ...]] = tuple
 
     def __str__(self) -> str:
         return str(self.location) if self.dataset is None else f"{self.location}:{self.dataset}"
+
+    def taken_as(self, kind: Literal["raw", "labels"], contrast: Contrast) -> "Source":
+        """Return the source as raw, whose voxels are those that a viewer shows, or as labels, whose voxels are those stored.
+
+        Raises
+        ------
+        UserError
+            If raw is shown in colours.
+        """
+        if self.as_seen is None:
+            return self
+        what, how = self.as_seen.what, self.as_seen.how
+        if kind == "labels" or contrast == "as-stored":
+            return replace(self, notes=(*self.notes, f"{what}; the values are kept as stored"), as_seen=None)
+        if how is None:
+            right = "convert it to grey, or give --contrast as-stored to take the stored values, or --kind labels"
+            raise UserError(what, str(self), right)
+        notes = (*self.notes, f"{what}; raw is {how}, as viewers show it")
+        return replace(
+            self, stored=self.as_seen.stored, dtype=self.as_seen.dtype, notes=notes, as_seen=None, changes=(how,)
+        )
 
     def read(self, box: Box, what: str | None = None) -> np.ndarray:
         """Return a box of voxels.

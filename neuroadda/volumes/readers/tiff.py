@@ -1,6 +1,7 @@
 """Multi-page TIFFs, with what tifffile leaves to its callers: damage that it only logs, pages one by one, voxel size and offset."""
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,13 @@ from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
 from neuroadda.volumes.axes import NM
 from neuroadda.volumes.locations import Location
+from neuroadda.volumes.readers.looks import look_of_page
 from neuroadda.volumes.readers.pages import Stack
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf")
+AS_SECTIONS = "ZIQ"  # I and Q are what tifffile calls pages of which nothing is said
+MOST_COLOURS = 4  # tifffile calls the sections of an ImageJ stack channels, unless it is told otherwise
 DAMAGE = ("invalid page offset", "invalid value offset", "corrupted", "premature", "circular reference")
 
 
@@ -51,6 +55,7 @@ def open_tiff(path: Path) -> Stack:
             )  # finds all pages, and says where they go round in a circle, along which series would go for ever
             check()
             depth, shape, dtype = _tiff_shape(file, path)
+            looks, notes = tuple(look_of_page(s.keyframe) for s in file.series), _describe_axes(file, path)
             page = decoder(path, file, (depth, *shape))
             voxel_size, offset = place_of(file)
         except UserError:
@@ -59,7 +64,7 @@ def open_tiff(path: Path) -> Stack:
         except BROKEN as error:
             file.close()
             raise UserError(f"the TIFF cannot be read: {error}", str(path)) from error
-    return Stack((depth, *shape), dtype, page, (path,), voxel_size, offset, file.close)
+    return Stack((depth, *shape), dtype, page, (path,), voxel_size, offset, file.close, looks, notes)
 
 
 @contextmanager
@@ -97,7 +102,7 @@ def decoder(path: Path, file: tifffile.TiffFile, shape: Zyx) -> Callable[[int], 
     """Return a function that decodes one page of a stack of `shape`."""
     series = file.series
     if len(series) > 1:
-        return lambda index: series[index].asarray()
+        return lambda index: series[index].asarray().reshape(shape[1:])
     stack = series[0]
     if stack.dataoffset is not None:  # one run of bytes, for which ImageJ may have written a single page header
         end = stack.dataoffset + int(np.prod(shape, dtype=np.int64)) * stack.dtype.itemsize
@@ -112,7 +117,7 @@ def decoder(path: Path, file: tifffile.TiffFile, shape: Zyx) -> Callable[[int], 
         page = stack.pages[index]
         if page is None or 0 in page.databytecounts:
             raise ValueError(f"page {index} is missing or has no data")
-        return page.asarray()
+        return page.asarray().reshape(shape[1:])
 
     return decode
 
@@ -156,15 +161,47 @@ def _tiff_shape(file: tifffile.TiffFile, path: Path) -> tuple[int, tuple[int, in
         raise UserError("the TIFF holds no image", str(path))
     first = series[0]
     if "S" in first.axes:
-        raise UserError("it is in colour", str(path), "convert it to grey first")
+        what = "it is in colour" if first.keyframe.samplesperpixel > 2 else "it has transparency"
+        raise UserError(what, str(path), "convert it to grey first")
     if any(s.shape[-2:] != first.shape[-2:] or s.dtype != first.dtype for s in series):
         shapes = sorted({s.shape[-2:] for s in series})
         raise UserError(f"its pages differ: {shapes}", str(path), "pages of one shape and data type are expected")
-    pages_only = len(series) == 1 or all(len(s.shape) == 2 for s in series)
-    if not first.axes.endswith("YX") or len(first.shape) not in (2, 3) or not pages_only:
+    long = [n for n in first.shape[:-2] if n != 1]
+    pages_only = len(series) == 1 or all(math.prod(s.shape[:-2]) == 1 for s in series)
+    if not first.axes.endswith("YX") or len(long) > 1 or not pages_only:
         raise UserError(f"its axes are {first.axes}, its shape {first.shape}", str(path), "one stack (ZYX) is expected")
-    depth = len(series) if len(series) > 1 else (1, *first.shape)[-3]
+    for one in series:
+        _check_codec(one.keyframe, path)
+    depth = len(series) if len(series) > 1 else math.prod(long)
     return depth, (first.shape[-2], first.shape[-1]), first.dtype
+
+
+def _describe_axes(file: tifffile.TiffFile, path: Path) -> tuple[str, ...]:
+    """Return notes on an axis that is not said to be z, and is taken for it; raise UserError for channels."""
+    first = file.series[0]
+    found = [(axis, n) for axis, n in zip(first.axes[:-2], first.shape[:-2], strict=True) if n != 1]
+    if not found or found[0][0] in AS_SECTIONS:
+        return ()
+    axis, n = found[0]
+    mode = (file.imagej_metadata or {}).get("mode", "grayscale")
+    if axis == "C" and (not file.is_imagej or n <= MOST_COLOURS or mode != "grayscale"):
+        right = "save the one channel that is meant; if they are sections, save them as slices (ZYX)"
+        raise UserError(f"it has {n} channels of one section ({first.axes}), not sections", str(path), right)
+    called = {"C": "channels", "T": "time points"}.get(axis, f"along the axis {axis}")
+    return (f"its {n} images are {called} ({first.axes}) by its metadata; they are taken as sections",)
+
+
+def _check_codec(page: tifffile.TiffPage, path: Path) -> None:
+    """Raise UserError if tifffile needs imagecodecs for a page, and that is not installed."""
+    try:
+        tifffile.TIFF.DECOMPRESSORS[page.compression]
+        tifffile.TIFF.UNPREDICTORS[page.predictor]
+    except KeyError as error:
+        name = tifffile.COMPRESSION(page.compression).name
+        if "imagecodecs" not in str(error):
+            raise UserError(f"its compression {name} is not read", str(path)) from error
+        what = f"its compression {name} needs the package imagecodecs, which is not installed"
+        raise UserError(what, str(path), "pip install neuroadda[tiff]") from error
 
 
 FORMAT = Format("TIFF", _recognises, _open)

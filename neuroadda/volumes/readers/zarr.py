@@ -6,6 +6,7 @@ from pathlib import Path
 
 from neuroadda.errors import UserError
 from neuroadda.volumes.axes import check_order
+from neuroadda.volumes.completeness import describe_stored
 from neuroadda.volumes.locations import Location
 from neuroadda.volumes.multiscales import list_images, list_levels
 from neuroadda.volumes.nodes import (
@@ -57,6 +58,7 @@ def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
         voxel_size_nm=place.voxel_size_nm,
         offset_nm=place.offset_nm,
         attributes={key: value for key, value in attributes.items() if key not in PLACE_KEYS},
+        notes=describe_stored(folder, array, may_be_empty=wanted.labels),
     )
 
 

@@ -18,10 +18,11 @@ from pydantic import BaseModel, Field, PositiveInt
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.axes import check_order
+from neuroadda.volumes.completeness import refuse_names
 from neuroadda.volumes.locations import Location
 from neuroadda.volumes.nodes import read_groups
 from neuroadda.volumes.places import PLACE_KEYS, find_place
-from neuroadda.volumes.readers.chunks import MAX_CHUNK_BYTES, MAX_METADATA_BYTES, SLACK_BYTES, by_chunks, read_file
+from neuroadda.volumes.readers.chunks import MAX_CHUNK_BYTES, MAX_METADATA_BYTES, SLACK_BYTES, Chunks, read_file
 from neuroadda.volumes.readers.metadata import parse_metadata, plain_attributes
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted, first_line
 
@@ -68,7 +69,7 @@ def _open(location: Location, wanted: Wanted) -> Iterator[Source]:
     dtype, limit = np.dtype(meta.dtype), 2 * meta.chunk_bytes + SLACK_BYTES
 
     def fetch_chunk(first: Zyx) -> np.ndarray | None:
-        key = meta.dimension_separator.join(str(f // c) for f, c in zip(first, meta.chunks, strict=True))
+        key = name_chunk(tuple(f // c for f, c in zip(first, meta.chunks, strict=True)), meta.dimension_separator)
         stored = read_file(folder / key, limit)
         if stored is None:
             return None
@@ -77,15 +78,34 @@ def _open(location: Location, wanted: Wanted) -> Iterator[Source]:
 
     check_order(attributes, where)
     place = find_place(attributes, where, "zarr", read_groups(folder, _read_group), wanted.answers)
+    _check_names(folder, meta)
+    stored = Chunks(fetch_chunk, meta.shape, meta.chunks, dtype, int(meta.fill_value or 0))
     yield Source(
         folder,
         meta.shape,
         dtype,
-        by_chunks(fetch_chunk, meta.chunks, dtype, int(meta.fill_value or 0)),
+        stored,
         voxel_size_nm=place.voxel_size_nm,
         offset_nm=place.offset_nm,
         attributes={key: value for key, value in attributes.items() if key not in PLACE_KEYS},
+        late_notes=stored.describe,
     )
+
+
+def name_chunk(place: tuple[int, ...], separator: str) -> str:
+    """Return the name of a chunk below its array."""
+    return separator.join(map(str, place))
+
+
+def _check_names(folder: Location, meta: _Zarray) -> None:
+    """Raise UserError if a chunk is there by the other separator than the metadata say, and not by that."""
+    other = "/" if meta.dimension_separator == "." else "."
+    for place in {(0, 0, 0), tuple((s - 1) // c // 2 for s, c in zip(meta.shape, meta.chunks, strict=True))}:
+        limit = 2 * meta.chunk_bytes + SLACK_BYTES
+        if read_file(folder / name_chunk(place, meta.dimension_separator), limit) is not None:
+            return
+        if read_file(folder / name_chunk(place, other), limit) is not None:
+            refuse_names(other, ".zarray", str(folder))
 
 
 def _read_attributes(folder: Location) -> dict[str, Any]:
