@@ -92,6 +92,7 @@ def propose_boxes(
     no_data = open_no_data(recall_no_data(config.no_data, raw, config.output, content), raw)
     request = make_request(config, raw, roi, cards, no_data)
     if (known := find_known(config, request, cards, overwrite, inputs)) is not None:
+        inputs.keep()
         return known
     inputs.warn("boxes are proposed anew (unless inputs are trusted)")
     cells, task = plan_proposals(config, raw, roi, folders, inputs, no_data)
@@ -101,7 +102,9 @@ def propose_boxes(
     with lock_folder(config.output):
         no_data = open_no_data(resolve_no_data(config.no_data, raw, config.output, content), raw)
         request = make_request(config, raw, roi, cards, no_data)
-        if (known := find_known(config, request, cards, overwrite, inputs)) is not None:  # by a run that has just ended
+        known = find_known(config, request, cards, overwrite, inputs)
+        if known is not None:  # by a run that has just ended
+            inputs.keep()
             return known
         cells, task = plan_proposals(config, raw, roi, folders, inputs, no_data)
         inputs.keep_unless_changed()
@@ -142,7 +145,7 @@ def plan_proposals(
     raw: Volume,
     roi: Roi,
     folders: Sequence[str],
-    inputs: Inputs | None = None,
+    inputs: Inputs,
     no_data: Mask | None = None,
 ) -> tuple[list[tuple[int, int]], Task]:
     """Return the cells of a box, as `cut_box` does, and the task that scores the volume; nothing is written.
@@ -200,7 +203,6 @@ def find_known(
             return None
         raise
     if before.request == request and not inputs.changed:
-        inputs.keep()
         return Found(before, _open_grid(config, cards, inputs), None, cards)
     if before.request == request and not overwrite:
         if not _has_labels(config.output / LABELS):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
-from pathlib import Path
 
 import fastremap
 import numpy as np
@@ -13,13 +12,12 @@ from neuroadda.checking.findings import Findings
 from neuroadda.errors import UserError
 from neuroadda.formats import format_bytes
 from neuroadda.volumes.arrays import Volume, describe_roi
-from neuroadda.volumes.stored import file_vx, list_stored
+from neuroadda.volumes.completeness import describe_stored
 
 SAMPLE_BYTES = 16 * 2**20
 PLACES = 27
 SKIP = 7  # of the voxels of a place, one of so many tells the contrast
 LARGE_CHUNK_BYTES = 256 * 2**20
-LISTED_FILES = 200_000  # which takes about a second
 LOW_CONTRAST = 24  # grey values between the 1st and the 99th percentile
 BLACK_SHARE = 0.25  # of the places
 
@@ -119,21 +117,19 @@ def look_at_labels(
 
 
 def _look_at_chunks(findings: Findings, where: str, volume: Volume) -> bool:
-    """Count the files of an array, what is not stored is read as its fill value; return whether there are any."""
+    """Look whether the files of an array are what its metadata say; return whether it can be read."""
     chunk_bytes = int(np.prod(volume.data.chunks)) * volume.dtype.itemsize
     if chunk_bytes > LARGE_CHUNK_BYTES:
         what = f"its chunks are of {format_bytes(chunk_bytes)}, and each is read as a whole"
         findings.doubt(where, what, "import it again: chunks are then 64 voxels an axis")
-    expected = int(np.prod([-(-s // f) for s, f in zip(volume.shape_vx, file_vx(volume), strict=True)]))
-    if not isinstance(volume.path, Path) or expected > LISTED_FILES:
-        return True
-    stored = sum(len(np.unique(places, axis=0)) for places in list_stored(volume))
-    if stored == 0:
-        findings.fault(where, f"{volume.path}: none of its {expected} chunks is stored", "import it again")
-    elif stored < expected:
-        what = f"{expected - stored} of its {expected} chunks are not stored, and are read as {volume.data.fill_value}"
-        findings.doubt(where, what, "import it again if there should be voxels")
-    return stored > 0
+    try:
+        notes = describe_stored(volume.path, volume.data)
+    except UserError as error:
+        findings.fault(where, f"{volume.path}: {error.what}", error.right or "import it again")
+        return False
+    for note in notes:
+        findings.doubt(where, note, "import it again if there should be voxels")
+    return True
 
 
 def _sample(findings: Findings, where: str, volume: Volume, roi: Roi | None) -> Sample:

@@ -14,7 +14,7 @@ from neuroadda.checking.backbones import check_backbone, check_size, check_zoo
 from neuroadda.checking.findings import Findings
 from neuroadda.checking.looking import look_at_labels, look_at_raw
 from neuroadda.checking.machine import check_free, check_place, check_records, check_workers
-from neuroadda.checking.segmenting import IMPORT, check_mask, open_roi
+from neuroadda.checking.segmenting import IMPORT, TRUST, check_mask, open_roi
 from neuroadda.checking.training import check_validation
 from neuroadda.errors import in_section
 from neuroadda.volumes.arrays import Volume
@@ -51,8 +51,9 @@ def check_propose(
     if raw is None or roi is None or not fits or not found:
         return
     folders, cards = [str(folder) for folder, _ in found], [card for _, card in found]
+    known = Inputs(config.output, trust=config.trust_inputs or findings.for_run)  # a run looks itself
     plan = in_section("propose", keep=("block_vx",))(plan_proposals)
-    planned = findings.attempt(f"{section}.propose", "mend the config", plan, config, raw, roi, folders)
+    planned = findings.attempt(f"{section}.propose", "mend the config", plan, config, raw, roi, folders, known)
     if planned is None:
         return
     task = planned[1]
@@ -62,8 +63,8 @@ def check_propose(
         findings.fault(f"{section}.mask", what, "give a mask that holds tissue")
     if findings.for_run:
         return
+    findings.attempt(f"{section}.raw", TRUST, known.warn, "boxes are proposed anew (unless inputs are trusted)")
     mend = "give another output, or --overwrite"
-    known = Inputs(config.output, trust=True)  # which writes nothing
     no_data = open_no_data(recall_no_data(config.no_data, raw, config.output, known.identify("raw", raw)), raw)
     request = make_request(config, raw, roi, cards, no_data)
     if findings.attempt(f"{section}.output", mend, find_known, config, request, cards, overwrite, known) is not None:

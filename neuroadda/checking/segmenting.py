@@ -25,6 +25,7 @@ from neuroadda.volumes.masks import open_mask
 from neuroadda.volumes.nodes import check_shards
 
 IMPORT = "give a zarr array that `neuroadda import` has made"
+TRUST = "or give --trust-inputs, where its voxels are the same"
 ROI = "give a roi inside the volume, on its voxels: `neuroadda info` tells where it is"
 
 
@@ -61,13 +62,14 @@ def check_segment(
     if not findings.for_run and isinstance(to_location(config.output), Path):
         check_free(findings, "segment.output", Path(config.output))
     if whole and card is not None:
-        # A run looks for edits itself, and tells what comes of them.
-        known = Inputs(Path(config.output), trust=True) if findings.for_run else None
-        plan = findings.attempt("segment", "mend what is told", make_plan, config, known)
+        inputs = Inputs(Path(config.output), trust=config.trust_inputs or findings.for_run)  # a run looks itself
+        plan = findings.attempt("segment", "mend what is told", make_plan, config, inputs)
         if plan is not None:
             _check_plan(findings, plan, card)
             if not findings.for_run:
-                _check_results(findings, plan, overwrite)
+                anew = f"{plan.tasks[0].name} and what follows are done again (unless inputs are trusted)"
+                findings.attempt("segment.output", TRUST, inputs.warn, anew)
+                _check_results(findings, plan, overwrite or inputs.changed)
     if raw is not None and roi is not None:
         check_disk(findings, "segment.output", config.arrays, int(np.prod(roi.shape / raw.voxel_size)))
     if evaluate is not None:

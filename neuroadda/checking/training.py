@@ -61,10 +61,12 @@ def check_train(
         return
     check_free(findings, "train.output", config.output)
     if len(findings["wrong"]) == before and (select is None or config.start is not None):
-        known = Inputs(config.output, trust=True)  # which writes nothing
+        known = Inputs(config.output, trust=config.trust_inputs)
         identity = identify_training(adopted, samples, digest, known)
+        trust = "or give --trust-inputs, where its voxels are the same"
+        findings.attempt("train.output", trust, known.warn, "the training begins anew (unless inputs are trusted)")
         mend = "give another output, or --overwrite"
-        begun = findings.attempt("train.output", mend, find_begun, adopted, identity, overwrite)
+        begun = findings.attempt("train.output", mend, find_begun, adopted, identity, overwrite or known.changed)
         if begun is not None:
             findings.note("train.output", f"the same training lies here, and goes on from {begun.name}")
 

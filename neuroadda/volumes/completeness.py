@@ -101,7 +101,7 @@ def describe_missing(missing: int, total: int, fill: Any, unit: str = "chunks") 
     """Return the sentence on parts of an array that are not stored."""
     share = missing / total
     percent = f"{share:.0%}" if 0.005 < share < 0.995 else f"{share:.2%}"
-    return f"{missing} of {total} {unit} ({percent}) are not stored: their voxels are taken as {fill}"
+    return f"{missing} of its {total} {unit} are not stored ({percent}): their voxels are taken as {fill}"
 
 
 def _find_layout(location: Location, array: "zarr.Array") -> Layout:

@@ -229,3 +229,18 @@ def test_a_run_at_work_in_the_folder_is_told(goods: Path, tmp_path: Path) -> Non
     assert [one.where for one in wrong] == ["train.output", "segment.output"]
     assert {one.mend for one in wrong} == {"wait for it, or stop it"}
     assert not na.check(config)["wrong"]
+
+
+def test_an_edited_input_is_doubtful_and_its_results_are_no_fault(command: Run, goods: Path, tmp_path: Path) -> None:
+    shutil.copytree(goods / "v.zarr", tmp_path / "v.zarr")
+    config = write_config(tmp_path, segment=segment_of(goods, tmp_path / "run", raw=str(tmp_path / "v.zarr/raw")))
+    assert command("segment", "-c", config, "--json")[0] == 0
+    raw = Volume.open(tmp_path / "v.zarr/raw", "r+")
+    raw.data[2, 3, 4] ^= 255
+    before = list_names(tmp_path)
+    found = na.check(config)
+    assert not found["wrong"]
+    assert ["done again" in one.what for one in found["doubtful"]] == [True]
+    assert list_names(tmp_path) == before
+    assert command("segment", "-c", config, "--json")[0] == 0
+    assert not na.check(config)["doubtful"]

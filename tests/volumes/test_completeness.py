@@ -94,7 +94,7 @@ def test_n5_blocks_that_are_missing_empty_or_short(tmp_path: Path) -> None:
     source = write_n5(tmp_path / "a.n5")
     (source / "3/0/1").unlink()  # x, y, z
     volume = import_volume(source, tmp_path / "own.zarr/raw")
-    told = "1 of 24 chunks (4%) are not stored: their voxels are taken as 0"
+    told = "1 of its 24 chunks are not stored (4%): their voxels are taken as 0"
     assert volume.attrs["provenance"]["notes"] == [told]
     assert not volume.data[4:, :4, 12:].any()
     for file in [p for p in source.rglob("*") if p.is_file() and p.name.isdecimal()]:  # a few of them are looked at
@@ -112,7 +112,7 @@ def test_missing_chunks_are_counted(tmp_path: Path, separator: str, caplog: pyte
     for place in ("111", "100", "122"):
         (source / separator.join(place)).unlink()
     (note,) = notes_of(source)
-    assert note == "3 of 24 chunks (12%) are not stored: their voxels are taken as 0"
+    assert note == "3 of its 24 chunks are not stored (12%): their voxels are taken as 0"
     check_stored(Volume.open(source))
     assert [record.getMessage() for record in caplog.records] == [f"{source}: {note}"]  # told once a process
 
@@ -120,7 +120,7 @@ def test_missing_chunks_are_counted(tmp_path: Path, separator: str, caplog: pyte
 def test_a_shape_larger_than_the_files(tmp_path: Path) -> None:
     source = write_zarr(tmp_path / "a.zarr", shape=[12, 12, 16])
     (note,) = notes_of(source)
-    assert note.startswith("12 of 36 chunks (33%) are not stored")
+    assert note.startswith("12 of its 36 chunks are not stored (33%)")
     assert note.endswith("what is stored ends at voxel (8, 12, 16), the shape is (12, 12, 16)")
 
 
@@ -135,7 +135,7 @@ def test_an_array_without_a_chunk_is_refused(tmp_path: Path) -> None:
     assert all("none of its 24 chunks is stored: the array is empty" in line for line in doors(tmp_path / "a.zarr"))
     Volume.create(tmp_path / "labels.zarr", SHAPE, NM, np.uint64, chunk_vx=(4, 4, 4))
     (note,) = notes_of(tmp_path / "labels.zarr", kind="labels")[:1]
-    assert note.startswith("24 of 24 chunks (100.00%) are not stored")
+    assert note.startswith("24 of its 24 chunks are not stored (100.00%)")
 
 
 def test_missing_chunks_without_a_fill_value(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_zarr_array_at_a_url(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="none of its 24 chunks is stored"):
             import_volume(f"{url}/a.zarr", tmp_path / "own.zarr/c")
     assert volume.attrs["provenance"]["notes"] == [
-        "1 of 24 chunks (4%) are not stored: their voxels are taken as 0",
+        "1 of its 24 chunks are not stored (4%): their voxels are taken as 0",
     ]
     assert sorted(p.name for p in (tmp_path / "own.zarr").iterdir()) == [".zgroup", "raw"]
 
@@ -218,7 +218,7 @@ def test_chunks_of_a_precomputed_volume(tmp_path: Path) -> None:
     chunks[0].unlink()
     (finest / "0-16_0-16_0-8").write_bytes(b"?")  # not one of its chunks: they begin at the offset
     missing, beyond = notes_of(tmp_path / "em")
-    assert missing == f"1 of {len(chunks)} chunks (3%) are not stored: their voxels are taken as 0"
+    assert missing == f"1 of its {len(chunks)} chunks are not stored (3%): their voxels are taken as 0"
     assert beyond.startswith("1 chunk files do not fit its size")
     with serving(tmp_path) as (url, _):
         there = import_volume(f"precomputed://{url}/em", tmp_path / "there.zarr")
@@ -248,7 +248,7 @@ def test_hdf5_without_some_or_all_chunks(tmp_path: Path) -> None:
         file.create_dataset("none", SHAPE, "u1", chunks=(4, 4, 4))
         file.create_dataset("flat", SHAPE, "u1")
     (note,) = notes_of(tmp_path / "a.h5", dataset="em", voxel_size_nm=NM)
-    assert note == "12 of 24 chunks (50%) are not stored: their voxels are taken as 0"
+    assert note == "12 of its 24 chunks are not stored (50%): their voxels are taken as 0"
     for name in ("none", "flat"):
         with pytest.raises(UserError, match="none of its voxels is stored"):
             notes_of(tmp_path / "a.h5", dataset=name, voxel_size_nm=NM)
