@@ -25,7 +25,7 @@ COMPILE := UV_CUSTOM_COMPILE_COMMAND="make constraints" $(PINNER)/bin/uv pip com
 
 # What needs no torch is also tested without it, where only a large torch is to be had.
 BARE := .venv-without-torch-$(VERSION)
-WITHOUT_TORCH := tests/volumes tests/blockwise tests/pyramids tests/segmentation tests/evaluation tests/test_config.py tests/test_formats.py
+WITHOUT_TORCH := tests/volumes tests/blockwise tests/pyramids tests/segmentation tests/evaluation tests/test_config.py tests/test_wording.py
 
 .PHONY: demo test test-without-torch lint bench chaos test-slow constraints clean
 

@@ -23,9 +23,9 @@ from neuroadda.blockwise.processes import sum_usage
 from neuroadda.cli.console import print_table
 from neuroadda.config import Zyx, dump_config
 from neuroadda.evaluation.measure import wall_seconds
-from neuroadda.formats import format_bytes, format_count
 from neuroadda.segmentation.pipeline import SegmentConfig, make_plan
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
+from neuroadda.wording import format_bytes, format_count
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "bench.md"
 BACKBONE = Path(__file__).parents[1] / "neuroadda" / "zoo" / "data" / "mouse_cortex_sssem"

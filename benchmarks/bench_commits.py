@@ -23,7 +23,7 @@ from pathlib import Path
 import neuroadda as na
 from benchmarks.machine import describe_run
 from benchmarks.tables import to_markdown
-from neuroadda.formats import format_bytes
+from neuroadda.wording import format_bytes
 from neuroadda.zoo.finding import builtin_folder
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +38,7 @@ try:
 except ImportError:
     from neuroadda.blockwise.overhead import _make_empty
 from neuroadda.blockwise.engine import run_task
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 folder, blocks = Path(sys.argv[1]), int(sys.argv[2])
 run_task(_make_empty(folder / "empty", blocks), f"sqlite:///{folder / 'ledger.db'}", Execution(workers=2), folder / "logs")
 """

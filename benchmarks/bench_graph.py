@@ -26,13 +26,13 @@ from benchmarks.tables import to_markdown
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.task import Task
 from neuroadda.cli.console import print_table
-from neuroadda.formats import format_bytes
 from neuroadda.segmentation.agglomerate import AgglomerateLevel, count_levels, level_grid, read_merges
 from neuroadda.segmentation.blockfiles import block_file, write_columns
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.edges import Edges, read_edges
 from neuroadda.segmentation.ids import capacity_of
 from neuroadda.segmentation.rag import FULL, Rag, contract
+from neuroadda.wording import format_bytes
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "graph.md"
 BLOCK_VX = (250, 250, 250)

@@ -25,7 +25,7 @@ from neuroadda.domains.baselines import classifier_auc, frechet_distance
 from neuroadda.domains.inference import bootstrap_interval, permutation_test
 from neuroadda.domains.kernel import FREQUENCIES
 from neuroadda.domains.mmd import median_bandwidth, mmd2, spread_bandwidths
-from neuroadda.formats import format_bytes
+from neuroadda.wording import format_bytes
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "mmd.md"
 SEEDS = 5  # of random features, for their error

@@ -22,9 +22,9 @@ from neuroadda.backbones.inference import Inference
 from neuroadda.backbones.memory import AT_ONCE, CHUNK_VALUES, count_pass_bytes
 from neuroadda.cli.console import print_table
 from neuroadda.config import Zyx
-from neuroadda.formats import format_bytes
 from neuroadda.prediction.predict import CPU_MEMORY_GB
 from neuroadda.prediction.tiles import choose_tile_vx
+from neuroadda.wording import format_bytes
 
 
 def measure(backbone: Path, block_vx: Zyx, precision: Precision, rounds: int) -> dict[str, str]:

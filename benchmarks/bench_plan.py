@@ -32,10 +32,10 @@ from neuroadda.cli.console import print_forecast, print_table
 from neuroadda.config import Zyx, dump_config, parse_config
 from neuroadda.forecast.forecast import Forecast, StageForecast, forecast
 from neuroadda.forecast.sampling import choose_boxes
-from neuroadda.formats import format_bytes, format_count, format_seconds
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import Phantom, PhantomConfig
+from neuroadda.wording import format_bytes, format_count, format_seconds
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "plan.md"
 BACKBONE = Path(__file__).parents[1] / "neuroadda" / "zoo" / "data" / "mouse_cortex_sssem"

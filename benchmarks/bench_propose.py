@@ -27,9 +27,9 @@ from benchmarks.tables import to_markdown
 from neuroadda.active.pool import find_candidates
 from neuroadda.active.strategies import ChooseConfig, choose
 from neuroadda.cli.console import print_table
-from neuroadda.formats import format_bytes
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
+from neuroadda.wording import format_bytes
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "propose.md"
 CELLS = (1250, 313, 313)

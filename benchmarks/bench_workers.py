@@ -26,7 +26,7 @@ from funlib.geometry import Coordinate, Roi
 from benchmarks.machine import describe_run
 from benchmarks.tables import to_markdown
 from neuroadda.blockwise.engine import Engine
-from neuroadda.blockwise.execution import LOOPBACK, Execution
+from neuroadda.blockwise.execution_config import LOOPBACK, Execution
 from neuroadda.blockwise.grid import BlockGrid, BlockSet
 from neuroadda.blockwise.launchers.base import Launcher, LauncherConfig
 from neuroadda.blockwise.ledger.open import open_ledger

@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.machine import describe_run
 from benchmarks.tables import to_markdown
 from neuroadda.backbones.card import load_card
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.cli.console import print_table
 from neuroadda.config import Zyx
 from neuroadda.evaluation.metrics import score

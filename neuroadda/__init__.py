@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from neuroadda.api.checks import check
     from neuroadda.api.runs import evaluate, predict, segment, train
     from neuroadda.api.volumes import import_volume, mask, open_volume, phantom, publish
-    from neuroadda.blockwise.execution import Execution
+    from neuroadda.blockwise.execution_config import Execution
     from neuroadda.domains.selection import SelectConfig
     from neuroadda.errors import PersonNeeded, RunFailed, RunStopped, UserError
     from neuroadda.evaluation.measure import EvaluateConfig
@@ -39,7 +39,7 @@ _HOMES = {
     "api.checks": ("check",),
     "api.runs": ("evaluate", "predict", "segment", "train"),
     "api.volumes": ("import_volume", "mask", "open_volume", "phantom", "publish"),
-    "blockwise.execution": ("Execution",),
+    "blockwise.execution_config": ("Execution",),
     "domains.selection": ("SelectConfig",),
     "errors": ("PersonNeeded", "RunFailed", "RunStopped", "UserError"),
     "evaluation.measure": ("EvaluateConfig",),

@@ -12,7 +12,7 @@ import pytest
 from neuroadda import flow
 from neuroadda.api.volumes import publish
 from neuroadda.backbones.card import load_card
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.config import parse_config
 from neuroadda.evaluation.measure import EvaluateConfig
 from neuroadda.flow import RunConfig

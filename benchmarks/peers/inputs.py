@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from funlib.geometry import Coordinate, Roi
 
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.config import Zyx
 from neuroadda.segmentation.pipeline import SegmentConfig, segment_volume
 from neuroadda.volumes.arrays import Volume

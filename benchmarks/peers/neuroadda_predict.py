@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.pipeline import SegmentConfig, segment_volume
 

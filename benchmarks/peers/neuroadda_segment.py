@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.peers.measure import Stages
 from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.engine import Engine
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.processes import sum_usage
 from neuroadda.prediction.predict import Predict

@@ -8,7 +8,7 @@ from benchmarks.machine import describe_run
 from benchmarks.peers.prediction import Prediction
 from benchmarks.peers.segmentation import Result, fit_lines
 from benchmarks.tables import to_markdown
-from neuroadda.formats import format_bytes, format_count
+from neuroadda.wording import format_bytes, format_count
 
 OURS = "neuroadda"
 Row = dict[str, Any]

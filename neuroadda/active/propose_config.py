@@ -11,7 +11,7 @@ from neuroadda.active.proposals import Positive, Request
 from neuroadda.active.strategies import ChooseConfig
 from neuroadda.active.uncertainty import Score
 from neuroadda.backbones.card import Card
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.config import Config, FolderPath, PathText, PublicConfig, Zyx, dump_config
 from neuroadda.domains.selection import SelectConfig
 from neuroadda.prediction.predict import Predict

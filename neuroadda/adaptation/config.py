@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from neuroadda.active.propose import ProposeSettings
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.config import Config, FolderPath, PathText, PublicConfig, Zyx
 from neuroadda.domains.selection import SelectConfig
 from neuroadda.evaluation.validation import ValidateConfig

@@ -14,7 +14,7 @@ from typing import NoReturn
 import numpy as np
 
 from neuroadda.blockwise.block_runner import BlockFailed, BlockRunner
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockSet
 from neuroadda.blockwise.launchers import check_launcher
 from neuroadda.blockwise.ledger.base import (

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from neuroadda.blockwise.ledger.base import Summary
-from neuroadda.formats import format_seconds
 from neuroadda.locks import End, LockState
+from neuroadda.wording import format_seconds
 
 State = Literal["empty", "running", "waiting", "finished", "failed", "stalled", "stopped", "killed"]
 

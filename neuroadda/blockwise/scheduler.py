@@ -15,7 +15,7 @@ import numpy as np
 from daisy import _daisy
 from funlib.geometry import Coordinate, Roi
 
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockGrid, BlockSet
 from neuroadda.blockwise.launchers import open_launcher
 from neuroadda.blockwise.launchers.base import Launcher, LauncherConfig

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockSet
 from neuroadda.blockwise.launchers import cancel_jobs
 from neuroadda.blockwise.task import Task, stage_modules

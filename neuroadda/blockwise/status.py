@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neuroadda.blockwise.execution import Execution
-from neuroadda.blockwise.failures import advise, describe_cause
+from neuroadda.blockwise.causes import advise, describe_cause
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.health import Health, Pulse, judge
 from neuroadda.blockwise.ledger.base import FailureGroup, Ledger, Summary, TaskRecord
 from neuroadda.blockwise.ledger.open import open_ledger

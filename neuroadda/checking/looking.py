@@ -10,9 +10,9 @@ from funlib.geometry import Roi
 
 from neuroadda.checking.findings import Findings
 from neuroadda.errors import UserError
-from neuroadda.formats import format_bytes
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.completeness import describe_stored
+from neuroadda.wording import format_bytes
 
 SAMPLE_BYTES = 16 * 2**20
 PLACES = 27

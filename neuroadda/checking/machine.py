@@ -11,18 +11,18 @@ import numpy as np
 from neuroadda.backbones.card import Card
 from neuroadda.backbones.fast_path import runs_in_chunks
 from neuroadda.backbones.memory import AT_ONCE, CHUNK_VALUES, count_pass_bytes
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.launchers import check_launcher
 from neuroadda.blockwise.ledger.mongo import redact
 from neuroadda.blockwise.ledger.open import check_ledger
 from neuroadda.checking.findings import Findings
 from neuroadda.config import Zyx
 from neuroadda.forecast.disk import BYTES_PER_VOXEL, ENOUGH, TOO_LITTLE
-from neuroadda.formats import format_bytes
 from neuroadda.locks import read_lock
 from neuroadda.prediction.predict import Predict
 from neuroadda.volumes.locations import Location, is_inside, to_location
 from neuroadda.volumes.urls import Url
+from neuroadda.wording import format_bytes
 
 PROCESS_BYTES = 400 * 2**20  # of a worker with torch, beside its blocks; measured in docs/results/plan.md
 BLOCK_BYTES = 32  # a voxel of a block that fragments are found in; measured there, too

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from neuroadda.formats import format_bytes, format_count, format_seconds
+from neuroadda.wording import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
     from neuroadda.forecast.forecast import Forecast, Interval

@@ -9,7 +9,7 @@ import typer
 
 from neuroadda.cli.options import Json, Ledger
 from neuroadda.errors import UserError
-from neuroadda.formats import format_text
+from neuroadda.wording import format_text
 
 if TYPE_CHECKING:
     from neuroadda.blockwise.health import Health
@@ -131,7 +131,7 @@ def _print_advice(health: "Health") -> None:
 
 
 def _status_row(task: dict[str, Any]) -> dict[str, Any]:
-    from neuroadda.formats import format_count, format_seconds
+    from neuroadda.wording import format_count, format_seconds
 
     rate, left = task["voxels_per_second"], task["eta_seconds"]
     return {key: task[key] for key in ("stage", "done", "blocks", "running", "failed", "state")} | {

@@ -15,7 +15,7 @@ from neuroadda.cli.interrupts import raise_by_interrupt
 from neuroadda.cli.ledger import ledger
 from neuroadda.cli.zoo import zoo
 from neuroadda.errors import WARNINGS, PersonNeeded, RunFailed, RunStopped, UserError
-from neuroadda.formats import format_text
+from neuroadda.wording import format_text
 
 app = typer.Typer(
     add_completion=False,

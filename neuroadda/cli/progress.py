@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from neuroadda.formats import format_count
 from neuroadda.observing import RunObserver
+from neuroadda.wording import format_count
 
 if TYPE_CHECKING:
     from neuroadda.blockwise.ledger.base import Summary

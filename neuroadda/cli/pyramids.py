@@ -23,7 +23,7 @@ def pyramid(
     as_json: Json = False,
 ) -> None:
     """Write a volume's coarser levels: an OME-NGFF image beside it, whose level 0 is the volume itself."""
-    from neuroadda.blockwise.execution import Execution
+    from neuroadda.blockwise.execution_config import Execution
     from neuroadda.cli.console import print_json, print_table
     from neuroadda.cli.progress import show_progress
     from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid

@@ -234,8 +234,8 @@ def _print_sweep(measured: "Measured") -> None:
 def _dry_run(loaded: "RunConfig", upto: str, dry_run: bool, measure: int | None, as_json: bool) -> None:
     from neuroadda.cli.console import print_forecast, print_json, print_table
     from neuroadda.config import dump_config
-    from neuroadda.formats import format_bytes, format_count
     from neuroadda.segmentation.pipeline import make_plan
+    from neuroadda.wording import format_bytes, format_count
 
     if not dry_run:
         raise UserError("nothing is measured but for a dry run", "--measure", "add --dry-run")

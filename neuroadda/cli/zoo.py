@@ -26,7 +26,7 @@ ZooArgument = Annotated[str | None, typer.Argument(metavar="ZOO", help=ZOO_HELP)
 def list_(where: ZooArgument = None, as_json: Json = False) -> None:
     """List the backbones of a zoo."""
     from neuroadda.cli.console import print_json, print_table
-    from neuroadda.formats import format_bytes, format_count
+    from neuroadda.wording import format_bytes, format_count
     from neuroadda.zoo.finding import open_zoo
 
     opened = open_zoo(where)
@@ -104,7 +104,7 @@ def add(
 def verify(where: ZooArgument = None, as_json: Json = False) -> None:
     """Check every file of a zoo against its digest, and every card, network and embedding; exit code 1 if any is wrong."""
     from neuroadda.cli.console import print_json, print_table
-    from neuroadda.formats import format_bytes
+    from neuroadda.wording import format_bytes
     from neuroadda.zoo.finding import open_zoo
     from neuroadda.zoo.verifying import verify_zoo
 

@@ -12,7 +12,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.overlap import Overlap
 from neuroadda.blockwise.processes import cpu_seconds, die_with_parent, peak_bytes

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.blockwise.engine import Engine
-from neuroadda.blockwise.execution import LOOPBACK, Execution
+from neuroadda.blockwise.execution_config import LOOPBACK, Execution
 from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import SQLITE

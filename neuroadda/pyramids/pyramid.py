@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from neuroadda.blockwise.engine import Engine, Observer
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import NAME, SQLITE, ledger_url
 from neuroadda.blockwise.outputs import bind_output, check_output, read_key

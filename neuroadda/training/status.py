@@ -12,8 +12,8 @@ from neuroadda.blockwise.health import GO_ON, Health, say_end
 from neuroadda.blockwise.run_folder import CONFIG
 from neuroadda.config import load_config_file
 from neuroadda.errors import UserError
-from neuroadda.formats import format_seconds
 from neuroadda.locks import read_lock
+from neuroadda.wording import format_seconds
 
 TAIL_BYTES = 1 << 16
 

@@ -15,7 +15,7 @@ from neuroadda.observing import RunObserver
 from neuroadda.training.checks import check_sample, check_settings, check_sizes, find_begun, identify_training
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.distributed import Processes
-from neuroadda.training.run import CheckedTraining, Run, Validate
+from neuroadda.training.loop import CheckedTraining, Run, Validate
 from neuroadda.training.start import adopt_network
 from neuroadda.training.state import load_state
 from neuroadda.volumes.inputs import Inputs

@@ -13,11 +13,11 @@ from neuroadda.errors import UserError
 from neuroadda.evaluation.contingency import Contingency, count_overlaps, merge
 from neuroadda.evaluation.metrics import Scores
 from neuroadda.evaluation.skeletons import ErlScores
-from neuroadda.formats import format_bytes, format_count, format_seconds
 from neuroadda.viewing import figures
 from neuroadda.viewing.colours import Palette
 from neuroadda.viewing.curves import Curve, PlottedSweep, Themed, plot_curves, plot_sweep
 from neuroadda.viewing.pages import open_template
+from neuroadda.wording import format_bytes, format_count, format_seconds
 
 # Slices are thinned out to this many pixels a side: enough to see errors, and a page of a few megabytes.
 PANEL_SIDE = 512

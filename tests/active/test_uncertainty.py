@@ -10,7 +10,7 @@ from neuroadda.active.uncertainty import Uncertainty, make_uncertainty_task
 from neuroadda.backbones.card import NEAREST
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.blockwise.engine import run_task
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.errors import UserError
 from neuroadda.prediction.predict import Predict

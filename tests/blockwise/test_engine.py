@@ -9,7 +9,7 @@ import pytest
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.blockwise.engine import Engine, run_task
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockGrid, BlockSet
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger

@@ -5,7 +5,7 @@ from funlib.geometry import Coordinate, Roi
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockGrid, BlockSet
 from neuroadda.blockwise.launchers.base import LauncherConfig
 from neuroadda.blockwise.launchers.local import LocalLauncher

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from neuroadda.blockwise.execution import Execution, Job
+from neuroadda.blockwise.execution_config import Execution, Job
 from neuroadda.blockwise.job import connect
 from neuroadda.blockwise.launchers import check_launcher
 from neuroadda.blockwise.launchers.base import is_serving
@@ -157,7 +157,7 @@ def test_a_scheduler_ends_where_daisy_does_not(tmp_path, serves):
         script = f"""
 import threading
 from pathlib import Path
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.launchers import base, local
 base.ANSWER_SECONDS = base.KILLED_SECONDS = 0.1
 config = base.LauncherConfig(

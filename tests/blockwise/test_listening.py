@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from neuroadda.blockwise.engine import run_task
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.launchers import check_launcher
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.task import Task

@@ -32,9 +32,9 @@ import numpy as np
 from benchmarks.machine import describe_run
 from benchmarks.tables import to_markdown
 from neuroadda.cli.console import print_table
-from neuroadda.formats import format_seconds
 from neuroadda.segmentation.pipeline import SegmentConfig, segment_volume
 from neuroadda.volumes.arrays import Volume
+from neuroadda.wording import format_seconds
 from tests.chaos.kinds import FAULTS
 from tests.chaos.mongo import MongoServer
 from tests.chaos.place import CABLE, NotNow, Place, on_the_other_host, run_on_two_hosts, small_disk

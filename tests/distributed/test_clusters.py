@@ -144,7 +144,7 @@ def test_a_jobs_file_is_no_business_of_other_users(slurm, tmp_path, gate, monkey
         seen.append("\n".join(subprocess.run(one, capture_output=True, text=True).stdout for one in told))
 
     from neuroadda.blockwise.engine import run_task
-    from neuroadda.blockwise.execution import Execution
+    from neuroadda.blockwise.execution_config import Execution
 
     execution = Execution(launcher="slurm", workers=2)
     with meanwhile(look, gate):

@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 from benchmarks.machine import name_processor  # noqa: E402
-from neuroadda.formats import format_bytes  # noqa: E402
+from neuroadda.wording import format_bytes  # noqa: E402
 from tests.fuzz.goods import write_goods  # noqa: E402
 from tests.fuzz.harness import Verdict, fuzz  # noqa: E402
 from tests.fuzz.kinds import KINDS  # noqa: E402

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import zarr
 
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import prepare_output
 from neuroadda.errors import RunFailed, UserError

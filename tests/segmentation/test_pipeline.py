@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.errors import UserError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neuroadda.blockwise.engine import run_task
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output

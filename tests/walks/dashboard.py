@@ -26,8 +26,8 @@ from PIL import Image
 from benchmarks.machine import describe_run
 from benchmarks.many_blocks import write_many
 from benchmarks.tables import to_markdown
-from neuroadda.formats import format_bytes, format_seconds
 from neuroadda.volumes.arrays import Volume
+from neuroadda.wording import format_bytes, format_seconds
 from tests.walks.browser import Browser
 
 ROOT = Path(__file__).parents[2]

@@ -1,14 +1,14 @@
 """Launchers: what starts the workers of a run, by the name in its execution.
 
 To add a cluster, write a subclass of `ClusterLauncher` in a file of its own. Add its name to `CLUSTERS` and `Execution.launcher`.
-Add the variable that holds a job's id to `blockwise.execution.JOB_VARIABLES`.
+Add the variable that holds a job's id to `blockwise.execution_config.JOB_VARIABLES`.
 """
 
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
 
-from neuroadda.blockwise.execution import Execution
+from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.launchers.base import Launcher, LauncherConfig
 from neuroadda.blockwise.launchers.cluster import ClusterLauncher
 from neuroadda.blockwise.launchers.local import LocalLauncher

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from neuroadda.blockwise.execution import Execution, Job
+from neuroadda.blockwise.execution_config import Execution, Job
 from neuroadda.blockwise.launchers.base import Launcher, WorkerDied
 from neuroadda.errors import UserError
 

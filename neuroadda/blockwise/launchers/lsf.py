@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from neuroadda.blockwise.execution import Job
+from neuroadda.blockwise.execution_config import Job
 from neuroadda.blockwise.launchers.cluster import ClusterLauncher, Ending, refusal, run_command, submission_environment
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from neuroadda.blockwise.execution import Job
+from neuroadda.blockwise.execution_config import Job
 from neuroadda.blockwise.launchers.base import POLL_SECONDS
 from neuroadda.blockwise.launchers.cluster import ClusterLauncher, Ending, run_command
 from neuroadda.errors import UserError

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from pydantic import Field
 
-from neuroadda.blockwise.failures import Cause
+from neuroadda.blockwise.causes import Cause
 from neuroadda.config import Config
 from neuroadda.errors import UserError
 

@@ -1,4 +1,4 @@
-from neuroadda.formats import format_bytes, format_count, format_seconds
+from neuroadda.wording import format_bytes, format_count, format_seconds
 
 
 def test_numbers_are_readable() -> None:

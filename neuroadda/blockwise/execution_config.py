@@ -64,7 +64,7 @@ class Execution(PublicConfig):
         Threads of the numerical libraries in each worker, where the stage does not fix them itself.
     retries
         How often daisy hands out a block again that failed or whose worker died. Before a block fails, its worker has tried again
-        what may pass by itself (`blockwise.failures`).
+        what may pass by itself (`blockwise.causes`).
     block_timeout
         Seconds after which a block's worker is killed, and the block is tried again.
     worker_restarts
