@@ -63,6 +63,11 @@ def _log_once(what: str, where: str) -> None:
     logging.getLogger(WARNINGS).warning("%s: %s", shorten(where), shorten(what))
 
 
+def forget_warnings() -> None:
+    """Log what was logged before anew, as a new process does."""
+    _log_once.cache_clear()
+
+
 @contextmanager
 def collect_warnings() -> Iterator[list[tuple[str, str]]]:
     """Yield a list that takes the warnings of the block, each as (what, where); none is logged."""

@@ -92,6 +92,14 @@ def _answers(port: int, tls: dict[str, str]) -> bool:
         return False
 
 
+@pytest.fixture(autouse=True)
+def _warn_anew() -> None:
+    """Warnings of earlier tests in this process are logged again."""
+    from neuroadda.errors import forget_warnings
+
+    forget_warnings()
+
+
 @pytest.fixture(scope="session")
 def mongo_server() -> MongoServer:
     """``with mongo_server(folder, *options) as address``: a server of the test's own, to kill or to lock."""

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 import neuroadda as na
-from neuroadda import errors
 from neuroadda.checking import machine
 from neuroadda.checking.findings import Findings
-from neuroadda.errors import PersonNeeded, SettingError, UserError, collect_warnings, warn
+from neuroadda.errors import PersonNeeded, SettingError, UserError, collect_warnings, forget_warnings, warn
 from neuroadda.locks import lock_folder
 from neuroadda.volumes.arrays import Volume
 from tests.segmentation.synthetic import smooth_noise, write_backbone, write_raw
@@ -122,7 +121,7 @@ def test_proposing_and_adapting_refuse_what_lies_in_an_input(command: Run, goods
 def test_what_is_doubtful_is_a_warning_each_and_the_run_goes_on(
     command: Run, goods: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    errors._log_once.cache_clear()
+    forget_warnings()
     monkeypatch.setattr(machine, "count_cores", lambda: 1)
     monkeypatch.setattr(machine, "count_available_bytes", lambda: 2**20)
     keys = segment_of(goods, tmp_path / "run", execution={"workers": 2}, predict={"device": "cpu"})
@@ -216,7 +215,7 @@ def test_collected_warnings_are_not_logged(caplog: pytest.LogCaptureFixture) -> 
         warn("one thing", "here")
     assert collected == [("one thing", "here")]
     assert not caplog.records
-    errors._log_once.cache_clear()
+    forget_warnings()
     warn("one thing", "here")
     assert caplog.messages == ["here: one thing"]
 

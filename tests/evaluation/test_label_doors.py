@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from funlib.geometry import Coordinate
 
-from neuroadda.errors import UserError, warn
+from neuroadda.errors import UserError, forget_warnings
 from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation, measure_volume
 from neuroadda.evaluation.sweep import evaluate_volume
 from neuroadda.volumes.arrays import Volume
@@ -52,7 +52,7 @@ def test_reserved_ids_score_as_0_does(
             here[3:6, 30:] = value
         return [here, there]
 
-    warn.cache_clear()
+    forget_warnings()
     assert score(tmp_path, *put(reserved)) == score(tmp_path, *put(0))
     for name, told in (("labels", "not scored"), ("segmentation", "taken for unsegmented")):
         assert (f"v.zarr/{name}: " in caplog.text and told in caplog.text) is (where in (name, "both"))
@@ -123,7 +123,7 @@ def test_that_only_the_overlap_is_scored_is_said(
     tmp_path: Path, truth: np.ndarray, found: np.ndarray, caplog: pytest.LogCaptureFixture, cut: Any
 ) -> None:
     segmentation, labels = write(tmp_path / "v.zarr/found", found), write(tmp_path / "v.zarr/labels", truth[cut])
-    warn.cache_clear()
+    forget_warnings()
     with caplog.at_level(logging.WARNING, "neuroadda"):
         scores = evaluate_volume(segmentation.path, labels.path)
     assert scores.voxels == np.count_nonzero(truth[cut])
@@ -134,13 +134,13 @@ def test_that_only_the_overlap_is_scored_is_said(
 def test_alike_volumes_are_scored_without_a_word(
     tmp_path: Path, truth: np.ndarray, found: np.ndarray, caplog: pytest.LogCaptureFixture
 ) -> None:
-    warn.cache_clear()
+    forget_warnings()
     score(tmp_path, found, truth)
     assert not caplog.records
 
 
 def test_one_id_and_no_segment_are_doubted(tmp_path: Path, truth: np.ndarray, caplog: pytest.LogCaptureFixture) -> None:
-    warn.cache_clear()
+    forget_warnings()
     score(tmp_path, truth * 0, (truth > 5) * np.uint64(255), skeletons=False)
     assert "there is only one id" in caplog.text
     assert "v.zarr/segmentation: nothing is segmented" in caplog.text

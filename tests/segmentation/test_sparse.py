@@ -9,7 +9,7 @@ from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.status import read_status
-from neuroadda.errors import warn
+from neuroadda.errors import forget_warnings
 from neuroadda.evaluation.measure import finished_stages
 from neuroadda.segmentation.blockfiles import block_file
 from neuroadda.segmentation.fragments import Fragments
@@ -154,7 +154,7 @@ def test_a_mask_without_tissue_is_a_volume_without_neurons(inputs, tmp_path, cap
     raw = Volume.open(inputs / "raw.zarr/raw")
     Volume.create(tmp_path / "mask.zarr/mask", raw.shape_vx, raw.voxel_size_nm, np.uint8, offset_nm=raw.offset_nm)
     given = {name: str(inputs / path) for name, path in (("raw", "raw.zarr/raw"), ("backbone", "backbone"))}
-    warn.cache_clear()
+    forget_warnings()
     plan = segment_volume(configure(tmp_path, tmp_path / "run", "mask", **given))
     assert f"{tmp_path / 'mask.zarr/mask'}: the mask is 0 everywhere in [" in caplog.text
     assert not Volume.open(plan.output("relabel")).read().any()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from funlib.geometry import Coordinate
 
-from neuroadda.errors import UserError, warn
+from neuroadda.errors import UserError, forget_warnings
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.flow import RunConfig, train_backbone, validate_backbone
 from neuroadda.training.config import SampleConfig, TrainConfig
@@ -125,7 +125,7 @@ def test_what_is_not_labelled_is_left_out_of_the_loss(
     assert (mask[:, :4] == (background == "boundary")).all()
     assert (mask[:, 4:32] == 1).all()
     assert len(np.unique(labels[:, 4:32])) == len(np.unique(ids[:, 4:32]))
-    warn.cache_clear()
+    forget_warnings()
     check_labels(sample)
     count = np.count_nonzero(ids == reserved)
     assert (
@@ -148,7 +148,7 @@ def test_after_an_import_zeros_that_were_not_labelled_are_no_boundary(
     sample = open_sample(SampleConfig(raw=str(volumes / "raw"), labels=str(path)), OUTPUT)
     _, mask = RandomSample(sample, OUTPUT)._read_labels(sample.roi)
     np.testing.assert_array_equal(mask, Volume.open(path).read() > 0)
-    warn.cache_clear()
+    forget_warnings()
     with caplog.at_level(logging.WARNING, "neuroadda"):
         check_labels(sample)
     assert "were not labelled and became 0: label 0 is left out of the loss" in caplog.text
@@ -186,7 +186,7 @@ def test_what_may_not_be_meant_is_told(
 ) -> None:
     ids = half(cells, 0)
     path = write_volume(volumes / "odd", (ids > 0).astype(np.uint8) * 255 if "id" in told else ids[:, :, :50])
-    warn.cache_clear()
+    forget_warnings()
     with caplog.at_level(logging.WARNING, "neuroadda"):
         check_labels(open_sample(SampleConfig(raw=str(volumes / "raw"), labels=str(path)), OUTPUT))
     assert told in caplog.text
@@ -199,7 +199,7 @@ def test_what_only_shows_while_training_is_one_line_too(
 ) -> None:
     path = write_volume(volumes / "half", half(cells, -1, np.int32))
     samples = [{"raw": str(volumes / "raw"), "labels": str(path)}]
-    monkeypatch.setattr("neuroadda.training.trainer.check_labels", lambda sample: LabelTally())
+    monkeypatch.setattr("neuroadda.training.checks.check_labels", lambda sample: LabelTally())
     monkeypatch.setattr(RandomSample, "place", lambda self: Coordinate(6, 40, 30))
     with pytest.raises(UserError) as caught:
         train_network(configure(samples=samples, workers=workers))

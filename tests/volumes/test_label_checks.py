@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from funlib.geometry import Roi
 
-from neuroadda.errors import UserError, warn
+from neuroadda.errors import UserError, forget_warnings
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.label_checks import MOST_VX, LabelTally, check_not_empty, check_truth, look_at
@@ -99,7 +99,7 @@ def test_raw_itself_is_refused_however_smooth(tmp_path: Path) -> None:
 
 
 def test_scattered_ids_are_doubted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    warn.cache_clear()
+    forget_warnings()
     ids = np.random.default_rng(0).permutation(8 * 40 * 40).reshape(8, 40, 40).astype(np.uint64) + np.uint64(2**40)
     volume = write(tmp_path / "v.zarr/labels", ids)
     with caplog.at_level(logging.WARNING, "neuroadda"):

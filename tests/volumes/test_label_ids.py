@@ -12,7 +12,7 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuroadda.errors import UserError, warn
+from neuroadda.errors import UserError, forget_warnings
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.exporting import export_volume
 from neuroadda.volumes.importing import import_volume
@@ -91,7 +91,7 @@ def test_import_says_what_became_of_them(
 ) -> None:
     ids = labels_with(reserved, dtype)
     source = write_source(tmp_path / name, ids)
-    warn.cache_clear()
+    forget_warnings()
     with caplog.at_level(logging.WARNING, "neuroadda"):
         volume = import_volume(source, tmp_path / "v.zarr/labels", voxel_size_nm=NM, kind="labels")
     assert (volume.read() == np.where(ids == reserved, 0, ids)).all()
@@ -142,7 +142,7 @@ def test_exported_labels_have_none_of_them(
     reserved = int(np.iinfo(dtype).max)
     ids = labels_with(reserved, dtype)
     volume = write_volume(tmp_path / "v.zarr/labels", ids)
-    warn.cache_clear()
+    forget_warnings()
     with caplog.at_level(logging.WARNING, "neuroadda"):
         target = export_volume(volume, tmp_path / name)
     assert f"id {reserved} (transparent) became 0" in caplog.text

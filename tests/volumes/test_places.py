@@ -13,7 +13,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuroadda.errors import UserError, warn
+from neuroadda.errors import UserError, forget_warnings
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.axes import check_order
 from neuroadda.volumes.importing import import_volume
@@ -370,12 +370,12 @@ def test_a_voxel_size_that_looks_turned_is_warned_of(tmp_path: Path, caplog: pyt
         file["volumes/raw"].attrs["resolution"] = (5, 5, 30)
     line = "looks like x, y, z: the last axis is the coarsest"
     for source, size in (("a.npy", (6, 6, 30)), ("b.h5", None), ("a.npy", (4, 8, 35))):
-        warn.cache_clear()
+        forget_warnings()
         caplog.clear()
         volume = import_volume(tmp_path / source, tmp_path / "own.zarr", voxel_size_nm=size, overwrite=True)
         assert caplog.text.count(line) == 1
         assert [line in note for note in volume.attrs["provenance"]["notes"]] == [True]
-    warn.cache_clear()
+    forget_warnings()
     caplog.clear()
     for size in ((30, 6, 6), (8, 8, 8), (3.36, 4, 4)):
         volume = import_volume(tmp_path / "a.npy", tmp_path / "own.zarr", voxel_size_nm=size, overwrite=True)
