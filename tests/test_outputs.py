@@ -46,7 +46,7 @@ def test_a_volume_an_array_and_nothing_are_no_output(
     before = content(volume.parent)
     code, out, err = command(*verbs(volume)[verb], "-o", str(volume.parent / place) if place else "")
     assert (code, out) == (2, "")
-    assert len([line for line in err.splitlines() if not line.startswith("note: importing torch")]) == 1
+    assert len(err.splitlines()) == 1
     assert ("empty" if not place else "output") in err
     assert content(volume.parent) == before
     assert not list(Path().iterdir())

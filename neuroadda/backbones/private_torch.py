@@ -35,3 +35,8 @@ def has_bfloat16() -> bool:
     """Return whether this CPU computes in bfloat16 natively; False where torch does not tell."""
     asked = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
     return any(supported() for supported in asked if supported is not None)
+
+
+def end_workers(batches: object) -> None:
+    """End the processes that make batches for an iterator of a `DataLoader`, if it has any; else they end with the iterator."""
+    getattr(batches, "_shutdown_workers", lambda: None)()

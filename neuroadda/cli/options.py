@@ -87,7 +87,7 @@ def load_run(
     wanted = without_none(options or {})
     if usage is not None and not files and not wanted:
         raise UserError("nothing was given to work on", None, f"give {usage}, or --config FILE")
-    if not quiet and "torch" not in sys.modules:
+    if not quiet and "torch" not in sys.modules and sys.stderr.isatty():
         print("note: importing torch, which takes some seconds", file=sys.stderr, flush=True)
     from neuroadda.flow import load_config
 

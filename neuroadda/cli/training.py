@@ -69,7 +69,7 @@ def train(
         domain, iterations = domain or name, iterations or ITERATIONS
     keys: dict[str, Any] = {"output": output, "iterations": iterations, "name": name, "domain": domain}
     if raw is not None or labels is not None:
-        keys["samples"] = [{"raw": raw, "labels": labels, "no_data": no_data}]
+        keys["samples"] = [{"raw": raw, "labels": labels} | ({} if no_data is None else {"no_data": no_data})]
     elif no_data is not None:
         raise UserError("it is given without RAW LABELS", "--no-data", "set no_data in each of [train].samples")
     if start is not None:

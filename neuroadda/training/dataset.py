@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from neuroadda.backbones.private_torch import end_workers
 from neuroadda.errors import UserError
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.ranks import Rank
@@ -89,6 +90,7 @@ def load_batches(config: TrainConfig, start: int, rank: Rank = Rank()) -> Genera
         prefetch_factor=2 if config.workers else None,
         worker_init_fn=obey_parent,
     )
+    batches = None
     try:
         with hold_signals():
             batches = iter(loader)
@@ -97,3 +99,5 @@ def load_batches(config: TrainConfig, start: int, rank: Rank = Rank()) -> Genera
         if not config.workers:
             raise
         raise UserError(error.what.strip().rsplit("UserError: ", 1)[-1]) from error  # torch adds the worker's traceback
+    finally:
+        end_workers(batches)  # they are deaf to SIGTERM, and Python would wait for them at its exit

@@ -1,6 +1,7 @@
 """Ctrl-C is heard at any moment of a command's start, and a command says at once that it is at work."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -83,18 +84,20 @@ def test_a_command_tells_that_it_is_at_work_before_it_imports_torch(tmp_path: Pa
     )
     inputs = {"segment": ["raw", "--backbone", "mouse_cortex_sssem"], "train": ["raw", "p.zarr/labels"]}[verb]
     inputs[0] = "p.zarr/raw"
-    with open(tmp_path / "err", "wb") as err:
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, verb, *inputs, "-o", "out"],
-            cwd=tmp_path,
-            preexec_fn=HEAR,
-            stdout=err,
-            stderr=err,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        )
+    ours, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, verb, *inputs, "-o", "out"],
+        cwd=tmp_path,
+        preexec_fn=HEAR,
+        stdout=terminal,
+        stderr=terminal,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     wait_until(lambda: gate.held, process)
-    assert (tmp_path / "err").read_text() == "note: importing torch, which takes some seconds\n"
+    assert os.read(ours, 1000) == b"note: importing torch, which takes some seconds\r\n"
     process.send_signal(signal.SIGINT)
     assert process.wait() == 130
-    assert "Traceback" not in (tmp_path / "err").read_text()
+    assert b"Traceback" not in os.read(ours, 1000)
+    os.close(ours)
+    os.close(terminal)
     assert not (tmp_path / "out").exists()

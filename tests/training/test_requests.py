@@ -49,7 +49,7 @@ def test_sections_are_not_collapsed(
 ) -> None:
     depth = np.broadcast_to(np.arange(14, dtype=np.uint8)[:, None, None] * 10, (14, 64, 64))
     write_volume(volumes / "depth", np.ascontiguousarray(depth))
-    samples = [{**small["samples"][0], "raw": str(volumes / "depth")}]
+    samples = [{**small["samples"][0], "raw": str(volumes / "depth"), "no_data": "none"}]
     for shape in ([2, 24, 24], [4, 24, 24]):
         dataset = AffinityDataset(configure(samples=samples, augment=WILD, padded=1.0, output_shape_vx=shape))
         for index in range(4):
@@ -81,7 +81,7 @@ def test_samples_are_drawn_by_weight(
 ) -> None:
     write_volume(volumes / "black", np.zeros((14, 64, 64), np.uint8))
     first = {**small["samples"][0], "weight": 1.0}
-    samples = [first, {**first, "raw": str(volumes / "black"), "weight": 3.0}]
+    samples = [first, {**first, "raw": str(volumes / "black"), "weight": 3.0, "no_data": "none"}]
     dataset = AffinityDataset(configure(samples=samples, augment=CALM, iterations=100))
     black = sum(float(dataset[i]["raw"].max()) == -1 for i in range(60))
     assert 33 <= black <= 55
