@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.ledger.url import ledger_url
+from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 
 Run = Callable[..., tuple[int, str, str]]
@@ -124,8 +126,11 @@ def test_evaluate_prints_digits_that_count_and_json_has_all(command: Run, volume
     assert scores.keys() == full.keys()
     for name, value in full.items():
         assert scores[name] == (f"{value:.4g}" if isinstance(value, float) else str(value))
-    other = json.loads(command("evaluate", volume / "raw", volume / "labels", "--json")[1])
-    told = command("evaluate", volume / "raw", volume / "labels")[1]
+    labels = Volume.open(volume / "labels")
+    merged = Volume.create(volume / "merged", labels.shape_vx, labels.voxel_size_nm, np.uint64)
+    merged.write(merged.roi, (labels.read() + 1) // 2)
+    other = json.loads(command("evaluate", volume / "merged", volume / "labels", "--json")[1])
+    told = command("evaluate", volume / "merged", volume / "labels")[1]
     assert len(repr(other["voi"])) > 8
     assert f"voi\t{other['voi']:.4g}\n" in told
     assert all(len(line.split("\t")[1]) <= 10 for line in told.splitlines()[1:])
