@@ -30,7 +30,7 @@ WITHOUT_TORCH := tests/volumes tests/blockwise tests/pyramids tests/segmentation
 .PHONY: demo test test-without-torch lint bench chaos test-slow constraints clean
 
 # A thread of torch that waits shall sleep: where other work goes on, it would spin on the processor that others need to finish.
-test test-slow test-without-torch: export OMP_WAIT_POLICY := passive
+demo test test-slow test-without-torch: export OMP_WAIT_POLICY := passive
 
 demo: $(INSTALLED)
 	$(BIN)/python pipelines/demo.py
