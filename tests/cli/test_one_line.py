@@ -127,10 +127,10 @@ def test_evaluate_prints_digits_that_count_and_json_has_all(command: Run, volume
     for name, value in full.items():
         assert scores[name] == (f"{value:.4g}" if isinstance(value, float) else str(value))
     labels = Volume.open(volume / "labels")
-    merged = Volume.create(volume / "merged", labels.shape_vx, labels.voxel_size_nm, np.uint64)
-    merged.write(merged.roi, (labels.read() + 1) // 2)
-    other = json.loads(command("evaluate", volume / "merged", volume / "labels", "--json")[1])
-    told = command("evaluate", volume / "merged", volume / "labels")[1]
+    moved = Volume.create(volume / "moved", labels.shape_vx, labels.voxel_size_nm, np.uint64)
+    moved.write(moved.roi, np.roll(labels.read(), 3, axis=2))
+    other = json.loads(command("evaluate", volume / "moved", volume / "labels", "--json")[1])
+    told = command("evaluate", volume / "moved", volume / "labels")[1]
     assert len(repr(other["voi"])) > 8
     assert f"voi\t{other['voi']:.4g}\n" in told
     assert all(len(line.split("\t")[1]) <= 10 for line in told.splitlines()[1:])
