@@ -21,6 +21,7 @@ from neuroadda.domains.patches import PatchConfig  # noqa: E402
 from neuroadda.volumes.arrays import Volume  # noqa: E402
 from neuroadda.zoo.adding import write_index  # noqa: E402
 from neuroadda.zoo.embeddings import save_embeddings  # noqa: E402
+from tests.fuzz.foreign import write_foreign  # noqa: E402
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise  # noqa: E402
 from tests.zoo.small_zoo import write_trained  # noqa: E402
 
@@ -61,6 +62,7 @@ def write_goods(folder: Path) -> None:
     write_zoo(folder)
     write_proposals(folder / "asked")
     write_labels(folder / "given", labels)
+    write_foreign(folder / "foreign")
     (folder / "life.nwk").write_text(NEWICK)
     (folder / "annotation.zip").write_bytes(pack(annotation_members(labels)))
 

@@ -63,4 +63,7 @@ def fuzz(kind: str, number: int, seed: int, goods: Path, folder: Path, *, apart:
     before = list_tree(folder)
     ended = (run_subprocess if apart else run_forked)(arguments, place)
     after = {name: facts for name, facts in list_tree(folder).items() if not name.startswith(("deep/out", "deep/err"))}
-    return Verdict(kind, number, seed, arguments, ended, judge(ended, before, after, command.codes))
+    wrong = judge(ended, before, after, command.codes)
+    if wrong is None and ended.code == 0 and command.imported is not None:
+        wrong = command.imported.judge(place, place / "out/new.zarr/raw")
+    return Verdict(kind, number, seed, arguments, ended, wrong)

@@ -9,12 +9,13 @@ import stat
 import struct
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tests.fuzz.commands import Command, Kind
+from tests.fuzz.foreign import FOREIGN, of_annotation
 from tests.fuzz.goods import NML, ZARR3, pack, unpack
 from tests.fuzz.mutations import (
     ODD_TEXTS,
@@ -72,17 +73,6 @@ ADAPT: dict[str, Any] = {
         "execution": SERIAL,
     }
 }
-
-
-@dataclass(frozen=True)
-class Command:
-    """What is run on a spoiled input: its arguments, and the exit codes that are documented for it beside 0 and 2."""
-
-    arguments: list[str]
-    codes: tuple[int, ...] = ()
-
-
-Kind = Callable[[Rng, Path], Command]
 
 
 def config(rng: Rng, folder: Path) -> Command:
@@ -463,5 +453,8 @@ def places(rng: Rng, folder: Path) -> Command:
 
 KINDS: dict[str, Kind] = {
     kind.__name__: kind
-    for kind in (config, overrides, arguments, card, index, safetensors, proposals, nml, labels, newick, places)
+    for kind in (
+        *(config, overrides, arguments, card, index, safetensors, proposals, nml, labels, newick, places),
+        *(*FOREIGN, of_annotation(nml)),
+    )
 }
