@@ -27,18 +27,19 @@ def read_units(units: Any, where: str) -> ZyxFloat:
     Parameters
     ----------
     units
-        A name for all axes, or a list of names that ends with those of z, y, x. An empty name, as funlib.persistence writes by
-        default, or none is nm.
+        A name for all axes, alone or in a list, or a list of names that ends with those of z, y, x. An empty name, as
+        funlib.persistence writes by default, or none is nm.
 
     Raises
     ------
     UserError
         If a unit is not known.
     """
-    names = [units] if isinstance(units, str) else list(units or ["nm"])
-    names = names[-3:] if len(names) >= 3 else names[-1:] * 3
-    if unknown := next((name for name in names if name and (not isinstance(name, str) or name not in NM)), None):
-        raise UserError(f"its unit is {unknown!r}", where, f"known: {', '.join(NM)}")
+    names = list(units) if isinstance(units, list | tuple) else [units]
+    names = names[-3:] if len(names) >= 3 else names * 3
+    wrong = [name for name in names if name not in (None, "") and (not isinstance(name, str) or name not in NM)]
+    if wrong or len(names) != 3:
+        raise UserError(f"its unit is {(wrong or [units])[0]!r}", where, f"known: {', '.join(NM)}")
     z, y, x = (NM[name or "nm"] for name in names)
     return z, y, x
 

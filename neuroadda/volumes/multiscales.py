@@ -35,7 +35,7 @@ def to_triple(values: Any, order: Order, units: Any, where: str, what: str) -> Z
         If they are not three numbers, or a unit is not known.
     """
     wrong = UserError(f"its {what} is {values!r}", where, "three numbers (z, y, x) are expected")
-    if not isinstance(values, Sequence) or isinstance(values, str):
+    if not isinstance(values, Sequence) or isinstance(values, str) or any(isinstance(v, bool) for v in values):
         raise wrong
     if order == "xyz":
         values = values[::-1]

@@ -1,11 +1,13 @@
 """Volumes of every format that is imported, spoiled: their metadata and the bytes of their files.
 
-Promised is, beside what is promised of every command: what is accepted is not in a wrong place. An import that ends with exit code 0
-must have the voxel size and the offset that the spoiled source says, by a reading of its own (`places`); where that finds nothing
-well-formed, those of the source before it was spoiled. Voxels are compared only where nothing but the attributes that say the place
-was spoiled: most formats do not let damaged voxels be told from others.
+Promised is, beside what is promised of every command: what is accepted is not in a wrong place. An import that ends with exit
+code 0 must have the voxel size and the offset that the spoiled source says, by a reading of its own (`places`). Where that finds
+nothing well-formed, they must be those of the source before it was spoiled, or there is a warning that a position is not taken.
+Voxels are compared only where nothing but the attributes that say the place was spoiled: most formats do not let damaged voxels
+be told from others. Of a folder, the number of its sections is compared.
 """
 
+import contextlib
 import json
 import re
 import shutil
@@ -70,10 +72,8 @@ def spoil_json(rng: Rng, path: Path, only: tuple[str, ...] = ()) -> None:
         path.write_text(json.dumps(data))
     elif only and rng.random() < 0.7:
         spoiled = mutate_json(rng, {key: data[key] for key in only if key in data})
-        try:
+        with contextlib.suppress(ValueError, TypeError, RecursionError):  # it may be JSON no more
             spoiled = json.dumps({k: v for k, v in data.items() if k not in only} | json.loads(spoiled)).encode()
-        except (ValueError, TypeError, RecursionError):
-            pass  # it is JSON no more
         path.write_bytes(spoiled)
     else:
         path.write_bytes(mutate_json(rng, data))

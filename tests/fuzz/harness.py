@@ -65,5 +65,5 @@ def fuzz(kind: str, number: int, seed: int, goods: Path, folder: Path, *, apart:
     after = {name: facts for name, facts in list_tree(folder).items() if not name.startswith(("deep/out", "deep/err"))}
     wrong = judge(ended, before, after, command.codes)
     if wrong is None and ended.code == 0 and command.imported is not None:
-        wrong = command.imported.judge(place, place / "out/new.zarr/raw")
+        wrong = command.imported.judge(place, place / "out/new.zarr/raw", ended.err)
     return Verdict(kind, number, seed, arguments, ended, wrong)

@@ -67,11 +67,12 @@ class Imported:
     voxels: np.ndarray | None = None
     sections: int | None = None
 
-    def judge(self, source: Path, target: Path) -> str | None:
+    def judge(self, source: Path, target: Path, told: str) -> str | None:
         """Return what is wrong with an imported volume, None if nothing is.
 
         The place must be the one that the spoiled source says. Where that cannot be read it must be that of the good one: what is
-        malformed may be refused, or do no harm.
+        malformed may be refused, or do no harm, or be warned of in what the
+        command `told`.
         """
         volume = Volume.open(target)
         found = Place(volume.voxel_size_nm, volume.offset_nm)
@@ -79,7 +80,8 @@ class Imported:
             expected = self.good if self.read is None else self.read(source)
         except Exception:
             expected = self.good
-        if not found.is_near(expected):
+        noted = any("warning: " in line and "its offset" in line for line in told.splitlines())
+        if not found.is_near(expected) and not noted:
             return f"a silent wrong place: {found}, not {expected}"
         if self.voxels is not None and not np.array_equal(volume.read(), self.voxels):
             return "other voxels, though only its place was spoiled"
@@ -99,8 +101,9 @@ def numbers(values: Any) -> Triple:
 
 
 def in_nm(values: Any, units: Any) -> Triple:
-    """Return lengths in nm; units are a name, one for each, or none, which is nm."""
-    names = [units] * 3 if isinstance(units, str) else ["nm"] * 3 if units is None else units
+    """Return lengths in nm; units are a name, alone or in a list, a list that ends with those of the axes, or none, which is nm."""
+    names = list(units) if isinstance(units, list | tuple) else [units]
+    names = names[-3:] if len(names) != 1 else names * 3
     a, b, c = (v * NM[u or "nm"] for v, u in zip(numbers(values), names, strict=True))
     return a, b, c
 
@@ -197,9 +200,9 @@ def of_tiff(path: Path) -> Place:
     """OME's XML or ImageJ's lines, both in the first description; read by Pillow."""
     with Image.open(path) as image:
         tags = dict(image.tag_v2)  # type: ignore[attr-defined]
-    text = tags[270]
+    text = tags[270].encode("latin-1").decode("utf-8")  # Pillow reads each byte as a letter
     if "<OME" in text:
-        pixels = ElementTree.fromstring(text.encode("latin-1").decode("utf-8")).find(".//{*}Pixels")
+        pixels = ElementTree.fromstring(text).find(".//{*}Pixels")
         assert pixels is not None
         plane = next((p for p in pixels.findall("{*}Plane") if p.get("TheZ", "0") == "0"), None)
         size = _of_node(pixels, "PhysicalSize", "µm")

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from neuroadda.errors import UserError
+from neuroadda.volumes.places import PLACE_KEYS
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -29,9 +30,14 @@ def parse_metadata(model: type[M], data: bytes, where: str) -> M:
 
 
 def plain_attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those attributes that are short and fit into JSON; others are left out."""
+    """Return those attributes that are short and fit into JSON; others are left out.
+
+    Of those that say a place, what does not fit is kept as text, which is refused where the place is read: left out, it would be
+    taken for a place that is not said.
+    """
     plain = {}
-    for key, value in attrs.items():
+    for key, given in attrs.items():
+        value = given
         if isinstance(value, np.ndarray | np.generic):
             value = value.tolist() if value.size <= 16 else None
         if isinstance(value, list):
@@ -40,4 +46,6 @@ def plain_attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
             value = value.decode(errors="replace")
         if isinstance(value, str | int | bool | list | dict) or (isinstance(value, float) and math.isfinite(value)):
             plain[str(key)] = value
+        elif key in PLACE_KEYS and given is not None:
+            plain[str(key)] = str(given)
     return plain

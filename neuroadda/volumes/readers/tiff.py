@@ -58,6 +58,7 @@ def open_tiff(path: Path) -> Stack:
             looks, notes = tuple(look_of_page(s.keyframe) for s in file.series), _describe_axes(file, path)
             page = decoder(path, file, (depth, *shape))
             voxel_size, offset = place_of(file)
+            notes += () if offset is not None else _describe_position(file)
         except UserError:
             file.close()
             raise
@@ -125,10 +126,8 @@ def decoder(path: Path, file: tifffile.TiffFile, shape: Zyx) -> Callable[[int], 
 def place_of(file: tifffile.TiffFile) -> tuple[ZyxFloat | None, ZyxFloat | None]:
     """Return voxel size and offset (nm, zyx) told by OME (``PhysicalSize``, first ``Position``) or ImageJ metadata."""
     if file.is_ome and file.ome_metadata:
-        pixels = ElementTree.fromstring(file.ome_metadata).find(".//{*}Pixels")
-        planes = [] if pixels is None else pixels.findall("{*}Plane")
-        first = next((plane for plane in planes if plane.get("TheZ", "0") == "0"), None)
-        return _lengths(pixels, "PhysicalSize", "µm"), _lengths(first, "Position", "reference frame")
+        pixels = _find_pixels(file.ome_metadata)
+        return _lengths(pixels, "PhysicalSize", "µm"), _lengths(_first_plane(pixels), "Position", "reference frame")
     ij, tags = file.imagej_metadata or {}, file.pages.first.tags
     scales = [NM.get(str(ij.get(name, ij.get("unit")))) for name in ("zunit", "yunit", "unit")]
     if None in scales or "spacing" not in ij or "XResolution" not in tags or "YResolution" not in tags:
@@ -141,6 +140,28 @@ def place_of(file: tifffile.TiffFile) -> tuple[ZyxFloat | None, ZyxFloat | None]
     origin = [float(ij.get(f"{axis}origin", 0)) for axis in "zyx"]  # the pixel that lies at 0
     offset = (-origin[0] * z, -origin[1] * y, -origin[2] * x) if any(origin) else None
     return (z, y, x), offset
+
+
+def _describe_position(file: tifffile.TiffFile) -> tuple[str, ...]:
+    """Return a note on a position other than 0 that gives no offset, as it lacks an axis or a unit of length."""
+    if file.is_ome and file.ome_metadata:
+        plane = _first_plane(_find_pixels(file.ome_metadata))
+        told = {} if plane is None else {axis: plane.get(f"Position{axis}", "0") for axis in "ZYX"}
+    else:
+        told = {axis: str((file.imagej_metadata or {}).get(f"{axis}origin", 0)) for axis in "zyx"}
+    if not any(map(float, told.values())):
+        return ()
+    listed = ", ".join(f"{axis} {value}" for axis, value in told.items())
+    return (f"its position ({listed}) is not taken as its offset: it lacks an axis or a unit of length",)
+
+
+def _find_pixels(xml: str) -> ElementTree.Element | None:
+    return ElementTree.fromstring(xml).find(".//{*}Pixels")
+
+
+def _first_plane(pixels: ElementTree.Element | None) -> ElementTree.Element | None:
+    planes = [] if pixels is None else pixels.findall("{*}Plane")
+    return next((plane for plane in planes if plane.get("TheZ", "0") == "0"), None)
 
 
 def _lengths(node: ElementTree.Element | None, prefix: str, default: str) -> ZyxFloat | None:
