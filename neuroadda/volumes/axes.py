@@ -96,5 +96,5 @@ def _read_axistags(tags: Any) -> list[str]:
     """Return the keys of vigra's JSON of an array's axes."""
     try:
         return _texts([axis["key"] for axis in json.loads(tags)["axes"]])
-    except (TypeError, ValueError, KeyError):
+    except (TypeError, ValueError, KeyError, RecursionError):
         return []

@@ -132,7 +132,7 @@ def read_attributes(location: Location) -> dict[str, Any]:
         try:
             data = json.loads((location / name).read_text(encoding="utf-8"))
             return dict(data.get("attributes", {}) if name == ARRAY_METADATA[1] else data)
-        except (OSError, ValueError, AttributeError, TypeError):
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError):
             continue
     return {}
 
@@ -200,7 +200,7 @@ def is_array(location: Location) -> bool:
         return True
     try:
         return json.loads((location / ARRAY_METADATA[1]).read_text(encoding="utf-8")).get("node_type") == "array"
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return False
 
 

@@ -97,7 +97,7 @@ def _read(attributes: Mapping[str, Any], where: str, form: Form, groups: Groups,
             own = lists.read_group()
         if not own and "offset" in attributes:
             own = [("offset", Place(None, lists.read_offset(attributes, lists.convention)))]
-    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise UserError(f"what it says of its place is malformed ({error})", where, ASK_SIZE) from error
     return own + named
 

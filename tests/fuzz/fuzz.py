@@ -1,11 +1,11 @@
 """Hand the command spoiled input of every kind, and tell what is not as promised.
 
-    python -m tests.fuzz.fuzz [--kind KIND ...] [--count N] [--seed N] [--apart N] [--write]
+    python -m tests.fuzz.fuzz [--kind KIND ...] [--count N] [--seed N] [--apart N] [--write PAGE]
     python -m tests.fuzz.fuzz --kind KIND --number N --seed N --keep FOLDER
 
 Promised is: no traceback, an end within a minute, exit code 0, 2 or a documented one, one line on what is wrong, and nothing
 half-written. The first form runs N inputs of each kind, of which --apart are run as a user runs the command, and with --write puts
-the table into docs/results/fuzz.md. The second runs one input again and leaves it in FOLDER.
+the table into that page of docs/results. The second runs one input again and leaves it in FOLDER.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from tests.fuzz.harness import Verdict, fuzz  # noqa: E402
 from tests.fuzz.kinds import KINDS  # noqa: E402
 from tests.fuzz.running import LIMIT_BYTES, LIMIT_SECONDS, LONGEST_LINE  # noqa: E402
 
-RESULTS = ROOT / "docs" / "results" / "fuzz.md"
+RESULTS = ROOT / "docs" / "results"
 
 
 def main() -> int:
@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--apart", type=int, default=2)
     parser.add_argument("--number", type=int)
     parser.add_argument("--keep", type=Path)
-    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--write", metavar="PAGE", choices=("fuzz", "fuzz-volumes"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         goods = Path(scratch) / "goods"
@@ -60,10 +60,9 @@ def main() -> int:
                     print(f"{kind} {number}: {verdict.brief}", flush=True)
             print(f"{kind}: {options.count} inputs, {time.monotonic() - begun:.0f} s so far", flush=True)
     if options.write:
-        command = (
-            f"python -m tests.fuzz.fuzz --count {options.count} --seed {options.seed} --apart {options.apart} --write"
-        )
-        RESULTS.write_text(report(verdicts, options.kind, time.monotonic() - begun, command))
+        some = "" if options.kind == list(KINDS) else f"--kind {' '.join(options.kind)} "
+        command = f"python -m tests.fuzz.fuzz {some}--count {options.count} --seed {options.seed} --apart {options.apart} --write {options.write}"
+        (RESULTS / f"{options.write}.md").write_text(report(verdicts, options.kind, time.monotonic() - begun, command))
     return int(any(verdict.wrong for verdict in verdicts))
 
 
@@ -78,7 +77,8 @@ def report(verdicts: list[Verdict], kinds: list[str], seconds: float, command: s
         "Each input is a folder of good files of which a seeded generator (tests/fuzz/) spoiled one, and a command run on it.",
         f"Wrong is: a traceback, no end within {LIMIT_SECONDS:.0f} s, more memory than {format_bytes(LIMIT_BYTES)}, an exit",
         "code that is not documented, not exactly one line on what is wrong, a line of more than",
-        f"{LONGEST_LINE} characters, and anything left behind by a command that failed.",
+        f"{LONGEST_LINE} characters, anything left behind by a command that failed, and an import that was done and has another",
+        "voxel size or offset than the spoiled source says (tests/fuzz/places.py), or, where that is malformed, than the good one.",
         "",
         "| kind | what is spoiled | inputs | refused (exit code 2) | done (0) | other documented codes | wrong |",
         "|---|---|---:|---:|---:|---:|---:|",
