@@ -61,7 +61,8 @@ def main() -> int:
             print(f"{kind}: {options.count} inputs, {time.monotonic() - begun:.0f} s so far", flush=True)
     if options.write:
         some = "" if options.kind == list(KINDS) else f"--kind {' '.join(options.kind)} "
-        command = f"python -m tests.fuzz.fuzz {some}--count {options.count} --seed {options.seed} --apart {options.apart} --write {options.write}"
+        numbers = f"--count {options.count} --seed {options.seed} --apart {options.apart}"
+        command = f"python -m tests.fuzz.fuzz {some}{numbers} --write {options.write}"
         (RESULTS / f"{options.write}.md").write_text(report(verdicts, options.kind, time.monotonic() - begun, command))
     return int(any(verdict.wrong for verdict in verdicts))
 

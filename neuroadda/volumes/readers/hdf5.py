@@ -31,29 +31,31 @@ def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
     assert isinstance(path, Path)
     with _open_file(path) as file:
         found = _Found()
-        found.seen.add(_identify(file))
         try:
+            found.seen.add(_identify(file))
             _search(file, "", found)
+            dataset = _choose(file, found, wanted, path)
+            node, where = file[dataset], f"{path}:{dataset}"
+            attributes = {**plain_attributes(file.attrs), **plain_attributes(node.attrs)}
+            files = _files(path, node, where)
+            shape, dtype = node.shape, node.dtype
+            notes = describe_storage(node, where, may_be_empty=wanted.labels)
         except BROKEN as error:
             raise UserError(f"the HDF5 file is damaged: {first_line(error)}", str(path)) from error
-        dataset = _choose(file, found, wanted, path)
-        node = file[dataset]
-        where = f"{path}:{dataset}"
-        attributes = {**plain_attributes(file.attrs), **plain_attributes(node.attrs)}
         check_order(attributes, where)
         place = find_place(attributes, where, "HDF5", (), wanted.answers)
         yield Source(
             path,
-            node.shape,
-            node.dtype,
+            shape,
+            dtype,
             node.__getitem__,
-            files=_files(path, node, where),
+            files=files,
             dataset=dataset,
             datasets=tuple(found.datasets),
             voxel_size_nm=place.voxel_size_nm,
             offset_nm=place.offset_nm,
             attributes={key: value for key, value in attributes.items() if key not in PLACE_KEYS},
-            notes=describe_storage(node, where, may_be_empty=wanted.labels),
+            notes=notes,
         )
 
 
