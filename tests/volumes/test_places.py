@@ -179,6 +179,12 @@ SIZE, ORDER, OFFSET = "--voxel-size Z Y X", "--axes zyx or --axes xyz", "--offse
         ({}, "N5", [("s1", pixels(4, 4, 40))], f"how much coarser.*{SIZE}"),
         ({"pixelResolution": [4, 4, 40]}, "N5", (), f"no unit.*{SIZE}"),
         (pixels(4, 4, 40, "pixel"), "N5", (), "its unit is 'pixel'"),
+        ({"voxel_size": [40, 4, 4], "units": ["nm", "um"]}, "zarr", (), "its unit is"),
+        ({"voxel_size": [40, 4, 4], "units": []}, "zarr", (), "its unit is"),
+        ({"voxel_size": [40, 4, 4], "units": False}, "HDF5", (), "its unit is False"),
+        ({"voxel_size": [40, 4, 4], "units": [{}, "nm", "nm"]}, "zarr", (), "its unit is"),
+        ({"voxel_size": [40, True, 4]}, "zarr", (), "its voxel size is"),
+        ({"resolution": [40, 4, 4], "offset": [0, 0, True]}, "HDF5", (), "its offset is"),
         ({**pixels(0.004, 0.004, 0.04, "um"), "offset": [4, 8, 40]}, "N5", (), f"unit of its offset.*{OFFSET}"),
         ({"transform": COSEM, **pixels(8, 8, 8)}, "N5", (), f"two voxel sizes.*{SIZE}"),
         ({"transform": TURNED}, "zarr", (), "its axes are x, y, z.*transpose it"),
@@ -500,6 +506,42 @@ def test_positions_of_ome(tmp_path: Path, plane: dict[str, str], offset: Any) ->
     tifffile.imwrite(tmp_path / "a.ome.tif", VOXELS, ome=True, photometric="minisblack", metadata=metadata)
     volume = import_volume(tmp_path / "a.ome.tif", tmp_path / "own.zarr")
     assert (volume.voxel_size_nm, volume.offset_nm) == ((40, 4, 4), offset)
+
+
+@pytest.mark.parametrize("unit", ["pixel", "reference frame", None])
+def test_a_position_of_ome_that_is_not_taken_is_noted(tmp_path: Path, unit: str | None) -> None:
+    planes: dict[str, list[Any]] = {f"Position{axis}": [1.0] * 4 for axis in "ZYX"}
+    planes |= {f"Position{axis}Unit": ["nm"] * 4 for axis in "YX"} | ({"PositionZUnit": [unit] * 4} if unit else {})
+    sizes = {f"PhysicalSize{axis}": 0.004 for axis in "ZYX"}
+    metadata = {"axes": "ZYX", **sizes, "Plane": planes}
+    tifffile.imwrite(tmp_path / "a.ome.tif", VOXELS, ome=True, photometric="minisblack", metadata=metadata)
+    volume = import_volume(tmp_path / "a.ome.tif", tmp_path / "own.zarr")
+    assert any("not taken as its offset" in note for note in volume.attrs["provenance"]["notes"])
+
+
+@pytest.mark.parametrize("origin", [-2, 0])
+def test_an_origin_of_imagej_that_is_not_taken_is_noted(tmp_path: Path, origin: int) -> None:
+    metadata = {"axes": "ZYX", "spacing": 40, "unit": "pixel", "xorigin": origin}
+    tifffile.imwrite(tmp_path / "a.tif", VOXELS, imagej=True, resolution=(1, 1), metadata=metadata)
+    volume = import_volume(tmp_path / "a.tif", tmp_path / "own.zarr", voxel_size_nm=(40, 4, 4))
+    assert ("not taken as its offset" in str(volume.attrs["provenance"].get("notes"))) == bool(origin)
+
+
+@pytest.mark.parametrize("offset", [np.nan, np.zeros(20), np.ones(3, complex), h5py.Empty("f")])
+def test_an_offset_of_hdf5_that_cannot_be_read_is_not_left_out(tmp_path: Path, offset: Any) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["volumes/raw"] = VOXELS
+        file["volumes/raw"].attrs.update({"resolution": (40.0, 4.0, 4.0), "offset": offset})
+    with pytest.raises(UserError, match="its offset is"):
+        import_volume(tmp_path / "a.h5", tmp_path / "own.zarr")
+
+
+@pytest.mark.skipif(ZARR3, reason="zarr 3 has no N5")
+def test_deep_json_of_n5_is_told_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "a.n5/raw").mkdir(parents=True)
+    (tmp_path / "a.n5/raw/attributes.json").write_text("[" * 20_000)
+    with pytest.raises(UserError):
+        import_volume(tmp_path / "a.n5/raw", tmp_path / "own.zarr")
 
 
 def test_units_of_imagej_differ_by_axis(tmp_path: Path) -> None:
