@@ -56,20 +56,21 @@ def describe_axes(channels: bool, unit: str) -> dict[str, list[str]]:
 def check_order(attributes: Mapping[str, Any], where: str, in_n5: bool = False) -> None:
     """Raise UserError for an array whose attributes name other axes than (c,) z, y, x.
 
-    Names are read from ``axis_names`` (funlib.persistence), ``_ARRAY_DIMENSIONS`` (xarray), ``axistags`` (vigra, ilastik) and a
-    list ``axes``, which N5 gives in the order of its dimensions: x, y, z.
+    Names, in capitals or not, are read from ``axis_names`` (funlib.persistence), ``_ARRAY_DIMENSIONS`` (xarray),
+    ``DIMENSION_LABELS`` (HDF5), ``axistags`` (vigra, ilastik) and a list ``axes``, which N5 gives in the order of its dimensions.
     """
     types = _texts(attributes.get("types"))
     channel_last = len(types) > 3 and types[-3:] != ["space"] * 3
-    every = [_texts(attributes.get(key)) for key in ("axis_names", "_ARRAY_DIMENSIONS")]
+    every = [_texts(attributes.get(key)) for key in ("axis_names", "_ARRAY_DIMENSIONS", "DIMENSION_LABELS")]
     axes = _texts(attributes.get("axes"))
     every += [_read_axistags(attributes.get("axistags")), axes[::-1] if in_n5 else axes]
-    for names in every:
+    for written in every:
+        names = [name.lower().removesuffix("dim") for name in written]  # xdim, ydim, zdim
         spatial = [name for name in names if name in ("x", "y", "z")]
         moved = sorted(spatial) == ["x", "y", "z"] and names[-3:] != ["z", "y", "x"]
         others = {"c", "c^", "t", "channel", "time"} & set(names[-3:])
         if channel_last or moved or others:
-            found = ", ".join(names or types)
+            found = ", ".join(written or types)
             raise UserError(f"its axes are {found}", where, "(channels,) z, y, x is expected; transpose it")
 
 

@@ -33,7 +33,10 @@ CONTAINERS = (".zarr", ".n5")
 MISSING: tuple[type[Exception], ...] = (FileNotFoundError,)
 if not ZARR3:
     MISSING += (zarr.errors.PathNotFoundError, zarr.errors.ArrayNotFoundError)
-UNREADABLE: tuple[type[Exception], ...] = (ValueError, LookupError, TypeError, ArithmeticError, OSError, RuntimeError)
+UNREADABLE: tuple[type[Exception], ...] = (
+    *(ValueError, LookupError, TypeError, ArithmeticError, OSError, RuntimeError),
+    AttributeError,  # metadata that are a list
+)
 if not ZARR3:
     UNREADABLE += (zarr.errors.MetadataError,)
 

@@ -623,3 +623,25 @@ def test_whatever_attributes_hold_is_read_or_refused(data: st.DataObject, good: 
         return
     for lengths in (place.voxel_size_nm, place.offset_nm):
         assert lengths is None or (len(lengths) == 3 and np.isfinite(lengths).all())
+
+
+@pytest.mark.parametrize("names", [["X", "Y", "Z"], ["xdim", "ydim", "zdim"], ["x", "y", "z"]])
+def test_axes_that_are_named_otherwise_are_refused(tmp_path: Path, names: list[str]) -> None:
+    array = zarr.open(str(tmp_path / "a.zarr"), mode="w", shape=(4, 8, 8), chunks=(4, 8, 8), dtype="u1")
+    array[:] = 7
+    array.attrs.update({"voxel_size": [4, 4, 4], "offset": [0, 0, 400], "axis_names": names})
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["raw"] = np.ones((4, 8, 8), np.uint8)
+        file["raw"].attrs["resolution"] = [4, 4, 4]
+        for dimension, name in zip(file["raw"].dims, names, strict=True):
+            dimension.label = name
+    for source in ("a.zarr", "a.h5"):
+        with pytest.raises(UserError, match=f"its axes are {names[0]}, {names[1]}, {names[2]}.*transpose it"):
+            import_volume(tmp_path / source, tmp_path / "o.zarr/raw")
+
+
+def test_attributes_that_are_a_list_are_told(tmp_path: Path) -> None:
+    zarr.open(str(tmp_path / "a.zarr"), mode="w", shape=(4, 8, 8), chunks=(4, 8, 8), dtype="u1")[:] = 7
+    (tmp_path / "a.zarr/.zattrs").write_text("[1, 2]")
+    with pytest.raises(UserError, match="metadata cannot be read"):
+        import_volume(tmp_path / "a.zarr", tmp_path / "o.zarr/raw", voxel_size_nm=(4, 4, 4))
