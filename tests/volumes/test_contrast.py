@@ -282,3 +282,20 @@ def test_the_command_has_the_options(tmp_path: Path, command) -> None:
     assert np.array_equal(Volume.open(tmp_path / "own.zarr/a").read(), 255 - SEEN[[0, 1, 2, 4]])
     for option in ("--gaps", "--contrast"):
         assert command(*given, option, "maybe")[0] == 2
+
+
+def test_pages_of_different_palettes_are_refused(tmp_path: Path) -> None:
+    table = np.tile((np.arange(256) * 257).astype(np.uint16), (3, 1))
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for inverted in (False, True):
+            colours = table[:, ::-1] if inverted else table
+            file.write(SEEN[0], photometric="palette", colormap=colours, metadata=None, contiguous=False)
+    with pytest.raises(UserError, match="its pages have different palettes"):
+        bring(tmp_path / "a.tif")
+
+
+def test_an_inverting_table_of_imagej_is_applied(tmp_path: Path) -> None:
+    table = np.tile(np.arange(255, -1, -1).astype(np.uint8), (3, 1))
+    about = {"axes": "ZYX", "unit": "nm", "spacing": 50, "LUTs": [table]}
+    tifffile.imwrite(tmp_path / "a.tif", 255 - SEEN, imagej=True, metadata=about)
+    np.testing.assert_array_equal(bring(tmp_path / "a.tif").data[:], SEEN)

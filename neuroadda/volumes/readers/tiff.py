@@ -15,7 +15,7 @@ from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
 from neuroadda.volumes.axes import NM
 from neuroadda.volumes.locations import Location
-from neuroadda.volumes.readers.looks import look_of_page
+from neuroadda.volumes.readers.looks import Look, look_of_grey, look_of_page
 from neuroadda.volumes.readers.pages import Stack
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted
 
@@ -55,7 +55,7 @@ def open_tiff(path: Path) -> Stack:
             )  # finds all pages, and says where they go round in a circle, along which series would go for ever
             check()
             depth, shape, dtype = _tiff_shape(file, path)
-            looks, notes = tuple(look_of_page(s.keyframe) for s in file.series), _describe_axes(file, path)
+            looks, notes = tuple(_look_of_series(file, s, path) for s in file.series), _describe_axes(file, path)
             page = decoder(path, file, (depth, *shape))
             voxel_size, offset = place_of(file)
             notes += () if offset is not None else _describe_position(file)
@@ -97,6 +97,20 @@ def check_intact(path: Path) -> Iterator[Callable[[], None]]:
         logger.removeHandler(watcher)
         logger.propagate = propagate
     check()
+
+
+def _look_of_series(file: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> Look:
+    """Return the look of all pages of a series. ImageJ shows an inverted stack by a table of its own (LUT)."""
+    first = series.keyframe
+    if first.photometric == tifffile.PHOTOMETRIC.PALETTE:
+        palettes = {np.asarray(page.aspage().colormap).tobytes() for page in series.pages if page is not None}
+        if len(palettes) > 1:
+            right = "save its pages as grey images, or give them as a folder of images"
+            raise UserError("its pages have different palettes", str(path), right)
+    tables = np.asarray((file.imagej_metadata or {}).get("LUTs", ())).reshape(-1, 256)  # three for each channel
+    if len(tables) == 3 and (tables == np.arange(255, -1, -1)).all():
+        return look_of_grey(first.bitspersample, inverted=True)
+    return look_of_page(first)
 
 
 def decoder(path: Path, file: tifffile.TiffFile, shape: Zyx) -> Callable[[int], np.ndarray]:
