@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,7 +40,7 @@ ENCODINGS = {
     "png": ("uint8", "uint16"),
 }
 
-CHUNK = re.compile(r"-?\d+--?\d+_-?\d+--?\d+_-?\d+--?\d+(\.gz)?")
+CHUNK = re.compile(r"(-?\d+)--?\d+_(-?\d+)--?\d+_(-?\d+)--?\d+(\.gz)?")
 
 Triple = tuple[PositiveInt, PositiveInt, PositiveInt]
 
@@ -62,6 +61,14 @@ class Scale(BaseModel):
         """Return the name of the file of the chunk whose first voxel, counted from the volume's first, is `first` (zyx)."""
         axes = zip(first[::-1], self.chunk_sizes[0], self.size, self.voxel_offset, strict=True)
         return "_".join(f"{f + o}-{min(f + c, s) + o}" for f, c, s, o in axes)
+
+    def has_chunk(self, name: str) -> bool:
+        """Tell whether one of its chunks has that name."""
+        if (begins := CHUNK.fullmatch(name)) is None:
+            return False
+        first = [int(b) - o for b, o in zip(begins.groups()[:3], self.voxel_offset, strict=True)]
+        axes = zip(first, self.size, self.chunk_sizes[0], strict=True)
+        return all(0 <= f < s and f % c == 0 for f, s, c in axes) and self.name_chunk(first[::-1]) == name
 
 
 class Info(BaseModel):
@@ -198,13 +205,12 @@ def _files(folder: Path, scale: Scale) -> dict[Path, int]:
 
 def _describe_files(folder: Path, scale: Scale, files: dict[Path, int], total: int) -> tuple[str, ...]:
     """Return notes on the chunk files of a scale; raise UserError if none is there, or some are empty."""
-    places = product(*(range(0, n, c) for n, c in zip(scale.size[::-1], scale.chunk_sizes[0][::-1], strict=True)))
     names = {path.name.removesuffix(".gz"): size for path, size in files.items() if CHUNK.fullmatch(path.name)}
     packed = sorted({path.suffix for path in files} & {".br", ".zst"})
     if packed:
         right = "unpack them, or write them again with compress=False or compress='gzip'"
         raise UserError(f"its chunks are packed as {packed[0]}, which is not read", str(folder / scale.key), right)
-    found = {name: names[name] for name in map(scale.name_chunk, places) if name in names}
+    found = {name: names[name] for name in sorted(names) if scale.has_chunk(name)}
     beyond = len(names) - len(found)
     notes = check_files(folder / scale.key, found, total)
     return (*notes, f"{beyond} chunk files do not fit its size and chunk size and are not read") if beyond else notes
