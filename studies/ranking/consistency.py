@@ -1,0 +1,228 @@
+"""How consistent a network's boundaries are when the input changes in a way that leaves the tissue the same.
+
+A network that knows a tissue finds the same boundaries in its mirror image and at another contrast. The measure needs neither
+labels nor the data that the network was trained on. It follows CRank (arXiv 2503.00450), for affinities.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import lcm
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from funlib.geometry import Coordinate, Roi
+from pydantic import Field
+from torch import Tensor
+
+from neuroadda.backbones.checkpoint import Backbone
+from neuroadda.backbones.network import Network
+from neuroadda.config import Config, Zyx
+from neuroadda.domains.patches import PatchConfig, draw_places
+from neuroadda.prediction.predict import Predict
+from neuroadda.prediction.predictor import Predictor
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.regions import RoiConfig
+
+Dimensions = Literal["2d", "3d"]
+
+BOUNDARY = 0.5
+GAMMA = 1.3
+CROP_VX: Zyx = (8, 128, 128)
+ISOTROPIC_CROP_VX: Zyx = (48, 48, 48)
+ISOTROPIC = 2.0  # section thickness over pixel size, up to which a volume counts as isotropic
+
+
+class ConsistencyConfig(Config):
+    """Where and how the consistency of a network is measured.
+
+    Attributes
+    ----------
+    crops
+        How many crops are predicted, each as it is and once a transformation.
+    crop_vx
+        Their shape, zyx; by default 8 x 128 x 128, and 48 x 48 x 48 where voxels are isotropic.
+    dimensions
+        ``"2d"``: boundaries within sections, by the affinities along y and x. ``"3d"``: also those along z.
+    seed
+        Of the crops' random places.
+    mask
+        Array that is non-zero where crops may lie; of any voxel size.
+    roi
+        Where crops lie; all of the volume by default.
+    """
+
+    crops: Annotated[int, Field(ge=1, le=1000)] = 6
+    crop_vx: Zyx | None = None
+    dimensions: Dimensions = "2d"
+    seed: int = 0
+    mask: str | None = None
+    roi: RoiConfig | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Consistency:
+    """What a network makes of some crops of a volume.
+
+    Attributes
+    ----------
+    values
+        float64 (crops,): from 0 to 1, the mean over transformations; NaN where it sees no boundary.
+    boundary
+        float64 (crops,): share of the voxels that are boundary.
+    entropy
+        float64 (crops,): mean binary entropy (bits) of the voxels that are boundary; NaN where there is none.
+    """
+
+    values: np.ndarray
+    boundary: np.ndarray
+    entropy: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """Mean over crops; 0 where the network sees no boundary at all."""
+        return _mean(self.values)
+
+
+Transformation = Callable[[Tensor], Tensor]
+
+
+def draw_crops(volume: Volume, networks: Sequence[Network], config: ConsistencyConfig) -> list[Roi]:
+    """Return random crops of a volume, in world units, that suit all of some networks.
+
+    Along x they lie on the alignment of every network, so that a crop and its mirror image are computed alike.
+
+    Raises
+    ------
+    UserError
+        See `domains.patches.draw_places`.
+    """
+    z, y, x = volume.voxel_size_nm
+    wanted = config.crop_vx or (ISOTROPIC_CROP_VX if z <= ISOTROPIC * min(y, x) else CROP_VX)
+    region = config.roi.to_roi(volume) if config.roi else volume.roi
+    depth, height, width = (min(w, s) for w, s in zip(wanted, region.shape / volume.voxel_size, strict=True))
+    step = lcm(*(network.alignment_vx[2] for network in networks))
+    shape = Coordinate(depth, height, max(width // step, 1) * step)
+    patches = PatchConfig(count=max(config.crops, 2), seed=config.seed, mask=config.mask, roi=config.roi)
+    places = draw_places(volume, (shape[0], shape[1], min(shape[2], width)), patches)
+    crops = []
+    for centre in places.centres_vx[: config.crops]:
+        first = Coordinate(centre) - shape / 2
+        begin = Coordinate(first[0], first[1], first[2] // step * step)
+        crops.append(Roi(begin * volume.voxel_size + volume.roi.begin, shape * volume.voxel_size))
+    return crops
+
+
+def measure_consistency(
+    volume: Volume, backbone: Backbone, crops: Sequence[Roi], dimensions: Dimensions = "2d", device: str = "cpu"
+) -> Consistency:
+    """Predict crops as they are, mirrored along x, and at another contrast; return how well the boundaries agree.
+
+    Parameters
+    ----------
+    volume
+        Raw, uint8.
+    crops
+        See `draw_crops`.
+    device
+        Computation is in float32 on any.
+    """
+    network, offsets = backbone.card.architecture, backbone.card.predicted_offsets
+    shape: Zyx = tuple(crops[0].shape / volume.voxel_size)  # type: ignore[assignment]
+    predictor = Predictor(backbone, Predict(device=device, precision="float32").resolve(network, shape))
+    channels = find_neighbours(offsets, network.out_channels, dimensions)
+    agreement: list[list[float]] = []
+    boundary, entropy = [], []
+    for crop in crops:
+        given = predictor.read(volume, crop)
+
+        def predict(image: Tensor, given=given) -> np.ndarray:
+            changed = replace(given, image=image.contiguous(), affs=torch.empty_like(given.affs))
+            return predictor.infer(changed).wait().astype(np.float32) / 255
+
+        plain = to_boundary(predict(given.image), channels)
+        changed = (unflip(predict(given.image.flip(-1)), offsets), predict(bend(given.image)))
+        agreement.append([agree(plain, to_boundary(affs, channels)) for affs in changed])
+        boundary.append(float((plain > BOUNDARY).mean()))
+        entropy.append(boundary_entropy(plain))
+    return Consistency(np.mean(agreement, axis=1), np.array(boundary), np.array(entropy))
+
+
+def find_neighbours(offsets: Sequence[Zyx], predicted: int, dimensions: Dimensions) -> list[int]:
+    """Return the channels of nearest neighbours along y and x, in 3-D also along z. Only the last ones are `predicted`."""
+    axes = (1, 2) if dimensions == "2d" else (0, 1, 2)
+    first = len(offsets) - predicted
+    return [
+        channel
+        for channel, offset in enumerate(offsets)
+        if channel >= first and any(abs(offset[axis]) == 1 and sum(map(abs, offset)) == 1 for axis in axes)
+    ]
+
+
+def to_boundary(affs: np.ndarray, channels: Sequence[int]) -> np.ndarray:
+    """Return how much of a boundary each voxel is (float32, zyx): 1 less the mean affinity to its nearest neighbours.
+
+    The first column is left out: in a mirrored crop, its affinity along x is not there.
+    """
+    return np.asarray(1 - affs[list(channels)].mean(axis=0))[..., 1:]
+
+
+def unflip(affs: np.ndarray, offsets: Sequence[Zyx]) -> np.ndarray:
+    """Return the affinities of a crop (czyx) from those of its mirror image along x; where there is none, 0.
+
+    An affinity along x is stored at one of its two voxels, and at the other one in the mirror image.
+    """
+    mirrored = affs[..., ::-1]
+    result = np.zeros_like(affs)
+    for channel, (_, _, dx) in enumerate(offsets):
+        if dx < 0:
+            result[channel, ..., -dx:] = mirrored[channel, ..., :dx]
+        elif dx > 0:
+            result[channel, ..., :-dx] = mirrored[channel, ..., dx:]
+        else:
+            result[channel] = mirrored[channel]
+    return result
+
+
+def bend(image: Tensor) -> Tensor:
+    """Return raw (uint8) at another contrast: its values from 0 to 1 to the power of 1.3."""
+    return ((image.float() / 255) ** GAMMA * 255).round().to(torch.uint8)
+
+
+def agree(first: np.ndarray, second: np.ndarray) -> float:
+    """Return how well two boundaries agree, from 0 to 1: the mean, over the voxels that are boundary in either.
+
+    A voxel on the same side of 1/2 in both counts the geometric mean of how sure they are, another one 0. NaN where there is no
+    boundary.
+    """
+    here = (first > BOUNDARY) | (second > BOUNDARY)
+    if not here.any():
+        return float("nan")
+    one, other = first[here], second[here]
+    same = (one > BOUNDARY) == (other > BOUNDARY)
+    sure = np.sqrt(np.maximum(one, 1 - one) * np.maximum(other, 1 - other))
+    return float((same * sure).mean())
+
+
+def boundary_entropy(boundary: np.ndarray) -> float:
+    """Return the mean binary entropy (bits) of the voxels that are boundary; NaN where there is none."""
+    inside = boundary[boundary > BOUNDARY].astype(np.float64).clip(1e-6, 1 - 1e-6)
+    if not len(inside):
+        return float("nan")
+    return float(-(inside * np.log2(inside) + (1 - inside) * np.log2(1 - inside)).mean())
+
+
+def measure_all(
+    volume: Volume, backbones: Mapping[str, Backbone], config: ConsistencyConfig, device: str = "cpu"
+) -> dict[str, Consistency]:
+    """Measure several networks on the same crops of a volume."""
+    crops = draw_crops(volume, [backbone.card.architecture for backbone in backbones.values()], config)
+    return {
+        name: measure_consistency(volume, backbone, crops, config.dimensions, device)
+        for name, backbone in backbones.items()
+    }
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else 0.0
