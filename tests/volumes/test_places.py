@@ -640,6 +640,7 @@ def test_axes_that_are_named_otherwise_are_refused(tmp_path: Path, names: list[s
             import_volume(tmp_path / source, tmp_path / "o.zarr/raw")
 
 
+@pytest.mark.skipif(ZARR3, reason="zarr 3 takes attributes that are a list for none")
 def test_attributes_that_are_a_list_are_told(tmp_path: Path) -> None:
     zarr.open(str(tmp_path / "a.zarr"), mode="w", shape=(4, 8, 8), chunks=(4, 8, 8), dtype="u1")[:] = 7
     (tmp_path / "a.zarr/.zattrs").write_text("[1, 2]")
