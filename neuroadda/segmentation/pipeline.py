@@ -256,7 +256,7 @@ def segment_volume(
     folder, raw = Path(config.output), Volume.open(config.raw)
     inputs = Inputs(folder, trust=config.trust_inputs)
     plan = make_plan(config, inputs)
-    check_stored(Volume.open(config.raw))
+    check_stored(raw)
     inputs.warn(f"{plan.tasks[0].name} and what follows are done again (unless inputs are trusted)")
     overwrite = overwrite or inputs.changed  # nothing that was made of an input before it was edited is worth keeping
     check_run_folder(folder, {"requested", "resolved"})
