@@ -2,7 +2,7 @@
 
 import csv
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -21,13 +21,19 @@ def read_table(path: Path, row: type[Row]) -> list[Row]:
 
 def append_row(path: Path, row: Any) -> None:
     """Write one more row, a dataclass, and print it."""
+    append_rows(path, [row])
+
+
+def append_rows(path: Path, rows: Sequence[Any]) -> None:
+    """Write more rows, dataclasses of one kind, and print them."""
     new = not path.exists()
     with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(row)], lineterminator="\n")
+        writer = csv.DictWriter(file, [field.name for field in fields(rows[0])], lineterminator="\n")
         if new:
             writer.writeheader()
-        writer.writerow(asdict(row))
-    print(" ".join(str(value) for value in asdict(row).values()), flush=True)
+        writer.writerows(map(asdict, rows))
+    for row in rows:
+        print(" ".join(str(value) for value in asdict(row).values()), flush=True)
 
 
 def run_all(

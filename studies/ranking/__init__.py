@@ -2,28 +2,32 @@
 
 Written before the first run (2026-11-28).
 
-Hypothesis. Of the zoo's sources, that with the highest mean consistency (`studies.ranking.consistency`: mirror image and
-contrast, boundaries within sections) has the lowest zero-shot VOI at threshold 0.5, or one within 10 % of it. It does so better
-than MMD^2.
+Hypothesis. Of the zoo's sources, that with the highest mean consistency (`neuroadda.domains.consistency`: mirror image and
+contrast) has the lowest zero-shot VOI at threshold 0.5, or one within 10 % of it. It does so better than MMD^2.
 
 Targets. Every labelled volume in `targets.TARGETS`; sources trained on the target's own domain are left out. In 2-D each
 section is segmented and scored alone; in 3-D only volumes whose ids are linked count, and sources that predict no affinity
 along z are left out. The generalist saw most of the targets' domains. It is no candidate, but a row of its own.
 
-Ways to choose. Consistency (mean of both transformations; each alone); boundary entropy (lowest); MMD^2 as the ranking before
-this study ("default": own network, maximum, several bandwidths, unbiased) and as in the paper (own network, mean, median,
-biased); Frechet distance of the same features; same species, else any (the mean over them); the generalist; random (the mean
-over all).
+Ways to choose. Consistency in 2-D and in 3-D (the mean over crops and both transformations; each transformation alone);
+boundary entropy (lowest); MMD^2 in five ways: as the ranking before this study (own network, maximum, several bandwidths,
+unbiased), as in the paper (own network, mean, median, biased), over the source's own null (the 95 % quantile of MMD^2
+between random halves of the source's own blocks), by one common network (the generalist's), and after raw is given the mean
+and spread of the source's raw; Frechet distance of the same features; same species, else any (the mean over them); the
+generalist; random (the mean over all).
 
 Measures, over targets: regret (VOI of the chosen over the lowest, less 1), hit rate (the chosen is the best), Spearman's
 correlation of the evidence with VOI over a target's sources. VOI at threshold 0.5 is the main one, at the best threshold the
-second. Intervals: 95 % percentile bootstrap over targets (10,000 resamples).
+second. A target's evidence is the mean over seeds. Intervals: 95 % percentile bootstrap over targets (10,000 resamples).
 
-What is chosen on which targets. The number of crops, their size and the transformations are chosen on `targets.CHOSEN_ON`
-alone; the others judge. The guard (share of boundary voxels) is set so that no source with a VOI within 10 % of the best is
-left out on `targets.CHOSEN_ON`.
+Sanity. All sources, own domain included, on each target whole and on 50 x 100 x 200 voxels of it, seed by seed: is the
+own-domain source first (the generalist aside)?
 
-Rule. The default becomes the way with the lowest mean regret at threshold 0.5 on the judging targets in 2-D, if the upper end
-of its interval is below the mean regret of random; otherwise consistency stays an entry of the table, and the generalist is the
-default.
+What is chosen on which targets. The number of crops and the transformations are chosen on `targets.CHOSEN_ON` alone; the
+others judge. The guard (least and greatest share of boundary voxels) is set so that no source with a VOI within 10 % of the
+best is left out on `targets.CHOSEN_ON`.
+
+Rule. The default becomes the way with the lowest mean regret at threshold 0.5 on the judging targets (2-D and 3-D together),
+if the upper end of its interval is below the mean regret of random; otherwise consistency stays an entry of the table, and
+the generalist is the default.
 """

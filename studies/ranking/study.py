@@ -2,11 +2,12 @@
 
     python -m studies.ranking.study [--seeds 3]
 
-Rows go to docs/results/ranking_scores.csv and ranking_evidence.csv; what is in there is not done again. Delete them when the
-zoo changes.
+Rows go to docs/results/ranking_scores.csv, ranking_crops.csv and ranking_distances.csv; what is in there is not done again.
+Delete them when the zoo changes.
 """
 
 import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,7 @@ import torch
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.backbones.checkpoint import Backbone
-from neuroadda.domains.baselines import frechet_distance
-from neuroadda.domains.embedding import embed_volume
-from neuroadda.domains.patches import PatchConfig
-from neuroadda.domains.ranking import RankConfig, estimate_mmd2
+from neuroadda.domains.consistency import ConsistencyConfig, draw_crops, measure_consistency
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.metrics import score
 from neuroadda.prediction.predict import Predict
@@ -26,19 +24,19 @@ from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.whole import agglomerate_array
-from neuroadda.zoo.embeddings import load_embeddings
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.regions import RoiConfig
 from neuroadda.zoo.finding import open_zoo
-from studies.ranking.consistency import ConsistencyConfig, measure_all
+from studies.ranking.distances import DistanceRow, measure_distances
 from studies.ranking.targets import TARGETS, open_raw, read_truth
-from studies.rows import append_row, read_table
+from studies.rows import append_rows, read_table
 from studies.single_sections import split_by_section
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
-SCORES, EVIDENCE = RESULTS / "ranking_scores.csv", RESULTS / "ranking_evidence.csv"
+SCORES, CROPS, DISTANCES = (RESULTS / f"ranking_{what}.csv" for what in ("scores", "crops", "distances"))
 THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 FIXED = 0.5
-PATCHES = PatchConfig(count=256)
-PAPER = RankConfig(pooling="mean", bandwidth="median", unbiased=False)
+SMALL_VX = (50, 100, 200)
 
 
 @dataclass(frozen=True)
@@ -54,19 +52,19 @@ class ScoreRow:
 
 
 @dataclass(frozen=True)
-class EvidenceRow:
-    """What is known of a source and a target without labels; `seed` draws crops and patches."""
+class CropRow:
+    """What a source makes of a crop of a target, or of the `small` part of it; `seed` draws the crops."""
 
     target: str
+    small: int
     source: str
     seed: int
-    consistency_2d: float
-    consistency_3d: float
+    dimensions: str
+    crop: int
+    mirrored: float  # agreement, NaN where there is no boundary
+    bent: float
     boundary: float
     entropy: float
-    mmd2: float
-    mmd2_paper: float
-    frechet: float
 
 
 def score_source(target: str, source: str, backbone: Backbone) -> list[ScoreRow]:
@@ -114,58 +112,50 @@ def _leave_borders_out(truth: np.ndarray) -> np.ndarray:
     return np.where(border, 0, truth).astype(truth.dtype)
 
 
-def gather_evidence(
-    target: str, backbones: dict[str, Backbone], folders: dict[str, Path], seed: int
-) -> list[EvidenceRow]:
-    """Return the evidence of every source on a target."""
+def measure_crops(target: str, small: bool, seed: int, backbones: Mapping[str, Backbone]) -> list[CropRow]:
+    """Measure the consistency of every source on the same crops of a target, or of 50 x 100 x 200 voxels of it."""
     raw = open_raw(target)
-    flat = measure_all(raw, backbones, ConsistencyConfig(seed=seed))
-    deep = measure_all(raw, backbones, ConsistencyConfig(seed=seed, dimensions="3d"))
-    stored = {name: load_embeddings(folder)["own"] for name, folder in folders.items()}
-    shapes = {name: by_pooling["max"].shape_vx for name, by_pooling in stored.items()}
-    patches = PATCHES.model_copy(update={"seed": seed})
-    here = embed_volume(raw, {name: backbones[name] for name in stored}, patches, shapes)
-    rows = []
-    for name in stored:
-        one = flat[name]
-        known = one.entropy[np.isfinite(one.entropy)]
-        rows.append(
-            EvidenceRow(
-                target,
-                name,
-                seed,
-                round(one.mean, 5),
-                round(deep[name].mean, 5),
-                round(float(one.boundary.mean()), 5),
-                round(float(known.mean()) if len(known) else 1.0, 5),
-                round(estimate_mmd2(here[name]["max"], stored[name]["max"], RankConfig()), 5),
-                round(estimate_mmd2(here[name]["mean"], stored[name]["mean"], PAPER), 5),
-                round(frechet_distance(here[name]["max"].features, stored[name]["max"].features), 5),
-            )
-        )
-    return rows
+    config = ConsistencyConfig(seed=seed, roi=_take_middle(raw, SMALL_VX) if small else None)
+    crops = draw_crops(raw, [backbone.card.architecture for backbone in backbones.values()], config)
+    return [
+        CropRow(target, int(small), name, seed, dimensions, crop, *(round(float(v), 5) for v in values))
+        for name, backbone in backbones.items()
+        for dimensions, found in measure_consistency(raw, backbone, crops).items()
+        for crop, values in enumerate(np.column_stack([found.agreement, found.boundary, found.entropy]))
+    ]
+
+
+def _take_middle(raw: Volume, size_vx: Sequence[int]) -> RoiConfig:
+    """Return the middle of a volume, of so many voxels where it has them."""
+    size = [min(n, s) for n, s in zip(size_vx, raw.shape_vx, strict=True)]
+    begin = [(s - n) // 2 for n, s in zip(size, raw.shape_vx, strict=True)]
+    offset = [o + n * nm for o, n, nm in zip(raw.offset_nm, begin, raw.voxel_size_nm, strict=True)]
+    shape = [n * nm for n, nm in zip(size, raw.voxel_size_nm, strict=True)]
+    return RoiConfig.model_validate({"offset_nm": offset, "shape_nm": shape})
 
 
 def main() -> None:
     """Measure what is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    options = parser.parse_args()
+    seeds = range(parser.parse_args().seeds)
     torch.set_num_threads(1)
     zoo = open_zoo(None)
     backbones = {name: zoo.backbone(name) for name in zoo.names()}
     folders = {name: zoo.folder(name) for name in zoo.names()}
     scored = {(row.target, row.source) for row in read_table(SCORES, ScoreRow)}
-    known = {(row.target, row.seed) for row in read_table(EVIDENCE, EvidenceRow)}
+    cropped = {(row.target, row.small, row.seed) for row in read_table(CROPS, CropRow)}
+    measured = {(row.target, row.seed) for row in read_table(DISTANCES, DistanceRow)}
     for target in TARGETS:
         for name, backbone in backbones.items():
             if (target, name) not in scored:
-                for score_row in score_source(target, name, backbone):
-                    append_row(SCORES, score_row)
-        for seed in range(options.seeds):
-            if (target, seed) not in known:
-                for row in gather_evidence(target, backbones, folders, seed):
-                    append_row(EVIDENCE, row)
+                append_rows(SCORES, score_source(target, name, backbone))
+        for seed in seeds:
+            for small in (0, 1):
+                if (target, small, seed) not in cropped:
+                    append_rows(CROPS, measure_crops(target, bool(small), seed, backbones))
+            if (target, seed) not in measured:
+                append_rows(DISTANCES, measure_distances(target, seed, backbones, folders))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuroadda.config import Zyx
-from studies.ranking.consistency import agree, boundary_entropy, find_neighbours, to_boundary, unflip
+from neuroadda.domains.consistency import agree, boundary_entropy, find_neighbours, to_boundary, unflip
 
 OFFSETS: tuple[Zyx, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1), (0, 0, 3))
 
@@ -38,7 +38,6 @@ def test_agreement() -> None:
 
 
 def test_neighbours_are_of_the_channels_that_are_predicted() -> None:
-    assert find_neighbours(OFFSETS, 4, "3d") == [0, 1, 2]
-    assert find_neighbours(OFFSETS, 4, "2d") == [1, 2]
-    assert find_neighbours(OFFSETS[:3], 2, "3d") == [1, 2]
+    assert find_neighbours(OFFSETS, 4) == {"2d": [1, 2], "3d": [0, 1, 2]}
+    assert find_neighbours(OFFSETS[:3], 2) == {"2d": [1, 2]}
     assert to_boundary(np.ones((4, 1, 2, 3), np.float32), [1, 2]).shape == (1, 2, 2)

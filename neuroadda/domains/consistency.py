@@ -4,7 +4,7 @@ A network that knows a tissue finds the same boundaries in its mirror image and 
 labels nor the data that the network was trained on. It follows CRank (arXiv 2503.00450), for affinities.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import lcm
 from typing import Annotated, Literal
@@ -17,11 +17,12 @@ from torch import Tensor
 
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.backbones.network import Network
-from neuroadda.config import Config, Zyx
+from neuroadda.config import PathText, Zyx
 from neuroadda.domains.patches import PatchConfig, draw_places
 from neuroadda.prediction.predict import Predict
-from neuroadda.prediction.predictor import Predictor
+from neuroadda.prediction.predictor import Predictor, PredictorInput
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.no_data_mask import WithNoData
 from neuroadda.volumes.regions import RoiConfig
 
 Dimensions = Literal["2d", "3d"]
@@ -33,7 +34,7 @@ ISOTROPIC_CROP_VX: Zyx = (48, 48, 48)
 ISOTROPIC = 2.0  # section thickness over pixel size, up to which a volume counts as isotropic
 
 
-class ConsistencyConfig(Config):
+class ConsistencyConfig(WithNoData):
     """Where and how the consistency of a network is measured.
 
     Attributes
@@ -42,21 +43,20 @@ class ConsistencyConfig(Config):
         How many crops are predicted, each as it is and once a transformation.
     crop_vx
         Their shape, zyx; by default 8 x 128 x 128, and 48 x 48 x 48 where voxels are isotropic.
-    dimensions
-        ``"2d"``: boundaries within sections, by the affinities along y and x. ``"3d"``: also those along z.
     seed
         Of the crops' random places.
     mask
         Array that is non-zero where crops may lie; of any voxel size.
+    no_data
+        Where the volume has none; no crop shows that: "auto" for constant areas, "none", or a mask, 0 where there is no data.
     roi
         Where crops lie; all of the volume by default.
     """
 
     crops: Annotated[int, Field(ge=1, le=1000)] = 6
     crop_vx: Zyx | None = None
-    dimensions: Dimensions = "2d"
     seed: int = 0
-    mask: str | None = None
+    mask: PathText | None = None
     roi: RoiConfig | None = None
 
 
@@ -66,25 +66,30 @@ class Consistency:
 
     Attributes
     ----------
-    values
-        float64 (crops,): from 0 to 1, the mean over transformations; NaN where it sees no boundary.
+    agreement
+        float64 (crops, transformations): from 0 to 1, see `agree`; NaN where the network sees no boundary.
     boundary
         float64 (crops,): share of the voxels that are boundary.
     entropy
         float64 (crops,): mean binary entropy (bits) of the voxels that are boundary; NaN where there is none.
     """
 
-    values: np.ndarray
+    agreement: np.ndarray
     boundary: np.ndarray
     entropy: np.ndarray
 
     @property
+    def values(self) -> np.ndarray:
+        """float64 (crops,): the mean over transformations; 0 where the network sees no boundary."""
+        return np.nan_to_num(self.agreement).mean(axis=1)
+
+    @property
     def mean(self) -> float:
-        """Mean over crops; 0 where the network sees no boundary at all."""
-        return _mean(self.values)
+        """Mean over crops."""
+        return float(self.values.mean())
 
 
-Transformation = Callable[[Tensor], Tensor]
+Crops = Mapping[Dimensions, Consistency]
 
 
 def draw_crops(volume: Volume, networks: Sequence[Network], config: ConsistencyConfig) -> list[Roi]:
@@ -103,7 +108,9 @@ def draw_crops(volume: Volume, networks: Sequence[Network], config: ConsistencyC
     depth, height, width = (min(w, s) for w, s in zip(wanted, region.shape / volume.voxel_size, strict=True))
     step = lcm(*(network.alignment_vx[2] for network in networks))
     shape = Coordinate(depth, height, max(width // step, 1) * step)
-    patches = PatchConfig(count=max(config.crops, 2), seed=config.seed, mask=config.mask, roi=config.roi)
+    patches = PatchConfig(
+        count=max(config.crops, 2), seed=config.seed, mask=config.mask, roi=config.roi, no_data=config.no_data
+    )
     places = draw_places(volume, (shape[0], shape[1], min(shape[2], width)), patches)
     crops = []
     for centre in places.centres_vx[: config.crops]:
@@ -113,9 +120,7 @@ def draw_crops(volume: Volume, networks: Sequence[Network], config: ConsistencyC
     return crops
 
 
-def measure_consistency(
-    volume: Volume, backbone: Backbone, crops: Sequence[Roi], dimensions: Dimensions = "2d", device: str = "cpu"
-) -> Consistency:
+def measure_consistency(volume: Volume, backbone: Backbone, crops: Sequence[Roi], device: str = "cpu") -> Crops:
     """Predict crops as they are, mirrored along x, and at another contrast; return how well the boundaries agree.
 
     Parameters
@@ -126,37 +131,46 @@ def measure_consistency(
         See `draw_crops`.
     device
         Computation is in float32 on any.
+
+    Returns
+    -------
+    Mapping
+        "2d": of boundaries within sections, by the affinities along y and x. "3d": also by those along z; only of networks that
+        predict them.
     """
     network, offsets = backbone.card.architecture, backbone.card.predicted_offsets
-    shape: Zyx = tuple(crops[0].shape / volume.voxel_size)  # type: ignore[assignment]
+    shape: Zyx = tuple(crops[0].shape / volume.voxel_size)
     predictor = Predictor(backbone, Predict(device=device, precision="float32").resolve(network, shape))
-    channels = find_neighbours(offsets, network.out_channels, dimensions)
-    agreement: list[list[float]] = []
-    boundary, entropy = [], []
+    channels = find_neighbours(offsets, network.out_channels)
+    found: dict[Dimensions, list[tuple[list[float], float, float]]] = {dimensions: [] for dimensions in channels}
     for crop in crops:
         given = predictor.read(volume, crop)
 
-        def predict(image: Tensor, given=given) -> np.ndarray:
+        def predict(image: Tensor, given: PredictorInput = given) -> np.ndarray:
             changed = replace(given, image=image.contiguous(), affs=torch.empty_like(given.affs))
             return predictor.infer(changed).wait().astype(np.float32) / 255
 
-        plain = to_boundary(predict(given.image), channels)
+        plain = predict(given.image)
         changed = (unflip(predict(given.image.flip(-1)), offsets), predict(bend(given.image)))
-        agreement.append([agree(plain, to_boundary(affs, channels)) for affs in changed])
-        boundary.append(float((plain > BOUNDARY).mean()))
-        entropy.append(boundary_entropy(plain))
-    return Consistency(np.mean(agreement, axis=1), np.array(boundary), np.array(entropy))
+        for dimensions, used in channels.items():
+            one = to_boundary(plain, used)
+            agreement = [agree(one, to_boundary(affs, used)) for affs in changed]
+            found[dimensions].append((agreement, float((one > BOUNDARY).mean()), boundary_entropy(one)))
+    return {
+        dimensions: Consistency(*(np.array(column) for column in zip(*rows, strict=True)))
+        for dimensions, rows in found.items()
+    }
 
 
-def find_neighbours(offsets: Sequence[Zyx], predicted: int, dimensions: Dimensions) -> list[int]:
-    """Return the channels of nearest neighbours along y and x, in 3-D also along z. Only the last ones are `predicted`."""
-    axes = (1, 2) if dimensions == "2d" else (0, 1, 2)
+def find_neighbours(offsets: Sequence[Zyx], predicted: int) -> dict[Dimensions, list[int]]:
+    """Return the channels of nearest neighbours along y and x, and, where there are any along z, of all three axes.
+
+    Only the last ones are `predicted`.
+    """
     first = len(offsets) - predicted
-    return [
-        channel
-        for channel, offset in enumerate(offsets)
-        if channel >= first and any(abs(offset[axis]) == 1 and sum(map(abs, offset)) == 1 for axis in axes)
-    ]
+    nearest = [c for c, offset in enumerate(offsets) if c >= first and sum(map(abs, offset)) == 1]
+    flat = [channel for channel in nearest if not offsets[channel][0]]
+    return {"2d": flat} if nearest == flat else {"2d": flat, "3d": nearest}
 
 
 def to_boundary(affs: np.ndarray, channels: Sequence[int]) -> np.ndarray:
@@ -210,19 +224,3 @@ def boundary_entropy(boundary: np.ndarray) -> float:
     if not len(inside):
         return float("nan")
     return float(-(inside * np.log2(inside) + (1 - inside) * np.log2(1 - inside)).mean())
-
-
-def measure_all(
-    volume: Volume, backbones: Mapping[str, Backbone], config: ConsistencyConfig, device: str = "cpu"
-) -> dict[str, Consistency]:
-    """Measure several networks on the same crops of a volume."""
-    crops = draw_crops(volume, [backbone.card.architecture for backbone in backbones.values()], config)
-    return {
-        name: measure_consistency(volume, backbone, crops, config.dimensions, device)
-        for name, backbone in backbones.items()
-    }
-
-
-def _mean(values: np.ndarray) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else 0.0

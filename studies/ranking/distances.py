@@ -1,0 +1,93 @@
+"""MMD^2 of every source and a target, in the ways that the study compares."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from neuroadda.backbones.checkpoint import Backbone
+from neuroadda.domains.baselines import frechet_distance
+from neuroadda.domains.embedding import embed_patches, pixel_of
+from neuroadda.domains.kernel import sum_pairs
+from neuroadda.domains.mmd import choose_bandwidths
+from neuroadda.domains.patches import PatchConfig, Patches, draw_places, footprint_vx, read_patches
+from neuroadda.domains.ranking import RankConfig, estimate_mmd2
+from neuroadda.zoo.embeddings import Embedding, find_generalist, load_embeddings
+from neuroadda.zoo.finding import open_zoo
+from studies.ranking.targets import DATA, open_raw
+
+PATCHES = 128
+HALVINGS = 1000
+DEFAULT, PAPER = RankConfig(), RankConfig(pooling="mean", bandwidth="median", unbiased=False)
+
+
+@dataclass(frozen=True)
+class DistanceRow:
+    """Distances of a source and a target; `seed` draws the target's patches."""
+
+    target: str
+    source: str
+    seed: int
+    own: float
+    paper: float
+    over_null: float
+    common: float  # by the generalist's network
+    standardised: float
+    frechet: float
+
+
+def measure_distances(
+    target: str, seed: int, backbones: Mapping[str, Backbone], folders: Mapping[str, Path]
+) -> list[DistanceRow]:
+    """Return the distances of all sources but the generalist: they see the same places of the target."""
+    raw = open_raw(target)
+    generalist = find_generalist(open_zoo(None))
+    assert generalist is not None
+    stored = {name: load_embeddings(folder) for name, folder in folders.items()}
+    views = {name: (pixel_of(b.card), stored[name]["own"]["max"].shape_vx) for name, b in backbones.items()}
+    footprint = np.max([footprint_vx(raw, *view) for view in views.values()], axis=0)
+    places = draw_places(raw, tuple(map(int, footprint)), PatchConfig(count=PATCHES, seed=seed))  # type: ignore[arg-type]
+    common = embed_patches(backbones[generalist], read_patches(raw, places, *views[generalist]))["max"]
+    rows = []
+    for name in backbones:
+        if name == generalist:
+            continue
+        patches, source = read_patches(raw, places, *views[name]), stored[name]["own"]
+        here = embed_patches(backbones[name], patches)
+        alike = embed_patches(backbones[name], standardise(patches, name))
+        own = estimate_mmd2(here["max"], source["max"], DEFAULT)
+        values = (
+            own,
+            estimate_mmd2(here["mean"], source["mean"], PAPER),
+            own / measure_null(source["max"]),
+            estimate_mmd2(common, stored[name]["reference"]["max"], DEFAULT),
+            estimate_mmd2(alike["max"], source["max"], DEFAULT),
+            frechet_distance(here["max"].features, source["max"].features),
+        )
+        rows.append(DistanceRow(target, name, seed, *(round(value, 5) for value in values)))
+    return rows
+
+
+def standardise(patches: Patches, source: str) -> Patches:
+    """Return patches with the mean and standard deviation of a source's training raw."""
+    with h5py.File(DATA / f"{source}_train.hdf") as file:
+        there = file["volumes/raw"][:]
+    raw = patches.raw.astype(np.float32)
+    raw = (raw - raw.mean()) / max(float(raw.std()), 1.0) * there.std() + there.mean()
+    return replace(patches, raw=raw.round().clip(0, 255).astype(np.uint8))
+
+
+def measure_null(source: Embedding) -> float:
+    """Return the 95 % quantile of MMD^2 between random halves of a source's own blocks."""
+    features = source.features
+    blocks = np.unique(source.blocks, return_inverse=True)[1]
+    sums = sum_pairs(
+        features[:1], features[1:], blocks, choose_bandwidths(features[::2], features[1::2], DEFAULT.bandwidth)
+    )
+    count = len(sums.sizes)
+    halves = np.zeros((HALVINGS, count))
+    halves[:, : count // 2] = 1
+    halves = np.random.default_rng(0).permuted(halves, axis=1)
+    return float(np.quantile(sums.mmd2_between_groups(halves), 0.95))
