@@ -111,7 +111,7 @@ class RunFailed(Exception):
 
 
 class PersonNeeded(Exception):
-    """A run cannot go on without a person: boxes wait for labels, or no source of a zoo is near; exit code 3."""
+    """A run cannot go on without a person: such as to label boxes; exit code 3."""
 
     exit_code = 3
 

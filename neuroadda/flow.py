@@ -43,8 +43,7 @@ class RunConfig(PublicConfig):
     Attributes
     ----------
     select
-        Rank a zoo for the raw of the first sample, and start the training from the nearest backbone; from scratch if none
-        is near.
+        Rank a zoo for the raw of the first sample, and start the training from its first entry.
     validation
         A held-out part that is scored while training and chooses the threshold.
     adapt
@@ -166,7 +165,7 @@ def _score_again(config: RunConfig, train: TrainConfig, validate: Validator, car
 
 
 def select_start(select: SelectConfig, train: TrainConfig, *, overwrite: bool, observer: RunObserver) -> TrainConfig:
-    """Rank the zoo for a training's first sample and return the training that starts from the nearest backbone, if one is near.
+    """Rank the zoo for a training's first sample and return the training that starts from its first entry.
 
     The ranking is kept in the training's folder; a training that has begun goes on from what it began with.
     """
@@ -176,9 +175,7 @@ def select_start(select: SelectConfig, train: TrainConfig, *, overwrite: bool, o
     begun = any((train.output / name).exists() for name in ("checkpoints", "backbone"))
     begun = begun and not overwrite and not inputs.changed
     selection = select_source(raw, select, train.output / RANKING, begun=begun, content=content)
-    observer.on_note(f"{train.name} starts from {selection.ranking['winner'] or 'scratch: no source is near'}")
-    if selection.folder is None:
-        return train
+    observer.on_note(f"{train.name} starts from {selection.ranking['winner']}")
     from neuroadda.training.start import start_from
 
     return start_from(train, selection.folder)

@@ -41,6 +41,9 @@ class RunObserver:
             ``loss``, ``lr`` and ``cpu_seconds``; or, of a validation, its metrics, whose names start with ``validation_``.
         """
 
+    def on_step(self, name: str, done: int, total: int) -> None:
+        """So many steps of a thing that is neither a task of blocks nor a training are done, such as sources of a ranking."""
+
     def on_note(self, text: str) -> None:
         """One line for a person, such as which backbone a training starts from."""
         log.info(text)

@@ -76,8 +76,6 @@ def propose_boxes(
     UserError, RunFailed, RunStopped
         As `Engine.run`, `find_candidates` and `choose` do; also UserError if other proposals lie in the folder and `overwrite` is
         false.
-    PersonNeeded
-        If no backbone is given, and no source of the zoo is near.
     """
     check_run_folder(config.output)
     raw, inputs = check_stored(Volume.open(config.raw)), Inputs(config.output, trust=config.trust_inputs)

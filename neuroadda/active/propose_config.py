@@ -63,7 +63,7 @@ class ProposeConfig(PublicConfig, ProposeSettings):
         Where raw has none, as in `neuroadda.segmentation.pipeline.SegmentConfig`: it is no tissue.
     backbone, committee
         The network, and others that it is compared with (for the score "committee"): entries of the zoo, or folders.
-        Without a backbone, the nearest entry of the zoo is taken.
+        Without a backbone, the zoo is ranked and its first entry taken.
     select
         The zoo, and how it is ranked where no backbone is given.
     output

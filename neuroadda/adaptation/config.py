@@ -35,7 +35,7 @@ class AdaptConfig(PublicConfig):
     output
         Folder of the state and the results.
     backbone
-        What to start from, an entry of the zoo or a folder; without it, the zoo is ranked and its nearest entry taken.
+        What to start from, an entry of the zoo or a folder; without it, the zoo is ranked and its first entry taken.
     select
         How the zoo is ranked.
     propose

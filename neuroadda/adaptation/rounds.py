@@ -49,8 +49,6 @@ def adapt_backbone(
     UserError
         If an input is missing or does not fit, the training cannot be done, no box is labelled, or something made with
         other parameters lies in the folder and `overwrite` is false.
-    PersonNeeded
-        If no source of the zoo is near.
     RunFailed, RunStopped
         As the parts do.
     """

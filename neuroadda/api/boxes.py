@@ -21,8 +21,11 @@ def rank_sources(
     zoo: StrPath | None = None,
     exclude: Sequence[str] | None = None,
     config: "SelectConfig | None" = None,
+    observer: RunObserver = RunObserver(),
 ) -> "Ranking":
-    """Rank the backbones of a zoo for a volume, nearest domain first, by MMD^2 of network features; no label is read.
+    """Rank the backbones of a zoo for a volume: which segments it best as it is. No label is read.
+
+    Evidence is how consistent the boundaries of each are, and the MMD^2 of features, see docs/results/ranking.md.
 
     Parameters
     ----------
@@ -36,7 +39,7 @@ def rank_sources(
     Returns
     -------
     Ranking
-        `winner` is the nearest entry, None where none is near; `rows` has MMD^2, its interval and p of each.
+        `winner` is the first; `rows` has the evidence of each: `consistency`, `mmd2`, their intervals, and ``why``.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def rank_sources(
 
     given = {"zoo": to_text(zoo), "exclude": exclude}
     select = configure(SelectConfig, config, "select", given)
-    return rank_zoo(to_volume(raw), open_zoo(select.zoo), select.rank, select.exclude)
+    return rank_zoo(to_volume(raw), open_zoo(select.zoo), select.rank, select.exclude, observer)
 
 
 def propose(
@@ -75,7 +78,7 @@ def propose(
     output
         Folder of ``proposals.json``, the contact sheet (html, png) and the uncertainty.
     backbone
-        An entry of the zoo, or a folder; by default the nearest entry of the zoo.
+        An entry of the zoo, or a folder; by default the first of the zoo's ranking.
     count, shape_nm
         How many boxes, and their shape: zyx, nm. By default 4 of a micrometre.
     mask
@@ -96,8 +99,6 @@ def propose(
     ------
     UserError
         If an input is missing or does not fit, no box fits, or other proposals lie in `output` and `overwrite` is false.
-    PersonNeeded
-        If no backbone is given, and no source of the zoo is near.
     RunFailed, RunStopped
         As `segment`.
     """
@@ -147,7 +148,7 @@ def adapt(
     output
         Folder of the state and the results; ``<output>/backbone`` is the adapted backbone.
     backbone
-        What to start from: an entry of the zoo, or a folder; by default the nearest entry of the zoo.
+        What to start from: an entry of the zoo, or a folder; by default the first of the zoo's ranking.
     oracle
         Labels (integers, zyx, on raw's voxels) that stand in for a person.
     iterations
@@ -167,8 +168,6 @@ def adapt(
     ------
     UserError
         If an input is missing or does not fit, or `output` holds another adaptation and `overwrite` is false.
-    PersonNeeded
-        If no backbone is given, and no source of the zoo is near.
     RunFailed, RunStopped
         As `segment` and `train`.
     """

@@ -26,7 +26,7 @@ Folder = Annotated[Path, typer.Argument(help="Folder of `propose`, or its propos
 def propose(
     volume: Annotated[str, typer.Argument(help="Zarr array of raw.")],
     backbone: Annotated[
-        str | None, typer.Option(help="An entry of the zoo, or a folder; left out, the nearest of the zoo.")
+        str | None, typer.Option(help="An entry of the zoo, or a folder; left out, the first of the zoo's ranking.")
     ] = None,
     zoo: Zoo = None,
     count: Annotated[int, typer.Option("--count", "-n", help="How many boxes.")] = 4,

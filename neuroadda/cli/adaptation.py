@@ -31,7 +31,7 @@ def adapt(
 ) -> None:
     """Adapt a backbone to a volume ([adapt] of the config): rank, propose, wait for labels, fine-tune, compare, again.
 
-    Exit code 3: it waits for labels, import them with `neuroadda proposals import`, then run it again; or no source is near.
+    Exit code 3: it waits for labels, import them with `neuroadda proposals import`, then run it again.
     """
     from neuroadda.cli.console import print_json
     from neuroadda.cli.progress import show_progress

@@ -1,14 +1,16 @@
 """Verbs on domains: how far volumes are from each other and from the zoo."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neuroadda.cli.options import Json, NoData, Overrides, Zoo
-from neuroadda.errors import PersonNeeded, UserError
+from neuroadda.errors import UserError
+
+if TYPE_CHECKING:
+    from neuroadda.domains.ranking import Rank
 
 domains = typer.Typer(
     no_args_is_help=True, help="Distances between domains: which backbones are near, and the tree of domains."
@@ -22,15 +24,22 @@ def rank(
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Entry to leave out, such as one trained on this volume.")
     ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="consistency: of predicted boundaries (the default); mmd: of features.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="PAGE.html", help="Write a page on which each source segments three crops.")
+    ] = None,
     no_data: NoData = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Rank the backbones of a zoo for a volume, nearest domain first; exit code 3 if none is near.
+    """Rank the backbones of a zoo for a volume: which one segments it best as it is. No label is needed.
 
-    --set sets keys of the ranking, such as network=reference, pooling=max, patches.count=256 or far=0.2.
+    --set sets keys of the ranking, such as crops=8, dimensions="2d", patches.count=256 or pooling="mean".
     """
     from neuroadda.cli.console import print_json, print_table
+    from neuroadda.cli.progress import show_progress
     from neuroadda.config import apply_overrides, parse_config
     from neuroadda.domains.ranking import RankConfig
     from neuroadda.domains.selection import rank_zoo
@@ -38,35 +47,41 @@ def rank(
     from neuroadda.volumes.completeness import check_stored
     from neuroadda.zoo.finding import open_zoo
 
-    given = {} if no_data is None else {"patches": {"no_data": no_data}}
+    given: dict[str, Any] = {} if by is None else {"by": by}
+    if no_data is not None:
+        given["patches"] = {"no_data": no_data}
     config = parse_config(RankConfig, apply_overrides(given, overrides or []), "domains rank")
-    opened = open_zoo(zoo)
-    ranking = rank_zoo(check_stored(Volume.open(volume)), opened, config, exclude or [])
+    opened, raw = open_zoo(zoo), check_stored(Volume.open(volume))
+    with show_progress(as_json) as observer:
+        ranking = rank_zoo(raw, opened, config, exclude or [], observer)
+        if report is not None:
+            from neuroadda.viewing.ranking_page import write_ranking_page
+
+            write_ranking_page(report, raw, opened, ranking, config, observer)
     if as_json:
         print_json(ranking.to_data())
-    else:
-        rows = [
-            {
-                "source": row.name,
-                "MMD^2": f"{row.mmd2:.4f}",
-                f"{100 * config.level:g}% interval": f"{row.low:.3f} to {row.high:.3f}",
-                "p": f"{row.p:.4f}",
-                "why": row.why,
-            }
-            for row in ranking.rows
-        ]
-        print_table(f"sources for {volume}", rows)
-        if ranking.left_out:
-            print(f"not ranked, for want of an embedding: {', '.join(ranking.left_out)}")
-        if ranking.far is None:
-            print("whether they are near is not known: fewer than three entries hold features by one reference network")
-    if ranking.winner is None:
-        what = f"no source in {opened.where} is near {volume}"
-        print(f"neuroadda: {what}; train from scratch: neuroadda train RAW LABELS -o OUT", file=sys.stderr)
-        raise typer.Exit(PersonNeeded.exit_code)
-    if not as_json:
-        start = ranking.winner if zoo is None else opened.folder(ranking.winner)
-        print(f"start from {ranking.winner}: neuroadda train RAW LABELS -o OUT --from {start}")
+        return
+    print_table(f"sources for {volume}", [_show(row) for row in ranking.rows])
+    if ranking.left_out:
+        print(f"not ranked, for want of an embedding: {', '.join(ranking.left_out)}")
+    if report is not None:
+        print(f"report: {report}")
+    start = ranking.winner if zoo is None else opened.folder(ranking.winner)
+    print(f"start from {ranking.winner}: neuroadda train RAW LABELS -o OUT --from {start}")
+
+
+def _show(row: "Rank") -> dict[str, str]:
+    """Return a line of the table."""
+    return {
+        "source": row.name,
+        "consistency": f"{row.consistency:.3f}",
+        "95 %": "{:.2f} to {:.2f}".format(*row.consistency_interval),
+        "MMD^2": "" if row.mmd2 is None else f"{row.mmd2:.3f}",
+        "95 % ": "" if row.mmd2_interval is None else "{:.2f} to {:.2f}".format(*row.mmd2_interval),
+        "nm": " ".join(f"{nm:g}" for nm in row.voxel_size_nm),
+        "licence": row.licence,
+        "why": row.why,
+    }
 
 
 @domains.command()

@@ -58,6 +58,10 @@ class Bars(RunObserver):
         else:
             self.on_note(_name_values(name, values))
 
+    def on_step(self, name: str, done: int, total: int) -> None:
+        """Move the bar of a thing."""
+        self._move(name, name, done, total, "")
+
     def on_note(self, text: str) -> None:
         """Print a line above the bars."""
         self._bars.console.print(text, markup=False, highlight=False)
@@ -99,6 +103,13 @@ class Lines(RunObserver):
             self._told = now
             rate = "" if begins else f"{(iteration - first) / max(1e-9, now - started):.2f} it/s  "
             self.on_note(f"{name}  loss {values['loss']:.4f}  {rate}iteration {iteration}/{iterations}")
+
+    def on_step(self, name: str, done: int, total: int) -> None:
+        """Print how far a thing is, every ten seconds and at its end."""
+        when, _ = self._blocks.get(name, (0.0, -1))
+        if done == total or time.monotonic() - when > BLOCKS_EVERY_S:
+            self._blocks[name] = (time.monotonic(), done)
+            print(f"{name}: {done}/{total}", file=sys.stderr)
 
     def on_note(self, text: str) -> None:
         """Print a line."""

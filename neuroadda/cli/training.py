@@ -54,7 +54,7 @@ def train(
 
     Started by torchrun or srun, the processes share [train].accumulate batches an iteration: docs/training_cluster.md.
 
-    With --zoo alone, or with [select], the zoo is ranked for the raw of the first sample and its nearest backbone taken.
+    With --zoo alone, or with [select], the zoo is ranked for the raw of the first sample and its first entry taken.
     --set sets how a backbone is fine-tuned, such as train.start.encoder_rate=0.1 or train.start.frozen_levels=2.
     """
     from neuroadda.cli.console import print_json

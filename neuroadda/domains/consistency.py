@@ -7,23 +7,21 @@ labels nor the data that the network was trained on. It follows CRank (arXiv 250
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import lcm
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from funlib.geometry import Coordinate, Roi
-from pydantic import Field
 from torch import Tensor
 
+from neuroadda.backbones.card import Card
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.backbones.network import Network
-from neuroadda.config import PathText, Zyx
+from neuroadda.config import Zyx
 from neuroadda.domains.patches import PatchConfig, draw_places
 from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor, PredictorInput
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.no_data_mask import WithNoData
-from neuroadda.volumes.regions import RoiConfig
 
 Dimensions = Literal["2d", "3d"]
 
@@ -31,33 +29,7 @@ BOUNDARY = 0.5
 GAMMA = 1.3
 CROP_VX: Zyx = (8, 128, 128)
 ISOTROPIC_CROP_VX: Zyx = (48, 48, 48)
-ISOTROPIC = 2.0  # section thickness over pixel size, up to which a volume counts as isotropic
-
-
-class ConsistencyConfig(WithNoData):
-    """Where and how the consistency of a network is measured.
-
-    Attributes
-    ----------
-    crops
-        How many crops are predicted, each as it is and once a transformation.
-    crop_vx
-        Their shape, zyx; by default 8 x 128 x 128, and 48 x 48 x 48 where voxels are isotropic.
-    seed
-        Of the crops' random places.
-    mask
-        Array that is non-zero where crops may lie; of any voxel size.
-    no_data
-        Where the volume has none; no crop shows that: "auto" for constant areas, "none", or a mask, 0 where there is no data.
-    roi
-        Where crops lie; all of the volume by default.
-    """
-
-    crops: Annotated[int, Field(ge=1, le=1000)] = 6
-    crop_vx: Zyx | None = None
-    seed: int = 0
-    mask: PathText | None = None
-    roi: RoiConfig | None = None
+ISOTROPIC = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,28 +64,39 @@ class Consistency:
 Crops = Mapping[Dimensions, Consistency]
 
 
-def draw_crops(volume: Volume, networks: Sequence[Network], config: ConsistencyConfig) -> list[Roi]:
+def is_isotropic(volume: Volume) -> bool:
+    """Return whether sections are no more than twice as thick as pixels are wide."""
+    z, y, x = volume.voxel_size_nm
+    return z <= ISOTROPIC * min(y, x)
+
+
+def draw_crops(
+    volume: Volume, networks: Sequence[Network], config: PatchConfig, crop_vx: Zyx | None = None
+) -> list[Roi]:
     """Return random crops of a volume, in world units, that suit all of some networks.
 
     Along x they lie on the alignment of every network, so that a crop and its mirror image are computed alike.
+
+    Parameters
+    ----------
+    config
+        How many, and where.
+    crop_vx
+        Their shape, zyx; by default 8 x 128 x 128, and 48 x 48 x 48 where voxels are isotropic. Of less, all.
 
     Raises
     ------
     UserError
         See `domains.patches.draw_places`.
     """
-    z, y, x = volume.voxel_size_nm
-    wanted = config.crop_vx or (ISOTROPIC_CROP_VX if z <= ISOTROPIC * min(y, x) else CROP_VX)
+    wanted = crop_vx or (ISOTROPIC_CROP_VX if is_isotropic(volume) else CROP_VX)
     region = config.roi.to_roi(volume) if config.roi else volume.roi
     depth, height, width = (min(w, s) for w, s in zip(wanted, region.shape / volume.voxel_size, strict=True))
     step = lcm(*(network.alignment_vx[2] for network in networks))
     shape = Coordinate(depth, height, max(width // step, 1) * step)
-    patches = PatchConfig(
-        count=max(config.crops, 2), seed=config.seed, mask=config.mask, roi=config.roi, no_data=config.no_data
-    )
-    places = draw_places(volume, (shape[0], shape[1], min(shape[2], width)), patches)
+    places = draw_places(volume, (shape[0], shape[1], min(shape[2], width)), config)
     crops = []
-    for centre in places.centres_vx[: config.crops]:
+    for centre in places.centres_vx:
         first = Coordinate(centre) - shape / 2
         begin = Coordinate(first[0], first[1], first[2] // step * step)
         crops.append(Roi(begin * volume.voxel_size + volume.roi.begin, shape * volume.voxel_size))
@@ -141,7 +124,7 @@ def measure_consistency(volume: Volume, backbone: Backbone, crops: Sequence[Roi]
     network, offsets = backbone.card.architecture, backbone.card.predicted_offsets
     shape: Zyx = tuple(crops[0].shape / volume.voxel_size)
     predictor = Predictor(backbone, Predict(device=device, precision="float32").resolve(network, shape))
-    channels = find_neighbours(offsets, network.out_channels)
+    channels = find_neighbours(backbone.card)
     found: dict[Dimensions, list[tuple[list[float], float, float]]] = {dimensions: [] for dimensions in channels}
     for crop in crops:
         given = predictor.read(volume, crop)
@@ -162,12 +145,10 @@ def measure_consistency(volume: Volume, backbone: Backbone, crops: Sequence[Roi]
     }
 
 
-def find_neighbours(offsets: Sequence[Zyx], predicted: int) -> dict[Dimensions, list[int]]:
-    """Return the channels of nearest neighbours along y and x, and, where there are any along z, of all three axes.
-
-    Only the last ones are `predicted`.
-    """
-    first = len(offsets) - predicted
+def find_neighbours(card: Card) -> dict[Dimensions, list[int]]:
+    """Return the predicted channels of nearest neighbours along y and x, and, where there are any along z, of all three axes."""
+    offsets = card.predicted_offsets
+    first = len(offsets) - card.architecture.out_channels
     nearest = [c for c, offset in enumerate(offsets) if c >= first and sum(map(abs, offset)) == 1]
     flat = [channel for channel in nearest if not offsets[channel][0]]
     return {"2d": flat} if nearest == flat else {"2d": flat, "3d": nearest}

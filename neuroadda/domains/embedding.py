@@ -1,6 +1,6 @@
 """What a network makes of patches: one feature vector each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar, get_args
 
@@ -70,7 +70,18 @@ def embed_volume(
     shapes_vx: Mapping[Name, Zyx] | None = None,
     device: str = "auto",
 ) -> dict[Name, dict[Pooling, Embedding]]:
-    """Embed a volume by several networks, that all look at the same places (and so share blocks).
+    """Embed a volume by several networks: `embed_each`, all at once."""
+    return dict(embed_each(volume, backbones, config, shapes_vx, device))
+
+
+def embed_each(
+    volume: Volume,
+    backbones: Mapping[Name, Backbone],
+    config: PatchConfig,
+    shapes_vx: Mapping[Name, Zyx] | None = None,
+    device: str = "auto",
+) -> Iterator[tuple[Name, dict[Pooling, Embedding]]]:
+    """Embed a volume by several networks, one after the other, that all look at the same places (and so share blocks).
 
     Parameters
     ----------
@@ -86,16 +97,16 @@ def embed_volume(
     """
     shapes = shapes_vx or {name: patch_shape_vx(backbone.card) for name, backbone in backbones.items()}
     views = {name: (pixel_of(backbone.card), shapes[name]) for name, backbone in backbones.items()}
+    if not views:
+        return
     footprints = [footprint_vx(volume, *view) for view in views.values()]
     z, y, x = (max(sizes) for sizes in zip(*footprints, strict=True))
     places = draw_places(volume, (z, y, x), config)
-    embedded = {}
     for view in dict.fromkeys(views.values()):
         patches = read_patches(volume, places, *view)
         for name in (name for name, other in views.items() if other == view):
             by_pooling = embed_patches(backbones[name], patches, device)
-            embedded[name] = {pooling: replace(e, seed=config.seed) for pooling, e in by_pooling.items()}
-    return embedded
+            yield name, {pooling: replace(e, seed=config.seed) for pooling, e in by_pooling.items()}
 
 
 def embed_volumes(

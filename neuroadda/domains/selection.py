@@ -1,20 +1,24 @@
-"""Which backbone of a zoo fits a volume: its entries ranked from their stored features alone."""
+"""Which backbone of a zoo fits a volume: its entries ranked by what they make of it, and by their stored features."""
 
 import difflib
 import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from neuroadda.backbones.card import load_card
+from neuroadda.backbones.card import Card, load_card
 from neuroadda.config import PathText, PublicConfig, dump_config, fingerprint, write_json
-from neuroadda.domains.embedding import embed_volume
-from neuroadda.domains.ranking import RankConfig, Ranking, rank_embeddings
-from neuroadda.errors import PersonNeeded, UserError
+from neuroadda.domains.comparison import compare_embeddings
+from neuroadda.domains.consistency import draw_crops, measure_consistency
+from neuroadda.domains.embedding import embed_each
+from neuroadda.domains.ranking import RankConfig, Ranking, Source, rank_sources
+from neuroadda.errors import UserError
+from neuroadda.observing import RunObserver
+from neuroadda.prediction.predict import is_far_in_size
 from neuroadda.volumes.arrays import Volume
 from neuroadda.zoo.embeddings import Embedding, Embeddings, NetworkRole, Pooling, load_embeddings
 from neuroadda.zoo.finding import Zoo, find_backbone, open_zoo
@@ -50,11 +54,11 @@ class Selection:
     ranking
         As plain data, see `Ranking.to_data`.
     folder
-        Of the nearest source; None if none is near.
+        Of the first source.
     """
 
     ranking: Mapping[str, Any]
-    folder: Path | None
+    folder: Path
 
 
 def select_source(
@@ -76,7 +80,7 @@ def select_source(
         As `rank_zoo` does, or if a training has begun and another backbone would be selected now.
     """
     known = _read_record(record)
-    mine = fingerprint("select", 1, dump_config(config), content or volume.fingerprint)
+    mine = fingerprint("select", 2, dump_config(config), content or volume.fingerprint)
     if known and begun and known["fingerprint"] == mine:
         return _to_selection(known)
     zoo = open_zoo(config.zoo)
@@ -84,7 +88,7 @@ def select_source(
     if known and known["fingerprint"] == mine and known["index"] == index:
         return _to_selection(known)
     ranking = rank_zoo(volume, zoo, config.rank, config.exclude)
-    folder = None if ranking.winner is None else str(zoo.folder(ranking.winner))
+    folder = str(zoo.folder(ranking.winner))
     if known and begun and known["folder"] != folder:
         what = f"a training from {known['ranking']['winner']} lies here, and {ranking.winner} would be selected now"
         raise UserError(what, str(record.parent), "give another output, or --overwrite")
@@ -96,7 +100,7 @@ def select_source(
 def find_start(
     raw: Volume, backbone: str | None, config: SelectConfig, folder: Path, *, begun: bool, content: str | None = None
 ) -> tuple[Path, dict[str, Any] | None]:
-    """Return the folder of a backbone for a volume: of that given, else of the nearest in the zoo, with its ranking.
+    """Return the folder of a backbone for a volume: of that given, else of the first of the zoo, with its ranking.
 
     Parameters
     ----------
@@ -111,17 +115,12 @@ def find_start(
     ------
     UserError
         As `find_backbone`, `load_card` and `select_source` do.
-    PersonNeeded
-        If no source of the zoo is near.
     """
     if backbone is not None:
         found = find_backbone(backbone, config.zoo)
         load_card(found)
         return found, None
     selection = select_source(raw, config, folder / RANKING, begun=begun, content=content)
-    if selection.folder is None:
-        right = "give a backbone (--backbone), or train one from scratch on a few labels"
-        raise PersonNeeded(f"no source of the zoo is near {raw.path}; {right}")
     return selection.folder, dict(selection.ranking)
 
 
@@ -134,7 +133,7 @@ def _read_record(record: Path) -> Mapping[str, Any] | None:
 
 
 def _to_selection(record: Mapping[str, Any]) -> Selection:
-    return Selection(record["ranking"], None if record["folder"] is None else Path(record["folder"]))
+    return Selection(record["ranking"], Path(record["folder"]))
 
 
 def read_selection(record: Path) -> Selection | None:
@@ -143,16 +142,24 @@ def read_selection(record: Path) -> Selection | None:
     return None if known is None else _to_selection(known)
 
 
-def rank_zoo(volume: Volume, zoo: Zoo, config: RankConfig, exclude: Collection[str] = ()) -> Ranking:
+def rank_zoo(
+    volume: Volume,
+    zoo: Zoo,
+    config: RankConfig,
+    exclude: Collection[str] = (),
+    observer: RunObserver = RunObserver(),
+) -> Ranking:
     """Rank the entries of a zoo for a volume. No source image is read: entries hold the features of their domains.
 
-    The volume is embedded once by each network that is needed, by all of them at the same places.
+    All networks see the same crops and patches; nothing else of the volume is read.
 
     Parameters
     ----------
     exclude
         Entries that are not to be ranked, such as one trained on this very volume. The reference network may be among
         them: it still embeds.
+    observer
+        Its `on_step` is called as sources are done.
 
     Raises
     ------
@@ -164,30 +171,39 @@ def rank_zoo(volume: Volume, zoo: Zoo, config: RankConfig, exclude: Collection[s
     names = zoo.names()
     kept = [name for name in names if name not in exclude]
     stored = {name: load_embeddings(zoo.folder(name)) for name in kept if EMBEDDING in zoo.files(name)}
-    if not stored:
-        raise UserError("no entry can be ranked", zoo.where, "at least one with an embedding is needed")
+    if not kept or (config.by == "mmd" and not stored):
+        raise UserError(
+            "no entry can be ranked", zoo.where, "at least one is needed, with an embedding where MMD^2 ranks"
+        )
     holders = {zoo.card(name).digest: name for name in names}
-    sources = {name: _take(by_network, config.network, config.pooling, name) for name, by_network in stored.items()}
-    references = _agree_on_reference(stored, config, holders) if config.far is None else {}
-    needed = {e.network: (name, e.shape_vx) for by in (sources, references) for name, e in by.items()}
-    for digest, (name, _) in needed.items():
-        if digest not in holders:
-            what = f"the features of {name!r} are of a network ({digest[:12]}) that no entry has"
+    features = {name: _take(by_network, config.network, config.pooling, name) for name, by_network in stored.items()}
+    for name, embedding in features.items():
+        if embedding.network not in holders:
+            what = f"the features of {name!r} are of a network ({embedding.network[:12]}) that no entry has"
             raise UserError(what, zoo.where, "build its embedding again")
-    backbones = {digest: zoo.backbone(holders[digest]) for digest in needed}
-    shapes = {digest: shape for digest, (_, shape) in needed.items()}
-    embedded = {
-        digest: by_pooling[config.pooling]
-        for digest, by_pooling in embed_volume(volume, backbones, config.patches, shapes).items()
-    }
-    ranking = rank_embeddings(
-        {name: embedded[e.network] for name, e in sources.items()},
-        sources,
-        config,
-        {name: embedded[e.network] for name, e in references.items()},
-        references,
-    )
-    return replace(ranking, left_out=tuple(name for name in kept if name not in stored))
+    shapes = {holders[e.network]: e.shape_vx for e in features.values()}
+    backbones = {name: zoo.backbone(name) for name in dict.fromkeys([*kept, *shapes])}
+    networks = [backbones[name].card.architecture for name in kept]
+    crops = draw_crops(volume, networks, config.patches.model_copy(update={"count": config.crops}), config.crop_vx)
+    embedders = {name: backbones[name] for name in shapes}
+    consistencies, embedded = {}, {}
+    for done, name in enumerate(kept):
+        observer.on_step("rank", done, len(kept) + len(embedders))
+        found = measure_consistency(volume, backbones[name], crops)
+        consistencies[name] = found.get(config.dimensions, found["2d"])
+    for done, (name, by_pooling) in enumerate(embed_each(volume, embedders, config.patches, shapes), len(kept)):
+        observer.on_step("rank", done, len(kept) + len(embedders))
+        embedded[backbones[name].card.digest] = by_pooling[config.pooling]
+    observer.on_step("rank", len(kept) + len(embedders), len(kept) + len(embedders))
+    comparisons = {name: compare_embeddings(embedded[e.network], e, config, name) for name, e in features.items()}
+    sources = [describe(volume, name, backbones[name].card) for name in kept]
+    return rank_sources(sources, consistencies, comparisons, config)
+
+
+def describe(volume: Volume, name: str, card: Card) -> Source:
+    """Return what a ranking says of an entry itself."""
+    licences = dict.fromkeys(str(data["licence"]) for data in card.training_data if data.get("licence"))
+    return Source(name, card.voxel_size_nm, is_far_in_size(volume, card), ", ".join(licences))
 
 
 def check_excluded(zoo: Zoo, exclude: Collection[str]) -> None:
@@ -206,18 +222,3 @@ def _take(stored: Embeddings, network: NetworkRole, pooling: Pooling, name: str)
     except KeyError:
         has = ", ".join(f"{n}.{p}" for n, by_pooling in stored.items() for p in by_pooling)
         raise UserError(f"it has no features {network}.{pooling}", f"embedding of {name}", f"it has: {has}") from None
-
-
-def _agree_on_reference(
-    stored: Mapping[str, Embeddings], config: RankConfig, holders: Mapping[str, str]
-) -> dict[str, Embedding]:
-    """Return the features of all domains by one network of the zoo, without those of that network's own; {} if there is none."""
-    found = {
-        name: s["reference"][config.pooling] for name, s in stored.items() if config.pooling in s.get("reference", {})
-    }
-    digests = {e.network for e in found.values()}
-    if len(digests) != 1 or not digests <= set(holders):
-        return {}
-    generalist = holders[digests.pop()]
-    domains = {name: e for name, e in found.items() if name != generalist}
-    return domains

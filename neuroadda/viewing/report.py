@@ -92,7 +92,7 @@ class Report:
     training
         Loss curves by step.
     ranking
-        Sources that the training could start from (name, mmd2, low, high, p, why), and the winner (None if none is near).
+        Sources that the training could start from (see `neuroadda.domains.ranking.Rank`), and the winner.
     adaptation
         The rounds of labelling: for each the boxes (rank, score, reason), the VOI after it, and the link to its contact sheet.
     config

@@ -9,18 +9,18 @@ import numpy as np
 
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.domains.baselines import frechet_distance
+from neuroadda.domains.comparison import MmdConfig, estimate_mmd2
 from neuroadda.domains.embedding import embed_patches, pixel_of
 from neuroadda.domains.kernel import sum_pairs
 from neuroadda.domains.mmd import choose_bandwidths
 from neuroadda.domains.patches import PatchConfig, Patches, draw_places, footprint_vx, read_patches
-from neuroadda.domains.ranking import RankConfig, estimate_mmd2
 from neuroadda.zoo.embeddings import Embedding, find_generalist, load_embeddings
 from neuroadda.zoo.finding import open_zoo
 from studies.ranking.targets import DATA, open_raw
 
 PATCHES = 128
 HALVINGS = 1000
-DEFAULT, PAPER = RankConfig(), RankConfig(pooling="mean", bandwidth="median", unbiased=False)
+DEFAULT, PAPER = MmdConfig(), MmdConfig(pooling="mean", bandwidth="median", unbiased=False)
 
 
 @dataclass(frozen=True)

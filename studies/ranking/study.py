@@ -16,7 +16,8 @@ import torch
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.backbones.checkpoint import Backbone
-from neuroadda.domains.consistency import ConsistencyConfig, draw_crops, measure_consistency
+from neuroadda.domains.consistency import draw_crops, measure_consistency
+from neuroadda.domains.patches import PatchConfig
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.metrics import score
 from neuroadda.prediction.predict import Predict
@@ -37,6 +38,7 @@ SCORES, CROPS, DISTANCES = (RESULTS / f"ranking_{what}.csv" for what in ("scores
 THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 FIXED = 0.5
 SMALL_VX = (50, 100, 200)
+MOST_CROPS = 6
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def _leave_borders_out(truth: np.ndarray) -> np.ndarray:
 def measure_crops(target: str, small: bool, seed: int, backbones: Mapping[str, Backbone]) -> list[CropRow]:
     """Measure the consistency of every source on the same crops of a target, or of 50 x 100 x 200 voxels of it."""
     raw = open_raw(target)
-    config = ConsistencyConfig(seed=seed, roi=_take_middle(raw, SMALL_VX) if small else None)
+    config = PatchConfig(count=MOST_CROPS, seed=seed, roi=_take_middle(raw, SMALL_VX) if small else None)
     crops = draw_crops(raw, [backbone.card.architecture for backbone in backbones.values()], config)
     return [
         CropRow(target, int(small), name, seed, dimensions, crop, *(round(float(v), 5) for v in values))

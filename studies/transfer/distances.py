@@ -10,9 +10,9 @@ import torch
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.backbones.normalisation import normalise
 from neuroadda.domains.baselines import classifier_auc, frechet_distance
+from neuroadda.domains.comparison import MmdConfig, estimate_mmd2
 from neuroadda.domains.embedding import embed_volume
 from neuroadda.domains.patches import PatchConfig, draw_patches
-from neuroadda.domains.ranking import RankConfig, estimate_mmd2
 from neuroadda.volumes.arrays import Volume
 from neuroadda.zoo.embeddings import Embedding, Pooling, load_embeddings, save_embeddings
 from studies.single_sections import DOMAINS, PIXEL_NM, SOURCES
@@ -40,7 +40,7 @@ def embed(network: Path, domain: str) -> Mapping[Pooling, Embedding]:
 
 def nearest_source(target: str, pretraining: int) -> str:
     """Return the source that the default ranking prefers."""
-    config = RankConfig()
+    config = MmdConfig()
 
     def measure(source: str) -> float:
         folder = pretrained_folder(source if config.network == "own" else GENERALIST, target, pretraining)
@@ -78,7 +78,7 @@ def measure_all(pretraining: int) -> dict[str, dict[tuple[str, str], float]]:
                 x, y = here[pooling], there[pooling]
                 pair, name = (target, source), f"{network}, {pooling}"
                 for bandwidth, unbiased in itertools.product(("median", "multi"), (True, False)):
-                    config = RankConfig(network=network, pooling=pooling, bandwidth=bandwidth, unbiased=unbiased)
+                    config = MmdConfig(network=network, pooling=pooling, bandwidth=bandwidth, unbiased=unbiased)
                     kind = "unbiased" if unbiased else "biased"
                     found[f"MMD², {name}, {bandwidth}, {kind}"][pair] = estimate_mmd2(x, y, config)
                 found[f"Frechet, {name}"][pair] = frechet_distance(x.features, y.features, shrink=True)

@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neuroadda.backbones.card import Card
+from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.config import Zyx
 from neuroadda.domains.consistency import agree, boundary_entropy, find_neighbours, to_boundary, unflip
 
@@ -38,6 +40,10 @@ def test_agreement() -> None:
 
 
 def test_neighbours_are_of_the_channels_that_are_predicted() -> None:
-    assert find_neighbours(OFFSETS, 4) == {"2d": [1, 2], "3d": [0, 1, 2]}
-    assert find_neighbours(OFFSETS[:3], 2) == {"2d": [1, 2]}
+    def card(offsets: tuple[Zyx, ...]) -> Card:
+        architecture = UNetConfig(out_channels=len(offsets))
+        return Card(name="t", domain="t", voxel_size_nm=(8, 8, 8), architecture=architecture, offsets=offsets)
+
+    assert find_neighbours(card(OFFSETS)) == {"2d": [1, 2], "3d": [0, 1, 2]}
+    assert find_neighbours(card(OFFSETS[1:3])) == {"2d": [1, 2]}
     assert to_boundary(np.ones((4, 1, 2, 3), np.float32), [1, 2]).shape == (1, 2, 2)

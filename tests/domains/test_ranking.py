@@ -1,20 +1,23 @@
-"""Ranking by features alone: made-up domains whose distances are known."""
+"""Ranking by evidence: made-up domains whose distances are known, made-up crops whose consistency is."""
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from neuroadda.domains.comparison import compare_embeddings
+from neuroadda.domains.consistency import Consistency
 from neuroadda.domains.inference import bootstrap_interval
 from neuroadda.domains.mmd import median_bandwidth, mmd2
-from neuroadda.domains.ranking import RankConfig, measure_far, rank_embeddings
+from neuroadda.domains.ranking import RankConfig, Ranking, Source, rank_sources
 from neuroadda.errors import UserError
 from neuroadda.zoo.embeddings import Embedding
 
 FEATURES = 6
-CONFIG = RankConfig(bandwidth="median", permutations=99, resamples=300)
+CONFIG = RankConfig(by="mmd", bandwidth="median", permutations=99, resamples=300)
 
 
 def domain(shift: float, seed: int, blocks: int = 16, each: int = 12, network: str = "n") -> Embedding:
@@ -26,40 +29,102 @@ def domain(shift: float, seed: int, blocks: int = 16, each: int = 12, network: s
     return Embedding(features.reshape(-1, FEATURES).astype(np.float32), numbers, network, "mean", 4.0, (1, 8, 8))
 
 
-def rank(target: Embedding, sources: dict[str, Embedding], config: RankConfig = CONFIG, **options):
-    return rank_embeddings(dict.fromkeys(sources, target), sources, config, **options)
+def agreeing(values: Sequence[float], boundary: float = 0.2) -> Consistency:
+    """Crops of which a network's boundaries agree by so much."""
+    share = np.full(len(values), boundary)
+    return Consistency(np.array(values, float)[:, None].repeat(2, axis=1), share, np.full(len(values), 0.5))
+
+
+def source(name: str, far_in_size: bool = False) -> Source:
+    return Source(name, (40.0, 4.0, 4.0), far_in_size, "CC0")
+
+
+def rank(target: Embedding, embeddings: dict[str, Embedding], config: RankConfig = CONFIG) -> Ranking:
+    comparisons = {name: compare_embeddings(target, e, config, name) for name, e in embeddings.items()}
+    found = dict.fromkeys(embeddings, agreeing([0.5, 0.6]))
+    return rank_sources([source(name) for name in embeddings], found, comparisons, config)
+
+
+def rank_consistent(found: dict[str, Consistency]) -> Ranking:
+    return rank_sources([source(name) for name in found], found, {}, RankConfig())
+
+
+def test_the_most_consistent_is_first_and_ties_are_told():
+    first, second, third = rank_consistent(
+        {"none": agreeing([0.2, 0.21, 0.2]), "best": agreeing([0.7, 0.8, 0.7]), "next": agreeing([0.69, 0.81, 0.7])}
+    ).rows
+    assert [row.name for row in (first, second, third)] == ["best", "next", "none"]
+    assert (first.tied, second.tied, third.tied) == (True, True, False)
+    assert first.why == "most consistent, but tied with next"
+    assert second.why == "tied with best"
+    assert third.why == "less consistent than best"
+    assert third.consistency_interval[0] < third.consistency < third.consistency_interval[1]
+
+
+def test_who_sees_no_boundary_or_nothing_else_comes_last():
+    found = {
+        "blind": agreeing([0.9] * 3, 0.001),
+        "drowned": agreeing([0.99] * 3, 0.9),
+        "poor": agreeing([0.3, 0.3, 0.3]),
+    }
+    ranking = rank_consistent(found)
+    assert [row.name for row in ranking.rows] == ["poor", "drowned", "blind"]
+    assert [bool(row.guard) for row in ranking.rows] == [False, True, True]
+    assert ranking.rows[1].why == "sees boundary in 90 % of the voxels: too much to be tissue"
+    assert "0.1 % of the voxels: too little" in ranking.rows[2].why
+
+
+def test_a_crop_without_boundary_counts_as_not_consistent():
+    half = replace(agreeing([0.8, 0.8]), agreement=np.array([[0.8, 0.8], [np.nan, np.nan]]))
+    assert half.mean == pytest.approx(0.4)
+
+
+def test_another_voxel_size_is_told_and_does_not_rank():
+    found = {"far": agreeing([0.8, 0.8, 0.81]), "near": agreeing([0.5, 0.5, 0.5])}
+    first, _ = rank_sources([source("far", True), source("near")], found, {}, RankConfig()).rows
+    assert first.why == "most consistent; learned at another voxel size"
+    assert first.mmd2 is None
+    assert first.mmd2_interval is None
+
+
+def test_without_stored_features_there_is_no_rank_by_mmd():
+    found = {"with": agreeing([0.5, 0.6]), "without": agreeing([0.9, 0.9])}
+    compared = {"with": compare_embeddings(domain(0, 0), domain(1, 1), CONFIG, "with")}
+    sources = [source("with"), source("without")]
+    assert rank_sources(sources, found, compared, CONFIG).left_out == ("without",)
+    ranking = rank_sources(sources, found, compared, RankConfig())
+    assert (ranking.winner, ranking.left_out) == ("without", ())
 
 
 @pytest.mark.parametrize("bandwidth", ["median", "multi"])
 @pytest.mark.parametrize("unbiased", [True, False])
 def test_sources_are_in_the_order_of_their_distance(bandwidth, unbiased):
-    config = RankConfig(permutations=99, resamples=200, bandwidth=bandwidth, unbiased=unbiased)
+    config = RankConfig(by="mmd", permutations=99, resamples=200, bandwidth=bandwidth, unbiased=unbiased)
     ranking = rank(domain(0, 0), {"far": domain(3, 1), "near": domain(0.8, 2), "middle": domain(1.8, 3)}, config)
     assert [row.name for row in ranking.rows] == ["near", "middle", "far"]
     assert ranking.winner == "near"
-    assert ranking.far is None
     for row in ranking.rows:
-        assert row.low < row.mmd2 < row.high
+        low, high = row.mmd2_interval
+        assert low < row.mmd2 < high
         assert not row.tied
-        assert row.near
     assert [row.frechet for row in ranking.rows] == sorted(row.frechet for row in ranking.rows)
     near, middle, _ = ranking.rows
-    assert near.why == f"nearest; {middle.mmd2 - near.mmd2:.3g} below the next, middle"
-    assert middle.why == f"{middle.mmd2 - near.mmd2:.3g} farther than near"
+    assert near.why == "nearest"
+    assert middle.why == "farther than near"
     assert near.p == middle.p == 0.01
 
 
 def test_values_are_those_of_mmd_and_its_bootstrap():
-    target, source = domain(0, 0), domain(1, 1)
-    (row,) = rank(target, {"s": source}).rows
-    x, y, x_blocks, y_blocks = target.features, source.features, target.blocks, source.blocks
+    target, other = domain(0, 0), domain(1, 1)
+    (row,) = rank(target, {"s": other}).rows
+    x, y, x_blocks, y_blocks = target.features, other.features, target.blocks, other.blocks
     width = median_bandwidth(x, y)
     assert row.mmd2 == mmd2(x, y, width, x_blocks=x_blocks, y_blocks=y_blocks)
-    assert (row.low, row.high) == bootstrap_interval(x, y, x_blocks, y_blocks, width, resamples=300)
-    (biased,) = rank(target, {"s": source}, CONFIG.model_copy(update={"unbiased": False})).rows
+    assert row.mmd2_interval == bootstrap_interval(x, y, x_blocks, y_blocks, width, resamples=300)
+    (biased,) = rank(target, {"s": other}, CONFIG.model_copy(update={"unbiased": False})).rows
     assert biased.mmd2 == mmd2(x, y, width, unbiased=False)
-    assert biased.high - biased.low == pytest.approx(row.high - row.low)
-    assert row.why == "the only source that is near"
+    assert np.ptp(biased.mmd2_interval) == pytest.approx(np.ptp(row.mmd2_interval))
+    assert row.why == "nearest"
 
 
 def test_two_volumes_of_one_domain_are_tied_and_told_so():
@@ -69,8 +134,8 @@ def test_two_volumes_of_one_domain_are_tied_and_told_so():
     assert first.tied
     assert second.tied
     assert not third.tied
-    assert first.why == f"nearest, but tied with {second.name}: the difference's interval includes 0"
-    assert second.why == f"tied with {first.name}: the difference's interval includes 0"
+    assert first.why == f"nearest, but tied with {second.name}"
+    assert second.why == f"tied with {first.name}"
 
 
 def test_differences_are_of_the_same_blocks_of_the_target():
@@ -82,7 +147,7 @@ def test_differences_are_of_the_same_blocks_of_the_target():
     ranking = rank(target, {"near": near, "far": far})
     first, second = ranking.rows
     assert (first.name, second.name) == ("near", "far")
-    assert first.high > second.low  # the intervals overlap
+    assert first.mmd2_interval[1] > second.mmd2_interval[0]  # the intervals overlap
     assert not second.tied
 
 
@@ -97,52 +162,6 @@ def test_the_order_of_patches_and_of_sources_is_nothing():
         assert row.p == same.p
 
 
-def test_a_given_limit_decides_what_is_near():
-    target, sources = domain(0, 0), {"a": domain(1, 1), "b": domain(3, 2)}
-    a, b = rank(target, sources).rows
-    between = CONFIG.model_copy(update={"far": (a.mmd2 + b.mmd2) / 2})
-    ranking = rank(target, sources, between)
-    assert [row.near for row in ranking.rows] == [True, False]
-    assert ranking.winner == "a"
-    assert ranking.rows[1].why == f"farther than {between.far:g}"
-    assert ranking.rows[0].held == a.mmd2
-    none = rank(target, sources, CONFIG.model_copy(update={"far": 1e-6}))
-    assert none.winner is None
-
-
-def test_by_default_the_zoo_tells_what_is_near():
-    """Near is as near as the zoo's domains are to each other: of the loneliest of them, to the one next to it."""
-    zoo = {"a": domain(0, 1), "b": domain(0.8, 2), "c": domain(2.2, 3), "d": domain(3, 4)}
-    far = measure_far(zoo, CONFIG)
-    pairs = {(i, j): rank(zoo[i], {j: zoo[j]}).rows[0].mmd2 for i in zoo for j in zoo if i != j}
-    nearest = {i: min(value for (k, _), value in pairs.items() if k == i) for i in zoo}
-    assert far == pytest.approx(max(nearest.values()), abs=1e-6)
-    for shift, near in ((0.4, True), (-0.3, True), (12, False)):
-        target = domain(shift, 9)
-        ranking = rank(target, zoo, target_references=dict.fromkeys(zoo, target), references=zoo)
-        assert ranking.far == far
-        assert (ranking.winner is not None) == near
-    assert ranking.rows[0].why == "farther than any of the zoo's domains is from the one nearest to it"
-    two = {name: zoo[name] for name in "ab"}
-    assert measure_far(two, CONFIG) is None
-    assert rank(target, two, target_references=dict.fromkeys(two, target), references=two).winner is not None
-
-
-def test_what_is_near_is_told_by_the_common_network_where_each_has_its_own():
-    zoo = {name: domain(shift, i) for i, (name, shift) in enumerate({"a": 0, "b": 1, "c": 2}.items())}
-    own = {name: replace(e, network=name) for name, e in zoo.items()}
-    target, far_target = domain(0.5, 7), domain(15, 8)
-    ranking = rank_embeddings(
-        {name: replace(target, network=name) for name in zoo},
-        own,
-        CONFIG,
-        dict.fromkeys(zoo, far_target),
-        zoo,
-    )
-    assert ranking.winner is None
-    assert min(row.held for row in ranking.rows) > ranking.far > max(row.mmd2 for row in ranking.rows[:1])
-
-
 def test_a_ranking_is_plain_json():
     zoo = {"a": domain(0, 1), "b": domain(0.8, 2)}
     data = json.loads(json.dumps(rank(domain(0.1, 3), zoo).to_data(), allow_nan=False))
@@ -153,8 +172,6 @@ def test_a_ranking_is_plain_json():
 
 def test_what_cannot_be_compared_is_refused():
     target = domain(0, 0)
-    with pytest.raises(UserError, match="there is no source"):
-        rank(target, {})
     for change in ({"network": "m"}, {"pooling": "max"}, {"pixel_nm": 5.0}, {"shape_vx": (1, 9, 9)}):
         with pytest.raises(UserError, match=f"s: embeddings differ in {next(iter(change))}"):
             rank(target, {"s": replace(target, **change)})

@@ -15,12 +15,14 @@ from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbon
 from neuroadda.backbones.unet import UNet
 from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.config import dump_config, parse_config
+from neuroadda.domains.comparison import compare_embeddings
 from neuroadda.domains.embedding import embed_volume
 from neuroadda.domains.patches import PatchConfig
-from neuroadda.domains.ranking import RankConfig, rank_embeddings
+from neuroadda.domains.ranking import RankConfig
 from neuroadda.domains.selection import SelectConfig, rank_zoo, read_selection, select_source
 from neuroadda.errors import UserError
 from neuroadda.flow import RunConfig, train_backbone
+from neuroadda.observing import RunObserver
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.regions import RoiConfig
@@ -34,8 +36,10 @@ SMALL = UNetConfig(
 )
 SAMPLE = {"name": "t", "licence": "CC0", "citation": "nobody"}
 PATCHES = PatchConfig(count=96, seed=1)
-CONFIG = RankConfig(network="own", pooling="mean", patches=PatchConfig(count=96), permutations=99, resamples=200)
-SET = ("--set", "patches.count=96", "--set", "permutations=99", "--set", "resamples=200")
+CONFIG = RankConfig(
+    by="mmd", network="own", pooling="mean", patches=PatchConfig(count=96), permutations=99, resamples=200
+)
+SET = ("--by", "mmd", "--set", "patches.count=96", "--set", "permutations=99", "--set", "resamples=200")
 # texture of each domain: smoothness (nm), brightness, contrast; and its pixel size (nm)
 DOMAINS = {"fine": (8, 150, 40, 4.0), "medium": (16, 140, 40, 4.6), "coarse": (40, 120, 50, 8.0)}
 
@@ -93,7 +97,6 @@ def test_the_domain_a_volume_is_of_ranks_first(made, zoo, name, network):
     assert ranking.winner == name
     assert {row.name for row in ranking.rows} == set(DOMAINS)
     assert ranking.left_out == ("generalist",)
-    assert ranking.far > 0
     again = rank_zoo(target(made, name), zoo, CONFIG.model_copy(update={"network": network}))
     assert again == ranking
 
@@ -115,10 +118,10 @@ def test_the_other_part_of_a_real_volume_ranks_first(tmp_path):
             )
             seen[name, part] = embed_volume(volume, {"it": network}, PatchConfig(count=256))["it"]["mean"]
     for name in REAL:
-        sources = {other: seen[other, "train"] for other in REAL}
-        ranking = rank_embeddings(dict.fromkeys(REAL, seen[name, "test"]), sources, CONFIG)
-        assert ranking.winner == name
-        assert not ranking.rows[0].tied
+        found = {other: compare_embeddings(seen[name, "test"], seen[other, "train"], CONFIG, other) for other in REAL}
+        first, second = sorted(REAL, key=lambda other: found[other].mmd2)[:2]
+        assert first == name
+        assert not found[first].is_tied(found[second], CONFIG.level)
 
 
 def test_what_is_excluded_is_not_ranked(made, zoo):
@@ -142,19 +145,29 @@ def test_each_network_looks_at_the_target_once(made, zoo, monkeypatch):
 
     monkeypatch.setattr(embedding, "embed_patches", count)
     rank_zoo(target(made, "fine"), zoo, CONFIG)
-    assert sorted(seen) == [("coarse", 8.0), ("fine", 4.0), ("generalist", 6.0), ("medium", 4.6)]
+    assert sorted(seen) == [("coarse", 8.0), ("fine", 4.0), ("medium", 4.6)]
     seen.clear()
     rank_zoo(target(made, "fine"), zoo, CONFIG.model_copy(update={"network": "reference"}))
     assert seen == [("generalist", 6.0)]
-    seen.clear()
-    rank_zoo(target(made, "fine"), zoo, CONFIG.model_copy(update={"far": 1.0}))
-    assert "generalist" not in dict(seen)
 
 
-def test_a_tissue_unlike_any_has_no_source(made, zoo):
-    ranking = rank_zoo(target(made, "alien"), zoo, CONFIG)
-    assert ranking.winner is None
-    assert {row.near for row in ranking.rows} == {False}
+def test_by_consistency_all_entries_are_ranked_and_progress_is_told(made, zoo):
+    steps = []
+
+    class Steps(RunObserver):
+        def on_step(self, name: str, done: int, total: int) -> None:
+            steps.append((name, done, total))
+
+    config = CONFIG.model_copy(update={"by": "consistency", "crops": 3})
+    ranking = rank_zoo(target(made, "fine"), zoo, config, observer=Steps())
+    assert {row.name for row in ranking.rows} == {*DOMAINS, "generalist"}
+    assert ranking.left_out == ()
+    values = [row.consistency for row in ranking.rows if not row.guard]
+    assert values == sorted(values, reverse=True)
+    assert {row.name: row.mmd2 is None for row in ranking.rows} == {name: name == "generalist" for name in zoo.names()}
+    assert steps == [("rank", done, 7) for done in range(8)]
+    assert rank_zoo(target(made, "fine"), zoo, config) == ranking
+    assert rank_zoo(target(made, "alien"), zoo, config).winner
 
 
 @pytest.fixture
@@ -182,14 +195,12 @@ def test_what_a_zoo_lacks_is_told_in_one_line(made, zoo, changed, tmp_path):
     with pytest.raises(UserError, match=r"no features reference.mean"):
         rank_zoo(volume, no_mean, CONFIG.model_copy(update={"network": "reference"}))
     no_reference = changed("fine", lambda e: {"own": e["own"]})
-    # two domains say nothing about what is far
-    assert rank_zoo(volume, no_reference, CONFIG).far is None
+    assert "fine" in {row.name for row in rank_zoo(volume, no_reference, CONFIG).rows}
     shutil.rmtree(tmp_path / "zoo/generalist")
     write_index(tmp_path / "zoo")
     gone = open_zoo(tmp_path / "zoo")
-    assert rank_zoo(volume, gone, CONFIG).far is None
     reference = CONFIG.model_copy(update={"network": "reference"})
-    with pytest.raises(UserError, match=r"features of 'medium' are of a network \(\w{12}\) that no entry has"):
+    with pytest.raises(UserError, match=r"features of 'coarse' are of a network \(\w{12}\) that no entry has"):
         rank_zoo(volume, gone, reference, exclude=["fine"])
     small = write_tissue(tmp_path / "small.zarr/raw", *DOMAINS["fine"], 0)
     tight = RankConfig(patches=PatchConfig(roi=RoiConfig(offset_nm=(0, 0, 0), shape_nm=(40, 80, 80))))
@@ -199,15 +210,29 @@ def test_what_a_zoo_lacks_is_told_in_one_line(made, zoo, changed, tmp_path):
 
 def test_the_command_prints_a_table_and_what_to_do(made, command):
     code, out, err = command("domains", "rank", made / "test/medium.zarr/raw", "--zoo", made / "zoo", *SET)
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert err.splitlines()[-1] == "rank: 7/7"
     header, *lines = out.splitlines()
-    assert header.split("\t") == ["source", "MMD^2", "95% interval", "p", "why"]
+    assert header.split("\t") == ["source", "consistency", "95 %", "MMD^2", "95 % ", "nm", "licence", "why"]
     assert lines[0].startswith("medium\t")
-    assert "nearest; " in lines[0]
+    assert lines[0].split("\t")[-3:] == ["40 4.6 4.6", "CC0", "nearest"]
     assert lines[3] == "not ranked, for want of an embedding: generalist"
     folder = made / "zoo/medium"
     assert lines[4] == f"start from medium: neuroadda train RAW LABELS -o OUT --from {folder}"
     assert (folder / "weights.safetensors").is_file()
+
+
+def test_the_page_shows_each_source_on_the_same_crops(made, command, tmp_path):
+    page = tmp_path / "rank.html"
+    volume = made / "test/medium.zarr/raw"
+    code, out, _ = command("domains", "rank", volume, "--zoo", made / "zoo", *SET, "--report", page)
+    assert code == 0
+    assert f"report: {page}" in out
+    text = page.read_text()
+    assert text.count("<img") == 3 + 3 * 2 * 3
+    for name in DOMAINS:
+        assert f'<section id="{name}"' in text
+    assert str(volume) in text
 
 
 def test_the_command_excludes_and_prints_json(made, command):
@@ -217,19 +242,6 @@ def test_the_command_excludes_and_prints_json(made, command):
     assert code == 0
     assert data["winner"] == "fine"
     assert [row["name"] for row in data["sources"]] == ["fine"]
-
-
-@pytest.mark.parametrize("options", [(), ("--json",)])
-def test_no_source_near_is_exit_code_3_and_advice(made, command, options):
-    volume = made / "test/alien.zarr/raw"
-    code, out, err = command("domains", "rank", volume, "--zoo", made / "zoo", *SET, *options)
-    assert code == 3
-    assert err.startswith(f"neuroadda: no source in {made / 'zoo'} is near {volume}; train from scratch")
-    assert err.count("\n") == 1
-    if options:
-        assert json.loads(out)["winner"] is None
-    else:
-        assert "farther than any of the zoo's domains" in out
 
 
 @pytest.mark.parametrize(
@@ -271,13 +283,6 @@ def test_a_selection_is_made_once_and_again_when_the_zoo_changes(made, zoo, tmp_
         select_source(volume, other, record, begun=True)
     assert record.read_bytes() == before
     assert select_source(volume, config, record).ranking["winner"] == "medium"
-
-
-def test_nothing_near_is_nothing_to_start_from(made, zoo, tmp_path):
-    config = SelectConfig(zoo=str(made / "zoo"), rank=CONFIG.model_copy(update={"far": -1.0}))
-    selection = select_source(target(made, "fine"), config, tmp_path / "ranking.json")
-    assert selection.ranking["winner"] is None
-    assert selection.folder is None
 
 
 def test_a_run_starts_from_the_backbone_it_selects(made, tmp_path):
