@@ -16,19 +16,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("raw", help="zarr array")
     parser.add_argument("output", help="folder")
-    parser.add_argument("--backbone", help="an entry of the zoo, or a folder; by default the nearest")
+    parser.add_argument("--backbone", help="an entry of the zoo, or a folder; by default the first of the ranking")
     parser.add_argument("--count", type=int, default=4)
     parser.add_argument("--shape", type=float, nargs=3, default=(1000, 1000, 1000), metavar="NM", help="of a box, zyx")
     given = parser.parse_args()
 
-    # Rank the zoo by the features of its networks; no label is needed.
+    # Rank the zoo by how consistent the boundaries are that each backbone predicts; no label is needed.
     backbone = given.backbone
     if backbone is None:
         ranking = na.rank_sources(given.raw)
         for row in ranking.rows:
-            print(f"{row.name}: MMD^2 {row.mmd2:.3f}, {row.why}")
-        if ranking.winner is None:
-            raise na.PersonNeeded("no source of the zoo is near: name a --backbone")
+            print(f"{row.name}: consistency {row.consistency:.3f}, {row.why}")
         backbone = ranking.winner
 
     # Score the volume by how unsure that backbone is of it, and choose boxes near the median that look unlike each other.
@@ -45,6 +43,6 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (na.UserError, na.PersonNeeded) as error:
+    except na.UserError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

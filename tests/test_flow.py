@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuroadda.domains import selection
-from neuroadda.domains.selection import Selection
 from neuroadda.errors import UserError
 from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation
 from neuroadda.volumes.arrays import Volume
@@ -55,21 +53,6 @@ def test_boxes_that_wait_for_labels_end_a_run_with_3(command: Run, phantom: Path
     code, _, error = command("run", "-c", config, "--json", "--set", backbone)
     assert code == 2
     assert "every box was left out" in error
-
-
-def test_no_near_source_ends_with_3(
-    command: Run, phantom: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(selection, "select_source", lambda *given, **more: Selection({}, None))
-    for verb in (
-        ("adapt", "-c", write_config(phantom, tmp_path), "--json"),
-        ("run", "-c", write_config(phantom, tmp_path), "--json"),
-        ("propose", phantom / "raw", "-o", tmp_path / "proposed"),
-    ):
-        code, told, error = command(*verb)
-        assert (code, told) == (3, "")
-        assert error.startswith(f"neuroadda: no source of the zoo is near {phantom / 'raw'}; give a")
-        assert error.count("\n") == 1
 
 
 def test_what_is_compared_is_looked_for_at_the_start(command: Run, phantom: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ Delete them when the zoo changes.
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -152,12 +153,12 @@ def main() -> None:
         for name, backbone in backbones.items():
             if (target, name) not in scored:
                 append_rows(SCORES, score_source(target, name, backbone))
-        for seed in seeds:
-            for small in (0, 1):
-                if (target, small, seed) not in cropped:
-                    append_rows(CROPS, measure_crops(target, bool(small), seed, backbones))
-            if (target, seed) not in measured:
-                append_rows(DISTANCES, measure_distances(target, seed, backbones, folders))
+    for seed, target in product(seeds, TARGETS):
+        for small in (0, 1) if TARGETS[target].own else (0,):
+            if (target, small, seed) not in cropped:
+                append_rows(CROPS, measure_crops(target, bool(small), seed, backbones))
+        if (target, seed) not in measured:
+            append_rows(DISTANCES, measure_distances(target, seed, backbones, folders))
 
 
 if __name__ == "__main__":
