@@ -20,7 +20,8 @@ from neuroadda.config import (
     parse_config,
     write_json,
 )
-from neuroadda.domains.selection import RANKING, SelectConfig, read_selection, select_source
+from neuroadda.domains.ranking_file import RANKING, read_selection
+from neuroadda.domains.selection import SelectConfig, select_source
 from neuroadda.errors import PersonNeeded, UserError
 from neuroadda.evaluation.measure import EvaluateConfig, Measured, measure_plan
 from neuroadda.evaluation.validation import ValidateConfig, Validator
@@ -105,7 +106,7 @@ def run(config: RunConfig, *, overwrite: bool = False, observer: RunObserver = R
     if config.adapt is not None:
         adaptation = adapt_backbone(config.adapt, overwrite=overwrite, observer=observer)
         if adaptation.waiting:
-            waiting = adaptation.rounds[-1].folder
+            waiting = adaptation.rounds[-1].asked
             raise PersonNeeded(
                 f"boxes wait for labels: `neuroadda proposals import {waiting} LABELS`, then run it again"
             )

@@ -38,12 +38,12 @@ def main() -> None:
     # Hand on the boxes that are not labelled yet.
     if done.waiting:
         last = done.rounds[-1]
-        crops = last.folder / NAMES["crops"]
+        crops = last.asked / NAMES["crops"]
         if not crops.exists():
             export_proposals("crops", last.proposals, crops)
-        where = f"boxes {last.missing} of {last.folder} wait for labels"
+        where = f"boxes {last.missing} of {last.asked} wait for labels"
         raise na.PersonNeeded(f"{where}: draw in {crops}, and give it as --labels")
-    print(f"{done.backbone}: {done.before} before, {done.rounds[-1].metrics} after")
+    print(f"{done.backbone}: {done.describe_scores()}")
 
     # Segment with the adapted backbone.
     if config.segment is not None:

@@ -1,6 +1,7 @@
 """What became of the proposed boxes: labelled, left out by a person, or still waited for."""
 
 from pathlib import Path
+from typing import Literal
 
 from neuroadda.active.proposals import Proposal, Proposals
 from neuroadda.config import dump_config, load_config_file, parse_config, write_json
@@ -8,6 +9,8 @@ from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.placing import placing
 from neuroadda.volumes.regions import RoiConfig
+
+State = Literal["labelled", "skipped", "waiting"]
 
 
 def labels_path(box: Proposal, folder: Path) -> Path:
@@ -29,6 +32,13 @@ def is_skipped(box: Proposal, folder: Path) -> bool:
     """Return whether a person left a box out; labels of it undo that."""
     path = _skip_path(box, folder)
     return path.exists() and not is_labelled(box, folder) and _read_box(path) == box.box
+
+
+def state_of(box: Proposal, folder: Path) -> State:
+    """Return what became of a box."""
+    if is_labelled(box, folder):
+        return "labelled"
+    return "skipped" if is_skipped(box, folder) else "waiting"
 
 
 def skip_box(proposals: Proposals, rank: int, folder: Path) -> Path:

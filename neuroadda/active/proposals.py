@@ -153,13 +153,21 @@ class Proposals(Request):
         return path
 
 
-def read_proposals(path: Path) -> Proposals:
+def read_proposals(path: Path, raw: Volume | None = None) -> Proposals:
     """Return the proposals in a file, or in a folder's ``proposals.json``.
+
+    Parameters
+    ----------
+    raw
+        The volume that they should be of.
 
     Raises
     ------
     UserError
-        If it is missing or malformed.
+        If it is missing or malformed, or they are of another volume.
     """
-    path = path / PROPOSALS if path.is_dir() else path
-    return parse_config(Proposals, load_config_file(path), str(path))
+    file = path / PROPOSALS if path.is_dir() else path
+    found = parse_config(Proposals, load_config_file(file), str(file))
+    if raw is not None and found.volume_fingerprint != raw.fingerprint:
+        raise UserError(f"these boxes lie in another volume, {found.volume}", str(path), "name proposals of this one")
+    return found

@@ -35,9 +35,13 @@ class AdaptConfig(PublicConfig):
     output
         Folder of the state and the results.
     backbone
-        What to start from, an entry of the zoo or a folder; without it, the zoo is ranked and its first entry taken.
+        What to start from, an entry of the zoo or a folder; without it, the zoo is ranked and its first entry taken, or the one that is
+        clearly better on the labelled boxes.
     select
-        How the zoo is ranked.
+        How the zoo is ranked, or a ranking that is there already.
+    proposals
+        Folder of `propose` whose boxes are those of the first round, with the labels that are there; so is the ranking that lies in it,
+        unless a backbone or a ranking is given.
     propose
         Which boxes are proposed in a round.
     committee
@@ -56,6 +60,8 @@ class AdaptConfig(PublicConfig):
         How labels are to be read.
     validation
         A labelled part that is not trained on: backbones are scored on it before and after.
+    leave_one_out
+        Without a validation, fine-tune once more without the last labelled box, to score on that box before and after.
     trust_inputs
         Do not look whether volumes were edited since.
     """
@@ -67,6 +73,7 @@ class AdaptConfig(PublicConfig):
     roi: RoiConfig | None = None
     backbone: PathText | None = None
     select: SelectConfig = Field(default_factory=SelectConfig)
+    proposals: FolderPath | None = None
     propose: ProposeSettings = Field(default_factory=ProposeSettings)
     committee: tuple[PathText, ...] = ()
     block_vx: Zyx | None = None
@@ -76,6 +83,7 @@ class AdaptConfig(PublicConfig):
     train: TrainSettings
     labels: LabelSettings = Field(default_factory=LabelSettings)
     validation: ValidateConfig | None = None
+    leave_one_out: bool = True
     trust_inputs: bool = False
     execution: Execution = Field(default_factory=Execution)
 

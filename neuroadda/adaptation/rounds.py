@@ -8,11 +8,13 @@ from typing import Any
 from neuroadda.active.boxes import is_labelled, is_skipped
 from neuroadda.active.proposals import PROPOSALS
 from neuroadda.active.propose import ProposeConfig, ProposeSettings, propose_boxes
+from neuroadda.adaptation.boxes import score_held_back, score_sources
 from neuroadda.adaptation.config import AdaptConfig, without_secrets
+from neuroadda.adaptation.given import take_given
 from neuroadda.adaptation.oracle import ask_oracle, open_oracle
 from neuroadda.adaptation.state import BACKBONE, Adaptation, Round
-from neuroadda.adaptation.status import SUMMARY
-from neuroadda.adaptation.training import check_shape, check_training, make_training
+from neuroadda.adaptation.status import LEFT_ONE_OUT, SUMMARY
+from neuroadda.adaptation.training import check_shape, check_training, list_labels, make_training
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.blockwise.engine import stop_on_signals
@@ -40,9 +42,10 @@ def adapt_backbone(
 ) -> Adaptation:
     """Go on with an adaptation until it is done or waits for labels; what is finished is not done again.
 
-    Labels are waited for in ``round_<r>/labels/roi_<rank>.zarr/labels``, where `import_labels` brings them. How far it came is
-    written to ``adaptation.json``, what was asked for and the start that was found to ``config.json``. ``backbone`` is a link to
-    the backbone of the last round that is finished.
+    Labels are waited for in ``round_<r>/labels/roi_<rank>.zarr/labels``, where `import_labels` brings them; those of given
+    proposals beside these. Before the first fine-tuning, the ranked sources are scored on the labels, see `score_sources`. How far
+    it came is written to ``adaptation.json``, what was asked for and the start that was found to ``config.json``. ``backbone`` is a
+    link to the backbone of the last round that is finished.
 
     Raises
     ------
@@ -54,7 +57,10 @@ def adapt_backbone(
     """
     check_run_folder(config.output, {"raw", "rounds", "train"})
     raw = check_stored(Volume.open(config.raw))
-    check_shape(config, raw)
+    given = None
+    if config.proposals is not None:
+        config, given = take_given(config, config.proposals, raw)
+    check_shape(config, raw, given)
     validator = None if config.validation is None else Validator(config.validation)
     if validator is not None:
         validator.check()
@@ -62,8 +68,10 @@ def adapt_backbone(
     with lock_folder(config.output), stop_on_signals():
         inputs, of_oracle = (Inputs(config.output, trust=config.trust_inputs) for _ in range(2))
         content = inputs.identify("raw", raw)
-        begun = not overwrite and not inputs.changed and (config.output / "round_1" / PROPOSALS).exists()
-        start, ranking = find_start(raw, config.backbone, config.select, config.output, begun=begun, content=content)
+        first_round = config.output / "round_1"
+        trained = not overwrite and any((first_round / "train" / name).exists() for name in ("checkpoints", BACKBONE))
+        begun = not overwrite and not inputs.changed and (trained or (first_round / PROPOSALS).exists())
+        start, selection = find_start(raw, config.backbone, config.select, config.output, begun=begun, content=content)
         check_training(config, start)
         asked_of = None if oracle is None else of_oracle.identify("oracle", oracle)
         of_oracle.warn("boxes are labelled by it again (unless inputs are trusted)")
@@ -72,8 +80,12 @@ def adapt_backbone(
         _check_metric(config, before)
         _note_start(config, raw, start, observer)
         rounds: list[Round] = []
+        sources = None
         for number in range(1, config.rounds + 1):
-            asked = _ask(config, number, rounds, start, overwrite, observer)
+            if number == 1 and given is not None:
+                asked = Round(first_round, given, given=config.proposals)
+            else:
+                asked = _ask(config, number, rounds, start, overwrite, observer)
             inputs.keep_unless_changed()
             of_oracle.keep_unless_changed()
             write_json(config.output / CONFIG, _resolve(config, start))
@@ -81,14 +93,29 @@ def adapt_backbone(
                 ask_oracle(asked.proposals, oracle, asked.labels, overwrite=overwrite, content=asked_of)
             asked = _look(asked, oracle is not None)
             _note_round(config, asked, observer)
+            labels = list_labels([*rounds, asked])
+            if number == 1 and selection is not None and labels and not asked.missing:
+                sources = score_sources(config, labels, selection, begun=trained, observer=observer)
+                observer.on_note(sources.describe())
+                if sources.start != sources.first:
+                    start = selection.folders[sources.start]
+                    before = _score(start, validator, config.output / "before_other.json", inputs)
+                    write_json(config.output / CONFIG, _resolve(config, start))
+                    _note_start(config, raw, start, observer)
             if not asked.missing:
                 asked = _learn(config, [*rounds, asked], start, validator, overwrite, observer, inputs)
                 _link_backbone(config.output, asked)
             rounds.append(asked)
-            done = Adaptation(config.output, start, before, tuple(rounds), ranking)
+            ranking = None if selection is None else dict(selection.ranking)
+            done = Adaptation(config.output, start, before, tuple(rounds), ranking, sources)
             write_json(config.output / SUMMARY, done.to_data())
             if done.waiting:
                 break
+        if not done.waiting:
+            folder = rounds[-1].folder / LEFT_ONE_OUT
+            held_back = score_held_back(config, labels, start, folder, overwrite=overwrite, observer=observer)
+            done = replace(done, held_back=held_back)
+            write_json(config.output / SUMMARY, done.to_data())
         inputs.keep()
         of_oracle.keep()
     return done
@@ -97,7 +124,9 @@ def adapt_backbone(
 def _resolve(config: AdaptConfig, start: Path) -> dict[str, Any]:
     """Return what was asked for with the start that was found: no worker counts, and no URL that may hold a password."""
     train = config.train.model_copy(update={"network": load_card(start).architecture})
-    resolved = without_secrets(config).model_copy(update={"backbone": str(start), "train": train})
+    resolved = without_secrets(config)
+    select = resolved.select.model_copy(update={"ranking": None})  # it led to the backbone
+    resolved = resolved.model_copy(update={"backbone": str(start), "select": select, "train": train})
     return resolved.model_dump(mode="json", exclude={"execution", "ledger"})
 
 
@@ -106,7 +135,7 @@ def _ask(
 ) -> Round:
     """Propose a round's boxes, unlike those of the rounds before, and write their contact sheet."""
     folder, raw = config.output / f"round_{number}", Volume.open(config.raw)
-    first = config.output / "round_1"
+    first = earlier[0].asked if earlier else folder
     unsure = (earlier[-1].backbone if earlier else None) or start
     content = Inputs(first, trust=config.trust_inputs).identify("raw", raw)
     no_data = recall_no_data(config.no_data, raw, first, content)  # which the first round looks for
@@ -144,7 +173,9 @@ def make_propose(
 
 
 def _boxes(rounds: Sequence[Round]) -> tuple[RoiConfig, ...]:
-    return tuple(proposal.box for round_ in rounds for proposal in round_.proposals.proposals)
+    """Return what is not to be proposed again: the boxes of these rounds, and what the first was told to leave out."""
+    excluded = rounds[0].proposals.excluded if rounds else ()
+    return (*excluded, *(proposal.box for round_ in rounds for proposal in round_.proposals.proposals))
 
 
 def _look(asked: Round, by_oracle: bool) -> Round:
@@ -213,7 +244,7 @@ def _note_start(config: AdaptConfig, raw: Volume, start: Path, observer: RunObse
 
 def _note_round(config: AdaptConfig, asked: Round, observer: RunObserver) -> None:
     count, wanted = len(asked.proposals.proposals), config.propose.choose.count
-    if count < wanted:
+    if asked.given is None and count < wanted:
         observer.on_note(f"no more than {count} boxes of this shape and distance fit; {wanted} were asked for")
     if asked.left_out:
         names = ", ".join(f"roi_{rank}" for rank in asked.left_out)

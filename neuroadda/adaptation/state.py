@@ -1,11 +1,15 @@
 """How far an adaptation is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neuroadda.active.proposals import LABELS, Proposals
 from neuroadda.config import dump_config
+
+if TYPE_CHECKING:
+    from neuroadda.adaptation.boxes import HeldBack, Sources
 
 BACKBONE = "backbone"
 
@@ -17,7 +21,7 @@ class Round:
     Attributes
     ----------
     folder
-        Of its proposals, their labels and its training.
+        Of its training and, unless they were given, of its proposals and their labels.
     proposals
         What a person is asked to label.
     missing
@@ -28,6 +32,8 @@ class Round:
         The result; None while the round waits.
     metrics
         Of the result on the validation part.
+    given
+        Folder of the proposals and their labels, where they were there before.
     """
 
     folder: Path
@@ -36,11 +42,17 @@ class Round:
     left_out: tuple[int, ...] = ()
     backbone: Path | None = None
     metrics: dict[str, float] | None = None
+    given: Path | None = None
+
+    @property
+    def asked(self) -> Path:
+        """Folder of its proposals and their labels."""
+        return self.given or self.folder
 
     @property
     def labels(self) -> Path:
         """Folder of the labels of its boxes."""
-        return self.folder / LABELS
+        return self.asked / LABELS
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,10 @@ class Adaptation:
         Those that were begun.
     ranking
         Of the zoo; None where the backbone was given.
+    sources
+        The ranked sources on the labelled boxes; None before these are labelled, and where the backbone was given.
+    held_back
+        What the fine-tuning was worth on a box that it did not see, where there is no validation part.
     """
 
     output: Path
@@ -66,6 +82,8 @@ class Adaptation:
     before: dict[str, float] | None
     rounds: tuple[Round, ...]
     ranking: dict[str, Any] | None = None
+    sources: "Sources | None" = None
+    held_back: "HeldBack | None" = None
 
     @property
     def waiting(self) -> bool:
@@ -77,6 +95,18 @@ class Adaptation:
         """The adapted backbone, ``<output>/backbone``: that of the last round that is finished, None before the first."""
         return self.output / BACKBONE if any(r.backbone for r in self.rounds) else None
 
+    def describe_scores(self) -> str:
+        """Say in a sentence what the fine-tuning was worth, and where that was measured."""
+        after = self.rounds[-1].metrics
+        if self.before is not None and after is not None:
+            return f"{_compare(self.before, after)} on the validation part, which was not trained on"
+        if self.held_back is None:
+            return "no score, as there is neither a validation part nor a box to spare"
+        told = (
+            f"{_compare(self.held_back.before, self.held_back.after)} on {self.held_back.box}, which was not trained on"
+        )
+        return f"{told}: by the same fine-tuning without it; the adapted backbone has learned from it, too"
+
     def to_data(self) -> dict[str, Any]:
         """Return it as plain data."""
         return {
@@ -84,9 +114,12 @@ class Adaptation:
             "backbone": None if self.backbone is None else str(self.backbone),
             "before": self.before,
             "ranking": self.ranking,
+            "sources": None if self.sources is None else self.sources.to_data(),
+            "held_back": None if self.held_back is None else self.held_back.to_data(),
             "rounds": [
                 {
                     "folder": str(r.folder),
+                    "proposals": str(r.asked),
                     "strategy": r.proposals.strategy,
                     "boxes": [dump_config(proposal) for proposal in r.proposals.proposals],
                     "waiting_for": list(r.missing),
@@ -97,3 +130,7 @@ class Adaptation:
                 for r in self.rounds
             ],
         }
+
+
+def _compare(before: Mapping[str, float], after: Mapping[str, float]) -> str:
+    return f"VOI {before['voi']:.3f} before, {after['voi']:.3f} after"

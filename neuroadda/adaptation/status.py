@@ -10,7 +10,7 @@ from neuroadda.config import load_config_file
 from neuroadda.errors import UserError
 from neuroadda.locks import read_lock
 
-SUMMARY = "adaptation.json"
+SUMMARY, LEFT_ONE_OUT = "adaptation.json", "left_one_out"
 
 
 def look_at_adaptation(folder: Path) -> Health | None:
@@ -25,12 +25,15 @@ def look_at_adaptation(folder: Path) -> Health | None:
     lock = read_lock(folder)
     done = sum(1 for each in rounds if each.get("backbone"))
     told = f"{done} of {count} rounds are done"
+    if lock is not None and lock.state == "held" and done >= count:
+        where = f"neuroadda status {folder / f'round_{done}' / LEFT_ONE_OUT}"
+        return Health("running", f"Running: {told}; fine-tunes once more without one box, to score on it.", where)
     if lock is not None and lock.state == "held":
         where = f"neuroadda status {folder / f'round_{done + 1}'}"
         return Health("running", f"Running: {told}.", f"How far the boxes of a round are: {where}, and {where}/train")
     waiting = rounds[-1].get("waiting_for") if rounds else None
     if waiting:
-        last = rounds[-1]["folder"]
+        last = rounds[-1].get("proposals") or rounds[-1]["folder"]
         advice = f"Label them, bring labels back by `neuroadda proposals import {last} LABELS`, and run the same command again."
         return Health("waiting", f"Waiting: {len(waiting)} boxes in {last} have no labels yet; {told}.", advice)
     if done >= count:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neuroadda.active.boxes import labels_path
+from neuroadda.active.label_boxes import shape_of
+from neuroadda.active.proposals import Proposals
 from neuroadda.active.propose import box_shape_vx
 from neuroadda.adaptation.config import AdaptConfig
 from neuroadda.adaptation.state import Round
@@ -23,24 +25,37 @@ def make_training(config: AdaptConfig, rounds: Sequence[Round], start: Path | No
     UserError
         If no box has labels.
     """
-    labels = [
+    labels = list_labels(rounds)
+    if not labels:
+        asked = rounds[-1].asked
+        right = f"`neuroadda proposals import {asked} LABELS` brings labels of one"
+        raise UserError("nothing is labelled: every box was left out", str(asked), right)
+    return train_on(config, labels, rounds[-1].folder / "train", start)
+
+
+def list_labels(rounds: Sequence[Round]) -> list[Path]:
+    """Return the labels of all boxes of these rounds that have some."""
+    return [
         labels_path(box, r.labels)
         for r in rounds
         for box in r.proposals.proposals
         if box.rank not in (*r.missing, *r.left_out)
     ]
-    if not labels:
-        right = f"`neuroadda proposals import {rounds[-1].folder} LABELS` brings labels of one"
-        raise UserError("nothing is labelled: every box was left out", str(rounds[-1].folder), right)
-    return _train_on(config, labels, rounds[-1].folder / "train", start)
 
 
-def check_shape(config: AdaptConfig, raw: Volume) -> None:
-    """Raise UserError if boxes are smaller than what the training puts out."""
-    shape_vx = box_shape_vx(config.propose, raw, None if config.roi is None else config.roi.to_roi(raw))
-    if any(s < o for s, o in zip(shape_vx, config.train.output_shape_vx, strict=True)):
-        what = f"boxes of {shape_vx} voxels are smaller than train.output_shape_vx {config.train.output_shape_vx}"
-        raise SettingError(what, "propose.shape_nm", "propose larger boxes, or train on smaller outputs")
+def check_shape(config: AdaptConfig, raw: Volume, given: Proposals | None = None) -> None:
+    """Raise UserError if boxes, those given or else those that will be proposed, are smaller than what the training puts out."""
+    if given is None:
+        shapes_vx = {box_shape_vx(config.propose, raw, None if config.roi is None else config.roi.to_roi(raw))}
+    else:
+        shapes_vx = {shape_of(box, given) for box in given.proposals}
+    for shape_vx in shapes_vx:
+        if any(s < o for s, o in zip(shape_vx, config.train.output_shape_vx, strict=True)):
+            what = f"boxes of {shape_vx} voxels are smaller than train.output_shape_vx {config.train.output_shape_vx}"
+            key, right = ("train.output_shape_vx", "train on smaller outputs")
+            if given is None:
+                key, right = "propose.shape_nm", f"propose larger boxes, or {right}"
+            raise SettingError(what, key, right)
 
 
 def check_training(config: AdaptConfig, start: Path) -> None:
@@ -60,10 +75,11 @@ def check_training(config: AdaptConfig, start: Path) -> None:
         raise SettingError(what, "train.keep_best", "leave it out, or give an [adapt.validation] section")
     with in_section("train"):
         resolve_precision(settings.precision, resolve_device(settings.device), training=True)
-    _train_on(config, [config.output / "labels"], config.output / "train", start)
+    train_on(config, [config.output / "labels"], config.output / "train", start)
 
 
-def _train_on(config: AdaptConfig, labels: Sequence[Path], output: Path, start: Path | None) -> TrainConfig:
+def train_on(config: AdaptConfig, labels: Sequence[Path], output: Path, start: Path | None) -> TrainConfig:
+    """Return the training on some labels of raw; see `make_training`."""
     samples = [
         SampleConfig(raw=config.raw, labels=str(path), no_data=config.no_data, **dict(config.labels)) for path in labels
     ]

@@ -131,6 +131,7 @@ def adapt(
     *,
     output: StrPath | None = None,
     backbone: StrPath | None = None,
+    proposals: StrPath | None = None,
     oracle: VolumeLike | None = None,
     iterations: int | None = None,
     rounds: int | None = None,
@@ -148,7 +149,10 @@ def adapt(
     output
         Folder of the state and the results; ``<output>/backbone`` is the adapted backbone.
     backbone
-        What to start from: an entry of the zoo, or a folder; by default the first of the zoo's ranking.
+        What to start from: an entry of the zoo, or a folder; by default the first of the zoo's ranking, or the source that is
+        clearly better on the labelled boxes.
+    proposals
+        Folder of `propose`: its boxes, with the labels that are there, are those of the first round.
     oracle
         Labels (integers, zyx, on raw's voxels) that stand in for a person.
     iterations
@@ -162,7 +166,7 @@ def adapt(
     -------
     Adaptation
         Where it is `waiting`, ``rounds[-1]`` names the boxes: label them, import the labels (``neuroadda proposals import``), and
-        call again. `backbone` is the result, `before` and ``rounds[-1].metrics`` compare where there is a validation.
+        call again. `backbone` is the result; `describe_scores` says what it was worth.
 
     Raises
     ------
@@ -177,7 +181,7 @@ def adapt(
 
     given = {
         **{"raw": to_text(raw), "output": to_text(output), "backbone": to_text(backbone), "oracle": to_text(oracle)},
-        **{"rounds": rounds, "execution": {"workers": workers}},
+        **{"proposals": to_text(proposals), "rounds": rounds, "execution": {"workers": workers}},
         "train": name_training(None if config is None else config.train.name, output) | {"iterations": iterations},
     }
     wanted, findings = configure(AdaptConfig, config, "adapt", given), Findings(for_run=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from neuroadda.backbones.card import Card, read_weights
 from neuroadda.checking.findings import Findings
+from neuroadda.domains.ranking_file import take_ranking
 from neuroadda.domains.selection import SelectConfig, check_excluded
 from neuroadda.errors import in_section
 from neuroadda.prediction.predict import check_raw, is_far_in_size
@@ -53,8 +54,18 @@ def check_size(findings: Findings, where: str, raw: Volume, card: Card) -> None:
         findings.doubt(where, what, "choose a backbone of like voxel size, or resample raw")
 
 
-def check_zoo(findings: Findings, where: str, select: SelectConfig) -> None:
-    """Look whether the zoo that is to be ranked can be read, and has what is to be left out."""
+def check_zoo(findings: Findings, where: str, select: SelectConfig, raw: Volume | None = None) -> None:
+    """Look whether the zoo that is to be ranked can be read, and has what is to be left out; or at the ranking that is there."""
+    if select.ranking is not None:
+        if raw is None:
+            return
+        mend = "write one by `neuroadda domains rank RAW -o FILE`"
+        known = findings.attempt(
+            f"{where}.ranking", mend, take_ranking, select.ranking, raw.fingerprint, select.exclude
+        )
+        if known is not None:
+            findings.note(f"{where}.ranking", f"{known['ranking']['winner']} is the first of {len(known['folders'])}")
+        return
     zoo = findings.attempt(f"{where}.zoo", "give the folder or URL of a zoo", open_zoo, select.zoo)
     if zoo is None:
         return

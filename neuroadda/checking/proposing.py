@@ -1,10 +1,14 @@
 """Look at what proposals, and an adaptation that asks for them, depend on."""
 
+from contextlib import suppress
 from pathlib import Path
 
+from neuroadda.active.boxes import state_of
+from neuroadda.active.proposals import LABELS
 from neuroadda.active.propose import ProposeConfig, find_known, plan_proposals
 from neuroadda.active.propose_config import make_request
 from neuroadda.adaptation.config import AdaptConfig
+from neuroadda.adaptation.given import take_given
 from neuroadda.adaptation.oracle import open_oracle
 from neuroadda.adaptation.rounds import make_propose
 from neuroadda.adaptation.training import check_shape, check_training
@@ -16,7 +20,7 @@ from neuroadda.checking.looking import look_at_labels, look_at_raw
 from neuroadda.checking.machine import check_free, check_place, check_records, check_workers
 from neuroadda.checking.segmenting import IMPORT, TRUST, check_mask, open_roi
 from neuroadda.checking.training import check_validation
-from neuroadda.errors import in_section
+from neuroadda.errors import UserError, in_section
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.no_data_mask import open_no_data, recall_no_data
@@ -28,6 +32,7 @@ def check_propose(
     *,
     overwrite: bool = False,
     section: str = "propose",
+    there: bool = False,
 ) -> None:
     """Look at all that proposals depend on.
 
@@ -35,6 +40,8 @@ def check_propose(
     ----------
     section
         Of the config that they are asked for in.
+    there
+        The boxes are there already: no volume is scored.
     """
     raw = findings.attempt(f"{section}.raw", IMPORT, Volume.open, config.raw)
     roi = None if raw is None else open_roi(findings, f"{section}.roi", raw, config)
@@ -48,7 +55,7 @@ def check_propose(
     check_records(findings, section, ledger_url(config.output, config.ledger), config.execution)
     if not findings.for_run:
         check_free(findings, f"{section}.output", config.output)
-    if raw is None or roi is None or not fits or not found:
+    if there or raw is None or roi is None or not fits or not found:
         return
     folders, cards = [str(folder) for folder, _ in found], [card for _, card in found]
     known = Inputs(config.output, trust=config.trust_inputs or findings.for_run)  # a run looks itself
@@ -80,7 +87,7 @@ def _check_backbones(
     named |= {f"{section}.committee[{i}]": name for i, name in enumerate(config.committee)}
     found = [check_backbone(findings, where, name, zoo, raw) for where, name in named.items()]
     if config.backbone is None:
-        check_zoo(findings, f"{section}.select", config.select)
+        check_zoo(findings, f"{section}.select", config.select, raw)
     for one in found:
         if one is not None and raw is not None and not findings.for_run:  # of which a run makes a note
             check_size(findings, f"{section}.backbone", raw, one[1])
@@ -90,19 +97,27 @@ def _check_backbones(
 
 def check_adapt(findings: Findings, config: AdaptConfig, *, overwrite: bool = False) -> None:
     """Look at all that an adaptation depends on; see `check_propose`."""
-    folder = config.output / "round_1"
+    folder, given = config.output / "round_1", None
+    if config.proposals is not None and (opened := _open(config.raw)) is not None:
+        mend = "name a folder of `neuroadda propose`"
+        taken = findings.attempt("adapt.proposals", mend, take_given, config, config.proposals, opened)
+        if taken is not None:
+            states = [state_of(box, config.proposals / LABELS) for box in taken[1].proposals]
+            config, given = taken
+            findings.note("adapt.proposals", f"{states.count('labelled')} of {len(states)} boxes are labelled")
     check_propose(
         findings,
         make_propose(config, folder, config.backbone, ()),
         overwrite=overwrite,
         section="adapt",
+        there=config.proposals is not None,
     )
     if not findings.for_run:
         check_free(findings, "adapt.output", config.output)
     mend = "mend the config"
     raw = Volume.open(config.raw) if _is_right(findings, "adapt.raw", "adapt.roi") else None
     if raw is not None:
-        findings.attempt("adapt.propose", mend, check_shape, config, raw)
+        findings.attempt("adapt.propose", mend, check_shape, config, raw, given)
         if config.oracle is not None:
             labels = "give a zarr array of labels on raw's voxels"
             oracle = findings.attempt("adapt.oracle", labels, open_oracle, config.oracle, raw)
@@ -114,6 +129,12 @@ def check_adapt(findings: Findings, config: AdaptConfig, *, overwrite: bool = Fa
         start = check_backbone(findings, "adapt.backbone", config.backbone, config.select.zoo)
         if start is not None:
             findings.attempt("adapt.train", mend, check_training, config, start[0])
+
+
+def _open(path: str) -> Volume | None:
+    with suppress(UserError, OSError):
+        return Volume.open(path)
+    return None
 
 
 def _is_right(findings: Findings, *keys: str) -> bool:

@@ -1,11 +1,12 @@
 """Verbs that ask a person: propose boxes, hand them to proofreaders' tools, take their labels back."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuroadda.cli.options import Json, NoData, Overrides, Overwrite, Triple, TrustInputs, Zoo
+from neuroadda.cli.options import Json, NoData, Overrides, Overwrite, RankingFile, Triple, TrustInputs, Zoo
 from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ app = typer.Typer()
 proposals = typer.Typer(
     no_args_is_help=True, help="Proposed boxes: show them, export them to a tool, import their labels."
 )
+EXCLUDE_HELP = (
+    'Where no box is to lie: a folder of proposals, or "Z Y X DEPTH HEIGHT WIDTH" in nm. Several times, if need be.'
+)
 Folder = Annotated[Path, typer.Argument(help="Folder of `propose`, or its proposals.json.")]
 
 
@@ -29,6 +33,7 @@ def propose(
         str | None, typer.Option(help="An entry of the zoo, or a folder; left out, the first of the zoo's ranking.")
     ] = None,
     zoo: Zoo = None,
+    ranking: RankingFile = None,
     count: Annotated[int, typer.Option("--count", "-n", help="How many boxes.")] = 4,
     shape: Annotated[Triple, typer.Option(metavar="Z Y X", help="Shape of a box in nm.")] = (1000.0, 1000.0, 1000.0),
     strategy: Annotated[str | None, typer.Option(help="median, max, min, random, diverse or median+diverse.")] = None,
@@ -36,9 +41,7 @@ def propose(
     min_distance: Annotated[float, typer.Option(help="Least gap between two boxes in nm.")] = 0.0,
     mask: Annotated[str | None, typer.Option(help="Array that is 0 where no tissue is.")] = None,
     no_data: NoData = None,
-    labelled: Annotated[
-        list[Path] | None, typer.Option(help="Earlier proposals, whose boxes are not proposed again.")
-    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="BOXES", help=EXCLUDE_HELP)] = None,
     seed: Annotated[int, typer.Option(help="Of what is random.")] = 0,
     output: Annotated[str, typer.Option("--output", "-o", help="Folder for all that is written.")] = "proposals",
     overrides: Overrides = None,
@@ -51,7 +54,7 @@ def propose(
     Writes proposals.json, and a contact sheet (png, html) to look at. --set sets the rest: reading=median,
     execution.workers=8, committee=[...], see neuroadda.active.propose.ProposeConfig.
     """
-    from neuroadda.active.proposals import SHEET
+    from neuroadda.active.proposals import LABELS, SHEET
     from neuroadda.active.propose import ProposeConfig
     from neuroadda.api.boxes import propose as find
     from neuroadda.cli.console import print_json
@@ -63,11 +66,11 @@ def propose(
     raw = Volume.open(volume)
     if zoo is not None:
         open_zoo(zoo)  # whether or not the backbone is one of its entries
-    boxes = [box for path in labelled or [] for box in _read_boxes(path, raw)]
+    boxes = [box for given in exclude or [] for box in _read_boxes(given, raw)]
     data = {
         "raw": volume,
         "backbone": backbone,
-        "select": {"zoo": zoo},
+        "select": {"zoo": zoo, "ranking": ranking},
         "output": output,
         "shape_nm": list(shape),
         "score": score,
@@ -90,22 +93,38 @@ def propose(
     if as_json:
         print_json(dump_config(found.proposals))
         return
-    print_boxes(found.proposals)
+    print_boxes(found.proposals, config.output / LABELS)
     fitting = len(found.proposals.proposals)
     if fitting < config.choose.count:
         print(f"no more than {fitting} boxes of this shape and distance fit; {config.choose.count} were asked for")
     print(
-        f"look at them: {config.output / SHEET}\nhand them on: neuroadda proposals export {config.output} --to webknossos"
+        f"look at them: {config.output / SHEET}\nhand them on: neuroadda proposals export {config.output} --to webknossos\n"
+        f"labels back: neuroadda proposals import {config.output} LABELS\n"
+        f"fine-tune: neuroadda adapt {volume} --proposals {config.output} -o OUT"
     )
 
 
-def _read_boxes(path: Path, raw: Any) -> "list[RoiConfig]":
+def _read_boxes(given: str, raw: Any) -> "list[RoiConfig]":
+    """Return the boxes of a folder of proposals, or the one that six numbers say."""
     from neuroadda.active.proposals import read_proposals
+    from neuroadda.volumes.arrays import describe_roi
+    from neuroadda.volumes.regions import RoiConfig
 
-    found = read_proposals(path)
-    if found.volume_fingerprint != raw.fingerprint:
-        raise UserError(f"these boxes lie in another volume, {found.volume}", str(path), "name proposals of this one")
-    return [proposal.box for proposal in found.proposals]
+    numbers = given.replace(",", " ").split()
+    try:
+        offset, shape = (tuple(float(n) for n in part) for part in (numbers[:3], numbers[3:]))
+    except ValueError:
+        return [proposal.box for proposal in read_proposals(Path(given), raw).proposals]
+    right = 'write "Z Y X DEPTH HEIGHT WIDTH" in nm, or name a folder of proposals'
+    if len(numbers) != 6 or not all(math.isfinite(n) for n in offset + shape) or min(shape) <= 0:
+        raise UserError(f"{given!r} is no box", "--exclude", right)
+    begin, end = (
+        raw.offset_nm,
+        [o + n * v for o, n, v in zip(raw.offset_nm, raw.shape_vx, raw.voxel_size_nm, strict=True)],
+    )
+    if any(o >= e or o + s <= b for o, s, b, e in zip(offset, shape, begin, end, strict=True)):
+        raise UserError(f"{given!r} lies outside of the volume, {describe_roi(raw.roi)}", "--exclude", right)
+    return [RoiConfig(offset_nm=offset, shape_nm=shape)]  # type: ignore[arg-type] # three of each
 
 
 def _tell_voxel_size(raw: Any, cards: "Sequence[Card]") -> None:
@@ -121,13 +140,17 @@ def _tell_voxel_size(raw: Any, cards: "Sequence[Card]") -> None:
 
 @proposals.command()
 def show(folder: Folder, as_json: Json = False) -> None:
-    """Print the boxes, in their order."""
-    from neuroadda.active.proposals import read_proposals
+    """Print the boxes, in their order, and which are labelled, skipped, or waiting for labels."""
+    from neuroadda.active.boxes import state_of
+    from neuroadda.active.proposals import LABELS, read_proposals
     from neuroadda.cli.console import print_json
     from neuroadda.config import dump_config
 
-    found = read_proposals(folder)
-    print_json(dump_config(found)) if as_json else print_boxes(found)
+    found, labels = read_proposals(folder), (folder if folder.is_dir() else folder.parent) / LABELS
+    if as_json:
+        print_json(dump_config(found) | {"states": {box.name: state_of(box, labels) for box in found.proposals}})
+    else:
+        print_boxes(found, labels)
 
 
 @proposals.command()
@@ -213,13 +236,15 @@ def skip(folder: Folder, rank: Annotated[int, typer.Argument(help="The box.")]) 
     print(skip_box(read_proposals(folder), rank, beside / "labels"))
 
 
-def print_boxes(found: "Proposals") -> None:
-    """Print a table of the boxes."""
+def print_boxes(found: "Proposals", labels: Path) -> None:
+    """Print a table of the boxes, whose labels lie in a folder."""
+    from neuroadda.active.boxes import state_of
     from neuroadda.cli.console import print_table
 
     rows = [
         {
             "rank": p.rank,
+            "state": state_of(p, labels),
             "offset, nm zyx": " ".join(f"{v:g}" for v in p.offset_nm),
             "shape, nm zyx": " ".join(f"{v:g}" for v in p.shape_nm),
             "score": round(p.score, 4),

@@ -1,16 +1,22 @@
 """The verb that adapts a backbone to a volume, as far as there are labels."""
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from neuroadda.cli.active import print_boxes
 from neuroadda.cli.options import (
-    ConfigFiles,
+    Backbone,
     Json,
+    MaybeConfigFiles,
+    Output,
     Overrides,
     Overwrite,
+    RankingFile,
+    Raw,
     TrustInputs,
+    Zoo,
     load_run,
     refuse_many_processes,
     take_section,
@@ -19,25 +25,48 @@ from neuroadda.cli.options import (
 from neuroadda.errors import PersonNeeded
 
 app = typer.Typer()
+ITERATIONS = 500
+PROPOSALS_HELP = "Folder of `propose`: its boxes, with the labels that are there, are those of the first round."
 
 
 @app.command()
 def adapt(
-    config: ConfigFiles,
+    raw: Raw = None,
+    output: Output = None,
+    proposals: Annotated[Path | None, typer.Option(metavar="FOLDER", help=PROPOSALS_HELP)] = None,
+    ranking: RankingFile = None,
+    backbone: Backbone = None,
+    zoo: Zoo = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help=f"Of the fine-tuning; by default {ITERATIONS}, or what a config says.")
+    ] = None,
+    config: MaybeConfigFiles = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,
     trust_inputs: TrustInputs = False,
     as_json: Json = False,
 ) -> None:
-    """Adapt a backbone to a volume ([adapt] of the config): rank, propose, wait for labels, fine-tune, compare, again.
+    """Adapt a backbone to a volume: rank, propose, wait for labels, fine-tune, compare. RAW -o OUT, or [adapt] of a config.
 
-    Exit code 3: it waits for labels, import them with `neuroadda proposals import`, then run it again.
+    What is there already is taken: a ranking (--ranking), proposals and their labels (--proposals). Exit code 3: it waits for labels,
+    import them with `neuroadda proposals import`, then run it again.
     """
     from neuroadda.cli.console import print_json
     from neuroadda.cli.progress import show_progress
 
     refuse_many_processes("adapt")
-    loaded = load_run(config, overrides, quiet=as_json)
+    keys: dict[str, Any] = {
+        "raw": raw,
+        "output": output,
+        "backbone": backbone,
+        "proposals": proposals,
+        "select": {"zoo": zoo, "ranking": ranking},
+        "train": {"iterations": iterations},
+    }
+    if not config and output is not None:
+        name = Path(output).resolve().name
+        keys["train"] = {"name": name, "domain": name, "iterations": iterations or ITERATIONS}
+    loaded = load_run(config, overrides, {"adapt": keys}, "RAW --output OUT", quiet=as_json)
     wanted = take_section(trust_inputs_of(loaded) if trust_inputs else loaded, "adapt", config)
     from neuroadda.api.boxes import adapt as adapt_to  # torch's import takes seconds, of which `load_run` has told
 
@@ -46,13 +75,13 @@ def adapt(
     if as_json:
         print_json(done.to_data())
     else:
-        print_adaptation(done)
+        print_adaptation(done, wanted)
     if done.waiting:
         raise typer.Exit(PersonNeeded.exit_code)
 
 
-def print_adaptation(done: Any) -> None:
-    """Print what every round came to, and what the last one waits for."""
+def print_adaptation(done: Any, config: Any) -> None:
+    """Print what every round came to, what the fine-tuning was worth, and the next command or what is waited for."""
     from neuroadda.active.proposals import SHEET
     from neuroadda.cli.console import print_table
 
@@ -63,13 +92,17 @@ def print_adaptation(done: Any) -> None:
         print(f"adapted backbone: {done.backbone}")
     if done.waiting:
         last = done.rounds[-1]
-        print_boxes(last.proposals)
+        print_boxes(last.proposals, last.labels)
         print(
-            f"{len(last.missing)} boxes wait for labels: look at {last.folder / SHEET},\n"
-            f"hand them on with `neuroadda proposals export {last.folder} --to ...`, bring labels back with\n"
-            f"`neuroadda proposals import {last.folder} LABELS` (`neuroadda proposals skip {last.folder} RANK` leaves a box\n"
+            f"{len(last.missing)} boxes wait for labels: look at {last.asked / SHEET},\n"
+            f"hand them on with `neuroadda proposals export {last.asked} --to ...`, bring labels back with\n"
+            f"`neuroadda proposals import {last.asked} LABELS` (`neuroadda proposals skip {last.asked} RANK` leaves a box\n"
             f"out), and run this command again"
         )
+        return
+    print(done.describe_scores())
+    mask = "" if config.mask is None else f" --mask {config.mask}"
+    print(f"next: neuroadda segment {config.raw} --backbone {done.backbone}{mask} -o {config.output / 'segmentation'}")
 
 
 def _shorten(metrics: dict[str, float] | None) -> dict[str, float]:

@@ -27,6 +27,12 @@ def rank(
     by: Annotated[
         str | None, typer.Option(help="consistency: of predicted boundaries (the default); mmd: of features.")
     ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="RANKING.json", help="Keep the ranking, for --ranking of propose and adapt."
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="PAGE.html", help="Write a page on which each source segments three crops.")
     ] = None,
@@ -42,7 +48,8 @@ def rank(
     from neuroadda.cli.progress import show_progress
     from neuroadda.config import apply_overrides, parse_config
     from neuroadda.domains.ranking import RankConfig
-    from neuroadda.domains.selection import rank_zoo
+    from neuroadda.domains.ranking_file import check_ranking_place
+    from neuroadda.domains.selection import SelectConfig, rank_zoo, save_ranking
     from neuroadda.volumes.arrays import Volume
     from neuroadda.volumes.completeness import check_stored
     from neuroadda.zoo.finding import open_zoo
@@ -52,8 +59,12 @@ def rank(
         given["patches"] = {"no_data": no_data}
     config = parse_config(RankConfig, apply_overrides(given, overrides or []), "domains rank")
     opened, raw = open_zoo(zoo), check_stored(Volume.open(volume))
+    select = SelectConfig(zoo=zoo, exclude=tuple(exclude or ()), rank=config)
+    file = None if output is None else check_ranking_place(output)
     with show_progress(as_json) as observer:
-        ranking = rank_zoo(raw, opened, config, exclude or [], observer)
+        ranking = rank_zoo(raw, opened, config, select.exclude, observer)
+        if file is not None:
+            save_ranking(file, raw, select, opened, ranking)
         if report is not None:
             from neuroadda.viewing.ranking_page import write_ranking_page
 
@@ -68,6 +79,8 @@ def rank(
         print(f"report: {report}")
     start = ranking.winner if zoo is None else opened.folder(ranking.winner)
     print(f"start from {ranking.winner}: neuroadda train RAW LABELS -o OUT --from {start}")
+    if file is not None:
+        print(f"or from labels of a few boxes: neuroadda propose {volume} --ranking {file} -o OUT")
 
 
 def _show(row: "Rank") -> dict[str, str]:

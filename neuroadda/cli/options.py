@@ -37,6 +37,8 @@ LEDGER_HELP = "URL of the ledger; else that in NEUROADDA_LEDGER, else ledger.db 
 Ledger = Annotated[str | None, typer.Option("--ledger", metavar="URL", help=LEDGER_HELP)]
 NO_DATA_HELP = "Where raw has no data: auto (find it first; the default), none, or a mask that `neuroadda mask` wrote."
 NoData = Annotated[str | None, typer.Option("--no-data", metavar="auto|none|MASK", help=NO_DATA_HELP)]
+RANKING_HELP = "A ranking that `domains rank -o` wrote, or the folder that it lies in: the zoo is not ranked again."
+RankingFile = Annotated[Path | None, typer.Option("--ranking", metavar="FILE", help=RANKING_HELP)]
 Triple = tuple[float, float, float]
 
 

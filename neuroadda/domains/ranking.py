@@ -214,8 +214,14 @@ def interval(values: np.ndarray, level: float) -> tuple[float, float]:
 
 def _is_as_consistent(first: Consistency, other: Consistency, level: float) -> bool:
     """Whether the interval of the difference, crop by crop, includes 0."""
-    gap = first.values - other.values
-    return bool(gap.mean() <= t.ppf((1 + level) / 2, len(gap) - 1) * gap.std(ddof=1) / np.sqrt(len(gap)))
+    return not is_above_zero(first.values - other.values, level)
+
+
+def is_above_zero(values: np.ndarray, level: float) -> bool:
+    """Whether Student's interval of a mean lies above 0; never that of a single value."""
+    if len(values) < 2:
+        return False
+    return bool(values.mean() > t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def _explain(place: int, source: Source, first: str, tied: Sequence[str], guarded: str, by_mmd: bool) -> str:

@@ -1,21 +1,18 @@
 """Which backbone of a zoo fits a volume: its entries ranked by what they make of it, and by their stored features."""
 
 import difflib
-import json
-from collections.abc import Collection, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
 from neuroadda.backbones.card import Card, load_card
-from neuroadda.config import PathText, PublicConfig, dump_config, fingerprint, write_json
+from neuroadda.config import FolderPath, PathText, PublicConfig, dump_config, fingerprint
 from neuroadda.domains.comparison import compare_embeddings
 from neuroadda.domains.consistency import draw_crops, measure_consistency
 from neuroadda.domains.embedding import embed_each
 from neuroadda.domains.ranking import RankConfig, Ranking, Source, rank_sources
+from neuroadda.domains.ranking_file import RANKING, Selection, read_record, take_ranking, to_selection, write_record
 from neuroadda.errors import UserError
 from neuroadda.observing import RunObserver
 from neuroadda.prediction.predict import is_far_in_size
@@ -23,8 +20,6 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.zoo.embeddings import Embedding, Embeddings, NetworkRole, Pooling, load_embeddings
 from neuroadda.zoo.finding import Zoo, find_backbone, open_zoo
 from neuroadda.zoo.index import EMBEDDING
-
-RANKING = "ranking.json"
 
 
 class SelectConfig(PublicConfig):
@@ -34,6 +29,9 @@ class SelectConfig(PublicConfig):
     ----------
     zoo
         Folder or URL; the one that comes with neuroadda by default.
+    ranking
+        A ranking of this volume that is there already (``neuroadda domains rank RAW -o FILE``), or the folder that it lies in:
+        the zoo is not ranked again.
     exclude
         Entries that are not to be ranked, such as one trained on this very volume.
     rank
@@ -41,30 +39,15 @@ class SelectConfig(PublicConfig):
     """
 
     zoo: PathText | None = None
+    ranking: FolderPath | None = None
     exclude: tuple[str, ...] = ()
     rank: RankConfig = Field(default_factory=RankConfig)
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What a training starts from.
-
-    Attributes
-    ----------
-    ranking
-        As plain data, see `Ranking.to_data`.
-    folder
-        Of the first source.
-    """
-
-    ranking: Mapping[str, Any]
-    folder: Path
 
 
 def select_source(
     volume: Volume, config: SelectConfig, record: Path, *, begun: bool = False, content: str | None = None
 ) -> Selection:
-    """Rank a zoo for a volume, once: the selection is kept in the file `record`.
+    """Rank a zoo for a volume, once: the selection is kept in the file `record`. A ranking that `config` names is taken instead.
 
     Parameters
     ----------
@@ -77,30 +60,53 @@ def select_source(
     Raises
     ------
     UserError
-        As `rank_zoo` does, or if a training has begun and another backbone would be selected now.
+        As `rank_zoo` and `take_ranking` do, or if a training has begun and another backbone would be selected now.
     """
-    known = _read_record(record)
-    mine = fingerprint("select", 2, dump_config(config), content or volume.fingerprint)
+    if config.ranking is not None:
+        return write_record(record, take_ranking(config.ranking, volume.fingerprint, config.exclude))
+    known = read_record(record)
+    mine = _identify(config, content or volume.fingerprint)
     if known and begun and known["fingerprint"] == mine:
-        return _to_selection(known)
+        return to_selection(known)
     zoo = open_zoo(config.zoo)
-    index = fingerprint(dump_config(zoo.index))
-    if known and known["fingerprint"] == mine and known["index"] == index:
-        return _to_selection(known)
+    if known and known["fingerprint"] == mine and known["index"] == _identify_zoo(zoo):
+        return to_selection(known)
     ranking = rank_zoo(volume, zoo, config.rank, config.exclude)
-    folder = str(zoo.folder(ranking.winner))
-    if known and begun and known["folder"] != folder:
+    if known and begun and to_selection(known).folder != zoo.folder(ranking.winner):
         what = f"a training from {known['ranking']['winner']} lies here, and {ranking.winner} would be selected now"
         raise UserError(what, str(record.parent), "give another output, or --overwrite")
-    found = {"fingerprint": mine, "index": index, "folder": folder, "ranking": ranking.to_data()}
-    write_json(record, found)
-    return _to_selection(found)
+    return save_ranking(record, volume, config, zoo, ranking, content)
+
+
+def save_ranking(
+    file: Path, volume: Volume, config: SelectConfig, zoo: Zoo, ranking: Ranking, content: str | None = None
+) -> Selection:
+    """Write a ranking of a zoo to a file.
+
+    Parameters
+    ----------
+    content
+        As in `select_source`.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be written.
+    """
+    record = {
+        "fingerprint": _identify(config, content or volume.fingerprint),
+        "index": _identify_zoo(zoo),
+        "volume": volume.fingerprint,
+        "folders": {row.name: str(zoo.folder(row.name)) for row in ranking.rows},
+        "ranking": ranking.to_data(),
+    }
+    return write_record(file, record)
 
 
 def find_start(
     raw: Volume, backbone: str | None, config: SelectConfig, folder: Path, *, begun: bool, content: str | None = None
-) -> tuple[Path, dict[str, Any] | None]:
-    """Return the folder of a backbone for a volume: of that given, else of the first of the zoo, with its ranking.
+) -> tuple[Path, Selection | None]:
+    """Return the folder of a backbone for a volume: of that given, else of the first of the zoo, with the selection.
 
     Parameters
     ----------
@@ -114,32 +120,26 @@ def find_start(
     Raises
     ------
     UserError
-        As `find_backbone`, `load_card` and `select_source` do.
+        As `find_backbone`, `load_card` and `select_source` do; or if both a backbone and a ranking are given.
     """
+    if backbone is not None and config.ranking is not None:
+        raise UserError("both it and a ranking say what to start from", f"backbone {backbone}", "give one of them")
     if backbone is not None:
         found = find_backbone(backbone, config.zoo)
         load_card(found)
         return found, None
     selection = select_source(raw, config, folder / RANKING, begun=begun, content=content)
-    return selection.folder, dict(selection.ranking)
+    load_card(selection.folder)
+    return selection.folder, selection
 
 
-def _read_record(record: Path) -> Mapping[str, Any] | None:
-    with suppress(OSError, ValueError):
-        known = json.loads(record.read_text())
-        if isinstance(known, dict) and {"fingerprint", "index", "folder", "ranking"} <= known.keys():
-            return known
-    return None
+def _identify(config: SelectConfig, content: str) -> str:
+    asked = {key: value for key, value in dump_config(config).items() if key != "ranking"}
+    return fingerprint("select", 2, asked, content)
 
 
-def _to_selection(record: Mapping[str, Any]) -> Selection:
-    return Selection(record["ranking"], Path(record["folder"]))
-
-
-def read_selection(record: Path) -> Selection | None:
-    """Return what was selected, None if nothing is recorded."""
-    known = _read_record(record)
-    return None if known is None else _to_selection(known)
+def _identify_zoo(zoo: Zoo) -> str:
+    return fingerprint(dump_config(zoo.index))
 
 
 def rank_zoo(

@@ -2,19 +2,22 @@
 
 from dataclasses import dataclass
 
+import fastremap
+import numpy as np
 from funlib.geometry import Roi
 from pydantic import Field
 
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.config import PathText, PublicConfig
 from neuroadda.errors import in_section
-from neuroadda.evaluation.contingency import count_overlaps
+from neuroadda.evaluation.contingency import Contingency, count_overlaps
+from neuroadda.evaluation.metrics import score
 from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, check_labels, sweep_contingency
 from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.whole import agglomerate_array
+from neuroadda.segmentation.whole import Agglomerated, agglomerate_array
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.label_checks import check_truth
 from neuroadda.volumes.label_ids import read_ids
@@ -30,11 +33,14 @@ class ValidateConfig(PublicConfig):
         Arrays on one voxel grid.
     roi
         The part; all of the labels by default.
+    linked
+        Whether a label has the same id in every section; if not, each section is scored by itself.
     """
 
     raw: PathText
     labels: PathText
     roi: RoiConfig | None = None
+    linked: bool = True
     predict: Predict = Field(default_factory=Predict)
     fragments: Fragments = Field(default_factory=Fragments)
     agglomerate: Agglomerate = Field(default_factory=Agglomerate)
@@ -48,15 +54,7 @@ class Validator:
 
     def __call__(self, backbone: Backbone) -> dict[str, float]:
         """Return VOI (nats) split, merge and total at the best threshold, that threshold, and the adapted Rand error."""
-        sweep = self.sweep(backbone)
-        best = sweep.scores[sweep.best]
-        return {
-            "voi": best.voi,
-            "voi_split": best.voi_split,
-            "voi_merge": best.voi_merge,
-            "adapted_rand_error": best.adapted_rand_error,
-            "threshold": sweep.thresholds[sweep.best],
-        }
+        return to_metrics(self.sweep(backbone))
 
     def check(self) -> tuple[Volume, Volume, Roi]:
         """Return raw, labels and the part; raise UserError now rather than after hours of training if they do not fit."""
@@ -80,10 +78,42 @@ class Validator:
             predict = config.predict.resolve(backbone.card.architecture, (shape[0], shape[1], shape[2]))
         affs, _ = Predictor(backbone, predict)(raw, roi)
         whole = agglomerate_array(affs, raw.voxel_size_nm, config.fragments, config.agglomerate)
-        overlaps = count_overlaps(whole.fragments, read_ids(labels, roi))
+        truth = read_ids(labels, roi)
+        if not config.linked:
+            return _sweep_sections(whole, truth)
+        overlaps = count_overlaps(whole.fragments, truth)
 
         def lut_at(threshold: float):  # type: ignore[no-untyped-def]
             lut = whole.lut(threshold)
             return lambda ids: lut[ids.astype("int64")]
 
         return sweep_contingency(overlaps, lut_at, THRESHOLDS)
+
+
+def _sweep_sections(whole: Agglomerated, truth: np.ndarray) -> Sweep:
+    """Score every section by itself: neither segments nor labels are the same in two of them."""
+    truth = fastremap.renumber(truth, preserve_zero=True)[0]
+
+    def count(threshold: float) -> Contingency:
+        return count_overlaps(_split_sections(whole.segment(threshold)), _split_sections(truth))
+
+    return Sweep(thresholds=THRESHOLDS, scores=tuple(score(count(threshold)) for threshold in THRESHOLDS))
+
+
+def _split_sections(ids: np.ndarray) -> np.ndarray:
+    """Return ids (zyx, from 1 on) as uint64, others in each section; 0 stays."""
+    ids = ids.astype(np.uint64)
+    first = np.arange(len(ids), dtype=np.uint64)[:, None, None] * ids.max(initial=0)
+    return np.where(ids > 0, ids + first, 0)
+
+
+def to_metrics(sweep: Sweep) -> dict[str, float]:
+    """Return VOI (nats) split, merge and total at the best threshold, that threshold, and the adapted Rand error."""
+    best = sweep.scores[sweep.best]
+    return {
+        "voi": best.voi,
+        "voi_split": best.voi_split,
+        "voi_merge": best.voi_merge,
+        "adapted_rand_error": best.adapted_rand_error,
+        "threshold": sweep.thresholds[sweep.best],
+    }

@@ -91,7 +91,7 @@ def report_plan(
 def _link_rounds(adaptation: Mapping[str, Any], here: Path) -> dict[str, Any]:
     """Return an adaptation whose rounds link to their contact sheets as seen from the page."""
     rounds = [
-        r | {"sheet": quote(Path(os.path.relpath(Path(r["folder"]) / SHEET, here)).as_posix())}
+        r | {"sheet": quote(Path(os.path.relpath(Path(r.get("proposals") or r["folder"]) / SHEET, here)).as_posix())}
         for r in adaptation["rounds"]
     ]
     return {**adaptation, "rounds": rounds}

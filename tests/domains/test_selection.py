@@ -19,7 +19,8 @@ from neuroadda.domains.comparison import compare_embeddings
 from neuroadda.domains.embedding import embed_volume
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.domains.ranking import RankConfig
-from neuroadda.domains.selection import SelectConfig, rank_zoo, read_selection, select_source
+from neuroadda.domains.ranking_file import read_selection
+from neuroadda.domains.selection import SelectConfig, rank_zoo, select_source
 from neuroadda.errors import UserError
 from neuroadda.flow import RunConfig, train_backbone
 from neuroadda.observing import RunObserver
