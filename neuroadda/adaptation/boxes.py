@@ -18,7 +18,6 @@ from neuroadda.errors import UserError
 from neuroadda.evaluation.sweep import Sweep
 from neuroadda.evaluation.validation import ValidateConfig, Validator, to_metrics
 from neuroadda.observing import RunObserver
-from neuroadda.volumes.arrays import Volume
 
 SOURCES, HELD_BACK = "sources.json", "held_back.json"
 
@@ -104,8 +103,8 @@ def score_sources(
 ) -> Sources:
     """Score every ranked source on the labelled boxes without any training, and choose what to start from.
 
-    The first of the ranking stays unless another is better beyond the spread over boxes: the interval of the mean difference, box by
-    box, lies above 0. One box alone changes nothing. What was chosen is kept in ``sources.json``.
+    The first of the ranking stays unless another is better beyond the spread over boxes: the interval of the mean difference, box
+    by box, lies above 0. One box alone changes nothing. What was chosen is kept in ``sources.json``.
 
     Parameters
     ----------

@@ -35,13 +35,13 @@ class AdaptConfig(PublicConfig):
     output
         Folder of the state and the results.
     backbone
-        What to start from, an entry of the zoo or a folder; without it, the zoo is ranked and its first entry taken, or the one that is
-        clearly better on the labelled boxes.
+        What to start from, an entry of the zoo or a folder; without it, the zoo is ranked and its first entry taken, or the
+        one that is clearly better on the labelled boxes.
     select
         How the zoo is ranked, or a ranking that is there already.
     proposals
-        Folder of `propose` whose boxes are those of the first round, with the labels that are there; so is the ranking that lies in it,
-        unless a backbone or a ranking is given.
+        Folder of `propose` whose boxes are those of the first round, with the labels that are there; so is the ranking
+        that lies in it, unless a backbone or a ranking is given.
     propose
         Which boxes are proposed in a round.
     committee

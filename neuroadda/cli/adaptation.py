@@ -48,8 +48,9 @@ def adapt(
 ) -> None:
     """Adapt a backbone to a volume: rank, propose, wait for labels, fine-tune, compare. RAW -o OUT, or [adapt] of a config.
 
-    What is there already is taken: a ranking (--ranking), proposals and their labels (--proposals). Exit code 3: it waits for labels,
-    import them with `neuroadda proposals import`, then run it again.
+    What is there already is taken: a ranking (--ranking), proposals and their labels (--proposals).
+
+    Exit code 3: it waits for labels, import them with `neuroadda proposals import`, then run it again.
     """
     from neuroadda.cli.console import print_json
     from neuroadda.cli.progress import show_progress
@@ -84,6 +85,7 @@ def print_adaptation(done: Any, config: Any) -> None:
     """Print what every round came to, what the fine-tuning was worth, and the next command or what is waited for."""
     from neuroadda.active.proposals import SHEET
     from neuroadda.cli.console import print_table
+    from neuroadda.volumes.no_data_mask import AUTO
 
     rows = [{"backbone": str(done.start)} | _shorten(done.before)]
     rows += [{"backbone": str(r.backbone)} | _shorten(r.metrics) for r in done.rounds if r.backbone]
@@ -101,8 +103,9 @@ def print_adaptation(done: Any, config: Any) -> None:
         )
         return
     print(done.describe_scores())
-    mask = "" if config.mask is None else f" --mask {config.mask}"
-    print(f"next: neuroadda segment {config.raw} --backbone {done.backbone}{mask} -o {config.output / 'segmentation'}")
+    where = "" if config.mask is None else f" --mask {config.mask}"
+    where += "" if config.no_data == AUTO else f" --no-data {config.no_data}"
+    print(f"next: neuroadda segment {config.raw} --backbone {done.backbone}{where} -o {config.output / 'segmentation'}")
 
 
 def _shorten(metrics: dict[str, float] | None) -> dict[str, float]:

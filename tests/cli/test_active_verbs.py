@@ -1,6 +1,7 @@
 """`neuroadda propose`, `proposals show|export|import` and `adapt`: what they print, their exit codes, and bad input."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from neuroadda.active.proposals import PROPOSALS, SHEET, read_proposals
 from neuroadda.backbones.card import load_card
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
+from neuroadda.zoo.adding import write_index
 from tests.active.networks import write_random_backbone
 
 Run = Callable[..., tuple[int, str, str]]
@@ -104,7 +106,7 @@ def test_propose(command: Run, arguments, tmp_path):
 
 
 def test_propose_says_if_fewer_boxes_fit_and_leaves_out_labelled_ones(command: Run, arguments, proposed, tmp_path):
-    code, told, _ = command(*arguments, "-n", 1000, "--labelled", proposed, "--set", f"output={tmp_path / 'set'}")
+    code, told, _ = command(*arguments, "-n", 1000, "--exclude", proposed, "--set", f"output={tmp_path / 'set'}")
     assert code == 0
     found = read_proposals(tmp_path / "set")
     assert f"no more than {len(found.proposals)} boxes of this shape and distance fit; 1000 were asked for" in told
@@ -117,10 +119,22 @@ def test_propose_says_if_fewer_boxes_fit_and_leaves_out_labelled_ones(command: R
             assert one.to_roi(raw).intersect(other.to_roi(raw)).empty
 
 
-def test_labelled_boxes_are_of_the_same_volume(command: Run, arguments, folder, tmp_path):
+@pytest.mark.parametrize("write", ["{} {} {} {} {} {}", "{},{},{},{},{},{}", "{}, {}, {}  {} {} {}"])
+def test_propose_leaves_out_a_region(command: Run, arguments, proposed, tmp_path, write):
+    first = read_proposals(proposed).proposals[0]
+    region = write.format(*first.offset_nm, *first.shape_nm)
+    assert command(*arguments, "--exclude", region, "--exclude", "0 0 0 30 6 6", "--json")[0] == 0
+    found = read_proposals(tmp_path / "out")
+    raw = Volume.open(found.volume)
+    assert first.box in found.excluded
+    assert len(found.excluded) == 2
+    assert all(box.to_roi(raw).intersect(first.to_roi(raw)).empty for box in found.proposals)
+
+
+def test_excluded_boxes_are_of_the_same_volume(command: Run, arguments, folder, tmp_path):
     other = json.loads((folder / PROPOSALS).read_text()) | {"volume": "elsewhere", "volume_fingerprint": "0"}
     (folder / PROPOSALS).write_text(json.dumps(other))
-    assert "these boxes lie in another volume, elsewhere" in refused(command(*arguments, "--labelled", folder))
+    assert "these boxes lie in another volume, elsewhere" in refused(command(*arguments, "--exclude", folder))
     assert not (tmp_path / "out").exists()
 
 
@@ -164,7 +178,12 @@ def test_a_rerun_keeps_the_sheet_and_draws_it_where_it_is_gone(command: Run, arg
         (("--min-distance", -1), "min_distance_nm should be greater than or equal to 0"),
         (("--seed", -1), "choose.seed should be"),
         (("--mask", "nowhere.zarr"), "nowhere.zarr: there is no array here"),
-        (("--labelled", "nowhere"), "nowhere"),
+        (("--exclude", "nowhere"), "nowhere"),
+        (("--exclude", "0 0 0 240 288"), "'0 0 0 240 288' is no box; write"),
+        (("--exclude", "0,0,0,240,288,0"), "'0,0,0,240,288,0' is no box"),
+        (("--exclude", "0 0 0 240 288 nan"), "is no box"),
+        (("--exclude", "0 0 900 240 288 288"), "lies outside of the volume"),
+        (("--ranking", "nowhere"), "say what to start from"),
         (("--set", "stratgey=max"), "unknown key 'stratgey'"),
         (("--set", "choose.shortlits=3"), "did you mean 'shortlist'?"),
         (("--set", "reading"), "is not an override"),
@@ -207,7 +226,25 @@ def test_show(command: Run, proposed):
     assert code == 0
     assert "240 288 288" in told
     code, told, _ = command("proposals", "show", proposed / PROPOSALS, "--json")
-    assert (code, json.loads(told)) == (0, json.loads((proposed / PROPOSALS).read_text()))
+    states = {"states": {"roi_1": "waiting", "roi_2": "waiting"}}
+    assert (code, json.loads(told)) == (0, json.loads((proposed / PROPOSALS).read_text()) | states)
+
+
+def test_show_says_which_boxes_are_labelled_skipped_or_waiting(command: Run, inputs, folder):
+    def states() -> list[str]:
+        for given in (folder, folder / PROPOSALS):
+            _, told, _ = command("proposals", "show", given)
+            rows = [line.split("\t") for line in told.splitlines()]
+            assert rows[0][1] == "state"
+        return [row[1] for row in rows[1:]]
+
+    assert states() == ["waiting", "waiting"]
+    assert command("proposals", "skip", folder, 2)[0] == 0
+    assert states() == ["waiting", "skipped"]
+    assert command("proposals", "import", folder, inputs / "p.zarr/labels")[0] == 0
+    assert states() == ["labelled", "labelled"]
+    told = json.loads(command("proposals", "show", folder, "--json")[1])
+    assert told["states"] == {"roi_1": "labelled", "roi_2": "labelled"}
 
 
 @pytest.mark.parametrize(
@@ -380,7 +417,11 @@ def test_adapt_waits_with_code_3_and_ends_with_0(command: Run, inputs, tmp_path)
     assert "adapted starts from random" in told
     adapted = tmp_path / "run" / "backbone"
     lines = [str(inputs / "random"), str(round_ / "train/backbone"), f"adapted backbone: {adapted}"]
-    assert told.splitlines()[-3:] == lines
+    assert told.splitlines()[-5:-2] == lines
+    score, following = told.splitlines()[-2:]
+    assert re.match(r"VOI \d\.\d{3} before, \d\.\d{3} after on roi_2, which was not trained on", score)
+    raw = inputs / "p.zarr/raw"
+    assert following == f"next: neuroadda segment {raw} --backbone {adapted} -o {tmp_path / 'run/segmentation'}"
     assert load_card(adapted) == load_card(round_ / "train/backbone")
     assert command("adapt", "-c", config, "--json")[0] == 0
 
@@ -432,6 +473,59 @@ def test_an_oracle_that_does_not_fit_is_told_and_the_boxes_stay(command: Run, in
     assert "nothing is labelled" in refused(command("adapt", "-c", config, "--json"))
     assert not (tmp_path / "run/round_1/labels").exists()
     assert len(read_proposals(tmp_path / "run/round_1").proposals) == 2
+
+
+def test_from_a_ranking_to_a_backbone_without_a_config(command: Run, inputs, tmp_path, monkeypatch):
+    """Each verb names the next and takes what the one before it wrote; nothing is ranked or proposed again."""
+    zoo, raw = tmp_path / "zoo", inputs / "p.zarr/raw"
+    for seed, name in enumerate(("one", "two")):
+        write_random_backbone(zoo / name, seed)
+    write_index(zoo)
+    ranked, asked, out = tmp_path / "ranking.json", tmp_path / "asked", tmp_path / "out"
+    few = ("--set", "crops=2", "--set", "crop_vx=[4,48,48]")
+    code, told, _ = command("domains", "rank", raw, "--zoo", zoo, *few, "-o", ranked)
+    assert code == 0
+    assert told.splitlines()[-1].endswith(f"neuroadda propose {raw} --ranking {ranked} -o OUT")
+    winner = json.loads(ranked.read_text())["ranking"]["winner"]
+
+    monkeypatch.setattr("neuroadda.domains.selection.rank_zoo", None)
+    shape = ("-n", 2, "--shape", *BOX_NM, "--set", "choose.strategy=max")
+    code, told, _ = command("propose", raw, "--ranking", ranked, *shape, "-o", asked, *CPU)
+    assert code == 0
+    assert told.splitlines()[-1] == f"fine-tune: neuroadda adapt {raw} --proposals {asked} -o OUT"
+    assert read_proposals(asked).backbone == winner
+    assert command("proposals", "import", asked, inputs / "p.zarr/labels")[0] == 0
+
+    monkeypatch.setattr("neuroadda.adaptation.rounds.propose_boxes", None)
+    train = ("output_shape_vx=[4,16,16]", "workers=0", "device=cpu", "picture_every=0")
+    keys = [option for key in train for option in ("--set", f"adapt.train.{key}")]
+    code, told, err = command("adapt", raw, "--proposals", asked, "-o", out, "--iterations", 1, *keys)
+    assert code == 0
+    assert f"out starts from {winner}" in told + err
+    assert "on your 2 boxes" in told + err
+    assert (
+        told.splitlines()[-1]
+        == f"next: neuroadda segment {raw} --backbone {out / 'backbone'} -o {out / 'segmentation'}"
+    )
+    assert load_card(out / "backbone").name == "out"
+
+
+def test_a_ranking_is_not_written_over_something_else(command: Run, inputs, tmp_path):
+    (tmp_path / "mine.json").write_text("{}")
+    told = refused(command("domains", "rank", inputs / "p.zarr/raw", "-o", tmp_path / "mine.json", "--json"))
+    assert "this is no ranking, and is not written over" in told
+    assert (tmp_path / "mine.json").read_text() == "{}"
+
+
+def test_check_looks_at_given_proposals(command: Run, inputs, folder, tmp_path):
+    assert command("proposals", "import", folder, inputs / "p.zarr/labels", "--rank", 1)[0] == 0
+    code, told, _ = command("check", write_config(inputs, tmp_path, proposals=str(folder)))
+    assert code == 0
+    assert "1 of 2 boxes are labelled" in told
+    config = write_config(inputs, tmp_path, proposals=str(tmp_path / "none"))
+    code, told, err = command("check", config)
+    assert code != 0
+    assert "adapt.proposals" in told + err
 
 
 @pytest.mark.parametrize(
