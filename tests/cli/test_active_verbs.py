@@ -479,7 +479,8 @@ def test_from_a_ranking_to_a_backbone_without_a_config(command: Run, inputs, tmp
     """Each verb names the next and takes what the one before it wrote; nothing is ranked or proposed again."""
     zoo, raw = tmp_path / "zoo", inputs / "p.zarr/raw"
     for seed, name in enumerate(("one", "two")):
-        write_random_backbone(zoo / name, seed)
+        card = write_random_backbone(zoo / name, seed) / "card.json"
+        card.write_text(json.dumps(json.loads(card.read_text()) | {"domain": name}))
     write_index(zoo)
     ranked, asked, out = tmp_path / "ranking.json", tmp_path / "asked", tmp_path / "out"
     few = ("--set", "crops=2", "--set", "crop_vx=[4,48,48]")
