@@ -92,8 +92,8 @@ def _show(row: "Rank") -> dict[str, str]:
         "MMD^2": "" if row.mmd2 is None else f"{row.mmd2:.3f}",
         "95 % ": "" if row.mmd2_interval is None else "{:.2f} to {:.2f}".format(*row.mmd2_interval),
         "nm": " ".join(f"{nm:g}" for nm in row.voxel_size_nm),
-        "licence": row.licence,
         "why": row.why,
+        "licence": row.licence,
     }
 
 

@@ -13,7 +13,8 @@ Ways to choose. Consistency in 2-D and in 3-D (the mean over crops and both tran
 boundary entropy (lowest); MMD^2 in five ways: as the ranking before this study (own network, maximum, several bandwidths,
 unbiased), as in the paper (own network, mean, median, biased), over the source's own null (the 95 % quantile of MMD^2
 between random halves of the source's own blocks), by one common network (the generalist's), and after raw is given the mean
-and spread of the source's raw; Frechet distance of the same features; same species, else any (the mean over them); the
+and spread of the source's raw; the sum of the ranks by consistency and by MMD^2 over its null, ties by the first (added after
+a look at fly_fibsem_test alone); Frechet distance of the same features; same species, else any (the mean over them); the
 generalist; random (the mean over all).
 
 Measures, over targets: regret (VOI of the chosen over the lowest, less 1), hit rate (the chosen is the best), Spearman's

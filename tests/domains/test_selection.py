@@ -214,9 +214,9 @@ def test_the_command_prints_a_table_and_what_to_do(made, command):
     assert code == 0
     assert err.splitlines()[-1] == "rank: 7/7"
     header, *lines = out.splitlines()
-    assert header.split("\t") == ["source", "consistency", "95 %", "MMD^2", "95 % ", "nm", "licence", "why"]
+    assert header.split("\t") == ["source", "consistency", "95 %", "MMD^2", "95 % ", "nm", "why", "licence"]
     assert lines[0].startswith("medium\t")
-    assert lines[0].split("\t")[-3:] == ["40 4.6 4.6", "CC0", "nearest"]
+    assert lines[0].split("\t")[-3:] == ["40 4.6 4.6", "nearest", "CC0"]
     assert lines[3] == "not ranked, for want of an embedding: generalist"
     folder = made / "zoo/medium"
     assert lines[4] == f"start from medium: neuroadda train RAW LABELS -o OUT --from {folder}"

@@ -1,0 +1,174 @@
+"""Judge the ways to choose a source: regret, hit rate, correlation, with intervals over targets. See `studies.ranking`."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from scipy.stats import rankdata, spearmanr
+
+from studies.ranking.distances import DistanceRow
+from studies.ranking.study import CropRow, ScoreRow
+from studies.ranking.targets import TARGETS
+
+GENERALIST = "generalist"
+RESAMPLES = 10_000
+
+Evidence = Callable[[str, Sequence[str]], np.ndarray]
+"""Of a target and sources: how far each is from being chosen (float64), the lowest is chosen."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A target, in 2-D or 3-D: the VOI of every candidate, without any training."""
+
+    target: str
+    dimensions: str
+    voi: Mapping[str, float]
+    generalist: float
+
+    def regret(self, chosen: float) -> float:
+        """Return a VOI over the lowest, less 1."""
+        return chosen / min(self.voi.values()) - 1
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How well a way chooses: of each case the regret, whether it hits, and Spearman's correlation (NaN where there is none)."""
+
+    regret: np.ndarray
+    hit: np.ndarray
+    correlation: np.ndarray
+
+
+def read_cases(rows: Iterable[ScoreRow], best: bool) -> list[Case]:
+    """Return the cases: sources of the target's own domain are left out, and the generalist is no candidate."""
+    found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    for row in rows:
+        if row.source != TARGETS[row.target].own:
+            found[row.target, row.dimensions][row.source] = row.best_voi if best else row.voi
+    return [
+        Case(target, dimensions, {s: v for s, v in voi.items() if s != GENERALIST}, voi[GENERALIST])
+        for (target, dimensions), voi in found.items()
+    ]
+
+
+class Consistencies:
+    """What the crops say, as a table (target, source, dimensions) of float64 (seeds x crops, 4)."""
+
+    def __init__(self, rows: Iterable[CropRow], small: bool = False) -> None:
+        found: dict[tuple[str, str, str], list[tuple[int, int, float, float, float, float]]] = defaultdict(list)
+        for row in rows:
+            if row.small == small:
+                values = (row.mirrored, row.bent, row.boundary, row.entropy)
+                found[row.target, row.source, row.dimensions].append((row.seed, row.crop, *values))
+        self.table = {key: np.array(values) for key, values in found.items()}
+
+    def values(self, target: str, source: str, dimensions: str, crops: int, columns: Sequence[int]) -> np.ndarray:
+        """Return float64 (seeds,): the mean over the first crops of each seed, and over columns; NaN is 0."""
+        key = (target, source, dimensions)
+        table = self.table[key if key in self.table else (target, source, "2d")]
+        table = table[table[:, 1] < crops]
+        means = np.nan_to_num(table[:, 2 + np.array(columns)]).mean(axis=1)
+        return np.array([means[table[:, 0] == seed].mean() for seed in np.unique(table[:, 0])])
+
+    def evidence(self, dimensions: str, crops: int = 6, columns: Sequence[int] = (0, 1), sign: int = -1) -> Evidence:
+        """Return the way to choose by some columns; `sign` 1 takes the lowest."""
+
+        def measure(target: str, sources: Sequence[str]) -> np.ndarray:
+            return np.array([sign * self.values(target, s, dimensions, crops, columns).mean() for s in sources])
+
+        return measure
+
+
+def distance(rows: Sequence[DistanceRow], column: str) -> Evidence:
+    """Return the way to choose by a distance."""
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in rows:
+        found[row.target, row.source].append(getattr(row, column))
+
+    def measure(target: str, sources: Sequence[str]) -> np.ndarray:
+        return np.array([np.mean(found[target, source]) for source in sources])
+
+    return measure
+
+
+def add_ranks(first: Evidence, second: Evidence) -> Evidence:
+    """Return the way to choose by the sum of two ranks; of a tie, by the first."""
+
+    def measure(target: str, sources: Sequence[str]) -> np.ndarray:
+        one, other = (rankdata(way(target, sources)) for way in (first, second))
+        return np.asarray(one * 1.001 + other)
+
+    return measure
+
+
+def list_ways(crops: Consistencies, distances: Sequence[DistanceRow]) -> dict[str, Evidence]:
+    """Return all ways to choose by evidence, by name."""
+    measured = partial(distance, distances)
+    flat, deep = crops.evidence("2d"), crops.evidence("3d")
+    return {
+        "consistency, 3-D": deep,
+        "consistency, 2-D": flat,
+        "mirror image alone, 3-D": crops.evidence("3d", columns=(0,)),
+        "contrast alone, 3-D": crops.evidence("3d", columns=(1,)),
+        "consistency, 3-D, 4 crops": crops.evidence("3d", crops=4),
+        "consistency, 3-D, 3 crops": crops.evidence("3d", crops=3),
+        "boundary entropy, 2-D": crops.evidence("2d", columns=(3,), sign=1),
+        "MMD^2, as before": measured("own"),
+        "MMD^2, as in the paper": measured("paper"),
+        "MMD^2 over its null": measured("over_null"),
+        "MMD^2 by one network": measured("common"),
+        "MMD^2, raw standardised": measured("standardised"),
+        "ranks of consistency (3-D) and MMD^2 over its null": add_ranks(deep, measured("over_null")),
+        "Frechet distance": measured("frechet"),
+    }
+
+
+def judge(cases: Sequence[Case], way: Evidence) -> Judged:
+    """Judge a way to choose by evidence."""
+    regret, hit, correlation = [], [], []
+    for case in cases:
+        sources, voi = list(case.voi), np.array(list(case.voi.values()))
+        values = way(case.target, sources)
+        chosen = voi[values.argmin()]
+        regret.append(case.regret(chosen))
+        hit.append(float(chosen == voi.min()))
+        correlation.append(float(spearmanr(values, voi).statistic) if np.ptp(values) and len(voi) > 2 else np.nan)
+    return Judged(np.array(regret), np.array(hit), np.array(correlation))
+
+
+def judge_others(cases: Sequence[Case]) -> dict[str, Judged]:
+    """Judge the ways that need no evidence: the generalist, the same species, chance."""
+
+    def spread(chosen: Callable[[Case], Sequence[float]]) -> Judged:
+        regret = [np.mean([case.regret(voi) for voi in chosen(case)]) for case in cases]
+        hit = [np.mean([voi <= min(case.voi.values()) for voi in chosen(case)]) for case in cases]
+        return Judged(np.array(regret), np.array(hit), np.full(len(cases), np.nan))
+
+    def same_species(case: Case) -> Sequence[float]:
+        organism = TARGETS[case.target].organism
+        alike = [v for s, v in case.voi.items() if TARGETS[f"{s}_test"].organism == organism]
+        return alike or list(case.voi.values())
+
+    return {
+        "same species": spread(same_species),
+        "the generalist": spread(lambda case: [case.generalist]),
+        "chance": spread(lambda case: list(case.voi.values())),
+    }
+
+
+def mean_interval(values: np.ndarray, targets: Sequence[str], seed: int = 0) -> tuple[float, float, float]:
+    """Return the mean over cases and its 95 % percentile bootstrap interval over targets; NaN is left out."""
+    names = sorted(set(targets))
+    of = {name: values[np.array([t == name for t in targets])] for name in names}
+    of = {name: v[np.isfinite(v)] for name, v in of.items()}
+    kept = [v for v in of.values() if len(v)]
+    if not kept:
+        return (float("nan"),) * 3
+    sums, counts = np.array([v.sum() for v in kept]), np.array([len(v) for v in kept])
+    draws = np.random.default_rng(seed).integers(len(kept), size=(RESAMPLES, len(kept)))
+    means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(sums.sum() / counts.sum()), float(low), float(high)

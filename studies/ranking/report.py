@@ -1,0 +1,145 @@
+"""Write docs/results/ranking.md from the study's tables.
+
+python -m studies.ranking.report
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from studies.ranking.distances import DistanceRow
+from studies.ranking.judgement import (
+    GENERALIST,
+    Case,
+    Consistencies,
+    Evidence,
+    Judged,
+    judge,
+    judge_others,
+    list_ways,
+    mean_interval,
+    read_cases,
+)
+from studies.ranking.study import CROPS, DISTANCES, RESULTS, SCORES, CropRow, ScoreRow
+from studies.ranking.targets import CHOSEN_ON, TARGETS
+from studies.rows import read_table
+
+PAGE = RESULTS / "ranking.md"
+CONSISTENCY, BEFORE, OVER_NULL = "consistency, 3-D", "MMD^2, as before", "MMD^2 over its null"
+
+
+def main() -> None:
+    """Write the page."""
+    scores, crop_rows, distances = (
+        read_table(SCORES, ScoreRow),
+        read_table(CROPS, CropRow),
+        read_table(DISTANCES, DistanceRow),
+    )
+    crops = Consistencies(crop_rows)
+    ways = list_ways(crops, distances)
+    parts = [_introduce(crop_rows)]
+    for best in (False, True):
+        cases = read_cases(scores, best)
+        parts.append(f"## VOI at {'the best threshold' if best else 'threshold 0.5'}\n")
+        for title, chosen_on in (("Judging targets", False), ("Targets that settings were chosen on", True)):
+            some = [case for case in cases if (case.target in CHOSEN_ON) == chosen_on]
+            judged = {name: judge(some, way) for name, way in ways.items()} | judge_others(some)
+            parts.append(f"### {title}\n\n{_table(some, judged)}\n")
+        parts.append(f"### All targets\n\n{_table(cases, _judge_all(cases, ways))}\n")
+    parts.append(f"## Case by case, threshold 0.5\n\n{_cases(read_cases(scores, False), ways)}\n")
+    parts.append(f"## Sanity: which source is first, its own domain's included\n\n{_sanity(crop_rows, distances)}\n")
+    parts.append(f"## The guard\n\n{_guard(read_cases(scores, False), crops)}\n")
+    PAGE.write_text("\n".join(parts), encoding="utf-8")
+    print(PAGE)
+
+
+def _judge_all(cases: Sequence[Case], ways: Mapping[str, Evidence]) -> dict[str, Judged]:
+    return {name: judge(cases, way) for name, way in ways.items()} | judge_others(cases)
+
+
+def _introduce(rows: Sequence[CropRow]) -> str:
+    seeds = len({row.seed for row in rows})
+    return f"""# Which source, without labels and without training?
+
+The hypothesis, the rule and the analysis are in `studies/ranking/__init__.py`, committed before the first run. A regret of 10 %
+means that the chosen source's VOI is 10 % above that of the best candidate. Sources of the target's own domain are left out; the
+generalist saw most of the domains and is a row of its own. {len(TARGETS)} targets, {seeds} seeds of crops and patches; in brackets
+95 % intervals by bootstrap over targets.
+
+Commands: `python -m studies.ranking.study`, `python -m studies.ranking.report`.
+"""
+
+
+def _table(cases: Sequence[Case], judged: dict[str, Judged]) -> str:
+    head = ["| way | regret, 2-D | regret, 3-D | regret, both | hits | correlation |", "|---|---|---|---|---|---|"]
+    flat, deep = (np.array([case.dimensions == d for case in cases]) for d in ("2d", "3d"))
+    targets = np.array([case.target for case in cases])
+    rows = []
+    for name, found in judged.items():
+        cells = [_percent(found.regret[part], targets[part]) for part in (flat, deep)]
+        cells.append(_percent(found.regret, targets))
+        cells.append(f"{found.hit.sum():.3g} of {len(cases)}")
+        mean, low, high = mean_interval(found.correlation, list(targets))
+        cells.append("" if np.isnan(mean) else f"{mean:.2f} ({low:.2f} to {high:.2f})")
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(head + rows)
+
+
+def _percent(values: np.ndarray, targets: np.ndarray) -> str:
+    if not len(values):
+        return ""
+    mean, low, high = mean_interval(values, list(targets))
+    return f"{100 * mean:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+
+
+def _cases(cases: Sequence[Case], ways: Mapping[str, Evidence]) -> str:
+    head = "| target | | VOI of each source | the generalist | by consistency (3-D) | by MMD^2 as before |"
+    rows = [head, "|---|---|---|---|---|---|"]
+    for case in cases:
+        sources = list(case.voi)
+        told = ", ".join(f"{source} {voi:.2f}" for source, voi in sorted(case.voi.items(), key=lambda item: item[1]))
+        picks = [sources[int(ways[way](case.target, sources).argmin())] for way in (CONSISTENCY, BEFORE)]
+        rows.append(f"| {case.target} | {case.dimensions} | {told} | {case.generalist:.2f} | {' | '.join(picks)} |")
+    return "\n".join(rows)
+
+
+def _sanity(crop_rows: Sequence[CropRow], distances: Sequence[DistanceRow]) -> str:
+    head = "| target | voxels | seed | first by consistency, 3-D | 2-D | by MMD^2 as before | over its null |"
+    rows = [head, "|---|---|---|---|---|---|---|"]
+    sources = sorted({row.source for row in distances})
+    for target, told in TARGETS.items():
+        if told.own is None:
+            continue
+        for small in (False, True):
+            for seed in sorted({row.seed for row in crop_rows if row.target == target and row.small == small}):
+                crops = Consistencies([row for row in crop_rows if row.seed == seed], small)
+                picks = [
+                    sources[int(crops.evidence(dimensions)(target, sources).argmin())] for dimensions in ("3d", "2d")
+                ]
+                if not small:
+                    ways = list_ways(crops, [row for row in distances if row.seed == seed])
+                    picks += [sources[int(ways[way](target, sources).argmin())] for way in (BEFORE, OVER_NULL)]
+                shown = [f"**{pick}**" if pick == told.own else pick for pick in picks] + [""] * (4 - len(picks))
+                rows.append(f"| {target} | {'50 x 100 x 200' if small else 'all'} | {seed} | {' | '.join(shown)} |")
+    return "\n".join(rows)
+
+
+def _guard(cases: Sequence[Case], crops: Consistencies) -> str:
+    lines = ["Share of boundary voxels (2-D) of sources within 10 % of the best, and of those beyond twice the best:\n"]
+    for title, chosen_on in (("chosen on", True), ("judging", False)):
+        some = [case for case in cases if (case.target in CHOSEN_ON) == chosen_on and case.dimensions == "2d"]
+        good, bad = [], []
+        for case in some:
+            for source, voi in case.voi.items():
+                share = float(crops.values(case.target, source, "2d", 6, (2,)).mean())
+                if case.regret(voi) <= 0.1:
+                    good.append(share)
+                elif case.regret(voi) > 1:
+                    bad.append(share)
+        told = [", ".join(f"{share:.3f}" for share in sorted(shares)) or "none" for shares in (good, bad)]
+        lines.append(f"- {title}: {told[0]}; beyond twice the best: {told[1]}")
+    return "\n".join(lines) + f"\n\n(The generalist, `{GENERALIST}`, is not among them.)"
+
+
+if __name__ == "__main__":
+    main()
