@@ -217,3 +217,18 @@ def test_the_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         write_report(tmp_path / "file" / "report.html", full_report())
+
+
+@pytest.mark.parametrize("start", ["first", "other"])
+def test_an_adaptation_tells_its_start_and_its_score_on_a_box_left_out(start):
+    source = {"name": "first", "consistency": 0.9, "consistency_interval": (0.8, 1.0), "mmd2": None, "mmd2_interval": None}
+    adaptation = {
+        "before": None,
+        "rounds": [],
+        "sources": {"start": start},
+        "held_back": {"box": "roi_4", "before": {"voi": 0.92}, "after": {"voi": 0.706}},
+    }
+    ranking = {"winner": "first", "sources": [source | {"why": "-"}]}
+    page = Page(render_report(dataclasses.replace(full_report(), ranking=ranking, adaptation=adaptation)))
+    assert f"The training started from {start}." in page.text
+    assert "VOI on roi_4: 0.920 before, 0.706 after the same fine-tuning without this box." in page.text
