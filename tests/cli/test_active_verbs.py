@@ -527,6 +527,10 @@ def test_check_looks_at_given_proposals(command: Run, inputs, folder, tmp_path):
     code, told, err = command("check", config)
     assert code != 0
     assert "adapt.proposals" in told + err
+    ranking = {"backbone": None, "select": {"ranking": str(tmp_path / "none.json")}}
+    code, told, err = command("check", write_config(inputs, tmp_path, **ranking))
+    assert code != 0
+    assert "there is no ranking here" in told + err
 
 
 @pytest.mark.parametrize(

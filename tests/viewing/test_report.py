@@ -221,7 +221,13 @@ def test_the_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("start", ["first", "other"])
 def test_an_adaptation_tells_its_start_and_its_score_on_a_box_left_out(start):
-    source = {"name": "first", "consistency": 0.9, "consistency_interval": (0.8, 1.0), "mmd2": None, "mmd2_interval": None}
+    source = {
+        "name": "first",
+        "consistency": 0.9,
+        "consistency_interval": (0.8, 1.0),
+        "mmd2": None,
+        "mmd2_interval": None,
+    }
     adaptation = {
         "before": None,
         "rounds": [],
