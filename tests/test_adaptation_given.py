@@ -206,6 +206,21 @@ def test_a_ranking_that_is_there_is_taken_without_what_is_excluded(made, tmp_pat
     assert json.loads((tmp_path / "run/ranking.json").read_text())["ranking"]["winner"] == GOOD
 
 
+def test_an_adaptation_takes_a_ranking_alone_and_asks_by_its_first_source(made, tmp_path, monkeypatch):
+    monkeypatch.setattr("neuroadda.domains.selection.rank_zoo", None)
+    ranking = {"ranking": str(write_ranking(made, tmp_path, BAD))}
+    propose = {"predict": CPU, "shape_nm": BOX_NM, "choose": {"count": 1}}
+    changes = {"proposals": None, "backbone": None, "select": ranking, "propose": propose, "rounds": 2}
+    config = make_config(made, tmp_path, tmp_path, **changes)
+    (first,) = adapt_backbone(config).rounds
+    assert (first.asked, first.missing) == (tmp_path / "run/round_1", (1,))
+    assert first.proposals.backbone == BAD
+    label(made, first.asked, 1)
+    done = adapt_backbone(config)
+    assert [r.missing for r in done.rounds] == [(), (1,)]
+    assert (done.sources.boxes, done.sources.start) == (("roi_1",), BAD)  # one box alone changes nothing
+
+
 def test_the_source_that_is_clearly_better_on_the_labels_is_started_from(made, asked, tmp_path, monkeypatch):
     monkeypatch.setattr("neuroadda.domains.selection.rank_zoo", None)
     write_ranking(made, asked, BAD)  # beside the boxes, as `propose` keeps it

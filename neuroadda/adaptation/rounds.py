@@ -160,7 +160,7 @@ def make_propose(
         no_data=config.no_data,
         roi=config.roi,
         backbone=backbone,
-        select=config.select,
+        select=config.select if backbone is None else config.select.model_copy(update={"ranking": None}),
         committee=config.committee,
         output=folder,
         excluded=excluded,
