@@ -25,7 +25,7 @@ def rank(
         list[str] | None, typer.Option(metavar="NAME", help="Entry to leave out, such as one trained on this volume.")
     ] = None,
     by: Annotated[
-        str | None, typer.Option(help="consistency: of predicted boundaries (the default); mmd: of features.")
+        str | None, typer.Option(help="consistency: of predicted boundaries; mmd: of features; both: the default.")
     ] = None,
     output: Annotated[
         Path | None,

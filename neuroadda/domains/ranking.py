@@ -14,8 +14,9 @@ from neuroadda.domains.comparison import Comparison, MmdConfig
 from neuroadda.domains.consistency import Consistency, Dimensions
 from neuroadda.domains.patches import PatchConfig
 
-By = Literal["consistency", "mmd"]
-FEWEST, MOST = 0.01, 0.6
+By = Literal["both", "consistency", "mmd"]
+FEWEST, MOST = 0.02, 0.6
+WEIGHT = 0.3  # of a source's MMD against its consistency, see docs/results/ranking.md
 
 
 class RankConfig(MmdConfig):
@@ -26,7 +27,8 @@ class RankConfig(MmdConfig):
     Attributes
     ----------
     by
-        What ranks: how "consistent" the boundaries are that a source predicts, or the "mmd" of features, as in the paper.
+        What ranks: the "consistency" of the boundaries that a source predicts, the "mmd" of features, as in the paper, or "both":
+        consistency less 0.3 MMD (the root of MMD^2). A source without stored features then counts as far as the others' median.
     dimensions
         Of the boundaries that are to be consistent: "3d", or "2d" within sections. Sources that predict nothing across sections
         are judged within sections anyway.
@@ -38,7 +40,7 @@ class RankConfig(MmdConfig):
         Which patches of the target are embedded. Crops lie where patches may.
     """
 
-    by: By = "consistency"
+    by: By = "both"
     dimensions: Dimensions = "3d"
     crops: Annotated[int, Field(ge=2, le=1000)] = 4
     crop_vx: Zyx | None = None
@@ -159,11 +161,13 @@ def rank_sources(
     by_mmd = config.by == "mmd"
     kept = [source for source in sources if source.name in comparisons or not by_mmd]
     guards = {source.name: guard(consistencies[source.name]) for source in kept}
+    far = _find_mmd(kept, comparisons) if config.by == "both" else {}
+    values = {source.name: consistencies[source.name].values - WEIGHT * far.get(source.name, 0.0) for source in kept}
 
     def order(source: Source) -> tuple[bool, float, str]:
         if by_mmd:
             return False, comparisons[source.name].mmd2, source.name
-        return bool(guards[source.name]), -consistencies[source.name].mean, source.name
+        return bool(guards[source.name]), -float(values[source.name].mean()), source.name
 
     kept.sort(key=order)
     first, rows = kept[0].name, []
@@ -171,7 +175,7 @@ def rank_sources(
     def is_tied(name: str) -> bool:
         if by_mmd:
             return comparisons[first].is_tied(comparisons[name], config.level)
-        return not guards[name] and _is_as_consistent(consistencies[first], consistencies[name], config.level)
+        return not guards[name] and not is_above_zero(values[first] - values[name], config.level)
 
     tied = [source.name for source in kept[1:] if is_tied(source.name)]
     for place, source in enumerate(kept):
@@ -188,7 +192,7 @@ def rank_sources(
                 p=None if compared is None else compared.p,
                 frechet=None if compared is None else compared.frechet,
                 tied=source.name in tied or (not place and bool(tied)),
-                why=_explain(place, source, first, tied, guards[source.name], by_mmd),
+                why=_explain(place, source, first, tied, guards[source.name], config.by),
             )
         )
     left_out = tuple(source.name for source in sources if source not in kept)
@@ -212,11 +216,6 @@ def interval(values: np.ndarray, level: float) -> tuple[float, float]:
     return max(0.0, mean - half), min(1.0, mean + half)
 
 
-def _is_as_consistent(first: Consistency, other: Consistency, level: float) -> bool:
-    """Whether the interval of the difference, crop by crop, includes 0."""
-    return not is_above_zero(first.values - other.values, level)
-
-
 def is_above_zero(values: np.ndarray, level: float) -> bool:
     """Whether Student's interval of a mean lies above 0; never that of a single value."""
     if len(values) < 2:
@@ -224,14 +223,22 @@ def is_above_zero(values: np.ndarray, level: float) -> bool:
     return bool(values.mean() > t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def _explain(place: int, source: Source, first: str, tied: Sequence[str], guarded: str, by_mmd: bool) -> str:
-    how = "nearest" if by_mmd else "most consistent"
-    if guarded and not by_mmd:
+def _find_mmd(sources: Sequence[Source], comparisons: Mapping[str, Comparison]) -> dict[str, float]:
+    """Return the MMD of every source: the root of MMD^2, 0 where that is below; of one without features, the median."""
+    known = {s.name: max(0.0, comparisons[s.name].mmd2) ** 0.5 for s in sources if s.name in comparisons}
+    median = float(np.median(list(known.values()))) if known else 0.0
+    return {source.name: known.get(source.name, median) for source in sources}
+
+
+BEST = {"both": "best by both", "consistency": "most consistent", "mmd": "nearest"}
+WORSE = {"both": "behind", "consistency": "less consistent than", "mmd": "farther than"}
+
+
+def _explain(place: int, source: Source, first: str, tied: Sequence[str], guarded: str, by: By) -> str:
+    if guarded and by != "mmd":
         why = guarded
     elif place == 0:
-        why = f"{how}, but tied with {', '.join(tied)}" if tied else how
-    elif source.name in tied:
-        why = f"tied with {first}"
+        why = f"{BEST[by]}, but tied with {', '.join(tied)}" if tied else BEST[by]
     else:
-        why = f"{'farther' if by_mmd else 'less consistent'} than {first}"
+        why = f"{'tied with' if source.name in tied else WORSE[by]} {first}"
     return f"{why}; learned at another voxel size" if source.far_in_size else why

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 from scipy.stats import rankdata, spearmanr
 
+from neuroadda.domains.ranking import FEWEST, MOST, WEIGHT
 from studies.ranking.distances import DistanceRow
 from studies.ranking.study import CropRow, ScoreRow
 from studies.ranking.targets import TARGETS
@@ -104,11 +105,24 @@ def add_ranks(first: Evidence, second: Evidence) -> Evidence:
     return measure
 
 
+def weigh(crops: Consistencies, mmd2: Evidence) -> Evidence:
+    """Return the way of the product: consistency less a share of MMD, sources that the guard stops last."""
+
+    def measure(target: str, sources: Sequence[str]) -> np.ndarray:
+        seen = np.array([crops.values(target, source, "3d", 6, (2,)).mean() for source in sources])
+        far = np.sqrt(np.maximum(mmd2(target, sources), 0))
+        stopped = (seen < FEWEST) | (seen > MOST)
+        return np.asarray(crops.evidence("3d")(target, sources) + WEIGHT * far + 10 * stopped)
+
+    return measure
+
+
 def list_ways(crops: Consistencies, distances: Sequence[DistanceRow]) -> dict[str, Evidence]:
     """Return all ways to choose by evidence, by name."""
     measured = partial(distance, distances)
     flat, deep = crops.evidence("2d"), crops.evidence("3d")
     return {
+        "consistency (3-D) less 0.3 MMD": weigh(crops, measured("own")),
         "consistency, 3-D": deep,
         "consistency, 2-D": flat,
         "mirror image alone, 3-D": crops.evidence("3d", columns=(0,)),

@@ -154,7 +154,7 @@ def main() -> None:
             if (target, name) not in scored:
                 append_rows(SCORES, score_source(target, name, backbone))
     for seed, target in product(seeds, TARGETS):
-        for small in (0, 1) if TARGETS[target].own else (0,):
+        for small in (0, 1) if TARGETS[target].own and not seed else (0,):
             if (target, small, seed) not in cropped:
                 append_rows(CROPS, measure_crops(target, bool(small), seed, backbones))
         if (target, seed) not in measured:

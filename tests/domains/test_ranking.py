@@ -46,7 +46,7 @@ def rank(target: Embedding, embeddings: dict[str, Embedding], config: RankConfig
 
 
 def rank_consistent(found: dict[str, Consistency]) -> Ranking:
-    return rank_sources([source(name) for name in found], found, {}, RankConfig())
+    return rank_sources([source(name) for name in found], found, {}, RankConfig(by="consistency"))
 
 
 def test_the_most_consistent_is_first_and_ties_are_told():
@@ -81,10 +81,29 @@ def test_a_crop_without_boundary_counts_as_not_consistent():
 
 def test_another_voxel_size_is_told_and_does_not_rank():
     found = {"far": agreeing([0.8, 0.8, 0.81]), "near": agreeing([0.5, 0.5, 0.5])}
-    first, _ = rank_sources([source("far", True), source("near")], found, {}, RankConfig()).rows
+    first, _ = rank_sources([source("far", True), source("near")], found, {}, RankConfig(by="consistency")).rows
     assert first.why == "most consistent; learned at another voxel size"
     assert first.mmd2 is None
     assert first.mmd2_interval is None
+
+
+def test_both_weigh_consistency_against_mmd():
+    """0.7 and MMD^2 of 0 is better than 0.75 and a far domain; what has no features counts as far as the others' median."""
+    found = {
+        "near": agreeing([0.7, 0.7, 0.71]),
+        "far": agreeing([0.75, 0.75, 0.76]),
+        "unknown": agreeing([0.7, 0.7, 0.71]),
+    }
+    compared = {
+        "near": compare_embeddings(domain(0, 0), domain(0, 1), CONFIG, "near"),
+        "far": compare_embeddings(domain(0, 0), domain(4, 2), CONFIG, "far"),
+    }
+    ranking = rank_sources([source(name) for name in found], found, compared, RankConfig())
+    assert [row.name for row in ranking.rows] == ["near", "unknown", "far"]
+    assert ranking.rows[0].why == "best by both"
+    assert ranking.rows[2].why == "behind near"
+    blind = {**found, "near": agreeing([0.9, 0.9, 0.9], 0.001)}
+    assert rank_sources([source(name) for name in found], blind, compared, RankConfig()).rows[-1].name == "near"
 
 
 def test_without_stored_features_there_is_no_rank_by_mmd():
@@ -92,7 +111,7 @@ def test_without_stored_features_there_is_no_rank_by_mmd():
     compared = {"with": compare_embeddings(domain(0, 0), domain(1, 1), CONFIG, "with")}
     sources = [source("with"), source("without")]
     assert rank_sources(sources, found, compared, CONFIG).left_out == ("without",)
-    ranking = rank_sources(sources, found, compared, RankConfig())
+    ranking = rank_sources(sources, found, compared, RankConfig(by="consistency"))
     assert (ranking.winner, ranking.left_out) == ("without", ())
 
 
