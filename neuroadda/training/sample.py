@@ -13,6 +13,7 @@ from neuroadda.errors import UserError, warn
 from neuroadda.training.config import SampleConfig
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.filling import Data, fill_gaps
+from neuroadda.volumes.grids import check_grid
 from neuroadda.volumes.label_checks import LabelTally, check_not_empty, check_truth
 from neuroadda.volumes.label_ids import clean_ids, count_unlabelled
 from neuroadda.volumes.masks import open_mask
@@ -84,13 +85,7 @@ def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
             raise UserError(
                 f"this is {volume.dtype} with {volume.data.ndim} axes", where, "labels and masks are integers, zyx"
             )
-        if volume.voxel_size_nm != raw.voxel_size_nm or volume.unit != raw.unit:
-            what = f"voxel size {volume.voxel_size_nm} nm is not that of raw, {raw.voxel_size_nm} nm"
-            raise UserError(what, where, f"raw is {config.raw}")
-        if any((a - b) % v for a, b, v in zip(volume.roi.begin, raw.roi.begin, raw.voxel_size, strict=True)):
-            raise UserError(
-                "the voxel grid is shifted against that of raw", where, f"raw begins at {tuple(raw.roi.begin)}"
-            )
+        check_grid(volume, raw, "raw")
         if raw.roi.intersect(volume.roi).empty:
             what = f"{describe_roi(volume.roi)} does not overlap raw, {describe_roi(raw.roi)}"
             raise UserError(what, where, f"raw is {config.raw}: give both their offset")

@@ -13,11 +13,12 @@ import numpy as np
 
 from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError, warn
-from neuroadda.volumes.arrays import Volume, world_units
+from neuroadda.volumes.arrays import PM_PER_NM, Volume, world_units
 from neuroadda.volumes.axes import ORDERS, Order, looks_like_xyz
 from neuroadda.volumes.label_checks import LabelTally
 from neuroadda.volumes.label_ids import count_unlabelled, describe_unlabelled
 from neuroadda.volumes.locations import Location, to_location
+from neuroadda.volumes.nodes import check_target
 from neuroadda.volumes.places import Answers, describe_size
 from neuroadda.volumes.placing import placing
 from neuroadda.volumes.readers import Box, Source, open_source
@@ -98,6 +99,7 @@ def import_volume(
         One line for whatever is wrong with source, target or arguments; nothing is left behind.
     """
     target = to_location(target)
+    check_target(target)
     if axes not in (None, *ORDERS):
         raise UserError(f"{axes!r} is no order of axes", "--axes", "zyx or xyz")
     with ExitStack() as stack:
@@ -194,7 +196,11 @@ def _plan(
     if voxel_size is None:
         raise UserError("it does not say its voxel size", str(source), "give --voxel-size Z Y X (nm)")
     offset = offset_nm if offset_nm is not None else source.offset_nm or (0.0, 0.0, 0.0)
-    world_units(voxel_size, offset)
+    world_units(voxel_size, (0.0, 0.0, 0.0), str(source) if voxel_size_nm is None else None)
+    world_units((1.0, 1.0, 1.0), offset, str(source) if offset_nm is None else None)
+    if any(not math.isclose(v * PM_PER_NM, round(v * PM_PER_NM), abs_tol=1e-3) for v in voxel_size):
+        note = f"its voxel size, {tuple(voxel_size)} nm, is rounded to whole picometres"
+        source = replace(source, notes=(*source.notes, note))
     if looks_like_xyz(voxel_size):
         note = f"its voxel size, {describe_size(voxel_size)}, looks like x, y, z: the last axis is the coarsest"
         source = replace(source, notes=(*source.notes, note))

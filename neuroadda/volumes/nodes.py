@@ -30,6 +30,10 @@ BLOSC_HEADER = 16  # bytes
 GROUP_METADATA = (".zgroup", "zarr.json")
 N5_ATTRIBUTES = "attributes.json"
 CONTAINERS = (".zarr", ".n5")
+FOREIGN = (  # endings of other formats
+    *(".n5", ".h5", ".hdf", ".hdf5", ".he5", ".tif", ".tiff", ".btf", ".npy", ".npz", ".zip", ".png", ".jpg", ".jpeg"),
+    *(".mrc", ".nrrd", ".nii", ".gz", ".wkw", ".json", ".precomputed"),
+)
 MISSING: tuple[type[Exception], ...] = (FileNotFoundError,)
 if not ZARR3:
     MISSING += (zarr.errors.PathNotFoundError, zarr.errors.ArrayNotFoundError)
@@ -97,6 +101,7 @@ def create_array(
     UserError
         If the location cannot be written to.
     """
+    check_target(location)
     if shards is not None:
         check_shards()
     try:
@@ -123,6 +128,21 @@ def create_array(
         raise UserError(f"the array cannot be created: {error.strerror or error}", str(location)) from error
 
 
+def check_target(location: Location) -> None:
+    """Raise UserError if a place is named like another format than zarr, or lies in an N5 container."""
+    found = next(
+        (p for p in (location, *location.parents) if _ending(p) in (FOREIGN if p is location else FOREIGN[:1])), None
+    )
+    if found is not None:
+        name = (location.name[: -len(_ending(location))] if found is location else location.name) or "volume"
+        right = f"a zarr array is written: name it such as {name}.zarr or volumes.zarr/{name}"
+        raise UserError(f"{_ending(found)} is the ending of another format", str(location), right)
+
+
+def _ending(location: Location) -> str:
+    return (location.suffix or location.name).lower()
+
+
 def check_shards() -> None:
     """Raise UserError where the installed zarr cannot write shards."""
     if not ZARR3:
@@ -147,7 +167,7 @@ def read_groups(
 
     They end with the container (``.zarr``, ``.n5``), or five groups up.
     """
-    path, group = "", location.absolute()
+    path, group = "", location.resolve() if ".." in str(location).split("/") else location.absolute()
     for _ in range(5):
         if group.suffix in CONTAINERS or group.parent == group:
             return

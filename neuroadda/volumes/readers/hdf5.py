@@ -10,7 +10,7 @@ import h5py
 
 from neuroadda.errors import UserError
 from neuroadda.volumes.axes import check_order
-from neuroadda.volumes.locations import Location
+from neuroadda.volumes.locations import Location, to_name
 from neuroadda.volumes.places import PLACE_KEYS, find_place
 from neuroadda.volumes.readers.choosing import choose
 from neuroadda.volumes.readers.hdf5_storage import describe_storage
@@ -42,8 +42,8 @@ def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
             notes = describe_storage(node, where, may_be_empty=wanted.labels)
         except BROKEN as error:
             raise UserError(f"the HDF5 file is damaged: {first_line(error)}", str(path)) from error
-        check_order(attributes, where)
-        place = find_place(attributes, where, "HDF5", (), wanted.answers)
+        check_order(attributes, where, ndim=len(shape))
+        place = find_place(attributes, where, "HDF5", (), wanted.answers, len(shape))
         yield Source(
             path,
             shape,
@@ -105,7 +105,7 @@ def _identify(node: h5py.Group | h5py.Dataset) -> tuple[str, int]:
 
 
 def _choose(file: h5py.File, found: _Found, wanted: Wanted, path: Path) -> str:
-    name = (wanted.dataset or "").strip("/")
+    name = to_name(wanted.dataset or "")
     if name in found.dangling:
         raise UserError(f"the link {name!r} leads to {found.dangling[name]}, which is not there", str(path))
     if name and name not in found.datasets and isinstance(file.get(name), h5py.Dataset):

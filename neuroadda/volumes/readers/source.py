@@ -13,7 +13,7 @@ import tifffile
 
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import Location
+from neuroadda.volumes.locations import Location, leaves, to_name
 from neuroadda.volumes.places import Answers
 
 Box = tuple[slice, slice, slice]
@@ -76,8 +76,12 @@ class Wanted:
     gaps: Gaps | None = None
 
     def below(self, location: Location) -> Location:
-        """Return the folder or URL of the dataset, which is a path below `location`."""
-        return location if self.dataset is None else location / self.dataset.strip("/")
+        """Return the folder or URL of the dataset, which is a path below `location`; raise UserError if it leads out of it."""
+        if self.dataset is None:
+            return location
+        if leaves(name := to_name(self.dataset)):
+            raise UserError(f"the dataset {self.dataset!r} is not in it", str(location), "give a path below it")
+        return location / name if name else location
 
 
 @dataclass(frozen=True)

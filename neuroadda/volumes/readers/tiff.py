@@ -1,4 +1,4 @@
-"""Multi-page TIFFs, with what tifffile leaves to its callers: damage that it only logs, pages one by one, voxel size and offset."""
+"""Multi-page TIFFs, with what tifffile leaves to its callers: damage that it only logs, and pages one by one."""
 
 import logging
 import math
@@ -6,18 +6,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
 
-from neuroadda.config import Zyx, ZyxFloat
+from neuroadda.config import Zyx
 from neuroadda.errors import UserError
-from neuroadda.volumes.axes import NM
 from neuroadda.volumes.locations import Location
+from neuroadda.volumes.multiscales import Place
+from neuroadda.volumes.places import Answers
 from neuroadda.volumes.readers.looks import Look, look_of_grey, look_of_page
 from neuroadda.volumes.readers.pages import Stack
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted
+from neuroadda.volumes.readers.tiff_places import read_place
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf")
 AS_SECTIONS = "ZIQ"  # I and Q are what tifffile calls pages of which nothing is said
@@ -32,17 +33,22 @@ def _recognises(location: Location, wanted: Wanted) -> bool:
 @contextmanager
 def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
     assert isinstance(path, Path)
-    with open_tiff(path) as pages:
+    with open_tiff(path, wanted.answers) as pages:
         yield pages.to_source(path)
 
 
-def open_tiff(path: Path) -> Stack:
+def open_tiff(path: Path, answers: Answers | None = None) -> Stack:
     """Open a multi-page TIFF (also ImageJ, OME and BigTIFF).
+
+    Parameters
+    ----------
+    answers
+        What the user says of its place; None to leave its place unread.
 
     Raises
     ------
     UserError
-        If it is broken, in colour, has pages of several shapes, or more axes than a volume.
+        If it is broken, in colour, has pages of several shapes, or more axes than a volume, or its place is in doubt.
     """
     with check_intact(path) as check:
         try:
@@ -57,15 +63,15 @@ def open_tiff(path: Path) -> Stack:
             depth, shape, dtype = _tiff_shape(file, path)
             looks, notes = tuple(_look_of_series(file, s, path) for s in file.series), _describe_axes(file, path)
             page = decoder(path, file, (depth, *shape))
-            voxel_size, offset = place_of(file)
-            notes += () if offset is not None else _describe_position(file)
+            place, told = (Place(), ()) if answers is None else read_place(file, str(path), answers)
         except UserError:
             file.close()
             raise
         except BROKEN as error:
             file.close()
             raise UserError(f"the TIFF cannot be read: {error}", str(path)) from error
-    return Stack((depth, *shape), dtype, page, (path,), voxel_size, offset, file.close, looks, notes)
+    where = place.voxel_size_nm, place.offset_nm
+    return Stack((depth, *shape), dtype, page, (path,), *where, file.close, looks, (*notes, *told))
 
 
 @contextmanager
@@ -135,59 +141,6 @@ def decoder(path: Path, file: tifffile.TiffFile, shape: Zyx) -> Callable[[int], 
         return page.asarray().reshape(shape[1:])
 
     return decode
-
-
-def place_of(file: tifffile.TiffFile) -> tuple[ZyxFloat | None, ZyxFloat | None]:
-    """Return voxel size and offset (nm, zyx) told by OME (``PhysicalSize``, first ``Position``) or ImageJ metadata."""
-    if file.is_ome and file.ome_metadata:
-        pixels = _find_pixels(file.ome_metadata)
-        return _lengths(pixels, "PhysicalSize", "µm"), _lengths(_first_plane(pixels), "Position", "reference frame")
-    ij, tags = file.imagej_metadata or {}, file.pages.first.tags
-    scales = [NM.get(str(ij.get(name, ij.get("unit")))) for name in ("zunit", "yunit", "unit")]
-    if None in scales or "spacing" not in ij or "XResolution" not in tags or "YResolution" not in tags:
-        return None, None
-    (y_pixels, y_units), (x_pixels, x_units) = tags["YResolution"].value, tags["XResolution"].value
-    if not y_pixels or not x_pixels:
-        return None, None
-    lengths = (float(ij["spacing"]), y_units / y_pixels, x_units / x_pixels)
-    z, y, x = (round(length * scale, 3) for length, scale in zip(lengths, scales, strict=True) if scale)
-    origin = [float(ij.get(f"{axis}origin", 0)) for axis in "zyx"]  # the pixel that lies at 0
-    offset = (-origin[0] * z, -origin[1] * y, -origin[2] * x) if any(origin) else None
-    return (z, y, x), offset
-
-
-def _describe_position(file: tifffile.TiffFile) -> tuple[str, ...]:
-    """Return a note on a position other than 0 that gives no offset, as it lacks an axis or a unit of length."""
-    if file.is_ome and file.ome_metadata:
-        plane = _first_plane(_find_pixels(file.ome_metadata))
-        told = {} if plane is None else {axis: plane.get(f"Position{axis}", "0") for axis in "ZYX"}
-    else:
-        told = {axis: str((file.imagej_metadata or {}).get(f"{axis}origin", 0)) for axis in "zyx"}
-    if not any(map(float, told.values())):
-        return ()
-    listed = ", ".join(f"{axis} {value}" for axis, value in told.items())
-    return (f"its position ({listed}) is not taken as its offset: it lacks an axis or a unit of length",)
-
-
-def _find_pixels(xml: str) -> ElementTree.Element | None:
-    return ElementTree.fromstring(xml).find(".//{*}Pixels")
-
-
-def _first_plane(pixels: ElementTree.Element | None) -> ElementTree.Element | None:
-    planes = [] if pixels is None else pixels.findall("{*}Plane")
-    return next((plane for plane in planes if plane.get("TheZ", "0") == "0"), None)
-
-
-def _lengths(node: ElementTree.Element | None, prefix: str, default: str) -> ZyxFloat | None:
-    """Return three lengths; `default` is the unit that the schema of OME gives those without one."""
-    found = []
-    for axis in "ZYX":
-        value = None if node is None else node.get(prefix + axis)
-        unit = "" if node is None else node.get(f"{prefix}{axis}Unit", default)
-        if value is None or unit not in NM:
-            return None
-        found.append(round(float(value) * NM[unit], 6))
-    return found[0], found[1], found[2]
 
 
 def _tiff_shape(file: tifffile.TiffFile, path: Path) -> tuple[int, tuple[int, int], np.dtype[Any]]:

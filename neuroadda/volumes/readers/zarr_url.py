@@ -76,8 +76,8 @@ def _open(location: Location, wanted: Wanted) -> Iterator[Source]:
         voxels = np.frombuffer(codec.decode(stored) if codec else stored, dtype)
         return voxels.reshape(meta.chunks, order=meta.order)
 
-    check_order(attributes, where)
-    place = find_place(attributes, where, "zarr", read_groups(folder, _read_group), wanted.answers)
+    check_order(attributes, where, ndim=3)
+    place = find_place(attributes, where, "zarr", read_groups(folder, _read_group), wanted.answers, 3)
     _check_names(folder, meta)
     stored = Chunks(fetch_chunk, meta.shape, meta.chunks, dtype, int(meta.fill_value or 0))
     yield Source(
