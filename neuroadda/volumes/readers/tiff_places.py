@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from xml.etree import ElementTree
 
 import tifffile
@@ -26,13 +26,10 @@ def read_place(file: tifffile.TiffFile, where: str, answers: Answers) -> Told:
     UserError
         If what is said is malformed or contradicts itself; it names the options that answer.
     """
-    place, notes = (_read_ome if file.is_ome and file.ome_metadata else _read_imagej)(file, where, answers)
-    if answers.voxel_size_nm is not None:
-        place = replace(place, voxel_size_nm=None)
-    elif place.voxel_size_nm is not None and not min(place.voxel_size_nm) > 0:
-        what = f"its voxel size is {describe_size(place.voxel_size_nm)}"
-        raise UserError(what, where, f"three lengths above 0 are expected; {ASK_SIZE}")
-    return replace(place, offset_nm=None) if answers.offset_nm is not None else place, notes
+    read = _read_ome if file.is_ome and file.ome_metadata else _read_imagej
+    place, notes = read(file, where, answers)
+    size = place.voxel_size_nm if answers.voxel_size_nm is None else None
+    return Place(size, place.offset_nm if answers.offset_nm is None else None), notes
 
 
 def _read_imagej(file: tifffile.TiffFile, where: str, answers: Answers) -> Told:
@@ -52,6 +49,8 @@ def _read_imagej(file: tifffile.TiffFile, where: str, answers: Answers) -> Told:
     spacing = _to_number(told["spacing"], "spacing", where, ASK_SIZE, answers.voxel_size_nm is None)
     lengths = zip((spacing, y_units / y_pixels, x_units / x_pixels), units, strict=True)
     size = _triple([round(length * NM[unit], 3) for length, unit in lengths])
+    if answers.voxel_size_nm is None:
+        _check_size(size, where)
     if not any(origin):
         return Place(size), ()
     return Place(size, _triple([-o * s for o, s in zip(origin, answers.voxel_size_nm or size, strict=True)])), ()
@@ -75,6 +74,8 @@ def _read_ome(file: tifffile.TiffFile, where: str, answers: Answers) -> Told:
     size = sizes[0] if sizes else None
     if asks_size and any(other != size for other in sizes):
         raise UserError("its images have different voxel sizes", where, ASK_SIZE)
+    if asks_size and size is not None:
+        _check_size(size, where)
     planes = _find_planes(images, where, asks_offset)
     used = answers.voxel_size_nm or size
     if not planes or not asks_offset:
@@ -104,7 +105,7 @@ def _find_planes(images: Sequence[ElementTree.Element], where: str, asked: bool)
             values = [_to_number(plane.get(name, "0"), name, where, ASK_OFFSET, asked) for name in names]
             if whole:
                 values = [round(value * NM[unit], 6) for value, unit in zip(values, units, strict=True)]
-            index = number if len(images) > 1 else int(plane.get(axis, "0"))
+            index = number if len(images) > 1 else int(_to_number(plane.get(axis, "0"), axis, where, ASK_OFFSET, asked))
             found.setdefault(index, _Plane(_triple(values), whole))
     return found
 
@@ -161,6 +162,12 @@ def _read_lengths(
             raise UserError(f"its {name} is {value:g}, its unit {unit!r}", where, f"known: {', '.join(NM)}; {right}")
         return None
     return _triple([round(value * NM[unit], 6) for value, unit in zip(values, units, strict=True)])
+
+
+def _check_size(size: ZyxFloat, where: str) -> None:
+    if not min(size) > 0:
+        what = f"its voxel size is {describe_size(size)}"
+        raise UserError(what, where, f"three lengths above 0 are expected; {ASK_SIZE}")
 
 
 def _to_number(value: object, name: str, where: str, right: str, asked: bool) -> float:
