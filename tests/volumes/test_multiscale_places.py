@@ -220,10 +220,10 @@ def test_a_level_outside_of_its_group_is_refused(tmp_path: Path, told: str) -> N
     write(tmp_path / "b.zarr", [], {"s0": FINE})
     group = write(tmp_path / "a.zarr", [image({told: step(SIZES["s0"])})], {"s0": FINE})
     with pytest.raises(
-        UserError, match="a.zarr: its multiscales name .*which is not in it; give --dataset, one of: s0"
+        UserError, match=r"a.zarr: its multiscales name .*which is not in it; give --dataset, one of: s0"
     ):
         import_volume(group, tmp_path / "own.zarr")
-    with pytest.raises(UserError, match="a.zarr: the dataset .* is not in it; give a path below it"):
+    with pytest.raises(UserError, match=r"a.zarr: the dataset .* is not in it; give a path below it"):
         import_volume(group, tmp_path / "own.zarr", dataset=told, voxel_size_nm=(40, 4, 4))
     assert not (tmp_path / "own.zarr").exists()
 
@@ -241,9 +241,9 @@ def test_levels_without_a_unit_are_asked_for_by_name(tmp_path: Path) -> None:
     for axis in told["axes"]:
         del axis["unit"]
     group = write(tmp_path / "a.zarr", [told], TWO)
-    with pytest.raises(UserError, match="no unit.*--voxel-size"):
+    with pytest.raises(UserError, match=r"no unit.*--voxel-size"):
         import_volume(group, tmp_path / "own.zarr")
-    with pytest.raises(UserError, match="--dataset, one of: s1: voxel size not said, s0"):
+    with pytest.raises(UserError, match=r"--dataset, one of: s1: voxel size not said, s0"):
         import_volume(group, tmp_path / "own.zarr", voxel_size_nm=(40, 4, 4))
     volume = import_volume(group, tmp_path / "own.zarr", voxel_size_nm=(40, 4, 4), dataset="s0")
     assert (volume.shape_vx, volume.voxel_size_nm) == (FINE, (40, 4, 4))

@@ -139,14 +139,14 @@ def test_images_of_one_file_are_sections_or_told(tmp_path: Path) -> None:
     side_by_side = tiles(tmp_path / "b.ome.tif", *[{"x": 32.0 * n} for n in range(3)])
     with pytest.raises(UserError, match=f"PositionX differs between its planes, by up to 64 nm.*{OFFSET}"):
         import_volume(side_by_side, tmp_path / "own.zarr", overwrite=True)
-    with pytest.raises(UserError, match="its images have different voxel sizes.*--voxel-size"):
+    with pytest.raises(UserError, match=r"its images have different voxel sizes.*--voxel-size"):
         import_volume(tiles(tmp_path / "c.ome.tif", {}, {"size": 8.0}), tmp_path / "own.zarr", overwrite=True)
 
 
 @pytest.mark.parametrize("size", [(0, 4, 4), (40, -4, 4), (40, 4, float("nan"))])
 def test_sizes_that_are_none_name_file_and_option(tmp_path: Path, size: Any) -> None:
     path = ome(tmp_path / "a.ome.tif", size=size)
-    with pytest.raises(UserError, match="a.ome.tif: its .*--voxel-size Z Y X"):
+    with pytest.raises(UserError, match=r"a.ome.tif: its .*--voxel-size Z Y X"):
         import_volume(path, tmp_path / "own.zarr")
     assert import_volume(path, tmp_path / "own.zarr", voxel_size_nm=SIZE).voxel_size_nm == SIZE
 
@@ -164,7 +164,7 @@ def test_sizes_of_ome_that_cannot_be_read_name_file_and_option(tmp_path: Path, o
     path = ome(tmp_path / "a.ome.tif")
     assert old in tifffile.tiffcomment(path)
     tifffile.tiffcomment(path, tifffile.tiffcomment(path).replace(old, new).encode())
-    with pytest.raises(UserError, match="a.ome.tif: its PhysicalSize.*--voxel-size Z Y X"):
+    with pytest.raises(UserError, match=r"a.ome.tif: its PhysicalSize.*--voxel-size Z Y X"):
         import_volume(path, tmp_path / "own.zarr")
     assert import_volume(path, tmp_path / "own.zarr", voxel_size_nm=SIZE).voxel_size_nm == SIZE
 
@@ -173,6 +173,6 @@ def test_sizes_of_ome_that_cannot_be_read_name_file_and_option(tmp_path: Path, o
 def test_spacings_of_imagej_that_are_none_name_file_and_option(tmp_path: Path, spacing: Any) -> None:
     metadata = {"axes": "ZYX", "spacing": spacing, "unit": "nm"}
     tifffile.imwrite(tmp_path / "a.tif", VOXELS, imagej=True, resolution=(0.25, 0.25), metadata=metadata)
-    with pytest.raises(UserError, match="a.tif: its (voxel size|spacing) is .*--voxel-size Z Y X"):
+    with pytest.raises(UserError, match=r"a.tif: its (voxel size|spacing) is .*--voxel-size Z Y X"):
         import_volume(tmp_path / "a.tif", tmp_path / "own.zarr")
     assert import_volume(tmp_path / "a.tif", tmp_path / "own.zarr", voxel_size_nm=SIZE).voxel_size_nm == SIZE
