@@ -116,7 +116,7 @@ def check_labels(labels: Volume, other: Volume) -> None:
     where = str(labels.path)
     if labels.channels is not None or not np.issubdtype(labels.dtype, np.integer):
         raise UserError(f"labels are {labels.dtype} with {labels.data.ndim} axes", where, "integers, zyx, are expected")
-    check_grid(labels, other, str(other.path))
+    check_grid(labels, other, other.path.name)
     if labels.roi.intersect(other.roi).empty:
         what = f"labels {describe_roi(labels.roi)} do not overlap {describe_roi(other.roi)}, {other.path}"
         raise UserError(what, where, "give both their offset")

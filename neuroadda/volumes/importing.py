@@ -99,7 +99,6 @@ def import_volume(
         One line for whatever is wrong with source, target or arguments; nothing is left behind.
     """
     target = to_location(target)
-    check_target(target)
     if axes not in (None, *ORDERS):
         raise UserError(f"{axes!r} is no order of axes", "--axes", "zyx or xyz")
     with ExitStack() as stack:
@@ -126,6 +125,7 @@ def import_volume(
         for plan in plans:
             for note in plan.notes:
                 warn(note, str(plan.source))
+        check_target(target)
         partials = [stack.enter_context(placing(path, overwrite)) for _, path, _ in jobs]
         digests = {files: digest_files(files) if files else None for files in {plan.source.files for plan in plans}}
         total, done = sum(math.prod(plan.source.shape) for plan in plans), 0

@@ -61,7 +61,7 @@ class Mask:
                 f"its voxels are {describe_size(volume.voxel_size_nm)}, those of raw {describe_size(raw.voxel_size_nm)}"
             )
             raise UserError(f"the mask is not on the voxel grid of raw: {sizes}", str(path), RIGHT)
-        check_shift(volume.offset_nm, raw.offset_nm, raw.voxel_size_nm, str(path), "raw")
+        check_shift(volume, raw, "raw")
         factor_vx = mask_pm / raw_pm
         begin = raw.roi.begin + begin_pm / raw_pm * raw.voxel_size
         return cls(volume, factor_vx, raw.voxel_size, Roi(begin, volume.shape_vx * factor_vx * raw.voxel_size))
