@@ -73,7 +73,8 @@ def open_array(location: Location, mode: str = "r") -> zarr.Array:
     if not isinstance(data, zarr.Array):
         arrays = list_arrays(location) if isinstance(location, Path) else sorted(name for name, _ in data.arrays())
         raise UserError("this is a zarr group, not an array", str(location), f"arrays in it: {list_some(arrays)}")
-    if not all(isinstance(n, int) and n >= 0 for n in (*data.shape, *data.chunks)):
+    whole = all(isinstance(n, int) and n >= 0 for n in (*data.shape, *data.chunks))
+    if not whole or len(data.chunks) != len(data.shape):
         raise UserError(f"the array's shape {data.shape} or chunks {data.chunks} are malformed", str(location))
     if not ZARR3 and data.compressor is not None:
         nbytes = None if data.filters else math.prod(data.chunks) * data.dtype.itemsize

@@ -150,6 +150,15 @@ def test_a_size_that_is_rounded_is_noted(tmp_path: Path, size: Any) -> None:
     assert any("rounded to whole picometres" in note for note in volume.attrs["provenance"]["notes"])
 
 
+@pytest.mark.parametrize("chunks", [[4, 6], [4, 6, 8, 1], []])
+def test_chunks_of_another_number_of_axes_are_told(tmp_path: Path, chunks: list[int]) -> None:
+    path = write_zarr(tmp_path / "a.zarr", voxel_size=[40, 4, 4])
+    (path / ".zarray").write_text(json.dumps(json.loads((path / ".zarray").read_text()) | {"chunks": chunks}))
+    for door in (lambda: Volume.open(path), lambda: import_volume(path, tmp_path / "own.zarr")):
+        with pytest.raises(UserError, match=r"a\.zarr: .*(malformed|cannot be read)"):
+            door()
+
+
 TARGETS = (
     "out.n5",
     "out.n5/raw",
