@@ -29,6 +29,7 @@ from neuroadda.volumes.scaling import Scale, ValueRange, find_scale
 Kind = Literal["raw", "labels"]
 Progress = Callable[[int, int], None]
 BOX_BYTES = 64 * 2**20
+UNSET_NM = (1.0, 1e3, 1e6, 1e9)
 
 
 def import_volume(
@@ -118,9 +119,10 @@ def import_volume(
         jobs = [(first, target / found if target.suffix == ".zarr" else target, found)]
         both = dataset is None and kind is None and first.dataset == CREMI_RAW and CREMI_LABELS in first.datasets
         if both and target.suffix == ".zarr":
-            jobs.append(
-                (stack.enter_context(open_source(source, CREMI_LABELS, answers=answers)), target / "labels", "labels")
-            )
+            labels = stack.enter_context(open_source(source, CREMI_LABELS, answers=answers))
+            if size or offset:
+                _check_alone(answers, source, first, labels)
+            jobs.append((labels, target / "labels", "labels"))
         plans = [_plan(opened.taken_as(kind, contrast), kind, voxel_size_nm, offset_nm) for opened, _, kind in jobs]
         for plan in plans:
             for note in plan.notes:
@@ -204,12 +206,31 @@ def _plan(
     if looks_like_xyz(voxel_size):
         note = f"its voxel size, {describe_size(voxel_size)}, looks like x, y, z: the last axis is the coarsest"
         source = replace(source, notes=(*source.notes, note))
+    if voxel_size_nm is None and any(tuple(voxel_size) == (unit,) * 3 for unit in UNSET_NM):
+        note = f"its voxel size, {describe_size(voxel_size)}, is 1 along each axis, which is also written where none is known"
+        source = replace(source, notes=(*source.notes, note))
     if source.dtype.kind == "f":
         right = "scale it to uint8 first, as in (255 * (x - low) / (high - low)).clip(0, 255).astype('uint8')"
         right = right if kind == "raw" else "labels are whole numbers"
         raise UserError(f"its data type is {source.dtype}", str(source), right)
     scale = find_scale(source) if kind == "raw" and source.dtype != np.uint8 else None
     return _Plan(source, kind, voxel_size, offset, scale)
+
+
+def _check_alone(answers: Answers, location: Location | str, *opened: Source) -> None:
+    """Raise UserError if one answer is given for volumes of a file that say other places."""
+    try:
+        with ExitStack() as stack:
+            own = Answers(axes=answers.axes)
+            told = [stack.enter_context(open_source(location, source.dataset, answers=own)) for source in opened]
+    except UserError:
+        return  # that their places are in doubt is why an answer is given
+    sizes = {source.voxel_size_nm for source in told} - {None}
+    offsets = {source.offset_nm or (0.0, 0.0, 0.0) for source in told}
+    if (answers.voxel_size_nm and len(sizes) > 1) or (answers.offset_nm and len(offsets) > 1):
+        names = " and ".join(str(source.dataset) for source in opened)
+        right = "import each by itself, with --dataset"
+        raise UserError(f"{names} say other places, and one is given for both", str(location), right)
 
 
 def _triple(lengths: Sequence[float] | None) -> ZyxFloat | None:

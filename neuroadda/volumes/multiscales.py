@@ -121,10 +121,13 @@ def read_image(
 
 
 def list_images(group: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the entries of ``multiscales``, which from version 0.5 on lie below ``ome``."""
+    """Return the entries of ``multiscales``, which from version 0.5 on lie below ``ome``; some groups have both."""
     ome = group.get("ome")
-    images = (ome if isinstance(ome, Mapping) else group).get("multiscales")
-    return [image for image in images if isinstance(image, Mapping)] if isinstance(images, list) else []
+    images: list[Mapping[str, Any]] = []
+    for node in (ome if isinstance(ome, Mapping) else {}, group):
+        listed = node.get("multiscales")
+        images += [one for one in (listed if isinstance(listed, list) else []) if isinstance(one, Mapping)]
+    return images
 
 
 def list_levels(image: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -273,6 +273,13 @@ def _agree(found: list[Told], where: str) -> Place:
     return Place(size, offsets[0][1] if offsets else None)
 
 
+def describe_unread(attributes: Mapping[str, Any], place: Place, answers: Answers) -> tuple[str, ...]:
+    """Return a note on an offset among an array's own attributes that is in none of the forms that are read."""
+    if place.offset_nm is not None or answers.offset_nm is not None or not _has_offset(attributes, ()):
+        return ()
+    return ("an offset in its attributes is in no form that is known and is not taken as its offset",)
+
+
 def _has_offset(attributes: Mapping[str, Any], groups: Groups) -> bool:
     """Tell whether anything but an offset of zero is said, or cannot be understood."""
     names = ("offset", "translate", "translation")

@@ -307,7 +307,8 @@ def ngff(rng: Rng, folder: Path) -> Command:
     else:
         spoil_chunk(rng, folder / name / level)
     whole = rng.random() < 0.5
-    source, untouched = (name, how < 0.4) if whole else (f"{name}/{level}", how < 0.75)
+    # of a group whose entries were changed, or that has several levels, another level may be right
+    source, untouched = (name, how < 0.4 and group != "l.zarr") if whole else (f"{name}/{level}", how < 0.75)
     return bring(
         source, GOOD, lambda place: places.of_ngff(place / name, None if whole else level), untouched, array=not whole
     )

@@ -11,7 +11,7 @@ import h5py
 from neuroadda.errors import UserError
 from neuroadda.volumes.axes import check_order
 from neuroadda.volumes.locations import Location, to_name
-from neuroadda.volumes.places import PLACE_KEYS, find_place
+from neuroadda.volumes.places import PLACE_KEYS, describe_unread, find_place
 from neuroadda.volumes.readers.choosing import choose
 from neuroadda.volumes.readers.hdf5_storage import describe_storage
 from neuroadda.volumes.readers.metadata import plain_attributes
@@ -40,6 +40,8 @@ def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
             files = _files(path, node, where)
             shape, dtype = node.shape, node.dtype
             notes = describe_storage(node, where, may_be_empty=wanted.labels)
+            if any(len(dimension) for dimension in node.dims):  # scales of HDF5, such as netCDF's
+                notes = (*notes, "the coordinates of its axes (dimension scales) are not read")
         except BROKEN as error:
             raise UserError(f"the HDF5 file is damaged: {first_line(error)}", str(path)) from error
         check_order(attributes, where, ndim=len(shape))
@@ -55,7 +57,7 @@ def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
             voxel_size_nm=place.voxel_size_nm,
             offset_nm=place.offset_nm,
             attributes={key: value for key, value in attributes.items() if key not in PLACE_KEYS},
-            notes=notes,
+            notes=(*notes, *describe_unread(attributes, place, wanted.answers)),
         )
 
 

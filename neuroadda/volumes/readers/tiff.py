@@ -23,6 +23,7 @@ from neuroadda.volumes.readers.tiff_places import read_place
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf")
 AS_SECTIONS = "ZIQ"  # I and Q are what tifffile calls pages of which nothing is said
 MOST_COLOURS = 4  # tifffile calls the sections of an ImageJ stack channels, unless it is told otherwise
+UPRIGHT = 1  # of the tag Orientation
 DAMAGE = ("invalid page offset", "invalid value offset", "corrupted", "premature", "circular reference")
 
 
@@ -61,7 +62,8 @@ def open_tiff(path: Path, answers: Answers | None = None) -> Stack:
             )  # finds all pages, and says where they go round in a circle, along which series would go for ever
             check()
             depth, shape, dtype = _tiff_shape(file, path)
-            looks, notes = tuple(_look_of_series(file, s, path) for s in file.series), _describe_axes(file, path)
+            looks = tuple(_look_of_series(file, s, path) for s in file.series)
+            notes = (*_describe_axes(file, path), *_describe_pages(file))
             page = decoder(path, file, (depth, *shape))
             place, told = (Place(), ()) if answers is None else read_place(file, str(path), answers)
         except UserError:
@@ -177,6 +179,20 @@ def _describe_axes(file: tifffile.TiffFile, path: Path) -> tuple[str, ...]:
         raise UserError(f"it has {n} channels of one section ({first.axes}), not sections", str(path), right)
     called = {"C": "channels", "T": "time points"}.get(axis, f"along the axis {axis}")
     return (f"its {n} images are {called} ({first.axes}) by its metadata; they are taken as sections",)
+
+
+def _describe_pages(file: tifffile.TiffFile) -> tuple[str, ...]:
+    """Return notes on pages that the metadata leave out, and on images that are stored turned."""
+    notes = []
+    levels = [level for series in file.series for level in series.levels if not level.keyframe.is_subifd]
+    left = len(file.pages) - sum(len(level.pages) for level in levels)
+    if left > 0:
+        notes.append(f"{left} of its {len(file.pages)} pages are not read: its metadata do not name them")
+    tag = file.pages.first.tags.get("Orientation")
+    if tag is not None and tag.value not in (0, UPRIGHT):
+        turned = getattr(tag.value, "name", tag.value)
+        notes.append(f"its orientation is {turned}: its images are kept as stored, and some viewers turn them")
+    return tuple(notes)
 
 
 def _check_codec(page: tifffile.TiffPage, path: Path) -> None:

@@ -32,6 +32,19 @@ def read_place(file: tifffile.TiffFile, where: str, answers: Answers) -> Told:
     return Place(size, place.offset_nm if answers.offset_nm is None else None), notes
 
 
+def describe_sections(offsets: Mapping[int, ZyxFloat], answers: Answers, where: str) -> tuple[str, ...]:
+    """Return notes on the offsets that files of single sections say, by number of section; raise UserError where they differ."""
+    if not offsets or answers.offset_nm is not None:
+        return ()
+    planes = {number: _Plane(offset, True) for number, offset in offsets.items()}
+    notes = _check_planes(planes, answers.voxel_size_nm, answers.voxel_size_nm is None, where)
+    first = offsets[min(offsets)]
+    if any(first):
+        listed = ", ".join(f"{axis} {value:g}" for axis, value in zip("ZYX", first, strict=True))
+        notes = (*notes, f"the position of its first image ({listed} nm) is not taken as its offset")
+    return notes
+
+
 def _read_imagej(file: tifffile.TiffFile, where: str, answers: Answers) -> Told:
     """``spacing`` and the resolution are in ``unit`` (or ``zunit``, ``yunit``); an origin is the pixel that lies at 0."""
     told, tags = file.imagej_metadata or {}, file.pages.first.tags
@@ -53,7 +66,7 @@ def _read_imagej(file: tifffile.TiffFile, where: str, answers: Answers) -> Told:
         _check_size(size, where)
     if not any(origin):
         return Place(size), ()
-    return Place(size, _triple([-o * s for o, s in zip(origin, answers.voxel_size_nm or size, strict=True)])), ()
+    return Place(size, _triple([-o * s + 0.0 for o, s in zip(origin, answers.voxel_size_nm or size, strict=True)])), ()
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from neuroadda.volumes.axes import check_order
 from neuroadda.volumes.completeness import describe_stored
@@ -17,7 +18,7 @@ from neuroadda.volumes.nodes import (
     read_attributes,
     read_groups,
 )
-from neuroadda.volumes.places import PLACE_KEYS, find_place
+from neuroadda.volumes.places import PLACE_KEYS, describe_unread, find_place
 from neuroadda.volumes.readers.choosing import choose
 from neuroadda.volumes.readers.levels import Chosen, choose_level
 from neuroadda.volumes.readers.metadata import plain_attributes
@@ -59,7 +60,12 @@ def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
         voxel_size_nm=place.voxel_size_nm,
         offset_nm=place.offset_nm,
         attributes={key: value for key, value in attributes.items() if key not in PLACE_KEYS},
-        notes=(*chosen.notes, *describe_stored(folder, array, may_be_empty=wanted.labels)),
+        notes=(
+            *chosen.notes,
+            *describe_unread(attributes, place, wanted.answers),
+            *_describe_coordinates(folder, attributes),
+            *describe_stored(folder, array, may_be_empty=wanted.labels),
+        ),
     )
 
 
@@ -68,6 +74,14 @@ def _list_datasets(path: Path) -> list[str]:
     if not path.is_dir() or is_array(path) or "dimensions" in read_attributes(path):
         return []
     return list_arrays(path)
+
+
+def _describe_coordinates(folder: Path, attributes: dict[str, Any]) -> tuple[str, ...]:
+    """Return a note on arrays of coordinates that xarray keeps beside an array."""
+    names = attributes.get("_ARRAY_DIMENSIONS")
+    names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    beside = [name for name in names if name and "/" not in name and is_array(folder.parent / name)]
+    return (f"the coordinates beside it ({', '.join(beside)}) are not read",) if beside else ()
 
 
 def _choose(path: Path, names: tuple[str, ...], wanted: Wanted) -> Chosen:
