@@ -285,6 +285,12 @@ def _mirror(index: np.ndarray, size: int) -> np.ndarray:
     return np.where(index >= size, period - index, index)
 
 
+def is_whole_pm(lengths_nm: Sequence[float]) -> bool:
+    """Tell whether lengths are whole picometres, but for the rounding of a float of 32 bits."""
+    pm = [length * PM_PER_NM for length in lengths_nm]
+    return all(math.isclose(length, round(length), rel_tol=1e-6) for length in pm)
+
+
 def world_units(
     voxel_size_nm: Sequence[float], offset_nm: Sequence[float], where: str | None = None
 ) -> tuple[int, str]:
@@ -338,7 +344,7 @@ def _place_of(attrs: Mapping[str, Any], path: Location, in_n5: bool, ndim: int) 
     if place.voxel_size_nm is None:
         raise UserError("the array has no voxel_size", str(path), ASK_SIZE)
     offset = [round(o, 3) for o in place.offset_nm or (0.0, 0.0, 0.0)]
-    if any(not math.isclose(v * PM_PER_NM, round(v * PM_PER_NM), abs_tol=1e-6) for v in place.voxel_size_nm):
+    if not is_whole_pm(place.voxel_size_nm):
         right = "import it first"
         raise UserError(f"its voxel size {place.voxel_size_nm} in nm is not whole nm or pm", str(path), right)
     scale, unit = world_units(place.voxel_size_nm, offset, str(path))

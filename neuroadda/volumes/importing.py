@@ -13,7 +13,7 @@ import numpy as np
 
 from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError, warn
-from neuroadda.volumes.arrays import PM_PER_NM, Volume, world_units
+from neuroadda.volumes.arrays import Volume, is_whole_pm, world_units
 from neuroadda.volumes.axes import ORDERS, Order, looks_like_xyz
 from neuroadda.volumes.label_checks import LabelTally
 from neuroadda.volumes.label_ids import count_unlabelled, describe_unlabelled
@@ -200,7 +200,7 @@ def _plan(
     offset = offset_nm if offset_nm is not None else source.offset_nm or (0.0, 0.0, 0.0)
     world_units(voxel_size, (0.0, 0.0, 0.0), str(source) if voxel_size_nm is None else None)
     world_units((1.0, 1.0, 1.0), offset, str(source) if offset_nm is None else None)
-    if any(not math.isclose(v * PM_PER_NM, round(v * PM_PER_NM), abs_tol=1e-3) for v in voxel_size):
+    if not is_whole_pm(voxel_size):
         note = f"its voxel size, {tuple(voxel_size)} nm, is rounded to whole picometres"
         source = replace(source, notes=(*source.notes, note))
     if looks_like_xyz(voxel_size):
