@@ -39,7 +39,7 @@ def to_triple(values: Any, order: Order, units: Any, where: str, what: str) -> Z
     right = (
         f"three numbers (z, y, x) are expected; {ASK_OFFSET}"
         if what == OFFSET
-        else f"three lengths (z, y, x); {ASK_SIZE}"
+        else f"three lengths above 0 (z, y, x) are expected; {ASK_SIZE}"
     )
     wrong = UserError(f"its {what} is {values!r}", where, right)
     if not isinstance(values, Sequence) or isinstance(values, str) or any(isinstance(v, bool) for v in values):

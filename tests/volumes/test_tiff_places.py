@@ -1,5 +1,6 @@
 """Where a TIFF's sections lie: positions of OME's planes that fall, jump or differ, and lengths that are none."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,15 @@ def test_a_position_that_is_not_of_the_first_section_is_noted(tmp_path: Path) ->
     assert "is not that of the first section" in notes(import_volume(path, tmp_path / "own.zarr"))
 
 
+def test_two_positions_of_one_section_are_told(tmp_path: Path) -> None:
+    path = ome(tmp_path / "a.ome.tif", z=[0, 40, 80, 120])
+    xml = tifffile.tiffcomment(path)
+    second = re.findall(r"<Plane .*?/>", xml)[1]
+    tifffile.tiffcomment(path, xml.replace(second, second + second.replace('"40', '"90')).encode())
+    with pytest.raises(UserError, match=f"two positions of section 1.*{OFFSET}"):
+        import_volume(path, tmp_path / "own.zarr")
+
+
 def tiles(path: Path, *images: dict[str, Any]) -> Path:
     """Write an OME-TIFF of several images of one plane each."""
     with tifffile.TiffWriter(path, ome=True) as file:
@@ -164,7 +174,7 @@ def test_sizes_of_ome_that_cannot_be_read_name_file_and_option(tmp_path: Path, o
     path = ome(tmp_path / "a.ome.tif")
     assert old in tifffile.tiffcomment(path)
     tifffile.tiffcomment(path, tifffile.tiffcomment(path).replace(old, new).encode())
-    with pytest.raises(UserError, match=r"a.ome.tif: its PhysicalSize.*--voxel-size Z Y X"):
+    with pytest.raises(UserError, match=r"a.ome.tif: it.*--voxel-size Z Y X"):
         import_volume(path, tmp_path / "own.zarr")
     assert import_volume(path, tmp_path / "own.zarr", voxel_size_nm=SIZE).voxel_size_nm == SIZE
 

@@ -13,6 +13,7 @@ from neuroadda.volumes.axes import ASK_OFFSET, ASK_SIZE, NM
 from neuroadda.volumes.multiscales import Place
 from neuroadda.volumes.places import Answers, describe_size
 
+NO_LENGTHS = ("pixel", "reference frame")  # units of OME that say nothing of a size
 NEAR, FAR = 0.01, 0.5  # parts of a voxel: what is nearer is rounding, what is farther is another place
 NOT_TAKEN = "is not taken as its offset: it lacks an axis or a unit of length"
 Told = tuple[Place, tuple[str, ...]]
@@ -119,7 +120,9 @@ def _find_planes(images: Sequence[ElementTree.Element], where: str, asked: bool)
             if whole:
                 values = [round(value * NM[unit], 6) for value, unit in zip(values, units, strict=True)]
             index = number if len(images) > 1 else int(_to_number(plane.get(axis, "0"), axis, where, ASK_OFFSET, asked))
-            found.setdefault(index, _Plane(_triple(values), whole))
+            told = _Plane(_triple(values), whole)
+            if found.setdefault(index, told) != told and asked:
+                raise UserError(f"it says two positions of section {index}", where, ASK_OFFSET)
     return found
 
 
@@ -171,7 +174,7 @@ def _read_lengths(
     values = [_to_number(node.attrib[name], name, where, right, asked) for name in names]
     if unknown := [(n, v, u) for n, v, u in zip(names, values, units, strict=True) if u not in NM]:
         name, value, unit = unknown[0]
-        if asked:
+        if asked and unit not in NO_LENGTHS:
             raise UserError(f"its {name} is {value:g}, its unit {unit!r}", where, f"known: {', '.join(NM)}; {right}")
         return None
     return _triple([round(value * NM[unit], 6) for value, unit in zip(values, units, strict=True)])
