@@ -42,6 +42,7 @@ def import_volume(
     chunk_vx: Sequence[int] | None = None,
     contrast: Contrast = "as-seen",
     gaps: Gaps | None = None,
+    order: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Volume:
@@ -80,8 +81,11 @@ def import_volume(
     contrast
         "as-stored" takes the stored values of raw where a viewer shows others.
     gaps
-        What becomes of section files that are missing in a numbered series: "blank" puts in sections of 0, "close" moves up what
-        follows. By default a series with gaps is refused.
+        What becomes of section files that are missing in a numbered series: "blank" puts in sections of 0, "step" only such for
+        every step of the numbers, "close" moves up what follows. By default a series with gaps is refused.
+    order
+        In which order section files are whose names do not tell it: "numbers", "letters", or a text file that lists their names, one
+        a line. By default such a folder is refused.
     overwrite
         Replace an existing array.
     progress
@@ -111,6 +115,7 @@ def import_volume(
             offset_nm=offset or (0.0, 0.0, 0.0),
             answers=answers,
             gaps=gaps,
+            order=order,
         )
         first = stack.enter_context(opened)
         found = kind or _guess_kind(first)

@@ -34,7 +34,7 @@ def _recognises(location: Location, wanted: Wanted) -> bool:
 @contextmanager
 def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
     assert isinstance(path, Path)
-    with open_folder(path, wanted.gaps) as pages:
+    with open_folder(path, wanted.gaps, wanted.order) as pages:
         yield pages.to_source(path)
 
 
@@ -50,8 +50,8 @@ class Header:
         return f"{self.shape[0]}x{self.shape[1]} {self.dtype}"
 
 
-def open_folder(path: Path, gaps: Gaps | None = None) -> Stack:
-    """Open a folder of single TIFF or PNG images as a stack, in natural order (z2 before z10); hidden files are left out.
+def open_folder(path: Path, gaps: Gaps | None = None, order: str | None = None) -> Stack:
+    """Open a folder of single TIFF or PNG images as a stack, in the order of their numbers; hidden files are left out.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def open_folder(path: Path, gaps: Gaps | None = None) -> Stack:
     if bool(tiffs) == bool(pngs):
         what = "both TIFFs and PNGs" if tiffs else "no images"
         raise UserError(f"the folder holds {what}", str(path), "a folder of TIFFs or of PNGs is expected")
-    series = arrange(tiffs or pngs, path, gaps)
+    series = arrange(tiffs or pngs, path, gaps, order)
     read_header, decode = (_read_tiff_header, tifffile.imread) if tiffs else (_read_png_header, _read_png)
     first = read_header(series.files[0])
     looks = []
@@ -136,4 +136,4 @@ def _read_png(path: Path) -> np.ndarray:
         return stored
 
 
-FORMAT = Format("a folder of TIFFs or PNGs", _recognises, _open)
+FORMAT = Format("a folder of TIFFs or PNGs", _recognises, _open, has_files=True)
