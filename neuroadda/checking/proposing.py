@@ -14,7 +14,7 @@ from neuroadda.checking.backbones import check_backbone, check_size, check_zoo
 from neuroadda.checking.findings import Findings
 from neuroadda.checking.looking import look_at_labels, look_at_raw
 from neuroadda.checking.machine import check_free, check_place, check_records, check_workers
-from neuroadda.checking.segmenting import IMPORT, TRUST, check_mask, open_roi
+from neuroadda.checking.segmenting import IMPORT, TRUST, check_masks, open_roi
 from neuroadda.checking.training import check_validation
 from neuroadda.errors import in_section
 from neuroadda.volumes.arrays import Volume
@@ -40,7 +40,7 @@ def check_propose(
     roi = None if raw is None else open_roi(findings, f"{section}.roi", raw, config)
     if raw is not None:
         look_at_raw(findings, f"{section}.raw", raw, roi)
-    fits = check_mask(findings, f"{section}.mask", config.mask, raw, roi)
+    fits = check_masks(findings, section, config, raw, roi)
     found = _check_backbones(findings, config, raw, section)
     inputs = {f"{section}.raw": config.raw, f"{section}.mask": config.mask, f"{section}.backbone": config.backbone}
     check_place(findings, f"{section}.output", config.output, inputs)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from funlib.geometry import Roi
 
+from neuroadda.active.propose_config import ProposeConfig
 from neuroadda.backbones.card import Card
 from neuroadda.blockwise.outputs import bind_output, check_output
 from neuroadda.blockwise.task import Task
@@ -20,8 +21,11 @@ from neuroadda.segmentation.fragments import context_vx
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, decide_threshold, default_block_vx, make_plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.label_checks import check_mask
 from neuroadda.volumes.locations import is_inside, to_folder, to_location
 from neuroadda.volumes.masks import open_mask
+from neuroadda.volumes.no_data_mask import RIGHT as NO_DATA_MEND
+from neuroadda.volumes.no_data_mask import open_no_data
 from neuroadda.volumes.nodes import check_shards
 
 IMPORT = "give a zarr array that `neuroadda import` has made"
@@ -54,7 +58,7 @@ def check_segment(
         findings.note("segment.backbone", f"{config.backbone} is trained first")
     elif (found := check_backbone(findings, "segment.backbone", config.backbone)) is not None:
         card = found[1]
-    tissue = check_mask(findings, "segment.mask", config.mask, raw, roi)
+    tissue = check_masks(findings, "segment", config, raw, roi)
     whole = raw is not None and roi is not None and tissue and _check_settings(findings, config, raw, roi, card)
     _check_outputs(findings, config)
     check_workers(findings, "segment.execution", config.execution)
@@ -82,12 +86,29 @@ def open_roi(findings: Findings, where: str, raw: Volume, config: object) -> Roi
     return raw.roi if part is None else findings.attempt(where, ROI, part.to_roi, raw)
 
 
-def check_mask(findings: Findings, where: str, mask: str | None, raw: Volume | None, roi: Roi | None) -> bool:
-    """Look whether a mask, if there is one, fits raw; return whether all is right."""
-    if mask is None or raw is None or roi is None:
+def check_masks(
+    findings: Findings, section: str, config: SegmentConfig | ProposeConfig, raw: Volume | None, roi: Roi | None
+) -> bool:
+    """Look whether `mask` and `no_data` of a section fit raw and are masks; return whether all is right."""
+    if raw is None or roi is None:
         return True
-    mend = "give an array on raw's voxels, or on ones coarser by whole factors, that covers the roi"
-    return findings.attempt(where, mend, open_mask, mask, raw, roi) is not None
+    before = len(findings["wrong"])
+    if config.mask is not None:
+        mend = "give an array on raw's voxels, or on ones coarser by whole factors, that covers the roi"
+        findings.attempt(f"{section}.mask", mend, _look_at_mask, config.mask, raw, roi)
+    findings.attempt(f"{section}.no_data", NO_DATA_MEND, _look_at_no_data, config.no_data, raw)
+    return len(findings["wrong"]) == before
+
+
+def _look_at_mask(path: str, raw: Volume, roi: Roi) -> None:
+    mask = open_mask(path, raw, roi)
+    check_mask(mask.volume, mask.to_own(roi), may_be_empty=True)  # which the plan tells
+
+
+def _look_at_no_data(setting: str, raw: Volume) -> None:
+    mask = open_no_data(setting, raw)
+    if mask is not None:
+        check_mask(mask.volume, mask.volume.roi)
 
 
 def _check_settings(findings: Findings, config: SegmentConfig, raw: Volume, roi: Roi, card: Card | None) -> bool:

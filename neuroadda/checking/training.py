@@ -6,6 +6,7 @@ from neuroadda.checking.findings import Findings
 from neuroadda.checking.looking import look_at_labels, look_at_raw
 from neuroadda.checking.machine import check_free, check_place, count_cores
 from neuroadda.domains.selection import SelectConfig
+from neuroadda.errors import in_section
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.training.config import TrainConfig
 from neuroadda.volumes.inputs import Inputs
@@ -45,7 +46,8 @@ def check_train(
     samples = []
     for number, one in enumerate(config.samples):
         where = f"train.samples[{number}]"
-        sample = findings.attempt(where, SAMPLE, check_sample, one, config.output_shape_vx)
+        look = in_section(f"samples[{number}]")(check_sample)
+        sample = findings.attempt(where, SAMPLE, look, one, config.output_shape_vx)
         if sample is not None:
             samples.append(sample)
             look_at_raw(findings, f"{where}.raw", sample.raw, sample.roi)

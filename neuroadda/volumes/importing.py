@@ -84,8 +84,8 @@ def import_volume(
         What becomes of section files that are missing in a numbered series: "blank" puts in sections of 0, "step" only such for
         every step of the numbers, "close" moves up what follows. By default a series with gaps is refused.
     order
-        In which order section files are whose names do not tell it: "numbers", "letters", or a text file that lists their names, one
-        a line. By default such a folder is refused.
+        In which order section files are whose names do not tell it: "numbers", "letters", or a text file that lists their names,
+        one a line. By default such a folder is refused.
     overwrite
         Replace an existing array.
     progress

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from neuroadda.config import Config, PathText, fingerprint
-from neuroadda.errors import UserError, warn
+from neuroadda.errors import SettingError, UserError, warn
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import Location, to_location
@@ -24,6 +24,7 @@ MOST_REPEATED = 0.25
 MOST_CELLS = 2**32
 FACTS = "no_data"
 AUTO, NONE = "auto", "none"
+RIGHT = "write auto, none, or the path of a mask on the voxels of all of raw, such as `neuroadda mask RAW` writes"
 PLACE = Path("no_data.zarr") / "mask"  # in a run's folder
 
 
@@ -139,10 +140,17 @@ def open_no_data(setting: str, raw: Volume) -> Mask | None:
 
     Raises
     ------
-    UserError
-        If no mask of all of raw is there.
+    SettingError
+        If it is another word, or no mask of all of raw is there.
     """
-    return None if setting in (AUTO, NONE) else open_mask(setting, raw, raw.roi)
+    if setting in (AUTO, NONE):
+        return None
+    try:
+        return open_mask(setting, raw, raw.roi)
+    except UserError as error:
+        what = error.what if error.where == setting else f"{error.where}: {error.what}"
+        what = f"{setting!r} is neither {AUTO!r}, {NONE!r} nor a mask of all of raw: {what}"
+        raise SettingError(what, "no_data", RIGHT) from error
 
 
 def identify_mask(known: Inputs | None, name: str, mask: Mask) -> str:

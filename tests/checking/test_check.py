@@ -104,6 +104,27 @@ def output_below_a_file(tmp_path: Path) -> Change:
     return {"segment": {"output": str(tmp_path / "file" / "run")}}
 
 
+def raw_as_mask(tmp_path: Path) -> Change:
+    return {"segment": {"mask": "runs/demo/test.zarr/raw"}}
+
+
+def raw_as_no_data(tmp_path: Path) -> Change:
+    return {"segment": {"no_data": "runs/demo/test.zarr/raw"}}
+
+
+def raw_as_boxes_mask(tmp_path: Path) -> Change:
+    return {"adapt": {"mask": "runs/demo/train.zarr/raw"}}
+
+
+def float_mask(tmp_path: Path) -> Change:
+    return {"segment": {"mask": write_array(tmp_path / "v.zarr/mask", np.ones(CROP, np.float32))}}
+
+
+def raw_as_labels(tmp_path: Path) -> Change:
+    raw = Volume.open("runs/demo/test.zarr/raw").read()
+    return {"evaluate": {"labels": write_array(tmp_path / "v.zarr/labels", raw.astype(np.uint16))}}
+
+
 def same(change: Change) -> Callable[[Path], Change]:
     return lambda _: change
 
@@ -121,6 +142,23 @@ BROKEN: dict[str, tuple[Callable[[Path], Change], str, str, str]] = {
     ),
     "coarse mask": (coarse_mask, "segment.mask", "not on the voxel grid of raw", "whole number"),
     "empty mask": (empty_mask, "segment.mask", "is 0 in all of the roi", "holds tissue"),
+    "raw as mask": (raw_as_mask, "segment.mask", "these are grey values, no mask", "1 elsewhere"),
+    "raw as boxes' mask": (raw_as_boxes_mask, "adapt.mask", "these are grey values, no mask", "1 elsewhere"),
+    "raw as no_data": (raw_as_no_data, "segment.no_data", "these are grey values, no mask", "1 elsewhere"),
+    "float mask": (float_mask, "segment.mask", "this is float32 with 3 axes, no mask", "integers"),
+    "misspelt no_data": (
+        same({"segment": {"no_data": "atuo"}}),
+        "segment.no_data",
+        "'atuo' is neither 'auto', 'none' nor a mask",
+        "write auto, none",
+    ),
+    "misspelt no_data of boxes": (
+        same({"adapt": {"no_data": "None"}}),
+        "adapt.no_data",
+        "'None' is neither 'auto', 'none' nor a mask",
+        "write auto, none",
+    ),
+    "raw as labels": (raw_as_labels, "evaluate.labels", "these are grey values, no labels", "one whole number"),
     "empty labels": (empty_labels, "evaluate.labels", "nothing is labelled", "labels"),
     "labels elsewhere": (labels_elsewhere, "evaluate.labels", "do not overlap", "offset"),
     "unlabelled part": (
@@ -415,3 +453,25 @@ def test_another_voxel_size_is_doubtful_where_it_is_allowed(here: Path, tmp_path
     (doubt,) = na.check(write_config(tmp_path, {"adapt": {"backbone": "fly_fibsem"}}))["doubtful"]
     assert doubt.where == "adapt.backbone"
     assert "runs on voxels of 30 x 6 x 6 nm (zyx), and was trained on 10 x 10 x 10 nm" in doubt.what
+
+
+def test_masks_and_raw_of_labels_are_doubtful(here: Path, tmp_path: Path) -> None:
+    labels = Volume.open("runs/demo/test.zarr/labels").read()
+    ids = np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.uint8)
+    mask = write_array(tmp_path / "v.zarr/mask", ids)
+    (doubt,) = na.check(write_config(tmp_path, {"segment": {"mask": mask}}))["doubtful"]
+    assert (doubt.where, "values other than 0" in doubt.what) == ("segment.mask", True)
+    for change in ({"segment": {"raw": mask}}, {"adapt": {"raw": mask}}):
+        doubts = na.check(write_config(tmp_path, change))["doubtful"]
+        assert [one for one in doubts if "it looks like labels, not like raw" in one.what], change
+    alone = na.check(mask)
+    assert [one for one in alone["doubtful"] if "it looks like labels, not like raw" in one.what]
+    few = write_array(tmp_path / "v.zarr/few", (labels % 4).astype(np.uint8))
+    assert not na.check(write_config(tmp_path, {"segment": {"mask": few}}))["doubtful"]
+
+
+def test_no_real_raw_is_taken_for_labels_or_a_mask(here: Path) -> None:
+    for name in ("test", "train"):
+        assert not na.check(f"runs/demo/{name}.zarr/raw")["doubtful"]
+        wrong = na.check(f"runs/demo/{name}.zarr/labels")
+        assert not wrong["wrong"] + wrong["doubtful"]

@@ -86,7 +86,9 @@ def test_every_answer_to_gaps_and_steps(tmp_path: Path, names: str, gaps: str, r
     assert len(found.notes) == 1
 
 
-@pytest.mark.parametrize("names", ["z5 z6 z7", "s0001", "one", "1", "scan3_s1 scan3_s2 scan3_s3", "s1_x9000 s2_x120 s3_x4500"])
+@pytest.mark.parametrize(
+    "names", ["z5 z6 z7", "s0001", "one", "1", "scan3_s1 scan3_s2 scan3_s3", "s1_x9000 s2_x120 s3_x4500"]
+)
 def test_whole_series_need_no_word(tmp_path: Path, names: str) -> None:
     files = [tmp_path / f"{name}.png" for name in names.split()]
     found = arrange(files[::-1], tmp_path, None)

@@ -86,7 +86,8 @@ def open_source(
         )
     for option, given in (("--gaps", gaps), ("--order", order)):
         if given is not None and not found.has_files:
-            raise UserError(f"{found.name} is no folder of section files, of which {option} says", str(location), f"leave {option} out")
+            what = f"{found.name} is no folder of section files, of which {option} says"
+            raise UserError(what, str(location), f"leave {option} out")
     with found.open(location, wanted) as source:
         _check(source)
         yield source

@@ -17,8 +17,8 @@ NUMBERS, LETTERS = "numbers", "letters"
 DIGITS = re.compile(r"(\d+)")
 SIGNS = "+-\N{MINUS SIGN}\N{EN DASH}"
 ORDER = (
-    f"give --order {NUMBERS} (of all numbers from left to right), --order {LETTERS} (of the alphabet), or --order FILE (a text file "
-    "that lists the sections, a name a line); leave no file in the folder that is no section"
+    f"give --order {NUMBERS} (of all numbers from left to right), --order {LETTERS} (of the alphabet), or --order FILE (a text "
+    "file that lists the sections, a name a line); leave no file in the folder that is no section"
 )
 
 
@@ -81,7 +81,9 @@ def arrange(files: Sequence[Path], folder: Path, gaps: Gaps | None, order: str |
     step = math.gcd(*(b - a for a, b in pairwise(numbers)))
     missing = _find_missing(numbers, step)
     what = f"the numbers {numbers[0]} to {numbers[-1]} in the names of its sections are {step} apart"
-    right = "give --gaps close (no section is missing) or --gaps blank (a section of 0 for each number that is not there)"
+    right = (
+        "give --gaps close (no section is missing) or --gaps blank (a section of 0 for each number that is not there)"
+    )
     if missing:
         what = f"of the numbers {numbers[0]} to {numbers[-1]} in the names of its sections, {_name_numbers(missing)} missing"
         right = "put them there, or give --gaps blank (sections of 0) or --gaps close (what follows moves up)"
@@ -111,7 +113,9 @@ def _order(files: Sequence[Path], folder: Path, order: str) -> Series:
         ordered = sorted(files, key=lambda file: keys[file])
         for one, other in pairwise(ordered):
             if keys[one] == keys[other]:
-                raise UserError(f"{one.name} and {other.name} have the same numbers", str(folder), "give another --order")
+                raise UserError(
+                    f"{one.name} and {other.name} have the same numbers", str(folder), "give another --order"
+                )
         return Series(tuple(ordered), ("its sections are in the order of all numbers in their names",))
     if order == LETTERS:
         return Series(tuple(sorted(files)), ("its sections are in the alphabetical order of their names",))
@@ -203,7 +207,9 @@ def _undecided(
         one, other = next((a, b) for (a, x), (b, y) in pairwise(zip(ordered, columns[0], strict=True)) if x >= y)
         what = f"by the letters in their names {one.name} comes before {other.name}, by the numbers after it"
     else:
-        what = f"{len(columns)} numbers are in a name, as in {ordered[0].name} and {ordered[-1].name}; none counts alone"
+        what = (
+            f"{len(columns)} numbers are in a name, as in {ordered[0].name} and {ordered[-1].name}; none counts alone"
+        )
     return UserError(f"{what}: that does not tell the order of the sections", str(folder), ORDER)
 
 
@@ -228,7 +234,7 @@ def _check_digits(ordered: Sequence[Path], folder: Path) -> None:
     same = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
     rests = [name[same:] for name in names]
     lettered = [name for name, rest in zip(names, rests, strict=True) if not rest.isdecimal()]
-    if 0 < len(lettered) and all(re.fullmatch("[0-9a-fA-F]+", rest) for rest in rests):
+    if lettered and all(re.fullmatch("[0-9a-fA-F]+", rest) for rest in rests):
         if len(lettered) == len(names) and len({rest.lstrip("0123456789") for rest in rests}) == 1:
             return  # a suffix that all have
         what = f"the numbers in the names may be hexadecimal ({lettered[0]})"
