@@ -20,6 +20,12 @@ LARGE_CHUNK_BYTES = 256 * 2**20
 LABELS = "give labels that hold ids where raw is, one whole number a neuron"
 
 
+def check_arrays(findings: Findings, where: str, mend: str, *paths: str | None) -> bool:
+    """Look whether each of some arrays can be opened; return whether all can."""
+    opened = [findings.attempt(where, mend, Volume.open, path) for path in paths if path is not None]
+    return None not in opened
+
+
 def look_at_raw(findings: Findings, where: str, raw: Volume, roi: Roi | None = None) -> None:
     """Look whether raw shows tissue, within a ROI or all over."""
     if not _look_at_chunks(findings, where, raw):

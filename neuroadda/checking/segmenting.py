@@ -30,6 +30,7 @@ from neuroadda.volumes.nodes import check_shards
 
 IMPORT = "give a zarr array that `neuroadda import` has made"
 TRUST = "or give --trust-inputs, where its voxels are the same"
+MASK_MEND = "give an array on raw's voxels, or on ones coarser by whole factors, that covers the roi"
 ROI = "give a roi inside the volume, on its voxels: `neuroadda info` tells where it is"
 
 
@@ -77,7 +78,7 @@ def check_segment(
     if raw is not None and roi is not None:
         check_disk(findings, "segment.output", config.arrays, int(np.prod(roi.shape / raw.voxel_size)))
     if evaluate is not None:
-        _check_evaluation(findings, config, evaluate, raw, roi)
+        check_evaluate(findings, evaluate, config, raw, roi)
 
 
 def open_roi(findings: Findings, where: str, raw: Volume, config: object) -> Roi | None:
@@ -90,12 +91,13 @@ def check_masks(
     findings: Findings, section: str, config: SegmentConfig | ProposeConfig, raw: Volume | None, roi: Roi | None
 ) -> bool:
     """Look whether `mask` and `no_data` of a section fit raw and are masks; return whether all is right."""
-    if raw is None or roi is None:
-        return True
     before = len(findings["wrong"])
+    if raw is None or roi is None:
+        return (
+            config.mask is None or findings.attempt(f"{section}.mask", MASK_MEND, Volume.open, config.mask) is not None
+        )
     if config.mask is not None:
-        mend = "give an array on raw's voxels, or on ones coarser by whole factors, that covers the roi"
-        findings.attempt(f"{section}.mask", mend, _look_at_mask, config.mask, raw, roi)
+        findings.attempt(f"{section}.mask", MASK_MEND, _look_at_mask, config.mask, raw, roi)
     findings.attempt(f"{section}.no_data", NO_DATA_MEND, _look_at_no_data, config.no_data, raw)
     return len(findings["wrong"]) == before
 
@@ -179,21 +181,30 @@ def _check_task(task: Task, overwrite: bool) -> bool:
     return True
 
 
-def _check_evaluation(
-    findings: Findings, config: SegmentConfig, evaluate: EvaluateConfig, raw: Volume | None, roi: Roi | None
+def check_evaluate(
+    findings: Findings,
+    evaluate: EvaluateConfig,
+    config: SegmentConfig | None,
+    raw: Volume | None = None,
+    roi: Roi | None = None,
 ) -> None:
-    mend, made = "give a zarr array of labels on raw's voxels", (Path(config.output), config.arrays)
+    """Look at what an evaluation depends on; `config` is the segmentation's, None where that is not known."""
+    mend, made = (
+        "give a zarr array of labels on raw's voxels",
+        () if config is None else (Path(config.output), config.arrays),
+    )
     labels, before = findings.attempt("evaluate.labels", mend, Volume.open, evaluate.labels), len(findings["wrong"])
     if labels is not None and raw is not None:
         alone = evaluate.model_copy(update={"compare": {}})
         findings.attempt("evaluate.labels", mend, check_evaluation, alone, raw, made, roi)
-        if len(findings["wrong"]) == before:
-            look_at_labels(findings, "evaluate.labels", labels, raw, roi)
+    if labels is not None and len(findings["wrong"]) == before:
+        look_at_labels(findings, "evaluate.labels", labels, raw, roi, judged=raw is not None)
     for name, path in evaluate.compare.items():
-        if not any(is_inside(to_location(path), folder) for folder in made):
+        if config is not None and not any(is_inside(to_location(path), folder) for folder in made):
             mend = "leave it out, or make that segmentation first"
             other = findings.attempt(f"evaluate.compare.{name}", mend, Volume.open, path)
             if other is not None and labels is not None:
                 findings.attempt(f"evaluate.compare.{name}", mend, check_labels, labels, other)
-    limit = config.agglomerate.limit
-    findings.attempt("evaluate.thresholds", "leave them out", check_thresholds, evaluate.thresholds, limit)
+    if config is not None:
+        limit = config.agglomerate.limit
+        findings.attempt("evaluate.thresholds", "leave them out", check_thresholds, evaluate.thresholds, limit)

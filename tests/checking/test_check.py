@@ -298,6 +298,74 @@ def test_a_section_that_is_not_valid_does_not_hide_the_others(here: Path, tmp_pa
     assert [one.where for one in wrong if one.where.startswith("segment")] == ["segment.raw"]
 
 
+MANY = {
+    "train": {
+        "iterations": 0,
+        "keep_best": "voi",
+        "samples": [{"raw": "none/raw", "labels": "none/labels", "flag": 1}],
+    },
+    "validation": {"raw": "none/raw2", "labels": "none/labels2"},
+    "select": {"zoo": "none/zoo"},
+    "segment": {
+        "blok_vx": [1, 2, 3],
+        "raw": "none/raw3",
+        "mask": "none/mask",
+        "execution": {"workers": "two"},
+        "no_data": "",
+    },
+    "evaluate": {"labels": "none/labels3", "treshold": 3},
+}
+
+
+def test_sections_that_are_not_valid_hide_nothing(here: Path, tmp_path: Path) -> None:
+    path = tmp_path / "many.json"
+    path.write_text(json.dumps(MANY))
+    told = [f"{one.where}: {one.what}" for one in na.check(path)["wrong"]]
+    for words in (
+        ("many.json", "train.iterations should be"),
+        ("many.json", "'train.samples.0.flag'"),
+        ("many.json", "'train.output' is missing"),
+        ("train.samples[0]", "none/raw: there is no array"),
+        ("train.samples[0]", "none/labels: there is no array"),
+        ("validation", "none/raw2: there is no array"),
+        ("validation", "none/labels2: there is no array"),
+        ("select", "none/zoo"),
+        ("many.json", "'segment.blok_vx'"),
+        ("many.json", "segment.execution.workers should be"),
+        ("many.json", "segment.no_data: the path is empty"),
+        ("many.json", "'segment.backbone' is missing"),
+        ("many.json", "'segment.output' is missing"),
+        ("segment.raw", "none/raw3: there is no array"),
+        ("segment.mask", "none/mask: there is no array"),
+        ("evaluate.labels", "none/labels3: there is no array"),
+        ("many.json", "'evaluate.treshold'"),
+    ):
+        assert [one for one in told if all(word in one for word in words)], (words, told)
+    assert not [one for one in told if "<not given>" in one]
+
+
+@pytest.mark.parametrize(
+    ("section", "change"),
+    [
+        ("segment", {"backbone": None, "output": 3, "execution": {"workers": "two"}}),
+        ("segment", {"components": {"threshold": 7}, "fragments": {"none": 1}, "block_vx": [1, 2, "x"]}),
+        ("adapt", {"propose": {"shape_nm": ["a", "b", 1]}, "train": {"name": 3}, "output": None}),
+        ("evaluate", {"thresholds": [2, "x"], "compare": 3, "labels": 1}),
+    ],
+)
+def test_faults_of_a_section_are_told_once_and_the_others_are_looked_at(
+    here: Path, tmp_path: Path, section: str, change: dict[str, Any]
+) -> None:
+    other = "adapt" if section != "adapt" else "segment"
+    found = na.check(write_config(tmp_path, {section: change, other: {"raw": "none/raw"}}))
+    assert [one for one in found["wrong"] if one.where == f"{other}.raw"]
+    lines = [one.what for one in found["wrong"]]
+    assert len(lines) == len(set(lines))
+    assert not [line for line in lines if "is missing" in line or "<not given>" in line]
+    for key in change:
+        assert [line for line in lines if f"{section}.{key}" in line], (key, lines)
+
+
 @pytest.mark.parametrize("text", ["{", "[1]", '{"segment": 3}', "{}", None])
 def test_what_is_no_config_is_a_fault(command: Run, tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "c.json"
