@@ -13,6 +13,7 @@ import numpy as np
 
 from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError, warn
+from neuroadda.observing import track
 from neuroadda.volumes.arrays import Volume, world_units
 from neuroadda.volumes.axes import ORDERS, Order, looks_like_xyz
 from neuroadda.volumes.label_checks import LabelTally
@@ -146,7 +147,8 @@ def digest_files(files: Sequence[Path]) -> str:
         with files[0].open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     root = os.path.commonpath(files) if files else ""
-    lines = sorted(f"{path.relative_to(root).as_posix()} {digest_files([path])}" for path in files)
+    digests = track(f"digest of the files in {root}", files)
+    lines = sorted(f"{path.relative_to(root).as_posix()} {digest_files([path])}" for path in digests)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -226,7 +228,8 @@ def _write(plan: _Plan, partial: Location, digest: str | None, chunk_vx: Sequenc
         partial, source.shape, place[0], dtype, offset_nm=place[1], chunk_vx=chunk_vx, attrs=_describe(plan, digest)
     )
     content, seen = hashlib.sha256(), ValueRange()
-    for box in boxes(source.shape, volume.chunk_vx, source.dtype.itemsize):
+    places = list(boxes(source.shape, volume.chunk_vx, source.dtype.itemsize))
+    for box in track(f"import of {source}", places):
         voxels = plan.convert(source.read(box))
         seen.add(voxels)
         volume.data[box] = voxels

@@ -11,6 +11,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from neuroadda.config import Config, PathText, fingerprint
 from neuroadda.errors import SettingError, UserError, warn
+from neuroadda.observing import track
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import Location, to_location
@@ -179,7 +180,7 @@ def _scan(raw: Volume, box_bytes: int, mask: Volume | None) -> tuple[float, Sect
     These are taken for data: the stage that reads them tells what is wrong, block by block.
     """
     statistics, lost, unread = SectionStatistics(raw.shape_vx[0]), 0, 0
-    for box, overlaps in _list_boxes(raw, box_bytes):
+    for box, overlaps in track(f"looking for areas without data in {raw.path}", list(_list_boxes(raw, box_bytes))):
         part = (slice(box[0].start - overlaps, box[0].stop), *box[1:])
         try:
             voxels, found = read_without_data(raw, part)
