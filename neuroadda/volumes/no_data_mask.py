@@ -14,7 +14,7 @@ from neuroadda.errors import SettingError, UserError, warn
 from neuroadda.observing import track
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.inputs import Inputs
-from neuroadda.volumes.locations import Location, to_location
+from neuroadda.volumes.locations import Location, remove, to_location
 from neuroadda.volumes.masks import Mask, open_mask
 from neuroadda.volumes.no_data import BOX_VOXELS, BOX_YX, SIDE_VX, mark_cells, read_without_data
 from neuroadda.volumes.nodes import is_array
@@ -24,6 +24,7 @@ VERSION = 1
 MOST_REPEATED = 0.25
 MOST_CELLS = 2**32
 FACTS = "no_data"
+OUTDATED = "outdated"
 AUTO, NONE = "auto", "none"
 RIGHT = "write auto, none, or the path of a mask on the voxels of all of raw, such as `neuroadda mask RAW` writes"
 PLACE = Path("no_data.zarr") / "mask"  # in a run's folder
@@ -110,7 +111,7 @@ def find_no_data_mask(raw: Volume, path: Location | str, content: str | None = N
     return mask if mask.attrs.get("fingerprint") == _fingerprint_of(raw, content) and mask.attrs.get(FACTS) else None
 
 
-def resolve_no_data(setting: str, raw: Volume, folder: Path, content: str) -> str:
+def resolve_no_data(setting: str, raw: Volume, folder: Path, content: str, *, renew: bool = False) -> str:
     """Return where the mask is that a setting stands for, or "none" where there is nothing without data.
 
     Parameters
@@ -121,19 +122,35 @@ def resolve_no_data(setting: str, raw: Volume, folder: Path, content: str) -> st
         Of the run.
     content
         What determines raw's content.
+    renew
+        Find it again where `outdate_no_data` has noted that raw was edited since.
 
     Raises
     ------
     UserError
         If nothing of raw has data.
     """
-    return _name_mask(write_no_data_mask(raw, folder / PLACE, content), raw) if setting == AUTO else setting
+    if setting != AUTO:
+        return setting
+    if renew and is_array(folder / PLACE) and Volume.open(folder / PLACE).attrs.get(OUTDATED):
+        remove(folder / PLACE)
+    return _name_mask(write_no_data_mask(raw, folder / PLACE, content), raw)
 
 
 def recall_no_data(setting: str, raw: Volume, folder: Path, content: str) -> str:
     """Return what `resolve_no_data` does, but look for nothing: "auto" stays where the folder does not have the mask yet."""
     known = find_no_data_mask(raw, folder / PLACE, content) if setting == AUTO else None
     return setting if known is None else _name_mask(known, raw)
+
+
+def outdate_no_data(setting: str, folder: Path) -> None:
+    """Note in a run's own mask, and warn, that raw was edited since; the run goes on with it, for its blocks follow from it."""
+    place = folder / PLACE
+    if setting not in (NONE, str(place)) or not is_array(place):
+        return
+    Volume.open(place, "r+").data.attrs[OUTDATED] = True
+    what = "where raw has no data was found before raw changed, and this run goes on with that"
+    warn(f"{what}; `neuroadda segment --overwrite` looks again and does all of it anew", str(place))
 
 
 def open_no_data(setting: str, raw: Volume) -> Mask | None:
