@@ -3,9 +3,10 @@
 from neuroadda.backbones.devices import check_device
 from neuroadda.checking.backbones import check_backbone, check_zoo
 from neuroadda.checking.findings import Findings
-from neuroadda.checking.looking import look_at_labels, look_at_raw
+from neuroadda.checking.looking import check_arrays, look_at_labels, look_at_raw
 from neuroadda.checking.machine import check_free, check_place, count_cores
 from neuroadda.domains.selection import SelectConfig
+from neuroadda.errors import in_section
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.training.config import TrainConfig
 from neuroadda.volumes.inputs import Inputs
@@ -29,11 +30,19 @@ def check_train(
     validated
         Whether there will be a validation; by default, whether it is given.
     """
-    from neuroadda.training.checks import check_sample, check_settings, check_sizes, find_begun, identify_training
+    from neuroadda.training.checks import (
+        check_keep_best,
+        check_sample,
+        check_sizes,
+        check_training_device,
+        find_begun,
+        identify_training,
+    )
     from neuroadda.training.start import adopt_network  # torch's and gunpowder's import takes seconds
 
     before, has_validation = len(findings["wrong"]), validation is not None if validated is None else validated
-    findings.attempt("train", "mend the config", check_settings, config, has_validation)
+    findings.attempt("train", "mend the config", check_keep_best, config, has_validation)
+    findings.attempt("train", "mend the config", check_training_device, config)
     adopted, digest = config, None
     if config.start is not None:
         start = check_backbone(findings, "train.start.backbone", config.start.backbone)
@@ -45,7 +54,10 @@ def check_train(
     samples = []
     for number, one in enumerate(config.samples):
         where = f"train.samples[{number}]"
-        sample = findings.attempt(where, SAMPLE, check_sample, one, config.output_shape_vx)
+        if not check_arrays(findings, where, SAMPLE, one.raw, one.labels, one.mask):
+            continue
+        look = in_section(f"samples[{number}]")(check_sample)
+        sample = findings.attempt(where, SAMPLE, look, one, config.output_shape_vx)
         if sample is not None:
             samples.append(sample)
             look_at_raw(findings, f"{where}.raw", sample.raw, sample.roi)
@@ -74,7 +86,8 @@ def check_train(
 def check_validation(findings: Findings, where: str, config: ValidateConfig) -> None:
     """Look at a part that is scored while training."""
     mend = "give uint8 raw and labels on its voxels, and a roi in both"
-    parts = findings.attempt(where, mend, Validator(config).check)
+    whole = check_arrays(findings, where, mend, config.raw, config.labels)
+    parts = findings.attempt(where, mend, Validator(config).check) if whole else None
     if parts is not None:
         raw, labels, roi = parts
         look_at_raw(findings, f"{where}.raw", raw, roi)

@@ -50,7 +50,8 @@ def status(
         print_json(found.tasks)
         return
     print(format_text(found.health.sentence))
-    print_table("tasks", [_status_row(task) for task in found.tasks])
+    hidden = () if any(task["interrupted"] for task in found.tasks) else ("interrupted",)
+    print_table("tasks", [_status_row(task, hidden) for task in found.tasks])
     for task in found.tasks:
         _print_failures(task)
     for path, why in [stale for task in found.tasks for stale in task["stale"].items()]:
@@ -130,11 +131,12 @@ def _print_advice(health: "Health") -> None:
         print(f"what to do next: {format_text(health.advice)}")
 
 
-def _status_row(task: dict[str, Any]) -> dict[str, Any]:
+def _status_row(task: dict[str, Any], hidden: Sequence[str]) -> dict[str, Any]:
     from neuroadda.wording import format_count, format_seconds
 
     rate, left = task["voxels_per_second"], task["eta_seconds"]
-    return {key: task[key] for key in ("stage", "done", "blocks", "running", "failed", "state")} | {
+    keys = ("stage", "done", "blocks", "running", "interrupted", "failed", "state")
+    return {key: task[key] for key in keys if key not in hidden} | {
         "rate": "" if rate is None else format_count(rate, "vx/s"),
         "time left": "" if left is None else format_seconds(left),
         "fingerprint": task["fingerprint"],

@@ -10,6 +10,7 @@ from neuroadda.config import Config
 from neuroadda.errors import UserError, warn
 from neuroadda.evaluation.contingency import Contingency, count_overlaps, merge
 from neuroadda.evaluation.metrics import Scores, score
+from neuroadda.observing import track
 from neuroadda.segmentation.agglomerate import AgglomerateLevel, read_merges
 from neuroadda.segmentation.components import Numbering, connect_components, drop_small
 from neuroadda.segmentation.edges import read_sizes
@@ -125,7 +126,8 @@ def check_labels(labels: Volume, other: Volume) -> None:
 def _count_boxes(segmentation: Volume, labels: Volume) -> Iterable[Contingency]:
     both = segmentation.roi.intersect(labels.roi)
     box_vx = tuple(max(c, BOX_VX // c * c) for c in segmentation.chunk_vx)
-    for box in BlockGrid.make(both, segmentation.voxel_size, box_vx).blocks():
+    boxes = list(BlockGrid.make(both, segmentation.voxel_size, box_vx).blocks())
+    for box in track(f"comparison of {segmentation.path} with {labels.path}", boxes):
         yield count_overlaps(read_ids(segmentation, box.write_roi), read_ids(labels, box.write_roi))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError, warn
+from neuroadda.observing import track
 from neuroadda.volumes.arrays import Volume, is_whole_pm, world_units
 from neuroadda.volumes.axes import ORDERS, Order, looks_like_xyz
 from neuroadda.volumes.label_checks import LabelTally
@@ -44,6 +45,7 @@ def import_volume(
     chunk_vx: Sequence[int] | None = None,
     contrast: Contrast = "as-seen",
     gaps: Gaps | None = None,
+    order: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Volume:
@@ -82,8 +84,11 @@ def import_volume(
     contrast
         "as-stored" takes the stored values of raw where a viewer shows others.
     gaps
-        What becomes of section files that are missing in a numbered series: "blank" puts in sections of 0, "close" moves up what
-        follows. By default a series with gaps is refused.
+        What becomes of section files that are missing in a numbered series: "blank" puts in sections of 0, "step" only such for
+        every step of the numbers, "close" moves up what follows. By default a series with gaps is refused.
+    order
+        In which order section files are whose names do not tell it: "numbers", "letters", or a text file that lists their names,
+        one a line. By default such a folder is refused.
     overwrite
         Replace an existing array.
     progress
@@ -113,6 +118,7 @@ def import_volume(
             offset_nm=offset or (0.0, 0.0, 0.0),
             answers=answers,
             gaps=gaps,
+            order=order,
         )
         first = stack.enter_context(opened)
         found = kind or _guess_kind(first)
@@ -145,7 +151,8 @@ def digest_files(files: Sequence[Path]) -> str:
         with files[0].open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     root = os.path.commonpath(files) if files else ""
-    lines = sorted(f"{path.relative_to(root).as_posix()} {digest_files([path])}" for path in files)
+    digests = track(f"digest of the files in {root}", files)
+    lines = sorted(f"{path.relative_to(root).as_posix()} {digest_files([path])}" for path in digests)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -248,7 +255,8 @@ def _write(plan: _Plan, partial: Location, digest: str | None, chunk_vx: Sequenc
         partial, source.shape, place[0], dtype, offset_nm=place[1], chunk_vx=chunk_vx, attrs=_describe(plan, digest)
     )
     content, seen = hashlib.sha256(), ValueRange()
-    for box in boxes(source.shape, volume.chunk_vx, source.dtype.itemsize):
+    places = list(boxes(source.shape, volume.chunk_vx, source.dtype.itemsize))
+    for box in track(f"import of {source}", places):
         voxels = plan.convert(source.read(box))
         seen.add(voxels)
         volume.data[box] = voxels

@@ -116,6 +116,10 @@ class Inputs:
         """Whether an input was edited since results were made of it."""
         return bool(self._changes)
 
+    def has_changed(self, name: str) -> bool:
+        """Tell whether one input was edited since results were made of it."""
+        return name in self._changes
+
     def identify(self, name: str, volume: Volume) -> str:
         """Return what determines an input's content: its fingerprint and, once its voxels were edited, their content.
 

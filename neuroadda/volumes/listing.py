@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroadda.errors import UserError
+from neuroadda.observing import track
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.locations import Location
 from neuroadda.volumes.urls import ARRAY_METADATA, PIECE_BYTES, Url
@@ -114,7 +115,8 @@ def read_contents(now: Listing, before: Listing | None, path: Location) -> Listi
     files = [path / os.fsdecode(name) for name in now.name[unread]]
     with ThreadPoolExecutor(DIGEST_THREADS) as threads:  # reading and digesting release the interpreter
         try:
-            digest[unread] = list(threads.map(_digest_file, files))
+            digests = threads.map(_digest_file, files)
+            digest[unread] = [next(digests) for _ in track(f"looking for changes in {path}", files)]
         except BaseException:  # such as Ctrl-C, which is not to wait for the rest
             threads.shutdown(wait=False, cancel_futures=True)
             raise

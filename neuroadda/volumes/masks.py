@@ -71,6 +71,13 @@ class Mask:
         """What determines its content."""
         return self.volume.fingerprint
 
+    def to_own(self, roi: Roi) -> Roi:
+        """Return the voxels of the mask that `roi` (in raw's world units) touches, in the mask's world units."""
+        begin, end = (((corner - self.roi.begin) / self.voxel_size) for corner in (roi.begin, roi.end))
+        first, last = begin // self.factor_vx, -(-end // self.factor_vx)
+        size = self.volume.voxel_size
+        return Roi(self.volume.roi.begin + first * size, (last - first) * size).intersect(self.volume.roi)
+
     def read(self, roi: Roi) -> np.ndarray:
         """Return bool for each voxel of raw in `roi` (in raw's world units): is it tissue?"""
         begin, shape_vx = (roi.begin - self.roi.begin) / self.voxel_size, roi.shape / self.voxel_size

@@ -299,3 +299,23 @@ def test_an_inverting_table_of_imagej_is_applied(tmp_path: Path) -> None:
     about = {"axes": "ZYX", "unit": "nm", "spacing": 50, "LUTs": [table]}
     tifffile.imwrite(tmp_path / "a.tif", 255 - SEEN, imagej=True, metadata=about)
     np.testing.assert_array_equal(bring(tmp_path / "a.tif").data[:], SEEN)
+
+
+@pytest.mark.parametrize("how", ["plain", "bigtiff", "shaped", "ome", "palette"])
+def test_pages_of_different_photometric_interpretation_are_named(tmp_path: Path, how: str) -> None:
+    source = tmp_path / ("a.ome.tif" if how == "ome" else "a.tif")
+    if how in ("shaped", "ome"):  # tifffile takes the first page's for all
+        tifffile.imwrite(source, SEEN, metadata={"axes": "ZYX"}, compression="zlib")
+        with tifffile.TiffFile(source, mode="r+") as file:
+            for n in (1, 3):
+                file.pages[n].aspage().tags["PhotometricInterpretation"].overwrite(0)
+    else:
+        other = {"photometric": "palette", "colormap": COLOURS} if how == "palette" else {"photometric": "miniswhite"}
+        with tifffile.TiffWriter(source, bigtiff=how == "bigtiff") as file:
+            for n, page in enumerate(SEEN):
+                options = other if n in (1, 3) else {"photometric": "minisblack"}
+                file.write(page, metadata=None, contiguous=False, **options)
+    with pytest.raises(UserError) as caught:
+        bring(source)
+    other_name = "palette (3)" if how == "palette" else "MinIsWhite (0)"
+    assert f"pages 0, 2, 4 are MinIsBlack (1), pages 1, 3 are {other_name}" in str(caught.value)

@@ -37,7 +37,7 @@ def _recognises(location: Location, wanted: Wanted) -> bool:
 @contextmanager
 def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
     assert isinstance(path, Path)
-    with open_folder(path, wanted.gaps, wanted.answers) as pages:
+    with open_folder(path, wanted.gaps, wanted.order, wanted.answers) as pages:
         yield pages.to_source(path)
 
 
@@ -55,8 +55,8 @@ class Header:
         return f"{self.shape[0]}x{self.shape[1]} {self.dtype}"
 
 
-def open_folder(path: Path, gaps: Gaps | None = None, answers: Answers = Answers()) -> Stack:
-    """Open a folder of single TIFF or PNG images as a stack, in natural order (z2 before z10); hidden files are left out.
+def open_folder(path: Path, gaps: Gaps | None = None, order: str | None = None, answers: Answers = Answers()) -> Stack:
+    """Open a folder of single TIFF or PNG images as a stack, in the order of their numbers; hidden files are left out.
 
     Raises
     ------
@@ -69,10 +69,9 @@ def open_folder(path: Path, gaps: Gaps | None = None, answers: Answers = Answers
     if bool(tiffs) == bool(pngs):
         what = "both TIFFs and PNGs" if tiffs else "no images"
         raise UserError(f"the folder holds {what}", str(path), "a folder of TIFFs or of PNGs is expected")
-    series = arrange(tiffs or pngs, path, gaps)
-    sized = replace(
-        answers, voxel_size_nm=answers.voxel_size_nm or (1.0, 1.0, 1.0)
-    )  # that of a single image is not read
+    series = arrange(tiffs or pngs, path, gaps, order)
+    # the voxel size of a single image is not read
+    sized = replace(answers, voxel_size_nm=answers.voxel_size_nm or (1.0, 1.0, 1.0))
     decode: Callable[[Path], np.ndarray] = tifffile.imread if tiffs else _read_png
 
     def read_header(file: Path) -> Header:
@@ -154,4 +153,4 @@ def _read_png(path: Path) -> np.ndarray:
         return stored
 
 
-FORMAT = Format("a folder of TIFFs or PNGs", _recognises, _open)
+FORMAT = Format("a folder of TIFFs or PNGs", _recognises, _open, has_files=True)

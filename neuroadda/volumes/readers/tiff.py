@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ TIFF_SUFFIXES = (".tif", ".tiff", ".btf")
 AS_SECTIONS = "ZIQ"  # I and Q are what tifffile calls pages of which nothing is said
 MOST_COLOURS = 4  # tifffile calls the sections of an ImageJ stack channels, unless it is told otherwise
 UPRIGHT = 1  # of the tag Orientation
+NAMED = 8
+PHOTOMETRIC = {0: "MinIsWhite", 1: "MinIsBlack", 2: "RGB", 3: "palette", 4: "mask", 6: "YCbCr"}
 DAMAGE = ("invalid page offset", "invalid value offset", "corrupted", "premature", "circular reference")
 
 
@@ -61,6 +63,7 @@ def open_tiff(path: Path, answers: Answers | None = None) -> Stack:
                 file.pages
             )  # finds all pages, and says where they go round in a circle, along which series would go for ever
             check()
+            _check_photometric(file, path)
             depth, shape, dtype = _tiff_shape(file, path)
             looks = tuple(_look_of_series(file, s, path) for s in file.series)
             notes = (*_describe_axes(file, path), *_describe_pages(file))
@@ -105,6 +108,23 @@ def check_intact(path: Path) -> Iterator[Callable[[], None]]:
         logger.removeHandler(watcher)
         logger.propagate = propagate
     check()
+
+
+def _check_photometric(file: tifffile.TiffFile, path: Path) -> None:
+    """Raise UserError if pages differ in what their values mean. tifffile looks at the first page of each series."""
+    found: dict[int, list[int]] = {}
+    for number, page in enumerate(file.pages):
+        found.setdefault(int(page.aspage().photometric), []).append(number)
+    if len(found) > 1:
+        told = (f"{_name_pages(pages)} {PHOTOMETRIC.get(kind, '?')} ({kind})" for kind, pages in found.items())
+        right = "save all pages alike, or give them as a folder of images"
+        raise UserError(f"its pages differ in photometric interpretation: {', '.join(told)}", str(path), right)
+
+
+def _name_pages(pages: Sequence[int]) -> str:
+    shown = ", ".join(map(str, pages[:NAMED]))
+    many = f", ... ({len(pages)} in all) are" if len(pages) > NAMED else " are" if len(pages) > 1 else " is"
+    return f"{'page' if len(pages) == 1 else 'pages'} {shown}{many}"
 
 
 def _look_of_series(file: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> Look:
