@@ -84,6 +84,12 @@ class Look:
             return None
 
 
+def read_content(volume: Volume) -> str:
+    """Return what determines an array's content now, as far as its files tell; its fingerprint where they cannot be listed."""
+    listing = list_files(volume)
+    return volume.fingerprint if listing is None else Look.first_of(volume, listing).content
+
+
 def look_again(folder: Path) -> "Inputs":
     """Return the inputs that results in a folder were made of, those on this machine, as they look now."""
     inputs = Inputs(folder)
