@@ -137,8 +137,10 @@ class Inputs:
         UserError
             If its files cannot be listed.
         """
-        if name in self._known:
+        if name in self._known and self._known[name].fingerprint == volume.fingerprint:
             return self._known[name].identity
+        if name in self._new and self._new[name][0].fingerprint == volume.fingerprint:
+            return volume.fingerprint  # listed once
         before = Look.load(self._folder / f"{name}.npz")
         if before is not None and before.fingerprint != volume.fingerprint:
             before = None  # of another array
