@@ -127,6 +127,8 @@ def look_at_run(where: str | Path, url: str | None = None) -> RunStatus:
     UserError
         If there is no ledger, or a shared one that knows nothing of the folder.
     """
+    if (ended := _end_before_ledger(where, url)) is not None:
+        return RunStatus(ended, [])
     found, now = find_ledger(where, url), time.time()
     ledger = open_ledger(found.url)
     try:
@@ -146,6 +148,15 @@ def look_at_run(where: str | Path, url: str | None = None) -> RunStatus:
         return RunStatus(locks.judge(tasks, pulses, now), told)
     finally:
         ledger.close()
+
+
+def _end_before_ledger(where: str | Path, url: str | None) -> Health | None:
+    """Return how a run does that has the lock of its folder, or had it, and made no ledger; None of others."""
+    if "://" in str(where):
+        return None
+    file = Path(ledger_url(Path(where), url).removeprefix(SQLITE))
+    lock = None if file != Path(where) / NAME or file.exists() else read_lock(Path(where))
+    return None if lock is None else judge([], time.time(), lock)
 
 
 def find_ledger(where: str | Path, url: str | None = None) -> RunLedger:

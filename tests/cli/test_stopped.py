@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -161,3 +162,13 @@ def test_looking_at_a_lock_does_not_keep_a_run_out(tmp_path):
     threading.Timer(0.05, os.close, (file,)).start()
     with lock_folder(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("end", ["killed", "stopped", "failed"])
+def test_a_run_that_ended_before_it_made_a_ledger_is_told_too(command, tmp_path, end):
+    (tmp_path / ".lock").write_text(f"{end} {socket.gethostname()}")
+    code, told, _ = command("status", tmp_path)
+    assert code == 0
+    assert told.lower().startswith(end)
+    assert "no stage had begun" in told
+    assert "Run the same command again" in told
