@@ -35,6 +35,7 @@ def status(
 
     if "://" not in run:
         folder = Path(run)
+        look_again(folder).warn("what was made of it here is stale; the same command makes it again")
         if (training := look_at_training(folder)) is not None:
             print_json([training.to_data()]) if as_json else _print_health(training.health)
             return
@@ -42,8 +43,6 @@ def status(
             print_json([{"stage": "adapt"} | vars(adaptation)]) if as_json else _print_health(adaptation)
             return
     found = look_at_run(run, ledger)
-    if "://" not in run:
-        look_again(Path(run)).warn("what was made of it here is stale; the same command makes it again")
     for task in found.tasks:
         task["stale"] = find_stale(to_location(task["output"]))
     if as_json:

@@ -11,6 +11,7 @@ from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.processes import sum_usage
+from neuroadda.blockwise.repair import find_lost
 from neuroadda.blockwise.task import Task
 from neuroadda.config import PathText, PublicConfig, dump_config
 from neuroadda.errors import UserError, warn
@@ -227,6 +228,9 @@ def finished_stages(plan: Plan) -> list[FinishedStage]:
             summary = Summary() if written is None else ledger.summary(written.key)
             if written is None or summary.done < len(task.blocks):
                 raise _unfinished(task, summary.done)
+            if lost := find_lost(written, ledger).blocks:
+                what = f"{len(lost)} blocks of {task.name} are done, but not all of their output is there"
+                raise UserError(what, task.output, "`neuroadda segment` with the same config does them again")
             stages.append(FinishedStage(task.name, summary, sum_usage(ledger, written.key).peak_bytes))
         return stages
     finally:

@@ -84,6 +84,12 @@ class Look:
             return None
 
 
+def read_content(volume: Volume) -> str:
+    """Return what determines an array's content now, as far as its files tell; its fingerprint where they cannot be listed."""
+    listing = list_files(volume)
+    return volume.fingerprint if listing is None else Look.first_of(volume, listing).content
+
+
 def look_again(folder: Path) -> "Inputs":
     """Return the inputs that results in a folder were made of, those on this machine, as they look now."""
     inputs = Inputs(folder)
@@ -135,8 +141,10 @@ class Inputs:
         UserError
             If its files cannot be listed.
         """
-        if name in self._known:
+        if name in self._known and self._known[name].fingerprint == volume.fingerprint:
             return self._known[name].identity
+        if name in self._new and self._new[name][0].fingerprint == volume.fingerprint:
+            return volume.fingerprint  # listed once
         before = Look.load(self._folder / f"{name}.npz")
         if before is not None and before.fingerprint != volume.fingerprint:
             before = None  # of another array

@@ -103,6 +103,12 @@ def survey_no_data(raw: Volume) -> tuple[float, SectionFaults]:
     return _scan(raw, BOX_VOXELS, None)[:2]
 
 
+def is_mask_of(raw: Volume, path: Location | str) -> bool:
+    """Tell whether a mask of this raw lies at a place, whatever raw held when it was made."""
+    path = to_location(path)
+    return is_array(path) and Volume.open(path).attrs.get("raw_fingerprint") == raw.fingerprint
+
+
 def find_no_data_mask(raw: Volume, path: Location | str, content: str | None = None) -> Volume | None:
     """Return the finished mask of this very raw, None if there is none at `path`."""
     if not is_array(to_location(path)):
@@ -172,9 +178,8 @@ def open_no_data(setting: str, raw: Volume) -> Mask | None:
 
 
 def identify_mask(known: Inputs | None, name: str, mask: Mask) -> str:
-    """Return what determines the content of a mask that is an input; that of the masks found by runs follows from raw's."""
-    found = str(mask.volume.path).endswith(str(PLACE)) and FACTS in mask.volume.attrs
-    return mask.fingerprint if found or known is None else known.identify(name, mask.volume)
+    """Return what determines the content of a mask that is an input; one that a run has found may be edited, too."""
+    return mask.fingerprint if known is None else known.identify(name, mask.volume)
 
 
 def _name_mask(mask: Volume, raw: Volume) -> str:

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -200,3 +201,13 @@ def test_a_run_that_has_not_come_to_its_ledger(command, tmp_path):
         code, told, errors = command("status", tmp_path / place)
         assert (code, told, errors.count("\n")) == (2, "", 1)
         assert ("no run has begun" in errors) == (place == "nowhere")
+
+
+@pytest.mark.parametrize("end", ["killed", "stopped", "failed"])
+def test_a_run_that_ended_before_it_made_a_ledger_is_told_too(command, tmp_path, end):
+    (tmp_path / ".lock").write_text(f"{end} {socket.gethostname()}")
+    code, told, _ = command("status", tmp_path)
+    assert code == 0
+    assert told.lower().startswith(end)
+    assert "no stage had begun" in told
+    assert "Run the same command again" in told

@@ -12,7 +12,7 @@ from neuroadda.errors import UserError
 from neuroadda.volumes.axes import check_order
 from neuroadda.volumes.locations import Location, to_name
 from neuroadda.volumes.places import PLACE_KEYS, describe_unread, find_place
-from neuroadda.volumes.readers.choosing import choose
+from neuroadda.volumes.readers.choosing import CREMI_LABELS, CREMI_RAW, choose
 from neuroadda.volumes.readers.hdf5_storage import describe_storage
 from neuroadda.volumes.readers.metadata import plain_attributes
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted, first_line
@@ -108,6 +108,10 @@ def _identify(node: h5py.Group | h5py.Dataset) -> tuple[str, int]:
 
 def _choose(file: h5py.File, found: _Found, wanted: Wanted, path: Path) -> str:
     name = to_name(wanted.dataset or "")
+    if not name and found.dangling:
+        meant = CREMI_LABELS if wanted.labels else CREMI_RAW
+        if meant in found.dangling or not found.datasets:
+            name = meant if meant in found.dangling else min(found.dangling)
     if name in found.dangling:
         raise UserError(f"the link {name!r} leads to {found.dangling[name]}, which is not there", str(path))
     if name and name not in found.datasets and isinstance(file.get(name), h5py.Dataset):
