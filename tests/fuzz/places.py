@@ -186,7 +186,7 @@ class _Level:
 
 
 def of_ngff(group: Path, level: str | None = None) -> Place:
-    """Of a level, or of the finest of its group: its transformations, then those of the image; a translation places the first voxel's centre.
+    """Of a level, or of the finest of a group: its transformations, then the image's; a translation places a voxel's centre.
 
     Raises
     ------
