@@ -104,7 +104,7 @@ def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
             what = f"{describe_roi(volume.roi)} is not inside raw, {describe_roi(raw.roi)}"
             raise UserError(what, where, "cut it or import it again")
         roi = roi.intersect(volume.roi)
-        if "offset" not in volume.attrs and volume.shape_vx != raw.shape_vx:
+        if not volume.says_offset and volume.shape_vx != raw.shape_vx:
             what = f"its shape {tuple(volume.shape_vx)} is not that of raw, {tuple(raw.shape_vx)}, and it has no offset"
             raise UserError(what, where, "give it the attribute offset, or import it with --offset Z Y X (nm)")
     if config.roi:

@@ -48,11 +48,20 @@ class Volume:
         Extent in world units.
     unit
         ``"nm"`` or ``"pm"``: the world unit of `roi` and `voxel_size`.
+    says_offset
+        Whether it says where it lies; else it is taken to lie at 0.
     """
 
-    def __init__(self, path: Location, data: "zarr.Array", place: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        path: Location,
+        data: "zarr.Array",
+        place: Mapping[str, Any] | None = None,
+        says_offset: bool | None = None,
+    ) -> None:
         self.path, self.data, self._place = path, data, dict(place or {})
         attrs = self.attrs
+        self.says_offset = "offset" in attrs if says_offset is None else says_offset
         pm = Coordinate(round(nm * PM_PER_NM) for nm in read_units(attrs.get("units"), str(path)))
         voxel_size_pm, offset_pm = Coordinate(attrs["voxel_size"]) * pm, Coordinate(attrs.get("offset", (0, 0, 0))) * pm
         whole = all(length % PM_PER_NM == 0 for length in (*voxel_size_pm, *offset_pm))
@@ -88,10 +97,10 @@ class Volume:
         volume = cls(path, data) if plain else None
         if volume is not None and "fingerprint" in attrs:
             return volume
-        theirs = _place_of(attrs, path, in_n5, data.ndim)
-        told = cls(path, data, theirs)
+        told = cls(path, data, *_place_of(attrs, path, in_n5, data.ndim))
         if volume is None or (volume.roi, volume.voxel_size, volume.unit) != (told.roi, told.voxel_size, told.unit):
             volume = told  # the groups above it say more, or in other units
+        volume.says_offset = told.says_offset
         if mode == "r" and looks_like_xyz(volume.voxel_size):
             size = describe_size(volume.voxel_size_nm)
             warn(f"its voxel size, {size}, looks like x, y, z: the last axis is the coarsest", str(path))
@@ -338,8 +347,8 @@ def _are_units(units: Any) -> bool:
     return len(names) in (1, 3) and all(name is None or (isinstance(name, str) and name in {*NM, ""}) for name in names)
 
 
-def _place_of(attrs: Mapping[str, Any], path: Location, in_n5: bool, ndim: int) -> dict[str, Any]:
-    """Return our attributes of the place of an array that others wrote."""
+def _place_of(attrs: Mapping[str, Any], path: Location, in_n5: bool, ndim: int) -> tuple[dict[str, Any], bool]:
+    """Return our attributes of the place of an array that others wrote, and whether it says its offset."""
     place = find_place(attrs, str(path), "N5" if in_n5 else "zarr", read_groups(path), Answers(), ndim)
     if place.voxel_size_nm is None:
         raise UserError("the array has no voxel_size", str(path), ASK_SIZE)
@@ -352,7 +361,7 @@ def _place_of(attrs: Mapping[str, Any], path: Location, in_n5: bool, ndim: int) 
         "voxel_size": [round(v * scale) for v in place.voxel_size_nm],
         "offset": [round(o * scale) for o in offset],
         **describe_axes(ndim == 4, unit),
-    }
+    }, place.offset_nm is not None
 
 
 def _is_triple(values: Any) -> bool:

@@ -186,7 +186,7 @@ class _Level:
 
 
 def of_ngff(group: Path, level: str | None = None) -> Place:
-    """Of a level, or of the finest: its transformations, then those of the image; a translation places the first voxel's centre.
+    """Of a level, or of the finest of a group: its transformations, then the image's; a translation places a voxel's centre.
 
     Raises
     ------
@@ -194,10 +194,13 @@ def of_ngff(group: Path, level: str | None = None) -> Place:
         If entries offer several finest levels, or say two places of one, or axes are told that the array has not.
     """
     entries = [_read_entry(image) for image in read_json(group / ".zattrs")["multiscales"]]
-    if any(".." in one.path.split("/") for levels in entries for one in levels):
-        raise MustAsk("a level lies outside of its group")
     if level is None:
-        finest = {min(levels, key=lambda one: math.prod(one.place.size)).path for levels in entries}
+        if any(".." in one.path.split("/") for levels in entries for one in levels):
+            raise MustAsk("a level lies outside of its group")
+        finest = set()
+        for levels in entries:
+            best = min(levels, key=lambda one: math.prod(one.place.size)).place.size
+            finest |= {one.path for one in levels if one.place.size == best}
         if len(finest) > 1:
             raise MustAsk(f"several levels are the finest of their entry: {finest}")
         (level,) = finest

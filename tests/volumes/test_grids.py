@@ -113,3 +113,26 @@ def test_other_voxel_sizes_are_told_as_such(tmp_path: Path) -> None:
     channels = Volume.create(tmp_path / "m.zarr/m", SHAPE, (40, 4, 4), np.uint8, channels=2)
     with pytest.raises(UserError, match="the mask has 2 channels"):
         Mask.open(channels.path, raw)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"voxel_size": [40, 4, 4]},
+        {"voxel_size": [0.04, 0.004, 0.004], "units": ["um"] * 3},
+        {"resolution": [40, 4, 4]},
+        {"pixelResolution": {"dimensions": [4, 4, 40], "unit": "nm"}},
+    ],
+)
+def test_smaller_labels_that_do_not_say_where_they_lie_are_refused(tmp_path: Path, attributes: dict[str, Any]) -> None:
+    raw = write(tmp_path / "raw.zarr/raw", {}, np.uint8)
+    labels = Volume.create(tmp_path / "l.zarr/labels", (4, 16, 16), (40, 4, 4), np.uint64)
+    labels.data[:] = 3
+    for at, told in ((None, False), ([0, 0, 0], True)):
+        where = {} if at is None else {"offset": at}
+        (tmp_path / "l.zarr/labels/.zattrs").write_text(json.dumps({**attributes, **where}))
+        if told and "pixelResolution" not in attributes:
+            assert open_sample(SampleConfig(raw=str(raw.path), labels=str(labels.path)), (2, 4, 4)).roi.shape[0] == 160
+        elif not told:
+            with pytest.raises(UserError, match="it has no offset"):
+                open_sample(SampleConfig(raw=str(raw.path), labels=str(labels.path)), (2, 4, 4))

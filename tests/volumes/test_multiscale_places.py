@@ -123,6 +123,14 @@ def test_a_voxel_size_answers_which_entry_is_meant(tmp_path: Path) -> None:
         import_volume(both, tmp_path / "own.zarr/b", voxel_size_nm=(40, 4, 4))
 
 
+@pytest.mark.parametrize("given", [None, (40, 4, 4)])
+def test_two_levels_of_one_size_are_asked_for(tmp_path: Path, given: Any) -> None:
+    group = write(tmp_path / "a.zarr", [image({"s1": step((40, 4, 4)), "s0": step((40, 4, 4))})], TWO)
+    with pytest.raises(UserError, match="several levels of one voxel size; give --dataset, one of: s1: 40 x 4 x 4"):
+        import_volume(group, tmp_path / "own.zarr", voxel_size_nm=given)
+    assert import_volume(group, tmp_path / "own.zarr", dataset="s0").shape_vx == FINE
+
+
 @pytest.mark.parametrize(
     ("second", "told"),
     [

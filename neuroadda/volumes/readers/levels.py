@@ -59,13 +59,16 @@ def choose_level(
     if outside := [level.path for level in every if leaves(level.path)]:
         raise UserError(f"its multiscales name {outside[0]!r}, which is not in it", where, _offer(names))
     if size is None or len({level.path for level in every}) == 1:
-        found = [_find_finest(levels) for levels in entries]
+        found = [level for levels in entries for level in _find_finest(levels)]
     else:
         found = [level for level in every if level.size is not None and same_size(level.size, size)]
         if not found:
             raise UserError(f"it has no level of {describe_size(size)}", where, _offer(every))
     if len({level.path for level in found}) > 1:
-        raise UserError(f"its multiscales have {len(entries)} entries, for several images", where, _offer(every))
+        several = (
+            f"{len(entries)} entries, for several images" if len(entries) > 1 else "several levels of one voxel size"
+        )
+        raise UserError(f"its multiscales have {several}", where, _offer(every))
     level = found[0]
     if level.path not in names:
         raise UserError(f"its multiscales name the level {level.path!r}, which is not there", where, _offer(names))
@@ -93,11 +96,13 @@ def _read_levels(
     return [_Level(name, path, find_size(path)) for path, _ in listed]
 
 
-def _find_finest(levels: Sequence[_Level]) -> _Level:
-    """Return the level of the smallest voxels; the first where sizes are not said."""
-    if any(level.size is None for level in levels):
-        return levels[0]
-    return min(levels, key=lambda level: math.prod(level.size or ()))
+def _find_finest(levels: Sequence[_Level]) -> list[_Level]:
+    """Return the levels of the smallest voxels; the first level where sizes are not said."""
+    sizes = [level.size for level in levels if level.size is not None]
+    if len(sizes) < len(levels):
+        return [levels[0]]
+    finest = min(sizes, key=math.prod)
+    return [level for level, size in zip(levels, sizes, strict=True) if same_size(size, finest)]
 
 
 def _offer(levels: Sequence[_Level] | Sequence[str]) -> str:
