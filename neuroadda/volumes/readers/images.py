@@ -16,7 +16,7 @@ from neuroadda.volumes.readers.looks import Look, look_of_grey, look_of_palette
 from neuroadda.volumes.readers.pages import Stack
 from neuroadda.volumes.readers.series import NAMED, arrange
 from neuroadda.volumes.readers.source import BROKEN, Format, Gaps, Source, Wanted
-from neuroadda.volumes.readers.tiff import TIFF_SUFFIXES, open_tiff
+from neuroadda.volumes.readers.tiff import TIFF_SUFFIXES, describe_orientation, open_tiff
 
 MODES: dict[str, np.dtype[Any]] = {  # of Pillow
     "1": np.dtype(bool),
@@ -40,11 +40,12 @@ def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
 
 @dataclass(frozen=True)
 class Header:
-    """Shape (y, x), data type and look of an image."""
+    """Shape (y, x), data type, look and orientation of an image."""
 
     shape: tuple[int, int]
     dtype: np.dtype[Any]
     look: Look
+    orientation: int = 1
 
     def __str__(self) -> str:
         return f"{self.shape[0]}x{self.shape[1]} {self.dtype}"
@@ -79,6 +80,9 @@ def open_folder(path: Path, gaps: Gaps | None = None, order: str | None = None) 
                 str(file),
                 "images of one shape and data type are expected",
             )
+        if header.orientation != first.orientation:
+            what = f"its orientation is {header.orientation}, that of {series.files[0].name} {first.orientation}"
+            raise UserError(what, str(file), "turn and save all images alike")
         looks.append(header.look)
 
     def page(index: int) -> np.ndarray:
@@ -87,8 +91,11 @@ def open_folder(path: Path, gaps: Gaps | None = None, order: str | None = None) 
 
     others = [p.name for p in seen if p not in {*tiffs, *pngs}]
     shown = ", ".join(others[:NAMED]) + (f", ... ({len(others)} in all)" if len(others) > NAMED else "")
-    notes = (*series.notes, *([f"other files in the folder are not read: {shown}"] if others else []))
-    return Stack((len(series.sections), *first.shape), first.dtype, page, series.files, looks=tuple(looks), notes=notes)
+    notes = [*series.notes, *describe_orientation(first.orientation)]
+    if others:
+        notes.append(f"other files in the folder are not read: {shown}")
+    shape = len(series.sections), *first.shape
+    return Stack(shape, first.dtype, page, series.files, looks=tuple(looks), notes=tuple(notes))
 
 
 def _decode(decode: Callable[[Path], np.ndarray], file: Path) -> np.ndarray:
@@ -102,7 +109,7 @@ def _read_tiff_header(path: Path) -> Header:
     with open_tiff(path) as image:
         if image.shape[0] != 1:
             raise UserError(f"it has {image.shape[0]} pages", str(path), "a folder of single images, or one stack")
-        return Header((image.shape[1], image.shape[2]), image.dtype, image.looks[0])
+        return Header((image.shape[1], image.shape[2]), image.dtype, image.looks[0], image.orientation)
 
 
 def _read_png_header(path: Path) -> Header:

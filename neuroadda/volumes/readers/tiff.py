@@ -23,6 +23,7 @@ TIFF_SUFFIXES = (".tif", ".tiff", ".btf")
 AS_SECTIONS = "ZIQ"  # I and Q are what tifffile calls pages of which nothing is said
 MOST_COLOURS = 4  # tifffile calls the sections of an ImageJ stack channels, unless it is told otherwise
 NAMED = 8
+ORIENTATION = 274  # the tag
 PHOTOMETRIC = {0: "MinIsWhite", 1: "MinIsBlack", 2: "RGB", 3: "palette", 4: "mask", 6: "YCbCr"}
 DAMAGE = ("invalid page offset", "invalid value offset", "corrupted", "premature", "circular reference")
 
@@ -58,7 +59,10 @@ def open_tiff(path: Path) -> Stack:
             check()
             _check_photometric(file, path)
             depth, shape, dtype = _tiff_shape(file, path)
+            _check_count(file, depth, path)
             looks, notes = tuple(_look_of_series(file, s, path) for s in file.series), _describe_axes(file, path)
+            orientation = _find_orientation(file, path)
+            notes += describe_orientation(orientation)
             page = decoder(path, file, (depth, *shape))
             voxel_size, offset = place_of(file)
             notes += () if offset is not None else _describe_position(file)
@@ -68,7 +72,7 @@ def open_tiff(path: Path) -> Stack:
         except BROKEN as error:
             file.close()
             raise UserError(f"the TIFF cannot be read: {error}", str(path)) from error
-    return Stack((depth, *shape), dtype, page, (path,), voxel_size, offset, file.close, looks, notes)
+    return Stack((depth, *shape), dtype, page, (path,), voxel_size, offset, file.close, looks, notes, orientation)
 
 
 @contextmanager
@@ -111,6 +115,37 @@ def _check_photometric(file: tifffile.TiffFile, path: Path) -> None:
         told = (f"{_name_pages(pages)} {PHOTOMETRIC.get(kind, '?')} ({kind})" for kind, pages in found.items())
         right = "save all pages alike, or give them as a folder of images"
         raise UserError(f"its pages differ in photometric interpretation: {', '.join(told)}", str(path), right)
+
+
+def _check_count(file: tifffile.TiffFile, depth: int, path: Path) -> None:
+    """Raise UserError if the metadata tell of more images, or of fewer, than the file has."""
+    pages, in_one_run = len(file.pages), file.series[0].dataoffset is not None
+    stated = int((file.imagej_metadata or {}).get("images", depth))
+    if in_one_run and pages < depth:
+        pages = depth  # ImageJ may have written a single page header
+    if not pages == stated == depth:
+        what = f"it has {pages} pages, but by its metadata {stated if stated != pages else depth} images"
+        raise UserError(
+            what, str(path), "save it again with the program that wrote it, or give single images in a folder"
+        )
+
+
+def _find_orientation(file: tifffile.TiffFile, path: Path) -> int:
+    """Return the tag Orientation of all pages; raise UserError if they differ."""
+    found = sorted({int(tag.value) if (tag := page.aspage().tags.get(ORIENTATION)) else 1 for page in file.pages})
+    if len(found) > 1:
+        what = f"its pages differ in orientation (tag {ORIENTATION}: {', '.join(map(str, found))})"
+        raise UserError(what, str(path), "turn and save all pages alike")
+    return found[0]
+
+
+def describe_orientation(orientation: int) -> tuple[str, ...]:
+    """Return a note on rows and columns that some viewers turn or mirror; none for what is as usual."""
+    if orientation == 1:
+        return ()
+    return (
+        f"it says that it is to be turned or mirrored (orientation {orientation}); rows and columns are taken as stored",
+    )
 
 
 def _name_pages(pages: Sequence[int]) -> str:
@@ -223,7 +258,9 @@ def _tiff_shape(file: tifffile.TiffFile, path: Path) -> tuple[int, tuple[int, in
         raise UserError(f"its pages differ: {shapes}", str(path), "pages of one shape and data type are expected")
     long = [n for n in first.shape[:-2] if n != 1]
     pages_only = len(series) == 1 or all(math.prod(s.shape[:-2]) == 1 for s in series)
-    if not first.axes.endswith("YX") or len(long) > 1 or not pages_only:
+    if not pages_only:
+        raise UserError(f"it holds {len(series)} stacks", str(path), "save the one that is meant")
+    if not first.axes.endswith("YX") or len(long) > 1:
         raise UserError(f"its axes are {first.axes}, its shape {first.shape}", str(path), "one stack (ZYX) is expected")
     for one in series:
         _check_codec(one.keyframe, path)
