@@ -1,22 +1,25 @@
 """Look at a few places of a volume: is something there, and does it look like what it is said to be?"""
 
 from collections.abc import Sequence
-from itertools import pairwise, product
+from itertools import islice, pairwise, product
 
 import numpy as np
 from funlib.geometry import Roi
 
 from neuroadda.checking.findings import Findings
-from neuroadda.errors import UserError
+from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.completeness import describe_stored
 from neuroadda.volumes.grey_values import GreyTally
-from neuroadda.volumes.label_checks import check_truth, look_at
+from neuroadda.volumes.label_checks import check_truth, look_at, spread_boxes
+from neuroadda.volumes.masks import Mask
 from neuroadda.wording import format_bytes
 
 SAMPLE_BYTES = 16 * 2**20
 PLACES = 27
 LARGE_CHUNK_BYTES = 256 * 2**20
+MASK_BOXES, MOST, LEAST = 32, 0.8, 0.2
+LEAST_OVERLAP = 0.5
 LABELS = "give labels that hold ids where raw is, one whole number a neuron"
 
 
@@ -64,6 +67,10 @@ def look_at_labels(
         what = f"labels span {describe_roi(labels.roi)}, raw {describe_roi(raw.roi)} {raw.unit}: they do not overlap"
         findings.fault(where, what, "import them with the offset of raw")
         return
+    share = np.prod(overlap.shape) / np.prod(labels.roi.shape)
+    if share < LEAST_OVERLAP:
+        what = f"{share:.2%} of the labels lie where raw is: is their offset right?"
+        findings.doubt(where, what, "import them with the offset of raw")
     part = overlap if roi is None else overlap.intersect(roi)
     tally = findings.attempt(where, LABELS, look_at if judged else check_truth, labels, part)
     if tally is None:
@@ -72,6 +79,23 @@ def look_at_labels(
         mend = "give every neuron its own id; of a mask, label its connected parts"
         findings.doubt(where, f"the only id found is {tally.some_ids[0]}", mend)
     findings.note(where, f"{labels.path}: {len(tally.some_ids)} ids in the places looked at closely")
+
+
+def look_at_masked(raw: Volume, mask: Mask, roi: Roi) -> None:
+    """Warn if a mask leaves what has no data, and leaves out what has: boxes spread over a ROI are looked at."""
+    if raw.dtype != np.uint8 or raw.channels is not None:
+        return
+    left, left_out = GreyTally(), GreyTally()
+    for box in islice(spread_boxes(raw, roi), MASK_BOXES):
+        try:
+            voxels, tissue = raw.read(box), mask.read(box)
+        except (UserError, OSError):
+            continue  # told where raw is looked at
+        left.add(voxels, tissue)
+        left_out.add(voxels, ~tissue)
+    if left.voxels and left_out.voxels and left.blank_share > MOST > LEAST > left_out.blank_share:
+        what = f"{left.blank_share:.0%} of what it leaves is constant, {left_out.blank_share:.0%} of what it leaves out"
+        warn(f"{what}: is it inverted? 0 is where there is no tissue", str(mask.volume.path))
 
 
 def _look_at_chunks(findings: Findings, where: str, volume: Volume) -> bool:

@@ -12,7 +12,7 @@ from neuroadda.checking.sources import check_source, is_source
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.info import describe
-from neuroadda.volumes.locations import Location
+from neuroadda.volumes.locations import Location, to_location
 
 if TYPE_CHECKING:
     from neuroadda.flow import RunConfig
@@ -72,9 +72,22 @@ def check_run(
         )
     elif "segment" in broken and config.evaluate is not None:
         check_evaluate(findings, config.evaluate, None)
+    _check_sections(findings, config, broken)
     if not broken and config.train is config.adapt is config.segment is None:
         findings.fault("the config", "there is nothing in it to do", "see configs/ for examples")
     return findings
+
+
+def _check_sections(findings: Findings, config: "RunConfig", broken: Collection[str]) -> None:
+    """Look whether every section has one that uses it, and a folder of its own."""
+    for name, user in (("validation", "train"), ("select", "train"), ("evaluate", "segment")):
+        if getattr(config, name) is not None and getattr(config, user) is None and user not in broken:
+            findings.doubt(name, f"it is not used: there is no [{user}] section", f"add [{user}], or leave it out")
+    taken: dict[Location, str] = {}
+    for name in ("train", "adapt", "segment"):
+        part = getattr(config, name)
+        if part is not None and (other := taken.setdefault(to_location(part.output).resolve(), name)) != name:
+            findings.fault(f"{name}.output", f"{part.output} is {other}.output, too", "give each a folder of its own")
 
 
 def check_volume(path: Location | str) -> Findings:

@@ -8,14 +8,15 @@ from funlib.geometry import Roi
 
 from neuroadda.active.propose_config import ProposeConfig
 from neuroadda.backbones.card import Card
+from neuroadda.blockwise.ledger.url import SQLITE
 from neuroadda.blockwise.outputs import bind_output, check_output
 from neuroadda.blockwise.task import Task
 from neuroadda.checking.backbones import check_backbone
 from neuroadda.checking.findings import Findings
-from neuroadda.checking.looking import look_at_labels, look_at_raw
+from neuroadda.checking.looking import look_at_labels, look_at_masked, look_at_raw
 from neuroadda.checking.machine import check_disk, check_free, check_memory, check_place, check_records, check_workers
-from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation
-from neuroadda.evaluation.sweep import check_labels, check_thresholds
+from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation, check_segmentation
+from neuroadda.evaluation.sweep import check_thresholds
 from neuroadda.prediction.predict import check_raw
 from neuroadda.segmentation.fragments import context_vx
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, decide_threshold, default_block_vx, make_plan
@@ -105,12 +106,14 @@ def check_masks(
 def _look_at_mask(path: str, raw: Volume, roi: Roi) -> None:
     mask = open_mask(path, raw, roi)
     check_mask(mask.volume, mask.to_own(roi), may_be_empty=True)  # which the plan tells
+    look_at_masked(raw, mask, roi)
 
 
 def _look_at_no_data(setting: str, raw: Volume) -> None:
     mask = open_no_data(setting, raw)
     if mask is not None:
         check_mask(mask.volume, mask.volume.roi)
+        look_at_masked(raw, mask, raw.roi)
 
 
 def _check_settings(findings: Findings, config: SegmentConfig, raw: Volume, roi: Roi, card: Card | None) -> bool:
@@ -140,7 +143,11 @@ def _check_outputs(findings: Findings, config: SegmentConfig) -> None:
     check_place(findings, "segment.output", folder, inputs)
     if config.volumes is not None:
         check_place(findings, "segment.volumes", config.arrays, inputs)
+    ledger = config.ledger_url.removeprefix(SQLITE)
+    elsewhere = "://" not in ledger and not is_inside(Path(ledger), folder)
     for key, given in inputs.items():
+        if given is not None and elsewhere and is_inside(Path(ledger), to_location(given)):
+            findings.fault("segment.ledger", f"it would be written into {key}, {given}", "give another place for it")
         for name in ("affs", "fragments", "segmentation"):
             if given is not None and is_inside(to_location(given), config.arrays / name):
                 what = f"{given} would be replaced: the run writes its {name} there"
@@ -204,7 +211,7 @@ def check_evaluate(
             mend = "leave it out, or make that segmentation first"
             other = findings.attempt(f"evaluate.compare.{name}", mend, Volume.open, path)
             if other is not None and labels is not None:
-                findings.attempt(f"evaluate.compare.{name}", mend, check_labels, labels, other)
+                findings.attempt(f"evaluate.compare.{name}", mend, check_segmentation, other, labels)
     if config is not None:
         limit = config.agglomerate.limit
         findings.attempt("evaluate.thresholds", "leave them out", check_thresholds, evaluate.thresholds, limit)

@@ -1,5 +1,9 @@
 """Look at what a training depends on."""
 
+from typing import TYPE_CHECKING
+
+from funlib.geometry import Roi
+
 from neuroadda.backbones.devices import check_device
 from neuroadda.checking.backbones import check_backbone, check_zoo
 from neuroadda.checking.findings import Findings
@@ -9,7 +13,11 @@ from neuroadda.domains.selection import SelectConfig
 from neuroadda.errors import in_section
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.training.config import TrainConfig
+from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.inputs import Inputs
+
+if TYPE_CHECKING:
+    from neuroadda.training.sample import Sample
 
 SAMPLE = "raw is uint8, labels and mask are integers, all zarr arrays on one voxel grid"
 
@@ -64,7 +72,11 @@ def check_train(
             look_at_labels(findings, f"{where}.labels", sample.labels, sample.raw, sample.roi)
     findings.attempt("train", "mend the config", check_sizes, config, samples)
     if validation is not None:
-        check_validation(findings, "validation", validation)
+        held_out = check_validation(findings, "validation", validation)
+        if held_out is not None and any(_share_voxels(sample, *held_out) for sample in samples):
+            what = "the part that is scored is trained on, too: the score tells nothing of other tissue"
+            findings.doubt("validation", what, "give it, or the samples, a roi of its own")
+    findings.attempt("train.output", "give another output", config.check_folder)
     inputs = {f"train.samples[{i}].raw": sample.raw for i, sample in enumerate(config.samples)}
     inputs |= {f"train.samples[{i}].labels": sample.labels for i, sample in enumerate(config.samples)}
     check_place(findings, "train.output", config.output, inputs)
@@ -83,8 +95,13 @@ def check_train(
             findings.note("train.output", f"the same training lies here, and goes on from {begun.name}")
 
 
-def check_validation(findings: Findings, where: str, config: ValidateConfig) -> None:
-    """Look at a part that is scored while training."""
+def _share_voxels(sample: "Sample", raw: Volume, roi: Roi) -> bool:
+    same = sample.raw.path.resolve() == raw.path.resolve()
+    return same and not sample.roi.intersect(roi).empty
+
+
+def check_validation(findings: Findings, where: str, config: ValidateConfig) -> tuple[Volume, Roi] | None:
+    """Look at a part that is scored while training; return its raw and where it is, if all is right."""
     mend = "give uint8 raw and labels on its voxels, and a roi in both"
     whole = check_arrays(findings, where, mend, config.raw, config.labels)
     parts = findings.attempt(where, mend, Validator(config).check) if whole else None
@@ -93,6 +110,7 @@ def check_validation(findings: Findings, where: str, config: ValidateConfig) -> 
         look_at_raw(findings, f"{where}.raw", raw, roi)
         look_at_labels(findings, f"{where}.labels", labels, raw, roi)
     findings.attempt(f"{where}.predict", "use auto or cpu", check_device, config.predict.device)
+    return None if parts is None else (parts[0], parts[2])
 
 
 def _check_cores(findings: Findings, config: TrainConfig) -> None:

@@ -153,7 +153,7 @@ def measure_volume(segmentation: Volume, config: EvaluateConfig) -> Measured:
     labels = Volume.open(config.labels)
     check_labels(labels, segmentation)
     _check_content(labels, segmentation.roi)
-    _check_segmentation(segmentation, labels)
+    check_segmentation(segmentation, labels)
     overlaps = overlap_volumes(segmentation, labels)
     return Measured(
         scores=score(overlaps),
@@ -167,7 +167,7 @@ def _compare(config: EvaluateConfig, labels: Volume) -> dict[str, Scores]:
     volumes = {name: Volume.open(path) for name, path in config.compare.items()}
     for volume in volumes.values():
         check_labels(labels, volume)
-        _check_segmentation(volume, labels)
+        check_segmentation(volume, labels)
     return {name: score(overlap_volumes(volume, labels)) for name, volume in volumes.items()}
 
 
@@ -199,7 +199,7 @@ def _check_content(labels: Volume, roi: Roi, raw: Volume | None = None) -> None:
         warn("there is only one id, so no boundary between two neurons: is it a mask?", str(labels.path))
 
 
-def _check_segmentation(segmentation: Volume, labels: Volume) -> None:
+def check_segmentation(segmentation: Volume, labels: Volume) -> None:
     """Raise UserError if a segmentation that is to be scored is raw; warn if it is empty."""
     check_labels(segmentation, labels)
     tally, where = look_at(segmentation, segmentation.roi.intersect(labels.roi)), str(segmentation.path)

@@ -29,18 +29,24 @@ class GreyTally:
     _shown: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))  # the same, of those with data
     _pairs: np.ndarray = field(default_factory=lambda: np.zeros(2, np.int64))  # neighbours that differ, and all
 
-    def add(self, voxels: np.ndarray) -> None:
-        """Count a box, uint8, zyx."""
+    def add(self, voxels: np.ndarray, where: np.ndarray | None = None) -> None:
+        """Count a box, uint8, zyx, or those voxels of it that are `where` (bool)."""
         sides = [max(2, min(SIDE_VX, size)) for size in voxels.shape[1:]]
         lost = find_constant(voxels, sides, INSIDE)
-        counts = np.bincount(voxels.ravel(), minlength=256)
-        self.voxels += voxels.size
-        self.blank += int(np.count_nonzero(lost))
-        self._all += counts
-        self._shown += np.bincount(voxels[~lost], minlength=256) if lost.any() else counts
-        both = ~lost[:, :, 1:] & ~lost[:, :, :-1]
+        chosen = np.ones(voxels.shape, bool) if where is None else where
+        self.voxels += int(np.count_nonzero(chosen))
+        self.blank += int(np.count_nonzero(lost & chosen))
+        self._all += np.bincount(voxels[chosen], minlength=256)
+        shown = chosen & ~lost
+        self._shown += np.bincount(voxels[shown], minlength=256)
+        both = shown[:, :, 1:] & shown[:, :, :-1]
         differ = (voxels[:, :, 1:] != voxels[:, :, :-1]) & both
         self._pairs += [np.count_nonzero(differ), np.count_nonzero(both)]
+
+    @property
+    def blank_share(self) -> float:
+        """Share of the voxels that have no data."""
+        return self.blank / max(1, self.voxels)
 
     @property
     def values(self) -> list[int]:
@@ -57,7 +63,7 @@ class GreyTally:
     def doubts(self) -> list[tuple[str, str]]:
         """Return what is doubtful of boxes with more than one value: what it is, and its mend."""
         found, values, (low, high) = [], self.values, self.contrast
-        share, (differ, pairs) = self.blank / max(1, self.voxels), self._pairs
+        share, (differ, pairs) = self.blank_share, self._pairs
         if len(values) == 2:
             what = f"it has two values only, {values[0]} and {values[1]}"
             return [(what, "is it a mask? raw is grey")]

@@ -137,7 +137,7 @@ def look_at(labels: Volume, roi: Roi) -> LabelTally:
     """
     for effort in (1, 4):
         tally = LabelTally()
-        for box in _spread(labels, roi, effort):
+        for box in spread_boxes(labels, roi, effort):
             tally.add(labels.read(box), str(labels.path))
         if tally.labelled or tally.voxels == math.prod(roi.shape / labels.voxel_size):
             break
@@ -193,7 +193,7 @@ def check_mask(mask: Volume, roi: Roi, *, may_be_empty: bool = False) -> None:
         what = f"this is {mask.dtype} with {mask.data.ndim} axes, no mask"
         raise UserError(what, where, "a mask is of integers, zyx: 0 where there is no tissue")
     tally = LabelTally()
-    for box in _spread(mask, roi):
+    for box in spread_boxes(mask, roi):
         values = mask.read(box)
         if values.dtype.kind == "i" and values.min(initial=0) < 0:
             what = f"it has negative values ({values.min()})"
@@ -222,7 +222,7 @@ def _nothing_labelled(tally: LabelTally, whole: int, roi: Roi, where: str) -> Us
     return UserError(f"nothing is labelled: there is nothing but {ids} in {describe_roi(roi)}", where)
 
 
-def _spread(volume: Volume, roi: Roi, effort: int = 1) -> Iterator[Roi]:
+def spread_boxes(volume: Volume, roi: Roi, effort: int = 1) -> Iterator[Roi]:
     """Yield boxes of whole chunks, cut to a ROI: all of them, or as many as may be read, spread over it."""
     box_vx = [int(c) for c in volume.chunk_vx]
     for axis in (2, 1, 0):

@@ -101,21 +101,14 @@ def test_new_and_old_multiscales_have_to_agree(tmp_path: Path) -> None:
                 door()
 
 
-@pytest.mark.parametrize("orientation", [2, 3, 4, 6])
-def test_a_turned_tiff_is_noted(tmp_path: Path, orientation: int) -> None:
-    tag = [(274, "H", 1, orientation, True)]
-    tifffile.imwrite(tmp_path / "a.tif", VOXELS, photometric="minisblack", extratags=tag, metadata=None)
-    assert "its orientation is" in notes(tmp_path / "a.tif", voxel_size_nm=SIZE)
-
-
-def test_pages_that_are_not_named_are_noted(tmp_path: Path) -> None:
+def test_pages_that_are_not_named_are_refused(tmp_path: Path) -> None:
     metadata = {"axes": "ZYX", "PhysicalSizeX": 4, "PhysicalSizeY": 4, "PhysicalSizeZ": 40}
     tifffile.imwrite(tmp_path / "a.ome.tif", VOXELS, ome=True, photometric="minisblack", metadata=metadata)
     assert "pages" not in notes(tmp_path / "a.ome.tif")
     xml = tifffile.tiffcomment(tmp_path / "a.ome.tif").replace('SizeZ="4"', 'SizeZ="3"')
     tifffile.tiffcomment(tmp_path / "a.ome.tif", xml.encode())
-    volume = import_volume(tmp_path / "a.ome.tif", tmp_path / "b.zarr/raw")
-    assert "1 of its 4 pages are not read: its metadata do not name them" in volume.attrs["provenance"]["notes"]
+    with pytest.raises(UserError, match="it has 4 pages, but by its metadata 3 images"):
+        import_volume(tmp_path / "a.ome.tif", tmp_path / "b.zarr/raw")
 
 
 def sections(folder: Path, **positions: list[float]) -> Path:

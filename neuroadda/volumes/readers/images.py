@@ -18,7 +18,7 @@ from neuroadda.volumes.readers.looks import Look, look_of_grey, look_of_palette
 from neuroadda.volumes.readers.pages import Stack
 from neuroadda.volumes.readers.series import NAMED, arrange
 from neuroadda.volumes.readers.source import BROKEN, Format, Gaps, Source, Wanted
-from neuroadda.volumes.readers.tiff import TIFF_SUFFIXES, open_tiff
+from neuroadda.volumes.readers.tiff import TIFF_SUFFIXES, describe_orientation, open_tiff
 from neuroadda.volumes.readers.tiff_places import describe_sections
 
 MODES: dict[str, np.dtype[Any]] = {  # of Pillow
@@ -43,11 +43,12 @@ def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
 
 @dataclass(frozen=True)
 class Header:
-    """Shape (y, x), data type and look of an image, its offset (nm, zyx) where it says one, and notes on it."""
+    """Shape (y, x), data type, look and orientation of an image, its offset (nm, zyx) where it says one, and notes on it."""
 
     shape: tuple[int, int]
     dtype: np.dtype[Any]
     look: Look
+    orientation: int = 1
     offset_nm: ZyxFloat | None = None
     notes: tuple[str, ...] = ()
 
@@ -90,6 +91,9 @@ def open_folder(path: Path, gaps: Gaps | None = None, order: str | None = None, 
                 str(file),
                 "images of one shape and data type are expected",
             )
+        if header.orientation != first.orientation:
+            what = f"its orientation is {header.orientation}, that of {series.files[0].name} {first.orientation}"
+            raise UserError(what, str(file), "turn and save all images alike")
         looks.append(header.look)
         if header.offset_nm is not None:
             offsets[number] = header.offset_nm
@@ -103,7 +107,7 @@ def open_folder(path: Path, gaps: Gaps | None = None, order: str | None = None, 
     others = [p.name for p in seen if p not in {*tiffs, *pngs}]
     shown = ", ".join(others[:NAMED]) + (f", ... ({len(others)} in all)" if len(others) > NAMED else "")
     notes = (*series.notes, *([f"other files in the folder are not read: {shown}"] if others else []))
-    notes += describe_sections(offsets, answers, str(path))
+    notes += (*describe_orientation(first.orientation), *describe_sections(offsets, answers, str(path)))
     notes += tuple(f"{name} and {len(told) - 1} more: {note}" for name in list(told)[:1] for note in told[name])
     return Stack((len(series.sections), *first.shape), first.dtype, page, series.files, looks=tuple(looks), notes=notes)
 
@@ -119,7 +123,9 @@ def _read_tiff_header(path: Path, answers: Answers) -> Header:
     with open_tiff(path, answers) as image:
         if image.shape[0] != 1:
             raise UserError(f"it has {image.shape[0]} pages", str(path), "a folder of single images, or one stack")
-        return Header((image.shape[1], image.shape[2]), image.dtype, image.looks[0], image.offset_nm, image.notes)
+        notes = tuple(note for note in image.notes if note not in describe_orientation(image.orientation))
+        shape = image.shape[1], image.shape[2]
+        return Header(shape, image.dtype, image.looks[0], image.orientation, image.offset_nm, notes)
 
 
 def _read_png_header(path: Path) -> Header:

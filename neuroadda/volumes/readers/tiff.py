@@ -23,8 +23,8 @@ from neuroadda.volumes.readers.tiff_places import read_place
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf")
 AS_SECTIONS = "ZIQ"  # I and Q are what tifffile calls pages of which nothing is said
 MOST_COLOURS = 4  # tifffile calls the sections of an ImageJ stack channels, unless it is told otherwise
-UPRIGHT = 1  # of the tag Orientation
 NAMED = 8
+ORIENTATION = 274  # the tag
 PHOTOMETRIC = {0: "MinIsWhite", 1: "MinIsBlack", 2: "RGB", 3: "palette", 4: "mask", 6: "YCbCr"}
 DAMAGE = ("invalid page offset", "invalid value offset", "corrupted", "premature", "circular reference")
 
@@ -65,8 +65,10 @@ def open_tiff(path: Path, answers: Answers | None = None) -> Stack:
             check()
             _check_photometric(file, path)
             depth, shape, dtype = _tiff_shape(file, path)
+            _check_count(file, depth, path)
             looks = tuple(_look_of_series(file, s, path) for s in file.series)
-            notes = (*_describe_axes(file, path), *_describe_pages(file))
+            orientation = _find_orientation(file, path)
+            notes = (*_describe_axes(file, path), *describe_orientation(orientation))
             page = decoder(path, file, (depth, *shape))
             place, told = (Place(), ()) if answers is None else read_place(file, str(path), answers)
         except UserError:
@@ -76,7 +78,7 @@ def open_tiff(path: Path, answers: Answers | None = None) -> Stack:
             file.close()
             raise UserError(f"the TIFF cannot be read: {error}", str(path)) from error
     where = place.voxel_size_nm, place.offset_nm
-    return Stack((depth, *shape), dtype, page, (path,), *where, file.close, looks, (*notes, *told))
+    return Stack((depth, *shape), dtype, page, (path,), *where, file.close, looks, (*notes, *told), orientation)
 
 
 @contextmanager
@@ -119,6 +121,39 @@ def _check_photometric(file: tifffile.TiffFile, path: Path) -> None:
         told = (f"{_name_pages(pages)} {PHOTOMETRIC.get(kind, '?')} ({kind})" for kind, pages in found.items())
         right = "save all pages alike, or give them as a folder of images"
         raise UserError(f"its pages differ in photometric interpretation: {', '.join(told)}", str(path), right)
+
+
+def _check_count(file: tifffile.TiffFile, depth: int, path: Path) -> None:
+    """Raise UserError if the metadata tell of more images, or of fewer, than the file has."""
+    coarser = [level for series in file.series for level in series.levels[1:] if not level.keyframe.is_subifd]
+    pages = len(file.pages) - sum(len(level.pages) for level in coarser)
+    in_one_run = file.series[0].dataoffset is not None
+    stated = int((file.imagej_metadata or {}).get("images", depth))
+    if in_one_run and pages < depth:
+        pages = depth  # ImageJ may have written a single page header
+    if not pages == stated == depth:
+        what = f"it has {pages} pages, but by its metadata {stated if stated != pages else depth} images"
+        raise UserError(
+            what, str(path), "save it again with the program that wrote it, or give single images in a folder"
+        )
+
+
+def _find_orientation(file: tifffile.TiffFile, path: Path) -> int:
+    """Return the tag Orientation of all pages; raise UserError if they differ."""
+    found = sorted({int(tag.value) if (tag := page.aspage().tags.get(ORIENTATION)) else 1 for page in file.pages})
+    if len(found) > 1:
+        what = f"its pages differ in orientation (tag {ORIENTATION}: {', '.join(map(str, found))})"
+        raise UserError(what, str(path), "turn and save all pages alike")
+    return found[0]
+
+
+def describe_orientation(orientation: int) -> tuple[str, ...]:
+    """Return a note on rows and columns that some viewers turn or mirror; none for what is as usual."""
+    if orientation == 1:
+        return ()
+    return (
+        f"it says that it is to be turned or mirrored (orientation {orientation}); rows and columns are taken as stored",
+    )
 
 
 def _name_pages(pages: Sequence[int]) -> str:
@@ -178,7 +213,9 @@ def _tiff_shape(file: tifffile.TiffFile, path: Path) -> tuple[int, tuple[int, in
         raise UserError(f"its pages differ: {shapes}", str(path), "pages of one shape and data type are expected")
     long = [n for n in first.shape[:-2] if n != 1]
     pages_only = len(series) == 1 or all(math.prod(s.shape[:-2]) == 1 for s in series)
-    if not first.axes.endswith("YX") or len(long) > 1 or not pages_only:
+    if not pages_only:
+        raise UserError(f"it holds {len(series)} stacks", str(path), "save the one that is meant")
+    if not first.axes.endswith("YX") or len(long) > 1:
         raise UserError(f"its axes are {first.axes}, its shape {first.shape}", str(path), "one stack (ZYX) is expected")
     for one in series:
         _check_codec(one.keyframe, path)
@@ -199,20 +236,6 @@ def _describe_axes(file: tifffile.TiffFile, path: Path) -> tuple[str, ...]:
         raise UserError(f"it has {n} channels of one section ({first.axes}), not sections", str(path), right)
     called = {"C": "channels", "T": "time points"}.get(axis, f"along the axis {axis}")
     return (f"its {n} images are {called} ({first.axes}) by its metadata; they are taken as sections",)
-
-
-def _describe_pages(file: tifffile.TiffFile) -> tuple[str, ...]:
-    """Return notes on pages that the metadata leave out, and on images that are stored turned."""
-    notes = []
-    levels = [level for series in file.series for level in series.levels if not level.keyframe.is_subifd]
-    left = len(file.pages) - sum(len(level.pages) for level in levels)
-    if left > 0:
-        notes.append(f"{left} of its {len(file.pages)} pages are not read: its metadata do not name them")
-    tag = file.pages.first.tags.get("Orientation")
-    if tag is not None and tag.value not in (0, UPRIGHT):
-        turned = getattr(tag.value, "name", tag.value)
-        notes.append(f"its orientation is {turned}: its images are kept as stored, and some viewers turn them")
-    return tuple(notes)
 
 
 def _check_codec(page: tifffile.TiffPage, path: Path) -> None:
