@@ -214,13 +214,15 @@ def report(config: RunConfig, plan: Plan, measured: Measured, adaptation: Adapta
     training, ranking = _trained(config, adaptation)
     segmentation = Volume.open(plan.output("relabel"))
     page, numbers = folder / "report.html", folder / "summary.json"
-    with deriving(segmentation, page, "page"), deriving(segmentation, numbers, "page"):
+    scored = [] if config.evaluate is None else [config.evaluate.labels, *config.evaluate.compare.values()]
+    also = [Volume.open(path) for path in scored]
+    with deriving(segmentation, page, "page", also), deriving(segmentation, numbers, "page", also):
         report_plan(
             page,
             config.title,
             plan,
             measured,
-            labels=Volume.open(config.evaluate.labels) if config.evaluate else None,
+            labels=also[0] if also else None,
             training=training,
             ranking=ranking,
             adaptation=adaptation.to_data() if adaptation else None,

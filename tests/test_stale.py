@@ -236,3 +236,16 @@ def test_the_mask_that_a_run_has_found_may_be_edited(config, tmp_path, caplog):
     segment_volume(given)
     assert "no_data changed (" in caplog.text
     assert not Volume.open(other).read()[:, 36:].any()
+
+
+def test_a_report_whose_labels_were_edited_is_named(config, made, tmp_path, command: Command):
+    labels = Volume.open(tmp_path / "labels.zarr/labels", "r+")
+    labels.data[3, 3, 3] = 7
+    stale = find_stale(made["segmentation"])
+    assert set(stale) == {str(made["page"]), str(made["numbers"])}
+    assert f"stale: {made['page']}: {labels.path} was edited since" in command("status", tmp_path / "run")[1]
+    flow.run(RunConfig(segment=config, evaluate=EvaluateConfig(labels=str(labels.path), thresholds=(0.15,))))
+    assert find_stale(made["segmentation"]) == {}
+    flow.run(RunConfig(segment=config))  # and then it has no labels
+    labels.data[3, 3, 3] = 8
+    assert find_stale(made["segmentation"]) == {}

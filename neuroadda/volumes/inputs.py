@@ -122,9 +122,10 @@ class Inputs:
         """Whether an input was edited since results were made of it."""
         return bool(self._changes)
 
-    def has_changed(self, name: str) -> bool:
-        """Tell whether one input was edited since results were made of it."""
-        return name in self._changes
+    @property
+    def edited(self) -> dict[str, str]:
+        """Where the inputs lie that were edited since results were made of them, by name."""
+        return {name: where for name, (where, _) in self._changes.items()}
 
     def identify(self, name: str, volume: Volume) -> str:
         """Return what determines an input's content: its fingerprint and, once its voxels were edited, their content.
@@ -175,13 +176,22 @@ class Inputs:
         for where, change in self._changes.values():
             warn(f"{change}: {what}", where)
 
-    def keep(self) -> None:
-        """Keep how the inputs look: what is in the folder is made of these, or is about to be."""
+    def keep(self, *, only: bool = False) -> None:
+        """Keep how the inputs look: what is in the folder is made of these, or is about to be.
+
+        Parameters
+        ----------
+        only
+            Of these and no others: what is kept of others is removed.
+        """
         self._known |= {name: Look.first_of(*new) for name, new in self._new.items()}
         self._new.clear()
         self._changes.clear()
         for name, look in self._known.items():
             look.save(self._folder / f"{name}.npz")
+        for file in self._folder.glob("*.npz") if only else ():
+            if file.stem not in self._known:
+                file.unlink(missing_ok=True)
 
     def accept(self) -> None:
         """Keep how edited inputs look, as if they had always looked so: what was made of them before goes with them."""

@@ -13,6 +13,7 @@ import pytest
 
 from neuroadda.active.proposals import PROPOSALS, SHEET, read_proposals
 from neuroadda.backbones.card import load_card
+from neuroadda.errors import forget_warnings
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 from tests.active.networks import write_random_backbone
@@ -465,6 +466,7 @@ def test_boxes_of_a_volume_that_was_edited_are_said_to_be_old_and_proposed_anew(
     volume = Volume.open(masks.get(edited, tmp_path / "p.zarr/raw_mask"), "r+")
     volume.data[:, :90] = 0  # the boxes do not fit beside it any more
     for verb in (("show",), ("export", "--to", "csv")):
+        forget_warnings()  # which are told once a process
         code, _, error = command("proposals", verb[0], tmp_path / "out", *verb[1:])
         assert code == 0
         assert "these boxes were proposed before" in error
