@@ -6,6 +6,7 @@ import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -142,13 +143,33 @@ def parse_config(model: type[C], data: Mapping[str, Any], where: str) -> C:
         raise _explain(error.errors()[0], model, where) from error
 
 
-def list_faults(model: type[C], data: Mapping[str, Any], where: str) -> list[tuple[str, UserError]]:
-    """Return all that is wrong with plain data as `model`: each fault with the first part of its key, "" for the whole."""
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with plain data: where in it, the error, and whether a key is missing there."""
+
+    place: tuple[int | str, ...]
+    error: UserError
+    is_missing: bool
+
+
+def list_faults(model: type[C], data: Mapping[str, Any], where: str) -> list[Fault]:
+    """Return all that is wrong with plain data as `model`."""
     try:
         model.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
-        return [("".join(map(str, one["loc"][:1])), _explain(one, model, where)) for one in error.errors()]
+        found = error.errors()
+        # What holds something wrong is not told to be wrong itself: pydantic counts a list without such items.
+        above = {one["loc"][:depth] for one in found for depth in range(len(one["loc"]))}
+        kept = [one for one in found if one["loc"] not in above]
+        return [Fault(one["loc"], _explain(one, model, where), one["type"] == "missing") for one in kept]
     return []
+
+
+def list_required(model: type[Config], section: str) -> set[str]:
+    """Return the keys that a section must have."""
+    annotation = model.model_fields[section].annotation
+    found = next((part for part in (annotation, *getattr(annotation, "__args__", ())) if _is_model(part)), None)
+    return set() if found is None else {name for name, field in found.model_fields.items() if field.is_required()}
 
 
 def configure(model: type[C], config: C | None, where: str, given: Mapping[str, Any]) -> C:

@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from neuroadda.adaptation import Adaptation, AdaptConfig, adapt_backbone, without_secrets
-from neuroadda.backbones.card import CARD
 from neuroadda.blockwise.engine import stop_on_signals
 from neuroadda.checking.runs import check_run
 from neuroadda.config import (
@@ -24,7 +23,7 @@ from neuroadda.domains.ranking_file import RANKING, read_selection
 from neuroadda.domains.selection import SelectConfig, select_source
 from neuroadda.errors import PersonNeeded, UserError
 from neuroadda.evaluation.measure import EvaluateConfig, Measured, measure_plan
-from neuroadda.evaluation.validation import ValidateConfig, Validator
+from neuroadda.evaluation.validation import ValidateConfig, Validator, keep_metrics
 from neuroadda.observing import RunObserver
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment_volume
 from neuroadda.training.config import TrainConfig
@@ -153,11 +152,10 @@ def train_backbone(
 
 
 def _score_again(config: RunConfig, train: TrainConfig, validate: Validator, card: "Card") -> "Card":
-    """Return the card of a backbone; its metrics are measured again where the validation part was edited since."""
-    raw, labels, _ = validate.check()
+    """Return the card of a backbone; its metrics are measured again where the validation part is another, or was edited since."""
     inputs = Inputs(train.output, trust=train.trust_inputs)
-    for name, volume in (("validation_raw", raw), ("validation_labels", labels)):
-        inputs.identify(name, volume)
+    inputs.note("validation", train.output, validate.fingerprint)
+    validate.identify(inputs)
     inputs.warn("the backbone is scored again (unless inputs are trusted)")
     if inputs.changed and card.metrics:
         card = validate_backbone(config)
@@ -198,9 +196,11 @@ def validate_backbone(config: RunConfig) -> "Card":
         )
     folder, validator = config.train.output / "backbone", Validator(config.validation)
     validator.check()
-    backbone = load_backbone(folder)
-    card = backbone.card.model_copy(update={"metrics": validator(backbone)})
-    write_json(folder / CARD, dump_config(card))
+    card = keep_metrics(folder, validator(load_backbone(folder)))
+    inputs = Inputs(config.train.output, trust=config.train.trust_inputs)
+    inputs.note("validation", config.train.output, validator.fingerprint)
+    validator.identify(inputs)
+    inputs.keep()
     return card
 
 
@@ -212,13 +212,15 @@ def report(config: RunConfig, plan: Plan, measured: Measured, adaptation: Adapta
     training, ranking = _trained(config, adaptation)
     segmentation = Volume.open(plan.output("relabel"))
     page, numbers = folder / "report.html", folder / "summary.json"
-    with deriving(segmentation, page, "page"), deriving(segmentation, numbers, "page"):
+    scored = [] if config.evaluate is None else [config.evaluate.labels, *config.evaluate.compare.values()]
+    also = [Volume.open(path) for path in scored]
+    with deriving(segmentation, page, "page", also), deriving(segmentation, numbers, "page", also):
         report_plan(
             page,
             config.title,
             plan,
             measured,
-            labels=Volume.open(config.evaluate.labels) if config.evaluate else None,
+            labels=also[0] if also else None,
             training=training,
             ranking=ranking,
             adaptation=adaptation.to_data() if adaptation else None,

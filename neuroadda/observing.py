@@ -1,14 +1,17 @@
 """What a long run tells while it works: one object that is called, and that a caller may replace by its own."""
 
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from neuroadda.blockwise.ledger.base import Summary
     from neuroadda.blockwise.task import Task
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class RunObserver:
@@ -41,9 +44,42 @@ class RunObserver:
             ``loss``, ``lr`` and ``cpu_seconds``; or, of a validation, its metrics, whose names start with ``validation_``.
         """
 
-    def on_step(self, name: str, done: int, total: int) -> None:
-        """So many steps of a thing that is neither a task of blocks nor a training are done, such as sources of a ranking."""
+    def on_progress(self, what: str, done: int, total: int) -> None:
+        """Work that is not done in blocks has come so far, such as looking for voxels without data.
+
+        Parameters
+        ----------
+        what
+            Of people's words, such as ``import of em.tif``.
+        done, total
+            Parts of it; 0 when it begins.
+        """
 
     def on_note(self, text: str) -> None:
         """One line for a person, such as which backbone a training starts from."""
         log.info(text)
+
+
+_watching: ContextVar[RunObserver | None] = ContextVar("watching", default=None)
+
+
+@contextmanager
+def watched_by(observer: RunObserver) -> Iterator[None]:
+    """Have `track` tell an observer of all work of the block."""
+    token = _watching.set(observer)
+    try:
+        yield
+    finally:
+        _watching.reset(token)
+
+
+def track(what: str, parts: Sequence[T]) -> Iterator[T]:
+    """Yield the parts of some work, and tell the observer, if there is one, how many are done; see `RunObserver.on_progress`."""
+    observer = _watching.get()
+    if observer is None:
+        yield from parts
+        return
+    for done, part in enumerate(parts):
+        observer.on_progress(what, done, len(parts))
+        yield part
+    observer.on_progress(what, len(parts), len(parts))

@@ -12,7 +12,7 @@ from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.task import STAGES, Stage, Task
 from neuroadda.forecast.overhead import Empty
 from neuroadda.prediction.predict import Predict
-from neuroadda.pyramids.downsampling import Downsample
+from neuroadda.pyramids.downsampling import CopyLabels, Downsample
 from neuroadda.segmentation.agglomerate import AgglomerateLevel
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.edges import CollectEdges
@@ -41,6 +41,7 @@ FROZEN: dict[str, tuple[Stage, str]] = {
         Downsample(method="mean", factor=(1, 2, 2)),
         "0ba8294203367c8c11c2c82b9daa88c6fa6ab23410fbd4a9a14da62f23eabfd8",
     ),
+    "copy_labels": (CopyLabels(), "98ddd80714e2fbc353f639779c48d944462515a005f8b3f92bee112ff8e70381"),
     "uncertainty": (Uncertainty(cell_vx=(4, 8, 8)), "4821eabfafd56adaae0fe1385494687cb9cb5abdb35855fad20b3a7db64bfe39"),
     "empty": (Empty(), "91751156b191b634cd715e95565e6636451b7f86a2f9875e4208a8ebf63dfafb"),
 }

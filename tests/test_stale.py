@@ -194,3 +194,58 @@ def test_the_verbs_say_it_and_can_be_told_to_trust(config, tmp_path, command: Co
     assert "predict and what follows are done again" in error
     assert len(error.splitlines()) == 1
     assert Volume.open(segmentation.path).attrs["instance"] != before
+
+
+@pytest.mark.parametrize("stage", ["predict", "fragments", "relabel"])
+def test_output_that_was_deleted_is_said_and_made_again(config, tmp_path, caplog, command: Command, stage):
+    plan = segment_volume(config)
+    segmentation, lost = Volume.open(plan.output("relabel")).read(), Volume.open(plan.output(stage))
+    before = lost.read()
+    files = sorted(path for path in lost.path.rglob("*") if path.is_file() and path.name[0].isdigit())
+    files[0].unlink()
+    files[-1].write_bytes(b"")  # as a disk's failure leaves it
+    labels = write_raw(tmp_path / "truth.zarr/labels", SHAPE, seed=2)
+    labels.data[:] = 1 + np.indices(SHAPE)[1] // 20
+    code, _, error = command("evaluate", tmp_path / "run", labels.path)
+    assert code == 2
+    assert f"blocks of {stage} are done, but not all of their output is there" in error
+    caplog.clear()
+    segment_volume(config)
+    assert f"2 blocks of {stage} are done, but not all of their output is there: done again" in caplog.text
+    np.testing.assert_array_equal(lost.read(), before)
+    np.testing.assert_array_equal(Volume.open(plan.output("relabel")).read(), segmentation)
+    caplog.clear()
+    segment_volume(config)
+    assert not caplog.records
+
+
+def test_the_mask_that_a_run_has_found_may_be_edited(config, tmp_path, caplog):
+    raw = Volume.open(config.raw, "r+")
+    raw.data[:, :, 64:] = 0
+    segmentation = Volume.open(segment_volume(config).output("relabel"))
+    assert segmentation.read()[8, 40, 40]
+    mask = Volume.open(tmp_path / "run/no_data.zarr/mask", "r+")
+    mask.data[:, :, 32:] = 0
+    segment_volume(config)
+    assert "no_data changed (" in caplog.text
+    assert not Volume.open(segmentation.path).read()[:, :, 32:].any()
+    given = config.model_copy(update={"no_data": str(mask.path), "output": str(tmp_path / "other")})
+    other = Volume.open(segment_volume(given).output("relabel")).path
+    mask.data[:, 36:] = 0
+    caplog.clear()
+    segment_volume(given)
+    assert "no_data changed (" in caplog.text
+    assert not Volume.open(other).read()[:, 36:].any()
+
+
+def test_a_report_whose_labels_were_edited_is_named(config, made, tmp_path, command: Command):
+    labels = Volume.open(tmp_path / "labels.zarr/labels", "r+")
+    labels.data[3, 3, 3] = 7
+    stale = find_stale(made["segmentation"])
+    assert set(stale) == {str(made["page"]), str(made["numbers"])}
+    assert f"stale: {made['page']}: {labels.path} was edited since" in command("status", tmp_path / "run")[1]
+    flow.run(RunConfig(segment=config, evaluate=EvaluateConfig(labels=str(labels.path), thresholds=(0.15,))))
+    assert find_stale(made["segmentation"]) == {}
+    flow.run(RunConfig(segment=config))  # and then it has no labels
+    labels.data[3, 3, 3] = 8
+    assert find_stale(made["segmentation"]) == {}

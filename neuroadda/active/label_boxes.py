@@ -74,8 +74,11 @@ def _first(labels: LabelInput, proposal: Proposal, proposals: Proposals) -> Zyx:
     exact = [(p - a) / v for p, a, v in zip(proposal.offset_nm, labels.offset_nm, proposals.voxel_size_nm, strict=True)]
     z, y, x = map(round, exact)
     if max(abs(e - r) for e, r in zip(exact, (z, y, x), strict=True)) > GRID_TOLERANCE:
-        right = f"its offset is {_triple(labels.offset_nm)} nm (zyx)"
-        raise UserError("its voxels do not lie on raw's voxels", labels.name, right)
+        nearest = [p - r * v for p, r, v in zip(proposal.offset_nm, (z, y, x), proposals.voxel_size_nm, strict=True)]
+        what = f"its offset is {_triple(labels.offset_nm)} nm, that of {proposal.name} {_triple(proposal.offset_nm)} nm (zyx)"
+        apart = f"they are {_triple(exact)} voxels apart, not whole ones"
+        right = f"if it has raw's voxels, its offset is {_triple(nearest)} nm"
+        raise UserError(f"its voxels do not lie on raw's voxels: {what}, {apart}", labels.name, right)
     return z, y, x
 
 

@@ -30,7 +30,7 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.masks import Mask
-from neuroadda.volumes.no_data_mask import identify_mask, open_no_data, recall_no_data, resolve_no_data
+from neuroadda.volumes.no_data_mask import AUTO, identify_mask, open_no_data, recall_no_data, resolve_no_data
 from neuroadda.volumes.regions import RoiConfig
 from neuroadda.volumes.tissue import NO_DATA
 from neuroadda.zoo.finding import find_backbone
@@ -88,6 +88,8 @@ def propose_boxes(
     cards = [load_card(folder) for folder in folders]
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
     no_data = open_no_data(recall_no_data(config.no_data, raw, config.output, content), raw)
+    if no_data is not None:
+        identify_mask(inputs, NO_DATA, no_data)
     request = make_request(config, raw, roi, cards, no_data)
     if (known := find_known(config, request, cards, overwrite, inputs)) is not None:
         inputs.keep()
@@ -202,6 +204,8 @@ def find_known(
         raise
     if before.request == request and not inputs.changed:
         return Found(before, _open_grid(config, cards, inputs), None, cards)
+    if inputs.changed and config.no_data == AUTO:  # where there is no data follows from what was edited
+        request = request.model_copy(update={"no_data_fingerprint": before.no_data_fingerprint})
     if before.request == request and not overwrite:
         if not _has_labels(config.output / LABELS):
             return None

@@ -17,7 +17,7 @@ from neuroadda.domains.ranking_file import Selection
 from neuroadda.errors import UserError
 from neuroadda.evaluation.sweep import Sweep
 from neuroadda.evaluation.validation import ValidateConfig, Validator, to_metrics
-from neuroadda.observing import RunObserver
+from neuroadda.observing import RunObserver, track
 
 SOURCES, HELD_BACK = "sources.json", "held_back.json"
 
@@ -98,9 +98,7 @@ class HeldBack:
         }
 
 
-def score_sources(
-    config: AdaptConfig, labels: Sequence[Path], selection: Selection, *, begun: bool, observer: RunObserver
-) -> Sources:
+def score_sources(config: AdaptConfig, labels: Sequence[Path], selection: Selection, *, begun: bool) -> Sources:
     """Score every ranked source on the labelled boxes without any training, and choose what to start from.
 
     The first of the ranking stays unless another is better beyond the spread over boxes: the interval of the mean difference, box
@@ -120,11 +118,9 @@ def score_sources(
     if known and (begun or known.get("fingerprint") == mine):
         return Sources.from_data(known["sources"])
     voi = {}
-    for done, (name, folder) in enumerate(there.items()):
-        observer.on_step("sources", done, len(there))
+    for name, folder in track("scores of sources", list(there.items())):
         backbone = load_backbone(folder)
         voi[name] = _score_at_best([validator.sweep(backbone) for validator in validators])
-    observer.on_step("sources", len(there), len(there))
     possible = {name for name, folder in there.items() if name == first or (not begun and _can_train(config, folder))}
     start = _choose(voi, first, possible, config.select.rank.level)
     found = Sources(tuple(path.parent.stem for path in labels), voi, first, start)

@@ -22,7 +22,7 @@ from neuroadda.blockwise.run_folder import CONFIG, check_run_folder
 from neuroadda.config import fingerprint, load_config_file, write_json
 from neuroadda.domains.selection import find_start
 from neuroadda.errors import SettingError, in_section
-from neuroadda.evaluation.validation import Validator
+from neuroadda.evaluation.validation import Validator, keep_metrics
 from neuroadda.locks import lock_folder
 from neuroadda.observing import RunObserver
 from neuroadda.prediction.predict import is_far_in_size
@@ -95,7 +95,7 @@ def adapt_backbone(
             _note_round(config, asked, observer)
             labels = list_labels([*rounds, asked])
             if number == 1 and selection is not None and labels and not asked.missing:
-                sources = score_sources(config, labels, selection, begun=trained, observer=observer)
+                sources = score_sources(config, labels, selection, begun=trained)
                 observer.on_note(sources.describe())
                 if sources.start != sources.first:
                     start = selection.folders[sources.start]
@@ -200,17 +200,17 @@ def _learn(
     train_network(make_training(config, rounds, start), validator, observer=observer, overwrite=overwrite)
     folder = rounds[-1].folder
     backbone = folder / "train" / "backbone"
-    return replace(rounds[-1], backbone=backbone, metrics=_score(backbone, validator, folder / "after.json", inputs))
+    metrics = _score(backbone, validator, folder / "after.json", inputs)
+    if metrics is not None and load_card(backbone).metrics not in ({}, metrics):  # of another validation part
+        keep_metrics(backbone, metrics)
+    return replace(rounds[-1], backbone=backbone, metrics=metrics)
 
 
 def _score(folder: Path, validator: Validator | None, record: Path, inputs: Inputs) -> dict[str, float] | None:
     """Return a backbone's metrics on the validation part, measured once; again where that was edited."""
     if validator is None:
         return None
-    raw, labels, _ = validator.check()
-    settings = validator.config.model_dump(mode="json", exclude={"raw", "labels"})
-    contents = [inputs.identify(f"validation_{kind}", v) for kind, v in (("raw", raw), ("labels", labels))]
-    mine = fingerprint("score", 3, load_card(folder).digest, settings, *contents)
+    mine = fingerprint("score", 4, load_card(folder).digest, validator.identify(inputs))
     if record.exists():
         known = load_config_file(record)
         if known.get("fingerprint") == mine:

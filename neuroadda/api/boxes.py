@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from neuroadda.api.inputs import StrPath, VolumeLike, name_training, to_text, to_volume
 from neuroadda.config import configure
 from neuroadda.errors import in_section
-from neuroadda.observing import RunObserver
+from neuroadda.observing import RunObserver, watched_by
 
 if TYPE_CHECKING:
     from neuroadda.active.propose import Found, ProposeConfig
@@ -51,7 +51,8 @@ def rank_sources(
 
     given = {"zoo": to_text(zoo), "exclude": exclude}
     select = configure(SelectConfig, config, "select", given)
-    return rank_zoo(to_volume(raw), open_zoo(select.zoo), select.rank, select.exclude, observer)
+    with watched_by(observer):
+        return rank_zoo(to_volume(raw), open_zoo(select.zoo), select.rank, select.exclude)
 
 
 def propose(
@@ -118,9 +119,10 @@ def propose(
         "execution": {"workers": workers},
     }
     wanted, findings = configure(ProposeConfig, config, "propose", given), Findings(for_run=True)
-    check_propose(findings, wanted)
-    findings.enforce()
-    with in_section("propose"):
+    with watched_by(observer):
+        check_propose(findings, wanted)
+        findings.enforce()
+    with watched_by(observer), in_section("propose"):
         found = propose_boxes(wanted, overwrite=overwrite, observe=observer.on_blocks)
     keep_contact_sheet(wanted.output, to_volume(wanted.raw), found)
     return found
@@ -185,6 +187,7 @@ def adapt(
         "train": name_training(None if config is None else config.train.name, output) | {"iterations": iterations},
     }
     wanted, findings = configure(AdaptConfig, config, "adapt", given), Findings(for_run=True)
-    check_adapt(findings, wanted)
-    findings.enforce()
-    return adapt_backbone(wanted, overwrite=overwrite, observer=observer)
+    with watched_by(observer):
+        check_adapt(findings, wanted)
+        findings.enforce()
+        return adapt_backbone(wanted, overwrite=overwrite, observer=observer)

@@ -61,19 +61,20 @@ def _check_files(paths: Sequence[StrPath], overrides: Sequence[str], overwrite: 
     """Look at the config in files: what cannot be parsed is told, and the sections that can be are looked at all the same."""
     from neuroadda.checking.findings import Findings
     from neuroadda.checking.runs import check_run
-    from neuroadda.config import apply_overrides, lay_over, list_faults, load_config_file, parse_config
+    from neuroadda.checking.salvage import NOT_GIVEN, salvage
+    from neuroadda.config import apply_overrides, lay_over, load_config_file
     from neuroadda.flow import RunConfig
 
     where, findings = ", ".join(map(str, paths)), Findings()
     read = [findings.attempt(str(path), VALID, load_config_file, path) for path in paths]
     data = apply_overrides(lay_over({}, *(one for one in read if one is not None)), overrides)
-    faults = list_faults(RunConfig, data, where)
-    for _, error in faults:
+    salvaged = salvage(RunConfig, data, where)
+    for error in salvaged.errors:
         findings.add_error(error, where, VALID)
-    broken = {key for key, _ in faults}
-    if "" not in broken and None not in read:
-        rest = parse_config(RunConfig, {key: value for key, value in data.items() if key not in broken}, where)
-        findings.add_all(check_run(rest, overwrite=overwrite, broken=broken, made=_find_made(data, broken)))
+    if salvaged.config is not None and None not in read:
+        broken = salvaged.broken
+        found = check_run(salvaged.config, overwrite=overwrite, broken=broken, made=_find_made(data, broken))
+        findings.add_all(found, without=NOT_GIVEN)
     return findings
 
 

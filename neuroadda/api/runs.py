@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from neuroadda.api.inputs import StrPath, VolumeLike, name_training, to_text, to_volume
 from neuroadda.config import configure
-from neuroadda.observing import RunObserver
+from neuroadda.observing import RunObserver, watched_by
 from neuroadda.volumes.arrays import Volume
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def train(
     }
     given |= name_training(None if config is None else config.name, output)
     wanted = configure(TrainConfig, config, "train", given)
-    train_backbone(RunConfig(train=wanted, validation=validation), overwrite=overwrite, observer=observer)
+    with watched_by(observer):
+        train_backbone(RunConfig(train=wanted, validation=validation), overwrite=overwrite, observer=observer)
     return load_backbone(wanted.output / "backbone")
 
 
@@ -232,7 +233,8 @@ def _run(
     from neuroadda.segmentation.pipeline import SegmentConfig, segment_volume
 
     wanted, findings = configure(SegmentConfig, config, "segment", given), Findings(for_run=True)
-    check_segment(findings, wanted)
-    findings.enforce()
-    plan = segment_volume(wanted, upto=upto, overwrite=overwrite, observe=observer.on_blocks)
+    with watched_by(observer):
+        check_segment(findings, wanted)
+        findings.enforce()
+        plan = segment_volume(wanted, upto=upto, overwrite=overwrite, observe=observer.on_blocks)
     return Volume.open(plan.output(upto))

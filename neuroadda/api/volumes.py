@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from neuroadda.api.inputs import StrPath, VolumeLike, find_segmentation, to_volume
 from neuroadda.config import configure
-from neuroadda.errors import UserError
+from neuroadda.errors import UserError, warn
 from neuroadda.observing import RunObserver
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
@@ -61,12 +61,15 @@ def mask(raw: VolumeLike, output: StrPath | None = None) -> Volume:
     UserError
         If raw has channels, or something else lies at `output`.
     """
-    from neuroadda.volumes.no_data_mask import write_no_data_mask
+    from neuroadda.volumes.inputs import read_content
+    from neuroadda.volumes.no_data_mask import find_no_data_mask, is_mask_of, write_no_data_mask
 
     source = to_volume(raw)
-    return write_no_data_mask(
-        source, source.path.with_name(f"{source.path.name}_mask") if output is None else str(output)
-    )
+    path = source.path.with_name(f"{source.path.name}_mask") if output is None else str(output)
+    content = read_content(source)
+    if is_mask_of(source, path) and find_no_data_mask(source, path, content) is None:
+        warn("raw was edited since this mask was made: it is made again", str(path))
+    return write_no_data_mask(source, path, content)
 
 
 def phantom(

@@ -30,9 +30,12 @@ from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
 from neuroadda.blockwise.logs import SERIAL, log_events
 from neuroadda.blockwise.outputs import prepare_output
+from neuroadda.blockwise.repair import find_lost
 from neuroadda.blockwise.scheduler_handle import SchedulerHandle
 from neuroadda.blockwise.task import Task
-from neuroadda.errors import RunFailed, RunStopped, UserError
+from neuroadda.errors import RunFailed, RunStopped, UserError, warn
+from neuroadda.volumes.locations import to_location
+from neuroadda.volumes.urls import Url
 
 PROGRESS_SECONDS = 0.5
 STUCK_SECONDS = 60.0
@@ -103,6 +106,7 @@ class Engine:
         """
         ledger = self._ledger
         task = prepare_output(task, ledger, overwrite)
+        _forget_lost(task, ledger)
         wanted = task.blocks.to_mask()
         if blocks is not None:
             wanted &= np.isin(np.arange(len(wanted)), list(blocks))
@@ -192,6 +196,19 @@ def run_task(
     """Run one task alone; see `Engine`."""
     with Engine(ledger_url, execution, logs, observe=observe) as engine:
         return engine.run(task, overwrite=overwrite)
+
+
+def _forget_lost(task: Task, ledger: Ledger) -> None:
+    """Make blocks be done again whose output was deleted since; an object store, where that hardly happens, is not listed."""
+    if isinstance(to_location(task.output), Url):
+        return
+    lost = find_lost(task, ledger)
+    if lost.blocks:
+        warn(
+            f"{len(lost.blocks)} blocks of {task.name} are done, but not all of their output is there: done again",
+            task.output,
+        )
+        lost.redo()
 
 
 def _find_left(wanted: np.ndarray, task: Task, ledger: Ledger) -> np.ndarray:

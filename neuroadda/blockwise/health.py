@@ -1,6 +1,6 @@
 """Is the run healthy? One sentence, and what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,6 +31,8 @@ class Pulse:
         Seconds that its longest block took.
     last
         Its last record, or when it was begun; seconds since the epoch.
+    interrupted
+        Blocks that are marked as running since an earlier run was killed or stopped; `summary.running` is of the others.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Pulse:
     summary: Summary
     longest: float
     last: float
+    interrupted: int = 0
 
     @property
     def is_done(self) -> bool:
@@ -62,6 +65,20 @@ class Health:
     def is_at_work(self) -> bool:
         """Whether blocks that are marked as running are: else they were interrupted, and are done again by the next run."""
         return self.state not in ("stopped", "killed", "failed", "finished")
+
+
+def split_running(summary: Summary, started: Iterable[float], lock: LockState | None) -> tuple[Summary, int]:
+    """Return a summary whose running blocks are those of the run that holds the lock, and how many others were interrupted.
+
+    Parameters
+    ----------
+    started
+        When each block began that is marked as running, seconds since the epoch.
+    """
+    if lock is None or lock.state != "held":
+        return summary, 0  # `is_at_work` tells it of all
+    interrupted = sum(when < lock.since for when in started)
+    return summary.model_copy(update={"running": summary.running - interrupted}), interrupted
 
 
 def judge(pulses: Sequence[Pulse], now: float, lock: LockState | None = None) -> Health:
@@ -178,8 +195,13 @@ def _judge_done(pulses: Sequence[Pulse], now: float) -> Health:
 
 
 def _say_done(stage: Pulse) -> str:
-    done, blocks = stage.summary.done, stage.blocks
-    return f"{done:,} of {_count(blocks)} done ({_percent(done, blocks)})"
+    done, blocks, cut = stage.summary.done, stage.blocks, stage.interrupted
+    again = (
+        f", {_count(cut)} that {'was' if cut == 1 else 'were'} interrupted in an earlier run to be done again"
+        if cut
+        else ""
+    )
+    return f"{done:,} of {_count(blocks)} done ({_percent(done, blocks)}){again}"
 
 
 def _ago(seconds: float) -> str:

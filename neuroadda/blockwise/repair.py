@@ -84,6 +84,25 @@ class TaskFindings(NamedTuple):
     unrecorded: int
 
 
+class Lost(NamedTuple):
+    """Blocks that are done, but not all of whose output is there, and what makes the next run do them again."""
+
+    blocks: list[int]
+    redo: Callable[[], None]
+
+
+def find_lost(task: Task, ledger: Ledger) -> Lost:
+    """Find the blocks of a task with an instance that lost output: files that were deleted, or not copied.
+
+    It lists the output's files: some microseconds each.
+    """
+    # The ledger first: what is done by then is written by the time that the output is looked at.
+    done = ledger.done_mask(task.key, len(task.grid)) & task.blocks.to_mask()
+    written = task.bound.written(task)
+    lost = np.flatnonzero(done & ~written.find()).tolist() if done.any() else []
+    return Lost(lost, _redo(task, ledger, written, lost))
+
+
 def check_task(task: Task, ledger: Ledger, *, at_work: bool, read: bool = False) -> TaskFindings:
     """Find where the ledger says of a task what its output does not bear out.
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from neuroadda.blockwise.causes import advise, describe_cause
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.blockwise.health import Health, Pulse, judge
-from neuroadda.blockwise.ledger.base import FailureGroup, Ledger, Summary, TaskRecord
+from neuroadda.blockwise.health import Health, Pulse, judge, split_running
+from neuroadda.blockwise.ledger.base import FailureGroup, Ledger, TaskRecord
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
 from neuroadda.config import load_config_file
@@ -127,7 +127,10 @@ def look_at_run(where: str | Path, url: str | None = None) -> RunStatus:
     UserError
         If there is no ledger, or a shared one that knows nothing of the folder.
     """
-    found, now = find_ledger(where, url), time.time()
+    now = time.time()
+    if (begun := _look_at_beginning(where, url, now)) is not None:
+        return begun
+    found = find_ledger(where, url)
     ledger = open_ledger(found.url)
     try:
         locks = found.read_locks()  # before the records: a run that ends now has written them
@@ -135,17 +138,31 @@ def look_at_run(where: str | Path, url: str | None = None) -> RunStatus:
         if found.shared and locks.own is None and not tasks:
             right = f"give a run's folder, or the URL of its own ledger (--ledger, or {VARIABLE})"
             raise UserError("the ledger knows no task of this folder", str(where), right)
-        summaries = [ledger.summary(task.fingerprint) for task in tasks]
-        pulses = [_pulse(task, summary, ledger) for task, summary in zip(tasks, summaries, strict=True)]
+        pulses = [_pulse(task, ledger, locks.of(task)) for task in tasks]
         told = [
-            describe(
-                task, summary, ledger.failures(task.fingerprint), found.folder, judge([pulse], now, locks.of(task))
-            )
-            for task, summary, pulse in zip(tasks, summaries, pulses, strict=True)
+            describe(task, pulse, ledger.failures(task.fingerprint), found.folder, judge([pulse], now, locks.of(task)))
+            for task, pulse in zip(tasks, pulses, strict=True)
         ]
         return RunStatus(locks.judge(tasks, pulses, now), told)
     finally:
         ledger.close()
+
+
+def _look_at_beginning(where: str | Path, url: str | None, now: float) -> RunStatus | None:
+    """Return the status of a run that has taken its folder and made no ledger yet; raise UserError if no folder is there."""
+    if "://" in str(where):
+        return None
+    folder = Path(where)
+    if not folder.exists():
+        right = (
+            "a run makes its folder once its inputs are checked: run its command again, or give the folder of another"
+        )
+        raise UserError("there is no ledger here, nor a folder: no run has begun", str(where), right)
+    ledger = ledger_url(folder, url)
+    lock = read_lock(folder)
+    if not ledger.startswith(SQLITE) or Path(ledger.removeprefix(SQLITE)).exists() or lock is None:
+        return None
+    return RunStatus(judge([], now, lock), [])
 
 
 def find_ledger(where: str | Path, url: str | None = None) -> RunLedger:
@@ -171,17 +188,21 @@ def find_ledger(where: str | Path, url: str | None = None) -> RunLedger:
     return RunLedger(url, folder, shared)
 
 
-def _pulse(task: TaskRecord, summary: Summary, ledger: Ledger) -> Pulse:
+def _pulse(task: TaskRecord, ledger: Ledger, lock: LockState | None) -> Pulse:
+    summary, interrupted = ledger.summary(task.fingerprint), 0
     last = [task.created, summary.finished or 0.0]
     if summary.running:
         last += [float(each.when.max()) for each in ledger.columns(task.fingerprint, max(last)) if len(each.when)]
-    return Pulse(task.stage, task.blocks, summary, summary.seconds / max(1, summary.done), max(last))
+        started = (float(block["started"]) for block in ledger.blocks(task.fingerprint, "running"))
+        summary, interrupted = split_running(summary, started, lock)
+    return Pulse(task.stage, task.blocks, summary, summary.seconds / max(1, summary.done), max(last), interrupted)
 
 
 def describe(
-    task: TaskRecord, summary: Summary, failures: Sequence[FailureGroup], folder: Path | None, health: Health
+    task: TaskRecord, pulse: Pulse, failures: Sequence[FailureGroup], folder: Path | None, health: Health
 ) -> dict[str, Any]:
     """Return a task's progress and failures as plain data; `folder` is the run's, where it is known."""
+    summary = pulse.summary
     rate, left = summary.voxels_per_second, task.voxels - summary.voxels
     at_work = summary.running if health.is_at_work else 0
     logs = None if folder is None else folder / "logs" / task.stage
@@ -192,6 +213,7 @@ def describe(
         "blocks": task.blocks,
         "done": summary.done,
         "running": at_work,
+        "interrupted": pulse.interrupted + summary.running - at_work,
         "failed": summary.failed,
         "voxels": task.voxels,
         "voxels_per_second": None if rate is None else round(rate),

@@ -128,9 +128,9 @@ class Findings:
         for finding in self["doubtful"]:
             warn(*self._warnings.get(finding, (f"{finding.what}; {finding.mend}", finding.where)))
 
-    def add_all(self, others: "Findings") -> None:
-        """Add all findings of others."""
-        self.all += others.all
+    def add_all(self, others: "Findings", without: str | None = None) -> None:
+        """Add all findings of others, but for those in which a text occurs."""
+        self.all += [one for one in others.all if without is None or without not in f"{one.where} {one.what}"]
         self._errors += others._errors
         self._warnings |= others._warnings
 

@@ -1,98 +1,65 @@
 """Look at a few places of a volume: is something there, and does it look like what it is said to be?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import islice, pairwise, product
 
-import fastremap
 import numpy as np
 from funlib.geometry import Roi
 
 from neuroadda.checking.findings import Findings
-from neuroadda.errors import UserError
+from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.completeness import describe_stored
+from neuroadda.volumes.grey_values import GreyTally
+from neuroadda.volumes.label_checks import check_truth, look_at, spread_boxes
+from neuroadda.volumes.masks import Mask
 from neuroadda.wording import format_bytes
 
 SAMPLE_BYTES = 16 * 2**20
 PLACES = 27
-SKIP = 7  # of the voxels of a place, one of so many tells the contrast
 LARGE_CHUNK_BYTES = 256 * 2**20
-LOW_CONTRAST = 24  # grey values between the 1st and the 99th percentile
-BLACK_SHARE = 0.25  # of the places
+MASK_BOXES, MOST, LEAST = 32, 0.8, 0.2
+LEAST_OVERLAP = 0.5
+LABELS = "give labels that hold ids where raw is, one whole number a neuron"
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Voxels of some places of a volume.
-
-    Attributes
-    ----------
-    places
-        Flat voxels of each.
-    whole
-        Whether they are all voxels there are.
-    """
-
-    places: Sequence[np.ndarray]
-    whole: bool
-
-    @property
-    def values(self) -> np.ndarray:
-        """The different values, ascending."""
-        return np.unique(np.concatenate([fastremap.unique(place) for place in self.places]))
-
-    @property
-    def said(self) -> str:
-        """Of what a finding is told."""
-        return "all of it is" if self.whole else f"{len(self.places)} places spread over it are"
+def check_arrays(findings: Findings, where: str, mend: str, *paths: str | None) -> bool:
+    """Look whether each of some arrays can be opened; return whether all can."""
+    opened = [findings.attempt(where, mend, Volume.open, path) for path in paths if path is not None]
+    return None not in opened
 
 
 def look_at_raw(findings: Findings, where: str, raw: Volume, roi: Roi | None = None) -> None:
     """Look whether raw shows tissue, within a ROI or all over."""
     if not _look_at_chunks(findings, where, raw):
         return
-    sample = _sample(findings, where, raw, roi)
-    if not sample.places:
-        return
-    if raw.dtype != np.uint8:
+    if raw.dtype not in (np.uint8, bool):
         return  # which is told by whoever opens it as raw
-    values = sample.values
-    if len(values) == 1:
-        what, mend = f"{sample.said} of the one value {values[0]}", "import raw again: there is nothing to see"
-        (findings.fault if sample.whole else findings.doubt)(where, what, mend)
+    tally, places, whole = _sample(findings, where, raw, roi)
+    if not tally.voxels:
         return
-    blank = sum(place.min() == place.max() for place in sample.places)
-    if blank >= BLACK_SHARE * len(sample.places):
-        what = f"{blank} of {len(sample.places)} places spread over it are blank"
-        findings.doubt(where, what, "give a mask, or a roi that holds tissue")
-    voxels = np.concatenate([place[::SKIP] for place in sample.places if place.min() < place.max()])
-    low, high = np.percentile(voxels, (1, 99))
-    if len(values) == 2:
-        findings.doubt(where, f"it has two values only, {values[0]} and {values[1]}", "is it a mask? raw is grey")
-    elif high - low < LOW_CONTRAST:
-        what = f"98 % of its voxels are between {low:.0f} and {high:.0f} of 255"
-        findings.doubt(where, what, "stretch its contrast to 0..255, as networks were trained on")
+    if len(tally.values) == 1:
+        said = "all of it is" if whole else f"{places} places spread over it are"
+        what, mend = f"{said} of the one value {tally.values[0]}", "import raw again: there is nothing to see"
+        (findings.fault if whole else findings.doubt)(where, f"{raw.path}: {what}", mend)
+        return
+    for what, mend in tally.doubts():
+        findings.doubt(where, what, mend)
+    low, high = tally.contrast
     shape = " x ".join(map(str, raw.shape_vx))
     size = " x ".join(f"{v:g}" for v in raw.voxel_size_nm)
-    findings.note(where, f"{raw.path}: {shape} voxels of {size} nm, grey values {low:.0f} to {high:.0f}")
+    findings.note(where, f"{raw.path}: {shape} voxels of {size} nm, grey values {low} to {high}")
 
 
 def look_at_labels(
-    findings: Findings,
-    where: str,
-    labels: Volume,
-    raw: Volume | None,
-    roi: Roi | None = None,
-    *,
-    judged: bool = True,
+    findings: Findings, where: str, labels: Volume, raw: Volume | None, roi: Roi | None = None, *, judged: bool = True
 ) -> None:
     """Look whether labels hold ids where raw is, within a ROI or all over.
 
     Parameters
     ----------
     judged
-        What takes them has judged their ids; see `neuroadda.volumes.label_checks`.
+        What takes them has judged their ids already, by `check_truth`.
     """
     overlap = labels.roi if raw is None else labels.roi.intersect(raw.roi)
     if overlap.empty:
@@ -100,20 +67,35 @@ def look_at_labels(
         what = f"labels span {describe_roi(labels.roi)}, raw {describe_roi(raw.roi)} {raw.unit}: they do not overlap"
         findings.fault(where, what, "import them with the offset of raw")
         return
+    share = np.prod(overlap.shape) / np.prod(labels.roi.shape)
+    if share < LEAST_OVERLAP:
+        what = f"{share:.2%} of the labels lie where raw is: is their offset right?"
+        findings.doubt(where, what, "import them with the offset of raw")
     part = overlap if roi is None else overlap.intersect(roi)
-    sample = _sample(findings, where, labels, part)
-    if not sample.places:
+    tally = findings.attempt(where, LABELS, look_at if judged else check_truth, labels, part)
+    if tally is None:
         return
-    values = sample.values
-    ids = np.count_nonzero(values)
-    if not ids and not judged:
-        what, mend = f"{sample.said} background (0)", "give labels that hold ids where raw is"
-        (findings.fault if sample.whole else findings.doubt)(where, what, mend)
+    if tally.one_id and not judged:
+        mend = "give every neuron its own id; of a mask, label its connected parts"
+        findings.doubt(where, f"the only id found is {tally.some_ids[0]}", mend)
+    findings.note(where, f"{labels.path}: {len(tally.some_ids)} ids in the places looked at closely")
+
+
+def look_at_masked(raw: Volume, mask: Mask, roi: Roi) -> None:
+    """Warn if a mask leaves what has no data, and leaves out what has: boxes spread over a ROI are looked at."""
+    if raw.dtype != np.uint8 or raw.channels is not None:
         return
-    if ids == 1 and not judged:
-        mend = "give every neuron its own id" if values[-1] != 255 else "label its connected parts: this is a mask"
-        findings.doubt(where, f"the only id found is {values[-1]}", mend)
-    findings.note(where, f"{labels.path}: {ids} ids in {'all' if sample.whole else 'the places'} looked at")
+    left, left_out = GreyTally(), GreyTally()
+    for box in islice(spread_boxes(raw, roi), MASK_BOXES):
+        try:
+            voxels, tissue = raw.read(box), mask.read(box)
+        except (UserError, OSError):
+            continue  # told where raw is looked at
+        left.add(voxels, tissue)
+        left_out.add(voxels, ~tissue)
+    if left.voxels and left_out.voxels and left.blank_share > MOST > LEAST > left_out.blank_share:
+        what = f"{left.blank_share:.0%} of what it leaves is constant, {left_out.blank_share:.0%} of what it leaves out"
+        warn(f"{what}: is it inverted? 0 is where there is no tissue", str(mask.volume.path))
 
 
 def _look_at_chunks(findings: Findings, where: str, volume: Volume) -> bool:
@@ -132,12 +114,15 @@ def _look_at_chunks(findings: Findings, where: str, volume: Volume) -> bool:
     return True
 
 
-def _sample(findings: Findings, where: str, volume: Volume, roi: Roi | None) -> Sample:
-    """Read a few places, or all of a small volume. Of what cannot be read, a run has blocks that fail."""
+def _sample(findings: Findings, where: str, volume: Volume, roi: Roi | None) -> tuple[GreyTally, int, bool]:
+    """Look at a few places, or at all of a small volume; return what they show, how many they are, and whether that is all.
+
+    Of what cannot be read, a run has blocks that fail.
+    """
     part = volume.roi if roi is None else volume.roi.intersect(roi)
     begin = [int(b) for b in (part.begin - volume.roi.begin) / volume.voxel_size]
     shape = [int(s) for s in part.shape / volume.voxel_size]
-    itemsize = volume.dtype.itemsize * (volume.channels or 1)
+    itemsize = volume.channels or 1
     whole = int(np.prod(shape)) * itemsize <= SAMPLE_BYTES
     if whole:
         axes = [_split(b, s) for b, s in zip(begin, shape, strict=True)]
@@ -145,17 +130,18 @@ def _sample(findings: Findings, where: str, volume: Volume, roi: Roi | None) -> 
         chunk = [min(int(c), s) for c, s in zip(volume.chunk_vx, shape, strict=True)]
         counts = _count_places(shape, chunk, SAMPLE_BYTES // (int(np.prod(chunk)) * itemsize))
         axes = [_spread(*axis) for axis in zip(begin, shape, chunk, counts, strict=True)]
-    places, errors = [], []
+    tally, places, errors = GreyTally(), 0, []
     for box in product(*axes):
         try:
-            voxels = volume.read_box([slice(first, end) for first, end in box]).ravel()
-            places.append(voxels.view(np.uint8) if voxels.dtype == bool else voxels)
+            voxels = volume.read_box([slice(first, end) for first, end in box])
+            tally.add(voxels.view(np.uint8).reshape(-1, *voxels.shape[-2:]))
+            places += 1
         except (UserError, OSError) as error:
             errors.append(error)
     if errors:
-        what = f"{len(errors)} of {len(errors) + len(places)} places cannot be read ({errors[0]})"
+        what = f"{len(errors)} of {len(errors) + places} places cannot be read ({errors[0]})"
         (findings.doubt if findings.for_run else findings.fault)(where, what, "import it again, or restore its files")
-    return Sample(places, whole and not errors)
+    return tally, places, whole and not errors
 
 
 def _split(begin: int, size: int) -> list[tuple[int, int]]:

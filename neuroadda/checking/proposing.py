@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from neuroadda.active.boxes import state_of
-from neuroadda.active.proposals import LABELS
+from neuroadda.active.proposals import LABELS as LABELS_FOLDER
 from neuroadda.active.propose import ProposeConfig, find_known, plan_proposals
 from neuroadda.active.propose_config import make_request
 from neuroadda.adaptation.config import AdaptConfig
@@ -16,9 +16,9 @@ from neuroadda.backbones.card import Card
 from neuroadda.blockwise.ledger.url import ledger_url
 from neuroadda.checking.backbones import check_backbone, check_size, check_zoo
 from neuroadda.checking.findings import Findings
-from neuroadda.checking.looking import look_at_labels, look_at_raw
+from neuroadda.checking.looking import LABELS, check_arrays, look_at_labels, look_at_raw
 from neuroadda.checking.machine import check_free, check_place, check_records, check_workers
-from neuroadda.checking.segmenting import IMPORT, TRUST, check_mask, open_roi
+from neuroadda.checking.segmenting import IMPORT, TRUST, check_masks, open_roi
 from neuroadda.checking.training import check_validation
 from neuroadda.errors import UserError, in_section
 from neuroadda.volumes.arrays import Volume
@@ -47,7 +47,7 @@ def check_propose(
     roi = None if raw is None else open_roi(findings, f"{section}.roi", raw, config)
     if raw is not None:
         look_at_raw(findings, f"{section}.raw", raw, roi)
-    fits = check_mask(findings, f"{section}.mask", config.mask, raw, roi)
+    fits = check_masks(findings, section, config, raw, roi)
     found = _check_backbones(findings, config, raw, section)
     inputs = {f"{section}.raw": config.raw, f"{section}.mask": config.mask, f"{section}.backbone": config.backbone}
     check_place(findings, f"{section}.output", config.output, inputs)
@@ -102,7 +102,7 @@ def check_adapt(findings: Findings, config: AdaptConfig, *, overwrite: bool = Fa
         mend = "name a folder of `neuroadda propose`"
         taken = findings.attempt("adapt.proposals", mend, take_given, config, config.proposals, opened)
         if taken is not None:
-            states = [state_of(box, config.proposals / LABELS) for box in taken[1].proposals]
+            states = [state_of(box, config.proposals / LABELS_FOLDER) for box in taken[1].proposals]
             config, given = taken
             findings.note("adapt.proposals", f"{states.count('labelled')} of {len(states)} boxes are labelled")
     check_propose(
@@ -116,11 +116,12 @@ def check_adapt(findings: Findings, config: AdaptConfig, *, overwrite: bool = Fa
         check_free(findings, "adapt.output", config.output)
     mend = "mend the config"
     raw = Volume.open(config.raw) if _is_right(findings, "adapt.raw", "adapt.roi") else None
+    if raw is None:
+        check_arrays(findings, "adapt.oracle", LABELS, config.oracle)
     if raw is not None:
         findings.attempt("adapt.propose", mend, check_shape, config, raw, given)
         if config.oracle is not None:
-            labels = "give a zarr array of labels on raw's voxels"
-            oracle = findings.attempt("adapt.oracle", labels, open_oracle, config.oracle, raw)
+            oracle = findings.attempt("adapt.oracle", LABELS, open_oracle, config.oracle, raw)
             if oracle is not None:
                 look_at_labels(findings, "adapt.oracle", oracle, raw)
     if config.validation is not None:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from neuroadda.checking.findings import Findings
 from neuroadda.checking.looking import look_at_labels, look_at_raw
-from neuroadda.checking.segmenting import IMPORT, check_segment
+from neuroadda.checking.segmenting import IMPORT, check_evaluate, check_segment
 from neuroadda.checking.sources import check_source, is_source
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.info import describe
-from neuroadda.volumes.locations import Location
+from neuroadda.volumes.locations import Location, to_location
 
 if TYPE_CHECKING:
     from neuroadda.flow import RunConfig
@@ -31,7 +31,7 @@ def check_run(
     Parameters
     ----------
     broken
-        Names of sections that were left out of it since they are not valid.
+        Names of sections that are not valid as they are: keys, or all of them, were left out.
     made
         Folders of backbones that they make.
     for_run
@@ -46,25 +46,48 @@ def check_run(
             config.train,
             validation=config.validation,
             select=config.select,
-            overwrite=overwrite,
+            overwrite=overwrite or "train" in broken,
             validated=config.validation is not None or "validation" in broken,
         )
+    elif "train" in broken:
+        from neuroadda.checking.backbones import check_zoo
+        from neuroadda.checking.training import check_validation
+
+        if config.validation is not None:
+            check_validation(findings, "validation", config.validation)
+        if config.select is not None:
+            check_zoo(findings, "select", config.select)
     if config.adapt is not None:
         from neuroadda.checking.proposing import check_adapt
 
-        check_adapt(findings, config.adapt, overwrite=overwrite)
+        check_adapt(findings, config.adapt, overwrite=overwrite or "adapt" in broken)
     if config.segment is not None:
         folders = [part.output for part in (config.train, config.adapt) if part is not None]
         check_segment(
             findings,
             config.segment,
             evaluate=config.evaluate,
-            overwrite=overwrite,
+            overwrite=overwrite or "segment" in broken,
             made=(*folders, *made),
         )
+    elif "segment" in broken and config.evaluate is not None:
+        check_evaluate(findings, config.evaluate, None)
+    _check_sections(findings, config, broken)
     if not broken and config.train is config.adapt is config.segment is None:
         findings.fault("the config", "there is nothing in it to do", "see configs/ for examples")
     return findings
+
+
+def _check_sections(findings: Findings, config: "RunConfig", broken: Collection[str]) -> None:
+    """Look whether every section has one that uses it, and a folder of its own."""
+    for name, user in (("validation", "train"), ("select", "train"), ("evaluate", "segment")):
+        if getattr(config, name) is not None and getattr(config, user) is None and user not in broken:
+            findings.doubt(name, f"it is not used: there is no [{user}] section", f"add [{user}], or leave it out")
+    taken: dict[Location, str] = {}
+    for name in ("train", "adapt", "segment"):
+        part = getattr(config, name)
+        if part is not None and (other := taken.setdefault(to_location(part.output).resolve(), name)) != name:
+            findings.fault(f"{name}.output", f"{part.output} is {other}.output, too", "give each a folder of its own")
 
 
 def check_volume(path: Location | str) -> Findings:

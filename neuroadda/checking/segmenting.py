@@ -6,26 +6,32 @@ from pathlib import Path
 import numpy as np
 from funlib.geometry import Roi
 
+from neuroadda.active.propose_config import ProposeConfig
 from neuroadda.backbones.card import Card
+from neuroadda.blockwise.ledger.url import SQLITE
 from neuroadda.blockwise.outputs import bind_output, check_output
 from neuroadda.blockwise.task import Task
 from neuroadda.checking.backbones import check_backbone
 from neuroadda.checking.findings import Findings
-from neuroadda.checking.looking import look_at_labels, look_at_raw
+from neuroadda.checking.looking import look_at_labels, look_at_masked, look_at_raw
 from neuroadda.checking.machine import check_disk, check_free, check_memory, check_place, check_records, check_workers
-from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation
-from neuroadda.evaluation.sweep import check_labels, check_thresholds
+from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation, check_segmentation
+from neuroadda.evaluation.sweep import check_thresholds
 from neuroadda.prediction.predict import check_raw
 from neuroadda.segmentation.fragments import context_vx
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, decide_threshold, default_block_vx, make_plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.label_checks import check_mask
 from neuroadda.volumes.locations import is_inside, to_folder, to_location
 from neuroadda.volumes.masks import open_mask
+from neuroadda.volumes.no_data_mask import RIGHT as NO_DATA_MEND
+from neuroadda.volumes.no_data_mask import open_no_data
 from neuroadda.volumes.nodes import check_shards
 
 IMPORT = "give a zarr array that `neuroadda import` has made"
 TRUST = "or give --trust-inputs, where its voxels are the same"
+MASK_MEND = "give an array on raw's voxels, or on ones coarser by whole factors, that covers the roi"
 ROI = "give a roi inside the volume, on its voxels: `neuroadda info` tells where it is"
 
 
@@ -54,7 +60,7 @@ def check_segment(
         findings.note("segment.backbone", f"{config.backbone} is trained first")
     elif (found := check_backbone(findings, "segment.backbone", config.backbone)) is not None:
         card = found[1]
-    tissue = check_mask(findings, "segment.mask", config.mask, raw, roi)
+    tissue = check_masks(findings, "segment", config, raw, roi)
     whole = raw is not None and roi is not None and tissue and _check_settings(findings, config, raw, roi, card)
     _check_outputs(findings, config)
     check_workers(findings, "segment.execution", config.execution)
@@ -73,7 +79,7 @@ def check_segment(
     if raw is not None and roi is not None:
         check_disk(findings, "segment.output", config.arrays, int(np.prod(roi.shape / raw.voxel_size)))
     if evaluate is not None:
-        _check_evaluation(findings, config, evaluate, raw, roi)
+        check_evaluate(findings, evaluate, config, raw, roi)
 
 
 def open_roi(findings: Findings, where: str, raw: Volume, config: object) -> Roi | None:
@@ -82,12 +88,32 @@ def open_roi(findings: Findings, where: str, raw: Volume, config: object) -> Roi
     return raw.roi if part is None else findings.attempt(where, ROI, part.to_roi, raw)
 
 
-def check_mask(findings: Findings, where: str, mask: str | None, raw: Volume | None, roi: Roi | None) -> bool:
-    """Look whether a mask, if there is one, fits raw; return whether all is right."""
-    if mask is None or raw is None or roi is None:
-        return True
-    mend = "give an array on raw's voxels, or on ones coarser by whole factors, that covers the roi"
-    return findings.attempt(where, mend, open_mask, mask, raw, roi) is not None
+def check_masks(
+    findings: Findings, section: str, config: SegmentConfig | ProposeConfig, raw: Volume | None, roi: Roi | None
+) -> bool:
+    """Look whether `mask` and `no_data` of a section fit raw and are masks; return whether all is right."""
+    before = len(findings["wrong"])
+    if raw is None or roi is None:
+        return (
+            config.mask is None or findings.attempt(f"{section}.mask", MASK_MEND, Volume.open, config.mask) is not None
+        )
+    if config.mask is not None:
+        findings.attempt(f"{section}.mask", MASK_MEND, _look_at_mask, config.mask, raw, roi)
+    findings.attempt(f"{section}.no_data", NO_DATA_MEND, _look_at_no_data, config.no_data, raw)
+    return len(findings["wrong"]) == before
+
+
+def _look_at_mask(path: str, raw: Volume, roi: Roi) -> None:
+    mask = open_mask(path, raw, roi)
+    check_mask(mask.volume, mask.to_own(roi), may_be_empty=True)  # which the plan tells
+    look_at_masked(raw, mask, roi)
+
+
+def _look_at_no_data(setting: str, raw: Volume) -> None:
+    mask = open_no_data(setting, raw)
+    if mask is not None:
+        check_mask(mask.volume, mask.volume.roi)
+        look_at_masked(raw, mask, raw.roi)
 
 
 def _check_settings(findings: Findings, config: SegmentConfig, raw: Volume, roi: Roi, card: Card | None) -> bool:
@@ -117,7 +143,11 @@ def _check_outputs(findings: Findings, config: SegmentConfig) -> None:
     check_place(findings, "segment.output", folder, inputs)
     if config.volumes is not None:
         check_place(findings, "segment.volumes", config.arrays, inputs)
+    ledger = config.ledger_url.removeprefix(SQLITE)
+    elsewhere = "://" not in ledger and not is_inside(Path(ledger), folder)
     for key, given in inputs.items():
+        if given is not None and elsewhere and is_inside(Path(ledger), to_location(given)):
+            findings.fault("segment.ledger", f"it would be written into {key}, {given}", "give another place for it")
         for name in ("affs", "fragments", "segmentation"):
             if given is not None and is_inside(to_location(given), config.arrays / name):
                 what = f"{given} would be replaced: the run writes its {name} there"
@@ -158,21 +188,30 @@ def _check_task(task: Task, overwrite: bool) -> bool:
     return True
 
 
-def _check_evaluation(
-    findings: Findings, config: SegmentConfig, evaluate: EvaluateConfig, raw: Volume | None, roi: Roi | None
+def check_evaluate(
+    findings: Findings,
+    evaluate: EvaluateConfig,
+    config: SegmentConfig | None,
+    raw: Volume | None = None,
+    roi: Roi | None = None,
 ) -> None:
-    mend, made = "give a zarr array of labels on raw's voxels", (Path(config.output), config.arrays)
+    """Look at what an evaluation depends on; `config` is the segmentation's, None where that is not known."""
+    mend, made = (
+        "give a zarr array of labels on raw's voxels",
+        () if config is None else (Path(config.output), config.arrays),
+    )
     labels, before = findings.attempt("evaluate.labels", mend, Volume.open, evaluate.labels), len(findings["wrong"])
     if labels is not None and raw is not None:
         alone = evaluate.model_copy(update={"compare": {}})
         findings.attempt("evaluate.labels", mend, check_evaluation, alone, raw, made, roi)
-        if len(findings["wrong"]) == before:
-            look_at_labels(findings, "evaluate.labels", labels, raw, roi)
+    if labels is not None and len(findings["wrong"]) == before:
+        look_at_labels(findings, "evaluate.labels", labels, raw, roi, judged=raw is not None)
     for name, path in evaluate.compare.items():
-        if not any(is_inside(to_location(path), folder) for folder in made):
+        if config is not None and not any(is_inside(to_location(path), folder) for folder in made):
             mend = "leave it out, or make that segmentation first"
             other = findings.attempt(f"evaluate.compare.{name}", mend, Volume.open, path)
             if other is not None and labels is not None:
-                findings.attempt(f"evaluate.compare.{name}", mend, check_labels, labels, other)
-    limit = config.agglomerate.limit
-    findings.attempt("evaluate.thresholds", "leave them out", check_thresholds, evaluate.thresholds, limit)
+                findings.attempt(f"evaluate.compare.{name}", mend, check_segmentation, other, labels)
+    if config is not None:
+        limit = config.agglomerate.limit
+        findings.attempt("evaluate.thresholds", "leave them out", check_thresholds, evaluate.thresholds, limit)

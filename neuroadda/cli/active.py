@@ -138,6 +138,14 @@ def _tell_voxel_size(raw: Any, cards: "Sequence[Card]") -> None:
             typer.echo(told, err=True)
 
 
+def _tell_of_edits(folder: Path) -> None:
+    """Warn if the volume, or its mask, was edited since its boxes were proposed."""
+    from neuroadda.volumes.inputs import look_again
+
+    beside = folder if folder.is_dir() else folder.parent
+    look_again(beside).warn("these boxes were proposed before; the same `neuroadda propose` proposes anew")
+
+
 @proposals.command()
 def show(folder: Folder, as_json: Json = False) -> None:
     """Print the boxes, in their order, and which are labelled, skipped, or waiting for labels."""
@@ -147,6 +155,7 @@ def show(folder: Folder, as_json: Json = False) -> None:
     from neuroadda.config import dump_config
 
     found, labels = read_proposals(folder), (folder if folder.is_dir() else folder.parent) / LABELS
+    _tell_of_edits(folder)
     if as_json:
         print_json(dump_config(found) | {"states": {box.name: state_of(box, labels) for box in found.proposals}})
     else:
@@ -179,6 +188,7 @@ def export(
     if to not in get_args(Export):
         raise UserError(f"{to!r} is no kind of export", "--to", f"one of: {', '.join(get_args(Export))}")
     beside = folder if folder.is_dir() else folder.parent
+    _tell_of_edits(folder)
     written = export_proposals(
         to,  # type: ignore[arg-type]
         read_proposals(folder),
@@ -210,6 +220,7 @@ def import_(
     from neuroadda.cli.console import print_json, print_table
 
     beside = folder if folder.is_dir() else folder.parent
+    _tell_of_edits(folder)
     imported = import_labels(
         read_proposals(folder), labels, beside / "labels", rank=rank, dataset=dataset, overwrite=overwrite
     )

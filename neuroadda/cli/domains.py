@@ -61,14 +61,14 @@ def rank(
     opened, raw = open_zoo(zoo), check_stored(Volume.open(volume))
     select = SelectConfig(zoo=zoo, exclude=tuple(exclude or ()), rank=config)
     file = None if output is None else check_ranking_place(output)
-    with show_progress(as_json) as observer:
-        ranking = rank_zoo(raw, opened, config, select.exclude, observer)
+    with show_progress(as_json):
+        ranking = rank_zoo(raw, opened, config, select.exclude)
         if file is not None:
             save_ranking(file, raw, select, opened, ranking)
         if report is not None:
             from neuroadda.viewing.ranking_page import write_ranking_page
 
-            write_ranking_page(report, raw, opened, ranking, config, observer)
+            write_ranking_page(report, raw, opened, ranking, config)
     if as_json:
         print_json(ranking.to_data())
         return

@@ -35,6 +35,7 @@ def status(
 
     if "://" not in run:
         folder = Path(run)
+        look_again(folder).warn("what was made of it here is stale; the same command makes it again")
         if (training := look_at_training(folder)) is not None:
             print_json([training.to_data()]) if as_json else _print_health(training.health)
             return
@@ -42,15 +43,14 @@ def status(
             print_json([{"stage": "adapt"} | vars(adaptation)]) if as_json else _print_health(adaptation)
             return
     found = look_at_run(run, ledger)
-    if "://" not in run:
-        look_again(Path(run)).warn("what was made of it here is stale; the same command makes it again")
     for task in found.tasks:
         task["stale"] = find_stale(to_location(task["output"]))
     if as_json:
         print_json(found.tasks)
         return
     print(format_text(found.health.sentence))
-    print_table("tasks", [_status_row(task) for task in found.tasks])
+    hidden = () if any(task["interrupted"] for task in found.tasks) else ("interrupted",)
+    print_table("tasks", [_status_row(task, hidden) for task in found.tasks])
     for task in found.tasks:
         _print_failures(task)
     for path, why in [stale for task in found.tasks for stale in task["stale"].items()]:
@@ -130,11 +130,12 @@ def _print_advice(health: "Health") -> None:
         print(f"what to do next: {format_text(health.advice)}")
 
 
-def _status_row(task: dict[str, Any]) -> dict[str, Any]:
+def _status_row(task: dict[str, Any], hidden: Sequence[str]) -> dict[str, Any]:
     from neuroadda.wording import format_count, format_seconds
 
     rate, left = task["voxels_per_second"], task["eta_seconds"]
-    return {key: task[key] for key in ("stage", "done", "blocks", "running", "failed", "state")} | {
+    keys = ("stage", "done", "blocks", "running", "interrupted", "failed", "state")
+    return {key: task[key] for key in keys if key not in hidden} | {
         "rate": "" if rate is None else format_count(rate, "vx/s"),
         "time left": "" if left is None else format_seconds(left),
         "fingerprint": task["fingerprint"],

@@ -13,8 +13,10 @@ from neuroadda.cli import active, adaptation, checking, dashboard, failures, pyr
 from neuroadda.cli.domains import domains, rank
 from neuroadda.cli.interrupts import raise_by_interrupt
 from neuroadda.cli.ledger import ledger
+from neuroadda.cli.working import WorkLines
 from neuroadda.cli.zoo import zoo
 from neuroadda.errors import WARNINGS, PersonNeeded, RunFailed, RunStopped, UserError
+from neuroadda.observing import watched_by
 from neuroadda.wording import format_text
 
 app = typer.Typer(
@@ -45,7 +47,7 @@ app.add_typer(ledger, name="ledger")
 def main() -> None:
     """Run the command."""
     _show_warnings()
-    with tell_errors(), raise_by_interrupt():
+    with tell_errors(), raise_by_interrupt(), watched_by(WorkLines()):
         app()
 
 

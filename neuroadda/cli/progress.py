@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from neuroadda.observing import RunObserver
+from neuroadda.cli.working import LATE_S, WorkLines
+from neuroadda.observing import RunObserver, watched_by
 from neuroadda.wording import format_count
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ BLOCKS_EVERY_S, ITERATIONS_EVERY_S = 10.0, 15.0
 @contextmanager
 def show_progress(quiet: bool) -> Iterator[RunObserver]:
     """Yield the observer that prints a run's progress; nothing if `quiet`."""
+    with _choose(quiet) as observer, watched_by(observer):
+        yield observer
+
+
+@contextmanager
+def _choose(quiet: bool) -> Iterator[RunObserver]:
     if quiet:
         yield Silence()
     elif sys.stderr.isatty() and sys.stdout.isatty():
@@ -45,6 +52,7 @@ class Bars(RunObserver):
 
     def __init__(self, bars: Progress) -> None:
         self._bars, self._ids = bars, dict[str, TaskID]()
+        self._begun = dict[str, float]()  # other work
 
     def on_blocks(self, task: "Task", summary: "Summary") -> None:
         """Move the bar of a task."""
@@ -58,9 +66,12 @@ class Bars(RunObserver):
         else:
             self.on_note(_name_values(name, values))
 
-    def on_step(self, name: str, done: int, total: int) -> None:
-        """Move the bar of a thing."""
-        self._move(name, name, done, total, "")
+    def on_progress(self, what: str, done: int, total: int) -> None:
+        """Move the bar of work that has taken two seconds."""
+        if time.monotonic() - self._begun.setdefault(what, time.monotonic()) >= LATE_S or what in self._ids:
+            self._move(what, what, done, total, "")
+        if done >= total:
+            self._begun.pop(what)
 
     def on_note(self, text: str) -> None:
         """Print a line above the bars."""
@@ -72,10 +83,11 @@ class Bars(RunObserver):
         self._bars.update(self._ids[key], completed=done, told=told)
 
 
-class Lines(RunObserver):
-    """A line now and then: of blocks on standard error, of trainings on standard output."""
+class Lines(WorkLines):
+    """A line now and then: of blocks and other work on standard error, of trainings on standard output."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._blocks: dict[str, tuple[float, int]] = {}  # when a task was last told of, and how many blocks were done
         self._trainings: dict[str, tuple[float, int]] = {}  # when a training began here, and after which iteration
         self._told = 0.0
@@ -103,13 +115,6 @@ class Lines(RunObserver):
             self._told = now
             rate = "" if begins else f"{(iteration - first) / max(1e-9, now - started):.2f} it/s  "
             self.on_note(f"{name}  loss {values['loss']:.4f}  {rate}iteration {iteration}/{iterations}")
-
-    def on_step(self, name: str, done: int, total: int) -> None:
-        """Print how far a thing is, every ten seconds and at its end."""
-        when, _ = self._blocks.get(name, (0.0, -1))
-        if done == total or time.monotonic() - when > BLOCKS_EVERY_S:
-            self._blocks[name] = (time.monotonic(), done)
-            print(f"{name}: {done}/{total}", file=sys.stderr)
 
     def on_note(self, text: str) -> None:
         """Print a line."""

@@ -35,7 +35,15 @@ def import_(
     gaps: Annotated[
         str | None,
         typer.Option(
-            help="Section files missing in a numbered series: blank (sections of 0) or close (others move up)."
+            help="Section files missing in a numbered series: blank (sections of 0), step (the same, by the step of the numbers) "
+            "or close (others move up)."
+        ),
+    ] = None,
+    order: Annotated[
+        str | None,
+        typer.Option(
+            metavar="numbers|letters|FILE",
+            help="Order of section files, where their names do not tell it; FILE lists the names, one a line.",
         ),
     ] = None,
     overwrite: Overwrite = False,
@@ -49,8 +57,8 @@ def import_(
         raise UserError(f"{kind!r} is no kind of volume", "--kind", "raw or labels")
     if contrast not in ("as-seen", "as-stored"):
         raise UserError(f"{contrast!r} is not known", "--contrast", "as-seen or as-stored")
-    if gaps not in (None, "blank", "close"):
-        raise UserError(f"{gaps!r} is not known", "--gaps", "blank or close")
+    if gaps not in (None, "blank", "step", "close"):
+        raise UserError(f"{gaps!r} is not known", "--gaps", "blank, step or close")
     volume = import_volume(
         source,
         target,
@@ -61,6 +69,7 @@ def import_(
         kind=kind,  # type: ignore[arg-type]
         contrast=contrast,  # type: ignore[arg-type]
         gaps=gaps,  # type: ignore[arg-type]
+        order=order,
         overwrite=overwrite,
     )
     print_facts(describe(volume), as_json)

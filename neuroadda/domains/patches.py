@@ -13,9 +13,8 @@ from neuroadda.config import PathText, Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.filling import Data
-from neuroadda.volumes.masks import open_mask
 from neuroadda.volumes.no_data import FoundData, has_constant_runs
-from neuroadda.volumes.no_data_mask import AUTO, NONE, WithNoData
+from neuroadda.volumes.no_data_mask import AUTO, NONE, WithNoData, open_no_data
 from neuroadda.volumes.regions import RoiConfig
 from neuroadda.volumes.resampling import check_pixel, resample_sections
 
@@ -231,7 +230,7 @@ def _data_test(
     def cut(origin: np.ndarray) -> tuple[slice, ...]:
         return tuple(map(slice, np.maximum(origin, first), np.minimum(origin + size, past)))
 
-    data: Data = FoundData(volume) if setting == AUTO else open_mask(setting, volume, volume.roi)
+    data: Data = open_no_data(setting, volume) or FoundData(volume)
     if volume.data.size <= WHOLE_MASK_VOXELS:
         known = data.read(volume.roi)
         return None if known.all() else lambda origin: bool(known[cut(origin)].all())

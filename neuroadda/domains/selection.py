@@ -14,7 +14,7 @@ from neuroadda.domains.embedding import embed_each
 from neuroadda.domains.ranking import RankConfig, Ranking, Source, rank_sources
 from neuroadda.domains.ranking_file import RANKING, Selection, read_record, take_ranking, to_selection, write_record
 from neuroadda.errors import UserError
-from neuroadda.observing import RunObserver
+from neuroadda.observing import track
 from neuroadda.prediction.predict import is_far_in_size
 from neuroadda.volumes.arrays import Volume
 from neuroadda.zoo.embeddings import Embedding, Embeddings, NetworkRole, Pooling, load_embeddings
@@ -147,7 +147,6 @@ def rank_zoo(
     zoo: Zoo,
     config: RankConfig,
     exclude: Collection[str] = (),
-    observer: RunObserver = RunObserver(),
 ) -> Ranking:
     """Rank the entries of a zoo for a volume. No source image is read: entries hold the features of their domains.
 
@@ -158,8 +157,6 @@ def rank_zoo(
     exclude
         Entries that are not to be ranked, such as one trained on this very volume. The reference network may be among
         them: it still embeds.
-    observer
-        Its `on_step` is called as sources are done.
 
     Raises
     ------
@@ -187,14 +184,13 @@ def rank_zoo(
     crops = draw_crops(volume, networks, config.patches.model_copy(update={"count": config.crops}), config.crop_vx)
     embedders = {name: backbones[name] for name in shapes}
     consistencies, embedded = {}, {}
-    for done, name in enumerate(kept):
-        observer.on_step("rank", done, len(kept) + len(embedders))
+    for name in track("consistency of sources", kept):
         found = measure_consistency(volume, backbones[name], crops)
         consistencies[name] = found.get(config.dimensions, found["2d"])
-    for done, (name, by_pooling) in enumerate(embed_each(volume, embedders, config.patches, shapes), len(kept)):
-        observer.on_step("rank", done, len(kept) + len(embedders))
+    features_here = embed_each(volume, embedders, config.patches, shapes)
+    for _ in track("features of sources", list(embedders)):
+        name, by_pooling = next(features_here)
         embedded[backbones[name].card.digest] = by_pooling[config.pooling]
-    observer.on_step("rank", len(kept) + len(embedders), len(kept) + len(embedders))
     comparisons = {name: compare_embeddings(embedded[e.network], e, config, name) for name, e in features.items()}
     sources = [describe(volume, name, backbones[name].card) for name in kept]
     return rank_sources(sources, consistencies, comparisons, config)

@@ -11,6 +11,7 @@ from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.processes import sum_usage
+from neuroadda.blockwise.repair import find_lost
 from neuroadda.blockwise.task import Task
 from neuroadda.config import PathText, PublicConfig, dump_config
 from neuroadda.errors import UserError, warn
@@ -152,7 +153,7 @@ def measure_volume(segmentation: Volume, config: EvaluateConfig) -> Measured:
     labels = Volume.open(config.labels)
     check_labels(labels, segmentation)
     _check_content(labels, segmentation.roi)
-    _check_segmentation(segmentation, labels)
+    check_segmentation(segmentation, labels)
     overlaps = overlap_volumes(segmentation, labels)
     return Measured(
         scores=score(overlaps),
@@ -166,7 +167,7 @@ def _compare(config: EvaluateConfig, labels: Volume) -> dict[str, Scores]:
     volumes = {name: Volume.open(path) for name, path in config.compare.items()}
     for volume in volumes.values():
         check_labels(labels, volume)
-        _check_segmentation(volume, labels)
+        check_segmentation(volume, labels)
     return {name: score(overlap_volumes(volume, labels)) for name, volume in volumes.items()}
 
 
@@ -198,7 +199,7 @@ def _check_content(labels: Volume, roi: Roi, raw: Volume | None = None) -> None:
         warn("there is only one id, so no boundary between two neurons: is it a mask?", str(labels.path))
 
 
-def _check_segmentation(segmentation: Volume, labels: Volume) -> None:
+def check_segmentation(segmentation: Volume, labels: Volume) -> None:
     """Raise UserError if a segmentation that is to be scored is raw; warn if it is empty."""
     check_labels(segmentation, labels)
     tally, where = look_at(segmentation, segmentation.roi.intersect(labels.roi)), str(segmentation.path)
@@ -227,6 +228,9 @@ def finished_stages(plan: Plan) -> list[FinishedStage]:
             summary = Summary() if written is None else ledger.summary(written.key)
             if written is None or summary.done < len(task.blocks):
                 raise _unfinished(task, summary.done)
+            if lost := find_lost(written, ledger).blocks:
+                what = f"{len(lost)} blocks of {task.name} are done, but not all of their output is there"
+                raise UserError(what, task.output, "`neuroadda segment` with the same config does them again")
             stages.append(FinishedStage(task.name, summary, sum_usage(ledger, written.key).peak_bytes))
         return stages
     finally:

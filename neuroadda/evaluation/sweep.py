@@ -10,11 +10,13 @@ from neuroadda.config import Config
 from neuroadda.errors import UserError, warn
 from neuroadda.evaluation.contingency import Contingency, count_overlaps, merge
 from neuroadda.evaluation.metrics import Scores, score
+from neuroadda.observing import track
 from neuroadda.segmentation.agglomerate import AgglomerateLevel, read_merges
 from neuroadda.segmentation.components import Numbering, connect_components, drop_small
 from neuroadda.segmentation.edges import read_sizes
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume, describe_roi
+from neuroadda.volumes.grids import check_grid
 from neuroadda.volumes.label_ids import read_ids
 from neuroadda.volumes.locations import Location
 
@@ -115,21 +117,17 @@ def check_labels(labels: Volume, other: Volume) -> None:
     where = str(labels.path)
     if labels.channels is not None or not np.issubdtype(labels.dtype, np.integer):
         raise UserError(f"labels are {labels.dtype} with {labels.data.ndim} axes", where, "integers, zyx, are expected")
-    if labels.voxel_size != other.voxel_size or labels.unit != other.unit:
-        raise UserError(
-            f"voxel size {labels.voxel_size_nm} nm is not {other.voxel_size_nm} nm, that of {other.path}", where
-        )
+    check_grid(labels, other, other.path.name)
     if labels.roi.intersect(other.roi).empty:
         what = f"labels {describe_roi(labels.roi)} do not overlap {describe_roi(other.roi)}, {other.path}"
         raise UserError(what, where, "give both their offset")
-    if any(c % v for c, v in zip(labels.roi.begin - other.roi.begin, labels.voxel_size, strict=True)):
-        raise UserError(f"their voxel grid is shifted against that of {other.path}", where, "import them again")
 
 
 def _count_boxes(segmentation: Volume, labels: Volume) -> Iterable[Contingency]:
     both = segmentation.roi.intersect(labels.roi)
     box_vx = tuple(max(c, BOX_VX // c * c) for c in segmentation.chunk_vx)
-    for box in BlockGrid.make(both, segmentation.voxel_size, box_vx).blocks():
+    boxes = list(BlockGrid.make(both, segmentation.voxel_size, box_vx).blocks())
+    for box in track(f"comparison of {segmentation.path} with {labels.path}", boxes):
         yield count_overlaps(read_ids(segmentation, box.write_roi), read_ids(labels, box.write_roi))
 
 

@@ -1,15 +1,18 @@
 """Validate a network while it trains: segment a held-out part in memory and score it at its best threshold."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import fastremap
 import numpy as np
-from funlib.geometry import Roi
+from funlib.geometry import Coordinate, Roi
 from pydantic import Field
 
+from neuroadda.backbones.card import CARD, Card, load_card
 from neuroadda.backbones.checkpoint import Backbone
-from neuroadda.config import PathText, PublicConfig
-from neuroadda.errors import in_section
+from neuroadda.config import PathText, PublicConfig, dump_config, fingerprint, write_json
+from neuroadda.errors import in_section, warn
 from neuroadda.evaluation.contingency import Contingency, count_overlaps
 from neuroadda.evaluation.metrics import score
 from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, check_labels, sweep_contingency
@@ -19,18 +22,26 @@ from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.whole import Agglomerated, agglomerate_array
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.filling import Data, FilledVolume
+from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.label_checks import check_truth
 from neuroadda.volumes.label_ids import read_ids
+from neuroadda.volumes.masks import open_mask
+from neuroadda.volumes.no_data import FoundData, has_gaps
+from neuroadda.volumes.no_data_mask import AUTO, NONE, WithNoData
 from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.tissue import NO_DATA, WithLostSections
 
 
-class ValidateConfig(PublicConfig):
+class ValidateConfig(PublicConfig, WithNoData):
     """A labelled part that is not trained on, small enough for memory.
 
     Attributes
     ----------
     raw, labels
         Arrays on one voxel grid.
+    no_data
+        Where raw has none, as in a segmentation: "auto" for constant areas, "none", or a mask, 0 where there is no data.
     roi
         The part; all of the labels by default.
     linked
@@ -59,8 +70,30 @@ class Validator:
     def check(self) -> tuple[Volume, Volume, Roi]:
         """Return raw, labels and the part; raise UserError now rather than after hours of training if they do not fit."""
         raw, labels, roi = self._open()
-        check_truth(labels, roi, raw=raw).warn_of_unlabelled("they are not scored", str(labels.path))
+        tally = check_truth(labels, roi, raw=raw)
+        tally.warn_of_unlabelled("they are not scored", str(labels.path))
+        if tally.one_id:
+            warn("there is only one id, so that merging everything scores best: is it a mask?", str(labels.path))
+        if self.config.no_data not in (AUTO, NONE):
+            open_mask(self.config.no_data, raw, raw.roi)
         return raw, labels, roi
+
+    @property
+    def fingerprint(self) -> str:
+        """Which arrays are scored on, and how; not what is in them."""
+        return self._identify(lambda name, volume: volume.fingerprint)
+
+    def identify(self, inputs: Inputs) -> str:
+        """Return what determines the metrics of a backbone: its fingerprint, with the content of the arrays."""
+        return self._identify(lambda name, volume: inputs.identify(f"validation_{name}", volume))
+
+    def _identify(self, identify: Callable[[str, Volume], str]) -> str:
+        raw, labels, _ = self._open()
+        read = {"raw": raw, "labels": labels}
+        if self.config.no_data not in (AUTO, NONE):
+            read[NO_DATA] = open_mask(self.config.no_data, raw, raw.roi).volume
+        settings = self.config.model_dump(mode="json", exclude=set(read))
+        return fingerprint(settings, {name: identify(name, volume) for name, volume in read.items()})
 
     def _open(self) -> tuple[Volume, Volume, Roi]:
         raw, labels = Volume.open(self.config.raw), Volume.open(self.config.labels)
@@ -76,8 +109,15 @@ class Validator:
         shape = roi.shape / raw.voxel_size
         with in_section("validation"):
             predict = config.predict.resolve(backbone.card.architecture, (shape[0], shape[1], shape[2]))
-        affs, _ = Predictor(backbone, predict)(raw, roi)
-        whole = agglomerate_array(affs, raw.voxel_size_nm, config.fragments, config.agglomerate)
+        context = Coordinate(backbone.card.architecture.context_vx)
+        data = self._find_data(raw, roi, context)
+        affs, _ = Predictor(backbone, predict)(raw if data is None else FilledVolume(raw, data, context), roi)
+        tissue = None if data is None else WithLostSections(data, raw.voxel_size, raw.roi).read(roi)
+        if tissue is not None:
+            affs *= tissue
+        whole = agglomerate_array(affs, raw.voxel_size_nm, config.fragments, config.agglomerate, tissue)
+        if data is not None:
+            whole = replace(whole, fragments=whole.fragments * data.read(roi))
         truth = read_ids(labels, roi)
         if not config.linked:
             return _sweep_sections(whole, truth)
@@ -88,6 +128,15 @@ class Validator:
             return lambda ids: lut[ids.astype("int64")]
 
         return sweep_contingency(overlaps, lut_at, THRESHOLDS)
+
+    def _find_data(self, raw: Volume, roi: Roi, context: Coordinate) -> Data | None:
+        """Return what tells where raw has data; None if it has wherever a network looks."""
+        if self.config.no_data == NONE:
+            return None
+        if self.config.no_data != AUTO:
+            return open_mask(self.config.no_data, raw, raw.roi)
+        around = context * raw.voxel_size
+        return FoundData(raw) if has_gaps(raw, roi.grow(around, around).intersect(raw.roi)) else None
 
 
 def _sweep_sections(whole: Agglomerated, truth: np.ndarray) -> Sweep:
@@ -117,3 +166,10 @@ def to_metrics(sweep: Sweep) -> dict[str, float]:
         "adapted_rand_error": best.adapted_rand_error,
         "threshold": sweep.thresholds[sweep.best],
     }
+
+
+def keep_metrics(folder: Path, metrics: Mapping[str, float]) -> Card:
+    """Note in a backbone's card how it scores, and return the card."""
+    card = load_card(folder).model_copy(update={"metrics": dict(metrics)})
+    write_json(folder / CARD, dump_config(card))
+    return card

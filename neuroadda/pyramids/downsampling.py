@@ -14,6 +14,7 @@ from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.label_ids import clean_ids, describe_unlabelled
 
 Method = Literal["mean", "mode"]
 Halving = tuple[Literal[1, 2], Literal[1, 2], Literal[1, 2]]
@@ -99,14 +100,33 @@ class Downsample(Stage):
         voxel_size = Coordinate(task.grid.voxel_size)
 
         def write_coarser(block: Block) -> dict[str, Any]:
-            voxels = downsample(source.read(block.write_roi.intersect(source.roi)), self.factor, self.method)
+            finer = source.read(block.write_roi.intersect(source.roi))
+            voxels, results = self.make(finer, str(source.path))
             begin_vx = (block.write_roi.begin - task.grid.roi.begin) / voxel_size
             shape_vx = block.write_roi.shape / voxel_size
             corner = output.roi.begin + begin_vx * output.voxel_size
             output.write(Roi(corner, shape_vx * output.voxel_size), voxels)
-            return {}
+            return results
 
         return write_coarser
+
+    def make(self, finer: np.ndarray, where: str) -> tuple[np.ndarray, dict[str, Any]]:
+        """Return the coarser voxels of finer ones, and what is recorded of the block."""
+        return downsample(finer, self.factor, self.method), {}
+
+
+class CopyLabels(Downsample):
+    """Copy labels; ids that say that nothing is labelled become 0 (see `label_ids`), and are counted."""
+
+    kind: ClassVar[str] = "copy_labels"
+
+    method: Method = "mode"
+    factor: Halving = (1, 1, 1)
+
+    def make(self, finer: np.ndarray, where: str) -> tuple[np.ndarray, dict[str, Any]]:
+        """Return the ids, and how many voxels became 0; raise UserError if an id is negative."""
+        ids, unlabelled = clean_ids(finer, where)
+        return ids.astype(finer.dtype), describe_unlabelled(0 if unlabelled is None else int(unlabelled.sum()))
 
 
 def make_downsample_task(

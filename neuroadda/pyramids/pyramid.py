@@ -15,13 +15,22 @@ from neuroadda.blockwise.outputs import bind_output, check_output, read_key
 from neuroadda.blockwise.status import PYRAMID_RUN as RUN
 from neuroadda.blockwise.task import Task
 from neuroadda.config import PathText, PublicConfig, Zyx, write_json
-from neuroadda.errors import UserError
+from neuroadda.errors import UserError, warn
 from neuroadda.locks import lock_folder
-from neuroadda.pyramids.downsampling import Downsample, Method, check_method, choose_factor, make_downsample_task
+from neuroadda.pyramids.downsampling import (
+    CopyLabels,
+    Downsample,
+    Method,
+    check_method,
+    choose_factor,
+    make_downsample_task,
+)
 from neuroadda.pyramids.ngff import label_image, write_multiscales
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import deriving
 from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.label_checks import look_at
+from neuroadda.volumes.label_ids import count_unlabelled, describe_unlabelled
 from neuroadda.volumes.locations import to_folder
 
 Kind = Literal["raw", "affs", "labels"]
@@ -105,11 +114,18 @@ def build_pyramid(
     _check_place(volume, config, overwrite)
     _check_finished(volume, config.ledger_url)
     inputs = Inputs(group / RUN, trust=config.trust_inputs)
+    if method == "mode":
+        _check_ids(volume, config.copy_finest)
     source, origin = volume, inputs.identify("volume", volume)
     inputs.warn("its coarser levels are made again (unless inputs are trusted)")
     replace = overwrite or inputs.changed
-    first = _next_level(source, origin, config, method, "1")
-    if first is not None:
+    copy = _copy(volume, origin, config, method) if config.copy_finest else None
+    if copy is not None and not (group / FINEST).is_symlink():  # to the volume, whose tag it has
+        check_output(copy, replace)
+    of_copy = copy is not None and method == "mode"
+    if (
+        first := _next_level(source, copy.fingerprint if copy and of_copy else origin, config, method, "1")
+    ) is not None:
         check_output(first, replace)
     levels = {}
     hidden = {"execution", "ledger"}  # no part of the result, and a ledger's URL may hold a password
@@ -127,10 +143,13 @@ def build_pyramid(
             return Volume.open(engine.run(task, overwrite=replace).output)
 
         finest = group / FINEST
-        if config.copy_finest:
+        if copy is not None:
             if finest.is_symlink():
                 finest.unlink()
-            run(_make_task(volume, origin, config, Downsample(method=method, factor=(1, 1, 1)), FINEST))
+            copied = run(copy)
+            if of_copy:
+                _note_unlabelled(copied, volume, config.ledger_url)
+                source, origin = copied, copy.fingerprint
         else:
             _link(volume, finest)
         levels[FINEST] = Volume.open(finest)
@@ -148,6 +167,34 @@ def guess_kind(volume: Volume) -> Kind:
     if volume.channels is not None:
         return "affs"
     return "labels" if volume.dtype.kind in "iu" and volume.dtype.itemsize >= 4 else "raw"
+
+
+def _copy(volume: Volume, origin: str, config: PyramidConfig, method: Method) -> Task:
+    """Return the task that copies level 0."""
+    stage = CopyLabels() if method == "mode" else Downsample(method=method, factor=(1, 1, 1))
+    return _make_task(volume, origin, config, stage, FINEST)
+
+
+def _check_ids(volume: Volume, copied: bool) -> None:
+    """Raise UserError if ids are negative, as far as was looked; warn of those that are no neurons and would be shown as such."""
+    tally = look_at(volume, volume.roi)
+    if not copied:
+        tally.warn_of_unlabelled(
+            "shown like a neuron, since level 0 is the volume itself; --copy leaves it out", str(volume.path)
+        )
+
+
+def _note_unlabelled(copy: Volume, volume: Volume, ledger_url: str) -> None:
+    """Note in a copy of labels how many of its voxels are 0 because nothing was labelled there."""
+    key, ledger = read_key(copy.path), open_ledger(ledger_url)
+    try:
+        found = [count_unlabelled(block["results"]) for block in ledger.blocks(key, "done")] if key else []
+    finally:
+        ledger.close()
+    if total := sum(found):
+        warn(f"{total} voxels became 0: they are not labelled", str(copy.path))
+    if known := describe_unlabelled(count_unlabelled(volume.attrs) + total):
+        Volume.open(copy.path, "r+").data.attrs.update(known)
 
 
 def _next_level(source: Volume, origin: str, config: PyramidConfig, method: Method, name: str) -> Task | None:

@@ -258,11 +258,12 @@ def segment_volume(
     plan = make_plan(config, inputs)
     check_stored(raw)
     inputs.warn(f"{plan.tasks[0].name} and what follows are done again (unless inputs are trusted)")
-    overwrite = overwrite or inputs.changed  # nothing that was made of an input before it was edited is worth keeping
+    renew, overwrite = overwrite, overwrite or inputs.changed  # what was made of an input before its edit is not kept
     check_run_folder(folder, {"requested", "resolved"})
     with lock_folder(folder):
-        no_data = resolve_no_data(config.no_data, raw, folder, inputs.identify("raw", raw))
-        plan = make_plan(plan.config.model_copy(update={"no_data": no_data}), inputs)
+        no_data = resolve_no_data(config.no_data, raw, folder, inputs.identify("raw", raw), renew=renew)
+        if no_data != plan.config.no_data or renew:  # else the mask is the one that the plan knows
+            plan = make_plan(plan.config.model_copy(update={"no_data": no_data}), inputs)
         for task in plan.upto(upto).tasks:
             check_output(task, overwrite)
         inputs.keep_unless_changed()

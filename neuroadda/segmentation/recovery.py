@@ -17,6 +17,7 @@ from neuroadda.errors import UserError
 from neuroadda.locks import lock_folder
 from neuroadda.segmentation.pipeline import RESOLVED, Plan, SegmentConfig, make_plan
 from neuroadda.volumes.inputs import look_again
+from neuroadda.volumes.no_data_mask import outdate_no_data
 
 SETTABLE = "segment.execution."
 
@@ -129,6 +130,8 @@ def retry(
         _check_blocks(plan.task(stage), blocks)
     tasks = plan.tasks if stage is None else plan.upto(stage).tasks
     with lock_folder(folder), Engine(config.ledger_url, config.execution, folder / "logs", observe=observe) as engine:
+        if "raw" in inputs.edited:
+            outdate_no_data(config.no_data, folder)
         for task in tasks if blocks is None else ():
             if failed[task.name]:
                 engine.run(task, blocks=failed[task.name])

@@ -15,12 +15,27 @@ from neuroadda.volumes.inputs import Inputs
 
 def check_settings(config: TrainConfig, validated: bool, processes: int = 1) -> None:
     """Raise UserError if a training lacks the validation that it wants, cannot be shared, or its device is missing or unfit."""
+    check_keep_best(config, validated)
+    check_accumulate(config, processes)
+    check_training_device(config)
+
+
+def check_keep_best(config: TrainConfig, validated: bool) -> None:
+    """Raise UserError if the best is to be kept, and nothing tells it."""
     if config.keep_best and not validated:
         right = "leave it out, or give a [validation] section"
         raise SettingError("keep_best is set, but there is no validation", "keep_best", right)
+
+
+def check_accumulate(config: TrainConfig, processes: int) -> None:
+    """Raise UserError if processes cannot share the batches of an iteration."""
     if config.accumulate % processes:
         what = f"{config.accumulate} batches an iteration cannot be shared by {processes} processes"
         raise SettingError(what, "accumulate", f"set it to a multiple of {processes}, or start fewer")
+
+
+def check_training_device(config: TrainConfig) -> None:
+    """Raise UserError if the device is missing, or cannot train in the precision."""
     device = resolve_device(config.device)
     check_device(device)
     resolve_precision(config.precision, device, training=True)

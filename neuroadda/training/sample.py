@@ -1,5 +1,6 @@
 """Random places of one labelled volume, as a source for Gunpowder; it works in voxels."""
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,14 +14,25 @@ from neuroadda.errors import UserError, warn
 from neuroadda.training.config import SampleConfig
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.filling import Data, fill_gaps
-from neuroadda.volumes.label_checks import LabelTally, check_not_empty, check_truth
+from neuroadda.volumes.grids import check_grid
+from neuroadda.volumes.label_checks import LabelTally, check_mask, check_truth
 from neuroadda.volumes.label_ids import clean_ids, count_unlabelled
-from neuroadda.volumes.masks import open_mask
 from neuroadda.volumes.no_data import FoundData, has_gaps
-from neuroadda.volumes.no_data_mask import AUTO, NONE
+from neuroadda.volumes.no_data_mask import AUTO, open_no_data
 
 RAW, LABELS, MASK = gp.ArrayKey("RAW"), gp.ArrayKey("LABELS"), gp.ArrayKey("MASK")
 TRIES = 200
+KNOWN_SHARE = 0.1  # of a place that is learnt from
+SMALLER = "give a roi, a smaller output_shape_vx, or leave the sample out"
+LACKING = {  # what places lack, the key of the sample that is to blame, and the mend
+    "labels": ("labels", "labels", SMALLER),
+    "mask": ("labels inside its mask", "mask", SMALLER),
+    "raw": (
+        "data in raw (the rest is constant: black, white or blank)",
+        "raw",
+        f'{SMALLER}; no_data = "none" takes constant areas for tissue',
+    ),
+}
 UNLINKED = 2
 
 
@@ -84,13 +96,7 @@ def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
             raise UserError(
                 f"this is {volume.dtype} with {volume.data.ndim} axes", where, "labels and masks are integers, zyx"
             )
-        if volume.voxel_size_nm != raw.voxel_size_nm or volume.unit != raw.unit:
-            what = f"voxel size {volume.voxel_size_nm} nm is not that of raw, {raw.voxel_size_nm} nm"
-            raise UserError(what, where, f"raw is {config.raw}")
-        if any((a - b) % v for a, b, v in zip(volume.roi.begin, raw.roi.begin, raw.voxel_size, strict=True)):
-            raise UserError(
-                "the voxel grid is shifted against that of raw", where, f"raw begins at {tuple(raw.roi.begin)}"
-            )
+        check_grid(volume, raw, "raw")
         if raw.roi.intersect(volume.roi).empty:
             what = f"{describe_roi(volume.roi)} does not overlap raw, {describe_roi(raw.roi)}"
             raise UserError(what, where, f"raw is {config.raw}: give both their offset")
@@ -98,7 +104,7 @@ def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
             what = f"{describe_roi(volume.roi)} is not inside raw, {describe_roi(raw.roi)}"
             raise UserError(what, where, "cut it or import it again")
         roi = roi.intersect(volume.roi)
-        if "offset" not in volume.attrs and volume.shape_vx != raw.shape_vx:
+        if not volume.says_offset and volume.shape_vx != raw.shape_vx:
             what = f"its shape {tuple(volume.shape_vx)} is not that of raw, {tuple(raw.shape_vx)}, and it has no offset"
             raise UserError(what, where, "give it the attribute offset, or import it with --offset Z Y X (nm)")
     if config.roi:
@@ -117,10 +123,8 @@ def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
 
 def _find_data(config: SampleConfig, raw: Volume, roi: Roi, output_shape_vx: Zyx) -> Data | None:
     """Return what tells where raw has data; None if it has wherever a network looks."""
-    if config.no_data == NONE:
-        return None
     if config.no_data != AUTO:
-        return open_mask(config.no_data, raw, raw.roi)
+        return open_no_data(config.no_data, raw)
     around = Coordinate(output_shape_vx) * raw.voxel_size
     return FoundData(raw) if has_gaps(raw, roi.grow(around, around).intersect(raw.roi)) else None
 
@@ -135,7 +139,7 @@ def check_labels(sample: Sample) -> LabelTally:
     """
     labels, raw, tally, where = sample.labels, sample.raw, sample.tally, str(sample.labels.path)
     if sample.mask is not None:
-        check_not_empty(sample.mask, sample.roi)
+        check_mask(sample.mask, sample.roi)
     if sample.config.roi is None and labels.roi.begin == raw.roi.begin and labels.roi.end != raw.roi.end:
         what = f"its shape {tuple(labels.shape_vx)} is not that of raw, {tuple(raw.shape_vx)}"
         warn(f"{what}: only what both cover is trained on", where)
@@ -215,17 +219,29 @@ class RandomSample(gp.BatchProvider):
         raw = self.sample.raw
         begin = (self.sample.roi.begin - raw.roi.begin) / raw.voxel_size
         room = self.sample.roi.shape / raw.voxel_size - self.output_shape_vx
+        blamed: Counter[str] = Counter()
         for _ in range(TRIES):
             origin = begin + Coordinate(np.random.randint(r + 1) for r in room)  # noqa: NPY002 (gunpowder seeds it)
             if self.sample.is_known_everywhere:
                 break
-            if self._read_known(self._to_world(Roi(origin, self.output_shape_vx)))[1].mean() > 0.1:
+            roi = self._to_world(Roi(origin, self.output_shape_vx))
+            if self._read_known(roi)[1].mean() > KNOWN_SHARE:
                 break
+            blamed[self._blame(roi)] += 1
         else:
-            what = f"of {TRIES} random places none has labels on more than a tenth of it"
-            right = "give a roi, a smaller output_shape_vx, or leave the sample out"
-            raise UserError(what, self.sample.config.labels, right)
+            lacking, where, right = LACKING[blamed.most_common(1)[0][0]]
+            what = f"of {TRIES} random places none has {lacking} on more than a tenth of it"
+            raise UserError(what, str(getattr(self.sample.config, where)), right)
         return origin + self.output_shape_vx / 2
+
+    def _blame(self, roi: Roi) -> str:
+        """Return what alone makes a place one with nothing to learn from, if one does; else "labels"."""
+        sample = self.sample
+        if sample.data is not None and sample.data.read(roi).mean() <= KNOWN_SHARE:
+            return "raw"
+        if sample.mask is not None and (sample.mask.read(roi) != 0).mean() <= KNOWN_SHARE:
+            return "mask"
+        return "labels"
 
     def _read_raw(self, roi: Roi) -> np.ndarray:
         """Return raw of `roi`, mirrored beyond the volume and where there is no data."""

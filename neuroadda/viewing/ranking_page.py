@@ -11,7 +11,7 @@ from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.config import Zyx
 from neuroadda.domains.consistency import draw_crops, find_neighbours, is_isotropic
 from neuroadda.domains.ranking import RankConfig, Ranking
-from neuroadda.observing import RunObserver
+from neuroadda.observing import track
 from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.agglomerate import Agglomerate
@@ -41,9 +41,7 @@ class View:
     """By source: the boundary that it sees, and its segmentation."""
 
 
-def write_ranking_page(
-    target: Path, volume: Volume, zoo: Zoo, ranking: Ranking, config: RankConfig, observer: RunObserver = RunObserver()
-) -> Path:
+def write_ranking_page(target: Path, volume: Volume, zoo: Zoo, ranking: Ranking, config: RankConfig) -> Path:
     """Write the page to `target` (an .html file that needs nothing else) and return it.
 
     Crops are drawn as the ranking's are, but larger. Each is predicted and segmented as a volume of its own, at the default
@@ -60,10 +58,8 @@ def write_ranking_page(
     networks = [backbone.card.architecture for backbone in backbones.values()]
     crops = draw_crops(volume, networks, config.patches.model_copy(update={"count": CROPS}), shape_vx)
     shown: dict[str, list[tuple[str, str]]] = {}
-    for done, (name, backbone) in enumerate(backbones.items()):
-        observer.on_step("report", done, len(names))
-        shown[name] = _segment(volume, backbone, crops)
-    observer.on_step("report", len(names), len(names))
+    for name in track("crops of sources", names):
+        shown[name] = _segment(volume, backbones[name], crops)
     views = []
     for index, crop in enumerate(crops):
         section = volume.read(crop)[crop.shape[0] // volume.voxel_size[0] // 2]

@@ -19,7 +19,7 @@ from funlib.geometry import Coordinate, Roi
 
 from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError, warn
-from neuroadda.volumes.axes import check_order, describe_axes, looks_like_xyz, read_units
+from neuroadda.volumes.axes import ASK_OFFSET, ASK_SIZE, NM, check_order, describe_axes, looks_like_xyz, read_units
 from neuroadda.volumes.locations import Location, remove, to_location
 from neuroadda.volumes.nodes import check_names, create_array, find_n5, open_array, read_groups
 from neuroadda.volumes.places import Answers, describe_size, find_place
@@ -48,15 +48,24 @@ class Volume:
         Extent in world units.
     unit
         ``"nm"`` or ``"pm"``: the world unit of `roi` and `voxel_size`.
+    says_offset
+        Whether it says where it lies; else it is taken to lie at 0.
     """
 
-    def __init__(self, path: Location, data: "zarr.Array", place: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        path: Location,
+        data: "zarr.Array",
+        place: Mapping[str, Any] | None = None,
+        says_offset: bool | None = None,
+    ) -> None:
         self.path, self.data, self._place = path, data, dict(place or {})
         attrs = self.attrs
+        self.says_offset = "offset" in attrs if says_offset is None else says_offset
         pm = Coordinate(round(nm * PM_PER_NM) for nm in read_units(attrs.get("units"), str(path)))
         voxel_size_pm, offset_pm = Coordinate(attrs["voxel_size"]) * pm, Coordinate(attrs.get("offset", (0, 0, 0))) * pm
         whole = all(length % PM_PER_NM == 0 for length in (*voxel_size_pm, *offset_pm))
-        self.unit = "nm" if whole and set(pm) != {1} else "pm"
+        self.unit = "nm" if whole else "pm"  # however it is written, so that volumes on one grid have one unit
         self.voxel_size = voxel_size_pm / (PM_PER_NM // self.units_per_nm)
         offset = offset_pm / (PM_PER_NM // self.units_per_nm)
         self.roi = Roi(offset, Coordinate(data.shape[-3:]) * self.voxel_size)
@@ -83,13 +92,16 @@ class Volume:
             raise UserError(f"the array has {data.ndim} axes", str(path), "zyx or czyx is expected")
         attrs, in_n5 = dict(data.attrs), find_n5(path) is not None
         check_names(data, str(path))
-        check_order(attrs, str(path), in_n5)
+        check_order(attrs, str(path), in_n5, data.ndim)
         plain = _is_plain(attrs, in_n5)
-        if plain:
-            _check_whole(attrs, path)
-        theirs = {} if plain and "fingerprint" in attrs else _place_of(attrs, path, in_n5, data.ndim == 4)
-        volume = cls(path, data, {} if plain else theirs)
-        if theirs and mode == "r" and looks_like_xyz(volume.voxel_size):
+        volume = cls(path, data) if plain else None
+        if volume is not None and "fingerprint" in attrs:
+            return volume
+        told = cls(path, data, *_place_of(attrs, path, in_n5, data.ndim))
+        if volume is None or (volume.roi, volume.voxel_size, volume.unit) != (told.roi, told.voxel_size, told.unit):
+            volume = told  # the groups above it say more, or in other units
+        volume.says_offset = told.says_offset
+        if mode == "r" and looks_like_xyz(volume.voxel_size):
             size = describe_size(volume.voxel_size_nm)
             warn(f"its voxel size, {size}, looks like x, y, z: the last axis is the coarsest", str(path))
         return volume
@@ -282,60 +294,74 @@ def _mirror(index: np.ndarray, size: int) -> np.ndarray:
     return np.where(index >= size, period - index, index)
 
 
-def world_units(voxel_size_nm: Sequence[float], offset_nm: Sequence[float]) -> tuple[int, str]:
+def is_whole_pm(lengths_nm: Sequence[float]) -> bool:
+    """Tell whether lengths are whole picometres, but for the rounding of a float of 32 bits."""
+    pm = [length * PM_PER_NM for length in lengths_nm]
+    return all(math.isclose(length, round(length), rel_tol=1e-6) for length in pm)
+
+
+def world_units(
+    voxel_size_nm: Sequence[float], offset_nm: Sequence[float], where: str | None = None
+) -> tuple[int, str]:
     """Return (world units in a nm, their name) for a voxel size and offset (zyx).
+
+    Parameters
+    ----------
+    where
+        The file that says them, for the error; None where the user gives them.
 
     Raises
     ------
     UserError
         If they are not three lengths each, or the voxel size is not positive.
     """
+    in_file = where is not None
     if len(voxel_size_nm) != 3 or not all(1 / PM_PER_NM <= v < FARTHEST_NM for v in voxel_size_nm):
-        raise UserError(f"voxel size {tuple(voxel_size_nm)} is not three positive lengths", None, "give Z Y X in nm")
+        what = f"voxel size {tuple(voxel_size_nm)} is not three positive lengths"
+        raise UserError(what, where, ASK_SIZE if in_file else "give Z Y X in nm")
     if len(offset_nm) != 3 or not all(-FARTHEST_NM < o < FARTHEST_NM for o in offset_nm):
-        raise UserError(f"offset {tuple(offset_nm)} is not three lengths", None, "give Z Y X in nm")
+        what = f"offset {tuple(offset_nm)} is not three lengths"
+        raise UserError(what, where, ASK_OFFSET if in_file else "give Z Y X in nm")
     whole = all(float(v).is_integer() for v in (*voxel_size_nm, *offset_nm))
     return (1, "nm") if whole else (PM_PER_NM, "pm")
 
 
 def _is_plain(attrs: Mapping[str, Any], in_n5: bool) -> bool:
-    """Tell whether an array has its place as funlib.persistence and `Volume.create` write it, and nothing that may say another."""
+    """Tell whether an array has its place as funlib.persistence and `Volume.create` write it, and nothing that may say another.
+
+    That is whole numbers of a length: `Coordinate` would cut 4.6 to 4.
+    """
     named = not in_n5 or "axis_names" in attrs
-    return "voxel_size" in attrs and named and not {"transform", "downsamplingFactors"} & set(attrs)
+    if "voxel_size" not in attrs or not named or {"transform", "downsamplingFactors"} & set(attrs):
+        return False
+    place, units = (attrs["voxel_size"], attrs.get("offset", (0, 0, 0))), attrs.get("units")
+    if not all(map(_is_triple, place)) or min(place[0]) <= 0 or not _are_units(units):
+        return False
+    lengths, nm = (*place[0], *place[1]), read_units(units, "")
+    farthest = max(abs(length) * one for length, one in zip(lengths, nm + nm, strict=True))
+    return farthest < FARTHEST_NM and all(float(length).is_integer() for length in lengths)
 
 
-def _place_of(attrs: Mapping[str, Any], path: Location, in_n5: bool, channels: bool) -> dict[str, Any]:
-    """Return our attributes of the place of an array that others wrote."""
-    place = find_place(attrs, str(path), "N5" if in_n5 else "zarr", read_groups(path), Answers())
+def _are_units(units: Any) -> bool:
+    names = units if isinstance(units, list) else [units]
+    return len(names) in (1, 3) and all(name is None or (isinstance(name, str) and name in {*NM, ""}) for name in names)
+
+
+def _place_of(attrs: Mapping[str, Any], path: Location, in_n5: bool, ndim: int) -> tuple[dict[str, Any], bool]:
+    """Return our attributes of the place of an array that others wrote, and whether it says its offset."""
+    place = find_place(attrs, str(path), "N5" if in_n5 else "zarr", read_groups(path), Answers(), ndim)
     if place.voxel_size_nm is None:
-        raise UserError("the array has no voxel_size", str(path), "import it with --voxel-size Z Y X (nm)")
+        raise UserError("the array has no voxel_size", str(path), ASK_SIZE)
     offset = [round(o, 3) for o in place.offset_nm or (0.0, 0.0, 0.0)]
-    if any(not math.isclose(v * PM_PER_NM, round(v * PM_PER_NM), abs_tol=1e-6) for v in place.voxel_size_nm):
+    if not is_whole_pm(place.voxel_size_nm):
         right = "import it first"
         raise UserError(f"its voxel size {place.voxel_size_nm} in nm is not whole nm or pm", str(path), right)
-    scale, unit = world_units(place.voxel_size_nm, offset)
+    scale, unit = world_units(place.voxel_size_nm, offset, str(path))
     return {
         "voxel_size": [round(v * scale) for v in place.voxel_size_nm],
         "offset": [round(o * scale) for o in offset],
-        **describe_axes(channels, unit),
-    }
-
-
-def _check_whole(attrs: Mapping[str, Any], path: Location) -> None:
-    """Raise UserError unless voxel size and offset are whole numbers of a length: `Coordinate` would cut 4.6 to 4."""
-    place = attrs["voxel_size"], attrs.get("offset", (0, 0, 0))
-    units = attrs.get("units") or ["nm"]
-    if not all(map(_is_triple, place)) or not all(isinstance(unit, str) for unit in units) or min(place[0]) <= 0:
-        what = f"voxel_size {place[0]!r} or offset {place[1]!r} is not three lengths (z, y, x), or units {units!r} are none"
-        raise UserError(what, str(path), "import it with --voxel-size Z Y X (nm)")
-    nm = read_units(units, str(path))
-    lengths = (*place[0], *place[1])
-    farthest = max(abs(length) * one for length, one in zip(lengths, nm + nm, strict=True))
-    if not all(float(length).is_integer() for length in lengths) or farthest >= FARTHEST_NM:
-        named = "/".join(sorted({units} if isinstance(units, str) else {*units} - {""}))
-        raise UserError(
-            f"voxel size or offset {lengths} in {named} is not whole nm or pm", str(path), "import it first"
-        )
+        **describe_axes(ndim == 4, unit),
+    }, place.offset_nm is not None
 
 
 def _is_triple(values: Any) -> bool:

@@ -19,6 +19,9 @@ NM: dict[str, float] = {
 Order = Literal["zyx", "xyz"]
 ORDERS: tuple[Order, ...] = ("zyx", "xyz")
 COARSER = 1.001  # by less, two lengths are the same but for rounding
+AXES = {"x", "y", "z", "c", "c^", "t", "channel", "time"}
+ASK_SIZE = "import it with --voxel-size Z Y X (nm)"
+ASK_OFFSET = "import it with --offset Z Y X (nm)"
 
 
 def read_units(units: Any, where: str) -> ZyxFloat:
@@ -39,7 +42,7 @@ def read_units(units: Any, where: str) -> ZyxFloat:
     names = names[-3:] if len(names) >= 3 else names * 3
     wrong = [name for name in names if name not in (None, "") and (not isinstance(name, str) or name not in NM)]
     if wrong or len(names) != 3:
-        raise UserError(f"its unit is {(wrong or [units])[0]!r}", where, f"known: {', '.join(NM)}")
+        raise UserError(f"its unit is {(wrong or [units])[0]!r}", where, f"known: {', '.join(NM)}; {ASK_SIZE}")
     z, y, x = (NM[name or "nm"] for name in names)
     return z, y, x
 
@@ -53,8 +56,8 @@ def describe_axes(channels: bool, unit: str) -> dict[str, list[str]]:
     }
 
 
-def check_order(attributes: Mapping[str, Any], where: str, in_n5: bool = False) -> None:
-    """Raise UserError for an array whose attributes name other axes than (c,) z, y, x.
+def check_order(attributes: Mapping[str, Any], where: str, in_n5: bool = False, ndim: int | None = None) -> None:
+    """Raise UserError for an array whose attributes name other axes than (c,) z, y, x, or not as many as it has.
 
     Names, in capitals or not, are read from ``axis_names`` (funlib.persistence), ``_ARRAY_DIMENSIONS`` (xarray),
     ``DIMENSION_LABELS`` (HDF5), ``axistags`` (vigra, ilastik) and a list ``axes``, which N5 gives in the order of its dimensions.
@@ -72,6 +75,15 @@ def check_order(attributes: Mapping[str, Any], where: str, in_n5: bool = False) 
         if channel_last or moved or others:
             found = ", ".join(written or types)
             raise UserError(f"its axes are {found}", where, "(channels,) z, y, x is expected; transpose it")
+        if ndim is not None and names and set(names) <= AXES:
+            check_count(written, ndim, where, "a name for each is expected")
+
+
+def check_count(told: Sequence[Any], ndim: int, where: str, right: str) -> None:
+    """Raise UserError unless as many axes are told as an array has."""
+    if len(told) != ndim:
+        listed = ", ".join(map(str, told))
+        raise UserError(f"{len(told)} axes are told ({listed}), but the array has {ndim}", where, right)
 
 
 def looks_like_xyz(size: Sequence[float]) -> bool:

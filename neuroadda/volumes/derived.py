@@ -4,7 +4,7 @@ Beside the array, ``.derived/<array>/<digest>`` keeps where each lies and how th
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Literal
 from neuroadda.config import fingerprint, write_json
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.inputs import Inputs, look_again
 from neuroadda.volumes.locations import Location, remove_at_once
 from neuroadda.volumes.nodes import is_array, read_attributes
 
@@ -42,19 +42,26 @@ class Derived:
 
 
 @contextmanager
-def deriving(volume: Volume, made: Path, kind: Kind) -> Iterator[None]:
-    """Note that the block makes something of a volume, if it succeeds; of an array of a run, in a folder of this machine."""
+def deriving(volume: Volume, made: Path, kind: Kind, also: Sequence[Volume] = ()) -> Iterator[None]:
+    """Note that the block makes something of a volume, if it succeeds; of an array of a run, in a folder of this machine.
+
+    Parameters
+    ----------
+    also
+        What else it is made of, such as the labels that a report scores by.
+    """
     array, attrs = volume.path.resolve(), volume.attrs
     if not isinstance(array, Path) or "instance" not in attrs:
         yield
         return
     path = str(made.resolve())
     folder = array.parent / FOLDER / array.name / fingerprint(path)[:16]
-    inputs = Inputs(folder)
-    inputs.identify("volume", volume)
+    inputs, read = Inputs(folder), {"volume": volume} | {f"also_{number}": one for number, one in enumerate(also)}
+    for name, one in read.items():
+        inputs.identify(name, one)
     yield
     try:
-        inputs.keep()
+        inputs.keep(only=True)
         write_json(folder / RECORD, vars(Derived(path, kind, attrs["fingerprint"], attrs["instance"])))
     except (OSError, UserError):
         warn("it cannot be noted what was made of this array, so that nothing will tell when it is stale", str(array))
@@ -86,11 +93,8 @@ def find_stale(array: Location) -> dict[str, str]:
         attrs = read_attributes(array)
         if attrs.get("fingerprint") != derived.fingerprint:
             found[derived.path] = f"{array} was made anew since"
-        elif attrs.get("instance") == derived.instance and is_array(array):
-            inputs = Inputs(folder)
-            inputs.identify("volume", Volume.open(array))
-            if inputs.changed:
-                found[derived.path] = f"{array} was edited since"
+        elif attrs.get("instance") == derived.instance and is_array(array) and (edited := look_again(folder).edited):
+            found[derived.path] = f"{', '.join(edited.values())} was edited since"
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import tifffile
 
 from neuroadda.errors import UserError, warn
+from neuroadda.observing import track
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import deriving
 from neuroadda.volumes.importing import boxes
@@ -98,7 +99,7 @@ def _write_zarr(volume: Volume, partial: Path) -> None:
         attrs={**attrs, **({"resolution": list(volume.voxel_size)} if volume.unit == "nm" else {})},
     )
     itemsize, tally = volume.dtype.itemsize * (volume.channels or 1), LabelTally()
-    for box in boxes(volume.shape_vx, volume.chunk_vx, itemsize):
+    for box in _track(volume, itemsize):
         copy.data[(..., *box)] = _read(volume, box, tally)
     copy.data.attrs.update(_note_unlabelled(volume, tally))
 
@@ -133,7 +134,7 @@ def _write_hdf5(volume: Volume, partial: Path, dataset: str) -> None:
             if isinstance(value, str | int | float):
                 file.attrs.setdefault(key, value)
         tally = LabelTally()
-        for box in boxes(volume.shape_vx, volume.chunk_vx, volume.dtype.itemsize):
+        for box in _track(volume, volume.dtype.itemsize):
             node[box] = _read(volume, box, tally)
         node.attrs.update(_note_unlabelled(volume, tally))
 
@@ -159,7 +160,7 @@ def _write_tiff(volume: Volume, partial: Path) -> None:
 
 def _pages(volume: Volume, dtype: np.dtype[Any]) -> Iterator[np.ndarray]:
     shape, layer, start, tally = volume.shape_vx, np.empty((0, 0, 0), dtype), -1, LabelTally()
-    for box in boxes(shape, volume.chunk_vx, volume.dtype.itemsize):
+    for box in _track(volume, volume.dtype.itemsize):
         z, y, x = box
         if z.start != start:
             yield from layer
@@ -174,6 +175,10 @@ def _pages(volume: Volume, dtype: np.dtype[Any]) -> Iterator[np.ndarray]:
         layer[:, y, x] = voxels
     _note_unlabelled(volume, tally)
     yield from layer
+
+
+def _track(volume: Volume, itemsize: int) -> Iterator[Box]:
+    return track(f"export of {volume.path}", list(boxes(volume.shape_vx, volume.chunk_vx, itemsize)))
 
 
 def _read(volume: Volume, box: Box, tally: LabelTally) -> np.ndarray:

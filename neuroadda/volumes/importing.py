@@ -13,11 +13,13 @@ import numpy as np
 
 from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError, warn
-from neuroadda.volumes.arrays import Volume, world_units
+from neuroadda.observing import track
+from neuroadda.volumes.arrays import Volume, is_whole_pm, world_units
 from neuroadda.volumes.axes import ORDERS, Order, looks_like_xyz
 from neuroadda.volumes.label_checks import LabelTally
 from neuroadda.volumes.label_ids import count_unlabelled, describe_unlabelled
 from neuroadda.volumes.locations import Location, to_location
+from neuroadda.volumes.nodes import check_target
 from neuroadda.volumes.places import Answers, describe_size
 from neuroadda.volumes.placing import placing
 from neuroadda.volumes.readers import Box, Source, open_source
@@ -28,6 +30,7 @@ from neuroadda.volumes.scaling import Scale, ValueRange, find_scale
 Kind = Literal["raw", "labels"]
 Progress = Callable[[int, int], None]
 BOX_BYTES = 64 * 2**20
+UNSET_NM = (1.0, 1e3, 1e6, 1e9)
 
 
 def import_volume(
@@ -42,6 +45,7 @@ def import_volume(
     chunk_vx: Sequence[int] | None = None,
     contrast: Contrast = "as-seen",
     gaps: Gaps | None = None,
+    order: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Volume:
@@ -80,8 +84,11 @@ def import_volume(
     contrast
         "as-stored" takes the stored values of raw where a viewer shows others.
     gaps
-        What becomes of section files that are missing in a numbered series: "blank" puts in sections of 0, "close" moves up what
-        follows. By default a series with gaps is refused.
+        What becomes of section files that are missing in a numbered series: "blank" puts in sections of 0, "step" only such for
+        every step of the numbers, "close" moves up what follows. By default a series with gaps is refused.
+    order
+        In which order section files are whose names do not tell it: "numbers", "letters", or a text file that lists their names,
+        one a line. By default such a folder is refused.
     overwrite
         Replace an existing array.
     progress
@@ -111,19 +118,22 @@ def import_volume(
             offset_nm=offset or (0.0, 0.0, 0.0),
             answers=answers,
             gaps=gaps,
+            order=order,
         )
         first = stack.enter_context(opened)
         found = kind or _guess_kind(first)
         jobs = [(first, target / found if target.suffix == ".zarr" else target, found)]
         both = dataset is None and kind is None and first.dataset == CREMI_RAW and CREMI_LABELS in first.datasets
         if both and target.suffix == ".zarr":
-            jobs.append(
-                (stack.enter_context(open_source(source, CREMI_LABELS, answers=answers)), target / "labels", "labels")
-            )
+            labels = stack.enter_context(open_source(source, CREMI_LABELS, answers=answers))
+            if size or offset:
+                _check_alone(answers, source, first, labels)
+            jobs.append((labels, target / "labels", "labels"))
         plans = [_plan(opened.taken_as(kind, contrast), kind, voxel_size_nm, offset_nm) for opened, _, kind in jobs]
         for plan in plans:
             for note in plan.notes:
                 warn(note, str(plan.source))
+        check_target(target)
         partials = [stack.enter_context(placing(path, overwrite)) for _, path, _ in jobs]
         digests = {files: digest_files(files) if files else None for files in {plan.source.files for plan in plans}}
         total, done = sum(math.prod(plan.source.shape) for plan in plans), 0
@@ -141,7 +151,8 @@ def digest_files(files: Sequence[Path]) -> str:
         with files[0].open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     root = os.path.commonpath(files) if files else ""
-    lines = sorted(f"{path.relative_to(root).as_posix()} {digest_files([path])}" for path in files)
+    digests = track(f"digest of the files in {root}", files)
+    lines = sorted(f"{path.relative_to(root).as_posix()} {digest_files([path])}" for path in digests)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -194,9 +205,16 @@ def _plan(
     if voxel_size is None:
         raise UserError("it does not say its voxel size", str(source), "give --voxel-size Z Y X (nm)")
     offset = offset_nm if offset_nm is not None else source.offset_nm or (0.0, 0.0, 0.0)
-    world_units(voxel_size, offset)
+    world_units(voxel_size, (0.0, 0.0, 0.0), str(source) if voxel_size_nm is None else None)
+    world_units((1.0, 1.0, 1.0), offset, str(source) if offset_nm is None else None)
+    if not is_whole_pm(voxel_size):
+        note = f"its voxel size, {tuple(voxel_size)} nm, is rounded to whole picometres"
+        source = replace(source, notes=(*source.notes, note))
     if looks_like_xyz(voxel_size):
         note = f"its voxel size, {describe_size(voxel_size)}, looks like x, y, z: the last axis is the coarsest"
+        source = replace(source, notes=(*source.notes, note))
+    if voxel_size_nm is None and any(tuple(voxel_size) == (unit,) * 3 for unit in UNSET_NM):
+        note = f"its voxel size, {describe_size(voxel_size)}, is 1 along each axis, which is also written where none is known"
         source = replace(source, notes=(*source.notes, note))
     if source.dtype.kind == "f":
         right = "scale it to uint8 first, as in (255 * (x - low) / (high - low)).clip(0, 255).astype('uint8')"
@@ -204,6 +222,22 @@ def _plan(
         raise UserError(f"its data type is {source.dtype}", str(source), right)
     scale = find_scale(source) if kind == "raw" and source.dtype != np.uint8 else None
     return _Plan(source, kind, voxel_size, offset, scale)
+
+
+def _check_alone(answers: Answers, location: Location | str, *opened: Source) -> None:
+    """Raise UserError if one answer is given for volumes of a file that say other places."""
+    try:
+        with ExitStack() as stack:
+            own = Answers(axes=answers.axes)
+            told = [stack.enter_context(open_source(location, source.dataset, answers=own)) for source in opened]
+    except UserError:
+        return  # that their places are in doubt is why an answer is given
+    sizes = {source.voxel_size_nm for source in told} - {None}
+    offsets = {source.offset_nm or (0.0, 0.0, 0.0) for source in told}
+    if (answers.voxel_size_nm and len(sizes) > 1) or (answers.offset_nm and len(offsets) > 1):
+        names = " and ".join(str(source.dataset) for source in opened)
+        right = "import each by itself, with --dataset"
+        raise UserError(f"{names} say other places, and one is given for both", str(location), right)
 
 
 def _triple(lengths: Sequence[float] | None) -> ZyxFloat | None:
@@ -221,7 +255,8 @@ def _write(plan: _Plan, partial: Location, digest: str | None, chunk_vx: Sequenc
         partial, source.shape, place[0], dtype, offset_nm=place[1], chunk_vx=chunk_vx, attrs=_describe(plan, digest)
     )
     content, seen = hashlib.sha256(), ValueRange()
-    for box in boxes(source.shape, volume.chunk_vx, source.dtype.itemsize):
+    places = list(boxes(source.shape, volume.chunk_vx, source.dtype.itemsize))
+    for box in track(f"import of {source}", places):
         voxels = plan.convert(source.read(box))
         seen.add(voxels)
         volume.data[box] = voxels

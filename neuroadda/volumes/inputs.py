@@ -84,6 +84,12 @@ class Look:
             return None
 
 
+def read_content(volume: Volume) -> str:
+    """Return what determines an array's content now, as far as its files tell; its fingerprint where they cannot be listed."""
+    listing = list_files(volume)
+    return volume.fingerprint if listing is None else Look.first_of(volume, listing).content
+
+
 def look_again(folder: Path) -> "Inputs":
     """Return the inputs that results in a folder were made of, those on this machine, as they look now."""
     inputs = Inputs(folder)
@@ -116,6 +122,11 @@ class Inputs:
         """Whether an input was edited since results were made of it."""
         return bool(self._changes)
 
+    @property
+    def edited(self) -> dict[str, str]:
+        """Where the inputs lie that were edited since results were made of them, by name."""
+        return {name: where for name, (where, _) in self._changes.items()}
+
     def identify(self, name: str, volume: Volume) -> str:
         """Return what determines an input's content: its fingerprint and, once its voxels were edited, their content.
 
@@ -131,8 +142,10 @@ class Inputs:
         UserError
             If its files cannot be listed.
         """
-        if name in self._known:
+        if name in self._known and self._known[name].fingerprint == volume.fingerprint:
             return self._known[name].identity
+        if name in self._new and self._new[name][0].fingerprint == volume.fingerprint:
+            return volume.fingerprint  # listed once
         before = Look.load(self._folder / f"{name}.npz")
         if before is not None and before.fingerprint != volume.fingerprint:
             before = None  # of another array
@@ -163,13 +176,22 @@ class Inputs:
         for where, change in self._changes.values():
             warn(f"{change}: {what}", where)
 
-    def keep(self) -> None:
-        """Keep how the inputs look: what is in the folder is made of these, or is about to be."""
+    def keep(self, *, only: bool = False) -> None:
+        """Keep how the inputs look: what is in the folder is made of these, or is about to be.
+
+        Parameters
+        ----------
+        only
+            Of these and no others: what is kept of others is removed.
+        """
         self._known |= {name: Look.first_of(*new) for name, new in self._new.items()}
         self._new.clear()
         self._changes.clear()
         for name, look in self._known.items():
             look.save(self._folder / f"{name}.npz")
+        for file in self._folder.glob("*.npz") if only else ():
+            if file.stem not in self._known:
+                file.unlink(missing_ok=True)
 
     def accept(self) -> None:
         """Keep how edited inputs look, as if they had always looked so: what was made of them before goes with them."""

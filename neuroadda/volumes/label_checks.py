@@ -15,6 +15,7 @@ BOX_VX = 2**18  # small chunks are read together
 MOST_BOXES, MOST_VX = 128, 2**26  # of a look: about a second
 TEXTURE_BOXES, TEXTURE_VX = 16, 64
 NOISE, MANY_IDS, REPEATED = 0.5, 32, 2
+MASK_VALUES = 8  # besides 0: masks of the kinds of tissue have some
 
 
 @dataclass(eq=False)
@@ -43,14 +44,28 @@ class LabelTally:
         if unlabelled is not None:
             for key, count in zip(*np.unique(stored[unlabelled], return_counts=True), strict=True):
                 self.unlabelled[int(key)] = self.unlabelled.get(int(key), 0) + int(count)
+        self.count(ids)
+        return ids
+
+    def count(self, ids: np.ndarray) -> None:
+        """Count a box (uint64, zyx), of which 0 is not labelled."""
         self.voxels += ids.size
         labelled = int(np.count_nonzero(ids))
         self.labelled += labelled
-        if labelled and self._boxes < TEXTURE_BOXES:
+        if labelled and not self.has_looked:
             self._boxes += 1
             middle = tuple(slice(max(0, s // 2 - TEXTURE_VX // 2), s // 2 + TEXTURE_VX // 2) for s in ids.shape)
             self._look_closely(ids[middle] if ids[middle].any() else ids[:TEXTURE_VX, :TEXTURE_VX, :TEXTURE_VX])
-        return ids
+
+    @property
+    def has_looked(self) -> bool:
+        """Whether enough boxes were looked at closely."""
+        return self._boxes >= TEXTURE_BOXES
+
+    @property
+    def some_ids(self) -> list[int]:
+        """Ids of neurons that were seen where it was looked closely, ascending."""
+        return sorted(self._ids)
 
     def _look_closely(self, ids: np.ndarray) -> None:
         self._close += int(np.count_nonzero(ids))
@@ -74,17 +89,18 @@ class LabelTally:
         for key, count in sorted(self.unlabelled.items()):
             warn(f"{count} of {self.voxels} voxels looked at have id {key} ({RESERVED[key]}): {what}", where)
 
-    def refuse_raw(self, where: str) -> None:
-        """Raise UserError if these are grey values; warn if they are other noise.
+    @property
+    def is_grey(self) -> bool:
+        """Whether these are grey values: noise that fits 16 bits, of which each value is found many times."""
+        return self.is_noise and max(self._ids) < 2**16 and REPEATED * len(self._ids) < self._close
 
-        Grey values fit 16 bits, and each is found many times.
-        """
-        if not self.is_noise:
-            return
-        if max(self._ids) < 2**16 and REPEATED * len(self._ids) < self._close:
+    def refuse_raw(self, where: str) -> None:
+        """Raise UserError if these are grey values; warn if they are other noise."""
+        if self.is_grey:
             what = "these are grey values, no labels: most neighbouring voxels differ"
             raise UserError(what, where, "give labels, one whole number a neuron")
-        warn("most neighbouring voxels differ: are these labels?", where)
+        if self.is_noise:
+            warn("most neighbouring voxels differ: are these labels?", where)
 
     @property
     def one_id(self) -> bool:
@@ -121,7 +137,7 @@ def look_at(labels: Volume, roi: Roi) -> LabelTally:
     """
     for effort in (1, 4):
         tally = LabelTally()
-        for box in _spread(labels, roi, effort):
+        for box in spread_boxes(labels, roi, effort):
             tally.add(labels.read(box), str(labels.path))
         if tally.labelled or tally.voxels == math.prod(roi.shape / labels.voxel_size):
             break
@@ -155,15 +171,47 @@ def check_truth(labels: Volume, roi: Roi, *, raw: Volume | None = None, sparse: 
     return tally
 
 
-def check_not_empty(mask: Volume, roi: Roi) -> None:
-    """Raise UserError if a mask is 0 everywhere in a ROI; of a large one, boxes are read as by `check_truth`."""
-    read = 0
-    for box in _spread(mask, roi):
-        read += math.prod(box.shape / mask.voxel_size)
-        if mask.read(box).any():
-            return
-    if read == math.prod(roi.shape / mask.voxel_size):
-        raise UserError(f"the mask is 0 everywhere in {describe_roi(roi)}", str(mask.path), "it leaves nothing to do")
+def check_mask(mask: Volume, roi: Roi, *, may_be_empty: bool = False) -> None:
+    """Look whether a volume is a mask: 0 where there is no tissue, and few other values. Boxes are read as by `check_truth`.
+
+    Warns of many values that lie in areas, as those of labels do.
+
+    Parameters
+    ----------
+    roi
+        On its voxels, in its world units.
+    may_be_empty
+        It may be 0 everywhere.
+
+    Raises
+    ------
+    UserError
+        If it is 0 everywhere in the ROI, holds grey values or negative ones, or no integers.
+    """
+    where = str(mask.path)
+    if mask.dtype.kind not in "bui" or mask.channels is not None:
+        what = f"this is {mask.dtype} with {mask.data.ndim} axes, no mask"
+        raise UserError(what, where, "a mask is of integers, zyx: 0 where there is no tissue")
+    tally = LabelTally()
+    for box in spread_boxes(mask, roi):
+        values = mask.read(box)
+        if values.dtype.kind == "i" and values.min(initial=0) < 0:
+            what = f"it has negative values ({values.min()})"
+            raise UserError(what, where, "write 0 where there is no tissue, and 1 elsewhere")
+        tally.count(values.astype(np.uint64))
+        if tally.has_looked:
+            break
+    if not tally.labelled and not may_be_empty and tally.voxels == math.prod(roi.shape / mask.voxel_size):
+        raise UserError(f"the mask is 0 everywhere in {describe_roi(roi)}", where, "it leaves nothing to do")
+    found = tally.some_ids
+    if tally.is_grey:
+        what = f"these are grey values, no mask: {len(found)} values, and most neighbouring voxels differ"
+        raise UserError(what, where, "give a mask: 0 where there is no tissue, 1 elsewhere")
+    if len(found) > MASK_VALUES:
+        what = (
+            f"it has {len(found)} or more values other than 0, such as {', '.join(map(str, found[:4]))}: is it a mask?"
+        )
+        warn(f"{what} all of them count as tissue", where)
 
 
 def _nothing_labelled(tally: LabelTally, whole: int, roi: Roi, where: str) -> UserError:
@@ -174,7 +222,7 @@ def _nothing_labelled(tally: LabelTally, whole: int, roi: Roi, where: str) -> Us
     return UserError(f"nothing is labelled: there is nothing but {ids} in {describe_roi(roi)}", where)
 
 
-def _spread(volume: Volume, roi: Roi, effort: int = 1) -> Iterator[Roi]:
+def spread_boxes(volume: Volume, roi: Roi, effort: int = 1) -> Iterator[Roi]:
     """Yield boxes of whole chunks, cut to a ROI: all of them, or as many as may be read, spread over it."""
     box_vx = [int(c) for c in volume.chunk_vx]
     for axis in (2, 1, 0):

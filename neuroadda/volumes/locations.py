@@ -47,6 +47,16 @@ def to_folder(location: Location | str, what: str) -> Path:
     return found
 
 
+def to_name(path: str) -> str:
+    """Return a path below a folder in its plain form: ``./a//b/`` is ``a/b``; see `leaves` for ``..``."""
+    return "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def leaves(name: str) -> bool:
+    """Tell whether a path may lead out of its folder."""
+    return ".." in name.split("/")
+
+
 def is_inside(location: Location, folder: Location) -> bool:
     """Tell whether a location lies in a folder, or is it."""
     return folder.resolve() in (location.resolve(), *location.resolve().parents)

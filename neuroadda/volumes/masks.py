@@ -11,7 +11,9 @@ from funlib.geometry import Coordinate, Roi
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import PM_PER_NM, Volume, describe_roi
+from neuroadda.volumes.grids import check_shift
 from neuroadda.volumes.locations import Location
+from neuroadda.volumes.places import describe_size
 from neuroadda.volumes.stored import list_stored
 
 RIGHT = "its voxels are those of raw, or a whole number of them along each axis"
@@ -52,11 +54,14 @@ class Mask:
         mask_pm, raw_pm = (v.voxel_size * (PM_PER_NM // v.units_per_nm) for v in (volume, raw))
         begin_pm = volume.roi.begin * (PM_PER_NM // volume.units_per_nm)
         begin_pm -= raw.roi.begin * (PM_PER_NM // raw.units_per_nm)
-        if volume.channels is not None or any(
-            c % r for c, r in zip((*mask_pm, *begin_pm), (*raw_pm,) * 2, strict=True)
-        ):
-            what = f"the mask is not on the voxel grid of raw, which has {raw.voxel_size_nm} nm"
-            raise UserError(what, str(path), RIGHT)
+        if volume.channels is not None:
+            raise UserError(f"the mask has {volume.channels} channels", str(path), "one is expected")
+        if any(m % r for m, r in zip(mask_pm, raw_pm, strict=True)):
+            sizes = (
+                f"its voxels are {describe_size(volume.voxel_size_nm)}, those of raw {describe_size(raw.voxel_size_nm)}"
+            )
+            raise UserError(f"the mask is not on the voxel grid of raw: {sizes}", str(path), RIGHT)
+        check_shift(volume, raw, "raw")
         factor_vx = mask_pm / raw_pm
         begin = raw.roi.begin + begin_pm / raw_pm * raw.voxel_size
         return cls(volume, factor_vx, raw.voxel_size, Roi(begin, volume.shape_vx * factor_vx * raw.voxel_size))
@@ -65,6 +70,13 @@ class Mask:
     def fingerprint(self) -> str:
         """What determines its content."""
         return self.volume.fingerprint
+
+    def to_own(self, roi: Roi) -> Roi:
+        """Return the voxels of the mask that `roi` (in raw's world units) touches, in the mask's world units."""
+        begin, end = (((corner - self.roi.begin) / self.voxel_size) for corner in (roi.begin, roi.end))
+        first, last = begin // self.factor_vx, -(-end // self.factor_vx)
+        size = self.volume.voxel_size
+        return Roi(self.volume.roi.begin + first * size, (last - first) * size).intersect(self.volume.roi)
 
     def read(self, roi: Roi) -> np.ndarray:
         """Return bool for each voxel of raw in `roi` (in raw's world units): is it tissue?"""

@@ -2,6 +2,7 @@
 
 A translation of NGFF and of COSEM is where the centre of the first voxel lies, as `pyramids.ngff` writes it. Our offsets are
 corners: half a voxel is taken off. Where the finest level has no translation, or one of zero, the image's corner is the origin.
+The finest level is that of the smallest voxels, wherever it is listed.
 """
 
 import math
@@ -12,9 +13,10 @@ from typing import Any
 
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.axes import Order, in_nm, read_units
+from neuroadda.volumes.axes import ASK_OFFSET, ASK_SIZE, Order, check_count, in_nm, read_units
+from neuroadda.volumes.locations import to_name
 
-ASK_SIZE = "import it with --voxel-size Z Y X (nm)"
+OFFSET = "offset"
 LEVEL = re.compile(r"s(\d{1,3})")
 
 
@@ -32,9 +34,14 @@ def to_triple(values: Any, order: Order, units: Any, where: str, what: str) -> Z
     Raises
     ------
     UserError
-        If they are not three numbers, or a unit is not known.
+        If they are not three numbers, above 0 unless they are an offset, or a unit is not known.
     """
-    wrong = UserError(f"its {what} is {values!r}", where, "three numbers (z, y, x) are expected")
+    right = (
+        f"three numbers (z, y, x) are expected; {ASK_OFFSET}"
+        if what == OFFSET
+        else f"three lengths above 0 (z, y, x) are expected; {ASK_SIZE}"
+    )
+    wrong = UserError(f"its {what} is {values!r}", where, right)
     if not isinstance(values, Sequence) or isinstance(values, str) or any(isinstance(v, bool) for v in values):
         raise wrong
     if order == "xyz":
@@ -45,78 +52,89 @@ def to_triple(values: Any, order: Order, units: Any, where: str, what: str) -> Z
         lengths = in_nm([float(v) for v in values], nm)
     except (TypeError, ValueError) as error:
         raise wrong from error
-    if not all(map(math.isfinite, lengths)):
+    if not all(math.isfinite(length) and (length > 0 or what == OFFSET) for length in lengths):
         raise wrong
     return lengths
 
 
-def read_transform(transform: Mapping[str, Any], where: str, in_n5: bool, axes: Order | None) -> Place:
+@dataclass(frozen=True)
+class _Level:
+    """A level's voxel size (nm, zyx), and where the centre of its first voxel lies; None where nothing says it."""
+
+    size: ZyxFloat
+    centre: ZyxFloat | None
+
+    def to_place(self, levels: Sequence["_Level"]) -> Place:
+        """Return its place, as one of the levels of an image."""
+        centres = [level.centre for level in levels if level.centre is not None]
+        if not any(map(any, centres)):
+            return Place(self.size, (0.0, 0.0, 0.0) if centres else None)
+        finest = min(levels, key=lambda level: math.prod(level.size))
+        unplaced = finest.size if not any(finest.centre or ()) else (0.0, 0.0, 0.0)  # then its corner is the origin
+        centre = self.centre or (0.0, 0.0, 0.0)
+        z, y, x = (round(c - s / 2 + u / 2, 6) for c, s, u in zip(centre, self.size, unplaced, strict=True))
+        return Place(self.size, (z, y, x))
+
+
+def read_transform(
+    transform: Mapping[str, Any], where: str, in_n5: bool, axes: Order | None, ndim: int | None = None
+) -> Place:
     """Return the place that COSEM's ``transform`` says: axes, scale, translate, units, and, in later files, order.
 
     Parameters
     ----------
     axes
         The order of its lists, where the user says so; else that of its own ``axes``.
+    ndim
+        The number of the array's axes, where it is known.
 
     Raises
     ------
     UserError
         If it is malformed, or the array's axes are not z, y, x.
     """
-    names = list(axes or transform.get("axes") or ())
-    scale, translate, units = (transform.get(key) for key in ("scale", "translate", "units"))
-    units = [units] * len(names) if isinstance(units, str) else units
-    lists: list[Any] = [scale, [0] * len(names) if translate is None else translate, units]
-    whole = all(isinstance(part, list) and len(part) == len(names) for part in lists)
-    if not whole or not {"x", "y", "z"} <= set(names):
-        right = "axes, scale, translate and units of z, y and x are expected; " + ASK_SIZE
-        raise UserError(f"its transform is {dict(transform)!r}", where, right)
-    stored = names[::-1] if transform.get("order", "C") == "F" else names
-    spatial = [name for name in stored if name in ("x", "y", "z")]
-    dimensions = in_n5 and "order" not in transform and spatial == ["x", "y", "z"]  # N5's own order of dimensions
-    if axes is None and spatial != ["z", "y", "x"] and not dimensions:
-        raise UserError(f"its axes are {', '.join(stored)}", where, "(channels,) z, y, x is expected; transpose it")
-    size, first = ([part[names.index(axis)] for axis in "zyx"] for part in lists[:2])
-    nm = [lists[2][names.index(axis)] for axis in "zyx"]
-    length = to_triple(size, "zyx", nm, where, "voxel size")
-    if translate is None:
-        return Place(length)
-    centre = to_triple(first, "zyx", nm, where, "offset")
-    return _to_corner(length, centre, (0.0, 0.0, 0.0) if any(centre) else length)
+    level = _read_cosem(transform, where, in_n5, axes, ndim)
+    return level.to_place([level])
 
 
-def read_image(group: Mapping[str, Any], path: str, where: str, in_n5: bool, axes: Order | None) -> Place | None:
-    """Return the place that a group's ``multiscales`` says of the array at a path below it; None if it does not say any.
+def read_image(
+    group: Mapping[str, Any], path: str, where: str, in_n5: bool, axes: Order | None, ndim: int | None = None
+) -> list[Place]:
+    """Return the places that the entries of a group's ``multiscales`` say of the array at a path below it.
 
     Raises
     ------
     UserError
-        If it is malformed, has other transformations than scales and translations, or other axes than (t, c,) z, y, x.
+        If one is malformed, has other transformations than scales and translations, or other axes than (t, c,) z, y, x.
     """
+    found = []
     for image in list_images(group):
-        levels = list_levels(image)
-        mine = levels.get(path)
-        if mine is None:
-            continue
-        if isinstance(transform := mine.get("transform"), Mapping):
-            return read_transform(transform, where, in_n5, axes)
-        if "coordinateTransformations" in mine or "coordinateTransformations" in image:
-            return _read_ngff(image, list(levels.values()), mine, where)
-    return None
+        listed = list_levels(image)
+        for mine in (level for name, level in listed if name == path):
+            if isinstance(transform := mine.get("transform"), Mapping):
+                others = [t for _, level in listed if isinstance(t := level.get("transform"), Mapping)]
+                levels = [_read_cosem(other, where, in_n5, axes) for other in others]
+                found.append(_read_cosem(transform, where, in_n5, axes, ndim).to_place(levels))
+            elif "coordinateTransformations" in mine or "coordinateTransformations" in image:
+                found.append(_read_ngff(image, [level for _, level in listed], mine, where, ndim))
+    return found
 
 
 def list_images(group: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the entries of ``multiscales``, which from version 0.5 on lie below ``ome``."""
+    """Return the entries of ``multiscales``, which from version 0.5 on lie below ``ome``; some groups have both."""
     ome = group.get("ome")
-    images = (ome if isinstance(ome, Mapping) else group).get("multiscales")
-    return [image for image in images if isinstance(image, Mapping)] if isinstance(images, list) else []
+    images: list[Mapping[str, Any]] = []
+    for node in (ome if isinstance(ome, Mapping) else {}, group):
+        listed = node.get("multiscales")
+        images += [one for one in (listed if isinstance(listed, list) else []) if isinstance(one, Mapping)]
+    return images
 
 
-def list_levels(image: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return an image's ``datasets`` by their paths; by the specification the finest comes first."""
+def list_levels(image: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return an image's ``datasets`` with their paths; by the specification the finest comes first."""
     listed = image.get("datasets")
     levels = [level for level in listed if isinstance(level, Mapping)] if isinstance(listed, list) else []
-    return {str(level.get("path", "")).strip("/"): level for level in levels}
+    return [(to_name(str(level.get("path", ""))), level) for level in levels]
 
 
 def is_level(groups: Sequence[tuple[str, Mapping[str, Any]]]) -> bool:
@@ -144,8 +162,36 @@ def find_factors(
     return None if own is None else to_triple(own, "xyz", "nm", where, "downsamplingFactors")
 
 
+def _read_cosem(
+    transform: Mapping[str, Any], where: str, in_n5: bool, axes: Order | None, ndim: int | None = None
+) -> _Level:
+    names = list(axes or transform.get("axes") or ())
+    scale, translate, units = (transform.get(key) for key in ("scale", "translate", "units"))
+    units = [units] * len(names) if isinstance(units, str) else units
+    lists: list[Any] = [scale, [0] * len(names) if translate is None else translate, units]
+    whole = all(isinstance(part, list) and len(part) == len(names) for part in lists)
+    if not whole or not {"x", "y", "z"} <= set(names):
+        right = "axes, scale, translate and units of z, y and x are expected; " + ASK_SIZE
+        raise UserError(f"its transform is {dict(transform)!r}", where, right)
+    if ndim is not None and axes is None:
+        check_count(names, ndim, where, f"its transform has to tell each; {ASK_SIZE}")
+    stored = names[::-1] if transform.get("order", "C") == "F" else names
+    spatial = [name for name in stored if name in ("x", "y", "z")]
+    dimensions = in_n5 and "order" not in transform and spatial == ["x", "y", "z"]  # N5's own order of dimensions
+    if axes is None and spatial != ["z", "y", "x"] and not dimensions:
+        raise UserError(f"its axes are {', '.join(stored)}", where, "(channels,) z, y, x is expected; transpose it")
+    size, first = ([part[names.index(axis)] for axis in "zyx"] for part in lists[:2])
+    nm = [lists[2][names.index(axis)] for axis in "zyx"]
+    length = to_triple(size, "zyx", nm, where, "voxel size")
+    return _Level(length, None if translate is None else to_triple(first, "zyx", nm, where, OFFSET))
+
+
 def _read_ngff(
-    image: Mapping[str, Any], levels: Sequence[Mapping[str, Any]], mine: Mapping[str, Any], where: str
+    image: Mapping[str, Any],
+    levels: Sequence[Mapping[str, Any]],
+    mine: Mapping[str, Any],
+    where: str,
+    ndim: int | None,
 ) -> Place:
     axes = image.get("axes")
     named = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in axes] if isinstance(axes, list) else []
@@ -153,12 +199,13 @@ def _read_ngff(
     if names[-3:] != ["z", "y", "x"]:
         found = ", ".join(map(str, names)) or "not named"
         raise UserError(f"its axes are {found}", where, "(channels,) z, y, x is expected; transpose it")
+    if ndim is not None:
+        check_count(names, ndim, where, f"its multiscales have to tell each; {ASK_SIZE}")
     units = [axis.get("unit") for axis in named[-3:]]
     if not all(units):
         raise UserError("the axes of its multiscales have no unit", where, ASK_SIZE)
 
-    def compose(level: Mapping[str, Any]) -> tuple[ZyxFloat, ZyxFloat]:
-        """Return voxel size and centre of the first voxel (nm, zyx) of a level."""
+    def compose(level: Mapping[str, Any]) -> _Level:
         size, first = [1.0] * len(names), [0.0] * len(names)
         steps = (*_transformations(level, where), *_transformations(image, where))
         for kind, values in steps:
@@ -169,19 +216,13 @@ def _read_ngff(
                 first = [f * v for f, v in zip(first, values, strict=True)]
             else:
                 first = [f + v for f, v in zip(first, values, strict=True)]
-        if not any(kind == "scale" for kind, _ in steps):
+        kinds = {kind for kind, _ in steps}
+        if "scale" not in kinds:
             raise UserError("its multiscales have no scale", where, ASK_SIZE)
-        return (
-            to_triple(size[-3:], "zyx", units, where, "voxel size"),
-            to_triple(first[-3:], "zyx", units, where, "offset"),
-        )
+        centre = to_triple(first[-3:], "zyx", units, where, OFFSET) if "translation" in kinds else None
+        return _Level(to_triple(size[-3:], "zyx", units, where, "voxel size"), centre)
 
-    every = [step for node in (*levels, image) for step in _transformations(node, where)]
-    finest_size, finest_centre = compose(levels[0])
-    size, centre = compose(mine)
-    if not any(kind == "translation" for kind, _ in every):
-        return Place(size)
-    return _to_corner(size, centre, (0.0, 0.0, 0.0) if any(finest_centre) else finest_size)
+    return compose(mine).to_place([compose(level) for level in levels])
 
 
 def _transformations(node: Mapping[str, Any], where: str) -> list[tuple[str, Any]]:
@@ -196,18 +237,6 @@ def _transformations(node: Mapping[str, Any], where: str) -> list[tuple[str, Any
             raise UserError(f"its multiscales are placed by {kind or step!r}", where, f"scale is read; {ASK_SIZE}")
         found.append((kind, step.get(kind)))
     return found
-
-
-def _to_corner(size: ZyxFloat, centre: ZyxFloat, unplaced: ZyxFloat = (0.0, 0.0, 0.0)) -> Place:
-    """Return the place of a first voxel with that centre.
-
-    Parameters
-    ----------
-    unplaced
-        Voxel size of the finest level if that has no place of its own: its corner is the origin.
-    """
-    z, y, x = (round(c - s / 2 + u / 2, 6) for c, s, u in zip(centre, size, unplaced, strict=True))
-    return Place(size, (z, y, x))
 
 
 def _is_number(value: Any) -> bool:

@@ -13,6 +13,7 @@ from itertools import product, zip_longest
 import numpy as np
 from funlib.geometry import Roi
 
+from neuroadda.observing import track
 from neuroadda.volumes.arrays import Volume
 
 SIDE_VX, SMALLEST_VX = 64, 8
@@ -36,7 +37,8 @@ def has_gaps(raw: Volume, roi: Roi) -> bool:
     """Return whether a voxel of `roi` has no data; memory is a box."""
     box = raw.to_slices(roi)
     sides = (max(1, BOX_VOXELS // BOX_YX**2), BOX_YX, BOX_YX)
-    for begins in product(*(range(s.start, s.stop, n) for s, n in zip(box, sides, strict=True))):
+    places = list(product(*(range(s.start, s.stop, n) for s, n in zip(box, sides, strict=True))))
+    for begins in track(f"looking for areas without data in {raw.path}", places):
         part = tuple(slice(b, min(b + n, s.stop)) for b, n, s in zip(begins, sides, box, strict=True))
         if read_without_data(raw, part)[1].any():
             return True

@@ -10,10 +10,11 @@ import numpy as np
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from neuroadda.config import Config, PathText, fingerprint
-from neuroadda.errors import UserError, warn
+from neuroadda.errors import SettingError, UserError, warn
+from neuroadda.observing import track
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.inputs import Inputs
-from neuroadda.volumes.locations import Location, to_location
+from neuroadda.volumes.locations import Location, remove, to_location
 from neuroadda.volumes.masks import Mask, open_mask
 from neuroadda.volumes.no_data import BOX_VOXELS, BOX_YX, SIDE_VX, mark_cells, read_without_data
 from neuroadda.volumes.nodes import is_array
@@ -23,7 +24,9 @@ VERSION = 1
 MOST_REPEATED = 0.25
 MOST_CELLS = 2**32
 FACTS = "no_data"
+OUTDATED = "outdated"
 AUTO, NONE = "auto", "none"
+RIGHT = "write auto, none, or the path of a mask on the voxels of all of raw, such as `neuroadda mask RAW` writes"
 PLACE = Path("no_data.zarr") / "mask"  # in a run's folder
 
 
@@ -100,6 +103,12 @@ def survey_no_data(raw: Volume) -> tuple[float, SectionFaults]:
     return _scan(raw, BOX_VOXELS, None)[:2]
 
 
+def is_mask_of(raw: Volume, path: Location | str) -> bool:
+    """Tell whether a mask of this raw lies at a place, whatever raw held when it was made."""
+    path = to_location(path)
+    return is_array(path) and Volume.open(path).attrs.get("raw_fingerprint") == raw.fingerprint
+
+
 def find_no_data_mask(raw: Volume, path: Location | str, content: str | None = None) -> Volume | None:
     """Return the finished mask of this very raw, None if there is none at `path`."""
     if not is_array(to_location(path)):
@@ -108,7 +117,7 @@ def find_no_data_mask(raw: Volume, path: Location | str, content: str | None = N
     return mask if mask.attrs.get("fingerprint") == _fingerprint_of(raw, content) and mask.attrs.get(FACTS) else None
 
 
-def resolve_no_data(setting: str, raw: Volume, folder: Path, content: str) -> str:
+def resolve_no_data(setting: str, raw: Volume, folder: Path, content: str, *, renew: bool = False) -> str:
     """Return where the mask is that a setting stands for, or "none" where there is nothing without data.
 
     Parameters
@@ -119,13 +128,19 @@ def resolve_no_data(setting: str, raw: Volume, folder: Path, content: str) -> st
         Of the run.
     content
         What determines raw's content.
+    renew
+        Find it again where `outdate_no_data` has noted that raw was edited since.
 
     Raises
     ------
     UserError
         If nothing of raw has data.
     """
-    return _name_mask(write_no_data_mask(raw, folder / PLACE, content), raw) if setting == AUTO else setting
+    if setting != AUTO:
+        return setting
+    if renew and is_array(folder / PLACE) and Volume.open(folder / PLACE).attrs.get(OUTDATED):
+        remove(folder / PLACE)
+    return _name_mask(write_no_data_mask(raw, folder / PLACE, content), raw)
 
 
 def recall_no_data(setting: str, raw: Volume, folder: Path, content: str) -> str:
@@ -134,21 +149,37 @@ def recall_no_data(setting: str, raw: Volume, folder: Path, content: str) -> str
     return setting if known is None else _name_mask(known, raw)
 
 
+def outdate_no_data(setting: str, folder: Path) -> None:
+    """Note in a run's own mask, and warn, that raw was edited since; the run goes on with it, for its blocks follow from it."""
+    place = folder / PLACE
+    if setting not in (NONE, str(place)) or not is_array(place):
+        return
+    Volume.open(place, "r+").data.attrs[OUTDATED] = True
+    what = "where raw has no data was found before raw changed, and this run goes on with that"
+    warn(f"{what}; `neuroadda segment --overwrite` looks again and does all of it anew", str(place))
+
+
 def open_no_data(setting: str, raw: Volume) -> Mask | None:
     """Open the mask that a resolved setting names; None for "none", and for "auto", of which nothing is known.
 
     Raises
     ------
-    UserError
-        If no mask of all of raw is there.
+    SettingError
+        If it is another word, or no mask of all of raw is there.
     """
-    return None if setting in (AUTO, NONE) else open_mask(setting, raw, raw.roi)
+    if setting in (AUTO, NONE):
+        return None
+    try:
+        return open_mask(setting, raw, raw.roi)
+    except UserError as error:
+        what = error.what if error.where == setting else f"{error.where}: {error.what}"
+        what = f"{setting!r} is neither {AUTO!r}, {NONE!r} nor a mask of all of raw: {what}"
+        raise SettingError(what, "no_data", RIGHT) from error
 
 
 def identify_mask(known: Inputs | None, name: str, mask: Mask) -> str:
-    """Return what determines the content of a mask that is an input; that of the masks found by runs follows from raw's."""
-    found = str(mask.volume.path).endswith(str(PLACE)) and FACTS in mask.volume.attrs
-    return mask.fingerprint if found or known is None else known.identify(name, mask.volume)
+    """Return what determines the content of a mask that is an input; one that a run has found may be edited, too."""
+    return mask.fingerprint if known is None else known.identify(name, mask.volume)
 
 
 def _name_mask(mask: Volume, raw: Volume) -> str:
@@ -171,7 +202,7 @@ def _scan(raw: Volume, box_bytes: int, mask: Volume | None) -> tuple[float, Sect
     These are taken for data: the stage that reads them tells what is wrong, block by block.
     """
     statistics, lost, unread = SectionStatistics(raw.shape_vx[0]), 0, 0
-    for box, overlaps in _list_boxes(raw, box_bytes):
+    for box, overlaps in track(f"looking for areas without data in {raw.path}", list(_list_boxes(raw, box_bytes))):
         part = (slice(box[0].start - overlaps, box[0].stop), *box[1:])
         try:
             voxels, found = read_without_data(raw, part)

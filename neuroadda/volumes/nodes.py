@@ -30,6 +30,10 @@ BLOSC_HEADER = 16  # bytes
 GROUP_METADATA = (".zgroup", "zarr.json")
 N5_ATTRIBUTES = "attributes.json"
 CONTAINERS = (".zarr", ".n5")
+FOREIGN = (  # endings of other formats
+    *(".n5", ".h5", ".hdf", ".hdf5", ".he5", ".tif", ".tiff", ".btf", ".npy", ".npz", ".zip", ".png", ".jpg", ".jpeg"),
+    *(".mrc", ".nrrd", ".nii", ".gz", ".wkw", ".json", ".precomputed"),
+)
 MISSING: tuple[type[Exception], ...] = (FileNotFoundError,)
 if not ZARR3:
     MISSING += (zarr.errors.PathNotFoundError, zarr.errors.ArrayNotFoundError)
@@ -69,7 +73,8 @@ def open_array(location: Location, mode: str = "r") -> zarr.Array:
     if not isinstance(data, zarr.Array):
         arrays = list_arrays(location) if isinstance(location, Path) else sorted(name for name, _ in data.arrays())
         raise UserError("this is a zarr group, not an array", str(location), f"arrays in it: {list_some(arrays)}")
-    if not all(isinstance(n, int) and n >= 0 for n in (*data.shape, *data.chunks)):
+    whole = all(isinstance(n, int) and n >= 0 for n in (*data.shape, *data.chunks))
+    if not whole or len(data.chunks) != len(data.shape):
         raise UserError(f"the array's shape {data.shape} or chunks {data.chunks} are malformed", str(location))
     if not ZARR3 and data.compressor is not None:
         nbytes = None if data.filters else math.prod(data.chunks) * data.dtype.itemsize
@@ -97,6 +102,7 @@ def create_array(
     UserError
         If the location cannot be written to.
     """
+    check_target(location)
     if shards is not None:
         check_shards()
     try:
@@ -123,6 +129,21 @@ def create_array(
         raise UserError(f"the array cannot be created: {error.strerror or error}", str(location)) from error
 
 
+def check_target(location: Location) -> None:
+    """Raise UserError if a place is named like another format than zarr, or lies in an N5 container."""
+    found = next(
+        (p for p in (location, *location.parents) if _ending(p) in (FOREIGN if p is location else FOREIGN[:1])), None
+    )
+    if found is not None:
+        name = (location.name[: -len(_ending(location))] if found is location else location.name) or "volume"
+        right = f"a zarr array is written: name it such as {name}.zarr or volumes.zarr/{name}"
+        raise UserError(f"{_ending(found)} is the ending of another format", str(location), right)
+
+
+def _ending(location: Location) -> str:
+    return (location.suffix or location.name).lower()
+
+
 def check_shards() -> None:
     """Raise UserError where the installed zarr cannot write shards."""
     if not ZARR3:
@@ -147,7 +168,7 @@ def read_groups(
 
     They end with the container (``.zarr``, ``.n5``), or five groups up.
     """
-    path, group = "", location.absolute()
+    path, group = "", location.resolve() if ".." in str(location).split("/") else location.absolute()
     for _ in range(5):
         if group.suffix in CONTAINERS or group.parent == group:
             return

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.axes import Order, looks_like_xyz
-from neuroadda.volumes.multiscales import ASK_SIZE, Place, find_factors, is_level, read_image, read_transform, to_triple
+from neuroadda.volumes.axes import ASK_OFFSET, ASK_SIZE, Order, check_count, looks_like_xyz
+from neuroadda.volumes.multiscales import OFFSET, Place, find_factors, is_level, read_image, read_transform, to_triple
 
 Form = Literal["zarr", "N5", "HDF5"]
 Groups = Sequence[tuple[str, Mapping[str, Any]]]
@@ -19,7 +19,6 @@ SIZES = ("voxel_size", "pixelResolution", "resolution", "element_size_um")
 PLACE_KEYS = {*SIZES, "units", "unit", "offset", "transform", "downsamplingFactors"}
 REL_TOLERANCE = 1e-3
 ASK_ORDER = "import it with --axes zyx or --axes xyz, or with --voxel-size Z Y X (nm)"
-ASK_OFFSET = "import it with --offset Z Y X (nm)"
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,7 @@ def find_place(
     form: Form,
     groups: Iterable[tuple[str, Mapping[str, Any]]],
     answers: Answers,
+    ndim: int | None = None,
 ) -> Place:
     """Return voxel size and offset (nm, zyx), each None where nothing says it.
 
@@ -54,6 +54,8 @@ def find_place(
         Of the array.
     groups
         For each group above the array, nearest first: the array's path below it, and its attributes.
+    ndim
+        The number of the array's axes: what says its place has to speak of as many. None if it is not known.
 
     Raises
     ------
@@ -64,8 +66,13 @@ def find_place(
         return Place()
     groups = list(groups)
     try:
-        return _agree(_read(attributes, where, form, groups, answers), where)
+        told = _read(attributes, where, form, groups, answers, ndim)
+        if answers.offset_nm is not None:
+            told = [(name, Place(place.voxel_size_nm)) for name, place in told]
+        return _agree(told, where)
     except UserError as error:
+        if answers.voxel_size_nm is None and answers.offset_nm is not None and error.right is not None:
+            raise UserError(error.what, where, error.right.replace(ASK_OFFSET, ASK_SIZE)) from error
         if answers.voxel_size_nm is None or error.right == ASK_OFFSET:
             raise
         if not _has_offset(attributes, groups):
@@ -86,12 +93,14 @@ def describe_size(size: Sequence[float]) -> str:
 Told = tuple[str, Place]
 
 
-def _read(attributes: Mapping[str, Any], where: str, form: Form, groups: Groups, answers: Answers) -> list[Told]:
+def _read(
+    attributes: Mapping[str, Any], where: str, form: Form, groups: Groups, answers: Answers, ndim: int | None
+) -> list[Told]:
     """Return every place that is told, by the name of what tells it; the array's own lists come first."""
     try:
-        named = _read_named(attributes, where, form, groups, answers)
+        named = _read_named(attributes, where, form, groups, answers, ndim)
         known = next((place.voxel_size_nm for _, place in named if place.voxel_size_nm), None)
-        lists = _Lists(attributes, where, form, groups, answers, answers.voxel_size_nm or known)
+        lists = _Lists(attributes, where, form, groups, answers, answers.voxel_size_nm or known, ndim)
         own = [(name, lists.read(name)) for name in SIZES if name in attributes]
         if not own and known is None:
             own = lists.read_group()
@@ -102,14 +111,22 @@ def _read(attributes: Mapping[str, Any], where: str, form: Form, groups: Groups,
     return own + named
 
 
-def _read_named(attributes: Mapping[str, Any], where: str, form: Form, groups: Groups, answers: Answers) -> list[Told]:
-    """Return the places that name their axes: ``transform``, and the ``multiscales`` of the nearest group that has the array."""
-    found: list[Told] = []
+def _read_named(
+    attributes: Mapping[str, Any], where: str, form: Form, groups: Groups, answers: Answers, ndim: int | None
+) -> list[Told]:
+    """Return the places that name their axes: of the ``multiscales`` of the nearest group that has the array, and ``transform``.
+
+    The group comes first: it knows where the other levels lie.
+    """
+    rest = (where, form == "N5", answers.axes, ndim)
+    every = (read_image(group, path, *rest) for path, group in groups)
+    places = next(filter(None, every), [])
+    if len(places) > 1:  # beside another entry, one without a translation says that the corner is the origin
+        places = [place if place.offset_nm else Place(place.voxel_size_nm, (0.0, 0.0, 0.0)) for place in places]
+    names = ("multiscales", *["another entry of multiscales"] * len(places))
+    found: list[Told] = list(zip(names, places, strict=False))
     if isinstance(transform := attributes.get("transform"), Mapping):
-        found.append(("transform", read_transform(transform, where, form == "N5", answers.axes)))
-    for path, group in groups:
-        if (place := read_image(group, path, where, form == "N5", answers.axes)) is not None:
-            return [*found, ("multiscales", place)]
+        found.append(("transform", read_transform(transform, *rest)))
     return found
 
 
@@ -121,6 +138,8 @@ class _Lists:
     ----------
     hint
         A voxel size that is known otherwise, zyx; it shows the order of a list.
+    ndim
+        Of the array, where it is known.
     """
 
     attributes: Mapping[str, Any]
@@ -129,6 +148,7 @@ class _Lists:
     groups: Groups
     answers: Answers
     hint: ZyxFloat | None
+    ndim: int | None
 
     @property
     def convention(self) -> Order:
@@ -164,13 +184,13 @@ class _Lists:
         offset = attributes.get("offset")
         if offset is None or self.answers.offset_nm is not None:
             return None
-        units = _units_of(attributes)
-        if units is None and unit not in (None, "nm") and any(to_triple(offset, "zyx", "nm", self.where, "offset")):
+        units = self._units_of(attributes)
+        if units is None and unit not in (None, "nm") and any(to_triple(offset, "zyx", "nm", self.where, OFFSET)):
             raise UserError(f"the unit of its offset {offset!r} is not said", self.where, ASK_OFFSET)
-        return to_triple(offset, order, units, self.where, "offset")
+        return to_triple(offset, order, units, self.where, OFFSET)
 
     def _parse(self, name: str, attributes: Mapping[str, Any]) -> tuple[Order, ZyxFloat]:
-        values, units = attributes[name], _units_of(attributes)
+        values, units = attributes[name], self._units_of(attributes)
         order: Order = self.answers.axes or "zyx"
         if name == "element_size_um":
             units = "um"
@@ -219,15 +239,17 @@ class _Lists:
             )
         return order, size
 
+    def _units_of(self, attributes: Mapping[str, Any]) -> Any:
+        units = attributes.get("units", attributes.get("unit"))
+        if isinstance(units, list) and self.ndim is not None and len(units) not in (1, 3):
+            check_count(units, self.ndim, self.where, f"one unit, or one for each axis; {ASK_SIZE}")
+        return units
+
     def _unit_of(self, name: str, attributes: Mapping[str, Any] | None = None) -> Any:
         if name == "element_size_um":
             return "um"
         value = (attributes or self.attributes).get(name)
         return value.get("unit") if isinstance(value, Mapping) else None
-
-
-def _units_of(attributes: Mapping[str, Any]) -> Any:
-    return attributes.get("units", attributes.get("unit"))
 
 
 def _times(size: ZyxFloat, factors: ZyxFloat) -> ZyxFloat:
@@ -249,6 +271,13 @@ def _agree(found: list[Told], where: str) -> Place:
         if any(d > 0.5 * (1 + REL_TOLERANCE) * v + 1e-6 for d, v in zip(apart, size or (0, 0, 0), strict=True)):
             raise UserError(f"it says two offsets: {offsets[0][1]} and, in {name}, {offset} nm", where, ASK_OFFSET)
     return Place(size, offsets[0][1] if offsets else None)
+
+
+def describe_unread(attributes: Mapping[str, Any], place: Place, answers: Answers) -> tuple[str, ...]:
+    """Return a note on an offset among an array's own attributes that is in none of the forms that are read."""
+    if place.offset_nm is not None or answers.offset_nm is not None or not _has_offset(attributes, ()):
+        return ()
+    return ("an offset in its attributes is in no form that is known and is not taken as its offset",)
 
 
 def _has_offset(attributes: Mapping[str, Any], groups: Groups) -> bool:

@@ -27,17 +27,25 @@ class Tissue:
 
 @dataclass(frozen=True)
 class WithLostSections:
-    """Where there is data, or few sections of it were lost and `FilledVolume` fills them."""
+    """Where there is data, or few sections of it were lost and `FilledVolume` fills them.
 
-    mask: Mask
+    Attributes
+    ----------
+    roi
+        Where `data` tells.
+    """
+
+    data: Data
+    voxel_size: Coordinate
+    roi: Roi
 
     def read(self, roi: Roi) -> np.ndarray:
         """Return bool for each voxel of `roi`, in the world units of raw."""
-        margin = Coordinate(LOST_SECTIONS, 0, 0) * self.mask.voxel_size
-        wider = roi.grow(margin, margin).intersect(self.mask.roi)
-        known = self.mask.read(wider)
+        margin = Coordinate(LOST_SECTIONS, 0, 0) * self.voxel_size
+        wider = roi.grow(margin, margin).intersect(self.roi)
+        known = self.data.read(wider)
         known |= find_lost_sections(known)[0]
-        return known[((roi - wider.begin) / self.mask.voxel_size).to_slices()]
+        return known[((roi - wider.begin) / self.voxel_size).to_slices()]
 
 
 def open_tissue(inputs: Mapping[str, str], raw: Volume, *, lost_sections: bool = False) -> Tissue | None:
@@ -53,7 +61,7 @@ def open_tissue(inputs: Mapping[str, str], raw: Volume, *, lost_sections: bool =
     parts: list[Data] = [Mask.open(inputs[MASK], raw)] if MASK in inputs else []
     if NO_DATA in inputs:
         data = Mask.open(inputs[NO_DATA], raw)
-        parts.append(WithLostSections(data) if lost_sections else data)
+        parts.append(WithLostSections(data, data.voxel_size, data.roi) if lost_sections else data)
     return Tissue(tuple(parts)) if parts else None
 
 

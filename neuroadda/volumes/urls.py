@@ -206,6 +206,23 @@ class Url:
             version = next((told[key] for key in VERSIONS if told.get(key) is not None), "")
             yield path.removeprefix(root).strip("/"), int(told["size"]), str(version)
 
+    def ask_version(self) -> tuple[int, str] | None:
+        """Return size and what tells one content from another (ETag or time), as a web server says without sending the bytes.
+
+        None where it does not say; `FileNotFoundError` where there is nothing.
+        """
+        from urllib.error import HTTPError
+
+        with self._telling():
+            try:
+                with self._open("HEAD") as answer:
+                    told = answer.headers  # type: ignore[attr-defined]
+            except HTTPError as error:
+                if error.code == 403:  # of a store whose objects cannot be listed: missing
+                    raise FileNotFoundError(str(error)) from error
+                return None
+        return int(told.get("Content-Length", -1)), str(told.get("ETag") or told.get("Last-Modified") or "")
+
     def rename(self, target: "Url") -> None:
         """Move an array: it is copied inside the store, the metadata that make it an array last, and then removed."""
         with self._telling(writing=True):
@@ -244,7 +261,7 @@ class Url:
         scheme, _, rest = self.url.partition("://")
         return f"{scheme}://{self.login}{'@' if self.login else ''}{rest}{'?' if self.query else ''}{self.query}"
 
-    def _open(self) -> IO[bytes]:
+    def _open(self, method: str = "GET") -> IO[bytes]:
         if not self.url.startswith(("http://", "https://")):
             opened: IO[bytes] = self.files.open(self.url, "rb")
             return opened
@@ -253,7 +270,7 @@ class Url:
 
         # fsspec reads http with aiohttp, which only the extra s3 installs.
         address = f"{self.url}?{self.query}" if self.query else self.url
-        request = urllib.request.Request(address, headers={"User-Agent": f"neuroadda/{__version__}"})
+        request = urllib.request.Request(address, headers={"User-Agent": f"neuroadda/{__version__}"}, method=method)
         if self.login:
             token = base64.b64encode(unquote(self.login).encode()).decode()
             request.add_unredirected_header("Authorization", f"Basic {token}")

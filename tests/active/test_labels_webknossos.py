@@ -4,6 +4,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -18,6 +19,7 @@ from numcodecs import Blosc
 from neuroadda.active.labels import import_labels
 from neuroadda.active.proposals import Proposals
 from neuroadda.errors import UserError
+from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.readers import webknossos
 from tests.active.label_fixtures import SHAPE, check, make_proposals, make_truth, nothing_in
 
@@ -245,3 +247,16 @@ def test_damaged_chunk_is_told(tmp_path: Path, proposals: Proposals, truth: np.n
     data = bytearray(pack(zarr3_members(truth)))
     data[len(data) // 2] ^= 0xFF
     check_refused(write_annotation(tmp_path / "a.zip", bytes(data)), proposals, "cannot be (unpacked|read)")
+
+
+@pytest.mark.parametrize("scale", ['unit="parsec"', 'unit="pixel"', 'z="0"', 'y="-4.0"', 'x="nan"', 'x="four"'])
+def test_a_scale_that_is_none_names_file_and_option(tmp_path: Path, truth: np.ndarray, scale: str) -> None:
+    name = scale.partition("=")[0]
+    nml = re.sub(rf'\b{name}="[^"]*"', scale, NML[NML.index("<things>") :], count=1)
+    path = tmp_path / "a.zip"
+    path.write_bytes(
+        pack({"a.nml": nml.format(VOLUME.format("")).encode(), "data_Volume.zip": pack(zarr3_members(truth))})
+    )
+    with pytest.raises(UserError, match=r"a\.zip.*--voxel-size Z Y X"):
+        import_volume(path, tmp_path / "own.zarr/labels")
+    assert import_volume(path, tmp_path / "own.zarr/labels", voxel_size_nm=(40, 4, 4)).voxel_size_nm == (40, 4, 4)

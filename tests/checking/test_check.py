@@ -104,6 +104,27 @@ def output_below_a_file(tmp_path: Path) -> Change:
     return {"segment": {"output": str(tmp_path / "file" / "run")}}
 
 
+def raw_as_mask(tmp_path: Path) -> Change:
+    return {"segment": {"mask": "runs/demo/test.zarr/raw"}}
+
+
+def raw_as_no_data(tmp_path: Path) -> Change:
+    return {"segment": {"no_data": "runs/demo/test.zarr/raw"}}
+
+
+def raw_as_boxes_mask(tmp_path: Path) -> Change:
+    return {"adapt": {"mask": "runs/demo/train.zarr/raw"}}
+
+
+def float_mask(tmp_path: Path) -> Change:
+    return {"segment": {"mask": write_array(tmp_path / "v.zarr/mask", np.ones(CROP, np.float32))}}
+
+
+def raw_as_labels(tmp_path: Path) -> Change:
+    raw = Volume.open("runs/demo/test.zarr/raw").read()
+    return {"evaluate": {"labels": write_array(tmp_path / "v.zarr/labels", raw.astype(np.uint16))}}
+
+
 def same(change: Change) -> Callable[[Path], Change]:
     return lambda _: change
 
@@ -121,6 +142,23 @@ BROKEN: dict[str, tuple[Callable[[Path], Change], str, str, str]] = {
     ),
     "coarse mask": (coarse_mask, "segment.mask", "not on the voxel grid of raw", "whole number"),
     "empty mask": (empty_mask, "segment.mask", "is 0 in all of the roi", "holds tissue"),
+    "raw as mask": (raw_as_mask, "segment.mask", "these are grey values, no mask", "1 elsewhere"),
+    "raw as boxes' mask": (raw_as_boxes_mask, "adapt.mask", "these are grey values, no mask", "1 elsewhere"),
+    "raw as no_data": (raw_as_no_data, "segment.no_data", "these are grey values, no mask", "1 elsewhere"),
+    "float mask": (float_mask, "segment.mask", "this is float32 with 3 axes, no mask", "integers"),
+    "misspelt no_data": (
+        same({"segment": {"no_data": "atuo"}}),
+        "segment.no_data",
+        "'atuo' is neither 'auto', 'none' nor a mask",
+        "write auto, none",
+    ),
+    "misspelt no_data of boxes": (
+        same({"adapt": {"no_data": "None"}}),
+        "adapt.no_data",
+        "'None' is neither 'auto', 'none' nor a mask",
+        "write auto, none",
+    ),
+    "raw as labels": (raw_as_labels, "evaluate.labels", "these are grey values, no labels", "one whole number"),
     "empty labels": (empty_labels, "evaluate.labels", "nothing is labelled", "labels"),
     "labels elsewhere": (labels_elsewhere, "evaluate.labels", "do not overlap", "offset"),
     "unlabelled part": (
@@ -258,6 +296,74 @@ def test_a_section_that_is_not_valid_does_not_hide_the_others(here: Path, tmp_pa
     assert len(wrong) == 3, wrong
     assert {"'adapt.trian'", "adapt.rounds"} <= {word for one in wrong for word in one.what.split()}
     assert [one.where for one in wrong if one.where.startswith("segment")] == ["segment.raw"]
+
+
+MANY = {
+    "train": {
+        "iterations": 0,
+        "keep_best": "voi",
+        "samples": [{"raw": "none/raw", "labels": "none/labels", "flag": 1}],
+    },
+    "validation": {"raw": "none/raw2", "labels": "none/labels2"},
+    "select": {"zoo": "none/zoo"},
+    "segment": {
+        "blok_vx": [1, 2, 3],
+        "raw": "none/raw3",
+        "mask": "none/mask",
+        "execution": {"workers": "two"},
+        "no_data": "",
+    },
+    "evaluate": {"labels": "none/labels3", "treshold": 3},
+}
+
+
+def test_sections_that_are_not_valid_hide_nothing(here: Path, tmp_path: Path) -> None:
+    path = tmp_path / "many.json"
+    path.write_text(json.dumps(MANY))
+    told = [f"{one.where}: {one.what}" for one in na.check(path)["wrong"]]
+    for words in (
+        ("many.json", "train.iterations should be"),
+        ("many.json", "'train.samples.0.flag'"),
+        ("many.json", "'train.output' is missing"),
+        ("train.samples[0]", "none/raw: there is no array"),
+        ("train.samples[0]", "none/labels: there is no array"),
+        ("validation", "none/raw2: there is no array"),
+        ("validation", "none/labels2: there is no array"),
+        ("select", "none/zoo"),
+        ("many.json", "'segment.blok_vx'"),
+        ("many.json", "segment.execution.workers should be"),
+        ("many.json", "segment.no_data: the path is empty"),
+        ("many.json", "'segment.backbone' is missing"),
+        ("many.json", "'segment.output' is missing"),
+        ("segment.raw", "none/raw3: there is no array"),
+        ("segment.mask", "none/mask: there is no array"),
+        ("evaluate.labels", "none/labels3: there is no array"),
+        ("many.json", "'evaluate.treshold'"),
+    ):
+        assert [one for one in told if all(word in one for word in words)], (words, told)
+    assert not [one for one in told if "<not given>" in one]
+
+
+@pytest.mark.parametrize(
+    ("section", "change"),
+    [
+        ("segment", {"backbone": None, "output": 3, "execution": {"workers": "two"}}),
+        ("segment", {"components": {"threshold": 7}, "fragments": {"none": 1}, "block_vx": [1, 2, "x"]}),
+        ("adapt", {"propose": {"shape_nm": ["a", "b", 1]}, "train": {"name": 3}, "output": None}),
+        ("evaluate", {"thresholds": [2, "x"], "compare": 3, "labels": 1}),
+    ],
+)
+def test_faults_of_a_section_are_told_once_and_the_others_are_looked_at(
+    here: Path, tmp_path: Path, section: str, change: dict[str, Any]
+) -> None:
+    other = "adapt" if section != "adapt" else "segment"
+    found = na.check(write_config(tmp_path, {section: change, other: {"raw": "none/raw"}}))
+    assert [one for one in found["wrong"] if one.where == f"{other}.raw"]
+    lines = [one.what for one in found["wrong"]]
+    assert len(lines) == len(set(lines))
+    assert not [line for line in lines if "is missing" in line or "<not given>" in line]
+    for key in change:
+        assert [line for line in lines if f"{section}.{key}" in line], (key, lines)
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", '{"segment": 3}', "{}", None])
@@ -415,3 +521,25 @@ def test_another_voxel_size_is_doubtful_where_it_is_allowed(here: Path, tmp_path
     (doubt,) = na.check(write_config(tmp_path, {"adapt": {"backbone": "fly_fibsem"}}))["doubtful"]
     assert doubt.where == "adapt.backbone"
     assert "runs on voxels of 30 x 6 x 6 nm (zyx), and was trained on 10 x 10 x 10 nm" in doubt.what
+
+
+def test_masks_and_raw_of_labels_are_doubtful(here: Path, tmp_path: Path) -> None:
+    labels = Volume.open("runs/demo/test.zarr/labels").read()
+    ids = np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.uint8)
+    mask = write_array(tmp_path / "v.zarr/mask", ids)
+    (doubt,) = na.check(write_config(tmp_path, {"segment": {"mask": mask}}))["doubtful"]
+    assert (doubt.where, "values other than 0" in doubt.what) == ("segment.mask", True)
+    for change in ({"segment": {"raw": mask}}, {"adapt": {"raw": mask}}):
+        doubts = na.check(write_config(tmp_path, change))["doubtful"]
+        assert [one for one in doubts if "it looks like labels, not like raw" in one.what], change
+    alone = na.check(mask)
+    assert [one for one in alone["doubtful"] if "it looks like labels, not like raw" in one.what]
+    few = write_array(tmp_path / "v.zarr/few", (labels % 4).astype(np.uint8))
+    assert not na.check(write_config(tmp_path, {"segment": {"mask": few}}))["doubtful"]
+
+
+def test_no_real_raw_is_taken_for_labels_or_a_mask(here: Path) -> None:
+    for name in ("test", "train"):
+        assert not na.check(f"runs/demo/{name}.zarr/raw")["doubtful"]
+        wrong = na.check(f"runs/demo/{name}.zarr/labels")
+        assert not wrong["wrong"] + wrong["doubtful"]

@@ -243,3 +243,60 @@ def test_an_edited_input_is_doubtful_and_its_results_are_no_fault(command: Run, 
     assert list_names(tmp_path) == before
     assert command("segment", "-c", config, "--json")[0] == 0
     assert not na.check(config)["doubtful"]
+
+
+def write_beside(goods: Path, path: Path, voxels: np.ndarray, away_vx: int = 0) -> str:
+    raw = Volume.open(goods / "v.zarr/raw")
+    offset = [o + away_vx * v for o, v in zip(raw.offset_nm, raw.voxel_size_nm, strict=True)]
+    volume = Volume.create(path, voxels.shape, raw.voxel_size_nm, voxels.dtype, offset_nm=offset)
+    volume.write(volume.roi, voxels)
+    return str(path)
+
+
+def test_what_does_not_fit_together_is_doubtful(goods: Path, tmp_path: Path) -> None:
+    raw, labels = str(goods / "v.zarr/raw"), str(goods / "v.zarr/labels")
+    rim, tissue = Volume.open(raw).read(), np.ones(SHAPE, np.uint8)
+    rim[:, :, 20:], tissue[:, :, 20:] = 0, 0
+    half = write_beside(goods, tmp_path / "v.zarr/half", rim)
+    masks = [write_beside(goods, tmp_path / f"v.zarr/{n}", mask) for n, mask in enumerate((tissue, 1 - tissue))]
+    away = write_beside(goods, tmp_path / "v.zarr/away", Volume.open(labels).read(), away_vx=5)
+    train, segment = train_of(goods, tmp_path / "train"), segment_of(goods, tmp_path / "run")
+    both = {"raw": raw, "labels": labels}
+    size = Volume.open(raw).voxel_size_nm
+    place = {"offset_nm": list(Volume.open(raw).offset_nm), "shape_nm": [8 * size[0], 40 * size[1], 20 * size[2]]}
+    other = place | {"offset_nm": [*place["offset_nm"][:2], place["offset_nm"][2] + 20 * size[2]]}
+    apart = train | {"samples": [both | {"roi": place}]}
+    for sections, where, words in (
+        ({"train": train, "validation": both}, "validation", "trained on, too"),
+        ({"train": apart, "validation": both | {"roi": place}}, "validation", "trained on, too"),
+        ({"train": apart, "validation": both | {"roi": other}}, None, ""),
+        ({"segment": segment, "validation": both}, "validation", "it is not used: there is no [train] section"),
+        ({"segment": segment, "select": {}}, "select", "it is not used: there is no [train] section"),
+        ({"train": train, "evaluate": {"labels": labels}}, "evaluate", "there is no [segment] section"),
+        ({"segment": segment | {"raw": half, "mask": masks[1]}}, "segment.mask", "is it inverted?"),
+        ({"segment": segment | {"raw": half, "no_data": masks[1]}}, "segment.no_data", "is it inverted?"),
+        ({"segment": segment | {"raw": half, "mask": masks[0]}}, None, "inverted"),
+        ({"segment": segment | {"mask": masks[1]}}, None, "inverted"),
+        ({"segment": segment, "evaluate": {"labels": away}}, "evaluate.labels", "is their offset right?"),
+        ({"segment": segment, "evaluate": {"labels": labels}}, None, "offset"),
+    ):
+        found = na.check(write_config(tmp_path, **sections))
+        assert not found["wrong"], (sections, found["wrong"])
+        told = [one for one in found["doubtful"] if words in one.what]
+        assert [one.where for one in told] == ([] if where is None else [where]), (sections, found["doubtful"])
+
+
+def test_what_cannot_go_together_is_wrong(goods: Path, tmp_path: Path) -> None:
+    train, segment = train_of(goods, tmp_path / "run"), segment_of(goods, tmp_path / "run")
+    raw, labels = str(goods / "v.zarr/raw"), str(goods / "v.zarr/labels")
+    compared = {"labels": labels, "compare": {"other": raw}}
+    (tmp_path / "volume.zarr").mkdir()
+    (tmp_path / "volume.zarr/.zgroup").write_text('{"zarr_format": 2}')
+    for sections, where, words in (
+        ({"train": train, "segment": segment}, "segment.output", "is train.output, too"),
+        ({"segment": segment, "evaluate": compared}, "evaluate.compare.other", "these are grey values"),
+        ({"segment": segment | {"ledger": f"sqlite:///{raw}/ledger.db"}}, "segment.ledger", "written into segment.raw"),
+        ({"train": train | {"output": str(tmp_path / "volume.zarr")}}, "train.output", "the folder of a volume"),
+    ):
+        (fault,) = na.check(write_config(tmp_path, **sections))["wrong"]
+        assert (fault.where, words in fault.what) == (where, True), fault

@@ -14,6 +14,7 @@ import pytest
 
 from neuroadda.active.proposals import PROPOSALS, SHEET, read_proposals
 from neuroadda.backbones.card import load_card
+from neuroadda.errors import forget_warnings
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 from neuroadda.zoo.adding import write_index
@@ -545,3 +546,33 @@ def test_help_imports_neither_torch_nor_zarr(verb):
     run = subprocess.run([sys.executable, "-c", code, *verb], capture_output=True, text=True, check=True)
     assert "Usage:" in run.stdout
     assert run.stdout.splitlines()[-1] == ""
+
+
+@pytest.mark.parametrize("edited", ["raw", "the mask that was found", "a mask that was given"])
+def test_boxes_of_a_volume_that_was_edited_are_said_to_be_old_and_proposed_anew(
+    command: Run, inputs, tmp_path, edited: str
+):
+    shutil.copytree(inputs / "p.zarr", tmp_path / "p.zarr")
+    raw = Volume.open(tmp_path / "p.zarr/raw", "r+")
+    raw.data[:, :20] = 0
+    options = ["--backbone", inputs / "random", "-n", 2, "--shape", *BOX_NM, "-o", tmp_path / "out", *CPU]
+    if edited == "a mask that was given":
+        assert command("mask", raw.path)[0] == 0
+        options += ["--no-data", tmp_path / "p.zarr/raw_mask"]
+    assert command("propose", raw.path, *options)[0] == 0
+    assert command("proposals", "show", tmp_path / "out")[2] == ""
+    masks = {"raw": raw.path, "the mask that was found": tmp_path / "out/no_data.zarr/mask"}
+    volume = Volume.open(masks.get(edited, tmp_path / "p.zarr/raw_mask"), "r+")
+    volume.data[:, :90] = 0  # the boxes do not fit beside it any more
+    for verb in (("show",), ("export", "--to", "csv")):
+        forget_warnings()  # which are told once a process
+        code, _, error = command("proposals", verb[0], tmp_path / "out", *verb[1:])
+        assert code == 0
+        assert "these boxes were proposed before" in error
+    code, _, error = command("propose", raw.path, *options)
+    assert code == 0, error
+    assert "changed (" in error
+    found = read_proposals(tmp_path / "out")
+    size = Volume.open(raw.path).voxel_size_nm[1]
+    assert min(box.offset_nm[1] for box in found.proposals) >= 90 * size
+    assert command("propose", raw.path, *options)[2] == ""

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import pytest
 from neuroadda.blockwise.ledger.base import BlockRecord, TaskRecord, Worker
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.status import look_at_run
+from neuroadda.errors import RunStopped
 from neuroadda.locks import lock_folder, read_lock
 from neuroadda.viewing.dashboard.server import open_dashboard
 from tests.holding import hold_writes
@@ -118,7 +120,7 @@ def register(url: str, output: Path, *statuses: str, stage: str = "predict") -> 
 def test_what_a_run_at_work_does_is_told_by_its_lock(tmp_path, statuses, state, words):
     register(f"sqlite:///{tmp_path}/ledger.db", tmp_path / "affs", *statuses)
     with lock_folder(tmp_path):
-        os.utime(tmp_path / ".lock", (time.time() - 400,) * 2)  # taken before the records
+        os.utime(tmp_path / ".lock", (time.time() - 700,) * 2)  # taken before the records
         health = look_at_run(tmp_path).health
         assert ask_dashboard(tmp_path)["health"] == vars(health)
     assert health.state == state
@@ -161,3 +163,51 @@ def test_looking_at_a_lock_does_not_keep_a_run_out(tmp_path):
     threading.Timer(0.05, os.close, (file,)).start()
     with lock_folder(tmp_path):
         pass
+
+
+def test_blocks_that_an_earlier_run_left_are_not_running(command, tmp_path):
+    url, key = f"sqlite:///{tmp_path}/ledger.db", f"predict-{tmp_path / 'affs'}".ljust(64, "-")
+    register(url, tmp_path / "affs", "done", "running", "running", "running")
+    with lock_folder(tmp_path):
+        ledger = open_ledger(url)
+        again = {"fingerprint": key, "worker": Worker(host="node", pid=8), "attempts": 1}
+        ledger.write([BlockRecord(block=2, status="running", started=time.time() + 1, **again)])
+        ledger.close()
+        found, shown = look_at_run(tmp_path), ask_dashboard(tmp_path)
+        told = command("status", tmp_path)[1]
+    assert (found.health.state, found.tasks[0]["running"], found.tasks[0]["interrupted"]) == ("running", 1, 2)
+    assert "2 blocks that were interrupted in an earlier run to be done again" in found.health.sentence
+    assert "\tinterrupted\t" in told
+    assert (shown["stages"][0]["running"], shown["health"]) == (1, vars(found.health))
+    assert sum(worker["running"] for worker in shown["detail"]["workers"]) == 1
+    found = look_at_run(tmp_path)  # nobody is at work: all were interrupted
+    assert (found.tasks[0]["running"], found.tasks[0]["interrupted"]) == (0, 3)
+    assert sum(worker["running"] for worker in ask_dashboard(tmp_path)["detail"]["workers"]) == 0
+
+
+def test_a_run_that_has_not_come_to_its_ledger(command, tmp_path):
+    def stop() -> None:
+        with lock_folder(tmp_path / "run"):
+            assert look_at_run(tmp_path / "run").health.state == "running"
+            raise RunStopped(signal.SIGINT)
+
+    with pytest.raises(RunStopped):
+        stop()
+    code, told, _ = command("status", tmp_path / "run")
+    assert (code, told.splitlines()[0]) == (0, "Stopped: no stage had begun.")
+    assert "Run the same command again" in told
+    for place in ("nowhere", "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        code, told, errors = command("status", tmp_path / place)
+        assert (code, told, errors.count("\n")) == (2, "", 1)
+        assert ("no run has begun" in errors) == (place == "nowhere")
+
+
+@pytest.mark.parametrize("end", ["killed", "stopped", "failed"])
+def test_a_run_that_ended_before_it_made_a_ledger_is_told_too(command, tmp_path, end):
+    (tmp_path / ".lock").write_text(f"{end} {socket.gethostname()}")
+    code, told, _ = command("status", tmp_path)
+    assert code == 0
+    assert told.lower().startswith(end)
+    assert "no stage had begun" in told
+    assert "Run the same command again" in told

@@ -57,10 +57,15 @@ def write_foreign(folder: Path) -> None:
 
 
 def bring(
-    source: str, good: Place, read: Reading | None, untouched: bool = False, said: tuple[str, ...] = ()
+    source: str,
+    good: Place,
+    read: Reading | None,
+    untouched: bool = False,
+    said: tuple[str, ...] = (),
+    array: bool = False,
 ) -> Command:
-    """Return an import."""
-    imported = Imported(good, read, VOXELS if untouched else None)
+    """Return an import; an `array` is also opened directly."""
+    imported = Imported(good, read, VOXELS if untouched else None, array=source if array else None)
     return Command(["import", source, "out/new.zarr/raw", "--kind", "raw", *said], (), imported)
 
 
@@ -118,11 +123,24 @@ def tiff(rng: Rng, folder: Path) -> Command:
         resolution = tuple(n[0] / n[1] for n in (tags["XResolution"].value, tags["YResolution"].value))
     if path.name == "i.tif" and rng.random() < 0.2:
         resolution = pick(rng, ((0, 0), (0, resolution[1]), resolution[::-1], (1e-6, 1e6), (2**31, 1)))
+    elif path.suffixes == [".ome", ".tif"] and rng.random() < 0.3:
+        text = _move_planes(rng, text)
     else:
         text = _spoil_description(rng, text)
     data = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
     tifffile.imwrite(path, VOXELS, photometric="minisblack", description=data, metadata=None, resolution=resolution)
     return bring(name, GOOD, lambda place: places.of_tiff(place / name))
+
+
+def _move_planes(rng: Rng, text: str) -> str:
+    """Return OME's XML with planes whose positions fall, jump, drift, or stay."""
+    axis, ways = pick(rng, "ZZYX"), (lambda z: z[::-1], lambda z: rng.permutation(z), np.zeros_like, lambda z: z * 1.3)
+    more = (lambda z: z + (np.arange(len(z)) > 2) * 90, lambda z: z + rng.normal(0, 0.9, len(z)), lambda z: z * np.nan)
+    found = list(re.finditer(rf' Position{axis}="([^"]*)"', text))
+    moved = pick(rng, (*ways, *more))(np.array([float(one[1]) for one in found]))
+    for one, value in zip(reversed(found), reversed(moved.tolist()), strict=True):
+        text = f'{text[: one.start()]} Position{axis}="{value!r}"{text[one.end() :]}'
+    return text
 
 
 LENGTHS = ("0", "-6", "nan", "inf", "1e400", "6,0", "", "4 nm", "0.001", "40", "1e-9", "0x10", "٣", "1_0")
@@ -248,7 +266,7 @@ def zarr(rng: Rng, folder: Path) -> Command:
         spoil_json(rng, folder / name / ".zarray")
     else:
         spoil_chunk(rng, folder / name)
-    return bring(name, GOOD, lambda place: places.of_zarr(place / name), untouched=how < 0.65)
+    return bring(name, GOOD, lambda place: places.of_zarr(place / name), untouched=how < 0.65, array=True)
 
 
 N5_PLACE = ("resolution", "offset", "units", "transform", "pixelResolution", "downsamplingFactors", "scales")
@@ -265,22 +283,60 @@ def n5(rng: Rng, folder: Path) -> Command:
     else:
         metadata = [p for p in (array / "attributes.json", array.parent / "attributes.json") if p.exists()]
         spoil_json(rng, pick(rng, metadata), N5_PLACE)
-    return bring(name, WITHOUT_OFFSET if "c.n5" in name else GOOD, lambda place: places.of_n5(place / name))
+    good = WITHOUT_OFFSET if "c.n5" in name else GOOD
+    return bring(name, good, lambda place: places.of_n5(place / name), array=True)
+
+
+LEVELS = {"f.zarr": "0", "g.zarr": "levels/s0", "l.zarr": "deep/fine"}
 
 
 def ngff(rng: Rng, folder: Path) -> Command:
-    """OME-NGFF groups: multiscales, axes, metadata, chunks."""
+    """OME-NGFF groups: multiscales, their entries, levels and paths, axes, metadata, chunks."""
     unit = unit_of(rng)
-    group, level = pick(rng, [p for p in (("f.zarr", "0"), ("g.zarr", "levels/s0")) if (folder / unit / p[0]).exists()])
-    name, how = f"{unit}/{group}", rng.random()
-    if how < 0.75:
+    group = pick(rng, [name for name in LEVELS if (folder / unit / name).exists()])
+    level, name, how = LEVELS[group], f"{unit}/{group}", rng.random()
+    if how < 0.4:
         spoil_json(rng, folder / name / ".zattrs", ("multiscales",))
+    elif how < 0.75:
+        data = json.loads((folder / name / ".zattrs").read_text())
+        for _ in range(int(pick(rng, (1, 1, 2)))):
+            data["multiscales"] = _change_entries(rng, data["multiscales"], level)
+        (folder / name / ".zattrs").write_text(json.dumps(data))
     elif how < 0.85:
         spoil_json(rng, folder / name / level / ".zarray")
     else:
         spoil_chunk(rng, folder / name / level)
-    source = name if rng.random() < 0.5 else f"{name}/{level}"
-    return bring(source, GOOD, lambda place: places.of_ngff(place / name), untouched=how < 0.75)
+    whole = rng.random() < 0.5
+    # of a group whose entries were changed, or that has several levels, another level may be right
+    source, untouched = (name, how < 0.4 and group != "l.zarr") if whole else (f"{name}/{level}", how < 0.75)
+    return bring(
+        source, GOOD, lambda place: places.of_ngff(place / name, None if whole else level), untouched, array=not whole
+    )
+
+
+def _change_entries(rng: Rng, images: list[Any], level: str) -> list[Any]:
+    """Return entries of ``multiscales`` that are legal, or nearly so, and say something else."""
+    image, times = images[0], pick(rng, ([2, 2, 2], [1, 0.5, 1], [1, 1, 1], [1, 1]))
+    other = [
+        {"type": "scale", "scale": times},
+        {"type": "translation", "translation": pick(rng, ([0, 0, 0], [9, 9, 9]))},
+    ]
+    more = {"path": level, "coordinateTransformations": image["datasets"][0]["coordinateTransformations"][:1] + other}
+    odd = pick(rng, (f"./{level}", f"{level}/", f"/{level}", f"../l.zarr/{level}", "..", f"a/../{level}", "gone", ""))
+    datasets: list[Any] = image["datasets"]
+    ways: tuple[Callable[[], list[Any]], ...] = (
+        lambda: [{**image, "datasets": datasets[::-1]}, *images[1:]],
+        lambda: [{**image, "datasets": [more, *datasets]}, *images[1:]],
+        lambda: [{**image, "datasets": [{**more, "path": odd}, *datasets]}, *images[1:]],
+        lambda: [{**image, "datasets": [{**datasets[0], "path": odd}, *datasets[1:]]}, *images[1:]],
+        lambda: [*images, {**image, "name": "again", "type": "mean"}],
+        lambda: [{**image, "datasets": [more]}, *images],
+        lambda: [*images, {**image, "datasets": [{**more, "path": odd}]}],
+        lambda: [{**image, "axes": [{"name": pick(rng, ("c", "t")), "type": "channel"}, *image["axes"]]}, *images[1:]],
+        lambda: [{**image, "axes": image["axes"][1:]}, *images[1:]],
+        lambda: [{**image, "coordinateTransformations": other}, *images[1:]],
+    )
+    return pick(rng, ways)()
 
 
 def precomputed(rng: Rng, folder: Path) -> Command:

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 from PIL import Image
 
+from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 
 Triple = tuple[float, float, float]
@@ -25,6 +26,7 @@ NM = {
     **dict.fromkeys(("um", "µm", "\\u00B5m", "micron", "micrometer"), 1e3),
     **dict.fromkeys(("pm", "picometer"), 1e-3),
     "mm": 1e6,
+    "cm": 1e7,
 }
 TOLERANCE_NM = 0.0011  # lengths are kept in whole picometres
 REL_TOLERANCE = 1e-5  # ImageJ keeps fractions of 32 bits
@@ -41,6 +43,10 @@ class Place:
         """Tell whether they are the same but for rounding."""
         pairs = zip((*self.size, *self.offset), (*other.size, *other.offset), strict=True)
         return all(math.isclose(a, b, rel_tol=REL_TOLERANCE, abs_tol=TOLERANCE_NM) for a, b in pairs)
+
+
+class MustAsk(Exception):
+    """What a source says can be read in two ways: an import that is done has guessed."""
 
 
 Reading = Callable[[Path], Place]
@@ -60,12 +66,15 @@ class Imported:
         Those of the source; None where what was spoiled may have changed them.
     sections
         The number of sections that the source has now; None where what was spoiled may have changed it.
+    array
+        The source, where it is an array that can be opened directly: it must lie at the same place.
     """
 
     good: Place
     read: Reading | None = None
     voxels: np.ndarray | None = None
     sections: int | None = None
+    array: str | None = None
 
     def judge(self, source: Path, target: Path, told: str) -> str | None:
         """Return what is wrong with an imported volume, None if nothing is.
@@ -78,6 +87,8 @@ class Imported:
         found = Place(volume.voxel_size_nm, volume.offset_nm)
         try:
             expected = self.good if self.read is None else self.read(source)
+        except MustAsk as why:
+            return f"not asked: {why}"
         except Exception:
             expected = self.good
         noted = any("warning: " in line and "its offset" in line for line in told.splitlines())
@@ -87,7 +98,15 @@ class Imported:
             return "other voxels, though only its place was spoiled"
         if self.sections is not None and volume.data.shape[0] != self.sections:
             return f"{volume.data.shape[0]} sections, not {self.sections}"
-        return None
+        return None if self.array is None else self._judge_opened(source / self.array, found)
+
+    def _judge_opened(self, array: Path, imported: Place) -> str | None:
+        try:
+            volume = Volume.open(array)
+        except UserError as error:
+            return None if "not whole nm or pm" in str(error) else f"imported, but opened it is refused: {error}"
+        opened = Place(volume.voxel_size_nm, volume.offset_nm)
+        return None if opened.is_near(imported) else f"imported at {imported}, opened at {opened}"
 
 
 def numbers(values: Any) -> Triple:
@@ -159,22 +178,72 @@ def of_n5(path: Path) -> Place:
     return Place((finest[2] * times[2], finest[1] * times[1], finest[0] * times[0]))
 
 
-def of_ngff(group: Path) -> Place:
-    """The transformations of the first level, then those of the image; a translation places the centre of the first voxel."""
-    image = read_json(group / ".zattrs")["multiscales"][0]
-    assert [axis["name"] for axis in image["axes"]] == ["z", "y", "x"]
-    size, first, scaled = np.ones(3), np.zeros(3), False
-    for step in (*image["datasets"][0]["coordinateTransformations"], *(image.get("coordinateTransformations") or [])):
-        assert step["type"] in ("scale", "translation", "identity")
-        if step["type"] == "scale":
-            size, first, scaled = size * numbers(step["scale"]), first * numbers(step["scale"]), True
-        elif step["type"] == "translation":
-            first = first + numbers(step["translation"])
-    assert scaled
+@dataclass(frozen=True)
+class _Level:
+    path: str
+    place: Place
+    centre: Triple
+
+
+def of_ngff(group: Path, level: str | None = None) -> Place:
+    """Of a level, or of the finest of a group: its transformations, then the image's; a translation places a voxel's centre.
+
+    Raises
+    ------
+    MustAsk
+        If entries offer several finest levels, or say two places of one, or axes are told that the array has not.
+    """
+    entries = [_read_entry(image) for image in read_json(group / ".zattrs")["multiscales"]]
+    if level is None:
+        if any(".." in one.path.split("/") for levels in entries for one in levels):
+            raise MustAsk("a level lies outside of its group")
+        finest = set()
+        for levels in entries:
+            best = min(levels, key=lambda one: math.prod(one.place.size)).place.size
+            finest |= {one.path for one in levels if one.place.size == best}
+        if len(finest) > 1:
+            raise MustAsk(f"several levels are the finest of their entry: {finest}")
+        (level,) = finest
+    found = []
+    for levels in entries:
+        finest = min(levels, key=lambda one: math.prod(one.place.size))
+        found += [_place_level(one, finest) for one in levels if one.path == level]
+    if any(not other.is_near(found[0]) for other in found):
+        raise MustAsk(f"entries say {found}")
+    if len(read_json(group / level / ".zarray")["shape"]) != 3:
+        raise MustAsk("three axes are told, the array has others")
+    return found[0]
+
+
+def _read_entry(image: dict[str, Any]) -> list[_Level]:
+    names = [axis["name"] for axis in image["axes"]]
+    if len(names) > 3 and names[-3:] == ["z", "y", "x"]:
+        raise MustAsk(f"{names} are told of an array of three axes")
+    assert names == ["z", "y", "x"]
     units = [axis["unit"] for axis in image["axes"]]
     assert all(units)
-    nm = in_nm(size.tolist(), units)
-    return Place(nm, corner(nm, in_nm(first.tolist(), units)))
+    levels = []
+    for dataset in image["datasets"]:
+        size, first, scaled = np.ones(3), np.zeros(3), False
+        for step in (*dataset["coordinateTransformations"], *(image.get("coordinateTransformations") or [])):
+            assert step["type"] in ("scale", "translation", "identity")
+            if step["type"] == "scale":
+                size, first, scaled = size * numbers(step["scale"]), first * numbers(step["scale"]), True
+            elif step["type"] == "translation":
+                first = first + numbers(step["translation"])
+        assert scaled
+        path = "/".join(part for part in dataset["path"].split("/") if part not in ("", "."))
+        levels.append(_Level(path, Place(in_nm(size.tolist(), units)), in_nm(first.tolist(), units)))
+    return levels
+
+
+def _place_level(level: _Level, finest: _Level) -> Place:
+    """Levels share their corner, which is the origin where the finest has its centre there."""
+    size, unplaced = level.place.size, (0.0, 0.0, 0.0) if any(finest.centre) else finest.place.size
+    if not any(level.centre) and not any(finest.centre):
+        return Place(size)
+    z, y, x = (c - s / 2 + u / 2 for c, s, u in zip(level.centre, size, unplaced, strict=True))
+    return Place(size, (z, y, x))
 
 
 def of_hdf5(path: Path) -> Place:
@@ -209,12 +278,29 @@ def of_tiff(path: Path) -> Place:
         placed = plane is not None and all(
             plane.get(f"Position{axis}Unit") and plane.get(f"Position{axis}") for axis in "ZYX"
         )
+        _check_planes(pixels.findall("{*}Plane"), size)
         return Place(size, _of_node(plane, "Position", "") if placed else (0.0, 0.0, 0.0))  # type: ignore[arg-type]
     told = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     lengths = (float(told["spacing"]), 1 / float(tags[283]), 1 / float(tags[282]))
     size = in_nm(lengths, [told.get("zunit", told["unit"]), told.get("yunit", told["unit"]), told["unit"]])
     z, y, x = (-float(told.get(f"{axis}origin", 0)) * s for axis, s in zip("zyx", size, strict=True))
     return Place(size, (z, y, x))
+
+
+def _check_planes(planes: list[ElementTree.Element], size: Triple) -> None:
+    """Raise MustAsk if planes lie elsewhere than sections do, where all of them say it in units of length."""
+    every = {f"Position{axis}{part}" for axis in "ZYX" for part in ("", "Unit")}
+    if not planes or not all(all(plane.get(name) for name in every) for plane in planes):
+        return
+    numbers = np.array([int(plane.attrib["TheZ"]) for plane in planes])
+    found = np.array([_of_node(plane, "Position", "") for plane in planes]) - _of_node(planes[0], "Position", "")
+    if not np.isfinite(found).all() or sorted(numbers) != list(range(len(planes))):
+        return
+    z = found[np.argsort(numbers), 0]
+    if (np.diff(z) < 0).any() or (z.any() and (abs(z - z[0] - np.arange(len(z)) * size[0]) > 0.51 * size[0]).any()):
+        raise MustAsk(f"planes lie at {z.tolist()} along z")
+    if (np.ptp(found[:, 1:], axis=0) > 0.51 * np.array(size[1:])).any():
+        raise MustAsk("planes are shifted against one another")
 
 
 def _of_node(node: ElementTree.Element, prefix: str, unit: str) -> Triple:

@@ -323,3 +323,55 @@ def test_an_edited_volume_gets_its_levels_anew(tmp_path, caplog, copy):
     volume.data[4, 20, 20] ^= 255
     build(volume, copy_finest=copy, trust_inputs=True)
     assert {n: b for n, b in content(group).items() if n[0] != "0"} == {n: b for n, b in old.items() if n[0] != "0"}
+
+
+IDS = [2**64 - 1, 2**64 - 3, 2**32 - 2]
+
+
+@pytest.mark.parametrize("reserved", IDS)
+def test_a_copy_of_labels_has_no_ids_that_are_no_neurons_at_any_scale(tmp_path, caplog, reserved):
+    volume = write(tmp_path / "v.zarr/labels", np.uint64)
+    volume.data[2:6, 8:40, 8:30] = reserved
+    levels = build(volume, output=str(tmp_path / "copy.zarr"), copy_finest=True)
+    ids = volume.read()
+    np.testing.assert_array_equal(levels[0].read(), np.where(ids == reserved, 0, ids))
+    for level in levels:
+        assert level.read().max() < 5
+    assert levels[0].attrs["unlabelled_voxels"] == 4 * 32 * 22
+    assert f"{4 * 32 * 22} voxels became 0" in caplog.text
+    assert build(volume, output=str(tmp_path / "copy.zarr"), copy_finest=True)[0].attrs == levels[0].attrs
+
+
+def test_a_copy_of_labels_in_place_of_a_link_is_made_anew_as_a_whole(tmp_path):
+    volume = write(tmp_path / "v.zarr/labels", np.uint64)
+    volume.data[:2] = IDS[0]
+    linked = build(volume)
+    with pytest.raises(UserError, match="--overwrite"):
+        build(volume, copy_finest=True)
+    assert linked[0].path.is_symlink()
+    assert all(level.read().max() < 5 for level in build(volume, overwrite=True, copy_finest=True))
+
+
+def test_a_copy_of_an_import_still_says_that_some_was_not_labelled(tmp_path):
+    volume = write(tmp_path / "v.zarr/labels", np.uint64)
+    volume.data.attrs["unlabelled_voxels"] = 7
+    assert build(volume, output=str(tmp_path / "copy.zarr"), copy_finest=True)[0].attrs["unlabelled_voxels"] == 7
+
+
+def test_level_0_that_is_the_volume_itself_is_not_changed_and_its_ids_are_told(tmp_path, caplog):
+    volume = write(tmp_path / "v.zarr/labels", np.uint32)
+    volume.data[:2] = 2**32 - 1
+    build(volume)
+    assert "have id 4294967295 (transparent): shown like a neuron" in caplog.text
+    assert volume.read().max() == 2**32 - 1
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64])
+@pytest.mark.parametrize("copy", [False, True])
+def test_negative_ids_are_refused_and_nothing_is_written(tmp_path, dtype, copy):
+    volume = write(tmp_path / "v.zarr/labels", dtype)
+    volume.data[:] = 3
+    volume.data[8, 49, 36] = -1
+    with pytest.raises(UserError, match=r"there are negative ids \(-1\)"):
+        build(volume, kind="labels", copy_finest=copy)
+    assert not (tmp_path / "v.zarr/labels.ome.zarr").exists()

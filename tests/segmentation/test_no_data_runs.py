@@ -9,7 +9,7 @@ from neuroadda.blockwise.execution_config import Execution
 from neuroadda.errors import UserError
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment_volume
-from neuroadda.segmentation.recovery import read_run
+from neuroadda.segmentation.recovery import read_run, retry
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.no_data_mask import write_no_data_mask
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
@@ -148,3 +148,26 @@ def test_a_mask_of_gaps_may_be_given(backbone, tmp_path, rim):
 def test_raw_without_any_data_is_refused(backbone, tmp_path):
     with pytest.raises(UserError, match="nothing in it is tissue"):
         segment_volume(configure(write(tmp_path, np.full(SHAPE_VX, 255, np.uint8)), backbone, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("gaps", [True, False])
+def test_retry_says_that_its_mask_is_older_than_raw(backbone, tmp_path, caplog, gaps):
+    voxels = make_tissue()
+    voxels[:, :, 80 if gaps else 112 :] = 0
+    raw, options = write(tmp_path, voxels), ['segment.execution.launcher="serial"']
+    config = configure(raw, backbone, tmp_path / "run")
+    plan = segment_volume(config, upto="predict")
+    retry(tmp_path / "run", stage="predict", overrides=options)
+    assert not [line for line in caplog.messages if "where raw has no data" in line]
+    edited = make_tissue()
+    edited[:, :, 104:] = 0
+    raw.write(raw.roi, edited)
+    retry(tmp_path / "run", stage="predict", overrides=options)
+    assert [line for line in caplog.messages if "where raw has no data was found before raw changed" in line]
+    same = segment_volume(config, upto="predict")
+    assert [task.fingerprint for task in same.tasks] == [task.fingerprint for task in plan.tasks]
+    anew = segment_volume(config, upto="predict", overwrite=True)
+    mask = Volume.open(anew.config.no_data).read()
+    assert mask[:, :, :104].all()
+    assert not mask[:, :, 104:].any()
+    assert read(anew, "predict")[..., 90:104].any()

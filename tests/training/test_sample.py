@@ -141,6 +141,27 @@ def test_ignored_background_is_masked(volumes: Path, write_volume: Callable[...,
         RandomSample(empty, (4, 24, 24)).place()
 
 
+def test_who_is_to_blame_for_a_sample_without_places(
+    tmp_path: Path, write_volume: Callable[..., Path], cells: np.ndarray
+) -> None:
+    tissue = np.random.default_rng(0).integers(40, 250, (10, 96, 96), np.uint8)
+    black, white, stripe = tissue * 0, tissue * 0 + 255, tissue.copy()
+    stripe[:, :, 4:] = 0
+    labels = write_volume(tmp_path / "v.zarr/labels", np.full(tissue.shape, 3, np.uint64))
+    for name, raw in (("black", black), ("white", white), ("stripe", stripe)):
+        path = str(write_volume(tmp_path / "v.zarr" / name, raw))
+        sample = open_sample(SampleConfig(raw=path, labels=str(labels)), (4, 64, 64))
+        with pytest.raises(UserError, match="none has data in raw") as caught:
+            RandomSample(sample, (4, 64, 64)).place()
+        assert caught.value.where == path
+    path = str(write_volume(tmp_path / "v.zarr/raw", tissue))
+    mask = write_volume(tmp_path / "v.zarr/mask", np.zeros(tissue.shape, np.uint8))
+    sample = open_sample(SampleConfig(raw=path, labels=str(labels), mask=str(mask)), (4, 64, 64))
+    with pytest.raises(UserError, match="none has labels inside its mask") as caught:
+        RandomSample(sample, (4, 64, 64)).place()
+    assert caught.value.where == str(mask)
+
+
 @pytest.mark.parametrize("only_yx", [True, False])
 def test_erode_is_the_erosion_of_every_label(cells: np.ndarray, only_yx: bool) -> None:
     labels = np.unique(cells, return_inverse=True)[1].reshape(SHAPE).astype(np.uint32)

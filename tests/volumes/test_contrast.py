@@ -299,3 +299,59 @@ def test_an_inverting_table_of_imagej_is_applied(tmp_path: Path) -> None:
     about = {"axes": "ZYX", "unit": "nm", "spacing": 50, "LUTs": [table]}
     tifffile.imwrite(tmp_path / "a.tif", 255 - SEEN, imagej=True, metadata=about)
     np.testing.assert_array_equal(bring(tmp_path / "a.tif").data[:], SEEN)
+
+
+@pytest.mark.parametrize("how", ["plain", "bigtiff", "shaped", "ome", "palette"])
+def test_pages_of_different_photometric_interpretation_are_named(tmp_path: Path, how: str) -> None:
+    source = tmp_path / ("a.ome.tif" if how == "ome" else "a.tif")
+    if how in ("shaped", "ome"):  # tifffile takes the first page's for all
+        tifffile.imwrite(source, SEEN, metadata={"axes": "ZYX"}, compression="zlib")
+        with tifffile.TiffFile(source, mode="r+") as file:
+            for n in (1, 3):
+                file.pages[n].aspage().tags["PhotometricInterpretation"].overwrite(0)
+    else:
+        other = {"photometric": "palette", "colormap": COLOURS} if how == "palette" else {"photometric": "miniswhite"}
+        with tifffile.TiffWriter(source, bigtiff=how == "bigtiff") as file:
+            for n, page in enumerate(SEEN):
+                options = other if n in (1, 3) else {"photometric": "minisblack"}
+                file.write(page, metadata=None, contiguous=False, **options)
+    with pytest.raises(UserError) as caught:
+        bring(source)
+    other_name = "palette (3)" if how == "palette" else "MinIsWhite (0)"
+    assert f"pages 0, 2, 4 are MinIsBlack (1), pages 1, 3 are {other_name}" in str(caught.value)
+
+
+def write_turned(source: Path, orientations: list[int], folder: bool) -> Path:
+    tags = [[(274, "H", 1, orientation, True)] for orientation in orientations]
+    if folder:
+        source.mkdir()
+        for n, (page, tag) in enumerate(zip(SEEN, tags, strict=True)):
+            tifffile.imwrite(source / f"{n}.tif", page, metadata=None, extratags=tag)
+        return source
+    with tifffile.TiffWriter(source) as file:
+        for page, tag in zip(SEEN, tags, strict=True):
+            file.write(page, metadata=None, contiguous=False, extratags=tag)
+    return source
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_orientation_is_told_and_must_be_one(tmp_path: Path, folder: bool) -> None:
+    for orientation in (3, 6):
+        source = write_turned(tmp_path / f"{orientation}.tif", [orientation] * len(SEEN), folder)
+        volume = bring(source)
+        assert np.array_equal(volume.read(), SEEN)
+        assert f"(orientation {orientation}); rows and columns are taken as stored" in notes_of(volume)[0]
+    with pytest.raises(UserError, match="orientation"):
+        bring(write_turned(tmp_path / "mixed.tif", [1, 1, 6, 1, 1], folder))
+    assert notes_of(bring(write_turned(tmp_path / "usual.tif", [1] * len(SEEN), folder))) == []
+
+
+@pytest.mark.parametrize("stated", [3, 7])
+def test_as_many_images_as_the_metadata_say(tmp_path: Path, stated: int) -> None:
+    about = f"ImageJ=1.53\nimages={stated}\nslices={stated}\n"
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for n, page in enumerate(SEEN):
+            text = about if n == 0 else None
+            file.write(page, metadata=None, contiguous=False, description=text, compression="zlib")
+    with pytest.raises(UserError, match=f"5 pages, but by its metadata {stated} images"):
+        bring(tmp_path / "a.tif")

@@ -15,7 +15,17 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.axes import looks_like_xyz
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.nodes import ZARR3
-from tests.volumes.writers import ARRAYS, N5, UNITS, WITHOUT_OFFSET, WRITERS, Written, imagej_tiff, precomputed
+from tests.volumes.writers import (
+    ARRAYS,
+    DOUBTFUL,
+    N5,
+    UNITS,
+    WITHOUT_OFFSET,
+    WRITERS,
+    Written,
+    imagej_tiff,
+    precomputed,
+)
 
 PM = 1e-3
 sizes = st.tuples(*[st.integers(500, 200_000)] * 3)  # pm
@@ -28,9 +38,11 @@ def whole_voxels(size: ZyxFloat, offset: ZyxFloat) -> ZyxFloat:
 
 
 def check_refused(told: str, size_nm: ZyxFloat) -> None:
-    """One line that names the way out, and only where the order is in doubt, or opening would cut lengths to whole pm."""
+    """One line that names the way out, and only where the order is in doubt."""
     assert "\n" not in told
-    assert "import it first" in told or (looks_like_xyz(size_nm) and "--axes" in told and "--voxel-size" in told)
+    assert looks_like_xyz(size_nm)
+    assert "--axes" in told
+    assert "--voxel-size" in told
 
 
 @pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
@@ -75,3 +87,34 @@ def test_what_others_write_comes_in_at_its_place(
             assert np.array_equal(volume.read(), voxels)
             assert volume.voxel_size_nm == pytest.approx(size_nm, abs=tolerance)
             assert volume.offset_nm == pytest.approx(offset_nm, abs=tolerance)
+
+
+@pytest.mark.parametrize("write", DOUBTFUL, ids=lambda write: write.__name__)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(shape=st.tuples(*[st.integers(2, 6)] * 3), size=sizes, offset=offsets, unit=st.sampled_from(sorted(UNITS)))
+def test_what_can_be_read_in_two_ways_is_asked_for(
+    write: Callable[[Written], Path],
+    shape: tuple[int, int, int],
+    size: tuple[int, int, int],
+    offset: tuple[int, int, int],
+    unit: str,
+) -> None:
+    """One line that names the file and the options; with these, the volume comes in where it was written."""
+    size_nm: ZyxFloat = tuple(s * PM for s in size)  # type: ignore[assignment]
+    offset_nm: ZyxFloat = tuple(o * PM for o in offset)  # type: ignore[assignment]
+    voxels = np.random.default_rng(0).integers(0, 254, shape, dtype=np.uint8)
+    with tempfile.TemporaryDirectory() as name:
+        source, target = write(Written(Path(name), voxels, size_nm, offset_nm, unit)), Path(name) / "own.zarr/raw"
+        with pytest.raises(UserError) as caught:
+            import_volume(source, target, kind="raw")
+        told = str(caught.value)
+        assert "\n" not in told
+        assert str(source) in told
+        assert any(f"--{option.replace('_', '-')}" in told for option in DOUBTFUL[write])
+        assert not target.exists()
+        answers = {"dataset": "levels/s0", "voxel_size": size_nm, "offset": offset_nm}
+        keys = {"dataset": "dataset", "voxel_size": "voxel_size_nm", "offset": "offset_nm"}
+        volume = import_volume(source, target, kind="raw", **{keys[o]: answers[o] for o in DOUBTFUL[write]})
+        assert np.array_equal(volume.read(), voxels)
+        assert volume.voxel_size_nm == pytest.approx(size_nm, abs=0.0011)
+        assert volume.offset_nm == pytest.approx(offset_nm, abs=0.0011)

@@ -1,8 +1,14 @@
 """Inputs: voxels that are edited in place are noticed, and what is merely copied, moved or touched is not taken for edited."""
 
+import hashlib
 import os
 import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -194,8 +200,79 @@ def test_another_array_and_a_broken_record_are_as_if_nothing_were_known(tmp_path
     assert look(tmp_path, other) == ("other", False)
 
 
-def test_a_web_server_is_not_listed():
-    class Remote:
-        path = Url("https://example.org/v.zarr/raw")
+class Server(SimpleHTTPRequestHandler):
+    """Says when a file was written, to the second."""
 
-    assert list_files(Remote()) is None  # type: ignore[arg-type]
+    tells = "Last-Modified"
+
+    def do_HEAD(self) -> None:
+        if self.tells == "no HEAD":
+            self.send_error(405)
+            return
+        if not Path(self.translate_path(self.path)).is_file():
+            self.send_error(403 if self.tells == "ETag" else 404)  # as stores do whose objects cannot be listed
+            return
+        if self.tells != "ETag":
+            super().do_HEAD()
+            return
+        content = Path(self.translate_path(self.path)).read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", hashlib.sha256(content).hexdigest())
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def serve(folder: Path, tells: str) -> Iterator[str]:
+    handler = type("Telling", (Server,), {"tells": tells})
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def edit_later(volume: Volume, seconds: int) -> None:
+    """Edit a voxel, and make it look as if that was some seconds after the chunk was written."""
+    (file,) = (path for path in volume.path.rglob("*") if path.as_posix().endswith(("1/0/0", "1.0.0")))
+    before = file.stat().st_mtime
+    volume.data[PLACE[0], 1, 1] ^= 1
+    os.utime(file, (before + seconds, before + seconds))
+
+
+@pytest.mark.parametrize("tells", ["Last-Modified", "ETag"])
+@pytest.mark.parametrize("write", [write_ours, write_flat])
+def test_one_voxel_edited_at_a_web_server_is_noticed(tmp_path, tells, write):
+    pytest.importorskip("aiohttp")
+    local = write(tmp_path / "v.zarr")
+    with serve(tmp_path, tells) as address:
+        served = Volume.open(f"{address}/v.zarr")
+        assert look(tmp_path, served) == (served.fingerprint, False)
+        assert look(tmp_path, served) == (served.fingerprint, False)
+        edit_later(local, 5)
+        edited, changed = look(tmp_path, served)
+        assert changed
+        assert edited != served.fingerprint
+        assert look(tmp_path, served) == (edited, False)
+        next(path for path in local.path.rglob("*") if path.as_posix().endswith(("2/0/0", "2.0.0"))).unlink()
+        assert look(tmp_path, served)[1]
+
+
+def test_a_web_server_that_does_not_tell_is_not_listed(tmp_path):
+    write_flat(tmp_path / "v.zarr")
+    (tmp_path / "empty").mkdir()
+
+    class Remote:
+        def __init__(self, url: str) -> None:
+            self.path = Url(url)
+
+    with serve(tmp_path, "no HEAD") as address:
+        assert list_files(Remote(f"{address}/v.zarr")) is None  # type: ignore[arg-type]
+        assert list_files(Remote(f"{address}/empty")) is None  # type: ignore[arg-type]
+    with serve(tmp_path, "ETag") as address, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listing_module, "MOST_ASKED", 5)
+        listings = [list_files(Remote(f"{address}/v.zarr")) for _ in range(2)]  # type: ignore[arg-type]
+        assert [len(listing) for listing in listings if listing] == [5, 5]
+        np.testing.assert_array_equal(*(listing.name for listing in listings if listing))

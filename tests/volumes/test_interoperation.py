@@ -97,9 +97,25 @@ def test_other_axes_and_units_are_told(tmp_path, attributes, told):
         Volume.open(tmp_path / "v.zarr/a")
     with pytest.raises(UserError, match=told):
         import_volume(tmp_path / "v.zarr/a", tmp_path / "own.zarr")
-    make(tmp_path / "v.zarr/a", units=["um", "nm", "nm"], voxel_size=[0.04, 4, 4])
-    with pytest.raises(UserError, match="is not whole nm or pm; import it first"):
-        Volume.open(tmp_path / "v.zarr/a")
+
+
+@pytest.mark.parametrize(
+    ("size", "offset", "units", "nm", "at"),
+    [
+        ([0.04, 4, 4], [0.4, 8, 8], ["um", "nm", "nm"], (40, 4, 4), (400, 8, 8)),
+        ([0.04, 0.004, 0.004], [1, 2, 3], ["um"] * 3, (40, 4, 4), (1000, 2000, 3000)),
+        ([0.04, 0.0046, 0.0046], [0, 0, 0], ["micrometer"] * 3, (40, 4.6, 4.6), (0, 0, 0)),
+        ([40, 4.6, 4.6], [0.5, 0, 0], ["nm"] * 3, (40, 4.6, 4.6), (0.5, 0, 0)),
+        ([float(np.float32(v)) for v in (0.04, 0.0046, 0.0046)], [0, 0, 0], ["um"] * 3, (40, 4.6, 4.6), (0, 0, 0)),
+        ([0.00004, 0.000004, 0.000004], [0, 0.00001, 0], "mm", (40, 4, 4), (0, 10, 0)),
+    ],
+)
+def test_both_doors_read_fractions_of_a_unit(tmp_path, size, offset, units, nm, at):
+    make(tmp_path / "v.zarr/a", units=units, voxel_size=size, offset=offset)
+    Volume.open(tmp_path / "v.zarr/a", "r+").data[:] = 7
+    for volume in (Volume.open(tmp_path / "v.zarr/a"), import_volume(tmp_path / "v.zarr/a", tmp_path / "own.zarr")):
+        assert (volume.voxel_size_nm, volume.offset_nm) == (nm, at)
+        assert volume.unit == ("nm" if all(float(length).is_integer() for length in (*nm, *at)) else "pm")
 
 
 def test_gunpowder_reads_the_funlib_array(tmp_path):

@@ -13,7 +13,7 @@ from funlib.geometry import Roi
 from neuroadda.errors import UserError, forget_warnings
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.label_checks import MOST_VX, LabelTally, check_not_empty, check_truth, look_at
+from neuroadda.volumes.label_checks import MOST_VX, LabelTally, check_mask, check_truth, look_at
 
 DATA = Path(os.environ.get("NEUROADDA_DATA", Path(__file__).parents[3] / "shared" / "data"))
 NM = (40.0, 4.0, 4.0)
@@ -145,6 +145,6 @@ def test_an_empty_mask_is_refused(tmp_path: Path) -> None:
     data = np.zeros((6, 20, 20), np.uint8)
     data[0, :3] = 1
     mask = write(tmp_path / "v.zarr/mask", data)
-    check_not_empty(mask, mask.roi)
+    check_mask(mask, mask.roi)
     with pytest.raises(UserError, match=r"v.zarr/mask: the mask is 0 everywhere in \[440:640"):
-        check_not_empty(mask, Roi((440, 80, 40), (200, 80, 80)))
+        check_mask(mask, Roi((440, 80, 40), (200, 80, 80)))

@@ -239,3 +239,24 @@ def test_the_command_writes_a_mask_beside_raw_and_info_tells_of_it(tmp_path, com
     assert "no_data" not in json.loads(command("info", told["mask"], "--json")[1])
     code, _, error = command("mask", raw.path, "-o", raw.path)
     assert (code, error.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("edit", ["rim", "section", "voxel"])
+def test_the_command_makes_the_mask_of_an_edited_raw_again_and_keeps_that_of_the_same(tmp_path, command, edit):
+    rng = np.random.default_rng(0)
+    raw = Volume.create(tmp_path / "v.zarr/raw", (6, 130, 130), (30, 6, 6), np.uint8)
+    raw.data[:] = rng.integers(1, 255, raw.shape_vx)
+    command("mask", raw.path)
+    mask = Volume.open(tmp_path / "v.zarr/raw_mask", "r+")
+    assert mask.read().all()
+    mask.data[3, 3, 3] = 0  # by hand
+    code, _, error = command("mask", raw.path)
+    assert (code, error) == (0, "")
+    assert mask.read()[3, 3, 3] == 0
+    place = {"rim": (slice(None), slice(70)), "section": 2, "voxel": (1, 1, 1)}[edit]
+    raw.data[place] = 0
+    code, _, error = command("mask", raw.path)
+    assert code == 0
+    assert "raw was edited since this mask was made: it is made again" in error
+    found = Volume.open(mask.path).read()
+    assert found[place].any() == (edit == "voxel")

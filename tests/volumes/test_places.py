@@ -646,3 +646,17 @@ def test_attributes_that_are_a_list_are_told(tmp_path: Path) -> None:
     (tmp_path / "a.zarr/.zattrs").write_text("[1, 2]")
     with pytest.raises(UserError, match="metadata cannot be read"):
         import_volume(tmp_path / "a.zarr", tmp_path / "o.zarr/raw", voxel_size_nm=(4, 4, 4))
+
+
+@pytest.mark.parametrize("link", ["soft", "external"])
+@pytest.mark.parametrize("beside", [None, "volumes/labels/neuron_ids", "volumes/other"])
+def test_raw_behind_a_link_that_leads_nowhere_is_not_taken_from_elsewhere(tmp_path, link, beside):
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        gone = h5py.SoftLink("/nowhere") if link == "soft" else h5py.ExternalLink("lost.h5", "/nowhere")
+        file["volumes/raw"] = gone
+        if beside:
+            file[beside] = np.arange(60, dtype=np.uint64).reshape(3, 4, 5)
+            file[beside].attrs["resolution"] = (30, 6, 6)
+    with pytest.raises(UserError, match=r"the link 'volumes/raw' leads to .*nowhere.*, which is not there"):
+        import_volume(tmp_path / "v.h5", tmp_path / "out.zarr/raw")
+    assert not (tmp_path / "out.zarr").exists()

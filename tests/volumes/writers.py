@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import h5py
 import numpy as np
@@ -149,6 +150,28 @@ def ngff_group_and_dataset(w: Written) -> Path:
     return group / "levels/s0"
 
 
+def ngff_levels(w: Written) -> Path:
+    """Levels listed from the coarsest to the finest, by paths with needless parts; a coarser level has the same corner."""
+    group, factors = w.folder / "l.zarr", (1.0, 2.0, 4.0)
+    datasets = []
+    for name, times in (("./coarse/", factors), ("deep//fine", (1.0, 1.0, 1.0))):
+        size = [s * f for s, f in zip(w.size, times, strict=True)]
+        centre = [o + s / 2 for o, s in zip(w.offset, size, strict=True)]
+        voxels = w.voxels[tuple(slice(None, None, int(f)) for f in times)]
+        _zarr(group / name, voxels)[:] = voxels
+        steps = [
+            {"type": "scale", "scale": [s / UNITS[w.unit] for s in size]},
+            {"type": "translation", "translation": [c / UNITS[w.unit] for c in centre]},
+        ]
+        datasets.append({"path": name, "coordinateTransformations": steps})
+    axes = [{"name": axis, "type": "space", "unit": LONG[w.unit]} for axis in "zyx"]
+    (group / ".zgroup").write_text('{"zarr_format": 2}')
+    (group / ".zattrs").write_text(
+        json.dumps({"multiscales": [{"version": "0.4", "axes": axes, "datasets": datasets}]})
+    )
+    return group
+
+
 def ome_tiff(w: Written) -> Path:
     unit = {"um": "µm"}.get(w.unit, w.unit)
     sizes = {f"PhysicalSize{axis}": v for axis, v in zip("ZYX", w.lengths(w.size), strict=True)}
@@ -202,8 +225,91 @@ def cremi_hdf5(w: Written) -> Path:
 WRITERS: tuple[Callable[[Written], Path], ...] = (
     *(n5_by_z5py, n5_by_tensorstore, n5_viewer_level, n5_of_cosem),
     *(zarr_of_funlib, ngff_by_ome_zarr, ngff_group_and_dataset),
-    *(ome_tiff, imagej_tiff, precomputed, cremi_hdf5),
+    *(ome_tiff, imagej_tiff, precomputed, cremi_hdf5, ngff_levels),
 )
 N5 = WRITERS[:4]
 ARRAYS = WRITERS[:7]
 WITHOUT_OFFSET = (n5_viewer_level,)
+
+
+def _change_image(w: Written, change: Callable[[dict[str, Any]], list[dict[str, Any]]]) -> Path:
+    group = ngff_group_and_dataset(w).parents[1]
+    told = json.loads((group / ".zattrs").read_text())["multiscales"][0]
+    (group / ".zattrs").write_text(json.dumps({"multiscales": change(told)}))
+    return group
+
+
+def two_entries(w: Written) -> Path:
+    """Two images in one group; which is meant is not said."""
+    other = _zarr(w.folder / "g.zarr/other", w.voxels + 1)
+    other[:] = w.voxels + 1
+    return _change_image(w, lambda image: [{**image, "datasets": [{**image["datasets"][0], "path": "other"}]}, image])
+
+
+def two_places(w: Written) -> Path:
+    """Two entries that name one array, and place it otherwise."""
+    steps = [{"type": "scale", "scale": [3.0, 2.0, 1.0]}]
+    return _change_image(
+        w, lambda image: [image, {**image, "datasets": [{**image["datasets"][0], "coordinateTransformations": steps}]}]
+    )
+
+
+def four_axes(w: Written) -> Path:
+    """The metadata speak of four axes, the array has three."""
+
+    def widen(image: dict[str, Any]) -> list[dict[str, Any]]:
+        for node in (image, *image["datasets"]):
+            for step in node["coordinateTransformations"]:
+                step[step["type"]] = [1.0, *step[step["type"]]]
+        return [{**image, "axes": [{"name": "c", "type": "channel"}, *image["axes"]]}]
+
+    return _change_image(w, widen)
+
+
+def _change_planes(w: Written, axis: str, values: list[float]) -> Path:
+    path = ome_tiff(w)
+    tree = ElementTree.fromstring(tifffile.tiffcomment(path))
+    for plane, value in zip(tree.findall(".//{*}Plane"), values, strict=True):
+        plane.set(f"Position{axis}", repr(value))
+    tifffile.tiffcomment(path, ElementTree.tostring(tree, encoding="utf-8"))
+    return path
+
+
+def planes_reversed(w: Written) -> Path:
+    first, step = w.lengths(w.offset)[0], w.lengths(w.size)[0]
+    return _change_planes(w, "Z", [first - n * step for n in range(len(w.voxels))])
+
+
+def planes_uneven(w: Written) -> Path:
+    first, step = w.lengths(w.offset)[0], w.lengths(w.size)[0]
+    return _change_planes(w, "Z", [first + (n + (n > 0)) * step for n in range(len(w.voxels))])
+
+
+def planes_shifted(w: Written) -> Path:
+    first, step = w.lengths(w.offset)[2], w.lengths(w.size)[2]
+    return _change_planes(w, "X", [first + n * step for n in range(len(w.voxels))])
+
+
+def unknown_unit(w: Written) -> Path:
+    path = zarr_of_funlib(w)
+    zarr.open(str(path), mode="r+").attrs["units"] = ["nm", "px", "nm"]
+    return path
+
+
+def no_length(w: Written) -> Path:
+    path = zarr_of_funlib(w)
+    zarr.open(str(path), mode="r+").attrs["voxel_size"] = [0, *w.lengths(w.size)[1:]]
+    return path
+
+
+DOUBTFUL: dict[Callable[[Written], Path], tuple[str, ...]] = {
+    two_entries: ("dataset",),
+    two_places: ("voxel_size", "offset"),
+    four_axes: ("voxel_size", "offset"),
+    planes_reversed: ("offset",),
+    planes_uneven: ("offset", "voxel_size"),
+    planes_shifted: ("offset",),
+    unknown_unit: ("voxel_size", "offset"),
+    no_length: ("voxel_size", "offset"),
+}
+"""What has to be asked, and the options that answer."""

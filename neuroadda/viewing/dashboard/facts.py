@@ -1,14 +1,16 @@
 """What the page is told, as plain data without secrets."""
 
+import math
 import shlex
 from typing import Any
 
 import numpy as np
 
-from neuroadda.blockwise.health import Health, Pulse, judge
+from neuroadda.blockwise.health import Health, Pulse, judge, split_running
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.status import RunLedger, describe
 from neuroadda.errors import UserError
+from neuroadda.locks import LockState
 from neuroadda.viewing.dashboard.blockmap import count_history, map_blocks
 from neuroadda.viewing.dashboard.progress import DONE, FAILED, RUNNING, StageProgress
 from neuroadda.viewing.dashboard.redaction import Redaction
@@ -40,7 +42,7 @@ class Facts:
         with self._watch.stages() as stages:
             read_at, trouble = self._watch.read_at, self._watch.trouble
             stages = [stage for stage in stages if stage.summary]
-            pulses = [_pulse(stage) for stage in stages]
+            pulses = [_pulse(stage, locks.of(stage.task)) for stage in stages]
         # Outputs and logs are looked at without holding up the ledger's reader.
         told: dict[str, Any] = {
             "where": self._where,
@@ -68,19 +70,18 @@ class Facts:
         locks = self._ledger.read_locks()
         with self._watch.stages() as stages:
             stage = _find(stages, fingerprint)
-            at_work = judge([_pulse(stage)], self._watch.read_at, locks.of(stage.task)).is_at_work
+            lock = locks.of(stage.task)
+            at_work = judge([_pulse(stage, lock)], self._watch.read_at, lock).is_at_work
             before, known = self._details.get(fingerprint, (-1, {}))
             if (version := _version(stage, at_work)) != before:
+                progress = stage.progress.without_interrupted(_since(lock, at_work))
                 told = {
                     "version": version,
-                    "map": map_blocks(stage.progress),
-                    "history": count_history(stage.progress),
+                    "map": map_blocks(progress),
+                    "history": count_history(progress),
                     "grid": stage.task.grid,
-                    **_describe_workers(stage.progress),
+                    **_describe_workers(progress),
                 }
-                if not at_work:  # what is marked as running was interrupted
-                    for shown in (*told["map"], *told["workers"]):
-                        shown["running"] = [0] * len(shown["running"]) if "rows" in shown else 0
                 known = self._hide.clean(told)
                 self._details[fingerprint] = version, known
         return known
@@ -102,7 +103,7 @@ class Facts:
 
     def _describe(self, stage: WatchedStage, pulse: Pulse, health: Health) -> dict[str, Any]:
         task = stage.task
-        told = describe(task, pulse.summary, stage.failures[:MOST_GROUPS], self._ledger.folder, health)
+        told = describe(task, pulse, stage.failures[:MOST_GROUPS], self._ledger.folder, health)
         return told | {
             "id": task.fingerprint,
             "version": _version(stage, health.is_at_work),
@@ -111,6 +112,13 @@ class Facts:
             "last": pulse.last,
             "picture": pulse.summary.done > 0 and self._slices.has_array(task),
         }
+
+
+def _since(lock: LockState | None, at_work: bool) -> float:
+    """Return the time before which a block must have begun that is marked as running and is not."""
+    if not at_work:
+        return math.inf
+    return lock.since if lock is not None and lock.state == "held" else -math.inf
 
 
 def _find(stages: list[WatchedStage], fingerprint: str) -> WatchedStage:
@@ -125,10 +133,11 @@ def _version(stage: WatchedStage, at_work: bool) -> int:
     return 2 * stage.version + at_work
 
 
-def _pulse(stage: WatchedStage) -> Pulse:
-    task, summary, progress = stage.task, stage.summary or Summary(), stage.progress
+def _pulse(stage: WatchedStage, lock: LockState | None) -> Pulse:
+    task, progress = stage.task, stage.progress
+    summary, interrupted = split_running(stage.summary or Summary(), progress.started_running, lock)
     last = max(when for when in (task.created, summary.finished, progress.last) if when is not None)
-    return Pulse(task.stage, task.blocks, summary, progress.longest, last)
+    return Pulse(task.stage, task.blocks, summary, progress.longest, last, interrupted)
 
 
 def _describe_workers(progress: StageProgress) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """How far a task is, block by block, kept up to date from what changes in its ledger."""
 
+import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -84,6 +85,18 @@ class StageProgress:
         for mine, theirs in told:
             mine[blocks] = theirs
         return True
+
+    @property
+    def started_running(self) -> list[float]:
+        """When each block began that is marked as running, seconds since the epoch."""
+        return [self.task.created + float(when) for when in self.when[self.statuses == RUNNING]]
+
+    def without_interrupted(self, since: float) -> "StageProgress":
+        """Return the same, but with blocks that are marked as running since an earlier time as not begun."""
+        cut = (self.statuses == RUNNING) & (self.task.created + self.when.astype(np.float64) < since)
+        shown = copy.copy(self)
+        shown.statuses = np.where(cut, np.uint8(UNKNOWN), self.statuses)
+        return shown
 
     def voxels_of(self, chosen: np.ndarray) -> np.ndarray:
         """Return the voxels of some blocks (bool, by block), int64, in their order."""

@@ -41,6 +41,7 @@ def open_source(
     offset_nm: ZyxFloat | None = None,
     answers: Answers = Answers(),
     gaps: Gaps | None = None,
+    order: str | None = None,
 ) -> Iterator[Source]:
     """Open whatever lies at a location.
 
@@ -62,8 +63,10 @@ def open_source(
     answers
         What the user says of its place: it wins, and what it answers is not asked.
     gaps
-        What becomes of section files that are missing in a numbered series: "blank" puts in sections of 0, "close" moves up what
-        follows; by default such a series is refused.
+        What becomes of section files that are missing in a numbered series: "blank" puts in sections of 0, "step" such for every
+        step of the numbers, "close" moves up what follows; by default such a series is refused.
+    order
+        In which order section files are whose names do not tell it: "numbers", "letters", or a text file that lists their names.
 
     Raises
     ------
@@ -71,7 +74,7 @@ def open_source(
         If it is missing, unknown, broken, not three-dimensional, or has no such dataset.
     """
     location = to_source_location(location)
-    wanted = Wanted(dataset, prefer_labels, voxel_size_nm, size_name, offset_nm, answers, gaps)
+    wanted = Wanted(dataset, prefer_labels, voxel_size_nm, size_name, offset_nm, answers, gaps, order)
     found = next((format for format in FORMATS if format.recognises(location, wanted)), None)
     if found is None:
         raise _unknown(location, wanted)
@@ -81,6 +84,10 @@ def open_source(
         raise UserError(
             f"{found.name} gives no lists of lengths, whose order --axes says", str(location), "leave --axes out"
         )
+    for option, given in (("--gaps", gaps), ("--order", order)):
+        if given is not None and not found.has_files:
+            what = f"{found.name} is no folder of section files, of which {option} says"
+            raise UserError(what, str(location), f"leave {option} out")
     with found.open(location, wanted) as source:
         _check(source)
         yield source

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from neuroadda.errors import UserError
+from neuroadda.volumes.locations import to_name
 from neuroadda.volumes.nodes import list_some
 from neuroadda.volumes.readers.source import Wanted
 
@@ -30,7 +31,7 @@ def choose(names: Sequence[str], volumes: Sequence[str], wanted: Wanted, where: 
             right = f"give --dataset, one of: {list_some(names)}"
             raise UserError("it is not said which dataset to import", where, right)
         dataset = cremi if cremi in names else volumes[0]
-    dataset = dataset.strip("/")
+    dataset = to_name(dataset)
     if dataset not in names:
         raise UserError(f"there is no dataset {dataset!r}", where, f"datasets in it: {list_some(names)}")
     return dataset

@@ -10,9 +10,9 @@ import h5py
 
 from neuroadda.errors import UserError
 from neuroadda.volumes.axes import check_order
-from neuroadda.volumes.locations import Location
-from neuroadda.volumes.places import PLACE_KEYS, find_place
-from neuroadda.volumes.readers.choosing import choose
+from neuroadda.volumes.locations import Location, to_name
+from neuroadda.volumes.places import PLACE_KEYS, describe_unread, find_place
+from neuroadda.volumes.readers.choosing import CREMI_LABELS, CREMI_RAW, choose
 from neuroadda.volumes.readers.hdf5_storage import describe_storage
 from neuroadda.volumes.readers.metadata import plain_attributes
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted, first_line
@@ -40,10 +40,12 @@ def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
             files = _files(path, node, where)
             shape, dtype = node.shape, node.dtype
             notes = describe_storage(node, where, may_be_empty=wanted.labels)
+            if any(len(dimension) for dimension in node.dims):  # scales of HDF5, such as netCDF's
+                notes = (*notes, "the coordinates of its axes (dimension scales) are not read")
         except BROKEN as error:
             raise UserError(f"the HDF5 file is damaged: {first_line(error)}", str(path)) from error
-        check_order(attributes, where)
-        place = find_place(attributes, where, "HDF5", (), wanted.answers)
+        check_order(attributes, where, ndim=len(shape))
+        place = find_place(attributes, where, "HDF5", (), wanted.answers, len(shape))
         yield Source(
             path,
             shape,
@@ -55,7 +57,7 @@ def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
             voxel_size_nm=place.voxel_size_nm,
             offset_nm=place.offset_nm,
             attributes={key: value for key, value in attributes.items() if key not in PLACE_KEYS},
-            notes=notes,
+            notes=(*notes, *describe_unread(attributes, place, wanted.answers)),
         )
 
 
@@ -105,7 +107,11 @@ def _identify(node: h5py.Group | h5py.Dataset) -> tuple[str, int]:
 
 
 def _choose(file: h5py.File, found: _Found, wanted: Wanted, path: Path) -> str:
-    name = (wanted.dataset or "").strip("/")
+    name = to_name(wanted.dataset or "")
+    if not name and found.dangling:
+        meant = CREMI_LABELS if wanted.labels else CREMI_RAW
+        if meant in found.dangling or not found.datasets:
+            name = meant if meant in found.dangling else min(found.dangling)
     if name in found.dangling:
         raise UserError(f"the link {name!r} leads to {found.dangling[name]}, which is not there", str(path))
     if name and name not in found.datasets and isinstance(file.get(name), h5py.Dataset):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,16 @@ import numpy as np
 import tifffile
 from PIL.PngImagePlugin import PngImageFile
 
+from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
 from neuroadda.volumes.locations import Location
+from neuroadda.volumes.places import Answers
 from neuroadda.volumes.readers.looks import Look, look_of_grey, look_of_palette
 from neuroadda.volumes.readers.pages import Stack
 from neuroadda.volumes.readers.series import NAMED, arrange
 from neuroadda.volumes.readers.source import BROKEN, Format, Gaps, Source, Wanted
-from neuroadda.volumes.readers.tiff import TIFF_SUFFIXES, open_tiff
+from neuroadda.volumes.readers.tiff import TIFF_SUFFIXES, describe_orientation, open_tiff
+from neuroadda.volumes.readers.tiff_places import describe_sections
 
 MODES: dict[str, np.dtype[Any]] = {  # of Pillow
     "1": np.dtype(bool),
@@ -34,24 +37,27 @@ def _recognises(location: Location, wanted: Wanted) -> bool:
 @contextmanager
 def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
     assert isinstance(path, Path)
-    with open_folder(path, wanted.gaps) as pages:
+    with open_folder(path, wanted.gaps, wanted.order, wanted.answers) as pages:
         yield pages.to_source(path)
 
 
 @dataclass(frozen=True)
 class Header:
-    """Shape (y, x), data type and look of an image."""
+    """Shape (y, x), data type, look and orientation of an image, its offset (nm, zyx) where it says one, and notes on it."""
 
     shape: tuple[int, int]
     dtype: np.dtype[Any]
     look: Look
+    orientation: int = 1
+    offset_nm: ZyxFloat | None = None
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.shape[0]}x{self.shape[1]} {self.dtype}"
 
 
-def open_folder(path: Path, gaps: Gaps | None = None) -> Stack:
-    """Open a folder of single TIFF or PNG images as a stack, in natural order (z2 before z10); hidden files are left out.
+def open_folder(path: Path, gaps: Gaps | None = None, order: str | None = None, answers: Answers = Answers()) -> Stack:
+    """Open a folder of single TIFF or PNG images as a stack, in the order of their numbers; hidden files are left out.
 
     Raises
     ------
@@ -64,11 +70,17 @@ def open_folder(path: Path, gaps: Gaps | None = None) -> Stack:
     if bool(tiffs) == bool(pngs):
         what = "both TIFFs and PNGs" if tiffs else "no images"
         raise UserError(f"the folder holds {what}", str(path), "a folder of TIFFs or of PNGs is expected")
-    series = arrange(tiffs or pngs, path, gaps)
-    read_header, decode = (_read_tiff_header, tifffile.imread) if tiffs else (_read_png_header, _read_png)
+    series = arrange(tiffs or pngs, path, gaps, order)
+    # the voxel size of a single image is not read
+    sized = replace(answers, voxel_size_nm=answers.voxel_size_nm or (1.0, 1.0, 1.0))
+    decode: Callable[[Path], np.ndarray] = tifffile.imread if tiffs else _read_png
+
+    def read_header(file: Path) -> Header:
+        return _read_tiff_header(file, sized) if tiffs else _read_png_header(file)
+
     first = read_header(series.files[0])
-    looks = []
-    for file in series.sections:
+    looks, offsets, told = [], {}, {}
+    for number, file in enumerate(series.sections):
         if file is None:
             looks.append(Look())
             continue
@@ -79,7 +91,14 @@ def open_folder(path: Path, gaps: Gaps | None = None) -> Stack:
                 str(file),
                 "images of one shape and data type are expected",
             )
+        if header.orientation != first.orientation:
+            what = f"its orientation is {header.orientation}, that of {series.files[0].name} {first.orientation}"
+            raise UserError(what, str(file), "turn and save all images alike")
         looks.append(header.look)
+        if header.offset_nm is not None:
+            offsets[number] = header.offset_nm
+        if header.notes:
+            told[file.name] = header.notes
 
     def page(index: int) -> np.ndarray:
         file = series.sections[index]
@@ -88,6 +107,8 @@ def open_folder(path: Path, gaps: Gaps | None = None) -> Stack:
     others = [p.name for p in seen if p not in {*tiffs, *pngs}]
     shown = ", ".join(others[:NAMED]) + (f", ... ({len(others)} in all)" if len(others) > NAMED else "")
     notes = (*series.notes, *([f"other files in the folder are not read: {shown}"] if others else []))
+    notes += (*describe_orientation(first.orientation), *describe_sections(offsets, answers, str(path)))
+    notes += tuple(f"{name} and {len(told) - 1} more: {note}" for name in list(told)[:1] for note in told[name])
     return Stack((len(series.sections), *first.shape), first.dtype, page, series.files, looks=tuple(looks), notes=notes)
 
 
@@ -98,11 +119,13 @@ def _decode(decode: Callable[[Path], np.ndarray], file: Path) -> np.ndarray:
         raise UserError(f"the image cannot be read: {error}", str(file)) from error
 
 
-def _read_tiff_header(path: Path) -> Header:
-    with open_tiff(path) as image:
+def _read_tiff_header(path: Path, answers: Answers) -> Header:
+    with open_tiff(path, answers) as image:
         if image.shape[0] != 1:
             raise UserError(f"it has {image.shape[0]} pages", str(path), "a folder of single images, or one stack")
-        return Header((image.shape[1], image.shape[2]), image.dtype, image.looks[0])
+        notes = tuple(note for note in image.notes if note not in describe_orientation(image.orientation))
+        shape = image.shape[1], image.shape[2]
+        return Header(shape, image.dtype, image.looks[0], image.orientation, image.offset_nm, notes)
 
 
 def _read_png_header(path: Path) -> Header:
@@ -136,4 +159,4 @@ def _read_png(path: Path) -> np.ndarray:
         return stored
 
 
-FORMAT = Format("a folder of TIFFs or PNGs", _recognises, _open)
+FORMAT = Format("a folder of TIFFs or PNGs", _recognises, _open, has_files=True)

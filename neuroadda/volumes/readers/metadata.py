@@ -1,5 +1,6 @@
 """What a source tells of itself: JSON metadata and attributes."""
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -44,8 +45,19 @@ def plain_attributes(attrs: Mapping[str, Any]) -> dict[str, Any]:
             value = [item.decode(errors="replace") if isinstance(item, bytes) else item for item in value]
         if isinstance(value, bytes):
             value = value.decode(errors="replace")
-        if isinstance(value, str | int | bool | list | dict) or (isinstance(value, float) and math.isfinite(value)):
+        if value is not None and _fits(value):
             plain[str(key)] = value
         elif key in PLACE_KEYS and given is not None:
             plain[str(key)] = str(given)
     return plain
+
+
+def _fits(value: Any) -> bool:
+    """Tell whether a value fits into JSON: of HDF5, references do not."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True

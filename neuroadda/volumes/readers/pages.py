@@ -38,6 +38,8 @@ class Stack(AbstractContextManager["Stack"]):
         How each page is shown, or one for all.
     notes
         What people should know of it, one sentence each.
+    orientation
+        How some viewers turn or mirror its pages: the tag Orientation of a TIFF.
     """
 
     shape: Zyx
@@ -49,6 +51,7 @@ class Stack(AbstractContextManager["Stack"]):
     close: Callable[[], None] = lambda: None
     looks: tuple[Look, ...] = (Look(),)
     notes: tuple[str, ...] = ()
+    orientation: int = 1
     _range: tuple[int, int] = (0, 0)
     _pages: np.ndarray | None = field(default=None, repr=False)
 

@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, PositiveFloat, PositiveInt
+from pydantic import BaseModel, Field, PositiveInt
 
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
@@ -42,6 +42,7 @@ ENCODINGS = {
 
 CHUNK = re.compile(r"(-?\d+)--?\d+_(-?\d+)--?\d+_(-?\d+)--?\d+(\.gz)?")
 
+Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Triple = tuple[PositiveInt, PositiveInt, PositiveInt]
 
 
@@ -50,7 +51,7 @@ class Scale(BaseModel):
 
     key: str
     size: Triple
-    resolution: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    resolution: tuple[Length, Length, Length]
     voxel_offset: tuple[int, int, int] = (0, 0, 0)
     chunk_sizes: tuple[Triple, ...]
     encoding: str
@@ -173,11 +174,14 @@ def _import_tensorstore(where: str) -> None:
 
 def _choose(info: Info, wanted: Wanted, where: str) -> Scale:
     sizes: list[ZyxFloat] = [scale.resolution[::-1] for scale in info.scales]
-    if wanted.voxel_size_nm is None and info.scales:
-        return info.scales[min(range(len(sizes)), key=lambda n: math.prod(sizes[n]))]
-    for scale, size in zip(info.scales, sizes, strict=True):
-        if same_size(size, wanted.voxel_size_nm or size):
-            return scale
+    finest = min(sizes, key=math.prod, default=None)
+    wished = wanted.voxel_size_nm or finest
+    found = [s for s, size in zip(info.scales, sizes, strict=True) if wished is not None and same_size(size, wished)]
+    if len({(scale.size, scale.voxel_offset) for scale in found}) > 1:
+        keys = ", ".join(scale.key for scale in found)
+        raise UserError(f"it has several scales of one voxel size: {keys}", where, "leave one of them in info")
+    if found:
+        return found[0]
     right = f"scales in it: {', '.join(map(describe_size, sizes)) or 'none'}"
     asked = "" if wanted.voxel_size_nm is None else f" of {wanted.size_name}, {describe_size(wanted.voxel_size_nm)}"
     raise UserError(f"it has no scale{asked}", where, right)

@@ -13,12 +13,12 @@ import tifffile
 
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import Location
+from neuroadda.volumes.locations import Location, leaves, to_name
 from neuroadda.volumes.places import Answers
 
 Box = tuple[slice, slice, slice]
 Contrast = Literal["as-seen", "as-stored"]
-Gaps = Literal["close", "blank"]
+Gaps = Literal["close", "blank", "step"]
 BROKEN = (
     *(OSError, ValueError, RuntimeError, LookupError, TypeError, SyntaxError, EOFError, ArithmeticError),
     *(zlib.error, struct.error, tifffile.TiffFileError),
@@ -65,6 +65,8 @@ class Wanted:
         What the user says of the source's place, and wins over what the source says.
     gaps
         What becomes of sections that are missing in a numbered series; None if it was not said.
+    order
+        In which order section files are, where it was said; see `neuroadda.volumes.readers.series`.
     """
 
     dataset: str | None = None
@@ -74,10 +76,15 @@ class Wanted:
     offset_nm: ZyxFloat | None = None
     answers: Answers = field(default_factory=Answers)
     gaps: Gaps | None = None
+    order: str | None = None
 
     def below(self, location: Location) -> Location:
-        """Return the folder or URL of the dataset, which is a path below `location`."""
-        return location if self.dataset is None else location / self.dataset.strip("/")
+        """Return the folder or URL of the dataset, which is a path below `location`; raise UserError if it leads out of it."""
+        if self.dataset is None:
+            return location
+        if leaves(name := to_name(self.dataset)):
+            raise UserError(f"the dataset {self.dataset!r} is not in it", str(location), "give a path below it")
+        return location / name if name else location
 
 
 @dataclass(frozen=True)
@@ -194,6 +201,8 @@ class Format:
         There can be several volumes at one location.
     has_lists
         It gives voxel size and offset as lists of three, whose order of axes may have to be said.
+    has_files
+        It is a folder with a file for each section.
     """
 
     name: str
@@ -201,6 +210,7 @@ class Format:
     open: Callable[[Location, Wanted], AbstractContextManager[Source]]
     has_datasets: bool = False
     has_lists: bool = False
+    has_files: bool = False
 
 
 def first_line(error: BaseException) -> str:

@@ -1,27 +1,31 @@
-"""Multi-page TIFFs, with what tifffile leaves to its callers: damage that it only logs, pages one by one, voxel size and offset."""
+"""Multi-page TIFFs, with what tifffile leaves to its callers: damage that it only logs, and pages one by one."""
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
 
-from neuroadda.config import Zyx, ZyxFloat
+from neuroadda.config import Zyx
 from neuroadda.errors import UserError
-from neuroadda.volumes.axes import NM
 from neuroadda.volumes.locations import Location
+from neuroadda.volumes.multiscales import Place
+from neuroadda.volumes.places import Answers
 from neuroadda.volumes.readers.looks import Look, look_of_grey, look_of_page
 from neuroadda.volumes.readers.pages import Stack
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted
+from neuroadda.volumes.readers.tiff_places import read_place
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf")
 AS_SECTIONS = "ZIQ"  # I and Q are what tifffile calls pages of which nothing is said
 MOST_COLOURS = 4  # tifffile calls the sections of an ImageJ stack channels, unless it is told otherwise
+NAMED = 8
+ORIENTATION = 274  # the tag
+PHOTOMETRIC = {0: "MinIsWhite", 1: "MinIsBlack", 2: "RGB", 3: "palette", 4: "mask", 6: "YCbCr"}
 DAMAGE = ("invalid page offset", "invalid value offset", "corrupted", "premature", "circular reference")
 
 
@@ -32,17 +36,22 @@ def _recognises(location: Location, wanted: Wanted) -> bool:
 @contextmanager
 def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
     assert isinstance(path, Path)
-    with open_tiff(path) as pages:
+    with open_tiff(path, wanted.answers) as pages:
         yield pages.to_source(path)
 
 
-def open_tiff(path: Path) -> Stack:
+def open_tiff(path: Path, answers: Answers | None = None) -> Stack:
     """Open a multi-page TIFF (also ImageJ, OME and BigTIFF).
+
+    Parameters
+    ----------
+    answers
+        What the user says of its place; None to leave its place unread.
 
     Raises
     ------
     UserError
-        If it is broken, in colour, has pages of several shapes, or more axes than a volume.
+        If it is broken, in colour, has pages of several shapes, or more axes than a volume, or its place is in doubt.
     """
     with check_intact(path) as check:
         try:
@@ -54,18 +63,22 @@ def open_tiff(path: Path) -> Stack:
                 file.pages
             )  # finds all pages, and says where they go round in a circle, along which series would go for ever
             check()
+            _check_photometric(file, path)
             depth, shape, dtype = _tiff_shape(file, path)
-            looks, notes = tuple(_look_of_series(file, s, path) for s in file.series), _describe_axes(file, path)
+            _check_count(file, depth, path)
+            looks = tuple(_look_of_series(file, s, path) for s in file.series)
+            orientation = _find_orientation(file, path)
+            notes = (*_describe_axes(file, path), *describe_orientation(orientation))
             page = decoder(path, file, (depth, *shape))
-            voxel_size, offset = place_of(file)
-            notes += () if offset is not None else _describe_position(file)
+            place, told = (Place(), ()) if answers is None else read_place(file, str(path), answers)
         except UserError:
             file.close()
             raise
         except BROKEN as error:
             file.close()
             raise UserError(f"the TIFF cannot be read: {error}", str(path)) from error
-    return Stack((depth, *shape), dtype, page, (path,), voxel_size, offset, file.close, looks, notes)
+    where = place.voxel_size_nm, place.offset_nm
+    return Stack((depth, *shape), dtype, page, (path,), *where, file.close, looks, (*notes, *told), orientation)
 
 
 @contextmanager
@@ -97,6 +110,56 @@ def check_intact(path: Path) -> Iterator[Callable[[], None]]:
         logger.removeHandler(watcher)
         logger.propagate = propagate
     check()
+
+
+def _check_photometric(file: tifffile.TiffFile, path: Path) -> None:
+    """Raise UserError if pages differ in what their values mean. tifffile looks at the first page of each series."""
+    found: dict[int, list[int]] = {}
+    for number, page in enumerate(file.pages):
+        found.setdefault(int(page.aspage().photometric), []).append(number)
+    if len(found) > 1:
+        told = (f"{_name_pages(pages)} {PHOTOMETRIC.get(kind, '?')} ({kind})" for kind, pages in found.items())
+        right = "save all pages alike, or give them as a folder of images"
+        raise UserError(f"its pages differ in photometric interpretation: {', '.join(told)}", str(path), right)
+
+
+def _check_count(file: tifffile.TiffFile, depth: int, path: Path) -> None:
+    """Raise UserError if the metadata tell of more images, or of fewer, than the file has."""
+    coarser = [level for series in file.series for level in series.levels[1:] if not level.keyframe.is_subifd]
+    pages = len(file.pages) - sum(len(level.pages) for level in coarser)
+    in_one_run = file.series[0].dataoffset is not None
+    stated = int((file.imagej_metadata or {}).get("images", depth))
+    if in_one_run and pages < depth:
+        pages = depth  # ImageJ may have written a single page header
+    if not pages == stated == depth:
+        what = f"it has {pages} pages, but by its metadata {stated if stated != pages else depth} images"
+        raise UserError(
+            what, str(path), "save it again with the program that wrote it, or give single images in a folder"
+        )
+
+
+def _find_orientation(file: tifffile.TiffFile, path: Path) -> int:
+    """Return the tag Orientation of all pages; raise UserError if they differ."""
+    found = sorted({int(tag.value) if (tag := page.aspage().tags.get(ORIENTATION)) else 1 for page in file.pages})
+    if len(found) > 1:
+        what = f"its pages differ in orientation (tag {ORIENTATION}: {', '.join(map(str, found))})"
+        raise UserError(what, str(path), "turn and save all pages alike")
+    return found[0]
+
+
+def describe_orientation(orientation: int) -> tuple[str, ...]:
+    """Return a note on rows and columns that some viewers turn or mirror; none for what is as usual."""
+    if orientation == 1:
+        return ()
+    return (
+        f"it says that it is to be turned or mirrored (orientation {orientation}); rows and columns are taken as stored",
+    )
+
+
+def _name_pages(pages: Sequence[int]) -> str:
+    shown = ", ".join(map(str, pages[:NAMED]))
+    many = f", ... ({len(pages)} in all) are" if len(pages) > NAMED else " are" if len(pages) > 1 else " is"
+    return f"{'page' if len(pages) == 1 else 'pages'} {shown}{many}"
 
 
 def _look_of_series(file: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> Look:
@@ -137,59 +200,6 @@ def decoder(path: Path, file: tifffile.TiffFile, shape: Zyx) -> Callable[[int], 
     return decode
 
 
-def place_of(file: tifffile.TiffFile) -> tuple[ZyxFloat | None, ZyxFloat | None]:
-    """Return voxel size and offset (nm, zyx) told by OME (``PhysicalSize``, first ``Position``) or ImageJ metadata."""
-    if file.is_ome and file.ome_metadata:
-        pixels = _find_pixels(file.ome_metadata)
-        return _lengths(pixels, "PhysicalSize", "µm"), _lengths(_first_plane(pixels), "Position", "reference frame")
-    ij, tags = file.imagej_metadata or {}, file.pages.first.tags
-    scales = [NM.get(str(ij.get(name, ij.get("unit")))) for name in ("zunit", "yunit", "unit")]
-    if None in scales or "spacing" not in ij or "XResolution" not in tags or "YResolution" not in tags:
-        return None, None
-    (y_pixels, y_units), (x_pixels, x_units) = tags["YResolution"].value, tags["XResolution"].value
-    if not y_pixels or not x_pixels:
-        return None, None
-    lengths = (float(ij["spacing"]), y_units / y_pixels, x_units / x_pixels)
-    z, y, x = (round(length * scale, 3) for length, scale in zip(lengths, scales, strict=True) if scale)
-    origin = [float(ij.get(f"{axis}origin", 0)) for axis in "zyx"]  # the pixel that lies at 0
-    offset = (-origin[0] * z, -origin[1] * y, -origin[2] * x) if any(origin) else None
-    return (z, y, x), offset
-
-
-def _describe_position(file: tifffile.TiffFile) -> tuple[str, ...]:
-    """Return a note on a position other than 0 that gives no offset, as it lacks an axis or a unit of length."""
-    if file.is_ome and file.ome_metadata:
-        plane = _first_plane(_find_pixels(file.ome_metadata))
-        told = {} if plane is None else {axis: plane.get(f"Position{axis}", "0") for axis in "ZYX"}
-    else:
-        told = {axis: str((file.imagej_metadata or {}).get(f"{axis}origin", 0)) for axis in "zyx"}
-    if not any(map(float, told.values())):
-        return ()
-    listed = ", ".join(f"{axis} {value}" for axis, value in told.items())
-    return (f"its position ({listed}) is not taken as its offset: it lacks an axis or a unit of length",)
-
-
-def _find_pixels(xml: str) -> ElementTree.Element | None:
-    return ElementTree.fromstring(xml).find(".//{*}Pixels")
-
-
-def _first_plane(pixels: ElementTree.Element | None) -> ElementTree.Element | None:
-    planes = [] if pixels is None else pixels.findall("{*}Plane")
-    return next((plane for plane in planes if plane.get("TheZ", "0") == "0"), None)
-
-
-def _lengths(node: ElementTree.Element | None, prefix: str, default: str) -> ZyxFloat | None:
-    """Return three lengths; `default` is the unit that the schema of OME gives those without one."""
-    found = []
-    for axis in "ZYX":
-        value = None if node is None else node.get(prefix + axis)
-        unit = "" if node is None else node.get(f"{prefix}{axis}Unit", default)
-        if value is None or unit not in NM:
-            return None
-        found.append(round(float(value) * NM[unit], 6))
-    return found[0], found[1], found[2]
-
-
 def _tiff_shape(file: tifffile.TiffFile, path: Path) -> tuple[int, tuple[int, int], np.dtype[Any]]:
     series = file.series
     if not series or not all(series[0].shape):
@@ -203,7 +213,9 @@ def _tiff_shape(file: tifffile.TiffFile, path: Path) -> tuple[int, tuple[int, in
         raise UserError(f"its pages differ: {shapes}", str(path), "pages of one shape and data type are expected")
     long = [n for n in first.shape[:-2] if n != 1]
     pages_only = len(series) == 1 or all(math.prod(s.shape[:-2]) == 1 for s in series)
-    if not first.axes.endswith("YX") or len(long) > 1 or not pages_only:
+    if not pages_only:
+        raise UserError(f"it holds {len(series)} stacks", str(path), "save the one that is meant")
+    if not first.axes.endswith("YX") or len(long) > 1:
         raise UserError(f"its axes are {first.axes}, its shape {first.shape}", str(path), "one stack (ZYX) is expected")
     for one in series:
         _check_codec(one.keyframe, path)

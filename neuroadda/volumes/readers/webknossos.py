@@ -18,7 +18,7 @@ import numpy as np
 
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.axes import NM
+from neuroadda.volumes.axes import ASK_SIZE, NM
 from neuroadda.volumes.locations import Location
 from neuroadda.volumes.readers.chunks import paste
 from neuroadda.volumes.readers.source import BROKEN, Box, Format, Source, Wanted, first_line
@@ -64,7 +64,7 @@ def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
             _read_by(chunks, side, dtype),
             files=(path,),
             dataset=name,
-            voxel_size_nm=_voxel_size(tree, path),
+            voxel_size_nm=None if wanted.answers.voxel_size_nm else _voxel_size(tree, path),
             offset_nm=wanted.offset_nm,
             kind="labels",
             endless=True,
@@ -133,7 +133,8 @@ def _voxel_size(tree: ElementTree.Element, path: Path) -> ZyxFloat | None:
     try:
         z, y, x = (round(float(scale.get(axis, "")) * NM[unit], 6) for axis in "zyx")
     except (ValueError, KeyError) as error:
-        raise UserError(f"its scale {dict(scale.attrib)} is not understood", str(path)) from error
+        right = f"lengths in a unit that is known are expected; {ASK_SIZE}"
+        raise UserError(f"its scale {dict(scale.attrib)} is not understood", str(path), right) from error
     return z, y, x
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from neuroadda.errors import UserError
 from neuroadda.volumes.axes import check_order
 from neuroadda.volumes.completeness import describe_stored
 from neuroadda.volumes.locations import Location
-from neuroadda.volumes.multiscales import list_images, list_levels
 from neuroadda.volumes.nodes import (
     check_names,
     find_n5,
@@ -18,8 +18,9 @@ from neuroadda.volumes.nodes import (
     read_attributes,
     read_groups,
 )
-from neuroadda.volumes.places import PLACE_KEYS, Answers, describe_size, find_place, same_size
+from neuroadda.volumes.places import PLACE_KEYS, describe_unread, find_place
 from neuroadda.volumes.readers.choosing import choose
+from neuroadda.volumes.readers.levels import Chosen, choose_level
 from neuroadda.volumes.readers.metadata import plain_attributes
 from neuroadda.volumes.readers.source import Format, Source, Wanted
 
@@ -38,27 +39,33 @@ def _recognises(location: Location, wanted: Wanted) -> bool:
 def _open(path: Location, wanted: Wanted) -> Iterator[Source]:
     assert isinstance(path, Path)
     names = () if wanted.dataset is not None else tuple(_list_datasets(path))
-    dataset = _choose(path, names, wanted) if names else wanted.dataset
-    folder = path if dataset is None else path / dataset.strip("/")
+    chosen = _choose(path, names, wanted) if names else Chosen(wanted.dataset)
+    folder = replace(wanted, dataset=chosen.dataset).below(path)
+    assert isinstance(folder, Path)
     array, in_n5 = open_array(folder), find_n5(folder) is not None
     attributes = plain_attributes(array.attrs)
     check_names(array, str(folder))
     if not (in_n5 and wanted.answers.axes):
-        check_order(attributes, str(folder), in_n5)
+        check_order(attributes, str(folder), in_n5, array.ndim)
     groups = ((name, plain_attributes(group)) for name, group in read_groups(folder))
-    place = find_place(attributes, str(folder), "N5" if in_n5 else "zarr", groups, wanted.answers)
+    place = find_place(attributes, str(folder), "N5" if in_n5 else "zarr", groups, wanted.answers, array.ndim)
     yield Source(
         path,
         array.shape,
         array.dtype,
         array.__getitem__,
         files=tuple(sorted(p for p in folder.rglob("*") if p.is_file())),
-        dataset=dataset,
+        dataset=chosen.dataset,
         datasets=names,
         voxel_size_nm=place.voxel_size_nm,
         offset_nm=place.offset_nm,
         attributes={key: value for key, value in attributes.items() if key not in PLACE_KEYS},
-        notes=describe_stored(folder, array, may_be_empty=wanted.labels),
+        notes=(
+            *chosen.notes,
+            *describe_unread(attributes, place, wanted.answers),
+            *_describe_coordinates(folder, attributes),
+            *describe_stored(folder, array, may_be_empty=wanted.labels),
+        ),
     )
 
 
@@ -69,23 +76,19 @@ def _list_datasets(path: Path) -> list[str]:
     return list_arrays(path)
 
 
-def _choose(path: Path, names: tuple[str, ...], wanted: Wanted) -> str:
-    group = read_attributes(path)
-    levels = [level for image in list_images(group)[:1] for level in list_levels(image)]
-    if not levels or levels[0] not in names:
-        return choose(names, [name for name in names if len(open_array(path / name).shape) == 3], wanted, str(path))
-    size = wanted.answers.voxel_size_nm
-    if size is None or len(levels) == 1:
-        return levels[0]
-    answers, in_n5, found = Answers(axes=wanted.answers.axes), find_n5(path) is not None, {}
-    for level in levels:
-        place = find_place({}, str(path), "N5" if in_n5 else "zarr", [(level, group)], answers)
-        found[level] = place.voxel_size_nm
-    for level, its in found.items():
-        if its is not None and same_size(its, size):
-            return level
-    told = ", ".join(f"{level}: {describe_size(its) if its else 'not said'}" for level, its in found.items())
-    raise UserError(f"it has no level of {describe_size(size)}", str(path), f"give --dataset, one of: {told}")
+def _describe_coordinates(folder: Path, attributes: dict[str, Any]) -> tuple[str, ...]:
+    """Return a note on arrays of coordinates that xarray keeps beside an array."""
+    names = attributes.get("_ARRAY_DIMENSIONS")
+    names = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    beside = [name for name in names if name and "/" not in name and is_array(folder.parent / name)]
+    return (f"the coordinates beside it ({', '.join(beside)}) are not read",) if beside else ()
+
+
+def _choose(path: Path, names: tuple[str, ...], wanted: Wanted) -> Chosen:
+    level = choose_level(path, read_attributes(path), names, wanted, find_n5(path) is not None)
+    if level is not None:
+        return level
+    return Chosen(choose(names, [name for name in names if len(open_array(path / name).shape) == 3], wanted, str(path)))
 
 
 FORMAT = Format("zarr, N5", _recognises, _open, has_datasets=True, has_lists=True)

@@ -21,7 +21,7 @@ from neuroadda.volumes.axes import check_order
 from neuroadda.volumes.completeness import refuse_names
 from neuroadda.volumes.locations import Location
 from neuroadda.volumes.nodes import read_groups
-from neuroadda.volumes.places import PLACE_KEYS, find_place
+from neuroadda.volumes.places import PLACE_KEYS, describe_unread, find_place
 from neuroadda.volumes.readers.chunks import MAX_CHUNK_BYTES, MAX_METADATA_BYTES, SLACK_BYTES, Chunks, read_file
 from neuroadda.volumes.readers.metadata import parse_metadata, plain_attributes
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted, first_line
@@ -76,8 +76,8 @@ def _open(location: Location, wanted: Wanted) -> Iterator[Source]:
         voxels = np.frombuffer(codec.decode(stored) if codec else stored, dtype)
         return voxels.reshape(meta.chunks, order=meta.order)
 
-    check_order(attributes, where)
-    place = find_place(attributes, where, "zarr", read_groups(folder, _read_group), wanted.answers)
+    check_order(attributes, where, ndim=3)
+    place = find_place(attributes, where, "zarr", read_groups(folder, _read_group), wanted.answers, 3)
     _check_names(folder, meta)
     stored = Chunks(fetch_chunk, meta.shape, meta.chunks, dtype, int(meta.fill_value or 0))
     yield Source(
@@ -88,6 +88,7 @@ def _open(location: Location, wanted: Wanted) -> Iterator[Source]:
         voxel_size_nm=place.voxel_size_nm,
         offset_nm=place.offset_nm,
         attributes={key: value for key, value in attributes.items() if key not in PLACE_KEYS},
+        notes=describe_unread(attributes, place, wanted.answers),
         late_notes=stored.describe,
     )
 
