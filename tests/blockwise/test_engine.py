@@ -19,10 +19,11 @@ from neuroadda.blockwise.task import Task
 from neuroadda.errors import RunFailed, UserError
 from neuroadda.volumes.arrays import Volume
 from tests.blockwise.toy_stages import Fill, FillOnDevice, FillTogether
-from tests.waiting import PATIENCE_SECONDS, Gate, children, meanwhile, wait_until
+from tests.waiting import PATIENCE_SECONDS, Gate, children, meanwhile, wait_until, wait_until_gone
 
 GRID = BlockGrid.make(Roi((0, 0, 0), (6, 6, 5)), Coordinate(1, 1, 1), (2, 2, 2))
 BLOCKS = len(GRID)
+BLOCK_TIMEOUT = 60.0
 
 
 def make_task(folder: Path, kind: type[Fill] = Fill, **parameters) -> Task:
@@ -316,16 +317,19 @@ def test_a_run_survives_the_death_of_any_of_its_helpers(tmp_path, victim):
 
 
 def test_a_scheduler_that_hangs_costs_time_and_no_block(tmp_path, monkeypatch):
-    monkeypatch.setattr("neuroadda.blockwise.engine.STUCK_SECONDS", 1.0)
     gate = Gate(tmp_path / "gate")
     gate.allow(4)
 
     def freeze() -> None:
         wait_until(lambda: len(executed(tmp_path)) == 4 and gate.held)
-        os.kill(helper("scheduler"), signal.SIGSTOP)
+        frozen = helper("scheduler")
+        os.kill(frozen, signal.SIGSTOP)
+        with monkeypatch.context() as patch:  # no longer: the next one may take its time to start
+            patch.setattr("neuroadda.blockwise.engine.STUCK_SECONDS", -2 * BLOCK_TIMEOUT)
+            wait_until_gone([frozen])
 
     with meanwhile(freeze, gate):
-        task = go(make_task(tmp_path, gate=str(gate.folder)), tmp_path, "local", block_timeout=5.0)
+        task = go(make_task(tmp_path, gate=str(gate.folder)), tmp_path, "local", block_timeout=BLOCK_TIMEOUT)
     assert (filled(task) == expected()).all()
     assert processes_about(tmp_path) == []
 
