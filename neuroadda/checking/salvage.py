@@ -56,6 +56,9 @@ def salvage(model: type[C], data: Mapping[str, Any], where: str) -> Salvaged[C]:
             if section not in rest or tried.get(place) != before.get(place):
                 continue  # gone, or another fault of the same key
             tried[place] = max(before.get(place, -1) + 1, int(fault.is_missing))
+            if section not in model.model_fields:
+                rest.pop(section)
+                continue
             table, key = _enter(rest, place), place[-1]
             if tried[place] == 0 and place == (section,) and isinstance(rest[section], Mapping):
                 needed = list_required(model, section)  # its keys do not go together

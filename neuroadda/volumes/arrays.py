@@ -19,7 +19,16 @@ from funlib.geometry import Coordinate, Roi
 
 from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError, warn
-from neuroadda.volumes.axes import ASK_OFFSET, ASK_SIZE, NM, check_order, describe_axes, looks_like_xyz, read_units
+from neuroadda.volumes.axes import (
+    ASK_OFFSET,
+    ASK_SIZE,
+    NM,
+    check_order,
+    describe_axes,
+    looks_like_other_unit,
+    looks_like_xyz,
+    read_units,
+)
 from neuroadda.volumes.locations import Location, remove, to_location
 from neuroadda.volumes.nodes import check_names, create_array, find_n5, open_array, read_groups
 from neuroadda.volumes.places import Answers, describe_size, find_place
@@ -104,6 +113,9 @@ class Volume:
         if mode == "r" and looks_like_xyz(volume.voxel_size):
             size = describe_size(volume.voxel_size_nm)
             warn(f"its voxel size, {size}, looks like x, y, z: the last axis is the coarsest", str(path))
+        if mode == "r" and looks_like_other_unit(volume.voxel_size_nm):
+            size = describe_size(volume.voxel_size_nm)
+            warn(f"its voxel size, {size}, is none of electron microscopy: was another unit meant?", str(path))
         return volume
 
     @classmethod

@@ -18,6 +18,7 @@ NM: dict[str, float] = {
 }
 Order = Literal["zyx", "xyz"]
 ORDERS: tuple[Order, ...] = ("zyx", "xyz")
+SMALLEST_NM, LARGEST_NM = 0.5, 10_000.0  # of a voxel's longest side
 COARSER = 1.001  # by less, two lengths are the same but for rounding
 AXES = {"x", "y", "z", "c", "c^", "t", "channel", "time"}
 ASK_SIZE = "import it with --voxel-size Z Y X (nm)"
@@ -93,6 +94,11 @@ def looks_like_xyz(size: Sequence[float]) -> bool:
     """
     z, y, x = size
     return x > COARSER * max(z, y)
+
+
+def looks_like_other_unit(size_nm: Sequence[float]) -> bool:
+    """Tell whether a voxel size (nm, zyx) looks as if its unit were another: its longest side is not half a nanometre to 10 um."""
+    return max(size_nm) < SMALLEST_NM or max(size_nm) > LARGEST_NM
 
 
 def in_nm(lengths: Sequence[float], nm: ZyxFloat) -> ZyxFloat:

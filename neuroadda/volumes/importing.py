@@ -15,7 +15,7 @@ from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError, warn
 from neuroadda.observing import track
 from neuroadda.volumes.arrays import Volume, is_whole_pm, world_units
-from neuroadda.volumes.axes import ORDERS, Order, looks_like_xyz
+from neuroadda.volumes.axes import ORDERS, Order, looks_like_other_unit, looks_like_xyz
 from neuroadda.volumes.label_checks import LabelTally
 from neuroadda.volumes.label_ids import count_unlabelled, describe_unlabelled
 from neuroadda.volumes.locations import Location, to_location
@@ -212,6 +212,9 @@ def _plan(
         source = replace(source, notes=(*source.notes, note))
     if looks_like_xyz(voxel_size):
         note = f"its voxel size, {describe_size(voxel_size)}, looks like x, y, z: the last axis is the coarsest"
+        source = replace(source, notes=(*source.notes, note))
+    if looks_like_other_unit(voxel_size):
+        note = f"its voxel size, {describe_size(voxel_size)}, is none of electron microscopy: was another unit meant?"
         source = replace(source, notes=(*source.notes, note))
     if voxel_size_nm is None and any(tuple(voxel_size) == (unit,) * 3 for unit in UNSET_NM):
         note = f"its voxel size, {describe_size(voxel_size)}, is 1 along each axis, which is also written where none is known"

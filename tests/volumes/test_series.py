@@ -215,3 +215,25 @@ def test_answers_are_for_folders_of_sections(tmp_path: Path, command) -> None:
     for option in (("--gaps", "blank"), ("--order", "letters")):
         code, _, errors = command(*given, *option)
         assert (code, f"no folder of section files, of which {option[0]} says" in errors) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["z_-3", "z_-2", "z_-1"], "may be negative"),
+        (["z=-90nm", "z=-60nm", "z=-30nm"], "may be negative"),
+        (["-3", "-2", "-1"], "may be negative"),
+        (["z0.1um", "z0.15um", "z0.2um"], "may be decimals"),
+        (["z0.2", "z0.8", "z1"], "may be decimals"),
+    ],
+)
+def test_signs_and_decimals_are_asked(tmp_path: Path, names: list[str], told: str) -> None:
+    files = [tmp_path / f"{name}.png" for name in names]
+    with pytest.raises(UserError, match=told):
+        arrange(files, tmp_path, None)
+    assert len(arrange(files, tmp_path, None, "letters").files) == 3
+
+
+def test_hyphens_and_versions_are_none(tmp_path: Path) -> None:
+    for names in (["z-1", "z-2"], ["run1.001", "run1.002"], ["a_b-1", "a_b-2"]):
+        assert len(arrange([tmp_path / f"{name}.png" for name in names], tmp_path, None).files) == 2

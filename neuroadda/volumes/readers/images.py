@@ -18,7 +18,7 @@ from neuroadda.volumes.readers.looks import Look, look_of_grey, look_of_palette
 from neuroadda.volumes.readers.pages import Stack
 from neuroadda.volumes.readers.series import NAMED, arrange
 from neuroadda.volumes.readers.source import BROKEN, Format, Gaps, Source, Wanted
-from neuroadda.volumes.readers.tiff import TIFF_SUFFIXES, describe_orientation, open_tiff
+from neuroadda.volumes.readers.tiff import ORIENTATION, TIFF_SUFFIXES, describe_orientation, open_tiff
 from neuroadda.volumes.readers.tiff_places import describe_sections
 
 MODES: dict[str, np.dtype[Any]] = {  # of Pillow
@@ -135,14 +135,16 @@ def _read_png_header(path: Path) -> Header:
             mode, (width, height), bits = image.mode, image.size, _png_bits(path)
             palette = image.palette.tobytes() if mode == "P" and image.palette is not None else b""
             look = look_of_grey(bits)
+            orientation = int(image.getexif().get(ORIENTATION, 1))
+            transparent = "transparency" in image.info
             if mode == "P":
                 look = look_of_palette(np.frombuffer(palette, np.uint8).reshape(-1, 3), bits)
     except BROKEN as error:
         raise UserError(f"the PNG cannot be read: {error}", str(path)) from error
-    if mode not in MODES:
-        what = f"it has transparency ({mode})" if mode == "LA" else f"it is in colour ({mode})"
+    if mode not in MODES or transparent:
+        what = f"it has transparency ({mode})" if mode == "LA" or transparent else f"it is in colour ({mode})"
         raise UserError(what, str(path), "convert it to grey first")
-    return Header((height, width), MODES[mode], look)
+    return Header((height, width), MODES[mode], look, orientation)
 
 
 def _png_bits(path: Path) -> int:

@@ -169,6 +169,7 @@ def _find_counter(ordered: Sequence[Path], folder: Path) -> list[int]:
         bare = next(file for file, row in zip(ordered, rows, strict=True) if not row)
         raise UserError(f"no number in the name {bare.name} tells which section it is", str(folder), ORDER)
     _check_signs(ordered, len(columns), folder)
+    _check_decimals(ordered, folder)
     _check_digits(ordered, folder)
     counters = [column for column in columns if all(a < b for a, b in pairwise(column))]
     if not counters:
@@ -214,17 +215,33 @@ def _undecided(
 
 
 def _check_signs(ordered: Sequence[Path], numbers: int, folder: Path) -> None:
-    """Raise UserError if some numbers have a sign and others at the same place have none: else it is a hyphen."""
+    """Raise UserError where a sign may be no hyphen: some numbers have it, others do not, or it follows no letter or digit."""
     signs: dict[tuple[int, str], dict[str, Path]] = {}
     for file in ordered:
         for place, text in enumerate(DIGITS.split(file.stem)[: 2 * numbers : 2]):
             word = text.rstrip(SIGNS)
             signs.setdefault((place, word), {}).setdefault(text[len(word) :], file)
-    for found in signs.values():
+    for (_, word), found in signs.items():
+        if not word[-1:].isalnum() and (signed := next((file for sign, file in found.items() if sign), None)):
+            raise UserError(f"the numbers in the names may be negative ({signed.name})", str(folder), ORDER)
         if len(found) > 1:
             names = " and ".join(file.name for file in found.values())
             what = f"some numbers in the names have a sign and some have none ({names}): whether they are negative is not said"
             raise UserError(what, str(folder), ORDER)
+
+
+def _check_decimals(ordered: Sequence[Path], folder: Path) -> None:
+    """Raise UserError if numbers look like decimals of different lengths: z0.2 and z0.15 are not in the order of 2 and 15."""
+    lengths: dict[int, dict[int, Path]] = {}
+    for file in ordered:
+        parts = DIGITS.split(file.stem)
+        for place in range(1, len(parts) - 1, 2):
+            is_decimal = parts[place + 1] in (".", ",") and place + 2 < len(parts)
+            lengths.setdefault(place, {}).setdefault(len(parts[place + 2]) if is_decimal else 0, file)
+    for found in lengths.values():
+        if len(found) > 1 and any(found):
+            names = " and ".join(file.name for file in list(found.values())[:2])
+            raise UserError(f"the numbers in the names may be decimals ({names})", str(folder), ORDER)
 
 
 def _check_digits(ordered: Sequence[Path], folder: Path) -> None:
