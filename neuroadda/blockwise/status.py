@@ -19,6 +19,7 @@ from neuroadda.errors import UserError
 from neuroadda.locks import LOCK, LockState, read_lock
 from neuroadda.volumes.locations import Location, is_inside, to_location
 
+LOGS = "logs"  # folder of a run's logs
 SHOWN_BLOCKS = 20
 DEEPEST = 3  # folders from an output up to that of its run, such as run/merges/level_0
 PYRAMID_RUN = ".run"  # folder of a pyramid's run, in the pyramid
@@ -152,16 +153,17 @@ def _look_at_beginning(where: str | Path, url: str | None, now: float) -> RunSta
     """Return the status of a run that has taken its folder and made no ledger yet; raise UserError if no folder is there."""
     if "://" in str(where):
         return None
-    folder = Path(where)
+    folder, ledger = Path(where), ledger_url(Path(where), url)
+    if ledger != f"{SQLITE}{folder / NAME}":
+        return None  # it is elsewhere
     if not folder.exists():
         right = (
             "a run makes its folder once its inputs are checked: run its command again, or give the folder of another"
         )
         raise UserError("there is no ledger here, nor a folder: no run has begun", str(where), right)
-    ledger = ledger_url(folder, url)
     lock = read_lock(folder)
-    if not ledger.startswith(SQLITE) or Path(ledger.removeprefix(SQLITE)).exists() or lock is None:
-        return None
+    if lock is None or any((folder / name).exists() for name in (NAME, LOGS)):
+        return None  # where workers have logged, there was a ledger
     return RunStatus(judge([], now, lock), [])
 
 

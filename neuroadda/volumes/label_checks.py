@@ -98,7 +98,9 @@ class LabelTally:
         """Raise UserError if these are grey values; warn if they are other noise."""
         if self.is_grey:
             what = "these are grey values, no labels: most neighbouring voxels differ"
-            raise UserError(what, where, "give labels, one whole number a neuron; raw of such values is to be imported first")
+            raise UserError(
+                what, where, "give labels, one whole number a neuron; raw of such values is to be imported first"
+            )
         if self.is_noise:
             warn("most neighbouring voxels differ: are these labels?", where)
 
