@@ -84,13 +84,15 @@ def rank(
 
 
 def _show(row: "Rank") -> dict[str, str]:
-    """Return a line of the table."""
+    """Return a line of the table; in brackets the intervals."""
+
+    def tell(value: float | None, interval: tuple[float, float] | None) -> str:
+        return "" if value is None or interval is None else f"{value:.3f} ({interval[0]:.2f} to {interval[1]:.2f})"
+
     return {
         "source": row.name,
-        "consistency": f"{row.consistency:.3f}",
-        "95 %": "{:.2f} to {:.2f}".format(*row.consistency_interval),
-        "MMD^2": "" if row.mmd2 is None else f"{row.mmd2:.3f}",
-        "95 % ": "" if row.mmd2_interval is None else "{:.2f} to {:.2f}".format(*row.mmd2_interval),
+        "consistency": tell(row.consistency, row.consistency_interval),
+        "MMD^2": tell(row.mmd2, row.mmd2_interval),
         "nm": " ".join(f"{nm:g}" for nm in row.voxel_size_nm),
         "why": row.why,
         "licence": row.licence,
