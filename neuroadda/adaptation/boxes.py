@@ -11,7 +11,7 @@ from neuroadda.adaptation.config import AdaptConfig
 from neuroadda.adaptation.training import check_training, train_on
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import load_backbone
-from neuroadda.config import dump_config, fingerprint, load_config_file, write_json
+from neuroadda.config import fingerprint, load_config_file, write_json
 from neuroadda.domains.ranking import is_above_zero
 from neuroadda.domains.ranking_file import Selection
 from neuroadda.errors import UserError
@@ -113,7 +113,7 @@ def score_sources(config: AdaptConfig, labels: Sequence[Path], selection: Select
     there = {name: folder for name, folder in selection.folders.items() if folder.is_dir()}
     digests = {name: load_card(folder).digest for name, folder in there.items()}
     validators = [_validator(config, path) for path in labels]
-    mine = fingerprint("sources", 1, first, digests, [_identify(one) for one in validators], config.select.rank.level)
+    mine = fingerprint("sources", 1, first, digests, [one.fingerprint for one in validators], config.select.rank.level)
     known = load_config_file(record) if record.exists() else {}
     if known and (begun or known.get("fingerprint") == mine):
         return Sources.from_data(known["sources"])
@@ -171,7 +171,7 @@ def score_held_back(
     train_network(training, None, observer=observer, overwrite=overwrite)
     validator, result = _validator(config, last), folder / "backbone"
     digests = [load_card(one).digest for one in (start, result)]
-    mine, record = fingerprint("held back", 1, digests, _identify(validator)), folder / HELD_BACK
+    mine, record = fingerprint("held back", 1, digests, validator.fingerprint), folder / HELD_BACK
     known = load_config_file(record) if record.exists() else {}
     if known.get("fingerprint") != mine:
         before, after = (to_metrics(validator.sweep(load_backbone(one))) for one in (start, result))
@@ -181,9 +181,9 @@ def score_held_back(
 
 
 def _validator(config: AdaptConfig, labels: Path) -> Validator:
-    """Return what scores a backbone on a box as it is segmented by default."""
+    """Return what scores a backbone on a box as it is segmented by default, checked."""
     settings = config.propose
-    return Validator(
+    validator = Validator(
         ValidateConfig(
             raw=config.raw,
             labels=str(labels),
@@ -192,10 +192,5 @@ def _validator(config: AdaptConfig, labels: Path) -> Validator:
             fragments=settings.fragments,
         )
     )
-
-
-def _identify(validator: Validator) -> list[Any]:
-    """Return what determines scores on a box: raw, labels, and how they are segmented."""
-    raw, labels, _ = validator.check()
-    settings = dump_config(validator.config)
-    return [raw.fingerprint, labels.fingerprint, {k: v for k, v in settings.items() if k not in ("raw", "labels")}]
+    validator.check()
+    return validator
