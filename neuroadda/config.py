@@ -17,6 +17,8 @@ from neuroadda.textfiles import read_text
 
 MALFORMED = (ValueError, RecursionError)  # of JSON and TOML: also a number of thousands of digits, and a nest too deep
 
+TAG = "="  # begins the name of a kind of section, where a section may be of several; no key begins so
+
 Zyx = tuple[int, int, int]
 ZyxFloat = tuple[float, float, float]
 
@@ -192,7 +194,7 @@ def without_none(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _explain(fault: Mapping[str, Any], model: type[BaseModel], where: str) -> UserError:
     path = [str(part) for part in fault["loc"]]
-    key = ".".join(path) or "the config"
+    key = ".".join(part for part in path if not part.startswith(TAG)) or "the config"
     if fault["type"] == "extra_forbidden":
         known = sorted(_keys_at(model, path[:-1]))
         near = difflib.get_close_matches(path[-1], known, n=1)
@@ -209,10 +211,13 @@ def _explain(fault: Mapping[str, Any], model: type[BaseModel], where: str) -> Us
 
 
 def _keys_at(model: type[BaseModel], path: list[str]) -> set[str]:
-    for part in path:
+    tags = {part.removeprefix(TAG) for part in path if part.startswith(TAG)}
+    for part in (part for part in path if not part.startswith(TAG)):
         field = model.model_fields.get(part)
         annotation = field.annotation if field else None
-        nested = [a for a in (annotation, *getattr(annotation, "__args__", ())) if _is_model(a)]
+        options = (annotation, *getattr(annotation, "__args__", ()))
+        nested = [a for a in (getattr(option, "__origin__", option) for option in options) if _is_model(a)]
+        nested.sort(key=lambda one: one.__name__ not in tags)
         if not nested:
             return set(model.model_fields)
         model = nested[0]

@@ -6,13 +6,13 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from neuroadda.backbones.architecture import Architecture
+from neuroadda.backbones.network import NEAREST as NEAREST
 from neuroadda.backbones.normalisation import Normalisation
-from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.config import Config, Zyx, ZyxFloat, load_config_file, parse_config
 from neuroadda.errors import UserError
 
 CARD, WEIGHTS = "card.json", "weights.safetensors"
-NEAREST: tuple[Zyx, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))
 
 
 def check_offsets(offsets: tuple[Zyx, ...]) -> tuple[Zyx, ...]:
@@ -68,7 +68,7 @@ class Card(Config):
     modality: str = ""
     voxel_size_nm: ZyxFloat
     normalisation: Normalisation = Field(default_factory=Normalisation)
-    architecture: UNetConfig
+    architecture: Architecture
     offsets: tuple[Zyx, ...]
     training_data: tuple[dict[str, Any], ...] = ()
     metrics: dict[str, float] = Field(default_factory=dict)
@@ -84,10 +84,7 @@ class Card(Config):
     @model_validator(mode="after")
     def _check(self) -> "Card":
         check_offsets(self.offsets)
-        if self.architecture.out_channels != len(self.offsets):
-            raise ValueError(
-                f"the network has {self.architecture.out_channels} channels for {len(self.offsets)} offsets"
-            )
+        self.architecture.check_offsets(self.offsets)
         return self
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from neuroadda.backbones.card import CARD, WEIGHTS, Card, read_weights
 from neuroadda.backbones.module import NetworkModule
 from neuroadda.config import dump_config, write_json
 from neuroadda.errors import UserError
+
+IDENTITY = "architecture"  # in the metadata of weights
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,9 @@ def save_backbone(folder: Path | str, model: NetworkModule, card: Card, half: bo
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     dtype = torch.float16 if half else torch.float32
-    data = safetensors.torch.save({k: v.detach().to("cpu", dtype).contiguous() for k, v in model.state_dict().items()})
+    tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in model.state_dict().items()}
+    identity = model.config.identity
+    data = safetensors.torch.save(tensors, None if identity is None else {IDENTITY: identity})
     card = card.model_copy(update={"digest": hashlib.sha256(data).hexdigest(), "architecture": model.config})
     partial = folder / f".{WEIGHTS}.partial"
     partial.write_bytes(data)
@@ -52,6 +56,9 @@ def load_backbone(folder: Path | str) -> Backbone:
     """
     folder = Path(folder)
     card, data = read_weights(folder)
+    if card.architecture.identity not in (None, _read_identity(folder / WEIGHTS)):
+        right = "write the card anew: `neuroadda zoo card`"
+        raise UserError("the weights were stored with another architecture than the card's", str(folder / CARD), right)
     model = card.architecture.build()
     try:
         model.load_state_dict(safetensors.torch.load(data))
@@ -59,3 +66,11 @@ def load_backbone(folder: Path | str) -> Backbone:
         reason = next((line.strip() for line in str(error).splitlines()[1:] if line.strip()), str(error))
         raise UserError(f"the weights do not fit the card's architecture ({reason})", str(folder / WEIGHTS)) from error
     return Backbone(model.eval(), card, folder)
+
+
+def _read_identity(path: Path) -> str | None:
+    try:
+        with safe_open(path, "pt") as weights:
+            return (weights.metadata() or {}).get(IDENTITY)
+    except SafetensorError:
+        return None

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 from torch import Tensor, nn
 
@@ -20,10 +20,13 @@ class NetworkModule(nn.Module, ABC):
         Its description.
     head
         The last layer; the first axis of its parameters are the output channels.
+    keeps_norms
+        Whether its norms stay as they are in training, and come with the weights.
     """
 
     config: Network
     head: nn.Module
+    keeps_norms: ClassVar[bool] = False
 
     def __init__(self, config: Network) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from neuroadda.backbones.module import NetworkModule
 
 Positive = Annotated[int, Field(gt=0)]
+NEAREST: tuple[Zyx, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1))  # offsets of affinities
 
 
 class Network(Config, ABC):
@@ -74,9 +75,24 @@ class Network(Config, ABC):
     def build(self, batch_norm: bool = False) -> "NetworkModule":
         """Return the module, in training mode, with random weights; `batch_norm` is for training, see `NetworkModule.fold`."""
 
+    @property
+    def whole_tiles(self) -> bool:
+        """Whether tiles are not to be cut where a block ends, since what the network says depends on all of a tile."""
+        return False
+
+    @property
+    def identity(self) -> str | None:
+        """What is stored with the weights, so that their digest covers it; None where the weights themselves tell the network."""
+        return None
+
     def with_out_channels(self, count: int) -> Self:
         """Return the same network with another number of output channels."""
         return self.model_copy(update={"out_channels": count})
+
+    def check_offsets(self, offsets: tuple[Zyx, ...]) -> None:
+        """Raise ValueError unless the output channels can be of these offsets."""
+        if self.out_channels != len(offsets):
+            raise ValueError(f"the network has {self.out_channels} channels for {len(offsets)} offsets")
 
     def input_shape_vx(self, output_shape_vx: Zyx) -> Zyx:
         """Return the input shape (zyx) that gives this output shape.

@@ -1,10 +1,14 @@
 """What is used of torch's private parts. They are named in this file only, and whatever is missing is done without."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 # First and last version of torch in which the operator is known to be as it is called below: tests/backbones/test_unet_inference.py
 # passes with it. In others the plain operators take its place.
@@ -40,3 +44,35 @@ def has_bfloat16() -> bool:
 def end_workers(batches: object) -> None:
     """End the processes that make batches for an iterator of a `DataLoader`, if it has any; else they end with the iterator."""
     getattr(batches, "_shutdown_workers", lambda: None)()
+
+
+class TensorCounter(TorchDispatchMode):
+    """Follows the bytes of all tensors that live inside of it.
+
+    Attributes
+    ----------
+    peak
+        The most that they were.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak = 0
+        self._bytes: dict[StorageWeakRef, int] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call an operator and count what it returns."""
+        out = func(*args, **(kwargs or {}))
+        self._bytes = {storage: size for storage, size in self._bytes.items() if not storage.expired()}
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                self._bytes[StorageWeakRef(storage)] = storage.nbytes()
+        self.peak = max(self.peak, sum(self._bytes.values()))
+        return out

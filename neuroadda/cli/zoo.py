@@ -1,4 +1,4 @@
-"""Verbs on a zoo of pretrained backbones: list, show, add, verify."""
+"""Verbs on a zoo of pretrained backbones: list, show, card, add, verify."""
 
 import re
 import textwrap
@@ -69,6 +69,19 @@ def show(name: str, where: ZooOption = None, as_json: Json = False) -> None:
         "licence": _line(_licence(card)),
     }
     print_facts(facts | _flat(dump_config(card)), as_json=False)
+
+
+@zoo.command()
+def card(
+    draft: Annotated[Path, typer.Argument(help="TOML or JSON: the card, with what you know of the network.")],
+    weights: Annotated[Path, typer.Argument(help="safetensors, of the class's own state_dict.")],
+    folder: Annotated[Path, typer.Argument(help="Of the backbone; it must not be there.")],
+) -> None:
+    """Make a backbone of any torch module: run it, complete its card, store its weights. See docs/networks.md."""
+    from neuroadda.config import dump_config
+    from neuroadda.zoo.foreign import make_foreign_backbone
+
+    print_facts(_flat(dump_config(make_foreign_backbone(draft, weights, folder).architecture)), as_json=False)
 
 
 @zoo.command()

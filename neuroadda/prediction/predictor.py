@@ -73,7 +73,8 @@ class Predictor:
         model = backbone.model.to(self.device).eval()
         if self.device.type == "cuda":
             model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload] # missing in its stubs
-        self.whole_tiles = parameters.compile  # those of another shape would be compiled for, once more
+        # Those of another shape would be compiled for, once more.
+        self.whole_tiles = parameters.compile or self.network.whole_tiles
         fast = fast_path(model, parameters.device, parameters.threads, parameters.compile, self.dtype)
         self.model: Callable[[Tensor], Tensor] = fast or (torch.compile(model) if parameters.compile else model)
         self.quantise = make_quantiser(self.device)

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from neuroadda.backbones.architecture import Architecture
 from neuroadda.backbones.card import NEAREST, check_offsets
 from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.blockwise.run_folder import check_run_folder
@@ -181,7 +182,7 @@ class TrainSettings(Config):
     region: str = ""
     modality: str = ""
     any_voxel_size: bool = False
-    network: UNetConfig = Field(default_factory=UNetConfig)
+    network: Architecture = Field(default_factory=UNetConfig)
     offsets: tuple[Zyx, ...] = NEAREST
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
     loss: LossConfig = Field(default_factory=LossConfig)
@@ -232,6 +233,7 @@ class TrainConfig(PublicConfig, TrainSettings):
     @model_validator(mode="after")
     def _check(self) -> "TrainConfig":
         check_offsets(self.offsets)
+        self.architecture.check_offsets(self.offsets)
         known = self.start is None or "network" in self.model_fields_set  # else it comes with the backbone
         if known and self.output_shape_vx != self.architecture.nearest_output_shape_vx(self.output_shape_vx):
             near = self.architecture.nearest_output_shape_vx(self.output_shape_vx)
@@ -267,7 +269,7 @@ class TrainConfig(PublicConfig, TrainSettings):
         return sum(offset in NEAREST for offset in self.offsets[:3])
 
     @property
-    def architecture(self) -> UNetConfig:
+    def architecture(self) -> Architecture:
         """The network with one output channel for each offset."""
         return self.network.with_out_channels(len(self.offsets))
 

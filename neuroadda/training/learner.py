@@ -64,7 +64,7 @@ class Learner:
     def begin_from(self, backbone: Backbone) -> None:
         """Take a backbone's weights; batch norms begin without effect on the first batches of this training."""
         take_weights(self.model, self.config, backbone)
-        if self.config.batch_norm:
+        if self.config.batch_norm and not self.model.keeps_norms:
             first = islice(load_batches(self.config, 0), CALIBRATION_BATCHES)
             calibrate_norms(self.model, [batch["raw"].to(self.device, memory_format=self.layout) for batch in first])
         if self.average is not None:

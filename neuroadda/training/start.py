@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import Backbone
+from neuroadda.backbones.foreign import ForeignNetwork
 from neuroadda.backbones.module import NetworkModule
 from neuroadda.config import dump_config, parse_config
 from neuroadda.errors import SettingError
@@ -35,7 +36,10 @@ def adopt_network(config: TrainConfig) -> TrainConfig:
             "leave it out to start from a backbone",
         )
     where = f"train, from {start.backbone}"
-    return parse_config(TrainConfig, {**dump_config(config), "network": dump_config(network)}, where)
+    data = {**dump_config(config), "network": dump_config(network)}
+    if isinstance(network, ForeignNetwork) and "offsets" not in config.model_fields_set:
+        data["offsets"] = network.offsets  # it has no others
+    return parse_config(TrainConfig, data, where)
 
 
 def start_from(config: TrainConfig, backbone: Path) -> TrainConfig:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neuroadda.backbones.card import CARD, WEIGHTS, Card, load_card
+from neuroadda.backbones.foreign import ForeignNetwork
 from neuroadda.config import fingerprint, parse_config
 from neuroadda.errors import UserError
 from neuroadda.volumes.urls import Url
@@ -122,10 +123,20 @@ class Zoo:
             files[file].check(FileRecord.of(path), str(path))
             return path
         entry = fingerprint({file: record.sha256 for file, record in files.items()})
+        if file == WEIGHTS:
+            self._refuse_code(name)
         path = cache_folder() / "zoo" / entry / file
         if not path.is_file() or FileRecord.of(path) != files[file]:
             fetch(self.root / f"{name}/{file}", path, files[file])
         return path
+
+    def _refuse_code(self, name: str) -> None:
+        """Raise UserError if an entry's card names code: of a zoo at a URL, none is run."""
+        network = self.card(name).architecture
+        if isinstance(network, ForeignNetwork) and network.names_module:
+            what = f"the card names code ({network.implementation}), and none is run for a zoo at a URL"
+            right = "copy the entry into a folder, look at it, and name the folder"
+            raise UserError(what, f"{self.where}/{name}/{CARD}", right)
 
 
 def open_zoo(where: str | Path | None = None) -> Zoo:

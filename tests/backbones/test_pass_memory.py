@@ -1,44 +1,13 @@
 """The memory of a pass is counted as torch would count it, tensor by tensor."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
 import pytest
 import torch
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from neuroadda.backbones.inference import Inference
 from neuroadda.backbones.memory import AT_ONCE, CHUNK_VALUES
+from neuroadda.backbones.private_torch import TensorCounter
 from neuroadda.backbones.unet import UNet
 from neuroadda.backbones.unet_config import UNetConfig
-
-
-class _TensorCounter(TorchDispatchMode):
-    """Follows the bytes of all tensors that live inside of it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.peak = 0
-        self._bytes: dict[StorageWeakRef, int] = {}
-
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        out = func(*args, **(kwargs or {}))
-        self._bytes = {storage: size for storage, size in self._bytes.items() if not storage.expired()}
-        for tensor in tree_leaves(out):
-            if isinstance(tensor, torch.Tensor):
-                storage = tensor.untyped_storage()
-                self._bytes[StorageWeakRef(storage)] = storage.nbytes()
-        self.peak = max(self.peak, sum(self._bytes.values()))
-        return out
-
 
 ARCHITECTURES = {
     "anisotropic": UNetConfig(),
@@ -63,7 +32,7 @@ def test_a_pass_in_chunks_holds_the_values_that_were_counted(
     monkeypatch.setattr("neuroadda.backbones.inference.CHUNK_VALUES", chunk_values)
     tile_vx = architecture.nearest_output_shape_vx(wanted_vx)
     network = Inference(UNet(architecture).eval(), precision)
-    with torch.inference_mode(), _TensorCounter() as counter:
+    with torch.inference_mode(), TensorCounter() as counter:
         network(torch.zeros((1, architecture.in_channels, *architecture.input_shape_vx(tile_vx)), dtype=precision))
     assert counter.peak / precision.itemsize == architecture.count_pass_values(tile_vx, chunk_values)
 
@@ -75,6 +44,6 @@ def test_a_pass_at_once_holds_about_the_values_that_were_counted(architecture, w
     tile_vx = architecture.nearest_output_shape_vx(wanted_vx)
     shape = (1, architecture.in_channels, *architecture.input_shape_vx(tile_vx))
     model = UNet(architecture).eval().to(precision).to("meta")
-    with torch.inference_mode(), _TensorCounter() as counter:
+    with torch.inference_mode(), TensorCounter() as counter:
         model(torch.empty(shape, dtype=precision, device="meta"))
     assert 0.8 < counter.peak / precision.itemsize / architecture.count_pass_values(tile_vx, AT_ONCE) < 1.2
