@@ -33,7 +33,7 @@ class ForeignFacts(Config):
     intensities
         What the network wants to see for raw of 0 and of 255.
     channel_offsets
-        For each output channel the zyx offset of its affinity: that of voxel p and p + offset, stored at p. None for a channel
+        For each output channel the zyx offset of its affinity: that of voxel p and p + offset, stored at p. "none" for a channel
         that is no affinity.
     """
 
@@ -41,7 +41,7 @@ class ForeignFacts(Config):
     arguments: dict[str, Any] = Field(default_factory=dict)
     output: int | str | None = None
     intensities: tuple[float, float]
-    channel_offsets: Annotated[tuple[Zyx | None, ...], Field(min_length=1)]
+    channel_offsets: Annotated[tuple[Zyx | Literal["none"], ...], Field(min_length=1)]
 
     @cached_property
     def channels(self) -> tuple[tuple[Zyx, int, Zyx], ...]:
@@ -52,7 +52,7 @@ class ForeignFacts(Config):
         """
         found = []
         for channel, offset in enumerate(self.channel_offsets):
-            if offset is None:
+            if offset == "none":
                 continue
             z, y, x = offset
             back = (-z, -y, -x)

@@ -20,7 +20,7 @@ from neuroadda.backbones.private_torch import TensorCounter
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError, warn
 
-LARGEST_CUBE, LARGEST_STEP, LONGEST = 288, 64, 1024
+LARGEST_CUBE, LARGEST_STEP, LONGEST = 288, 64, 2048
 STATISTICS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.GroupNorm)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, *STATISTICS)
 TOLERANCE = 1e-4
@@ -63,24 +63,21 @@ class Probe:
         axes = [self._find_sizes(base, axis) for axis in range(3)]
         z, y, x = (size for size, _, _ in axes)
         small = base if self._put_out((z, y, x)) is None else (z, y, x)
-        lost = [lost for _, _, lost in axes]
-        reaches, whole_tiles = self._find_reaches(small, lost)
+        reaches, whole_tiles = self._find_reaches(small, axes)
         alignment, context = [], []
         for axis, (_, step, cut) in enumerate(axes):
             align = given.alignment_vx[axis] if given.alignment_vx else None
             if align is None:
                 align = self._find_alignment(small, axis, step, cut, reaches[axis], whole_tiles)
             elif align % step:
-                what = (
-                    f"along {'zyx'[axis]} the network takes sizes in steps of {step}, of which {align} is no multiple"
-                )
+                what = f"along {'zyx'[axis]} it takes sizes in steps of {step}, of which {align} is no multiple"
                 raise UserError(what, self.where, "set architecture.geometry.alignment_vx")
             alignment.append(align)
             context.append(self._choose_context(base, axis, align, max(reaches[axis], cut), cut))
         return Geometry(
             context_vx=(context[0], context[1], context[2]),
             alignment_vx=(alignment[0], alignment[1], alignment[2]),
-            lost_vx=(lost[0], lost[1], lost[2]),
+            lost_vx=(axes[0][2], axes[1][2], axes[2][2]),
             whole_tiles=whole_tiles,
             values_per_voxel=self._count_values(base, axes),
             parameters=sum(p.numel() for p in self.network.parameters()),
@@ -143,7 +140,7 @@ class Probe:
         if channels != len(self.facts.channel_offsets):
             what = f"the network puts out {channels} channels, the card says what {len(self.facts.channel_offsets)} are"
             raise UserError(
-                what, f"{self.where}, architecture.channel_offsets", "null is a channel that is no affinity"
+                what, f"{self.where}, architecture.channel_offsets", '"none" is a channel that is no affinity'
             )
 
     def _choose_context(self, base: Zyx, axis: int, align: int, reach: int, cut: int) -> int:
@@ -159,7 +156,7 @@ class Probe:
                 f"along {key} a context of {wanted} leads to no size that the network takes", self.where, right
             )
         if fit < reach:
-            what = f"a voxel sees {reach} voxels along {key}, the card says {fit}: near the borders of tiles, values depend on the tile"
+            what = f"a voxel sees {reach} voxels along {key}, and the card says {fit}: near borders of tiles, values depend on them"
             warn(what, self.where)
         return fit
 
@@ -191,17 +188,13 @@ class Probe:
     def _loses(self, base: Zyx, axis: int, lost: int, sizes: Sequence[int]) -> bool:
         return all(self._lose(base, axis, size) == lost for size in sizes)
 
-    def _find_reaches(self, small: Zyx, lost: Sequence[int]) -> tuple[list[int], bool]:
+    def _find_reaches(self, small: Zyx, axes: Sequence[tuple[int, int, int]]) -> tuple[list[int], bool]:
         """Return how far a voxel sees along each axis, and whether its value depends on statistics over all of the input."""
-        found = [self._find_reach(small, axis, cut) for axis, cut in enumerate(lost)]
+        found = [self._find_reach(small, axis, step, cut) for axis, (_, step, cut) in enumerate(axes)]
         whole_tiles = math.inf in found
         if whole_tiles:
             with without_statistics(self.network):
-                found = [self._find_reach(small, axis, cut) for axis, cut in enumerate(lost)]
-            warn(
-                "it computes statistics over its input, so values depend on the tile, and may jump where tiles meet",
-                self.where,
-            )
+                found = [self._find_reach(small, axis, step, cut) for axis, (_, step, cut) in enumerate(axes)]
         given = self.facts.geometry
         reaches = []
         for axis, reach in enumerate(found):
@@ -212,30 +205,35 @@ class Probe:
             else:
                 right = "say how many voxels count: architecture.geometry.context_vx, and alignment_vx"
                 raise UserError(f"how far a voxel sees along {'zyx'[axis]} cannot be found", self.where, right)
+        if whole_tiles:
+            warn(
+                "it takes statistics over its input: values depend on the tile, and may jump where tiles meet",
+                self.where,
+            )
         return reaches, whole_tiles
 
-    def _find_reach(self, small: Zyx, axis: int, cut: int) -> float | None:
+    def _find_reach(self, small: Zyx, axis: int, step: int, cut: int) -> float | None:
         """Return how far NaN spreads along an axis: infinite where it goes everywhere, None where it goes nowhere."""
-        step, length = LARGEST_STEP, small[axis]
+        unit, length = math.lcm(LARGEST_STEP, step), small[axis]
         while length <= LONGEST:
-            length = small[axis] + -(-(length + 2 * step - small[axis]) // step) * step
+            length = small[axis] + -(-(length + 2 * unit - small[axis]) // unit) * unit
             image = self._long_image(small, axis, length)
             low, high = image.clone(), image
-            low.narrow(2 + axis, 0, step).fill_(torch.nan)
-            high.narrow(2 + axis, length - step, step).fill_(torch.nan)
+            low.narrow(2 + axis, 0, unit).fill_(torch.nan)
+            high.narrow(2 + axis, length - unit, unit).fill_(torch.nan)
             spoiled = [self._run(one)[0].isnan().any(0).movedim(axis, 0).flatten(1).any(1) for one in (low, high)]
             if not all(one.any() for one in spoiled):
                 return None
             if not any(one.all() for one in spoiled):
-                after = int(spoiled[0].nonzero().max()) + 1 + cut - step
-                before = length - step - (int(spoiled[1].nonzero().min()) + cut)
+                after = int(spoiled[0].nonzero().max()) + 1 + cut - unit
+                before = length - unit - (int(spoiled[1].nonzero().min()) + cut)
                 return max(after, before, 0)
             length *= 2
         return math.inf
 
     def _find_alignment(self, small: Zyx, axis: int, step: int, cut: int, reach: int, whole_tiles: bool) -> int:
         """Return the least shift of the input, along an axis, that shifts the output by as much."""
-        unit = LARGEST_STEP * step // math.gcd(LARGEST_STEP, step)
+        unit = math.lcm(LARGEST_STEP, step)
         length = small[axis] + -(-(2 * reach + 3 * unit) // unit) * unit
         image = self._long_image(small, axis, length)
         with without_statistics(self.network, whole_tiles):
@@ -247,9 +245,7 @@ class Probe:
                 here, there = part[inside], whole[inside.start + shift : inside.stop + shift]
                 if (here - there).abs().max() <= TOLERANCE * max(float(there.abs().max()), 1e-6):
                     return shift
-        what = (
-            f"no shift of up to {LARGEST_STEP} voxels along {'zyx'[axis]} shifts what the network puts out by as much"
-        )
+        what = f"no shift of up to {LARGEST_STEP} voxels along {'zyx'[axis]} shifts the output by as much"
         raise UserError(what, self.where, "say it: architecture.geometry.alignment_vx")
 
     def _long_image(self, small: Zyx, axis: int, length: int) -> Tensor:

@@ -58,7 +58,7 @@ def make_foreign_backbone(draft: Path | str, weights: Path | str, folder: Path |
     probe = Probe(module, facts)
     geometry = probe.find_geometry()
     network = ForeignNetwork(
-        **{key: value for key, value in facts if key not in ("activation", "geometry")},
+        **facts.model_dump(exclude={"activation", "geometry"}),
         out_channels=len(facts.channels),
         activation=facts.activation or "logits",
         geometry=geometry,
