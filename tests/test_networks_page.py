@@ -46,7 +46,7 @@ def test_its_commands_run_as_they_stand(tmp_path, command, monkeypatch):
         if words[0] == "domains":
             assert "mine" in out
     card = load_card("mine")
-    assert card.architecture.context_vx == (4, 4, 4)  # two of 3, one voxel of shift, and the next even one
+    assert card.architecture.context_vx == (3, 3, 3)  # two convolutions of 3, and one voxel of shift
     tuned = load_backbone("runs/tuned/backbone")
     assert tuned.card.iterations == 20
     assert tuned.card.training_data[-1]["name"] == "mine"
