@@ -25,6 +25,15 @@ def write_volume(path: Path) -> None:
         volume.write(volume.roi, voxels)
 
 
+def teach(weights: dict[str, torch.Tensor]) -> None:
+    """Have a network say that what is dark is boundary, and little else."""
+    for values in weights.values():
+        values.mul_(0.1)
+    weights["first.weight"][0, 0, 1, 1, 1] = 1
+    weights["last.weight"][:, 0] = 20
+    weights["last.bias"][:] = -9
+
+
 def test_its_commands_run_as_they_stand(tmp_path, command, monkeypatch):
     text = PAGE.read_text()
     code, store = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
@@ -39,6 +48,8 @@ def test_its_commands_run_as_they_stand(tmp_path, command, monkeypatch):
     torch.manual_seed(0)
     exec(store, {})
     stored = safetensors.torch.load_file(tmp_path / "mine.safetensors")
+    teach(stored)
+    safetensors.torch.save_file(stored, tmp_path / "mine.safetensors")
     for line in lines:
         _, *words = shlex.split(line, comments=True)
         code, out, err = command(*words)
