@@ -27,7 +27,8 @@ def merge(
     """Merge regions 0 to n - 1 greedily; return each one's lowest member, the open edges, the merges and their scores.
 
     Edges run between `a` and `b`; their affinities times weights add up to `total`, in units of which `full` is an affinity of 1,
-    and their weights to `number`. What merges do to them is done in place. An edge to a held region is never merged: its other end waits for it, and is held from then on.
+    and their weights to `number`. What merges do to them is done in place. An edge to a held region is never merged: its other
+    end waits for it, and is held from then on.
     """
     cdef Py_ssize_t edges = a.shape[0]
     alive_, lowest_ = np.ones(edges, np.bool_), np.arange(n)

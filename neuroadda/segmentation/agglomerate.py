@@ -35,7 +35,7 @@ class Agglomerate(Config):
     limit
         Regions merge while they score below it, such as 1 - mean affinity; thresholds are at most this.
     scoring
-        ``mean``, ``contraharmonic``, ``quantile_<q>``, ``quantile_<q>_root`` or ``waterz:<function>``; see `scoring`.
+        ``mean``, ``contraharmonic``, ``quantile_<q>``, ``quantile_<q>_root`` or ``waterz:<function>``; see docs/scoring.md.
     """
 
     limit: float = Field(default=0.95, gt=0, le=1)

@@ -1,6 +1,5 @@
 """From raw to neurons: the stages bound together, planned first, then run one after another."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from pydantic import Field
 from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.blockwise.grid import BlockGrid, BlockSet, coarsen_blocks, find_tissue_of
+from neuroadda.blockwise.grid import BlockGrid, find_tissue_of
 from neuroadda.blockwise.ledger.url import ledger_url
 from neuroadda.blockwise.outputs import check_output
 from neuroadda.blockwise.run_folder import CONFIG, check_run_folder
@@ -19,20 +18,13 @@ from neuroadda.config import Config, PathText, PublicConfig, Zyx, load_config_fi
 from neuroadda.errors import SettingError, UserError, in_section, warn
 from neuroadda.locks import lock_folder
 from neuroadda.prediction.predict import Predict, check_raw
-from neuroadda.segmentation import by_waterz
-from neuroadda.segmentation.agglomerate import (
-    FAN_OUT,
-    LEVEL,
-    Agglomerate,
-    AgglomerateLevel,
-    count_levels,
-    level_grid,
-)
+from neuroadda.segmentation.agglomerate import LEVEL, Agglomerate
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.edges import CollectEdges
 from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
+from neuroadda.segmentation.levels import plan_levels
 from neuroadda.segmentation.relabel import Relabel
-from neuroadda.segmentation.scoring import choose_edges, is_by_waterz
+from neuroadda.segmentation.scoring import choose_edges
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
@@ -236,7 +228,9 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     collect = CollectEdges(scoring=choose_edges(config.agglomerate.scoring))
     edges = Task.make(collect, touching, folder / "edges", grid(), blocks=tissue)
     edge_files = (folder / "edges", edges.fingerprint)
-    levels = _plan_levels(config.agglomerate, touching | {"edges": edge_files}, raw, grid, tissue, folder / "merges")
+    levels = plan_levels(
+        config.agglomerate, touching | {"edges": edge_files}, grid(), raw.voxel_size_nm, tissue, folder / "merges"
+    )
     whole = BlockGrid.make(roi, raw.voxel_size, tuple(roi.shape / raw.voxel_size))
     components = Task.make(
         Components(**dict(config.components), blocks=grid()),
@@ -248,30 +242,6 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     lost = {name: input_ for name, input_ in mask.items() if name == NO_DATA}
     relabel = array_task(Relabel(), {"fragments": supervoxels, "lut": lut} | lost, "segmentation")
     return Plan(config=config, tasks=(predict, fragments, edges, *levels, components, relabel))
-
-
-def _plan_levels(
-    agglomerate: Agglomerate,
-    inputs: TaskInputs,
-    raw: Volume,
-    grid: Callable[[Zyx], BlockGrid],
-    tissue: BlockSet | None,
-    folder: Path,
-) -> list[Task]:
-    """Bind the levels of the agglomeration to affs, fragments and edges; by waterz there is one."""
-    if is_by_waterz(agglomerate.scoring):
-        blocks = grid(by_waterz.context_vx(raw.voxel_size_nm))
-        stage = by_waterz.AgglomerateByWaterz(**dict(agglomerate))
-        return [Task.make(stage, inputs, folder / "level_0", blocks, blocks=tissue)]
-    blocks, levels = grid((0, 0, 0)), []
-    below, held = inputs["edges"], tissue
-    for level in range(count_levels(blocks)):
-        level_blocks = level_grid(blocks, level)
-        stage_of_level = AgglomerateLevel(limit=agglomerate.limit, level=level, blocks=blocks)
-        levels.append(Task.make(stage_of_level, {"below": below}, folder / f"level_{level}", level_blocks, blocks=held))
-        held = None if held is None else coarsen_blocks(held, level_blocks.counts, FAN_OUT)
-        below = (folder / f"level_{level}", levels[-1].fingerprint)
-    return levels
 
 
 def segment_volume(

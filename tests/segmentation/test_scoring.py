@@ -93,6 +93,20 @@ def test_contacts_that_become_one_are_weighed():
         assert merges.score.tolist() == [0, pytest.approx(score)]
 
 
+@pytest.mark.parametrize("scoring", ["mean", "contraharmonic"])
+def test_a_fragment_that_was_cut_scores_as_if_it_was_not(scoring):
+    """Its pieces are joined first; sums of their contacts are those of the uncut fragment's."""
+    affs = np.random.default_rng(0).integers(0, 250, (3, 3, 8, 8)).astype(np.uint8)
+    fragments = np.zeros(affs.shape[1:], np.uint64)
+    fragments[:, :4], fragments[:, 4:] = 1, 3
+    (whole,) = merge_fragments(affs, fragments, Agglomerate(limit=1.0, scoring=scoring)).score
+    fragments[:, :4, 5:] = 2
+    contacts = collect_contacts(affs, fragments)
+    mark_as_one(contacts, np.array([1], np.uint64), np.array([2], np.uint64))
+    merges = contract(Edges.of(contacts, scoring).to_rag(), 1.0).merges
+    assert merges.score.tolist() == [0, whole]
+
+
 @pytest.mark.parametrize("scoring", ["mean", "contraharmonic", "quantile_75", "quantile_75_root", "waterz:mean"])
 def test_where_all_affinities_are_0_nothing_merges_but_a_cut(scoring):
     fragments = np.array([[[1, 1], [2, 2], [3, 3]]], np.uint64)
