@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from funlib.geometry import Coordinate
+
 from neuroadda.blockwise.grid import BlockGrid, BlockSet, coarsen_blocks
 from neuroadda.blockwise.task import Task
 from neuroadda.segmentation.agglomerate import FAN_OUT, Agglomerate, AgglomerateLevel, count_levels, level_grid
@@ -33,7 +35,8 @@ def plan_levels(
         Each level writes to a folder of its own in it.
     """
     if is_by_waterz(agglomerate.scoring):
-        seen = BlockGrid.make(blocks.roi, blocks.voxel_size, blocks.block_vx, context_vx(voxel_size_nm))
+        context = tuple(Coordinate(context_vx(voxel_size_nm)) * Coordinate(blocks.voxel_size))
+        seen = blocks.model_copy(update={"context": context})
         stage = AgglomerateByWaterz(**dict(agglomerate))
         return [Task.make(stage, inputs, folder / "level_0", seen, blocks=tissue)]
     below, held, levels = inputs["edges"], tissue, list[Task]()

@@ -24,7 +24,7 @@ from neuroadda.segmentation.edges import CollectEdges
 from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
 from neuroadda.segmentation.levels import plan_levels
 from neuroadda.segmentation.relabel import Relabel
-from neuroadda.segmentation.scoring import choose_edges
+from neuroadda.segmentation.scoring import MEAN, choose_edges
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
@@ -200,6 +200,11 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     }
     known.note("backbone", Path(config.backbone), card.digest)
     if of_card:
+        if config.agglomerate.scoring != MEAN:
+            what = (
+                f"threshold {config.components.threshold} is right only if the backbone was validated with this scoring"
+            )
+            warn(what, f"agglomerate.scoring {config.agglomerate.scoring}")
         known.note("threshold", Path(config.backbone), str(config.components.threshold))
     masks: dict[str, Mask] = {}
     if config.mask is not None:

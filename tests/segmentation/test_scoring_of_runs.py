@@ -60,6 +60,13 @@ def test_a_scoring_decides_from_the_edges_on_and_one_of_waterz_from_the_merges_o
     assert len({plan.task("relabel").fingerprint for plan in plans.values()}) == len(plans)
 
 
+def test_a_threshold_that_was_chosen_for_another_scoring_is_told(inputs, tmp_path, caplog):
+    for scoring, threshold, told in (("mean", None, 0), ("quantile_75", 0.3, 0), ("quantile_75", None, 1)):
+        make_plan(configure(inputs, tmp_path, agglomerate=by(scoring), components=Threshold(threshold=threshold)))
+        found = [record for record in caplog.records if "validated with this scoring" in record.getMessage()]
+        assert len(found) == told
+
+
 def test_a_run_goes_on_with_another_scoring_from_its_fragments(inputs, tmp_path):
     before = configure(inputs, tmp_path / "a")
     done = tries(segment_volume(before), before)
