@@ -182,6 +182,9 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     check_raw(raw, card, config.any_voxel_size)
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
     of_card = config.components.threshold is None
+    if of_card and (scoring := config.agglomerate.scoring) != MEAN:
+        what = f"no threshold is given: the backbone's is right only if it was validated with scoring {scoring!r}"
+        warn(what, "components.threshold")
     known = inputs or Inputs(Path(config.output), trust=config.trust_inputs)
     config = _resolve(config, raw, roi, known.identify("raw", raw))
     assert config.block_vx is not None
@@ -200,11 +203,6 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     }
     known.note("backbone", Path(config.backbone), card.digest)
     if of_card:
-        if config.agglomerate.scoring != MEAN:
-            what = (
-                f"threshold {config.components.threshold} is right only if the backbone was validated with this scoring"
-            )
-            warn(what, f"agglomerate.scoring {config.agglomerate.scoring}")
         known.note("threshold", Path(config.backbone), str(config.components.threshold))
     masks: dict[str, Mask] = {}
     if config.mask is not None:

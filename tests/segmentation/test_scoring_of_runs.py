@@ -63,7 +63,7 @@ def test_a_scoring_decides_from_the_edges_on_and_one_of_waterz_from_the_merges_o
 def test_a_threshold_that_was_chosen_for_another_scoring_is_told(inputs, tmp_path, caplog):
     for scoring, threshold, told in (("mean", None, 0), ("quantile_75", 0.3, 0), ("quantile_75", None, 1)):
         make_plan(configure(inputs, tmp_path, agglomerate=by(scoring), components=Threshold(threshold=threshold)))
-        found = [record for record in caplog.records if "validated with this scoring" in record.getMessage()]
+        found = [record for record in caplog.records if "validated with scoring 'quantile_75'" in record.getMessage()]
         assert len(found) == told
 
 
