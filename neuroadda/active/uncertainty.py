@@ -8,7 +8,6 @@ import numpy as np
 from funlib.geometry import Coordinate, Roi
 from pydantic import Field
 
-from neuroadda.active.augmented import AugmentedPredictor
 from neuroadda.active.scores import BINS, reduce_to_cells, score_ambiguity, score_entropy, score_variance
 from neuroadda.backbones.card import NEAREST, Card, load_card
 from neuroadda.backbones.checkpoint import load_backbone
@@ -18,6 +17,7 @@ from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
 from neuroadda.errors import SettingError, UserError
+from neuroadda.prediction.augmented import AugmentedPredictor
 from neuroadda.prediction.predict import Predict, check_raw
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragments
@@ -197,6 +197,10 @@ def make_uncertainty_task(
     if (len(backbones) > 1) != (stage.score == "committee") or not backbones:
         what = f"the score {stage.score!r} is given {len(backbones)} backbones"
         raise SettingError(what, "score", "a committee takes several backbones, every other score one")
+    if stage.predict.augment != "none":
+        raise SettingError(
+            "scores are of plain predictions", "predict.augment", 'leave it out; score = "augmented" flips'
+        )
     cards = [load_card(folder) for folder in backbones]
     for card in cards:
         check_raw(raw, card, any_voxel_size)

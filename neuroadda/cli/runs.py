@@ -235,6 +235,7 @@ def _dry_run(loaded: "RunConfig", upto: str, dry_run: bool, measure: int | None,
     from neuroadda.cli.console import print_forecast, print_json, print_table
     from neuroadda.config import dump_config
     from neuroadda.segmentation.pipeline import make_plan
+    from neuroadda.volumes.arrays import Volume
     from neuroadda.wording import format_bytes, format_count
 
     if not dry_run:
@@ -262,3 +263,6 @@ def _dry_run(loaded: "RunConfig", upto: str, dry_run: bool, measure: int | None,
         for s in stages
     ]
     print_table("dry run: nothing was written", shown)
+    passes = plan.config.predict.count_passes(Volume.open(plan.config.raw).voxel_size_nm)
+    if passes > 1:
+        print(f"predict.augment: the network sees each block {passes} times")

@@ -16,8 +16,8 @@ from neuroadda.errors import in_section, warn
 from neuroadda.evaluation.contingency import Contingency, count_overlaps
 from neuroadda.evaluation.metrics import score
 from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, check_labels, sweep_contingency
+from neuroadda.prediction.augmented import predict_roi
 from neuroadda.prediction.predict import Predict
-from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.whole import Agglomerated, agglomerate_array
@@ -111,7 +111,7 @@ class Validator:
             predict = config.predict.resolve(backbone.card.architecture, (shape[0], shape[1], shape[2]))
         context = Coordinate(backbone.card.architecture.context_vx)
         data = self._find_data(raw, roi, context)
-        affs, _ = Predictor(backbone, predict)(raw if data is None else FilledVolume(raw, data, context), roi)
+        affs = predict_roi(backbone, predict, raw if data is None else FilledVolume(raw, data, context), roi)
         tissue = None if data is None else WithLostSections(data, raw.voxel_size, raw.roi).read(roi)
         if tissue is not None:
             affs *= tissue

@@ -1,1 +1,2 @@
-"""Predict affinities: the stage (`predict`), its tiles, and the network applied to them (`predictor`, `quantising`)."""
+"""Predict affinities: the stage (`predict`), its tiles, and the network applied to them (`predictor`, `quantising`), also in every
+symmetry of a section (`augmented`)."""

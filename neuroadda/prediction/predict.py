@@ -6,11 +6,12 @@ What imports torch is imported where a network runs: planning, and stages that n
 import os
 import shutil
 import threading
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from funlib.geometry import Coordinate
-from pydantic import Field
+from funlib.geometry import Coordinate, Roi
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from neuroadda.backbones.card import Card, load_card
 from neuroadda.backbones.devices import (
@@ -62,6 +63,9 @@ class Predict(Stage):
         needs CUDA.
     compile
         Have torch compile the network: minutes at the start of each worker.
+    augment
+        ``section``: the mean of predictions of the volume flipped along y and x and, where voxels are square in the section,
+        transposed: 4 or 8 times the work. ``none`` is no part of the stage's identity: what is made of it is older.
     threads
         Of torch, in each worker. On a CPU more workers of one thread each do more: their networks run in chunks.
     """
@@ -75,7 +79,12 @@ class Predict(Stage):
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     compile: bool = False
+    augment: Literal["none", "section"] = "none"
     threads: int = Field(default=1, ge=1)
+
+    @model_serializer(mode="wrap")
+    def _leave_none_out(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in dump(self).items() if (name, value) != ("augment", "none")}
 
     @property
     def accelerated(self) -> bool:
@@ -106,6 +115,9 @@ class Predict(Stage):
         memory_bytes = _memory_bytes(device, workers) if self.memory_gb is None else self.memory_gb * 1e9
         decided = self.model_copy(update={"device": device, "precision": precision, "memory_gb": None})
         in_chunks = runs_in_chunks(network, device, self.threads, self.compile)
+        if self.augment != "none":  # turned blocks need not begin on the network's alignment
+            z, y, x = block_vx
+            block_vx = (z, y + network.alignment_vx[1], x + network.alignment_vx[2])
         tile_vx = self.tile_vx or choose_tile_vx(
             network, block_vx, precision, memory_bytes, CHUNK_VALUES if in_chunks else AT_ONCE
         )
@@ -129,6 +141,14 @@ class Predict(Stage):
 
         return precision if measure_bfloat16_speedup(network, self.threads) >= CLEARLY_FASTER else "float32"
 
+    def count_passes(self, voxel_size: Sequence[float]) -> int:
+        """Return how often the network sees a voxel of a volume of this voxel size (zyx), context aside."""
+        if self.augment == "none":
+            return 1
+        from neuroadda.prediction.augmented import list_symmetries  # imports torch
+
+        return len(list_symmetries(voxel_size))
+
     def create_output(self, task: Task) -> None:
         """Create the uint8 affinities, shape czyx, 255 for certain."""
         raw = Volume.open(task.inputs["raw"])
@@ -142,15 +162,31 @@ class Predict(Stage):
 
     def open(self, task: Task) -> BlockFunction:
         """Return the function that predicts a block and reports its tiles and the voxels that went into the network."""
-        from neuroadda.backbones.checkpoint import load_backbone  # these two import torch
+        from neuroadda.backbones.checkpoint import load_backbone  # these import torch
+        from neuroadda.prediction.augmented import AugmentedPredictor
         from neuroadda.prediction.predictor import Predictor, PredictorInput, PredictorOutput
 
         raw, affs = Volume.open(task.inputs["raw"]), Volume.open(task.output, "r+")
         backbone = load_backbone(task.inputs["backbone"])
         tissue = open_tissue(task.inputs, raw, lost_sections=True)
-        predictor = Predictor(backbone, self)
         network = backbone.card.architecture
         seen = open_filled(task.inputs, raw, Coordinate(network.context_vx))
+
+        def write(block: Block, output: PredictorOutput) -> dict[str, Any]:
+            predicted, tiles = output.wait(), output.tiles
+            affs.write(block.write_roi, predicted if tissue is None else predicted * tissue.read(block.write_roi))
+            computed = sum(count * computed_vx(network, shape) for shape, count in tiles.items())
+            return {"tiles": tiles.total(), "computed_voxels": computed}
+
+        if self.augment != "none":
+            augmented = AugmentedPredictor(Predictor(backbone, self, rounded=False), backbone.card, raw.voxel_size)
+
+            def average(roi: Roi) -> PredictorOutput:
+                set_up_thread(self.device, self.threads)
+                return augmented.average(seen, roi)
+
+            return Phases(lambda block: block.write_roi, average, write)
+        predictor = Predictor(backbone, self)
         # Affinities go where the thread's last block had its own: memory that is new has to be cleared, and mapped page by page.
         own = threading.local()
 
@@ -163,12 +199,6 @@ class Predict(Stage):
         def compute(given: PredictorInput) -> PredictorOutput:
             set_up_thread(self.device, self.threads)
             return predictor.infer(given)
-
-        def write(block: Block, output: PredictorOutput) -> dict[str, Any]:
-            predicted, tiles = output.wait(), output.tiles
-            affs.write(block.write_roi, predicted if tissue is None else predicted * tissue.read(block.write_roi))
-            computed = sum(count * computed_vx(network, shape) for shape, count in tiles.items())
-            return {"tiles": tiles.total(), "computed_voxels": computed}
 
         return Phases(read, compute, write)
 

@@ -59,10 +59,10 @@ class Predictor:
     """A network ready to predict any ROI of a volume; the stage and the validation share it.
 
     Where a tile does not fit into memory, it goes on with halves of it; see `halve_tile`. ROIs may be read in several threads while
-    one thread infers.
+    one thread infers. Affinities that are not `rounded` are float32, from 0 to 255.
     """
 
-    def __init__(self, backbone: Backbone, parameters: Predict) -> None:
+    def __init__(self, backbone: Backbone, parameters: Predict, rounded: bool = True) -> None:
         assert parameters.tile_vx is not None, "resolve the parameters first"
         self.network: Network = backbone.card.architecture
         self.tile_vx: Zyx = parameters.tile_vx
@@ -77,7 +77,8 @@ class Predictor:
         self.whole_tiles = parameters.compile or self.network.whole_tiles
         fast = fast_path(model, parameters.device, parameters.threads, parameters.compile, self.dtype)
         self.model: Callable[[Tensor], Tensor] = fast or (torch.compile(model) if parameters.compile else model)
-        self.quantise = make_quantiser(self.device)
+        self.affs_dtype = torch.uint8 if rounded else torch.float32
+        self.quantise = make_quantiser(self.device, rounded)
         keep_freed_memory()
 
     def __call__(self, raw: Volume | FilledVolume, roi: Roi) -> tuple[np.ndarray, Counter[Zyx]]:
@@ -95,7 +96,7 @@ class Predictor:
         image = torch.from_numpy(raw.read_mirrored(seen * raw.voxel_size + raw.roi.begin))
         on_cuda = self.device.type == "cuda"
         if affs is None or affs.shape != (self.channels, *box.shape):
-            affs = torch.empty((self.channels, *box.shape), dtype=torch.uint8, pin_memory=on_cuda)
+            affs = torch.empty((self.channels, *box.shape), dtype=self.affs_dtype, pin_memory=on_cuda)
         if on_cuda:
             image = image.pin_memory()
         return PredictorInput(image, [tile - seen.begin for tile in tiles], box - seen.begin, affs)

@@ -10,11 +10,14 @@ from neuroadda.kernels.quantising import look_up
 Quantiser = Callable[[Tensor, Tensor], None]
 
 
-def make_quantiser(device: torch.device) -> Quantiser:
+def make_quantiser(device: torch.device, rounded: bool = True) -> Quantiser:
     """Return what turns logits into probabilities times 255, rounded, in a uint8 tensor (both czyx); the logits are lost.
 
-    There are but 65,536 numbers in bfloat16: on a CPU what becomes of them is looked up, in a quarter of the time.
+    Where they are not to be `rounded`, the tensor is float32. There are but 65,536 numbers in bfloat16: on a CPU what becomes of
+    them is looked up, in a quarter of the time.
     """
+    if not rounded:
+        return _multiply
     if device.type != "cpu":
         return _quantise
     table = torch.empty(1 << 16, dtype=torch.uint8)
@@ -27,6 +30,10 @@ def make_quantiser(device: torch.device) -> Quantiser:
             _quantise_by_sections(logits, out)
 
     return quantise
+
+
+def _multiply(logits: Tensor, out: Tensor) -> None:
+    out.copy_(logits.float().sigmoid_().mul_(255))
 
 
 def _quantise(logits: Tensor, out: Tensor) -> None:

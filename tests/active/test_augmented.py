@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from funlib.geometry import Roi
 
-from neuroadda.active.augmented import AugmentedPredictor, Symmetry
 from neuroadda.backbones.card import NEAREST
 from neuroadda.backbones.checkpoint import load_backbone
+from neuroadda.prediction.augmented import AugmentedPredictor, Symmetry
 from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor
 from tests.active.networks import SHAPE_VX, write_even_backbone, write_random_backbone, write_raw
