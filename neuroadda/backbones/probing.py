@@ -99,9 +99,8 @@ class Probe:
         given, where = self.facts.activation, f"{self.where}, architecture.activation"
         if low < 0 or high > 1:
             if given == "sigmoid":
-                raise UserError(
-                    f"the card says sigmoid, and it puts out {low:.3g} to {high:.3g}", where, 'set "logits"'
-                )
+                what = f"the card says sigmoid, and it puts out {low:.3g} to {high:.3g}"
+                raise UserError(what, where, 'set "logits"')
             return "logits"
         if given is None:
             with torch.enable_grad():

@@ -100,7 +100,8 @@ def test_its_run_is_another_and_the_dry_run_tells_its_cost(tmp_path, command):
 def test_scores_of_uncertainty_refuse_it(tmp_path, command):
     raw, folder = write_raw(tmp_path / "raw.zarr/raw"), write_even_backbone(tmp_path / "even")
     code, _, err = command(
-        *("propose", raw.path, "--backbone", folder, "-o", tmp_path / "p", "--set", "predict.augment=section")
+        *("propose", raw.path, "--backbone", folder, "-o", tmp_path / "p", "--set", "predict.augment=section"),
+        *("--shape", 60, 60, 60, "-n", 1),
     )
     assert (code, err.count("\n")) == (2, 1)
     assert "predict.augment" in err
