@@ -37,9 +37,7 @@ def agglomerate_array(
     tissue: np.ndarray | None = None,
 ) -> Agglomerated:
     """Find fragments of affinities (uint8, czyx) inside tissue (bool, zyx; all by default) and merge them up to the limit."""
-    found = find_fragments(affs, voxel_size_nm, fragments).astype(np.uint64)
-    if tissue is not None:
-        found[~tissue] = 0
+    found = find_fragments(affs, voxel_size_nm, fragments, tissue).astype(np.uint64)
     edges = collect_edges(affs[:3], found)
     rag = Rag(edges.u, edges.v, edges.sum, edges.count, edges.u, edges.v)
     return Agglomerated(found, contract(rag, agglomerate.limit).merges)
