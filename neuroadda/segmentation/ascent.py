@@ -1,10 +1,12 @@
 """Affinity watershed in memory: basins of steepest ascent, and the rule that merges small ones.
 
-Every voxel goes to the neighbour to which its affinity is highest; voxels that arrive at the same place are one basin. Edges between
-basins are then met in descending order of affinity, and each merges its two fragments unless both are large (Zlateski and Seung 2015,
-arXiv:1505.00249). Plateaus, which the paper divides by the distance to their exits, are divided by a rule that sees a voxel and its
-neighbours only: of equal affinities that to the lower z, then y, x, then upper z, y, x. So a basin depends on nothing far away, and the
-small basins that the rule makes of a plateau merge again.
+Every voxel goes to the neighbour to which its affinity is highest; voxels that arrive at the same place are one basin. Edges
+between basins are then met in descending order of affinity, and each merges its two fragments unless both are large (Zlateski and
+Seung 2015, arXiv:1505.00249).
+
+The paper divides a plateau of equal affinities by the distance to its exits. Here a rule decides that sees a voxel and its
+neighbours only: of equal affinities, that to the lower z, then y, x, then upper z, y, x. So a basin depends on nothing far away.
+The small basins that the rule makes of a plateau merge again.
 """
 
 import math

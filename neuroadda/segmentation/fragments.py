@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Literal
 
 import cc3d
 import edt
-import fastremap
 import numpy as np
 from pydantic import Field
 
@@ -15,7 +14,7 @@ from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
 from neuroadda.segmentation.ascent import absorb_small, find_basins, keep_inside
 from neuroadda.segmentation.ids import capacity_of, to_global
-from neuroadda.segmentation.seams import write_views, written_views
+from neuroadda.segmentation.seams import number_inside, write_views, written_views
 from neuroadda.segmentation.watershed import find_maxima, flood, smooth
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.locations import to_location
@@ -94,10 +93,11 @@ class Fragments(Stage):
             within = None if tissue is None else tissue.read(read_roi)
             found = find_fragments(affs.read(read_roi), affs.voxel_size_nm, self, within)
             inside = ((block.write_roi - read_roi.begin) / affs.voxel_size).to_slices()
-            local, numbers = fastremap.renumber(found[inside].copy())
+            numbers = number_inside(found, inside)
             write_views(fragments.path, block.index, found, inside, numbers)
-            fragments.write(block.write_roi, to_global(local, block.index, capacity))
-            return {"fragments": len(numbers) - (0 in numbers)}
+            # A table of the ids is small: one pass over the voxels.
+            fragments.write(block.write_roi, to_global(numbers, block.index, capacity)[found[inside]])
+            return {"fragments": int(numbers.max())}
 
         return find
 
