@@ -1,6 +1,7 @@
 """From affinities to neurons, and the plan of a whole run.
 
-- `fragments`, `watershed`, `ids`, `seams`: affinities to fragments, their ids, and fragments split at block borders joined again.
+- `fragments`, `ascent`, `watershed`, `ids`, `seams`: affinities to fragments, their ids, and fragments that were split at block
+  borders joined again.
 - `edges`, `rag`, `agglomerate`: statistics of touching fragments; merges of a region adjacency graph; these block by block.
 - `components`, `relabel`: the lookup table at a threshold; the segmentation.
 - `pipeline`: the config, the plan and the run of all stages. `recovery`: retry, rebuild and verify a run. `whole`: all in memory.

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 import cc3d
 import edt
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.outputs import Written, WrittenTogether
@@ -21,6 +21,10 @@ from neuroadda.volumes.locations import to_location
 from neuroadda.volumes.tissue import open_tissue
 
 ANISOTROPIC = 2.0
+PARAMETERS = {  # of one method alone
+    "ascent": ("min_size_vx", "low", "high"),
+    "seeds": ("boundary", "smoothing_vx", "seed_distance_vx", "distance_weight"),
+}
 WIDTHS = 1.4  # of the smallest fragment that does not merge
 
 
@@ -66,6 +70,16 @@ class Fragments(Stage):
     seed_distance_vx: int = Field(default=6, ge=1)
     distance_weight: float = Field(default=0.5, ge=0, le=1)
     min_affinity: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> "Fragments":
+        for method, names in PARAMETERS.items():
+            given = [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
+            if given and method != self.method:
+                raise ValueError(f"{given[0]} is of the method {method!r}: set method to it, or leave {given[0]} out")
+        if self.low >= self.high:
+            raise ValueError(f"low, {self.low}, should be below high, {self.high}")
+        return self
 
     def resolve(self, voxel_size_nm: tuple[float, ...]) -> "Fragments":
         """Return the parameters with `sections` decided."""

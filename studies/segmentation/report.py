@@ -39,6 +39,7 @@ FOLLOWS = """## What follows
   too little to make one the default. That of all affinities would be exact over blocks, at the price of one more sum an edge;
   those that count a contact once would not, since a block's border makes two contacts of one.
 - The mutex watershed of voxels is for networks that predict long-range affinities.
+- Fragments by steepest ascent have [a study of their own](ascent.md).
 """
 
 

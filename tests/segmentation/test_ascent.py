@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from neuroadda.config import parse_config
+from neuroadda.errors import UserError
 from neuroadda.kernels.ascending import mark_links
 from neuroadda.segmentation.ascent import absorb_small, find_basins, keep_inside
 from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragments
@@ -195,3 +197,17 @@ def test_fragments_follow_the_cells():
 def test_the_context_holds_a_fragment_of_the_least_size(min_size_vx, sections, voxel_size_nm, expected):
     parameters = Fragments(method="ascent", min_size_vx=min_size_vx, sections=sections)
     assert context_vx(parameters, voxel_size_nm) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"min_size_vx": 400}, "min_size_vx is of the method 'ascent'"),
+        ({"method": "ascent", "seed_distance_vx": 4}, "seed_distance_vx is of the method 'seeds'"),
+        ({"method": "ascent", "low": 0.6, "high": 0.5}, "low, 0.6, should be below high, 0.5"),
+        ({"method": "descent"}, "'ascent' or 'seeds'"),
+    ],
+)
+def test_parameters_that_would_do_nothing_are_refused(given, told):
+    with pytest.raises(UserError, match=told):
+        parse_config(Fragments, given, "fragments")
