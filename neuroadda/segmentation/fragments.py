@@ -64,7 +64,7 @@ class Fragments(Stage):
     sections: bool | None = None
     min_size_vx: int = Field(default=1600, ge=0)
     low: float = Field(default=0.0, ge=0, lt=1)
-    high: float = Field(default=0.99, gt=0, le=1)
+    high: float = Field(default=0.996, gt=0, le=1)
     boundary: float = Field(default=0.3, gt=0, lt=1)
     smoothing_vx: float = Field(default=0.0, ge=0)
     seed_distance_vx: int = Field(default=6, ge=1)
