@@ -54,6 +54,9 @@ Seung 2015, arXiv:1505.00249). VOI in nats. *validation* is the part that the tr
 in the first table `min_size_vx` and the dimensions, have the lowest VOI there. *test* is VOI on the test part, on which nothing was
 chosen; *best* is at the threshold that is best on the test part itself.
 
+In a config: `[segment.fragments]` with `method = "ascent"`, and `min_size_vx`, `low`, `high`, `sections`, as `Fragments` explains them
+(`neuroadda/segmentation/fragments.py`).
+
 - Command: `python -m studies.segmentation.ascent`, {date}
 - Machine: {machine}, busy with other work; one process, one thread
 - Every row is in [ascent.csv](ascent.csv) and [ascent_blocks.csv](ascent_blocks.csv)
