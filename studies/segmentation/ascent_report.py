@@ -54,8 +54,8 @@ Seung 2015, arXiv:1505.00249). VOI in nats. *validation* is the part that the tr
 in the first table `min_size_vx` and the dimensions, have the lowest VOI there. *test* is VOI on the test part, on which nothing was
 chosen; *best* is at the threshold that is best on the test part itself.
 
-In a config: `[segment.fragments]` with `method = "ascent"`, and `min_size_vx`, `low`, `high`, `sections`, as `Fragments` explains them
-(`neuroadda/segmentation/fragments.py`).
+In a config: `[segment.fragments]` with `method = "ascent"`, and `min_size_vx`, `low`, `high`, `sections`, as `Fragments` explains
+them (`neuroadda/segmentation/fragments.py`).
 
 - Command: `python -m studies.segmentation.ascent`, {date}
 - Machine: {machine}, busy with other work; one process, one thread
@@ -73,8 +73,8 @@ FOLLOWS = """## What follows
 - `min_size_vx` = 1600 has the lowest mean VOI on validation parts, and is the default. The best differs by volume.
 - `high` decides how much of a saturated interior is joined at once, and matters as much: 0.984 and 0.996 differ by 0.1 to 0.2. On
   validation parts 0.99 and 0.996 are alike; the default is 0.996, which joins less.
-- The VOI of two block sizes differs by less than 0.02, and from that of the whole as well. Basins are exact with a voxel of context;
-  the rest of the context is for the size rule, which has to see how large a fragment is.
+- The VOI of two block sizes differs by less than 0.02, and from that of the whole as well. Basins are exact with a voxel of
+  context; the rest of the context is for the size rule, which has to see how large a fragment is.
 """
 
 
