@@ -3,12 +3,21 @@
 import numpy as np
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
+from neuroadda.kernels.forest cimport find_short
 
-def absorb(const uint8_t[:, :, :, ::1] affs, uint32_t[:, :, ::1] fragments, Py_ssize_t count, int first_axis, int low, int64_t min_size):
+
+def absorb(
+    const uint8_t[:, :, :, ::1] affs,
+    uint32_t[:, :, ::1] fragments,
+    Py_ssize_t count,
+    int first_axis,
+    int low,
+    int64_t min_size,
+):
     """Merge fragments 1 to `count` in place, and return how many are left; they are numbered by their first voxel again.
 
-    Edges of `low` or more are met in descending order, equal ones in the order of axes and voxels; each merges its two fragments unless
-    both have `min_size` voxels by then.
+    Edges of `low` or more are met in descending order, equal ones in the order of axes and voxels; each merges its two fragments
+    unless both have `min_size` voxels by then.
     """
     cdef Py_ssize_t depth = affs.shape[1], height = affs.shape[2], width = affs.shape[3]
     cdef Py_ssize_t axis, z, y, x, step, begin, i
@@ -54,7 +63,7 @@ def absorb(const uint8_t[:, :, :, ::1] affs, uint32_t[:, :, ::1] fragments, Py_s
             pairs = np.empty((places_[256], 2), np.uint32)
     with nogil:
         for i in range(pairs.shape[0]):
-            u, v = find_root(parent, pairs[i, 0]), find_root(parent, pairs[i, 1])
+            u, v = find_short(&parent[0], pairs[i, 0]), find_short(&parent[0], pairs[i, 1])
             if u != v and (sizes[u] < min_size or sizes[v] < min_size):
                 if v < u:
                     u, v = v, u
@@ -70,10 +79,3 @@ def absorb(const uint8_t[:, :, :, ::1] affs, uint32_t[:, :, ::1] fragments, Py_s
         for i in range(flat.shape[0]):
             flat[i] = parent[flat[i]]
     return last
-
-
-cdef inline uint32_t find_root(uint32_t[::1] parent, uint32_t x) noexcept nogil:
-    while parent[x] != x:
-        parent[x] = parent[parent[x]]
-        x = parent[x]
-    return x

@@ -1,17 +1,19 @@
 """Steepest ascent over affinities: which neighbours are of one basin; see `segmentation.ascent`."""
 
 import numpy as np
-from libc.stdint cimport int16_t, int32_t, uint8_t, uint32_t
+from libc.stdint cimport int16_t, uint8_t, uint32_t
+
+from neuroadda.kernels.forest cimport find_short
 
 cdef enum:
     ASCENDS = 8  # beside the bits 1 << axis: the voxel has an edge that counts
 
 
 def mark_links(const uint8_t[:, :, :, ::1] affs, int first_axis, int low, int high):
-    """Return uint8, zyx: bit 1 << axis where a voxel and its lower neighbour along that axis are of one basin, bit 8 where any edge counts.
+    """Return uint8, zyx: bit 1 << axis where a voxel links to its lower neighbour along that axis, 8 where any edge counts.
 
-    Every voxel links to the neighbour of its highest affinity, if that is `low` or more (1 to 255); affinities of `high` or more always
-    link. Axes below `first_axis` have no edges.
+    Every voxel links to the neighbour of its highest affinity, if that is `low` or more (1 to 255); affinities of `high` or more
+    always link. Axes below `first_axis` have no edges.
     """
     cdef Py_ssize_t depth = affs.shape[1], height = affs.shape[2], width = affs.shape[3]
     links_ = np.zeros((depth, height, width), np.uint8)
@@ -21,7 +23,7 @@ def mark_links(const uint8_t[:, :, :, ::1] affs, int first_axis, int low, int hi
     cdef int16_t[::1] best_ = np.empty(width, np.int16)
     cdef int16_t* best = &best_[0]
     cdef uint8_t* row
-    # By the rank of a direction, which decides between equal affinities: lower z, y, x (6, 5, 4), upper z, y, x (3, 2, 1), none (0).
+    # By the rank of a direction, which decides between equal affinities: lower z, y, x (6, 5, 4), upper ones (3, 2, 1), none (0).
     cdef Py_ssize_t* steps = [0, 1, width, height * width, 0, 0, 0]
     cdef uint8_t* bits = [0, 4, 2, 1, 4, 2, 1]
     cdef Py_ssize_t z, y, x
@@ -69,7 +71,10 @@ cdef inline void link_high(uint8_t* links, const uint8_t* values, Py_ssize_t wid
 
 
 def number_basins(const uint8_t[:, :, ::1] links):
-    """Return uint32, zyx, and their number: basins 1, 2, ... by their first voxel, 0 where no edge counts. Links out of the array do nothing."""
+    """Return uint32, zyx, and their number: basins 1, 2, ... by their first voxel, 0 where no edge counts.
+
+    Links out of the array do nothing.
+    """
     cdef Py_ssize_t depth = links.shape[0], height = links.shape[1], width = links.shape[2]
     basins_ = np.empty((depth, height, width), np.uint32)
     if basins_.size == 0:
@@ -87,11 +92,11 @@ def number_basins(const uint8_t[:, :, ::1] links):
                     link = flat[p]
                     root = p
                     if link & 4 and x > 0:
-                        root = find_root(parent, p - 1)
+                        root = find_short(parent, p - 1)
                     if link & 2 and y > 0:
-                        root = unite_roots(parent, root, find_root(parent, p - <uint32_t>width))
+                        root = unite_roots(parent, root, find_short(parent, p - <uint32_t>width))
                     if link & 1 and z > 0:
-                        root = unite_roots(parent, root, find_root(parent, p - <uint32_t>(width * height)))
+                        root = unite_roots(parent, root, find_short(parent, p - <uint32_t>(width * height)))
                     parent[p] = root
                     p += 1
         # A tree's root is its first voxel: what a voxel points to has its number already.
@@ -106,13 +111,6 @@ def number_basins(const uint8_t[:, :, ::1] links):
             else:
                 parent[p] = parent[root]
     return basins_, last
-
-
-cdef inline uint32_t find_root(uint32_t* parent, uint32_t x) noexcept nogil:
-    while parent[x] != x:
-        parent[x] = parent[parent[x]]
-        x = parent[x]
-    return x
 
 
 cdef inline uint32_t unite_roots(uint32_t* parent, uint32_t a, uint32_t b) noexcept nogil:
