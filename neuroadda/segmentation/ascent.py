@@ -15,7 +15,7 @@ import numpy as np
 
 from neuroadda.kernels.absorbing import absorb
 from neuroadda.kernels.ascending import mark_links, number_basins
-from neuroadda.segmentation.rag import FULL
+from neuroadda.segmentation.contacts import FULL
 
 
 def find_basins(affs: np.ndarray, low: float, high: float, sections: bool) -> tuple[np.ndarray, int]:

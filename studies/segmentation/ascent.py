@@ -20,10 +20,12 @@ from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.metrics import score
 from neuroadda.segmentation.components import Numbering, connect_components
-from neuroadda.segmentation.edges import collect_edges, mark_as_one
+from neuroadda.segmentation.contacts import collect_contacts, mark_as_one
+from neuroadda.segmentation.edges import Edges
 from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragments
 from neuroadda.segmentation.ids import capacity_of, to_global
-from neuroadda.segmentation.rag import Rag, contract
+from neuroadda.segmentation.rag import contract
+from neuroadda.segmentation.scoring import MEAN
 from neuroadda.segmentation.seams import find_cut_pairs, number_inside, write_views
 from studies.rows import append_row
 from studies.segmentation.agglomerations import LIMIT
@@ -58,9 +60,9 @@ def study_blocks(domain: str, part: Part, fragments: Fragments, threshold: float
     whole: np.ndarray | None = None
     for block_vx in (part.labels.shape, *BLOCKS[domain]):
         ids, u, v = find_in_blocks(part, fragments, block_vx, around)
-        edges = collect_edges(part.affs, ids)
-        mark_as_one(edges, u, v)
-        merges = contract(Rag(edges.u, edges.v, edges.sum, edges.count, edges.u, edges.v), LIMIT).merges
+        contacts = collect_contacts(part.affs, ids)
+        mark_as_one(contacts, u, v)
+        merges = contract(Edges.of(contacts, MEAN).to_rag(), LIMIT).merges
         numbers = np.unique(ids[ids > 0])
         dense = (np.searchsorted(numbers, ids) + 1) * (ids > 0)
         columns = vars(merges) | {n: np.searchsorted(numbers, getattr(merges, n)).astype(np.uint64) + 1 for n in "uv"}
