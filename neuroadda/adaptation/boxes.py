@@ -12,11 +12,11 @@ from neuroadda.adaptation.training import check_training, train_on
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.config import fingerprint, load_config_file, write_json
-from neuroadda.domains.ranking import is_above_zero
 from neuroadda.domains.ranking_file import Selection
 from neuroadda.errors import UserError
 from neuroadda.evaluation.sweep import Sweep
 from neuroadda.evaluation.validation import ValidateConfig, Validator, to_metrics
+from neuroadda.intervals import is_above_zero
 from neuroadda.observing import RunObserver, track
 
 SOURCES, HELD_BACK = "sources.json", "held_back.json"

@@ -1,0 +1,61 @@
+"""Ways to make segments of affinities, among which `neuroadda tune` chooses."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from neuroadda.config import Config
+from neuroadda.segmentation.agglomerate import Agglomerate
+from neuroadda.segmentation.fragments import Fragments
+
+
+class Setting(Config):
+    """How fragments are found and how they merge; the threshold is chosen beside it."""
+
+    fragments: Fragments
+    agglomerate: Agglomerate
+
+    def list_changes(self, other: "Setting") -> dict[str, Any]:
+        """Return the keys that have other values than in another setting, such as ``{"fragments.boundary": 0.2}``."""
+        parts = (("fragments", self.fragments, other.fragments), ("agglomerate", self.agglomerate, other.agglomerate))
+        return {
+            f"{name}.{key}": value
+            for name, mine, theirs in parts
+            for key, value in mine.model_dump(mode="json").items()
+            if value != getattr(theirs, key)
+        }
+
+    def describe(self, other: "Setting") -> str:
+        """Return in a few words what it has that another, the default, has not."""
+        changes = self.list_changes(other)
+        return ", ".join(f"{key.partition('.')[2]}={_show(value)}" for key, value in changes.items()) or "default"
+
+
+def _show(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+CANDIDATES: tuple[tuple[Fragments, Agglomerate], ...] = (
+    (Fragments(), Agglomerate()),
+    (Fragments(sections=True), Agglomerate()),
+    (Fragments(sections=False), Agglomerate()),
+    (Fragments(boundary=0.2), Agglomerate()),
+    (Fragments(boundary=0.5), Agglomerate()),
+    (Fragments(seed_distance_vx=4), Agglomerate()),
+    (Fragments(seed_distance_vx=8), Agglomerate()),
+    (Fragments(distance_weight=0.0), Agglomerate()),
+    (Fragments(smoothing_vx=1.0), Agglomerate()),
+)
+"""Whatever is tried beside the default. Docs/results/segmentation.md tells what each is worth on four volumes."""
+
+
+def list_settings(
+    default: Setting, voxel_size_nm: tuple[float, ...], candidates: Sequence[tuple[Fragments, Agglomerate]] = CANDIDATES
+) -> list[Setting]:
+    """Return the default and the candidates for a voxel size, each once, the default first; those of equal fragments in a row."""
+    wanted = [default, *(Setting(fragments=found, agglomerate=merged) for found, merged in candidates)]
+    resolved = [one.model_copy(update={"fragments": one.fragments.resolve(voxel_size_nm)}) for one in wanted]
+    each = list(dict.fromkeys(resolved))
+    by_fragments: dict[Fragments, list[Setting]] = {}
+    for one in each:
+        by_fragments.setdefault(one.fragments, []).append(one)
+    return [one for group in by_fragments.values() for one in group]
