@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from neuroadda.adaptation import Adaptation, AdaptConfig, adapt_backbone, without_secrets
+from neuroadda.adaptation.tuning import TuneConfig
 from neuroadda.blockwise.engine import stop_on_signals
 from neuroadda.checking.runs import check_run
 from neuroadda.config import (
@@ -48,6 +49,8 @@ class RunConfig(PublicConfig):
         A held-out part that is scored while training and chooses the threshold.
     adapt
         Adapt a backbone to a volume by labels of a few proposed boxes, instead of training on what is labelled already.
+    tune
+        Choose on labelled boxes how affinities are segmented; `segment` takes that unless it has settings of its own.
     """
 
     title: str = "neuroadda"
@@ -55,6 +58,7 @@ class RunConfig(PublicConfig):
     train: TrainConfig | None = None
     adapt: AdaptConfig | None = None
     validation: ValidateConfig | None = None
+    tune: TuneConfig | None = None
     segment: SegmentConfig | None = None
     evaluate: EvaluateConfig | None = None
 

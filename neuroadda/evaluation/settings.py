@@ -51,11 +51,9 @@ CANDIDATES: tuple[tuple[Fragments, Agglomerate], ...] = (
 def list_settings(
     default: Setting, voxel_size_nm: tuple[float, ...], candidates: Sequence[tuple[Fragments, Agglomerate]] = CANDIDATES
 ) -> list[Setting]:
-    """Return the default and the candidates for a voxel size, each once, the default first; those of equal fragments in a row."""
+    """Return the default, which is the first, and the candidates that are others for a voxel size; equal fragments in a row."""
     wanted = [default, *(Setting(fragments=found, agglomerate=merged) for found, merged in candidates)]
-    resolved = [one.model_copy(update={"fragments": one.fragments.resolve(voxel_size_nm)}) for one in wanted]
-    each = list(dict.fromkeys(resolved))
-    by_fragments: dict[Fragments, list[Setting]] = {}
-    for one in each:
-        by_fragments.setdefault(one.fragments, []).append(one)
-    return [one for group in by_fragments.values() for one in group]
+    groups: dict[Fragments, dict[Agglomerate, Setting]] = {}
+    for one in wanted:
+        groups.setdefault(one.fragments.resolve(voxel_size_nm), {}).setdefault(one.agglomerate, one)
+    return [one for group in groups.values() for one in group.values()]
