@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from neuroadda.active.propose import ProposeConfig
     from neuroadda.adaptation import AdaptConfig
-    from neuroadda.adaptation.tuning import TuneConfig
+    from neuroadda.adaptation.tune_config import TuneConfig
     from neuroadda.api.boxes import adapt, propose, rank_sources
     from neuroadda.api.checks import check
     from neuroadda.api.runs import evaluate, predict, segment, train
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "active.propose": ("ProposeConfig",),
     "adaptation": ("AdaptConfig",),
-    "adaptation.tuning": ("TuneConfig",),
+    "adaptation.tune_config": ("TuneConfig",),
     "api.boxes": ("adapt", "propose", "rank_sources"),
     "api.checks": ("check",),
     "api.runs": ("evaluate", "predict", "segment", "train"),

@@ -1,5 +1,6 @@
 """What a tuning is about, by the folder of an adaptation or of a segmentation."""
 
+from pathlib import Path
 from typing import Any
 
 from neuroadda.adaptation.state import BACKBONE
@@ -22,9 +23,11 @@ def read_subject(place: str) -> dict[str, Any]:
         If it is an adaptation without a backbone.
     """
     folder = to_location(place)
-    if is_run(place) and "resolved" in (known := load_config_file(f"{folder}/{CONFIG}")):
-        return {key: known["resolved"].get(key) for key in ("raw", "backbone", "any_voxel_size")}
-    if not hasattr(folder, "is_file") or not (folder / SUMMARY).is_file():
+    if not isinstance(folder, Path):
+        return {"raw": place}
+    if is_run(folder) and "resolved" in (known := load_config_file(folder / CONFIG)):
+        return {key: known["resolved"].get(key) for key in ("raw", "backbone", "no_data", "any_voxel_size")}
+    if not (folder / SUMMARY).is_file():
         return {"raw": place}
     if not (folder / BACKBONE).exists():
         raise UserError("this adaptation has no backbone yet", place, "`neuroadda status` tells what it waits for")

@@ -3,91 +3,37 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-from pydantic import Field
+from funlib.geometry import Roi
 
-from neuroadda.active.boxes import is_labelled, labels_path
-from neuroadda.active.proposals import LABELS, PROPOSALS, read_proposals
-from neuroadda.adaptation.status import SUMMARY
-from neuroadda.backbones.card import load_card
+from neuroadda.adaptation.boxes import make_validator
+from neuroadda.adaptation.config import AdaptConfig
+from neuroadda.adaptation.state import BACKBONE, Adaptation
+from neuroadda.adaptation.status import LEFT_ONE_OUT
+from neuroadda.adaptation.tune_config import TuneConfig, list_boxes
+from neuroadda.backbones.card import CARD, load_card
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.blockwise.run_folder import check_run_folder
-from neuroadda.config import (
-    FolderPath,
-    PathText,
-    PublicConfig,
-    dump_config,
-    fingerprint,
-    load_config_file,
-    write_json,
-    write_toml,
-)
+from neuroadda.config import dump_config, fingerprint, load_config_file, write_json, write_toml
 from neuroadda.errors import SettingError, UserError, in_section
 from neuroadda.evaluation.choosing import LEVEL
-from neuroadda.evaluation.settings import CANDIDATES, Setting, list_settings
+from neuroadda.evaluation.settings import Setting, list_settings
 from neuroadda.evaluation.trained import find_trained
 from neuroadda.evaluation.tuning import Tuned, tune_boxes
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.locks import lock_folder
-from neuroadda.prediction.predict import Predict, check_raw
-from neuroadda.segmentation.agglomerate import Agglomerate
-from neuroadda.segmentation.fragments import Fragments
+from neuroadda.observing import RunObserver
+from neuroadda.prediction.predict import check_raw
 from neuroadda.segmentation.settings import DEFAULT_THRESHOLD
+from neuroadda.training.config import TrainConfig
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.no_data_mask import WithNoData
 from neuroadda.volumes.placing import placing
-from neuroadda.volumes.regions import RoiConfig
 from neuroadda.zoo.finding import find_backbone
 
+TUNING = "tuning"  # folder of an adaptation's round
 RECORD, TAKEN, PICTURE = "tune.json", "tune.toml", "tune.png"
 VERSION = 1  # of what is in the record
-
-
-class TuneConfig(PublicConfig, WithNoData):
-    """What to tune, and on which labelled boxes.
-
-    Attributes
-    ----------
-    raw
-        uint8, zyx.
-    backbone
-        An entry of the zoo, or a folder.
-    output
-        Folder of what is written: ``tune.json``, ``tune.toml``, which holds the choice for `segment` and `run`, and ``tune.png``.
-    labels
-        Arrays of labels on raw's voxels: each is a box; or one array, of which `rois` are the boxes.
-    rois
-        Boxes in nm.
-    proposals
-        Folder of `propose`, or of an adaptation, whose labelled boxes are taken, instead of `labels`.
-    linked
-        Whether a label has the same id in every section; if not, each section is scored by itself.
-    any_voxel_size
-        Let a backbone see a volume whose voxel size is far from that of its training.
-    no_data
-        Where raw has none, as in a segmentation.
-    fragments, agglomerate
-        The default, with which all else is compared.
-    threshold
-        That of the default; by default the one at which the backbone was validated best, or 0.5.
-    level
-        Of the intervals.
-    """
-
-    raw: PathText
-    backbone: PathText
-    output: FolderPath
-    labels: tuple[PathText, ...] = ()
-    rois: tuple[RoiConfig, ...] = ()
-    proposals: FolderPath | None = None
-    linked: bool = True
-    any_voxel_size: bool = False
-    predict: Predict = Field(default_factory=Predict)
-    fragments: Fragments = Field(default_factory=Fragments)
-    agglomerate: Agglomerate = Field(default_factory=Agglomerate)
-    threshold: Annotated[float, Field(gt=0, le=1)] | None = None
-    level: Annotated[float, Field(gt=0, lt=1)] = LEVEL
 
 
 @in_section("tune")
@@ -103,7 +49,7 @@ def tune_backbone(config: TuneConfig, *, overwrite: bool = False) -> Tuned:
     raw, card = Volume.open(config.raw), load_card(folder)
     check_raw(raw, card, config.any_voxel_size)
     check_run_folder(config.output)
-    boxes = {name: Validator(box) for name, box in _list_boxes(config, raw).items()}
+    boxes = {name: Validator(box) for name, box in list_boxes(config, raw).items()}
     for box in boxes.values():
         box.check()
     threshold = config.threshold or card.metrics.get("threshold", DEFAULT_THRESHOLD)
@@ -140,7 +86,7 @@ def tune_on(
         The backbone that ``tune.toml`` names; by default the one that is tuned.
     """
     card, (raw, *_) = load_card(backbone), next(iter(boxes.values())).check()
-    settings = list_settings(default, raw.voxel_size_nm, CANDIDATES)
+    settings = list_settings(default, raw.voxel_size_nm)
     names = [box.fingerprint for box in boxes.values()]
     mine = fingerprint("tune", VERSION, card.digest, names, [dump_config(one) for one in settings], threshold, level)
     record = output / RECORD
@@ -163,9 +109,66 @@ def tune_on(
     return tuned
 
 
-def _split(
-    boxes: Mapping[str, Validator], trained: Sequence[object]
-) -> tuple[dict[str, Validator], dict[str, Validator]]:
+def tune_adapted(
+    config: AdaptConfig,
+    labels: Sequence[Path],
+    done: Adaptation,
+    validator: Validator | None,
+    observer: RunObserver,
+) -> Tuned | None:
+    """Choose how the affinities of an adapted backbone are segmented, on what it has not learned from if possible.
+
+    That is the validation part; without one, the box that was left out of a second fine-tuning, whose backbone stands in for the
+    adapted one. What is left are the boxes that it was trained on.
+
+    Parameters
+    ----------
+    labels
+        Of all labelled boxes.
+    """
+    if not config.tune:
+        return None
+    last = done.rounds[-1]
+    assert last.backbone is not None
+    backbone = last.backbone
+    if validator is not None:
+        boxes = {"the validation part": validator}
+    elif done.held_back is not None:
+        boxes = {done.held_back.box: make_validator(config, done.held_back.labels)}
+        backbone = last.folder / LEFT_ONE_OUT / BACKBONE
+    else:
+        names = [path.parent.stem for path in labels]
+        boxes = {
+            name if names.count(name) == 1 else f"{name} of {path.parents[2].name}": make_validator(config, path)
+            for name, path in zip(names, labels, strict=True)
+        }
+    observer.on_note(f"choosing on {' and '.join(boxes) if len(boxes) < 3 else f'{len(boxes)} boxes'} how to segment")
+    first = next(iter(boxes.values())).config
+    default = Setting(fragments=first.fragments, agglomerate=first.agglomerate)
+    folder = last.folder / TUNING
+    tuned = tune_on(boxes, backbone, folder, default, DEFAULT_THRESHOLD, taker=done.backbone, overwrite=True)
+    keep_segmentation(last.backbone, tuned.segmentation)
+    return tuned
+
+
+def tune_trained(train: TrainConfig, validation: ValidateConfig) -> Tuned:
+    """Choose how the affinities of a trained backbone are segmented, on its validation part; its card keeps that."""
+    backbone = train.output / BACKBONE
+    default = Setting(fragments=validation.fragments, agglomerate=validation.agglomerate)
+    boxes = {"the validation part": Validator(validation)}
+    tuned = tune_on(boxes, backbone, train.output / TUNING, default, DEFAULT_THRESHOLD, overwrite=True)
+    keep_segmentation(backbone, tuned.segmentation)
+    return tuned
+
+
+def keep_segmentation(backbone: Path, segmentation: Mapping[str, Any]) -> None:
+    """Note in a backbone's card how its affinities are segmented."""
+    card = load_card(backbone)
+    if card.segmentation != segmentation:
+        write_json(backbone / CARD, dump_config(card.model_copy(update={"segmentation": dict(segmentation)})))
+
+
+def _split(boxes: Mapping[str, Validator], trained: Sequence[Roi]) -> tuple[dict[str, Validator], dict[str, Validator]]:
     """Return the boxes that none of some ROIs meets, and the others."""
     seen = {name: box for name, box in boxes.items() if any(not box.check()[2].intersect(roi).empty for roi in trained)}
     return {name: box for name, box in boxes.items() if name not in seen}, seen
@@ -185,53 +188,3 @@ def _write(output: Path, tuned: Tuned, backbone: Path, mine: str) -> None:
     write_toml(output / TAKEN, {"segment": {"backbone": str(backbone), **tuned.segmentation}}, tuned.describe())
     with placing(output / PICTURE, overwrite=True) as partial_path:
         partial_path.write_bytes(draw_surface(tuned))
-
-
-def _list_boxes(config: TuneConfig, raw: Volume) -> dict[str, ValidateConfig]:
-    """Return what is labelled, by name."""
-    found: dict[str, tuple[str, RoiConfig | None]]
-    if config.proposals is not None:
-        if config.labels or config.rois:
-            raise SettingError("both proposals and labels say where the boxes are", "proposals", "give one of them")
-        found = {name: (str(path), None) for name, path in list_labelled(config.proposals, raw).items()}
-    elif not config.labels:
-        raise SettingError("there are no labelled boxes", "labels", "give labels, or proposals: a folder of boxes")
-    elif config.rois:
-        if len(config.labels) > 1:
-            raise SettingError(f"{len(config.labels)} arrays of labels have rois", "rois", "give one array, or no rois")
-        found = {f"box_{number}": (config.labels[0], roi) for number, roi in enumerate(config.rois, start=1)}
-    else:
-        found = {f"box_{number}": (labels, None) for number, labels in enumerate(config.labels, start=1)}
-    return {
-        name: ValidateConfig(
-            raw=config.raw,
-            labels=labels,
-            roi=roi,
-            no_data=config.no_data,
-            linked=config.linked,
-            predict=config.predict,
-        )
-        for name, (labels, roi) in found.items()
-    }
-
-
-def list_labelled(folder: Path, raw: Volume) -> dict[str, Path]:
-    """Return the labels of the boxes of `propose`, or of all rounds of an adaptation, by name.
-
-    Raises
-    ------
-    UserError
-        If there are no proposals, they are of another volume, or no box is labelled.
-    """
-    asked = [folder]
-    if (folder / SUMMARY).is_file() and not (folder / PROPOSALS).exists():
-        asked = [Path(one["proposals"]) for one in load_config_file(folder / SUMMARY)["rounds"]]
-    found = {}
-    for number, place in enumerate(asked, start=1):
-        for box in read_proposals(place, raw).proposals:
-            if is_labelled(box, place / LABELS):
-                name = box.name if len(asked) == 1 else f"round {number}, {box.name}"
-                found[name] = labels_path(box, place / LABELS)
-    if not found:
-        raise UserError("none of these boxes is labelled", str(folder), f"`neuroadda proposals import {folder} LABELS`")
-    return found

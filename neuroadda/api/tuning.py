@@ -11,7 +11,7 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 
 if TYPE_CHECKING:
-    from neuroadda.adaptation.tuning import TuneConfig
+    from neuroadda.adaptation.tune_config import TuneConfig
     from neuroadda.evaluation.tuning import Tuned
 
 
@@ -61,7 +61,8 @@ def tune(
     UserError
         If an input is missing or does not fit, no box is labelled, or another tuning lies in `output` and `overwrite` is false.
     """
-    from neuroadda.adaptation.tuning import TuneConfig, tune_backbone
+    from neuroadda.adaptation.tune_config import TuneConfig
+    from neuroadda.adaptation.tuning import tune_backbone
 
     several = [labels] if isinstance(labels, str | Path | Volume) else labels
     given = {

@@ -21,7 +21,7 @@ from neuroadda.cli.options import (
 from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
-    from neuroadda.adaptation.tuning import TuneConfig
+    from neuroadda.adaptation.tune_config import TuneConfig
     from neuroadda.evaluation.tuning import Tuned
 
 app = typer.Typer()

@@ -1,9 +1,9 @@
 """Choose a setting and a threshold from the scores of a few boxes, and tell what the choice is worth on a box that it did not see.
 
-The choice is the lowest mean VOI. What it is worth comes from cross-validation: each box is left out in turn, the choice is made on
-the others, and the box is scored with it. A choice from many ways fits the boxes by chance, so it is taken only where that score is
-better than the default's beyond the spread over boxes. There are two steps: the threshold alone, at the default's setting, and
-everything.
+The choice is the lowest mean VOI, averaged with that of the thresholds beside it. What it is worth comes from cross-validation:
+each box is left out in turn, the choice is made on the others, and the box is scored with it. A choice from many ways fits boxes by
+chance. So it is taken only where that score is better than the default's beyond the spread over boxes. There are two steps: the
+threshold alone, at the default's setting, and everything.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,9 @@ import numpy as np
 
 from neuroadda.intervals import half_width, is_above_zero
 
-LEVEL = 0.95
+LEVEL = 0.95  # of the intervals that are told
+GUARD, GUARD_OF_QUARTERS = 0.8, 0.9
+"""Level of the interval of the gain that has to lie above 0. Quarters of a box are alike, so that their spread is too small."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Choice:
         return {"voi": self.voi.to_data(), "default_voi": self.default.to_data(), "gain": gain, "why": self.why}
 
 
-def choose(voi: np.ndarray, default_threshold: int, level: float = LEVEL) -> Choice:
+def choose(voi: np.ndarray, default_threshold: int, guard: float = GUARD, level: float = LEVEL) -> Choice:
     """Choose from the scores of every way on every box.
 
     Parameters
@@ -100,8 +102,8 @@ def choose(voi: np.ndarray, default_threshold: int, level: float = LEVEL) -> Cho
         float[settings, boxes, thresholds]; setting 0 is the default.
     default_threshold
         Its place among the thresholds.
-    level
-        Of the intervals.
+    guard, level
+        Of the interval of the gain that has to lie above 0, and of the intervals that are told.
     """
     if voi.shape[1] < 2:
         return keep_default(voi, default_threshold, "one box alone cannot tell a better setting from chance", level)
@@ -110,13 +112,13 @@ def choose(voi: np.ndarray, default_threshold: int, level: float = LEVEL) -> Cho
     for settings, what in ((1, "threshold"), (len(voi), "setting and threshold")):
         left_out = cross_validate(voi[:settings], default_threshold)
         steps.append((left_out, Estimate.of(at_default - left_out, level), settings, what))
-    better = [step for step in steps if is_above_zero(at_default - step[0], level)]
+    better = [step for step in steps if is_above_zero(at_default - step[0], guard)]
     if not better:
         gain = max((step[1] for step in steps), key=lambda one: one.mean)
         why = f"no choice lowers the VOI beyond the spread over boxes: by {gain}"
         return keep_default(voi, default_threshold, why, level, gain)
     left_out, gain, settings, what = min(better, key=lambda step: step[0].mean())
-    setting, threshold = find_lowest(voi[:settings].mean(axis=1), default_threshold)
+    setting, threshold = find_lowest(voi[:settings], default_threshold)
     return Choice(
         setting,
         threshold,
@@ -139,12 +141,17 @@ def keep_default(
 def cross_validate(voi: np.ndarray, default_threshold: int) -> np.ndarray:
     """Return float[boxes]: the VOI of each box at what is best on the others."""
     boxes = np.arange(voi.shape[1])
-    chosen = [find_lowest(voi[:, boxes != box].mean(axis=1), default_threshold) for box in boxes]
+    chosen = [find_lowest(voi[:, boxes != box], default_threshold) for box in boxes]
     return np.array([voi[setting, box, threshold] for box, (setting, threshold) in zip(boxes, chosen, strict=True)])
 
 
 def find_lowest(voi: np.ndarray, default_threshold: int) -> tuple[int, int]:
-    """Return the place of the lowest VOI in float[settings, thresholds]; of equals, the first setting's nearest to the default."""
-    settings, thresholds = np.nonzero(voi <= voi.min() + 1e-12)
+    """Return the place of the lowest mean in float[settings, boxes, thresholds], averaged with the thresholds beside it.
+
+    Of equals it is the first setting's nearest to the default.
+    """
+    mean = np.pad(voi.mean(axis=1), ((0, 0), (1, 1)), mode="edge")
+    smooth = (mean[:, :-2] + 2 * mean[:, 1:-1] + mean[:, 2:]) / 4
+    settings, thresholds = np.nonzero(smooth <= smooth.min() + 1e-12)
     first = np.lexsort((thresholds, abs(thresholds - default_threshold), settings))[0]
     return int(settings[first]), int(thresholds[first])

@@ -8,7 +8,7 @@ import numpy as np
 
 from neuroadda.config import dump_config, parse_config
 from neuroadda.errors import UserError
-from neuroadda.evaluation.choosing import LEVEL, Choice, Estimate, choose, keep_default
+from neuroadda.evaluation.choosing import GUARD, GUARD_OF_QUARTERS, LEVEL, Choice, Estimate, choose, keep_default
 from neuroadda.evaluation.labelled import WHOLE, Labelled
 from neuroadda.evaluation.settings import Setting
 from neuroadda.evaluation.sweep import THRESHOLDS
@@ -169,8 +169,8 @@ def tune_boxes(
     if len(names) < 2:
         voi = np.stack([np.array(table) for table in whole], axis=1)
         return Tuned(tuple(settings), thresholds, tuple(boxes), voi, keep_default(voi, place, SMALL, level), where)
-    told = f"quarters of {where}" if quartered else where
-    return Tuned(tuple(settings), thresholds, tuple(names), voi, choose(voi, place, level), told)
+    guard, told = (GUARD_OF_QUARTERS, f"quarters of {where}") if quartered else (GUARD, where)
+    return Tuned(tuple(settings), thresholds, tuple(names), voi, choose(voi, place, guard, level), told)
 
 
 def _is_usable(truth: np.ndarray) -> bool:

@@ -1,6 +1,7 @@
 """How segments are made of affinities where a config does not say it: as the card of the backbone tells."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -50,8 +51,12 @@ def take_tuned(config: "SegmentConfig", card: Card) -> "SegmentConfig":
     """
     if not card.segmentation or not is_tunable(config):
         return config
-    where = f"{CARD} of {config.backbone}"
-    tuned = parse_config(TunedSettings, card.segmentation, where)
+    return lay_settings(config, card.segmentation, f"{CARD} of {config.backbone}")
+
+
+def lay_settings(config: "SegmentConfig", segmentation: Mapping[str, Any], where: str) -> "SegmentConfig":
+    """Return a config with settings (plain data, read from `where`); a threshold of its own stays."""
+    tuned = parse_config(TunedSettings, segmentation, where)
     threshold = config.components.threshold or tuned.components.threshold
     components = config.components.model_copy(update={"threshold": threshold})
     parts = {"fragments": tuned.fragments, "agglomerate": tuned.agglomerate, "components": components}
