@@ -116,7 +116,7 @@ def adapt_backbone(
             folder = rounds[-1].folder / LEFT_ONE_OUT
             held_back = score_held_back(config, labels, start, folder, overwrite=overwrite, observer=observer)
             done = replace(done, held_back=held_back)
-            done = replace(done, tuned=tune_adapted(config, labels, done, validator, observer))
+            done = replace(done, tuned=tune_adapted(config, labels, done, validator))
             write_json(config.output / SUMMARY, done.to_data())
         inputs.keep()
         of_oracle.keep()

@@ -23,7 +23,6 @@ from neuroadda.evaluation.trained import find_trained
 from neuroadda.evaluation.tuning import Tuned, tune_boxes
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.locks import lock_folder
-from neuroadda.observing import RunObserver
 from neuroadda.prediction.predict import check_raw
 from neuroadda.segmentation.settings import DEFAULT_THRESHOLD
 from neuroadda.training.config import TrainConfig
@@ -114,7 +113,6 @@ def tune_adapted(
     labels: Sequence[Path],
     done: Adaptation,
     validator: Validator | None,
-    observer: RunObserver,
 ) -> Tuned | None:
     """Choose how the affinities of an adapted backbone are segmented, on what it has not learned from if possible.
 
@@ -142,7 +140,6 @@ def tune_adapted(
             name if names.count(name) == 1 else f"{name} of {path.parents[2].name}": make_validator(config, path)
             for name, path in zip(names, labels, strict=True)
         }
-    observer.on_note(f"choosing on {' and '.join(boxes) if len(boxes) < 3 else f'{len(boxes)} boxes'} how to segment")
     first = next(iter(boxes.values())).config
     default = Setting(fragments=first.fragments, agglomerate=first.agglomerate)
     folder = last.folder / TUNING
