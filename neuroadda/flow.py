@@ -162,7 +162,7 @@ def train_backbone(
     wanted, select = config.train, config.select
     with stop_on_signals(), join_processes(rank, wanted.device) as processes:
         if processes.first and not checked:
-            alone = config.model_copy(update={"adapt": None, "segment": None, "evaluate": None})
+            alone = config.model_copy(update={"adapt": None, "tune": None, "segment": None, "evaluate": None})
             check_run(alone, for_run=True).enforce()
         if select is not None and wanted.start is None:
             start = partial(select_start, select, wanted, overwrite=overwrite, observer=observer)
