@@ -60,7 +60,7 @@ def print_summary(summary: Mapping[str, Any]) -> None:
         print(f"  {name}: VOI {scores['voi']:.3f} {scores['units']}")
     for name, scores in summary["baselines"].items():
         print(f"  {name}, at its best: VOI {scores['voi']:.3f} {scores['units']}")
-    if summary["tuned"]:
+    if summary.get("tuned"):
         print(f"tuned: {summary['tuned']}")
     print(f"segmentation: {summary['segmentation']}")
     print(f"report: {summary['report']}")
