@@ -248,7 +248,9 @@ def test_a_start_that_was_given_stays(made, asked, tmp_path):
     label(made, asked, 1, 2, 3)
     done = adapt_backbone(make_config(made, tmp_path, asked, leave_one_out=False))
     assert (done.start, done.sources, done.held_back) == (made / "zoo" / BAD, None, None)
-    assert done.describe_scores() == "no score, as there is neither a validation part nor a box to spare"
+    told = "no score of the fine-tuning, as there is neither a validation part nor a box to spare"
+    assert done.describe_scores() == told
+    assert done.tuned.where.startswith("3 boxes, which the backbone was trained on")
 
 
 @pytest.mark.parametrize(
