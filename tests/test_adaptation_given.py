@@ -331,6 +331,7 @@ def test_one_labelled_box_or_a_validation_is_not_held_back(made, asked, tmp_path
     assert done.held_back is None
     assert done.describe_scores().endswith("after on the validation part, which was not trained on")
     assert "the validation part, which the backbone was" in done.tuned.describe()
+    assert done.validation_seen == ("was trained on" in done.tuned.describe())
     untuned = make_config(made, tmp_path, asked, output=str(tmp_path / "validated"), validation=held_out, tune=False)
     assert adapt_backbone(untuned).tuned is None
 

@@ -19,7 +19,7 @@ from neuroadda.config import dump_config, fingerprint, load_config_file, write_j
 from neuroadda.errors import SettingError, UserError, in_section
 from neuroadda.evaluation.choosing import LEVEL
 from neuroadda.evaluation.settings import Setting, list_settings
-from neuroadda.evaluation.trained import find_trained
+from neuroadda.evaluation.trained import find_trained, meets
 from neuroadda.evaluation.tuning import Tuned, tune_boxes
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.locks import lock_folder
@@ -84,7 +84,7 @@ def tune_on(
     taker
         The backbone that ``tune.toml`` names; by default the one that is tuned.
     """
-    card, (raw, *_) = load_card(backbone), next(iter(boxes.values())).check()
+    card, (raw, *_) = load_card(backbone), next(iter(boxes.values())).open()
     settings = list_settings(default, raw.voxel_size_nm)
     names = [box.fingerprint for box in boxes.values()]
     mine = fingerprint("tune", VERSION, card.digest, names, [dump_config(one) for one in settings], threshold, level)
@@ -158,6 +158,12 @@ def tune_trained(train: TrainConfig, validation: ValidateConfig) -> Tuned:
     return tuned
 
 
+def is_trained_on(box: Validator, backbone: Path) -> bool:
+    """Tell whether a backbone was trained on a part of a box."""
+    raw, _, roi = box.open()
+    return meets(roi, find_trained(load_card(backbone), raw))
+
+
 def keep_segmentation(backbone: Path, segmentation: Mapping[str, Any]) -> None:
     """Note in a backbone's card how its affinities are segmented."""
     card = load_card(backbone)
@@ -167,8 +173,11 @@ def keep_segmentation(backbone: Path, segmentation: Mapping[str, Any]) -> None:
 
 def _split(boxes: Mapping[str, Validator], trained: Sequence[Roi]) -> tuple[dict[str, Validator], dict[str, Validator]]:
     """Return the boxes that none of some ROIs meets, and the others."""
-    seen = {name: box for name, box in boxes.items() if any(not box.check()[2].intersect(roi).empty for roi in trained)}
-    return {name: box for name, box in boxes.items() if name not in seen}, seen
+    seen = {name for name, box in boxes.items() if meets(box.open()[2], trained)}
+    return (
+        {name: box for name, box in boxes.items() if name not in seen},
+        {name: box for name, box in boxes.items() if name in seen},
+    )
 
 
 def _describe(names: Sequence[str], fresh: bool, trained: int) -> str:

@@ -24,6 +24,11 @@ def find_trained(card: Card, raw: Volume) -> list[Roi]:
     return [box for number, box in enumerate(found) if box not in found[:number]]
 
 
+def meets(roi: Roi, others: Sequence[Roi]) -> bool:
+    """Tell whether a ROI has something in common with one of others."""
+    return any(not roi.intersect(other).empty for other in others)
+
+
 def _is_same(sample: dict[str, Any], raw: Volume) -> bool:
     known = sample.get("raw_fingerprint") == raw.fingerprint
     return known or Path(str(sample.get("raw", ""))).resolve() == Path(str(raw.path)).resolve()

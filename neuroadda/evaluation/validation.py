@@ -65,7 +65,7 @@ class Validator:
 
     def check(self) -> tuple[Volume, Volume, Roi]:
         """Return raw, labels and the part; raise UserError now rather than after hours of training if they do not fit."""
-        raw, labels, roi = self._open()
+        raw, labels, roi = self.open()
         tally = check_truth(labels, roi, raw=raw)
         tally.warn_of_unlabelled("they are not scored", str(labels.path))
         if tally.one_id:
@@ -84,14 +84,15 @@ class Validator:
         return self._identify(lambda name, volume: inputs.identify(f"validation_{name}", volume))
 
     def _identify(self, identify: Callable[[str, Volume], str]) -> str:
-        raw, labels, _ = self._open()
+        raw, labels, _ = self.open()
         read = {"raw": raw, "labels": labels}
         if self.config.no_data not in (AUTO, NONE):
             read[NO_DATA] = open_mask(self.config.no_data, raw, raw.roi).volume
         settings = self.config.model_dump(mode="json", exclude=set(read))
         return fingerprint(settings, {name: identify(name, volume) for name, volume in read.items()})
 
-    def _open(self) -> tuple[Volume, Volume, Roi]:
+    def open(self) -> tuple[Volume, Volume, Roi]:
+        """Return raw, labels and the part, whose voxels are not looked at; see `check`."""
         raw, labels = Volume.open(self.config.raw), Volume.open(self.config.labels)
         check_labels(labels, raw)
         roi = labels.roi if self.config.roi is None else self.config.roi.to_roi(labels)
@@ -105,7 +106,7 @@ class Validator:
     def predict(self, backbone: Backbone) -> Labelled:
         """Return the affinities of the part with its truth."""
         config = self.config
-        raw, labels, roi = self._open()
+        raw, labels, roi = self.open()
         shape = roi.shape / raw.voxel_size
         with in_section("validation"):
             predict = config.predict.resolve(backbone.card.architecture, (shape[0], shape[1], shape[2]))
