@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from neuroadda.evaluation.tuning import Tuned
 
 app = typer.Typer()
+ROWS = 8
 USAGE = "RAW LABELS --backbone NAME --output OUT"
 RAW_HELP = (
     "Zarr array of raw; or the folder of an adaptation, with its boxes and its backbone, or of a run of `segment`."
@@ -93,17 +94,16 @@ def _read_rois(given: list[str] | None) -> list[dict[str, Any]] | None:
 
 
 def print_tuned(tuned: "Tuned", config: "TuneConfig") -> None:
-    """Print each setting at its best threshold, what was taken and what it is worth, and the next command."""
-    from neuroadda.adaptation.tuning import PICTURE, TAKEN
+    """Print the best settings, each at its best threshold, what was taken and what it is worth, and the next command."""
+    from neuroadda.adaptation.tuning import PICTURE, RECORD, TAKEN
     from neuroadda.cli.console import print_table
 
-    rows: list[dict[str, Any]] = [
-        {"setting": name, "threshold": threshold, "VOI (95 % interval)": str(voi)}
-        for name, threshold, voi in tuned.list_best()
-    ]
-    at_default = {"setting": "default, untuned", "threshold": tuned.default_threshold}
-    rows.insert(0, at_default | {"VOI (95 % interval)": str(tuned.choice.default)})
-    print_table("settings, each at the threshold that is best on these boxes", rows)
+    best = sorted(tuned.list_best(), key=lambda one: one[2].mean)
+    shown = [("default, untuned", tuned.default_threshold, tuned.choice.default), *best[:ROWS]]
+    rows = [{"setting": name, "threshold": t, "VOI (95 % interval)": str(voi)} for name, t, voi in shown]
+    print_table("the best settings, each at the threshold that is best on these boxes", rows)
+    if len(best) > ROWS:
+        print(f"{len(best) - ROWS} other settings are worse: {config.output / RECORD}")
     print(tuned.describe())
     print(f"picture: {config.output / PICTURE}")
     print(f"next: neuroadda segment {config.raw} -c {config.output / TAKEN} -o OUT")

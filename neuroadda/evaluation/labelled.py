@@ -10,8 +10,8 @@ from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.metrics import score
 from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, sweep_contingency
 from neuroadda.segmentation.agglomerate import Agglomerate
-from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.whole import Agglomerated, agglomerate_array
+from neuroadda.segmentation.fragments import Fragments, find_fragments
+from neuroadda.segmentation.whole import Agglomerated, merge_fragments
 
 Part = tuple[slice, slice, slice]
 WHOLE: Part = (slice(None), slice(None), slice(None))
@@ -49,11 +49,25 @@ class Labelled:
         halves = [[slice(None, middle), slice(middle, None)] for middle in (y, x)]
         return replace(self, parts=tuple((slice(None), rows, columns) for rows in halves[0] for columns in halves[1]))
 
+    def find(self, fragments: Fragments) -> np.ndarray:
+        """Return the fragments (uint64, zyx, from 1 on)."""
+        found = find_fragments(self.affs, self.voxel_size_nm, fragments).astype(np.uint64)
+        if self.tissue is not None:
+            found[~self.tissue] = 0
+        return found
+
     def sweep(
-        self, fragments: Fragments, agglomerate: Agglomerate, thresholds: Sequence[float] = THRESHOLDS
+        self, fragments: Fragments | np.ndarray, agglomerate: Agglomerate, thresholds: Sequence[float] = THRESHOLDS
     ) -> list[Sweep]:
-        """Return the scores of each part at every threshold; the box is segmented once."""
-        whole = agglomerate_array(self.affs, self.voxel_size_nm, fragments, agglomerate, self.tissue)
+        """Return the scores of each part at every threshold; the box is segmented once.
+
+        Parameters
+        ----------
+        fragments
+            How they are found, or themselves as `find` returned them.
+        """
+        found = fragments if isinstance(fragments, np.ndarray) else self.find(fragments)
+        whole = Agglomerated(found, merge_fragments(self.affs[:3], found, agglomerate))
         if self.data is not None:
             whole = replace(whole, fragments=whole.fragments * self.data)
         if not self.linked:

@@ -1,6 +1,7 @@
 """Ways to make segments of affinities, among which `neuroadda tune` chooses."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 from neuroadda.config import Config
@@ -34,18 +35,25 @@ def _show(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-CANDIDATES: tuple[tuple[Fragments, Agglomerate], ...] = (
-    (Fragments(), Agglomerate()),
-    (Fragments(sections=True), Agglomerate()),
-    (Fragments(sections=False), Agglomerate()),
-    (Fragments(boundary=0.2), Agglomerate()),
-    (Fragments(boundary=0.5), Agglomerate()),
-    (Fragments(seed_distance_vx=4), Agglomerate()),
-    (Fragments(seed_distance_vx=8), Agglomerate()),
-    (Fragments(distance_weight=0.0), Agglomerate()),
-    (Fragments(smoothing_vx=1.0), Agglomerate()),
+FRAGMENTS = (
+    Fragments(),
+    Fragments(sections=True),
+    Fragments(sections=False),
+    Fragments(boundary=0.2),
+    Fragments(boundary=0.5),
+    Fragments(seed_distance_vx=4),
+    Fragments(seed_distance_vx=8),
+    Fragments(distance_weight=0.0),
+    Fragments(smoothing_vx=1.0),
 )
-"""Whatever is tried beside the default. Docs/results/segmentation.md tells what each is worth on four volumes."""
+AGGLOMERATIONS = (
+    Agglomerate(),
+    Agglomerate(scoring="contraharmonic"),
+    Agglomerate(scoring="quantile_90"),
+    Agglomerate(scoring="quantile_90_root"),
+)
+CANDIDATES = tuple(product(FRAGMENTS, AGGLOMERATIONS))
+"""What is tried beside the default. What each is worth on four volumes: docs/results/segmentation.md and docs/scoring.md."""
 
 
 def list_settings(

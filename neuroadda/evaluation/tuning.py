@@ -166,7 +166,9 @@ def tune_boxes(
             whole.append([])
             tables.append([])
         setting = settings[number]
-        scores = box.sweep(setting.fragments, setting.agglomerate, thresholds)
+        if number == 0 or setting.fragments != settings[number - 1].fragments:
+            found = box.find(setting.fragments)
+        scores = box.sweep(found, setting.agglomerate, thresholds)
         first, *others = ([one.voi for one in sweep.scores] for sweep in scores)
         whole[-1].append(first)
         tables[-1].append(others)

@@ -6,9 +6,9 @@ The boxes are the test part of a volume, on which no backbone was trained, cut i
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 
 import numpy as np
@@ -85,15 +85,21 @@ def tabulate(domain: str, backbone: str, folder: Path) -> np.ndarray:
     kept = folder / f"{domain}-{backbone}-{fingerprint(names)[:12]}.npy"
     if not kept.exists():
         boxes = list(cut(Labelled(part.affs, part.labels, part.voxel_size_nm), BOX_VX[domain]))
-        rows = [[_score(box, setting) for setting in settings] for box in track(f"{domain} by {backbone}", boxes)]
+        rows = [_score(box, settings) for box in track(f"{domain} by {backbone}", boxes)]
         folder.mkdir(parents=True, exist_ok=True)
         np.save(kept, np.array(rows))
     return np.asarray(np.load(kept))
 
 
-def _score(box: Labelled, setting: Setting) -> list[list[float]]:
-    sweeps = box.sweep(setting.fragments, setting.agglomerate)
-    return [[scores.voi for scores in sweep.scores] for sweep in sweeps]
+def _score(box: Labelled, settings: Sequence[Setting]) -> list[list[list[float]]]:
+    """Return the VOI of each setting, part and threshold."""
+    table = []
+    for _, group in groupby(settings, lambda one: one.fragments):
+        members = list(group)
+        found = box.find(members[0].fragments)
+        sweeps = [box.sweep(found, one.agglomerate) for one in members]
+        table += [[[scores.voi for scores in part.scores] for part in parts] for parts in sweeps]
+    return table
 
 
 def draw(domain: str, backbone: str, table: np.ndarray) -> Iterator[Draw]:
