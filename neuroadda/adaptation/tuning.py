@@ -27,6 +27,7 @@ from neuroadda.prediction.predict import check_raw
 from neuroadda.segmentation.settings import DEFAULT_THRESHOLD
 from neuroadda.training.config import TrainConfig
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.inputs import read_content
 from neuroadda.volumes.placing import placing
 from neuroadda.zoo.finding import find_backbone
 
@@ -86,7 +87,7 @@ def tune_on(
     """
     card, (raw, *_) = load_card(backbone), next(iter(boxes.values())).open()
     settings = list_settings(default, raw.voxel_size_nm)
-    names = [box.fingerprint for box in boxes.values()]
+    names = [(box.fingerprint, read_content(box.open()[1])) for box in boxes.values()]  # labels may be edited in place
     mine = fingerprint("tune", VERSION, card.digest, names, [dump_config(one) for one in settings], threshold, level)
     record = output / RECORD
     known = load_config_file(record) if record.exists() else {}

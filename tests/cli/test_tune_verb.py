@@ -185,3 +185,18 @@ def test_a_choice_on_real_tissue_holds_on_other_boxes(tmp_path: Path) -> None:
     means = others.voi.mean(axis=1)
     chosen = means[tuned.choice.setting, tuned.choice.threshold]
     assert chosen <= 1.02 * means[0, tuned.choice.default_threshold]
+
+
+def test_labels_that_are_edited_in_place_are_tuned_on_again(volume: Path, tmp_path: Path) -> None:
+    shutil.copytree(volume, tmp_path / "p.zarr")
+    labels = Volume.open(tmp_path / "p.zarr/labels", "r+")
+    config = na.TuneConfig(
+        raw=tmp_path / "p.zarr/raw", labels=(labels.path,), backbone=BACKBONE, output=tmp_path / "tuned"
+    )
+    before = na.tune(config=config)
+    assert na.tune(config=config) == before
+    ids = labels.read()
+    labels.write(labels.roi, 1 + (ids > 40).astype(ids.dtype) + ids % 3)
+    with pytest.raises(na.UserError, match="another tuning lies here"):
+        na.tune(config=config)
+    assert na.tune(config=config, overwrite=True).voi.tolist() != before.voi.tolist()
