@@ -55,7 +55,7 @@ AGGLOMERATIONS = (
     Agglomerate(scoring="quantile_90_root"),
 )
 CANDIDATES = tuple(product(FRAGMENTS, AGGLOMERATIONS))
-"""What is tried beside the default. What each is worth on four volumes: docs/results/segmentation.md, docs/results/ascent.md and docs/scoring.md."""
+"""What is tried beside the default; what each is worth: docs/scoring.md, docs/results/segmentation.md and ascent.md there."""
 
 
 def list_settings(
