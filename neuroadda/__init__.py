@@ -16,9 +16,11 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from neuroadda.active.propose import ProposeConfig
     from neuroadda.adaptation import AdaptConfig
+    from neuroadda.adaptation.tune_config import TuneConfig
     from neuroadda.api.boxes import adapt, propose, rank_sources
     from neuroadda.api.checks import check
     from neuroadda.api.runs import evaluate, predict, segment, train
+    from neuroadda.api.tuning import tune
     from neuroadda.api.volumes import import_volume, mask, open_volume, phantom, publish
     from neuroadda.blockwise.execution_config import Execution
     from neuroadda.domains.selection import SelectConfig
@@ -35,9 +37,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "active.propose": ("ProposeConfig",),
     "adaptation": ("AdaptConfig",),
+    "adaptation.tune_config": ("TuneConfig",),
     "api.boxes": ("adapt", "propose", "rank_sources"),
     "api.checks": ("check",),
     "api.runs": ("evaluate", "predict", "segment", "train"),
+    "api.tuning": ("tune",),
     "api.volumes": ("import_volume", "mask", "open_volume", "phantom", "publish"),
     "blockwise.execution_config": ("Execution",),
     "domains.selection": ("SelectConfig",),
@@ -69,6 +73,7 @@ __all__ = [
     "SelectConfig",
     "StartConfig",
     "TrainConfig",
+    "TuneConfig",
     "UserError",
     "ValidateConfig",
     "Volume",
@@ -87,6 +92,7 @@ __all__ = [
     "run",
     "segment",
     "train",
+    "tune",
 ]
 
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -245,3 +245,22 @@ def write_json(path: Path, data: Any) -> None:
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     partial.replace(path)
+
+
+def write_toml(path: Path, data: Mapping[str, Any], comment: str) -> None:
+    """Write tables of plain data as TOML, below a comment of one line, as `write_json` does; keys of None are left out."""
+    lines = [f"# {comment}", *_toml_lines(data, ())]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _toml_lines(table: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[str]:
+    values = {key: value for key, value in table.items() if value is not None and not isinstance(value, Mapping)}
+    if values:
+        yield from ("", f"[{'.'.join(above)}]") if above else ()
+        yield from (f"{key} = {json.dumps(value)}" for key, value in values.items())
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _toml_lines(value, (*above, key))

@@ -8,6 +8,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from neuroadda.adaptation import Adaptation, AdaptConfig, adapt_backbone, without_secrets
+from neuroadda.adaptation.tune_config import TuneConfig
+from neuroadda.adaptation.tuning import tune_backbone, tune_trained
 from neuroadda.blockwise.engine import stop_on_signals
 from neuroadda.checking.runs import check_run
 from neuroadda.config import (
@@ -23,9 +25,11 @@ from neuroadda.domains.ranking_file import RANKING, read_selection
 from neuroadda.domains.selection import SelectConfig, select_source
 from neuroadda.errors import PersonNeeded, UserError
 from neuroadda.evaluation.measure import EvaluateConfig, Measured, measure_plan
+from neuroadda.evaluation.tuning import Tuned
 from neuroadda.evaluation.validation import ValidateConfig, Validator, keep_metrics
 from neuroadda.observing import RunObserver
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment_volume
+from neuroadda.segmentation.settings import is_tunable, lay_settings
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.ranks import Rank
 from neuroadda.volumes.arrays import Volume
@@ -48,6 +52,8 @@ class RunConfig(PublicConfig):
         A held-out part that is scored while training and chooses the threshold.
     adapt
         Adapt a backbone to a volume by labels of a few proposed boxes, instead of training on what is labelled already.
+    tune
+        Choose on labelled boxes how affinities are segmented; `segment` takes that unless it has settings of its own.
     """
 
     title: str = "neuroadda"
@@ -55,6 +61,7 @@ class RunConfig(PublicConfig):
     train: TrainConfig | None = None
     adapt: AdaptConfig | None = None
     validation: ValidateConfig | None = None
+    tune: TuneConfig | None = None
     segment: SegmentConfig | None = None
     evaluate: EvaluateConfig | None = None
 
@@ -109,10 +116,26 @@ def run(config: RunConfig, *, overwrite: bool = False, observer: RunObserver = R
             raise PersonNeeded(
                 f"boxes wait for labels: `neuroadda proposals import {waiting} LABELS`, then run it again"
             )
+    tuned = _tune(config, adaptation, overwrite)
     if config.segment is None:
         return {}
-    plan = segment_volume(config.segment, overwrite=overwrite, observe=observer.on_blocks)
-    return report(config, plan, measure_plan(plan, config.evaluate), adaptation)
+    segment = config.segment
+    if config.tune is not None and tuned is not None and is_tunable(segment):
+        segment = lay_settings(segment, tuned.segmentation, "tune")
+    plan = segment_volume(segment, overwrite=overwrite, observe=observer.on_blocks)
+    return report(config, plan, measure_plan(plan, config.evaluate), adaptation, tuned)
+
+
+def _tune(config: RunConfig, adaptation: Adaptation | None, overwrite: bool) -> Tuned | None:
+    """Return how the affinities of what was trained, or of what `tune` names, are segmented; None where nothing was tuned."""
+    if config.tune is not None:
+        return tune_backbone(config.tune, overwrite=overwrite)
+    if adaptation is not None:
+        return adaptation.tuned
+    if config.train is None or config.validation is None or config.segment is None or not is_tunable(config.segment):
+        return None
+    used, made = Path(config.segment.backbone), config.train.output / "backbone"
+    return tune_trained(config.train, config.validation) if used.resolve() == made.resolve() else None
 
 
 def train_backbone(
@@ -139,7 +162,7 @@ def train_backbone(
     wanted, select = config.train, config.select
     with stop_on_signals(), join_processes(rank, wanted.device) as processes:
         if processes.first and not checked:
-            alone = config.model_copy(update={"adapt": None, "segment": None, "evaluate": None})
+            alone = config.model_copy(update={"adapt": None, "tune": None, "segment": None, "evaluate": None})
             check_run(alone, for_run=True).enforce()
         if select is not None and wanted.start is None:
             start = partial(select_start, select, wanted, overwrite=overwrite, observer=observer)
@@ -204,7 +227,13 @@ def validate_backbone(config: RunConfig) -> "Card":
     return card
 
 
-def report(config: RunConfig, plan: Plan, measured: Measured, adaptation: Adaptation | None = None) -> dict[str, Any]:
+def report(
+    config: RunConfig,
+    plan: Plan,
+    measured: Measured,
+    adaptation: Adaptation | None = None,
+    tuned: Tuned | None = None,
+) -> dict[str, Any]:
     """Write ``summary.json`` and ``report.html`` into the segmentation's folder and return the summary."""
     from neuroadda.viewing.run_report import report_plan  # matplotlib takes a second to import
 
@@ -224,6 +253,7 @@ def report(config: RunConfig, plan: Plan, measured: Measured, adaptation: Adapta
             training=training,
             ranking=ranking,
             adaptation=adaptation.to_data() if adaptation else None,
+            tuned=tuned,
             config=dump_config(_without_secrets(config, plan)),
         )
         summary = {
@@ -231,6 +261,7 @@ def report(config: RunConfig, plan: Plan, measured: Measured, adaptation: Adapta
             "segmentation": str(segmentation.path),
             "fingerprint": segmentation.fingerprint,
             "report": str(page),
+            "tuned": tuned.describe() if tuned else None,
             **measured.to_data(),
         }
         write_json(numbers, summary)

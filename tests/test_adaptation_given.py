@@ -22,6 +22,7 @@ from neuroadda.domains.selection import SelectConfig, select_source
 from neuroadda.errors import UserError
 from neuroadda.evaluation.validation import ValidateConfig, Validator, to_metrics
 from neuroadda.observing import RunObserver
+from neuroadda.segmentation.pipeline import SegmentConfig, make_plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 from neuroadda.zoo.adding import write_index
@@ -247,7 +248,9 @@ def test_a_start_that_was_given_stays(made, asked, tmp_path):
     label(made, asked, 1, 2, 3)
     done = adapt_backbone(make_config(made, tmp_path, asked, leave_one_out=False))
     assert (done.start, done.sources, done.held_back) == (made / "zoo" / BAD, None, None)
-    assert done.describe_scores() == "no score, as there is neither a validation part nor a box to spare"
+    told = "no score of the fine-tuning, as there is neither a validation part nor a box to spare"
+    assert done.describe_scores() == told
+    assert done.tuned.where.startswith("3 boxes, which the backbone was trained on")
 
 
 @pytest.mark.parametrize(
@@ -301,13 +304,24 @@ def test_the_last_box_is_scored_by_a_training_that_did_not_see_it(made, asked, t
     assert done.describe_scores().startswith(expected)
     assert any("without roi_3" in line for line in told)
 
+    tuned = done.tuned
+    assert tuned.where.endswith("roi_3, which the backbone was not trained on")  # that of the second fine-tuning
+    card = load_card(done.backbone)
+    assert card.segmentation == tuned.segmentation
+    assert (tmp_path / "run/round_1/tuning/tune.png").exists()
+    plan = make_plan(SegmentConfig(raw=config.raw, backbone=str(done.backbone), output=str(tmp_path / "segmented")))
+    assert plan.config.components.threshold == tuned.threshold
+    assert adapt_backbone(config) == done
+
 
 def test_one_labelled_box_or_a_validation_is_not_held_back(made, asked, tmp_path):
     skip_box(read_proposals(asked), 2, asked / "labels")
     skip_box(read_proposals(asked), 3, asked / "labels")
     label(made, asked, 1)
     config = make_config(made, tmp_path, asked)
-    assert adapt_backbone(config).held_back is None
+    alone = adapt_backbone(config)
+    assert alone.held_back is None
+    assert "roi_1, which the backbone was trained on, so that the VOI is too low" in alone.tuned.describe()
     label(made, asked, 2)
     truth = Volume.open(made / "p.zarr/labels")
     part = {"offset_nm": [0, 0, 0], "shape_nm": [n * v for n, v in zip((4, 48, 48), truth.voxel_size_nm, strict=True)]}
@@ -316,6 +330,10 @@ def test_one_labelled_box_or_a_validation_is_not_held_back(made, asked, tmp_path
     done = adapt_backbone(validated)
     assert done.held_back is None
     assert done.describe_scores().endswith("after on the validation part, which was not trained on")
+    assert "the validation part, which the backbone was" in done.tuned.describe()
+    assert done.validation_seen == ("was trained on" in done.tuned.describe())
+    untuned = make_config(made, tmp_path, asked, output=str(tmp_path / "validated"), validation=held_out, tune=False)
+    assert adapt_backbone(untuned).tuned is None
 
 
 @pytest.mark.parametrize("change", ["as drawn", "shuffled", "the same in all sections"])

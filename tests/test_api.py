@@ -49,7 +49,7 @@ def test_importing_is_light() -> None:
 
 def test_the_functions_are_those_of_the_plan() -> None:
     plan = {"open_volume", "import_volume", "rank_sources", "propose", "adapt"}
-    plan |= {"train", "predict", "segment", "evaluate", "publish", "mask"}
+    plan |= {"train", "predict", "segment", "evaluate", "publish", "mask", "tune"}
     assert set(FUNCTIONS) == {*plan, "phantom", "run", "load_config", "check"}
 
 
@@ -63,7 +63,7 @@ def test_every_function_tells_what_it_returns_and_raises(name: str) -> None:
     assert all(p.annotation is not inspect.Parameter.empty for p in signature.parameters.values())
 
 
-@pytest.mark.parametrize("name", ["segment", "predict", "evaluate", "train", "propose", "publish"])
+@pytest.mark.parametrize("name", ["segment", "predict", "evaluate", "train", "tune", "propose", "publish"])
 def test_docstrings_tell_shapes_and_types(name: str) -> None:
     documented = getattr(na, name).__doc__
     assert re.search(r"zyx|z, y, x", documented)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neuroadda.backbones.card import load_card
 from neuroadda.errors import UserError
 from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation
 from neuroadda.volumes.arrays import Volume
@@ -82,3 +83,51 @@ def test_what_is_compared_must_fit_unless_it_is_still_to_be_made(phantom: Path, 
     check_evaluation(compare(phantom / "labels"), raw, (made,))
     with pytest.raises(UserError, match="voxel size"):
         check_evaluation(compare(tmp_path / "c.zarr" / "coarse"), raw, (made,))
+
+
+def test_a_run_segments_as_its_labelled_boxes_tell(command: Run, phantom: Path, tmp_path: Path) -> None:
+    given = {"raw": str(phantom / "raw"), "backbone": "fly_larva_l1_sstem"}
+    data = {
+        "tune": given
+        | {"labels": [str(phantom / "labels")], "output": str(tmp_path / "tuned"), "any_voxel_size": True},
+        "segment": given
+        | {"output": str(tmp_path / "run"), "any_voxel_size": True, "execution": {"launcher": "serial"}},
+        "evaluate": {"labels": str(phantom / "labels")},
+    }
+    (tmp_path / "run.json").write_text(json.dumps(data))
+    assert command("check", tmp_path / "run.json")[0] == 0
+    code, told, _ = command("run", "-c", tmp_path / "run.json", "--json")
+    assert code == 0
+    tuned = json.loads((tmp_path / "tuned/tune.json").read_text())
+    summary = json.loads(told)
+    assert summary["tuned"] == tuned["told"]
+    assert summary["threshold"] == tuned["threshold"]
+    page = (tmp_path / "run/report.html").read_text()
+    assert "Settings, chosen on labelled boxes" in page
+    assert "This run was given its own" not in page
+
+    own = ("--set", "segment.components.threshold=0.85", "--overwrite")
+    assert command("run", "-c", tmp_path / "run.json", "--json", *own)[0] == 0
+    assert "This run was given its own: " in (tmp_path / "run/report.html").read_text()
+
+
+def test_a_training_is_tuned_on_its_validation_part(command: Run, phantom: Path, tmp_path: Path) -> None:
+    paths = {"raw": str(phantom / "raw"), "labels": str(phantom / "labels")}
+    network = {"features": [4, 6], "downsample": [[1, 2, 2]], "kernels": [[[1, 3, 3]], [[3, 3, 3]]]}
+    train = {"name": "small", "domain": "p", "samples": [paths], "network": network, "output_shape_vx": [4, 24, 24]}
+    train |= {"iterations": 1, "workers": 0, "device": "cpu", "output": str(tmp_path / "trained"), "validate_every": 1}
+    segment = {"raw": paths["raw"], "backbone": str(tmp_path / "trained/backbone"), "output": str(tmp_path / "run")}
+    segment |= {"execution": {"launcher": "serial"}}
+    config = tmp_path / "run.json"
+    config.write_text(
+        json.dumps({"train": train, "validation": paths, "segment": segment, "evaluate": {"labels": paths["labels"]}})
+    )
+    code, told, _ = command("run", "-c", config, "--json")
+    assert code == 0
+    summary, card = json.loads(told), load_card(tmp_path / "trained/backbone")
+    tuned = json.loads((tmp_path / "trained/tuning/tune.json").read_text())
+    assert card.segmentation == tuned["segmentation"]
+    assert summary["threshold"] == tuned["threshold"]
+    assert "the validation part, which the backbone was trained on, so that the VOI is too low" in summary["tuned"]
+    assert not summary["trained"]["left_out"]  # all of the volume is in the training
+    assert command("run", "-c", config, "--json")[1] == told

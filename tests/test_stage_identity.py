@@ -27,7 +27,7 @@ FROZEN: dict[str, tuple[Stage, str]] = {
         Predict(tile_vx=(4, 32, 32), device="cpu", precision="float32"),
         "9bb485b3b830a5b0e424a67dcb175281b952bf9c1be842b7f6450ee90b4606b7",
     ),
-    "fragments": (Fragments(sections=True), "f37551bde4e0968263a58c1a32c5c5945aad54de105037a08bcf3a8c37d74db9"),
+    "fragments": (Fragments(sections=True), "19a9ec804ea7b8d19d5fa4933dd3c6948fe74bfb162420fa56d45ae9129eb229"),
     "edges": (CollectEdges(), "92cb8873c0568bee2e3a7c87ea21c18c1938d5301449441813c25f3bc7b34ee1"),
     "agglomerate": (
         AgglomerateLevel(limit=0.8, level=0, blocks=GRID),
@@ -47,7 +47,7 @@ FROZEN: dict[str, tuple[Stage, str]] = {
         "0ba8294203367c8c11c2c82b9daa88c6fa6ab23410fbd4a9a14da62f23eabfd8",
     ),
     "copy_labels": (CopyLabels(), "98ddd80714e2fbc353f639779c48d944462515a005f8b3f92bee112ff8e70381"),
-    "uncertainty": (Uncertainty(cell_vx=(4, 8, 8)), "4821eabfafd56adaae0fe1385494687cb9cb5abdb35855fad20b3a7db64bfe39"),
+    "uncertainty": (Uncertainty(cell_vx=(4, 8, 8)), "170285759155dfe9b57dd9b55a235c203b85f34e2b133eafaede17f15e1beb68"),
     "empty": (Empty(), "91751156b191b634cd715e95565e6636451b7f86a2f9875e4208a8ebf63dfafb"),
 }
 

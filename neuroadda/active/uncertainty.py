@@ -135,9 +135,8 @@ class Uncertainty(Stage):
         def score_by_ambiguity(block: Block) -> np.ndarray:
             read_roi = block.read_roi.intersect(task.grid.roi)
             affs = predictors[0](seen, read_roi)[0][:3]
-            found = find_fragments(affs, raw.voxel_size_nm, self.fragments)
-            if tissue is not None:
-                found[~tissue.read(read_roi)] = 0
+            within = None if tissue is None else tissue.read(read_roi)
+            found = find_fragments(affs, raw.voxel_size_nm, self.fragments, within)
             inside = ((block.write_roi - read_roi.begin) / raw.voxel_size).to_slices()
             return score_ambiguity(affs, found)[inside]
 

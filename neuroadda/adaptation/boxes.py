@@ -12,11 +12,11 @@ from neuroadda.adaptation.training import check_training, train_on
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.config import fingerprint, load_config_file, write_json
-from neuroadda.domains.ranking import is_above_zero
 from neuroadda.domains.ranking_file import Selection
 from neuroadda.errors import UserError
 from neuroadda.evaluation.sweep import Sweep
 from neuroadda.evaluation.validation import ValidateConfig, Validator, to_metrics
+from neuroadda.intervals import is_above_zero
 from neuroadda.observing import RunObserver, track
 
 SOURCES, HELD_BACK = "sources.json", "held_back.json"
@@ -112,7 +112,7 @@ def score_sources(config: AdaptConfig, labels: Sequence[Path], selection: Select
     record, first = config.output / SOURCES, str(selection.ranking["winner"])
     there = {name: folder for name, folder in selection.folders.items() if folder.is_dir()}
     digests = {name: load_card(folder).digest for name, folder in there.items()}
-    validators = [_validator(config, path) for path in labels]
+    validators = [make_validator(config, path) for path in labels]
     mine = fingerprint("sources", 1, first, digests, [one.fingerprint for one in validators], config.select.rank.level)
     known = load_config_file(record) if record.exists() else {}
     if known and (begun or known.get("fingerprint") == mine):
@@ -169,7 +169,7 @@ def score_held_back(
     training = training.model_copy(update={"name": f"{config.train.name}_without_{box}"})
     observer.on_note(f"fine-tuning once more, without {box}, to score on {box} what it is worth")
     train_network(training, None, observer=observer, overwrite=overwrite)
-    validator, result = _validator(config, last), folder / "backbone"
+    validator, result = make_validator(config, last), folder / "backbone"
     digests = [load_card(one).digest for one in (start, result)]
     mine, record = fingerprint("held back", 1, digests, validator.fingerprint), folder / HELD_BACK
     known = load_config_file(record) if record.exists() else {}
@@ -180,7 +180,7 @@ def score_held_back(
     return HeldBack(last, known["before"], known["after"])
 
 
-def _validator(config: AdaptConfig, labels: Path) -> Validator:
+def make_validator(config: AdaptConfig, labels: Path) -> Validator:
     """Return what scores a backbone on a box as it is segmented by default, checked."""
     settings = config.propose
     validator = Validator(

@@ -62,6 +62,9 @@ class AdaptConfig(PublicConfig):
         A labelled part that is not trained on: backbones are scored on it before and after.
     leave_one_out
         Without a validation, fine-tune once more without the last labelled box, to score on that box before and after.
+    tune
+        At the end, choose how affinities are segmented: on the validation part, else on the box that was left out of the second
+        fine-tuning, else on all labelled boxes. The card of the backbone keeps it.
     trust_inputs
         Do not look whether volumes were edited since.
     """
@@ -84,6 +87,7 @@ class AdaptConfig(PublicConfig):
     labels: LabelSettings = Field(default_factory=LabelSettings)
     validation: ValidateConfig | None = None
     leave_one_out: bool = True
+    tune: bool = True
     trust_inputs: bool = False
     execution: Execution = Field(default_factory=Execution)
 

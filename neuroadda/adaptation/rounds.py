@@ -15,6 +15,7 @@ from neuroadda.adaptation.oracle import ask_oracle, open_oracle
 from neuroadda.adaptation.state import BACKBONE, Adaptation, Round
 from neuroadda.adaptation.status import LEFT_ONE_OUT, SUMMARY
 from neuroadda.adaptation.training import check_shape, check_training, list_labels, make_training
+from neuroadda.adaptation.tuning import is_trained_on, tune_adapted
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.blockwise.engine import stop_on_signals
@@ -114,7 +115,9 @@ def adapt_backbone(
         if not done.waiting:
             folder = rounds[-1].folder / LEFT_ONE_OUT
             held_back = score_held_back(config, labels, start, folder, overwrite=overwrite, observer=observer)
-            done = replace(done, held_back=held_back)
+            seen = validator is not None and is_trained_on(validator, rounds[-1].backbone or start)
+            done = replace(done, held_back=held_back, validation_seen=seen)
+            done = replace(done, tuned=tune_adapted(config, labels, done, validator))
             write_json(config.output / SUMMARY, done.to_data())
         inputs.keep()
         of_oracle.keep()

@@ -10,6 +10,7 @@ from neuroadda.config import dump_config
 
 if TYPE_CHECKING:
     from neuroadda.adaptation.boxes import HeldBack, Sources
+    from neuroadda.evaluation.tuning import Tuned
 
 BACKBONE = "backbone"
 
@@ -75,6 +76,10 @@ class Adaptation:
         The ranked sources on the labelled boxes; None before these are labelled, and where the backbone was given.
     held_back
         What the fine-tuning was worth on a box that it did not see, where there is no validation part.
+    validation_seen
+        Whether a part of the validation part was trained on.
+    tuned
+        How affinities of the result are segmented; None before it is finished, and where that is not wanted.
     """
 
     output: Path
@@ -84,6 +89,8 @@ class Adaptation:
     ranking: dict[str, Any] | None = None
     sources: "Sources | None" = None
     held_back: "HeldBack | None" = None
+    validation_seen: bool = False
+    tuned: "Tuned | None" = None
 
     @property
     def waiting(self) -> bool:
@@ -99,9 +106,12 @@ class Adaptation:
         """Say in a sentence what the fine-tuning was worth, and where that was measured."""
         after = self.rounds[-1].metrics
         if self.before is not None and after is not None:
-            return f"{_compare(self.before, after)} on the validation part, which was not trained on"
+            told = f"{_compare(self.before, after)} on the validation part"
+            return told + (
+                ", parts of which were trained on: too good" if self.validation_seen else ", which was not trained on"
+            )
         if self.held_back is None:
-            return "no score, as there is neither a validation part nor a box to spare"
+            return "no score of the fine-tuning, as there is neither a validation part nor a box to spare"
         told = (
             f"{_compare(self.held_back.before, self.held_back.after)} on {self.held_back.box}, which was not trained on"
         )
@@ -113,9 +123,11 @@ class Adaptation:
             "start": str(self.start),
             "backbone": None if self.backbone is None else str(self.backbone),
             "before": self.before,
+            "validation_seen": self.validation_seen,
             "ranking": self.ranking,
             "sources": None if self.sources is None else self.sources.to_data(),
             "held_back": None if self.held_back is None else self.held_back.to_data(),
+            "tuned": None if self.tuned is None else self.tuned.to_data(),
             "rounds": [
                 {
                     "folder": str(r.folder),

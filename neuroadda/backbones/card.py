@@ -55,6 +55,9 @@ class Card(Config):
         For every sample its name, licence, citation and ROI; those of a backbone it was fine-tuned from follow.
     metrics
         Quality on data it was not trained on, by name.
+    segmentation
+        How its affinities are segmented where nothing else is said, as chosen on labelled boxes: `fragments`, `agglomerate` and
+        `components` of a run's ``[segment]``; empty where that was not tuned.
     digest
         sha256 of the weights file.
     iterations, cpu_minutes
@@ -72,6 +75,7 @@ class Card(Config):
     offsets: tuple[Zyx, ...]
     training_data: tuple[dict[str, Any], ...] = ()
     metrics: dict[str, float] = Field(default_factory=dict)
+    segmentation: dict[str, Any] = Field(default_factory=dict)
     digest: str = ""
     iterations: int = 0
     cpu_minutes: float = 0.0

@@ -61,8 +61,12 @@ def check_run(
         from neuroadda.checking.proposing import check_adapt
 
         check_adapt(findings, config.adapt, overwrite=overwrite or "adapt" in broken)
+    folders = [part.output for part in (config.train, config.adapt) if part is not None]
+    if config.tune is not None:
+        from neuroadda.checking.tuning import check_tune
+
+        check_tune(findings, config.tune, made=(*folders, *made))
     if config.segment is not None:
-        folders = [part.output for part in (config.train, config.adapt) if part is not None]
         check_segment(
             findings,
             config.segment,
@@ -73,7 +77,7 @@ def check_run(
     elif "segment" in broken and config.evaluate is not None:
         check_evaluate(findings, config.evaluate, None)
     _check_sections(findings, config, broken)
-    if not broken and config.train is config.adapt is config.segment is None:
+    if not broken and config.train is config.adapt is config.tune is config.segment is None:
         findings.fault("the config", "there is nothing in it to do", "see configs/ for examples")
     return findings
 
@@ -84,7 +88,7 @@ def _check_sections(findings: Findings, config: "RunConfig", broken: Collection[
         if getattr(config, name) is not None and getattr(config, user) is None and user not in broken:
             findings.doubt(name, f"it is not used: there is no [{user}] section", f"add [{user}], or leave it out")
     taken: dict[Location, str] = {}
-    for name in ("train", "adapt", "segment"):
+    for name in ("train", "adapt", "tune", "segment"):
         part = getattr(config, name)
         if part is not None and (other := taken.setdefault(to_location(part.output).resolve(), name)) != name:
             findings.fault(f"{name}.output", f"{part.output} is {other}.output, too", "give each a folder of its own")

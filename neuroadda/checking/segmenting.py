@@ -19,7 +19,8 @@ from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation, check
 from neuroadda.evaluation.sweep import check_thresholds
 from neuroadda.prediction.predict import check_raw
 from neuroadda.segmentation.fragments import context_vx
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, decide_threshold, default_block_vx, make_plan
+from neuroadda.segmentation.pipeline import Plan, SegmentConfig, default_block_vx, make_plan
+from neuroadda.segmentation.settings import decide_threshold
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.label_checks import check_mask

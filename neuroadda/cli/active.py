@@ -1,12 +1,22 @@
 """Verbs that ask a person: propose boxes, hand them to proofreaders' tools, take their labels back."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuroadda.cli.options import Json, NoData, Overrides, Overwrite, RankingFile, Triple, TrustInputs, Zoo
+from neuroadda.cli.options import (
+    BOX,
+    Json,
+    NoData,
+    Overrides,
+    Overwrite,
+    RankingFile,
+    Triple,
+    TrustInputs,
+    Zoo,
+    read_box,
+)
 from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,9 +30,7 @@ app = typer.Typer()
 proposals = typer.Typer(
     no_args_is_help=True, help="Proposed boxes: show them, export them to a tool, import their labels."
 )
-EXCLUDE_HELP = (
-    'Where no box is to lie: a folder of proposals, or "Z Y X DEPTH HEIGHT WIDTH" in nm. Several times, if need be.'
-)
+EXCLUDE_HELP = f'Where no box is to lie: a folder of proposals, or "{BOX}" in nm. Several times, if need be.'
 Folder = Annotated[Path, typer.Argument(help="Folder of `propose`, or its proposals.json.")]
 
 
@@ -108,23 +116,17 @@ def _read_boxes(given: str, raw: Any) -> "list[RoiConfig]":
     """Return the boxes of a folder of proposals, or the one that six numbers say."""
     from neuroadda.active.proposals import read_proposals
     from neuroadda.volumes.arrays import describe_roi
-    from neuroadda.volumes.regions import RoiConfig
 
-    numbers = given.replace(",", " ").split()
-    try:
-        offset, shape = (tuple(float(n) for n in part) for part in (numbers[:3], numbers[3:]))
-    except ValueError:
+    right = f'write "{BOX}" in nm, or name a folder of proposals'
+    if (box := read_box(given, "--exclude", right)) is None:
         return [proposal.box for proposal in read_proposals(Path(given), raw).proposals]
-    right = 'write "Z Y X DEPTH HEIGHT WIDTH" in nm, or name a folder of proposals'
-    if len(numbers) != 6 or not all(math.isfinite(n) for n in offset + shape) or min(shape) <= 0:
-        raise UserError(f"{given!r} is no box", "--exclude", right)
     begin, end = (
         raw.offset_nm,
         [o + n * v for o, n, v in zip(raw.offset_nm, raw.shape_vx, raw.voxel_size_nm, strict=True)],
     )
-    if any(o >= e or o + s <= b for o, s, b, e in zip(offset, shape, begin, end, strict=True)):
+    if any(o >= e or o + s <= b for o, s, b, e in zip(box.offset_nm, box.shape_nm, begin, end, strict=True)):
         raise UserError(f"{given!r} lies outside of the volume, {describe_roi(raw.roi)}", "--exclude", right)
-    return [RoiConfig(offset_nm=offset, shape_nm=shape)]  # type: ignore[arg-type] # three of each
+    return [box]
 
 
 def _tell_voxel_size(raw: Any, cards: "Sequence[Card]") -> None:

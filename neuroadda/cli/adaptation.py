@@ -103,6 +103,8 @@ def print_adaptation(done: Any, config: Any) -> None:
         )
         return
     print(done.describe_scores())
+    if done.tuned is not None:
+        print(f"segmented by it: {done.tuned.describe()}")
     where = "" if config.mask is None else f" --mask {config.mask}"
     where += "" if config.no_data == AUTO else f" --no-data {config.no_data}"
     print(f"next: neuroadda segment {config.raw} --backbone {done.backbone}{where} -o {config.output / 'segmentation'}")

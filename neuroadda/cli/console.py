@@ -54,13 +54,21 @@ def print_summary(summary: Mapping[str, Any]) -> None:
         print(
             f"VOI {scores['voi']:.3f} {scores['units']} (split {scores['voi_split']:.3f}, merge {scores['voi_merge']:.3f}), "
             f"adapted Rand error {scores['adapted_rand_error']:.3f} at threshold {summary['threshold']}"
+            + _tell_trained(summary)
         )
     for name, scores in summary["compared"].items():
         print(f"  {name}: VOI {scores['voi']:.3f} {scores['units']}")
     for name, scores in summary["baselines"].items():
         print(f"  {name}, at its best: VOI {scores['voi']:.3f} {scores['units']}")
+    if summary.get("tuned"):
+        print(f"tuned: {summary['tuned']}")
     print(f"segmentation: {summary['segmentation']}")
     print(f"report: {summary['report']}")
+
+
+def _tell_trained(measured: Mapping[str, Any]) -> str:
+    """Return the end of a line of scores: what of it the backbone was trained on."""
+    return f", {measured['trained']['told']}" if measured.get("trained") else ""
 
 
 def print_forecast(forecast: "Forecast") -> None:

@@ -1,5 +1,6 @@
 """Options that several verbs share, and how they print."""
 
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
     from neuroadda.flow import RunConfig
+    from neuroadda.volumes.regions import RoiConfig
 
 CONFIG_HELP = "TOML or JSON; see configs/. Given again, a later one (such as a machine's) is laid over the earlier."
 ConfigFiles = Annotated[list[Path], typer.Option("--config", "-c", help=CONFIG_HELP)]
@@ -39,6 +41,7 @@ NO_DATA_HELP = "Where raw has no data: auto (find it first; the default), none, 
 NoData = Annotated[str | None, typer.Option("--no-data", metavar="auto|none|MASK", help=NO_DATA_HELP)]
 RANKING_HELP = "A ranking that `domains rank -o` wrote, or the folder that it lies in: the zoo is not ranked again."
 RankingFile = Annotated[Path | None, typer.Option("--ranking", metavar="FILE", help=RANKING_HELP)]
+BOX = "Z Y X DEPTH HEIGHT WIDTH"
 Triple = tuple[float, float, float]
 
 
@@ -54,6 +57,20 @@ def print_facts(facts: dict[str, Any], as_json: bool) -> None:
 
 def _round(value: Any) -> Any:
     return f"{value:.4g}" if isinstance(value, float) else value
+
+
+def read_box(given: str, option: str, right: str) -> "RoiConfig | None":
+    """Return the box that six numbers, as in `BOX`, say; None where these are no numbers."""
+    from neuroadda.volumes.regions import RoiConfig
+
+    numbers = given.replace(",", " ").split()
+    try:
+        offset, shape = (tuple(float(n) for n in part) for part in (numbers[:3], numbers[3:]))
+    except ValueError:
+        return None
+    if len(numbers) != 6 or not all(math.isfinite(n) for n in offset + shape) or min(shape) <= 0:
+        raise UserError(f"{given!r} is no box", option, right)
+    return RoiConfig(offset_nm=offset, shape_nm=shape)  # type: ignore[arg-type] # three of each
 
 
 def refuse_many_processes(verb: str) -> None:

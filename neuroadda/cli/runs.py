@@ -226,9 +226,10 @@ def _print_sweep(measured: "Measured") -> None:
         f"sweep ({measured.scores.units})",
         [{"threshold": t} | {name: round(getattr(s, name), 4) for name in shown} for t, s in sweep],
     )
-    print(
+    told = (
         f"at the segmentation's threshold {measured.threshold}: VOI {measured.scores.voi:.4f} {measured.scores.units}"
     )
+    print(told + (f", {measured.trained.describe()}" if measured.trained else ""))
 
 
 def _dry_run(loaded: "RunConfig", upto: str, dry_run: bool, measure: int | None, as_json: bool) -> None:

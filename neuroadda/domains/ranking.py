@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.stats import t
 
 from neuroadda.config import Zyx
 from neuroadda.domains.comparison import Comparison, MmdConfig
 from neuroadda.domains.consistency import Consistency, Dimensions
 from neuroadda.domains.patches import PatchConfig
+from neuroadda.intervals import half_width, is_above_zero
 
 By = Literal["both", "consistency", "mmd"]
 FEWEST, MOST = 0.02, 0.6
@@ -213,20 +213,8 @@ def guard(found: Consistency) -> str:
 
 def interval(values: np.ndarray, level: float) -> tuple[float, float]:
     """Return Student's interval of a mean, cut to 0 and 1."""
-    mean, half = float(values.mean()), _half_width(values, level)
+    mean, half = float(values.mean()), half_width(values, level)
     return max(0.0, mean - half), min(1.0, mean + half)
-
-
-def is_above_zero(values: np.ndarray, level: float) -> bool:
-    """Whether Student's interval of a mean lies above 0; never that of a single value."""
-    if len(values) < 2:
-        return False
-    return bool(values.mean() > _half_width(values, level))
-
-
-def _half_width(values: np.ndarray, level: float) -> float:
-    """Return half of Student's interval of a mean."""
-    return float(t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def _find_mmd(sources: Sequence[Source], comparisons: Mapping[str, Comparison]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from funlib.geometry import Roi
 from pydantic import Field
 
+from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
@@ -16,10 +17,11 @@ from neuroadda.blockwise.task import Task
 from neuroadda.config import PathText, PublicConfig, dump_config
 from neuroadda.errors import UserError, warn
 from neuroadda.evaluation.baselines import score_classic_recipe, score_raw_watershed
-from neuroadda.evaluation.contingency import Contingency
+from neuroadda.evaluation.contingency import Contingency, merge
 from neuroadda.evaluation.metrics import Scores, score
 from neuroadda.evaluation.skeletons import ErlScores, array_lookup, expected_run_length, skeletonize_labels
-from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, check_labels, overlap_volumes, sweep_plan
+from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, check_labels, count_boxes, overlap_volumes, sweep_plan
+from neuroadda.evaluation.trained import LEAST_LEFT, LabelsWithout, Trained, find_trained
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.label_checks import check_truth, look_at
@@ -73,6 +75,8 @@ class Measured:
         The segmentation's, of a run; the sweep says how others would have done.
     stages
         Every one of a run, with what it did and took.
+    trained
+        What of the labelled voxels the backbone was trained on: all scores are without it, if they can be. None if it was on none.
     baselines
         Other methods' scores by name, each at the setting that is best on this truth.
     compared
@@ -85,6 +89,7 @@ class Measured:
     overlaps: Contingency | None = None
     sweep: Sweep | None = None
     erl: ErlScores | None = None
+    trained: Trained | None = None
     baselines: dict[str, Scores] = field(default_factory=dict)
     compared: dict[str, Scores] = field(default_factory=dict)
 
@@ -106,6 +111,7 @@ class Measured:
             "threshold": self.threshold,
             **({"best_threshold": self.sweep.thresholds[self.sweep.best]} if self.sweep else {}),
             **{name: dump_config(value) for name, value in quality.items() if value is not None},
+            "trained": None if self.trained is None else vars(self.trained) | {"told": self.trained.describe()},
             "baselines": {name: dump_config(scores) for name, scores in self.baselines.items()},
             "compared": {name: dump_config(scores) for name, scores in self.compared.items()},
             "stages": stages,
@@ -128,6 +134,10 @@ def measure_plan(plan: Plan, config: EvaluateConfig | None) -> Measured:
     labels, segmentation = Volume.open(config.labels), Volume.open(plan.output("relabel"))
     _check_content(labels, segmentation.roi)
     overlaps = overlap_volumes(segmentation, labels)
+    if boxes := _find_trained(plan, segmentation.roi.intersect(labels.roi)):
+        labels, overlaps, trained = _leave_out(segmentation, labels, overlaps, boxes)
+    else:
+        trained = None
     return Measured(
         threshold,
         stages,
@@ -135,9 +145,29 @@ def measure_plan(plan: Plan, config: EvaluateConfig | None) -> Measured:
         overlaps,
         sweep_plan(plan, labels, config.thresholds),
         _measure_run_length(segmentation, labels) if config.skeletons else None,
+        trained,
         _score_baselines(plan, labels, config.thresholds) if config.baselines else {},
         _compare(config, labels),
     )
+
+
+def _find_trained(plan: Plan, scored: Roi) -> list[Roi]:
+    """Return what of a ROI the backbone of a plan was trained on."""
+    boxes = find_trained(load_card(plan.config.backbone), Volume.open(plan.config.raw))
+    return [both for box in boxes if not (both := box.intersect(scored)).empty]
+
+
+def _leave_out(
+    segmentation: Volume, labels: Volume, overlaps: Contingency, boxes: Sequence[Roi]
+) -> tuple[Volume, Contingency, Trained | None]:
+    """Return labels and overlaps without boxes, unless too little would be left, and how much they hold."""
+    others = LabelsWithout(labels, boxes)
+    left = merge(count_boxes(segmentation, others))
+    labelled, kept = (int(one.counts[one.labels > 0].sum()) for one in (overlaps, left))
+    trained = Trained(len(boxes), 1 - kept / labelled, kept >= LEAST_LEFT * labelled)
+    if kept == labelled:
+        return labels, overlaps, None
+    return (others, left, trained) if trained.left_out else (labels, overlaps, trained)
 
 
 def measure_volume(segmentation: Volume, config: EvaluateConfig) -> Measured:

@@ -105,7 +105,7 @@ def overlap_volumes(segmentation: Volume, labels: Volume) -> Contingency:
     if segmentation.roi != labels.roi:
         what = f"they span {describe_roi(labels.roi)}, {segmentation.path} {describe_roi(segmentation.roi)}"
         warn(f"{what}: only the overlap is scored", str(labels.path))
-    overlaps = merge(_count_boxes(segmentation, labels))
+    overlaps = merge(count_boxes(segmentation, labels))
     if not overlaps.labels.any():
         raise UserError(f"there is no labelled voxel to score in {describe_roi(both)}", str(labels.path))
     return overlaps
@@ -122,7 +122,8 @@ def check_labels(labels: Volume, other: Volume) -> None:
         raise UserError(what, where, "give both their offset")
 
 
-def _count_boxes(segmentation: Volume, labels: Volume) -> Iterable[Contingency]:
+def count_boxes(segmentation: Volume, labels: Volume) -> Iterable[Contingency]:
+    """Yield the overlaps of two volumes on one voxel grid, of each box where both are."""
     both = segmentation.roi.intersect(labels.roi)
     box_vx = tuple(max(c, BOX_VX // c * c) for c in segmentation.chunk_vx)
     boxes = list(BlockGrid.make(both, segmentation.voxel_size, box_vx).blocks())

@@ -1,11 +1,9 @@
 """Validate a network while it trains: segment a held-out part in memory and score it at its best threshold."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import fastremap
-import numpy as np
 from funlib.geometry import Coordinate, Roi
 from pydantic import Field
 
@@ -13,14 +11,12 @@ from neuroadda.backbones.card import CARD, Card, load_card
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.config import PathText, PublicConfig, dump_config, fingerprint, write_json
 from neuroadda.errors import in_section, warn
-from neuroadda.evaluation.contingency import Contingency, count_overlaps
-from neuroadda.evaluation.metrics import score
-from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, check_labels, sweep_contingency
+from neuroadda.evaluation.labelled import Labelled
+from neuroadda.evaluation.sweep import Sweep, check_labels
 from neuroadda.prediction.augmented import predict_roi
 from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.whole import Agglomerated, agglomerate_array
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.filling import Data, FilledVolume
 from neuroadda.volumes.inputs import Inputs
@@ -69,7 +65,7 @@ class Validator:
 
     def check(self) -> tuple[Volume, Volume, Roi]:
         """Return raw, labels and the part; raise UserError now rather than after hours of training if they do not fit."""
-        raw, labels, roi = self._open()
+        raw, labels, roi = self.open()
         tally = check_truth(labels, roi, raw=raw)
         tally.warn_of_unlabelled("they are not scored", str(labels.path))
         if tally.one_id:
@@ -88,14 +84,15 @@ class Validator:
         return self._identify(lambda name, volume: inputs.identify(f"validation_{name}", volume))
 
     def _identify(self, identify: Callable[[str, Volume], str]) -> str:
-        raw, labels, _ = self._open()
+        raw, labels, _ = self.open()
         read = {"raw": raw, "labels": labels}
         if self.config.no_data not in (AUTO, NONE):
             read[NO_DATA] = open_mask(self.config.no_data, raw, raw.roi).volume
         settings = self.config.model_dump(mode="json", exclude=set(read))
         return fingerprint(settings, {name: identify(name, volume) for name, volume in read.items()})
 
-    def _open(self) -> tuple[Volume, Volume, Roi]:
+    def open(self) -> tuple[Volume, Volume, Roi]:
+        """Return raw, labels and the part, whose voxels are not looked at; see `check`."""
         raw, labels = Volume.open(self.config.raw), Volume.open(self.config.labels)
         check_labels(labels, raw)
         roi = labels.roi if self.config.roi is None else self.config.roi.to_roi(labels)
@@ -104,8 +101,12 @@ class Validator:
 
     def sweep(self, backbone: Backbone) -> Sweep:
         """Return the scores at all thresholds."""
+        return self.predict(backbone).sweep(self.config.fragments, self.config.agglomerate)[0]
+
+    def predict(self, backbone: Backbone) -> Labelled:
+        """Return the affinities of the part with its truth."""
         config = self.config
-        raw, labels, roi = self._open()
+        raw, labels, roi = self.open()
         shape = roi.shape / raw.voxel_size
         with in_section("validation"):
             predict = config.predict.resolve(backbone.card.architecture, (shape[0], shape[1], shape[2]))
@@ -115,19 +116,8 @@ class Validator:
         tissue = None if data is None else WithLostSections(data, raw.voxel_size, raw.roi).read(roi)
         if tissue is not None:
             affs *= tissue
-        whole = agglomerate_array(affs, raw.voxel_size_nm, config.fragments, config.agglomerate, tissue)
-        if data is not None:
-            whole = replace(whole, fragments=whole.fragments * data.read(roi))
-        truth = read_ids(labels, roi)
-        if not config.linked:
-            return _sweep_sections(whole, truth)
-        overlaps = count_overlaps(whole.fragments, truth)
-
-        def lut_at(threshold: float):  # type: ignore[no-untyped-def]
-            lut = whole.lut(threshold)
-            return lambda ids: lut[ids.astype("int64")]
-
-        return sweep_contingency(overlaps, lut_at, THRESHOLDS)
+        kept = None if data is None else data.read(roi)
+        return Labelled(affs, read_ids(labels, roi), raw.voxel_size_nm, config.linked, tissue, kept)
 
     def _find_data(self, raw: Volume, roi: Roi, context: Coordinate) -> Data | None:
         """Return what tells where raw has data; None if it has wherever a network looks."""
@@ -137,23 +127,6 @@ class Validator:
             return open_mask(self.config.no_data, raw, raw.roi)
         around = context * raw.voxel_size
         return FoundData(raw) if has_gaps(raw, roi.grow(around, around).intersect(raw.roi)) else None
-
-
-def _sweep_sections(whole: Agglomerated, truth: np.ndarray) -> Sweep:
-    """Score every section by itself: neither segments nor labels are the same in two of them."""
-    truth = fastremap.renumber(truth, preserve_zero=True)[0]
-
-    def count(threshold: float) -> Contingency:
-        return count_overlaps(_split_sections(whole.segment(threshold)), _split_sections(truth))
-
-    return Sweep(thresholds=THRESHOLDS, scores=tuple(score(count(threshold)) for threshold in THRESHOLDS))
-
-
-def _split_sections(ids: np.ndarray) -> np.ndarray:
-    """Return ids (zyx, from 1 on) as uint64, others in each section; 0 stays."""
-    ids = ids.astype(np.uint64)
-    first = np.arange(len(ids), dtype=np.uint64)[:, None, None] * ids.max(initial=0)
-    return np.where(ids > 0, ids + first, 0)
 
 
 def to_metrics(sweep: Sweep) -> dict[str, float]:

@@ -1,47 +1,58 @@
-"""Fragments (supervoxels): seeded watershed of the affinities, in 3-D or section by section."""
+"""Fragments (supervoxels): a watershed of the affinities, in 3-D or section by section."""
 
-from typing import Any, ClassVar
+import math
+from typing import Any, ClassVar, Literal
 
 import cc3d
 import edt
-import fastremap
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.outputs import Written, WrittenTogether
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
+from neuroadda.segmentation.ascent import absorb_small, find_basins, keep_inside
 from neuroadda.segmentation.ids import capacity_of, to_global
-from neuroadda.segmentation.seams import write_views, written_views
+from neuroadda.segmentation.seams import number_inside, write_views, written_views
 from neuroadda.segmentation.watershed import find_maxima, flood, smooth
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.locations import to_location
 from neuroadda.volumes.tissue import open_tissue
 
 ANISOTROPIC = 2.0
+PARAMETERS = {  # of one method alone
+    "ascent": ("min_size_vx", "low", "high"),
+    "seeds": ("boundary", "smoothing_vx", "seed_distance_vx", "distance_weight"),
+}
+WIDTHS = 1.4  # of the smallest fragment that does not merge
 
 
 class Fragments(Stage):
-    """Parameters of the seeded watershed.
-
-    The boundary map is one minus the mean of the nearest-neighbour affinities; seeds are maxima of the distance to voxels above
-    `boundary`; the watershed floods the boundary map, so that fragments meet where the membrane is most likely
-    (after Funke et al. 2019, doi:10.1109/TPAMI.2018.2835450, who flood the distance).
+    """Parameters of the watershed.
 
     Attributes
     ----------
+    method
+        ``ascent``: steepest ascent on the affinities, and small fragments merge with the neighbour of their highest affinity
+        (see `ascent`). ``seeds``: the boundary map is one minus the mean of the nearest-neighbour affinities; seeds are maxima of
+        the distance to voxels above `boundary`; the watershed floods the boundary map, so that fragments meet where the membrane is
+        most likely (after Funke et al. 2019, doi:10.1109/TPAMI.2018.2835450, who flood the distance).
     sections
-        Flood each z section alone (``true``) or in 3-D; None chooses by the voxel size: sections where z is at least twice as
-        coarse as xy.
+        Find the fragments of each z section alone (``true``) or in 3-D (``false``). None is 3-D for ``ascent``; for ``seeds`` it
+        chooses by the voxel size: sections where z is at least twice as coarse as xy.
+    min_size_vx
+        Of ``ascent``: a fragment of fewer voxels merges; 0 keeps all.
+    low, high
+        Of ``ascent``: affinities below `low` do not count, those of at least `high` always join.
     boundary
-        Boundary probability above which a voxel is a boundary.
+        Of ``seeds``: boundary probability above which a voxel is a boundary.
     smoothing_vx
-        Sigma of the Gaussian on the boundary map, in xy voxels.
+        Of ``seeds``: sigma of the Gaussian on the boundary map, in xy voxels.
     seed_distance_vx
-        Seeds are maxima within this many xy voxels.
+        Of ``seeds``: they are maxima within this many xy voxels.
     distance_weight
-        How far the distance to the boundary lowers the flooded map, 0 to 1.
+        Of ``seeds``: how far the distance to the boundary lowers the flooded map, 0 to 1.
     min_affinity
         Fragments with a lower mean affinity are dropped (they are background); 0 keeps all.
     """
@@ -49,18 +60,33 @@ class Fragments(Stage):
     kind: ClassVar[str] = "fragments"
     version: ClassVar[int] = 2
 
+    method: Literal["ascent", "seeds"] = "seeds"
     sections: bool | None = None
+    min_size_vx: int = Field(default=1600, ge=0)
+    low: float = Field(default=0.0, ge=0, lt=1)
+    high: float = Field(default=0.996, gt=0, le=1)
     boundary: float = Field(default=0.3, gt=0, lt=1)
     smoothing_vx: float = Field(default=0.0, ge=0)
     seed_distance_vx: int = Field(default=6, ge=1)
     distance_weight: float = Field(default=0.5, ge=0, le=1)
     min_affinity: float = Field(default=0.0, ge=0, lt=1)
 
+    @model_validator(mode="after")
+    def _check(self) -> "Fragments":
+        for method, names in PARAMETERS.items():
+            given = [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
+            if given and method != self.method:
+                raise ValueError(f"{given[0]} is of the method {method!r}: set method to it, or leave {given[0]} out")
+        if self.low >= self.high:
+            raise ValueError(f"low, {self.low}, should be below high, {self.high}")
+        return self
+
     def resolve(self, voxel_size_nm: tuple[float, ...]) -> "Fragments":
         """Return the parameters with `sections` decided."""
         if self.sections is not None:
             return self
-        return self.model_copy(update={"sections": voxel_size_nm[0] >= ANISOTROPIC * max(voxel_size_nm[1:])})
+        coarse = voxel_size_nm[0] >= ANISOTROPIC * max(voxel_size_nm[1:])
+        return self.model_copy(update={"sections": self.method == "seeds" and coarse})
 
     def create_output(self, task: Task) -> None:
         """Create the uint64 array of fragments."""
@@ -78,45 +104,80 @@ class Fragments(Stage):
 
         def find(block: Block) -> dict[str, Any]:
             read_roi = block.read_roi.intersect(affs.roi)
-            found = find_fragments(affs.read(read_roi), affs.voxel_size_nm, self)
-            if tissue is not None:
-                found[~tissue.read(read_roi)] = 0
+            within = None if tissue is None else tissue.read(read_roi)
+            found = find_fragments(affs.read(read_roi), affs.voxel_size_nm, self, within)
             inside = ((block.write_roi - read_roi.begin) / affs.voxel_size).to_slices()
-            local, numbers = fastremap.renumber(found[inside].copy())
+            numbers = number_inside(found, inside)
             write_views(fragments.path, block.index, found, inside, numbers)
-            fragments.write(block.write_roi, to_global(local, block.index, capacity))
-            return {"fragments": len(numbers) - (0 in numbers)}
+            # A table of the ids is small: one pass over the voxels.
+            fragments.write(block.write_roi, to_global(numbers, block.index, capacity)[found[inside]])
+            return {"fragments": int(numbers.max())}
 
         return find
 
 
-def find_fragments(affs: np.ndarray, voxel_size_nm: tuple[float, ...], parameters: Fragments) -> np.ndarray:
+def find_fragments(
+    affs: np.ndarray, voxel_size_nm: tuple[float, ...], parameters: Fragments, tissue: np.ndarray | None = None
+) -> np.ndarray:
     """Return fragments of a whole array.
 
     Parameters
     ----------
     affs
         uint8 (0 to 255) or float (0 to 1), shape (c, z, y, x); the first three channels are the nearest neighbours in z, y, x.
+    tissue
+        bool, zyx; there are fragments only where it is true; by default everywhere.
 
     Returns
     -------
     np.ndarray
-        uint32, shape (z, y, x): 0 where nothing was found (no seed reached it, or the fragment was dropped).
+        uint32, shape (z, y, x): 0 where nothing was found (no seed reached it, no affinity counts, or the fragment was dropped).
     """
-    scale = 1.0 / 255.0 if affs.dtype == np.uint8 else 1.0
-    if parameters.resolve(voxel_size_nm).sections:
-        inside = (affs[1].astype(np.float32) + affs[2]) * np.float32(scale / 2)
-        found = np.zeros(inside.shape, np.uint32)
-        last = 0
-        for section, target in zip(inside, found, strict=True):
-            flooded = _flood(section, (1.0, 1.0), parameters)
-            target[:] = np.where(flooded > 0, flooded + np.uint32(last), 0)
-            last = max(last, int(target.max()))
+    sections = bool(parameters.resolve(voxel_size_nm).sections)
+    if parameters.method == "ascent":
+        found = _ascend(affs, parameters, sections, tissue)
     else:
-        inside = (affs[0].astype(np.float32) + affs[1] + affs[2]) * np.float32(scale / 3)
+        found = _flood_from_seeds(affs, voxel_size_nm, parameters, sections)
+        if tissue is not None:
+            found[~tissue] = 0
+    if parameters.min_affinity > 0:
+        found = _drop_weak(found, _mean_affinity(affs, sections), parameters.min_affinity)
+    return found
+
+
+def _ascend(affs: np.ndarray, parameters: Fragments, sections: bool, tissue: np.ndarray | None) -> np.ndarray:
+    if affs.dtype != np.uint8:
+        affs = np.rint(affs * 255).astype(np.uint8)
+    if tissue is not None:
+        affs = keep_inside(affs, tissue)
+    basins, count = find_basins(affs, parameters.low, parameters.high, sections)
+    if parameters.min_size_vx > 1:
+        absorb_small(affs, basins, count, parameters.low, parameters.min_size_vx, sections)
+    return basins
+
+
+def _mean_affinity(affs: np.ndarray, sections: bool) -> np.ndarray:
+    """Return float32, zyx: the mean of the affinities to the nearest neighbours, 0 to 1; within sections, or of all."""
+    scale = 1.0 / 255.0 if affs.dtype == np.uint8 else 1.0
+    if sections:
+        return np.asarray((affs[1].astype(np.float32) + affs[2]) * np.float32(scale / 2))
+    return np.asarray((affs[0].astype(np.float32) + affs[1] + affs[2]) * np.float32(scale / 3))
+
+
+def _flood_from_seeds(
+    affs: np.ndarray, voxel_size_nm: tuple[float, ...], parameters: Fragments, sections: bool
+) -> np.ndarray:
+    inside = _mean_affinity(affs, sections)
+    if not sections:
         finest = min(voxel_size_nm)
-        found = _flood(inside, tuple(v / finest for v in voxel_size_nm), parameters)
-    return _drop_weak(found, inside, parameters.min_affinity) if parameters.min_affinity > 0 else found
+        return _flood(inside, tuple(v / finest for v in voxel_size_nm), parameters)
+    found = np.zeros(inside.shape, np.uint32)
+    last = 0
+    for section, target in zip(inside, found, strict=True):
+        flooded = _flood(section, (1.0, 1.0), parameters)
+        target[:] = np.where(flooded > 0, flooded + np.uint32(last), 0)
+        last = max(last, int(target.max()))
+    return found
 
 
 def _flood(inside: np.ndarray, aspect: tuple[float, ...], parameters: Fragments) -> np.ndarray:
@@ -146,8 +207,14 @@ def _drop_weak(found: np.ndarray, inside: np.ndarray, min_affinity: float) -> np
 
 def context_vx(parameters: Fragments, voxel_size_nm: tuple[float, ...]) -> Zyx:
     """Return the context a block needs so that its fragments hardly depend on where it was cut."""
-    xy = 4 * parameters.seed_distance_vx
-    if parameters.resolve(voxel_size_nm).sections:
-        return 0, xy, xy
-    z, y, x = (round(xy * min(voxel_size_nm) / v) for v in voxel_size_nm)
-    return z, y, x
+    sections = bool(parameters.resolve(voxel_size_nm).sections)
+    if parameters.method == "seeds":
+        xy = 4 * parameters.seed_distance_vx
+        z, y, x = (xy if sections else round(xy * min(voxel_size_nm) / v) for v in voxel_size_nm)
+    else:
+        # Basins need one voxel. Whether they merge depends on their sizes: a fragment of the least size is to be seen as a whole.
+        aspect = [v / min(voxel_size_nm) for v in voxel_size_nm]
+        across = aspect[1:] if sections else aspect
+        side = (parameters.min_size_vx * math.prod(across)) ** (1 / len(across))
+        z, y, x = (max(1, math.ceil(WIDTHS * side / a)) for a in aspect)
+    return (0 if sections else z), y, x

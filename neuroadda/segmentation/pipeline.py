@@ -14,8 +14,17 @@ from neuroadda.blockwise.ledger.url import ledger_url
 from neuroadda.blockwise.outputs import check_output
 from neuroadda.blockwise.run_folder import CONFIG, check_run_folder
 from neuroadda.blockwise.task import Stage, Task
-from neuroadda.config import Config, PathText, PublicConfig, Zyx, load_config_file, parse_config, write_json
-from neuroadda.errors import SettingError, UserError, in_section, warn
+from neuroadda.config import (
+    Config,
+    PathText,
+    PublicConfig,
+    Zyx,
+    fingerprint,
+    load_config_file,
+    parse_config,
+    write_json,
+)
+from neuroadda.errors import UserError, in_section, warn
 from neuroadda.locks import lock_folder
 from neuroadda.prediction.predict import Predict, check_raw
 from neuroadda.segmentation.agglomerate import LEVEL, Agglomerate
@@ -25,6 +34,7 @@ from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
 from neuroadda.segmentation.levels import plan_levels
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.segmentation.scoring import MEAN, choose_edges
+from neuroadda.segmentation.settings import Threshold, decide_threshold, is_tunable, take_tuned
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
@@ -41,17 +51,6 @@ TaskInputs = dict[str, tuple[Location, str]]
 RESOLVED = CONFIG
 ISOTROPIC_BLOCK_VX = (128, 128, 128)
 ANISOTROPIC_BLOCK_VX = (32, 256, 256)
-DEFAULT_THRESHOLD = 0.5
-
-
-class Threshold(Config):
-    """The part of the components stage that a user chooses; see `Components`.
-
-    A threshold of None is the one at which the backbone was validated best, or 0.5 where its card tells none.
-    """
-
-    threshold: float | None = Field(default=None, gt=0, le=1)
-    min_voxels: int = Field(default=0, ge=0)
 
 
 class SegmentConfig(PublicConfig):
@@ -86,6 +85,8 @@ class SegmentConfig(PublicConfig):
         Let a backbone see a volume whose voxel size is far from that of its training.
     trust_inputs
         Do not look whether raw or mask was edited since the run began.
+    fragments, agglomerate
+        How segments are made of affinities; where neither is given, as the backbone's card says (see `take_tuned`).
     """
 
     raw: PathText
@@ -181,7 +182,7 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     raw, card = Volume.open(config.raw), load_card(config.backbone)
     check_raw(raw, card, config.any_voxel_size)
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
-    of_card = config.components.threshold is None
+    of_card, tuned = config.components.threshold is None, is_tunable(config)
     if of_card and (scoring := config.agglomerate.scoring) != MEAN:
         what = f"no threshold is given: the backbone's is right only if it was validated with scoring {scoring!r}"
         warn(what, "components.threshold")
@@ -204,6 +205,8 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     known.note("backbone", Path(config.backbone), card.digest)
     if of_card:
         known.note("threshold", Path(config.backbone), str(config.components.threshold))
+    if tuned:
+        known.note("settings", Path(config.backbone), fingerprint(card.segmentation))
     masks: dict[str, Mask] = {}
     if config.mask is not None:
         masks[MASK] = open_mask(config.mask, raw, roi)
@@ -290,20 +293,10 @@ def is_run(place: Location | str) -> bool:
     return isinstance(folder, Path) and (folder / RESOLVED).is_file()
 
 
-def decide_threshold(config: SegmentConfig, card: Card) -> float:
-    """Return the threshold of the segmentation; raise UserError if it is above the limit of the agglomeration."""
-    threshold = config.components.threshold or card.metrics.get("threshold", DEFAULT_THRESHOLD)
-    if threshold > config.agglomerate.limit:
-        what = (
-            f"threshold {threshold} is above agglomerate.limit {config.agglomerate.limit}, up to which fragments merge"
-        )
-        raise SettingError(what, "components.threshold", "raise the limit or lower the threshold")
-    return threshold
-
-
 def _resolve(config: SegmentConfig, raw: Volume, roi: Roi, content: str) -> SegmentConfig:
     block_vx = config.block_vx or default_block_vx(raw, roi)
     card = load_card(config.backbone)
+    config = take_tuned(config, card)
     threshold = decide_threshold(config, card)
     return config.model_copy(
         update={

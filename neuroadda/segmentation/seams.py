@@ -1,12 +1,9 @@
 """Re-join fragments that were split at a block border.
 
-A block floods a little beyond its border, so it sees how its fragments go on in the layer of voxels just below it along each axis.
+A block finds fragments a little beyond its border, so it sees how they go on in the layer of voxels just below it along each axis.
 Where that view and what the neighbour wrote there cover each other for the most part, both are pieces of one fragment. Were the
 pieces left to find each other by their affinities, the order of merges, and with it the segmentation, would depend on the blocks.
 """
-
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -19,8 +16,15 @@ VIEWS = ".views"
 AXES = ("z", "y", "x")
 
 
+def number_inside(found: np.ndarray, inside: tuple[slice, ...]) -> np.ndarray:
+    """Return uint32, by id in `found`: the number 1, 2, ... of each that has voxels inside, 0 for the others and for 0."""
+    there = np.bincount(found[inside].ravel(), minlength=int(found.max(initial=0)) + 1) > 0
+    there[0] = False
+    return np.where(there, np.cumsum(there), 0).astype(np.uint32)
+
+
 def write_views(
-    fragments: Location, block: int, found: np.ndarray, inside: tuple[slice, ...], numbers: Mapping[Any, Any]
+    fragments: Location, block: int, found: np.ndarray, inside: tuple[slice, ...], numbers: np.ndarray
 ) -> None:
     """Keep what a block sees of its own fragments just below its border.
 
@@ -29,16 +33,14 @@ def write_views(
     fragments
         Place of the fragments array; the views lie in a hidden folder of it, and are created and removed with it.
     found
-        The flooding of the block and its context, before it was cut.
+        The fragments of the block and its context, before they were cut.
     inside
         The block's place in it.
     numbers
-        From the ids of `found` to the block's local numbers.
+        See `number_inside`.
     """
-    local = np.zeros(int(found.max(initial=0)) + 1, np.uint32)
-    local[np.fromiter(numbers.keys(), np.int64)] = np.fromiter(numbers.values(), np.uint32)
     views = {
-        name: local[found[_replace(inside, axis, slice(inside[axis].start - 1, inside[axis].start))]]
+        name: numbers[found[_replace(inside, axis, slice(inside[axis].start - 1, inside[axis].start))]]
         for axis, name in enumerate(AXES)
         if inside[axis].start > 0
     }

@@ -39,9 +39,7 @@ def agglomerate_array(
     tissue: np.ndarray | None = None,
 ) -> Agglomerated:
     """Find fragments of affinities (uint8, czyx) inside tissue (bool, zyx; all by default) and merge them up to the limit."""
-    found = find_fragments(affs, voxel_size_nm, fragments).astype(np.uint64)
-    if tissue is not None:
-        found[~tissue] = 0
+    found = find_fragments(affs, voxel_size_nm, fragments, tissue).astype(np.uint64)
     return Agglomerated(found, merge_fragments(affs[:3], found, agglomerate))
 
 

@@ -199,6 +199,7 @@ class Run:
             {
                 **s.config.provenance,
                 "raw": s.config.raw,
+                "raw_fingerprint": s.raw.fingerprint,
                 "labels": s.config.labels,
                 "offset": list(s.roi.offset),
                 "shape": list(s.roi.shape),

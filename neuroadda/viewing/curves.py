@@ -49,16 +49,18 @@ class Themed(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Theme:
+class Theme:
+    """Colours of a page."""
+
     text: str
     grid: str
     lines: tuple[str, ...]
 
 
-_Finish = Callable[[Axes, _Theme], None]
+Finish = Callable[[Axes, Theme], None]
 
-LIGHT = _Theme("#1c2126", "#d5d9de", ("#1c2126", "#0072b2", "#c75400", "#008060", "#a8458a"))
-DARK = _Theme("#e4e7ea", "#3b424a", ("#e4e7ea", "#56b4e9", "#f0943c", "#3fc79a", "#dd8cc0"))
+LIGHT = Theme("#1c2126", "#d5d9de", ("#1c2126", "#0072b2", "#c75400", "#008060", "#a8458a"))
+DARK = Theme("#e4e7ea", "#3b424a", ("#e4e7ea", "#56b4e9", "#f0943c", "#3fc79a", "#dd8cc0"))
 
 
 def plot_sweep(sweep: PlottedSweep) -> Themed:
@@ -78,7 +80,7 @@ def plot_sweep(sweep: PlottedSweep) -> Themed:
         Curve("merge", x, [s.voi_merge for s in scores]),
     ]
 
-    def mark_best(axes: Axes, theme: _Theme) -> None:
+    def mark_best(axes: Axes, theme: Theme) -> None:
         axes.axvline(x[best], color=theme.text, linewidth=0.8, linestyle=":")
         axes.plot([x[best]], [scores[best].voi], "o", color=theme.text, markersize=6)
         middle = (min(x) + max(x)) / 2
@@ -92,7 +94,7 @@ def plot_sweep(sweep: PlottedSweep) -> Themed:
         )
         axes.set_ylim(bottom=0)
 
-    return _both(curves, "threshold", f"VOI ({scores[0].units})", mark_best)
+    return draw_both(curves, "threshold", f"VOI ({scores[0].units})", mark_best)
 
 
 def plot_curves(curves: Sequence[Curve], x_name: str, y_name: str) -> Themed:
@@ -110,20 +112,24 @@ def plot_curves(curves: Sequence[Curve], x_name: str, y_name: str) -> Themed:
         raise UserError("there are no curves", "plot")
     values = [float(v) for curve in curves for v in curve.y]
 
-    def scale(axes: Axes, theme: _Theme) -> None:
+    def scale(axes: Axes, theme: Theme) -> None:
         if min(values) > 0 and max(values) > 50 * min(values):
             axes.set_yscale("log")
         else:
             axes.set_ylim(bottom=min(0.0, min(values)))
 
-    return _both(curves, x_name, y_name, scale)
+    return draw_both(curves, x_name, y_name, scale)
 
 
-def _both(curves: Sequence[Curve], x_name: str, y_name: str, finish: _Finish) -> Themed:
-    return Themed(*(_draw(curves, x_name, y_name, theme, finish) for theme in (LIGHT, DARK)))
+def draw_both(curves: Sequence[Curve], x_name: str, y_name: str, finish: Finish) -> Themed:
+    """Draw lines for both pages; `finish` adds to the axes what else there is."""
+    return Themed(*(draw(curves, x_name, y_name, theme, finish) for theme in (LIGHT, DARK)))
 
 
-def _draw(curves: Sequence[Curve], x_name: str, y_name: str, theme: _Theme, finish: _Finish) -> bytes:
+def draw(
+    curves: Sequence[Curve], x_name: str, y_name: str, theme: Theme, finish: Finish, *, clear: bool = True
+) -> bytes:
+    """Draw lines as PNG, on a clear background or on a white one."""
     # Narrow and with large type, so that it can be read on a telephone; a Figure of its own needs no pyplot state.
     figure = Figure(figsize=(4.4, 3.0), dpi=200, layout="constrained")
     FigureCanvasAgg(figure)
@@ -144,5 +150,5 @@ def _draw(curves: Sequence[Curve], x_name: str, y_name: str, theme: _Theme, fini
     if len(curves) > 1:
         axes.legend(frameon=False, labelcolor=theme.text, fontsize=9)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", transparent=True)
+    figure.savefig(buffer, format="png", transparent=clear)
     return buffer.getvalue()

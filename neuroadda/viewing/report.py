@@ -13,10 +13,12 @@ from neuroadda.errors import UserError
 from neuroadda.evaluation.contingency import Contingency, count_overlaps, merge
 from neuroadda.evaluation.metrics import Scores
 from neuroadda.evaluation.skeletons import ErlScores
+from neuroadda.evaluation.tuning import Tuned
 from neuroadda.viewing import figures
 from neuroadda.viewing.colours import Palette
 from neuroadda.viewing.curves import Curve, PlottedSweep, Themed, plot_curves, plot_sweep
 from neuroadda.viewing.pages import open_template
+from neuroadda.viewing.surface import plot_surface
 from neuroadda.wording import format_bytes, format_count, format_seconds
 
 # Slices are thinned out to this many pixels a side: enough to see errors, and a page of a few megabytes.
@@ -95,6 +97,12 @@ class Report:
         Sources that the training could start from (see `neuroadda.domains.ranking.Rank`), and the winner.
     adaptation
         The rounds of labelling: for each the boxes (rank, score, reason), the VOI after it, and the link to its contact sheet.
+    scored_where
+        What the scores leave out, or should have, such as boxes that the backbone was trained on.
+    tuned
+        How settings and threshold were chosen.
+    untaken
+        What the run took instead.
     config
         The resolved configuration, as plain data.
     versions, machine
@@ -104,6 +112,7 @@ class Report:
     title: str
     data: DataSource
     scores: Scores | None = None
+    scored_where: str = ""
     erl: ErlScores | None = None
     baselines: Sequence[Baseline] = ()
     slices: Sequence[SliceView] = ()
@@ -113,6 +122,8 @@ class Report:
     training: Sequence[Curve] = ()
     ranking: Mapping[str, Any] | None = None
     adaptation: Mapping[str, Any] | None = None
+    tuned: Tuned | None = None
+    untaken: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)
@@ -157,6 +168,7 @@ def render_report(report: Report) -> str:
     return template.render(
         report=report,
         sections=_draw_slices(report),
+        tuned_picture=_addresses(plot_surface(report.tuned)) if report.tuned else None,
         sweep_picture=_addresses(plot_sweep(report.sweep)) if report.sweep else None,
         training_picture=_addresses(plot_curves(report.training, "step", "loss")) if report.training else None,
         config=json.dumps(report.config, indent=2, default=str),

@@ -14,6 +14,8 @@ from funlib.geometry import Coordinate, Roi
 
 from neuroadda.active.proposals import SHEET
 from neuroadda.evaluation.measure import Measured, wall_seconds
+from neuroadda.evaluation.settings import Setting
+from neuroadda.evaluation.tuning import Tuned
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.viewing.curves import Curve
 from neuroadda.viewing.report import Baseline, DataSource, Report, SliceView, StageRow, write_report
@@ -35,6 +37,7 @@ def report_plan(
     training: Path | None = None,
     ranking: Mapping[str, Any] | None = None,
     adaptation: Mapping[str, Any] | None = None,
+    tuned: Tuned | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the report of a finished plan.
@@ -51,6 +54,8 @@ def report_plan(
         Of the sources that the training could start from; see `neuroadda.domains.ranking.Ranking`.
     adaptation
         What a person was asked to label; see `neuroadda.adaptation.Adaptation.to_data`.
+    tuned
+        How settings and threshold were chosen.
     config
         The resolved configuration.
     """
@@ -61,6 +66,7 @@ def report_plan(
             title=title,
             data=_describe(raw),
             scores=measured.scores,
+            scored_where=measured.trained.describe() if measured.trained else "",
             erl=measured.erl,
             baselines=[
                 *(Baseline(name, scores) for name, scores in measured.compared.items()),
@@ -81,11 +87,24 @@ def report_plan(
             training=[] if training is None else _read_losses(training / "metrics.jsonl"),
             ranking=ranking,
             adaptation=None if adaptation is None else _link_rounds(adaptation, target.parent),
+            tuned=tuned,
+            untaken="" if tuned is None else _tell_untaken(plan, tuned),
             config=config or {},
             versions={"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
             machine={"system": platform.platform(), "cores": str(os.cpu_count())},
         ),
     )
+
+
+def _tell_untaken(plan: Plan, tuned: Tuned) -> str:
+    """Return what a run took instead of what was chosen; empty where it took that."""
+    config, chosen = plan.config, tuned.settings[tuned.choice.setting]
+    taken = Setting(fragments=config.fragments, agglomerate=config.agglomerate)
+    resolved = chosen.model_copy(update={"fragments": chosen.fragments.resolve(Volume.open(config.raw).voxel_size_nm)})
+    if (taken, config.components.threshold) == (resolved, tuned.threshold):
+        return ""
+    told = taken.describe(resolved) if taken != resolved else tuned.names[tuned.choice.setting]
+    return f"This run was given its own: {told}, threshold {config.components.threshold:g}."
 
 
 def _link_rounds(adaptation: Mapping[str, Any], here: Path) -> dict[str, Any]:

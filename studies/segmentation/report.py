@@ -39,6 +39,7 @@ FOLLOWS = """## What follows
   too little to make one the default. That of all affinities would be exact over blocks, at the price of one more sum an edge;
   those that count a contact once would not, since a block's border makes two contacts of one.
 - The mutex watershed of voxels is for networks that predict long-range affinities.
+- Fragments by steepest ascent have [a study of their own](ascent.md).
 """
 
 
@@ -47,8 +48,7 @@ def write_report(table: Path) -> None:
     rows = sorted(read_table(table, Row), key=lambda row: (row.volume != row.backbone, row.volume))
     own = [row for row in rows if row.volume == row.backbone]
     sizes = ", ".join(f"{name} {voxels / 1e6:.1f} Mvx" for name, voxels in {r.volume: r.voxels for r in own}.items())
-    machine = f"{_processor()}, {os.cpu_count()} cores, no GPU"
-    head = HEAD.format(date=datetime.date.today().isoformat(), machine=machine, sizes=sizes)
+    head = HEAD.format(date=datetime.date.today().isoformat(), machine=describe_machine(), sizes=sizes)
     sections = [head, *_agglomerations(rows), *_fragments(rows), *_parameters(own), *_mutex(rows), FOLLOWS]
     table.with_suffix(".md").write_text("\n".join(sections))
     print(table.with_suffix(".md"))
@@ -233,6 +233,11 @@ def _costs(rows: list[Row]) -> tuple[str, str]:
         return "", ""
     seconds = sum(row.cpu_s_agglomeration + row.cpu_s_fragments for row in timed)
     return f"{sum(row.voxels for row in timed) / 1e6 / seconds:.2f}", f"{max(row.peak_mb for row in timed):.0f}"
+
+
+def describe_machine() -> str:
+    """Return what did the work."""
+    return f"{_processor()}, {os.cpu_count()} cores, no GPU"
 
 
 def _processor() -> str:

@@ -418,8 +418,9 @@ def test_adapt_waits_with_code_3_and_ends_with_0(command: Run, inputs, tmp_path)
     assert "adapted starts from random" in told
     adapted = tmp_path / "run" / "backbone"
     lines = [str(inputs / "random"), str(round_ / "train/backbone"), f"adapted backbone: {adapted}"]
-    assert told.splitlines()[-5:-2] == lines
-    score, following = told.splitlines()[-2:]
+    assert told.splitlines()[-6:-3] == lines
+    score, settings, following = told.splitlines()[-3:]
+    assert re.match(r"segmented by it: setting default, threshold 0\.\d+: VOI", settings)
     assert re.match(r"VOI \d\.\d{3} before, \d\.\d{3} after on roi_2, which was not trained on", score)
     raw = inputs / "p.zarr/raw"
     assert following == f"next: neuroadda segment {raw} --backbone {adapted} -o {tmp_path / 'run/segmentation'}"

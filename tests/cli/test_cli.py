@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neuroadda.backbones.card import load_card
 from neuroadda.volumes.arrays import Volume
 from tests.segmentation.synthetic import write_backbone, write_raw
 
@@ -32,6 +33,7 @@ def test_version_and_help():
         "phantom",
         "train",
         "predict",
+        "tune",
         "segment",
         "evaluate",
         "run",
@@ -85,7 +87,10 @@ def test_the_whole_road_on_a_phantom(command, tmp_path):
     page = Path(summary["report"]).read_text()
     assert "a phantom &lt;b&gt;" in page
     assert f"{summary['scores']['voi']:.3f}"[:4] in page
-    assert summary["threshold"] == card["metrics"]["threshold"]
+    tuned = load_card(tmp_path / "train/backbone").segmentation
+    assert summary["threshold"] == tuned["components"]["threshold"]
+    assert "the validation part, which the backbone was trained on" in summary["tuned"]
+    assert summary["tuned"] in page.replace("&#39;", "'").replace("&gt;", ">")
     assert summary["scores"] == pytest.approx(
         next(
             s

@@ -84,6 +84,17 @@ def test_the_order_of_blocks_does_not_matter(inputs, tmp_path, serial):
     assert content(plan) == content(serial)
 
 
+def test_nor_does_it_for_fragments_by_ascent(inputs, tmp_path):
+    plans = []
+    for seed in (1, 2):
+        fragments = Fragments(method="ascent", min_size_vx=60)
+        plans.append(make_plan(configure(inputs, tmp_path / str(seed), fragments=fragments)))
+        run_by_hand(plans[-1], seed=seed)
+    assert content(plans[0]) == content(plans[1])
+    found = Volume.open(plans[0].output("fragments")).read()
+    assert 10 < len(np.unique(Volume.open(plans[0].output("relabel")).read())) < len(np.unique(found))
+
+
 def test_affinities_do_not_depend_on_the_block_size_or_on_what_part_is_predicted(inputs, tmp_path, serial):
     whole = Volume.open(serial.output("predict"))
     other = segment_volume(configure(inputs, tmp_path / "a", block_vx=(13, 90, 41)), upto="predict")
@@ -95,12 +106,13 @@ def test_affinities_do_not_depend_on_the_block_size_or_on_what_part_is_predicted
     assert np.abs(whole.read(some.roi).astype(int) - some.read()).max() <= 1
 
 
-def test_the_segmentation_hardly_depends_on_the_block_size(inputs, tmp_path):
+@pytest.mark.parametrize("fragments", [Fragments(method="seeds"), Fragments(method="ascent", min_size_vx=400)])
+def test_the_segmentation_hardly_depends_on_the_block_size(inputs, tmp_path, fragments):
     labels, affs = phantom_affs((24, 160, 160))
     Volume.create(tmp_path / "raw.zarr/raw", labels.shape, VOXEL_SIZE_NM, np.uint8)
     segmentations = []
     for block_vx in ((24, 160, 160), (16, 80, 80), (24, 100, 70), (12, 60, 90)):
-        options = {"block_vx": block_vx, "components": Threshold(threshold=0.5), "fragments": Fragments()}
+        options = {"block_vx": block_vx, "components": Threshold(threshold=0.5), "fragments": fragments}
         output = tmp_path / f"{block_vx}"
         plan = make_plan(configure(inputs, output, raw=str(tmp_path / "raw.zarr/raw"), **options))
         run_by_hand(plan, affs)

@@ -4,7 +4,7 @@ from neuroadda.segmentation.contacts import Contacts, mark_as_one
 from neuroadda.segmentation.edges import Edges
 from neuroadda.segmentation.fragments import Fragments, find_fragments
 from neuroadda.segmentation.ids import to_global
-from neuroadda.segmentation.seams import find_cut_pairs, write_views
+from neuroadda.segmentation.seams import find_cut_pairs, number_inside, write_views
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, phantom_affs
 
 
@@ -16,17 +16,22 @@ def test_pieces_of_one_fragment_are_found_across_a_cut(tmp_path):
     ids = np.zeros(found.shape, np.uint64)
     numbers = []
     for block, x in enumerate((slice(0, 60), slice(60, 120))):
-        old, local = np.unique(found[:, :, x], return_inverse=True)
-        numbers.append({int(o): i + 1 for i, o in enumerate(old)})
-        ids[:, :, x] = to_global(local.reshape(6, 80, 60) + 1, block, capacity)
+        numbers.append(number_inside(found, (slice(0, 6), slice(0, 80), x)))
+        ids[:, :, x] = to_global(numbers[block], block, capacity)[found[:, :, x]]
     inside = (slice(0, 6), slice(0, 80), slice(60, 120))
     write_views(tmp_path, 1, found, inside, numbers[1])
     u, v = find_cut_pairs(tmp_path, 1, capacity, ids[:, :, 59:], (0, 0, 1))
-    on_both_sides = [f for f in np.unique(found[:, :, 59]) if f in numbers[1]]
+    on_both_sides = [f for f in np.unique(found[:, :, 59]) if f > 0 and numbers[1][f]]
     assert len(on_both_sides) > 10
     assert set(zip(u.tolist(), v.tolist(), strict=True)) == {
         (numbers[0][f], numbers[1][f] + capacity) for f in on_both_sides
     }
+
+
+def test_numbers_of_a_block_are_those_of_fragments_inside_it():
+    found = np.array([[[0, 3, 3, 1], [5, 5, 1, 0]]], np.uint32)
+    assert number_inside(found, (slice(0, 1), slice(0, 2), slice(1, 3))).tolist() == [0, 1, 0, 2, 0, 3]
+    assert number_inside(found, (slice(0, 1), slice(0, 1), slice(0, 1))).tolist() == [0, 0, 0, 0, 0, 0]
 
 
 def test_a_block_without_a_view_has_no_cuts(tmp_path):

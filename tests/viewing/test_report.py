@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -7,11 +8,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from neuroadda.errors import UserError
+from neuroadda.evaluation.choosing import choose
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.metrics import Scores, score
+from neuroadda.evaluation.settings import Setting
 from neuroadda.evaluation.skeletons import ErlScores
+from neuroadda.evaluation.tuning import Tuned
+from neuroadda.segmentation.agglomerate import Agglomerate
+from neuroadda.segmentation.fragments import Fragments
 from neuroadda.viewing.curves import Curve
 from neuroadda.viewing.report import (
     Baseline,
@@ -23,6 +30,7 @@ from neuroadda.viewing.report import (
     render_report,
     write_report,
 )
+from neuroadda.viewing.surface import draw_surface, plot_surface
 
 VOID = {"meta", "img", "source", "br", "link", "input", "hr"}
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)> & {{ 7 * 7 }}"
@@ -238,3 +246,37 @@ def test_an_adaptation_tells_its_start_and_its_score_on_a_box_left_out(start):
     page = Page(render_report(dataclasses.replace(full_report(), ranking=ranking, adaptation=adaptation)))
     assert f"The training started from {start}." in page.text
     assert "VOI on roi_4: 0.920 before, 0.706 after the same fine-tuning without this box." in page.text
+
+
+def tuned_report(**changes: str) -> Report:
+    boundaries = (0.3, 0.2, 0.5, 0.4, 0.35, 0.25, 0.15)
+    settings = tuple(Setting(fragments=Fragments(boundary=b), agglomerate=Agglomerate()) for b in boundaries)
+    voi = 1 + np.random.default_rng(0).random((7, 4, 5)) / 10
+    voi[2, :, 1:4] = 0.5
+    boxes, thresholds = tuple(f"roi_{n}" for n in range(4)), (0.3, 0.4, 0.5, 0.6, 0.7)
+    tuned = Tuned(settings, thresholds, boxes, voi, choose(voi, 2), "4 boxes")
+    return Report(title="tuned", data=DataSource("d", "real"), scores=scores(), tuned=tuned, **changes)
+
+
+def test_the_settings_that_were_chosen_are_told_and_drawn() -> None:
+    page = Page(render_report(tuned_report()))
+    assert "Settings, chosen on labelled boxes" in page.text
+    assert "Taken: setting boundary=0.5, threshold 0.5: VOI 0.500 (0.500 to 0.500) on 4 boxes" in page.text
+    assert "This run was given its own" not in page.text
+    assert any(image["alt"] == "mean VOI of boxes by threshold, for each setting" for image in page.tags("img"))
+    own = Page(render_report(tuned_report(untaken="This run was given its own: default, threshold 0.3.")))
+    assert "This run was given its own: default, threshold 0.3." in own.text
+
+
+def test_a_surface_is_a_picture_of_its_own_too() -> None:
+    tuned = tuned_report().tuned
+    assert tuned is not None
+    with Image.open(io.BytesIO(draw_surface(tuned))) as picture:
+        assert picture.format == "PNG"
+        assert np.asarray(picture.convert("RGBA"))[0, 0].tolist() == [255, 255, 255, 255]
+    assert len(set(plot_surface(tuned))) == 2
+
+
+def test_boxes_that_were_trained_on_are_told_beside_the_score() -> None:
+    report = dataclasses.replace(tuned_report(), scored_where="without the box that the backbone was trained on")
+    assert "voxels, without the box that the backbone was trained on" in Page(render_report(report)).text

@@ -1,0 +1,36 @@
+"""What a tuning is about, by the folder of an adaptation or of a segmentation."""
+
+from pathlib import Path
+from typing import Any
+
+from neuroadda.adaptation.state import BACKBONE
+from neuroadda.adaptation.status import SUMMARY
+from neuroadda.blockwise.run_folder import CONFIG
+from neuroadda.config import load_config_file
+from neuroadda.errors import UserError
+from neuroadda.segmentation.pipeline import is_run
+from neuroadda.volumes.locations import to_location
+
+
+def read_subject(place: str) -> dict[str, Any]:
+    """Return keys of a `TuneConfig`: of an adaptation its raw, adapted backbone and boxes; of a run its raw and backbone.
+
+    Anything else is taken for raw.
+
+    Raises
+    ------
+    UserError
+        If it is an adaptation without a backbone.
+    """
+    folder = to_location(place)
+    if not isinstance(folder, Path):
+        return {"raw": place}
+    if is_run(folder) and "resolved" in (known := load_config_file(folder / CONFIG)):
+        return {key: known["resolved"].get(key) for key in ("raw", "backbone", "no_data", "any_voxel_size")}
+    if not (folder / SUMMARY).is_file():
+        return {"raw": place}
+    if not (folder / BACKBONE).exists():
+        raise UserError("this adaptation has no backbone yet", place, "`neuroadda status` tells what it waits for")
+    known = load_config_file(folder / CONFIG)
+    keys = {"raw": known["raw"], "linked": known["labels"]["linked"], "no_data": known.get("no_data")}
+    return keys | {"backbone": str(folder / BACKBONE), "proposals": place, "any_voxel_size": True}
