@@ -14,7 +14,7 @@ from neuroadda.api.volumes import publish
 from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.config import parse_config
-from neuroadda.errors import forget_warnings
+from neuroadda.errors import UserError, forget_warnings
 from neuroadda.evaluation.measure import EvaluateConfig
 from neuroadda.flow import RunConfig
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
@@ -176,6 +176,39 @@ def test_status_tells_of_an_input_that_was_edited(config, tmp_path, command: Com
     assert code == 0
     assert "raw changed (1 of " in error
     assert "is stale" in error
+
+
+@pytest.mark.parametrize("edit", [{"voxel_size": [40, 6, 6]}, {"offset": [90, 12, 0]}])
+@pytest.mark.parametrize("which", ["raw", "affs", "segmentation"])
+def test_a_place_that_was_edited_is_named_by_status_and_refused(config, tmp_path, command: Command, which, edit):
+    segment_volume(config)
+    array = Path(config.raw) if which == "raw" else tmp_path / "run/volumes.zarr" / which
+    volume = Volume.open(array, "r+")
+    key = next(iter(edit))
+    before = volume.attrs[key]
+    told = [key, "40" if key == "voxel_size" else "90", "30" if key == "voxel_size" else "60"]
+    volume.data.attrs.update(edit)
+    code, _, error = command("status", tmp_path / "run")
+    assert code == 0
+    for word in (str(array), *told):
+        assert word in error
+    with pytest.raises(UserError) as refused:
+        segment_volume(config)
+    for word in (which, *told, "--overwrite"):
+        assert word in str(refused.value)
+    volume.data.attrs[key] = before
+    segment_volume(config)
+    assert command("status", tmp_path / "run")[2] == ""
+
+
+def test_an_output_whose_place_was_edited_can_be_made_again(config, tmp_path):
+    segmentation = Volume.open(segment_volume(config).output("relabel"), "r+")
+    before, roi = segmentation.read(), segmentation.roi
+    segmentation.data.attrs["offset"] = [0, 0, 0]
+    segment_volume(config, overwrite=True)
+    again = Volume.open(segmentation.path)
+    assert again.roi == roi
+    np.testing.assert_array_equal(again.read(), before)
 
 
 def test_the_verbs_say_it_and_can_be_told_to_trust(config, tmp_path, command: Command):

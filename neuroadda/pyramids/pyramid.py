@@ -121,12 +121,14 @@ def build_pyramid(
     replace = overwrite or inputs.changed
     copy = _copy(volume, origin, config, method) if config.copy_finest else None
     if copy is not None and not (group / FINEST).is_symlink():  # to the volume, whose tag it has
-        check_output(copy, replace)
+        with inputs.explain():
+            check_output(copy, replace)
     of_copy = copy is not None and method == "mode"
     if (
         first := _next_level(source, copy.fingerprint if copy and of_copy else origin, config, method, "1")
     ) is not None:
-        check_output(first, replace)
+        with inputs.explain():
+            check_output(first, replace)
     levels = {}
     hidden = {"execution", "ledger"}  # no part of the result, and a ledger's URL may hold a password
     with (

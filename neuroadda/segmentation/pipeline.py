@@ -264,8 +264,9 @@ def segment_volume(
         no_data = resolve_no_data(config.no_data, raw, folder, inputs.identify("raw", raw), renew=renew)
         if no_data != plan.config.no_data or renew:  # else the mask is the one that the plan knows
             plan = make_plan(plan.config.model_copy(update={"no_data": no_data}), inputs)
-        for task in plan.upto(upto).tasks:
-            check_output(task, overwrite)
+        with inputs.explain():
+            for task in plan.upto(upto).tasks:
+                check_output(task, overwrite)
         inputs.keep_unless_changed()
         write_json(folder / RESOLVED, _record(config, plan.config))
         with Engine(plan.config.ledger_url, config.execution, folder / "logs", observe=observe) as engine:

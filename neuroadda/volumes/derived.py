@@ -93,8 +93,10 @@ def find_stale(array: Location) -> dict[str, str]:
         attrs = read_attributes(array)
         if attrs.get("fingerprint") != derived.fingerprint:
             found[derived.path] = f"{array} was made anew since"
-        elif attrs.get("instance") == derived.instance and is_array(array) and (edited := look_again(folder).edited):
-            found[derived.path] = f"{', '.join(edited.values())} was edited since"
+        elif attrs.get("instance") == derived.instance and is_array(array):
+            inputs = look_again(folder)
+            if edited := inputs.edited | inputs.replaced:
+                found[derived.path] = f"{', '.join(edited.values())} was edited since"
     return found
 
 
