@@ -130,6 +130,15 @@ def test_when_the_segmentation_is_edited(config, made, tmp_path, caplog, command
     assert "volume changed (1 of " in caplog.text
 
 
+@pytest.mark.parametrize("which", ["view", "view elsewhere"])
+def test_a_coarser_level_that_was_edited_is_named(made, tmp_path, command: Command, which):
+    level = Volume.open(made[which] / "1", "r+")
+    level.data[1, 1, 1] += 1
+    stale = {str(made[which]): f"{level.path} was edited since"}
+    assert find_stale(made["segmentation"]) == stale
+    assert f"stale: {made[which]}: {level.path} was edited since" in command("status", tmp_path / "run")[1]
+
+
 def test_edited_labels_are_trained_on_and_what_follows_is_made_again(tmp_path, caplog):
     write_phantom(PhantomConfig(shape_vx=(12, 96, 96), seed=3), tmp_path / "p.zarr")
     network = {"features": [4, 6], "downsample": [[1, 2, 2]], "kernels": [[[1, 3, 3]], [[3, 3, 3]]]}

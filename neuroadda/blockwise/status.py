@@ -19,12 +19,12 @@ from neuroadda.blockwise.outputs import describe_move, read_key
 from neuroadda.config import load_config_file
 from neuroadda.errors import UserError
 from neuroadda.locks import LOCK, LockState, read_lock
+from neuroadda.volumes.derived import PYRAMID_RUN
 from neuroadda.volumes.locations import Location, is_inside, to_location
 
 LOGS = "logs"  # folder of a run's logs
 SHOWN_BLOCKS = 20
 DEEPEST = 3  # folders from an output up to that of its run, such as run/merges/level_0
-PYRAMID_RUN = ".run"  # folder of a pyramid's run, in the pyramid
 BUG_BLOCKS = int(Execution.model_fields["same_error_limit"].default)
 
 

@@ -20,6 +20,7 @@ from neuroadda.prediction.predict import check_raw
 from neuroadda.segmentation.fragments import context_vx
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, decide_threshold, default_block_vx, make_plan
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.grey_values import open_raw
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.label_checks import check_mask
 from neuroadda.volumes.locations import is_inside, to_folder, to_location
@@ -49,7 +50,7 @@ def check_segment(
     made
         Folders of backbones that the same run trains first.
     """
-    raw = findings.attempt("segment.raw", IMPORT, Volume.open, config.raw)
+    raw = findings.attempt("segment.raw", IMPORT, open_raw, config.raw)
     roi = None if raw is None else open_roi(findings, "segment.roi", raw, config)
     if raw is not None:
         look_at_raw(findings, "segment.raw", raw, roi)

@@ -11,6 +11,7 @@ from neuroadda.volumes.locations import Location, to_location
 from neuroadda.volumes.neuroglancer import Kind, Layer, neuroglancer_state, state_url
 from neuroadda.volumes.urls import Url
 
+ADDRESS = "%/:@[]?#&=+,;!$()*~"  # what an address is made of, and what is encoded in it already
 LAYERS: tuple[tuple[str, str, Kind], ...] = (
     ("affs", "predict", "affs"),
     ("fragments", "fragments", "labels"),
@@ -32,7 +33,7 @@ def served_address(path: Path, root: Path, base_url: str) -> str:
         raise UserError(
             f"it is not below {root}, the folder that is served", str(path), "give another --root"
         ) from error
-    return f"{base_url.rstrip('/')}/{quote(place)}"
+    return f"{quote(base_url.rstrip('/'), safe=ADDRESS)}/{quote(place)}"
 
 
 def view_plan(plan: Plan, root: Path, base_url: str) -> dict[str, Any]:

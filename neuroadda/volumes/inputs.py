@@ -236,6 +236,10 @@ class Inputs:
             if file.stem not in self._known:
                 file.unlink(missing_ok=True)
 
+    def forget(self, name: str) -> None:
+        """Remove what is kept of an input."""
+        (self._folder / f"{name}.npz").unlink(missing_ok=True)
+
     def accept(self) -> None:
         """Keep how edited inputs look, as if they had always looked so: what was made of them before goes with them."""
         for name, look in self._known.items():
