@@ -526,7 +526,7 @@ def test_a_file_whose_voxel_size_is_none_or_that_is_in_colour_is_wrong(tmp_path:
     with h5py.File(tmp_path / "v.h5", "w") as file:
         file["raw"] = np.zeros((4, 8, 8), np.uint8)
         file["raw"].attrs["resolution"] = (4e-8, 4e-9, 4e-9)
-    assert "it looks like metres" in na.check(tmp_path / "v.h5")["wrong"][0].what
+    assert "its voxel size is [4e-08, 4e-09, 4e-09]" in na.check(tmp_path / "v.h5")["wrong"][0].what
     with h5py.File(tmp_path / "c.h5", "w") as file:
         file["data"] = np.zeros((3, 4, 8, 8), np.uint8)
         file["data"].attrs["resolution"] = (40.0, 4.0, 4.0)

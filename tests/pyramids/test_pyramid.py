@@ -328,7 +328,6 @@ def test_an_edited_volume_gets_its_levels_anew(tmp_path, caplog, copy):
 IDS = [2**64 - 1, 2**64 - 3, 2**32 - 2]
 
 
-@pytest.mark.parametrize("reserved", IDS)
 @pytest.mark.parametrize("copy", [False, True], ids=["linked", "copied"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint64])
 def test_a_level_that_was_edited_is_told_and_made_again(tmp_path, caplog, command, dtype, copy):
@@ -355,6 +354,7 @@ def test_a_level_that_was_edited_is_told_and_made_again(tmp_path, caplog, comman
     assert not caplog.records
 
 
+@pytest.mark.parametrize("reserved", IDS)
 def test_a_copy_of_labels_has_no_ids_that_are_no_neurons_at_any_scale(tmp_path, caplog, reserved):
     volume = write(tmp_path / "v.zarr/labels", np.uint64)
     volume.data[2:6, 8:40, 8:30] = reserved
