@@ -171,9 +171,9 @@ def build_pyramid(
 
 def _remove_edited(group: Path, made: Inputs) -> None:
     """Remove the levels that were edited since they were made, with a warning."""
-    for path in group.glob("[0-9]*"):
-        if is_array(path) and not path.is_symlink():
-            made.identify(LEVEL + path.name, Volume.open(path))
+    for level in group.glob("[0-9]*"):
+        if is_array(level) and not level.is_symlink():
+            made.identify(LEVEL + level.name, Volume.open(level))
     made.warn("it is made again (unless inputs are trusted)")
     for name, path in made.edited.items():
         made.forget(name)

@@ -342,6 +342,7 @@ def test_a_level_that_was_edited_is_told_and_made_again(tmp_path, caplog, comman
     Volume.open(edited.path, "r+").data[2, 3, 4] ^= 1
     assert f"level_{edited.path.name} changed (1 of " in command("status", group / ".run")[2]
     forget_warnings()
+    caplog.clear()
     build(volume, copy_finest=copy, trust_inputs=True)
     assert not caplog.records
     again = build(volume, copy_finest=copy)
