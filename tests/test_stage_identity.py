@@ -14,6 +14,7 @@ from neuroadda.forecast.overhead import Empty
 from neuroadda.prediction.predict import Predict
 from neuroadda.pyramids.downsampling import CopyLabels, Downsample
 from neuroadda.segmentation.agglomerate import AgglomerateLevel
+from neuroadda.segmentation.by_waterz import AgglomerateByWaterz
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.edges import CollectEdges
 from neuroadda.segmentation.fragments import Fragments
@@ -31,6 +32,10 @@ FROZEN: dict[str, tuple[Stage, str]] = {
     "agglomerate": (
         AgglomerateLevel(limit=0.8, level=0, blocks=GRID),
         "bf1ef00d1826bc799c91b9f525f976e92e912446f5ff5279d4d6a555cf3dac28",
+    ),
+    "waterz": (
+        AgglomerateByWaterz(limit=0.8, scoring="waterz:mean"),
+        "1a30f231fd58dcd277d76b7371c50a51c2cff47b21566c26438d14ca491758d3",
     ),
     "components": (
         Components(threshold=0.5, blocks=GRID),
@@ -56,6 +61,15 @@ def test_the_digest_of_a_stage_is_frozen(kind):
     stage, digest = FROZEN[kind]
     assert stage.kind == kind
     assert bind(stage).fingerprint == digest
+
+
+def test_scorings_are_not_taken_for_each_other():
+    """The default is no part of the edges' identity; it was there before the others."""
+    assert "scoring" not in bind(CollectEdges(scoring="mean")).parameters
+    scorings = ("mean", "contraharmonic", "quantile_75", "quantile_76", "quantile_75_root")
+    tasks = [bind(CollectEdges(scoring=scoring)) for scoring in scorings]
+    assert len({task.fingerprint for task in tasks}) == len(scorings)
+    assert [task.bound.scoring for task in tasks] == list(scorings)
 
 
 def test_every_stage_of_the_package_is_frozen():

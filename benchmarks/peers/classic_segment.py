@@ -28,7 +28,8 @@ from skimage.measure import label
 import benchmarks.peers.classic_database as database
 from benchmarks.peers.measure import Stages
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.evaluation.baselines import classic_fragments, silence_stdout
+from neuroadda.evaluation.baselines import classic_fragments
+from neuroadda.segmentation.by_waterz import silence_stdout
 from neuroadda.volumes.arrays import Volume
 
 SCORERS = {

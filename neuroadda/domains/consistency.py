@@ -27,7 +27,7 @@ Dimensions = Literal["2d", "3d"]
 
 BOUNDARY = 0.5
 GAMMA = 1.3
-CROP_VX: Zyx = (8, 128, 128)
+CROP_VX: Zyx = (16, 96, 96)
 ISOTROPIC_CROP_VX: Zyx = (48, 48, 48)
 ISOTROPIC = 2.0
 
@@ -82,7 +82,7 @@ def draw_crops(
     config
         How many, and where.
     crop_vx
-        Their shape, zyx; by default 8 x 128 x 128, and 48 x 48 x 48 where voxels are isotropic. Of less, all.
+        Their shape, zyx; by default 16 x 96 x 96, and 48 x 48 x 48 where voxels are isotropic. Of less, all.
 
     Raises
     ------

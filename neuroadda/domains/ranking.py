@@ -35,7 +35,7 @@ class RankConfig(MmdConfig):
     crops
         How many crops are predicted by each source.
     crop_vx
-        Their shape, zyx; by default 8 x 128 x 128, and 48 x 48 x 48 where voxels are isotropic.
+        Their shape, zyx; by default 16 x 96 x 96, and 48 x 48 x 48 where voxels are isotropic.
     patches
         Which patches of the target are embedded. Crops lie where patches may.
     """
@@ -44,7 +44,7 @@ class RankConfig(MmdConfig):
     dimensions: Dimensions = "3d"
     crops: Annotated[int, Field(ge=2, le=1000)] = 4
     crop_vx: Zyx | None = None
-    patches: PatchConfig = Field(default_factory=lambda: PatchConfig(count=64))
+    patches: PatchConfig = Field(default_factory=lambda: PatchConfig(count=48))
 
 
 @dataclass(frozen=True)

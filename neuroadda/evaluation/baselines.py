@@ -1,8 +1,6 @@
 """What others would have done with the same voxels: baselines for a results table, in memory."""
 
-import contextlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import waterz
@@ -11,8 +9,9 @@ from skimage.segmentation import watershed
 
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.metrics import Scores, score
+from neuroadda.segmentation.by_waterz import silence_stdout
+from neuroadda.segmentation.scoring import MEAN_AFFINITY
 
-MEAN_AFFINITY = "OneMinus<MeanAffinity<RegionGraphType, ScoreValue>>"
 SIGMAS_VX = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
 
 
@@ -88,16 +87,3 @@ def _flood(inside: np.ndarray, seed_distance_vx: int) -> np.ndarray:
     distance = distance_transform_edt(inside)
     seeds, _ = label((maximum_filter(distance, seed_distance_vx) == distance) & inside)
     return watershed(distance.max() - distance, seeds, mask=inside).astype(np.uint64)
-
-
-@contextlib.contextmanager
-def silence_stdout() -> Iterator[None]:
-    """Close the mouth of waterz, which prints from C++."""
-    kept, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(null)

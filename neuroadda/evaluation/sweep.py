@@ -11,7 +11,7 @@ from neuroadda.errors import UserError, warn
 from neuroadda.evaluation.contingency import Contingency, count_overlaps, merge
 from neuroadda.evaluation.metrics import Scores, score
 from neuroadda.observing import track
-from neuroadda.segmentation.agglomerate import AgglomerateLevel, read_merges
+from neuroadda.segmentation.agglomerate import read_merges
 from neuroadda.segmentation.components import Numbering, connect_components, drop_small
 from neuroadda.segmentation.edges import read_sizes
 from neuroadda.segmentation.pipeline import Plan
@@ -56,12 +56,11 @@ def sweep_plan(plan: Plan, labels: Volume, thresholds: Sequence[float] = THRESHO
     check_thresholds(thresholds, plan.config.agglomerate.limit)
     fragments = Volume.open(plan.output("fragments"))
     grid, edges = plan.task("fragments").grid, plan.folder("edges")
-    levels = [plan.folder(task.name) for task in plan.tasks if isinstance(task.bound, AgglomerateLevel)]
     numbering, blocks = Numbering.read(edges, grid), blocks_in(edges, grid)
     min_voxels = plan.config.components.min_voxels
 
     def lut_at(threshold: float) -> Callable[[np.ndarray], np.ndarray]:
-        lut = connect_components(numbering, read_merges(levels), threshold)
+        lut = connect_components(numbering, read_merges(plan.merges), threshold)
         if min_voxels:
             lut = drop_small(lut, (read_sizes(edges, i) for i in blocks), min_voxels)
 

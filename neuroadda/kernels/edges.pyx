@@ -1,8 +1,10 @@
 # distutils: language = c++
-"""Add up the affinities between touching fragments; see `segmentation.edges`."""
+"""Add up the affinities between touching fragments; see `segmentation.contacts`."""
 
 import numpy as np
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
+from libcpp cimport bool as flag
+from libcpp.algorithm cimport nth_element
 from libcpp.vector cimport vector
 
 from neuroadda.kernels.pairs cimport EMPTY, Table, find_slot, make_room, put
@@ -16,14 +18,22 @@ cdef struct Edge:
     int64_t v
     int64_t sum
     int64_t count
+    int64_t squares
 
 
-def add_up(const Affinity[:, :, :, ::1] affs, const uint64_t[:, :, ::1] fragments, tuple low):
-    """Return int64 rows (u, v, sum, count), u < v, in the order in which the pairs are met.
+def add_up(const Affinity[:, :, :, ::1] affs, const uint64_t[:, :, ::1] fragments, tuple low, tuple quantiles=()):
+    """Return int64 rows (u, v, sum, count, sum of squares, quantiles), u < v, in the order in which the pairs are met.
 
-    `fragments` precede `affs` by `low` voxels along z, y, x: 0 or 1.
+    `fragments` precede `affs` by `low` voxels along z, y, x: 0 or 1. Of the n affinities of a pair, a quantile of q percent is
+    the one with q n // 100 before it in ascending order, at most the last.
     """
     cdef vector[Edge] edges
+    # Of each affinity met, if quantiles are wanted: its value, and the number of its edge.
+    cdef flag kept = len(quantiles) > 0
+    cdef vector[uint16_t] met, ordered
+    cdef vector[int32_t] owner
+    cdef vector[int64_t] place
+    cdef int64_t n, rank, begin, q
     cdef Table numbers
     cdef Py_ssize_t low_z = low[0], low_y = low[1], low_x = low[2]
     cdef Py_ssize_t axis, z, y, x, dz, dy, dx, i
@@ -54,12 +64,35 @@ def add_up(const Affinity[:, :, :, ::1] affs, const uint64_t[:, :, ::1] fragment
                             slot = find_slot(numbers, a, b)
                             if numbers[slot].low == EMPTY:
                                 put(numbers, slot, a, b, edges.size())
-                                edges.push_back(Edge(min(a, b), max(a, b), 0, 0))
+                                edges.push_back(Edge(min(a, b), max(a, b), 0, 0, 0))
                             last_a, last_b, last = a, b, numbers[slot].value
                         edges[last].sum += values[x]
                         edges[last].count += 1
-    rows = np.empty((edges.size(), 4), np.int64)
+                        edges[last].squares += <int64_t>values[x] * values[x]
+                        if kept:
+                            met.push_back(values[x])
+                            owner.push_back(<int32_t>last)
+    rows = np.empty((edges.size(), 5 + len(quantiles)), np.int64)
     cdef int64_t[:, ::1] target = rows
     for i in range(<Py_ssize_t>edges.size()):
-        target[i, 0], target[i, 1], target[i, 2], target[i, 3] = edges[i].u, edges[i].v, edges[i].sum, edges[i].count
+        target[i, 0], target[i, 1] = edges[i].u, edges[i].v
+        target[i, 2], target[i, 3], target[i, 4] = edges[i].sum, edges[i].count, edges[i].squares
+    if not kept:
+        return rows
+    # A counting sort: the affinities of one edge come together.
+    place.resize(edges.size() + 1, 0)
+    for i in range(<Py_ssize_t>edges.size()):
+        place[i + 1] = place[i] + edges[i].count
+    ordered.resize(met.size())
+    for i in range(<Py_ssize_t>met.size()):
+        ordered[place[owner[i]]] = met[i]
+        place[owner[i]] += 1
+    for column, quantile in enumerate(quantiles):
+        q, axis = quantile, 5 + column
+        for i in range(<Py_ssize_t>edges.size()):
+            n = edges[i].count
+            begin = place[i] - n
+            rank = begin + min(q * n // 100, n - 1)
+            nth_element(ordered.begin() + begin, ordered.begin() + rank, ordered.begin() + place[i])
+            target[i, axis] = ordered[rank]
     return rows

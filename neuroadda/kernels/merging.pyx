@@ -1,5 +1,5 @@
 # distutils: language = c++
-"""Merge regions by mean affinity, the highest first; see `segmentation.rag`."""
+"""Merge regions by a weighted mean of affinities, the highest first; see `segmentation.rag`."""
 
 import numpy as np
 from libc.stdint cimport int32_t, int64_t, uint8_t
@@ -26,8 +26,9 @@ def merge(
 ):
     """Merge regions 0 to n - 1 greedily; return each one's lowest member, the open edges, the merges and their scores.
 
-    Edges run between `a` and `b`, `number` affinities that add up to `total`, where `full` is an affinity of 1; what merges do to
-    them is done in place. An edge to a held region is never merged: its other end waits for it, and is held from then on.
+    Edges run between `a` and `b`; their affinities times weights add up to `total`, in units of which `full` is an affinity of 1,
+    and their weights to `number`. What merges do to them is done in place. An edge to a held region is never merged: its other
+    end waits for it, and is held from then on.
     """
     cdef Py_ssize_t edges = a.shape[0]
     alive_, lowest_ = np.ones(edges, np.bool_), np.arange(n)
@@ -121,7 +122,8 @@ def merge(
 
 
 cdef inline double score_of(int64_t total, int64_t number, int64_t full) noexcept nogil:
-    return 1.0 - <double>total / <double>(full * number)
+    # Without weight, an edge neither merges nor changes those that it is added to.
+    return 1.0 - <double>total / <double>(full * number) if number else 1.0
 
 
 cdef inline Candidate to_candidate(double score, int64_t edge, int32_t version) noexcept nogil:

@@ -21,8 +21,10 @@ from neuroadda.segmentation.blockfiles import WrittenFiles, block_file, list_blo
 from neuroadda.segmentation.edges import read_edges
 from neuroadda.segmentation.ids import capacity_of, to_local
 from neuroadda.segmentation.rag import Contracted, Rag, contract
+from neuroadda.segmentation.scoring import MEAN, Scoring
 
 FAN_OUT = 2
+LEVEL = "agglomerate-"  # and its number: the name of a level
 
 
 class Agglomerate(Config):
@@ -31,10 +33,13 @@ class Agglomerate(Config):
     Attributes
     ----------
     limit
-        Regions merge while 1 - mean affinity is below it; thresholds are at most this.
+        Regions merge while they score below it, such as 1 - mean affinity; thresholds are at most this.
+    scoring
+        ``mean``, ``contraharmonic``, ``quantile_<q>``, ``quantile_<q>_root`` or ``waterz:<function>``; see docs/scoring.md.
     """
 
     limit: float = Field(default=0.95, gt=0, le=1)
+    scoring: Scoring = MEAN
 
 
 class AgglomerateLevel(Stage):
@@ -59,7 +64,7 @@ class AgglomerateLevel(Stage):
     @property
     def name(self) -> str:
         """Such as ``agglomerate-0``."""
-        return f"agglomerate-{self.level}"
+        return f"{LEVEL}{self.level}"
 
     def create_output(self, task: Task) -> None:
         """Create the folder of what every block merged and left."""

@@ -13,7 +13,7 @@ from neuroadda.blockwise.outputs import Written, blocks_in
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.errors import UserError
 from neuroadda.kernels.forest import number_roots, unite
-from neuroadda.segmentation.agglomerate import read_merges
+from neuroadda.segmentation.agglomerate import LEVEL, read_merges
 from neuroadda.segmentation.edges import read_sizes
 from neuroadda.segmentation.ids import capacity_of, to_local
 
@@ -79,7 +79,7 @@ class Components(Stage):
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes the lookup table and reports the number of segments."""
         edges = Path(task.inputs["edges"])
-        levels = [Path(path) for name, path in task.inputs.items() if name.startswith("agglomerate-")]
+        levels = [Path(path) for name, path in task.inputs.items() if name.startswith(LEVEL)]
         blocks = blocks_in(edges, self.blocks)
 
         def connect(block: Block) -> dict[str, Any]:

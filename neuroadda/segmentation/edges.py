@@ -1,9 +1,4 @@
-"""Edges between touching fragments, with affinity statistics that are exact for the whole volume.
-
-Ownership: the affinity at voxel p for the offset (-1, 0, 0), (0, -1, 0) or (0, 0, -1) speaks of the pair (p + offset, p), and
-belongs to the block that holds p. A fragment lies in one block, and along one axis p is always in the higher of two blocks, so
-all affinities between two given fragments belong to one block: an edge has one owner, and its statistics need no merging.
-"""
+"""Edges between touching fragments: the numbers of their contacts that a scoring adds up, collected by block."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,31 +6,33 @@ from typing import Any, ClassVar
 
 import numpy as np
 from funlib.geometry import Coordinate
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.outputs import Written
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
-from neuroadda.kernels.edges import add_up
 from neuroadda.segmentation.blockfiles import WrittenFiles, block_file, read_columns, write_columns
+from neuroadda.segmentation.contacts import FULL, Contacts, collect_contacts, mark_as_one
 from neuroadda.segmentation.ids import capacity_of, to_local_of
-from neuroadda.segmentation.rag import FULL
+from neuroadda.segmentation.rag import Rag
+from neuroadda.segmentation.scoring import MEAN, Scoring, list_quantiles, weigh
 from neuroadda.segmentation.seams import find_cut_pairs
 from neuroadda.volumes.arrays import Volume
 
 
 @dataclass(frozen=True)
 class Edges:
-    """Edges as columns, sorted by (u, v).
+    """Edges as columns, sorted by (u, v): of touching fragments, what a scoring adds up (see `scoring`).
 
     Attributes
     ----------
     u, v
         uint64 fragment ids, u < v.
     sum
-        int64, sum of the uint8 affinities between them.
+        int64, in units of 1 / 255: of the mean affinity, the sum of the uint8 affinities between them.
     count
-        int64, number of affinities.
+        int64, the weight: of the mean affinity, the number of affinities.
     """
 
     u: np.ndarray
@@ -43,17 +40,38 @@ class Edges:
     sum: np.ndarray
     count: np.ndarray
 
+    @classmethod
+    def of(cls, contacts: Contacts, scoring: str) -> "Edges":
+        """Return what a scoring adds up of contacts."""
+        return cls(contacts.u, contacts.v, *weigh(contacts, scoring))
+
+    def to_rag(self) -> Rag:
+        """Return the graph of these edges, of which none was merged."""
+        return Rag(self.u, self.v, self.sum, self.count, self.u, self.v)
+
     @property
     def mean(self) -> np.ndarray:
-        """float64, the mean affinity, 0 to 1."""
+        """float64, the weighted mean, 0 to 1: of the scoring ``mean``, the mean affinity."""
         return np.asarray(self.sum / (FULL * self.count))
 
 
 class CollectEdges(Stage):
-    """Collect the edges that each block owns, and the sizes of its fragments."""
+    """Collect the edges that each block owns, and the sizes of its fragments.
+
+    Attributes
+    ----------
+    scoring
+        What edges carry is for it; not one of waterz'. ``mean`` is no part of the stage's identity: what is made of it is older.
+    """
 
     kind: ClassVar[str] = "edges"
     version: ClassVar[int] = 2
+
+    scoring: Scoring = MEAN
+
+    @model_serializer(mode="wrap")
+    def _leave_mean_out(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in dump(self).items() if (name, value) != ("scoring", MEAN)}
 
     def create_output(self, task: Task) -> None:
         """Create the folder of edge files."""
@@ -73,8 +91,9 @@ class CollectEdges(Stage):
             ids = fragments.read(read_roi)
             z, y, x = (block.write_roi.begin - read_roi.begin) / affs.voxel_size
             low = (z, y, x)
-            edges = collect_edges(affs.read(block.write_roi)[:3], ids, low)
-            mark_as_one(edges, *find_cut_pairs(fragments.path, block.index, capacity, ids, low))
+            contacts = collect_contacts(affs.read(block.write_roi)[:3], ids, low, list_quantiles(self.scoring))
+            mark_as_one(contacts, *find_cut_pairs(fragments.path, block.index, capacity, ids, low))
+            edges = Edges.of(contacts, self.scoring)
             own = ids[low[0] :, low[1] :, low[2] :]
             sizes = np.bincount(to_local_of(block.index, own, capacity).ravel())[1:]
             write_columns(block_file(Path(task.output), block.index), **vars(edges), sizes=sizes)
@@ -93,31 +112,6 @@ def read_sizes(folder: Path, block: int) -> np.ndarray:
     return read_columns(block_file(folder, block), "sizes")["sizes"]
 
 
-def collect_edges(affs: np.ndarray, fragments: np.ndarray, low: Zyx = (0, 0, 0)) -> Edges:
-    """Return the edges of the voxels of a block.
-
-    Parameters
-    ----------
-    affs
-        uint8, or uint16 of another scale, shape (3, z, y, x): those of the block's voxels to their neighbours below in z, y, x.
-    fragments
-        Shape (z + low_z, y + low_y, x + low_x): the block's fragments, preceded along each axis by `low` (0 or 1) voxels of the
-        neighbours.
-    """
-    rows = add_up(np.ascontiguousarray(affs), np.ascontiguousarray(fragments, np.uint64), low)
-    u, v, total, count = rows[np.lexsort((rows[:, 1], rows[:, 0]))].T
-    return Edges(u.astype(np.uint64), v.astype(np.uint64), total.copy(), count.copy())
-
-
-def mark_as_one(edges: Edges, u: np.ndarray, v: np.ndarray) -> None:
-    """Give the edges between the pairs (u, v) the mean affinity 1: they are cuts through one fragment, and heal first."""
-    cut = is_pair_of(edges.u, edges.v, u, v)
-    edges.sum[cut] = FULL * edges.count[cut]
-
-
-def is_pair_of(u: np.ndarray, v: np.ndarray, among_u: np.ndarray, among_v: np.ndarray) -> np.ndarray:
-    """Return bool: which pairs (u, v) of uint64 ids are among others."""
-    pairs, among = (
-        np.stack(columns, axis=1).astype(np.uint64).view("V16").ravel() for columns in ((u, v), (among_u, among_v))
-    )
-    return np.isin(pairs, among)
+def collect_edges(affs: np.ndarray, fragments: np.ndarray, low: Zyx = (0, 0, 0), scoring: str = MEAN) -> Edges:
+    """Return the edges of the voxels of a block; see `collect_contacts`."""
+    return Edges.of(collect_contacts(affs, fragments, low, list_quantiles(scoring)), scoring)

@@ -9,7 +9,7 @@ from pydantic import Field
 from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.blockwise.grid import BlockGrid, coarsen_blocks, find_tissue_of
+from neuroadda.blockwise.grid import BlockGrid, find_tissue_of
 from neuroadda.blockwise.ledger.url import ledger_url
 from neuroadda.blockwise.outputs import check_output
 from neuroadda.blockwise.run_folder import CONFIG, check_run_folder
@@ -18,11 +18,13 @@ from neuroadda.config import Config, PathText, PublicConfig, Zyx, load_config_fi
 from neuroadda.errors import SettingError, UserError, in_section, warn
 from neuroadda.locks import lock_folder
 from neuroadda.prediction.predict import Predict, check_raw
-from neuroadda.segmentation.agglomerate import FAN_OUT, Agglomerate, AgglomerateLevel, count_levels, level_grid
+from neuroadda.segmentation.agglomerate import LEVEL, Agglomerate
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.edges import CollectEdges
 from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
+from neuroadda.segmentation.levels import plan_levels
 from neuroadda.segmentation.relabel import Relabel
+from neuroadda.segmentation.scoring import MEAN, choose_edges
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
@@ -134,6 +136,11 @@ class Plan(Config):
         """Return the folder of a stage that writes no array."""
         return Path(self.task(name).output)
 
+    @property
+    def merges(self) -> list[Path]:
+        """The folders of the merges of every level."""
+        return [self.folder(task.name) for task in self.tasks if task.name.startswith(LEVEL)]
+
     def upto(self, name: str) -> "Plan":
         """Return the plan as far as a stage."""
         names = [task.name for task in self.tasks]
@@ -175,6 +182,9 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     check_raw(raw, card, config.any_voxel_size)
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
     of_card = config.components.threshold is None
+    if of_card and (scoring := config.agglomerate.scoring) != MEAN:
+        what = f"no threshold is given: the backbone's is right only if it was validated with scoring {scoring!r}"
+        warn(what, "components.threshold")
     known = inputs or Inputs(Path(config.output), trust=config.trust_inputs)
     config = _resolve(config, raw, roi, known.identify("raw", raw))
     assert config.block_vx is not None
@@ -217,15 +227,13 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     around = context_vx(config.fragments, raw.voxel_size_nm)
     fragments = array_task(config.fragments, {"affs": affs} | mask, "fragments", around)
     supervoxels: tuple[Location, str] = (volumes / "fragments", fragments.fingerprint)
-    edges = Task.make(CollectEdges(), {"affs": affs, "fragments": supervoxels}, folder / "edges", grid(), blocks=tissue)
+    touching: TaskInputs = {"affs": affs, "fragments": supervoxels}
+    collect = CollectEdges(scoring=choose_edges(config.agglomerate.scoring))
+    edges = Task.make(collect, touching, folder / "edges", grid(), blocks=tissue)
     edge_files = (folder / "edges", edges.fingerprint)
-    below, levels, held = edge_files, [], tissue
-    for level in range(count_levels(grid())):
-        stage = AgglomerateLevel(limit=config.agglomerate.limit, level=level, blocks=grid())
-        output = folder / "merges" / f"level_{level}"
-        levels.append(Task.make(stage, {"below": below}, output, level_grid(grid(), level), blocks=held))
-        held = None if held is None else coarsen_blocks(held, level_grid(grid(), level).counts, FAN_OUT)
-        below = (output, levels[-1].fingerprint)
+    levels = plan_levels(
+        config.agglomerate, touching | {"edges": edge_files}, grid(), raw.voxel_size_nm, tissue, folder / "merges"
+    )
     whole = BlockGrid.make(roi, raw.voxel_size, tuple(roi.shape / raw.voxel_size))
     components = Task.make(
         Components(**dict(config.components), blocks=grid()),

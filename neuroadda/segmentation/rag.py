@@ -1,13 +1,13 @@
-"""Hierarchical agglomeration of a region adjacency graph by mean affinity, exact also where only a part of the graph is known.
+"""Hierarchical agglomeration of a region adjacency graph, exact also where only a part of the graph is known.
 
-The pair of regions with the highest mean affinity is merged first, and the statistics of edges that become parallel are added
-(Funke et al. 2019, doi:10.1109/TPAMI.2018.2835450; waterz with `OneMinus<MeanAffinity>`). The mean of two edges lies between
-theirs, so a merge never makes an edge better than the better of the two: two regions that are each other's best neighbour will
-merge whatever happens elsewhere. A part of the graph can therefore do its own merges, but for those that regions with edges
-out of it take part in, or wait for; what is left of several parts together goes on as if there had been no parts
-(Lu, Zlateski and Seung 2021, arXiv:2106.10795).
+The pair of regions with the highest mean affinity, or other weighted mean (see `scoring`), is merged first, and the statistics of
+edges that become parallel are added (Funke et al. 2019, doi:10.1109/TPAMI.2018.2835450; for the mean affinity, waterz with
+`OneMinus<MeanAffinity>`). The mean of two edges lies between theirs, so a merge never makes an edge better than the better of the
+two: two regions that are each other's best neighbour will merge whatever happens elsewhere. A part of the graph can therefore do
+its own merges, but for those that regions with edges out of it take part in, or wait for; what is left of several parts together
+goes on as if there had been no parts (Lu, Zlateski and Seung 2021, arXiv:2106.10795).
 
-Two things make the result the same to the last bit: sums of affinities are integers, and equal scores are decided by the lowest
+Two things make the result the same to the last bit: sums and weights are integers, and equal scores are decided by the lowest
 pair of fragments that an edge has ever stood for.
 """
 
@@ -17,8 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroadda.kernels.merging import merge
-
-FULL = 255  # a sum is in units of 1 / 255, those of a uint8 affinity
+from neuroadda.segmentation.contacts import FULL
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,8 @@ class Rag:
     ----------
     u, v
         uint64, u < v; a pair appears once.
-    sum
-        int64, sum of the uint8 affinities between them.
-    count
-        int64, number of affinities.
+    sum, count
+        int64, of the edges that were added up; see `edges.Edges`.
     first_u, first_v
         uint64, the lowest pair of fragments of those whose edges were added up.
     """
@@ -72,8 +69,8 @@ class Merges:
     u, v
         uint64, the two regions, u < v; together they are region u.
     score
-        float64, 1 - their mean affinity; it never falls. Uniting the pairs that score below a threshold gives that threshold's
-        segmentation.
+        float64, 1 - the weighted mean of their edge; it never falls. Uniting the pairs that score below a threshold gives that
+        threshold's segmentation.
     """
 
     u: np.ndarray
@@ -116,7 +113,7 @@ def contract(rag: Rag, limit: float, frozen: np.ndarray | None = None) -> Contra
     rag
         The graph, or the part of it that is known.
     limit
-        Scores (1 - mean affinity) at or above it do not merge.
+        Scores (1 - weighted mean) at or above it do not merge.
     frozen
         uint64, regions with further edges that are not known here; none by default.
     """

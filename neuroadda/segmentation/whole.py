@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroadda.segmentation.agglomerate import Agglomerate
+from neuroadda.segmentation.by_waterz import merge_by_waterz
 from neuroadda.segmentation.components import Numbering, connect_components
 from neuroadda.segmentation.edges import collect_edges
 from neuroadda.segmentation.fragments import Fragments, find_fragments
-from neuroadda.segmentation.rag import Merges, Rag, contract
+from neuroadda.segmentation.rag import Merges, contract
+from neuroadda.segmentation.scoring import choose_edges, is_by_waterz
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,13 @@ def agglomerate_array(
     found = find_fragments(affs, voxel_size_nm, fragments).astype(np.uint64)
     if tissue is not None:
         found[~tissue] = 0
-    edges = collect_edges(affs[:3], found)
-    rag = Rag(edges.u, edges.v, edges.sum, edges.count, edges.u, edges.v)
-    return Agglomerated(found, contract(rag, agglomerate.limit).merges)
+    return Agglomerated(found, merge_fragments(affs[:3], found, agglomerate))
+
+
+def merge_fragments(affs: np.ndarray, fragments: np.ndarray, agglomerate: Agglomerate) -> Merges:
+    """Merge fragments (uint64, zyx) by affinities (uint8, shape (3, z, y, x)) up to the limit, by any scoring."""
+    scoring, limit = agglomerate.scoring, agglomerate.limit
+    edges = collect_edges(affs, fragments, scoring=choose_edges(scoring))
+    if is_by_waterz(scoring):
+        return merge_by_waterz(affs, fragments, edges.u, edges.v, scoring, limit)
+    return contract(edges.to_rag(), limit).merges

@@ -13,21 +13,22 @@ from neuroadda.domains.comparison import MmdConfig, estimate_mmd2
 from neuroadda.domains.embedding import embed_patches, pixel_of
 from neuroadda.domains.kernel import sum_pairs
 from neuroadda.domains.mmd import choose_bandwidths
-from neuroadda.domains.patches import PatchConfig, Patches, draw_places, footprint_vx, read_patches
+from neuroadda.domains.patches import Patches, draw_places, footprint_vx, read_patches
+from neuroadda.domains.ranking import RankConfig
 from neuroadda.zoo.embeddings import Embedding, find_generalist, load_embeddings
 from neuroadda.zoo.finding import open_zoo
-from studies.ranking.targets import DATA, open_raw
+from studies.ranking.targets import DATA, choose_part, open_raw
 
-PATCHES = 128
 HALVINGS = 1000
 DEFAULT, PAPER = MmdConfig(), MmdConfig(pooling="mean", bandwidth="median", unbiased=False)
 
 
 @dataclass(frozen=True)
 class DistanceRow:
-    """Distances of a source and a target; `seed` draws the target's patches."""
+    """Distances of a source and a target, or the `small` part of it; `seed` draws the target's patches."""
 
     target: str
+    small: int
     source: str
     seed: int
     own: float
@@ -39,7 +40,7 @@ class DistanceRow:
 
 
 def measure_distances(
-    target: str, seed: int, backbones: Mapping[str, Backbone], folders: Mapping[str, Path]
+    target: str, small: bool, seed: int, backbones: Mapping[str, Backbone], folders: Mapping[str, Path]
 ) -> list[DistanceRow]:
     """Return the distances of all sources but the generalist: they see the same places of the target."""
     raw = open_raw(target)
@@ -48,7 +49,8 @@ def measure_distances(
     stored = {name: load_embeddings(folder) for name, folder in folders.items()}
     views = {name: (pixel_of(b.card), stored[name]["own"]["max"].shape_vx) for name, b in backbones.items()}
     footprint = np.max([footprint_vx(raw, *view) for view in views.values()], axis=0)
-    places = draw_places(raw, tuple(map(int, footprint)), PatchConfig(count=PATCHES, seed=seed))  # type: ignore[arg-type]
+    config = RankConfig().patches.model_copy(update={"seed": seed, "roi": choose_part(raw, small)})
+    places = draw_places(raw, tuple(map(int, footprint)), config)  # type: ignore[arg-type]
     common = embed_patches(backbones[generalist], read_patches(raw, places, *views[generalist]))["max"]
     rows = []
     for name in backbones:
@@ -66,7 +68,7 @@ def measure_distances(
             estimate_mmd2(alike["max"], source["max"], DEFAULT),
             frechet_distance(here["max"].features, source["max"].features),
         )
-        rows.append(DistanceRow(target, name, seed, *(round(value, 5) for value in values)))
+        rows.append(DistanceRow(target, int(small), name, seed, *(round(value, 5) for value in values)))
     return rows
 
 

@@ -15,6 +15,7 @@ from studies.ranking.targets import TARGETS
 
 GENERALIST = "generalist"
 RESAMPLES = 10_000
+ALL = 10**6
 
 Evidence = Callable[[str, Sequence[str]], np.ndarray]
 """Of a target and sources: how far each is from being chosen (float64), the lowest is chosen."""
@@ -64,6 +65,7 @@ class Consistencies:
             if row.small == small:
                 values = (row.mirrored, row.bent, row.boundary, row.entropy)
                 found[row.target, row.source, row.dimensions].append((row.seed, row.crop, *values))
+        self.small = small
         self.table = {key: np.array(values) for key, values in found.items()}
 
     def values(self, target: str, source: str, dimensions: str, crops: int, columns: Sequence[int]) -> np.ndarray:
@@ -74,7 +76,7 @@ class Consistencies:
         means = np.nan_to_num(table[:, 2 + np.array(columns)]).mean(axis=1)
         return np.array([means[table[:, 0] == seed].mean() for seed in np.unique(table[:, 0])])
 
-    def evidence(self, dimensions: str, crops: int = 6, columns: Sequence[int] = (0, 1), sign: int = -1) -> Evidence:
+    def evidence(self, dimensions: str, crops: int = ALL, columns: Sequence[int] = (0, 1), sign: int = -1) -> Evidence:
         """Return the way to choose by some columns; `sign` 1 takes the lowest."""
 
         def measure(target: str, sources: Sequence[str]) -> np.ndarray:
@@ -83,11 +85,12 @@ class Consistencies:
         return measure
 
 
-def distance(rows: Sequence[DistanceRow], column: str) -> Evidence:
-    """Return the way to choose by a distance."""
+def distance(rows: Sequence[DistanceRow], small: bool, column: str) -> Evidence:
+    """Return the way to choose by a distance, of whole targets or of their small parts."""
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in rows:
-        found[row.target, row.source].append(getattr(row, column))
+        if row.small == small:
+            found[row.target, row.source].append(getattr(row, column))
 
     def measure(target: str, sources: Sequence[str]) -> np.ndarray:
         return np.array([np.mean(found[target, source]) for source in sources])
@@ -109,7 +112,7 @@ def weigh(crops: Consistencies, mmd2: Evidence) -> Evidence:
     """Return the way of the product: consistency less a share of MMD, sources that the guard stops last."""
 
     def measure(target: str, sources: Sequence[str]) -> np.ndarray:
-        seen = np.array([crops.values(target, source, "3d", 6, (2,)).mean() for source in sources])
+        seen = np.array([crops.values(target, source, "3d", ALL, (2,)).mean() for source in sources])
         far = np.sqrt(np.maximum(mmd2(target, sources), 0))
         stopped = (seen < FEWEST) | (seen > MOST)
         return np.asarray(crops.evidence("3d")(target, sources) + WEIGHT * far + 10 * stopped)
@@ -119,7 +122,7 @@ def weigh(crops: Consistencies, mmd2: Evidence) -> Evidence:
 
 def list_ways(crops: Consistencies, distances: Sequence[DistanceRow]) -> dict[str, Evidence]:
     """Return all ways to choose by evidence, by name."""
-    measured = partial(distance, distances)
+    measured = partial(distance, distances, crops.small)
     flat, deep = crops.evidence("2d"), crops.evidence("3d")
     return {
         "consistency (3-D) less 0.3 MMD": weigh(crops, measured("own")),
@@ -127,8 +130,8 @@ def list_ways(crops: Consistencies, distances: Sequence[DistanceRow]) -> dict[st
         "consistency, 2-D": flat,
         "mirror image alone, 3-D": crops.evidence("3d", columns=(0,)),
         "contrast alone, 3-D": crops.evidence("3d", columns=(1,)),
-        "consistency, 3-D, 4 crops": crops.evidence("3d", crops=4),
         "consistency, 3-D, 3 crops": crops.evidence("3d", crops=3),
+        "consistency, 3-D, 2 crops": crops.evidence("3d", crops=2),
         "boundary entropy, 2-D": crops.evidence("2d", columns=(3,), sign=1),
         "MMD^2, as before": measured("own"),
         "MMD^2, as in the paper": measured("paper"),

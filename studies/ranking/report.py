@@ -9,6 +9,7 @@ import numpy as np
 
 from studies.ranking.distances import DistanceRow
 from studies.ranking.judgement import (
+    ALL,
     GENERALIST,
     Case,
     Consistencies,
@@ -119,7 +120,7 @@ def _draws(scores: Sequence[ScoreRow], crop_rows: Sequence[CropRow], distances: 
     seeds = sorted({row.seed for row in crop_rows})
     rows = [f"| way | targets | {' | '.join(f'seed {s}' for s in seeds)} | mean |", "|" + "---|" * (len(seeds) + 3)]
     cases = read_cases(scores, best=False)
-    for name in (DEFAULT, CONSISTENCY, "consistency, 3-D, 4 crops", BEFORE):
+    for name in (DEFAULT, CONSISTENCY, BEFORE):
         for title, chosen_on in (("judging", False), ("chosen on", True)):
             some = [case for case in cases if (case.target in CHOSEN_ON) == chosen_on]
             regrets = []
@@ -156,10 +157,9 @@ def _sanity(crop_rows: Sequence[CropRow], distances: Sequence[DistanceRow]) -> s
                 picks = [
                     sources[int(crops.evidence(dimensions)(target, sources).argmin())] for dimensions in ("3d", "2d")
                 ]
-                if not small:
-                    ways = list_ways(crops, [row for row in distances if row.seed == seed])
-                    picks += [sources[int(ways[way](target, sources).argmin())] for way in (BEFORE, DEFAULT)]
-                shown = [f"**{pick}**" if pick == told.own else pick for pick in picks] + [""] * (4 - len(picks))
+                ways = list_ways(crops, [row for row in distances if row.seed == seed])
+                picks += [sources[int(ways[way](target, sources).argmin())] for way in (BEFORE, DEFAULT)]
+                shown = [f"**{pick}**" if pick == told.own else pick for pick in picks]
                 rows.append(f"| {target} | {'50 x 100 x 200' if small else 'all'} | {seed} | {' | '.join(shown)} |")
     return "\n".join(rows)
 
@@ -171,7 +171,7 @@ def _guard(cases: Sequence[Case], crops: Consistencies) -> str:
         good, bad = [], []
         for case in some:
             for source, voi in case.voi.items():
-                share = float(crops.values(case.target, source, "2d", 6, (2,)).mean())
+                share = float(crops.values(case.target, source, "2d", ALL, (2,)).mean())
                 if case.regret(voi) <= 0.1:
                     good.append(share)
                 elif case.regret(voi) > 1:

@@ -7,7 +7,7 @@ Delete them when the zoo changes.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -19,6 +19,7 @@ from funlib.geometry import Coordinate, Roi
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.domains.consistency import draw_crops, measure_consistency
 from neuroadda.domains.patches import PatchConfig
+from neuroadda.domains.ranking import RankConfig
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.metrics import score
 from neuroadda.prediction.predict import Predict
@@ -26,11 +27,9 @@ from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.whole import agglomerate_array
-from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.regions import RoiConfig
 from neuroadda.zoo.finding import open_zoo
 from studies.ranking.distances import DistanceRow, measure_distances
-from studies.ranking.targets import TARGETS, open_raw, read_truth
+from studies.ranking.targets import TARGETS, choose_part, open_raw, read_truth
 from studies.rows import append_rows, read_table
 from studies.single_sections import split_by_section
 
@@ -38,8 +37,6 @@ RESULTS = Path(__file__).parents[2] / "docs" / "results"
 SCORES, CROPS, DISTANCES = (RESULTS / f"ranking_{what}.csv" for what in ("scores", "crops", "distances"))
 THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 FIXED = 0.5
-SMALL_VX = (50, 100, 200)
-MOST_CROPS = 6
 
 
 @dataclass(frozen=True)
@@ -118,7 +115,7 @@ def _leave_borders_out(truth: np.ndarray) -> np.ndarray:
 def measure_crops(target: str, small: bool, seed: int, backbones: Mapping[str, Backbone]) -> list[CropRow]:
     """Measure the consistency of every source on the same crops of a target, or of 50 x 100 x 200 voxels of it."""
     raw = open_raw(target)
-    config = PatchConfig(count=MOST_CROPS, seed=seed, roi=_take_middle(raw, SMALL_VX) if small else None)
+    config = PatchConfig(count=RankConfig().crops, seed=seed, roi=choose_part(raw, small))
     crops = draw_crops(raw, [backbone.card.architecture for backbone in backbones.values()], config)
     return [
         CropRow(target, int(small), name, seed, dimensions, crop, *(round(float(v), 5) for v in values))
@@ -126,15 +123,6 @@ def measure_crops(target: str, small: bool, seed: int, backbones: Mapping[str, B
         for dimensions, found in measure_consistency(raw, backbone, crops).items()
         for crop, values in enumerate(np.column_stack([found.agreement, found.boundary, found.entropy]))
     ]
-
-
-def _take_middle(raw: Volume, size_vx: Sequence[int]) -> RoiConfig:
-    """Return the middle of a volume, of so many voxels where it has them."""
-    size = [min(n, s) for n, s in zip(size_vx, raw.shape_vx, strict=True)]
-    begin = [(s - n) // 2 for n, s in zip(size, raw.shape_vx, strict=True)]
-    offset = [o + n * nm for o, n, nm in zip(raw.offset_nm, begin, raw.voxel_size_nm, strict=True)]
-    shape = [n * nm for n, nm in zip(size, raw.voxel_size_nm, strict=True)]
-    return RoiConfig.model_validate({"offset_nm": offset, "shape_nm": shape})
 
 
 def main() -> None:
@@ -148,17 +136,17 @@ def main() -> None:
     folders = {name: zoo.folder(name) for name in zoo.names()}
     scored = {(row.target, row.source) for row in read_table(SCORES, ScoreRow)}
     cropped = {(row.target, row.small, row.seed) for row in read_table(CROPS, CropRow)}
-    measured = {(row.target, row.seed) for row in read_table(DISTANCES, DistanceRow)}
+    measured = {(row.target, row.small, row.seed) for row in read_table(DISTANCES, DistanceRow)}
     for target in TARGETS:
         for name, backbone in backbones.items():
             if (target, name) not in scored:
                 append_rows(SCORES, score_source(target, name, backbone))
     for seed, target in product(seeds, TARGETS):
-        for small in (0, 1) if TARGETS[target].own and not seed else (0,):
+        for small in (0, 1) if TARGETS[target].own else (0,):
             if (target, small, seed) not in cropped:
                 append_rows(CROPS, measure_crops(target, bool(small), seed, backbones))
-        if (target, seed) not in measured:
-            append_rows(DISTANCES, measure_distances(target, seed, backbones, folders))
+            if (target, small, seed) not in measured:
+                append_rows(DISTANCES, measure_distances(target, bool(small), seed, backbones, folders))
 
 
 if __name__ == "__main__":

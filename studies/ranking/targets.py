@@ -11,10 +11,12 @@ import numpy as np
 from neuroadda.config import Zyx
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
+from neuroadda.volumes.regions import RoiConfig
 
 DATA = Path(os.environ.get("NEUROADDA_DATA", "../shared/data"))
 FOLDER = Path("runs/ranking")
 SCORED_VX: Zyx = (16, 320, 320)
+SMALL_VX: Zyx = (50, 100, 200)
 
 
 @dataclass(frozen=True)
@@ -71,3 +73,14 @@ def read_truth(name: str) -> tuple[tuple[slice, slice, slice], np.ndarray]:
 def _part(labels: np.ndarray) -> np.ndarray:
     """Return labels whose parts that are not connected within the crop have ids of their own."""
     return np.asarray(cc3d.connected_components(labels, connectivity=26)).astype(np.uint32)
+
+
+def choose_part(raw: Volume, small: bool) -> RoiConfig | None:
+    """Return the middle 50 x 100 x 200 voxels of a volume, fewer where it has fewer, if it is to be `small`."""
+    if not small:
+        return None
+    size = [min(n, s) for n, s in zip(SMALL_VX, raw.shape_vx, strict=True)]
+    begin = [(s - n) // 2 for n, s in zip(size, raw.shape_vx, strict=True)]
+    offset = [o + n * nm for o, n, nm in zip(raw.offset_nm, begin, raw.voxel_size_nm, strict=True)]
+    shape = [n * nm for n, nm in zip(size, raw.voxel_size_nm, strict=True)]
+    return RoiConfig.model_validate({"offset_nm": offset, "shape_nm": shape})

@@ -14,10 +14,12 @@ from bioimage_cpp.graph import UndirectedGraph
 from bioimage_cpp.graph.agglomeration import GaspClusterPolicy
 from bioimage_cpp.graph.multicut import GreedyAdditiveMulticut, KernighanLinMulticut, MulticutObjective
 
-from neuroadda.evaluation.baselines import MEAN_AFFINITY, silence_stdout
+from neuroadda.segmentation.by_waterz import silence_stdout
 from neuroadda.segmentation.components import Numbering, connect_components
-from neuroadda.segmentation.edges import Edges, collect_edges
-from neuroadda.segmentation.rag import FULL, Merges, Rag, contract
+from neuroadda.segmentation.contacts import FULL, Contacts, collect_contacts
+from neuroadda.segmentation.edges import Edges
+from neuroadda.segmentation.rag import Merges, contract
+from neuroadda.segmentation.scoring import MEAN, MEAN_AFFINITY
 from studies.segmentation.histogram_agglomeration import SCORES, count_histograms, merge_histograms
 
 LIMIT = 0.95
@@ -41,14 +43,14 @@ class Problem:
         return len(self.edges.u)
 
     @cached_property
+    def contacts(self) -> Contacts:
+        """Contacts of touching fragments."""
+        return collect_contacts(self.affs, self.fragments)
+
+    @property
     def edges(self) -> Edges:
         """Mean affinities between touching fragments."""
-        return collect_edges(self.affs, self.fragments)
-
-    @cached_property
-    def squares(self) -> np.ndarray:
-        """Sum of the squares of the uint8 affinities of each edge."""
-        return collect_edges(np.square(self.affs, dtype=np.uint16), self.fragments).sum
+        return Edges.of(self.contacts, MEAN)
 
     @cached_property
     def histograms(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -71,7 +73,7 @@ def _cut(problem: Problem, merges: Merges, thresholds: Sequence[float]) -> Itera
 
 
 def _merge(edges: Edges) -> Merges:
-    return contract(Rag(edges.u, edges.v, edges.sum, edges.count, edges.u, edges.v), LIMIT).merges
+    return contract(edges.to_rag(), LIMIT).merges
 
 
 def mean_affinity(problem: Problem, thresholds: Sequence[float]) -> Iterator[np.ndarray]:
@@ -105,7 +107,7 @@ def _summarise(problem: Problem, statistic: str) -> np.ndarray:
     if statistic == "mean":
         return edges.mean
     if statistic == "contraharmonic":
-        return problem.squares / np.maximum(edges.sum, 1) / FULL
+        return problem.contacts.squares / np.maximum(edges.sum, 1) / FULL
     quantile = 1.0 if statistic == "maximum" else int(statistic.removeprefix("quantile ")) / 100
     seen = problem.histograms[2].cumsum(axis=1)
     return (seen >= quantile * seen[:, -1:]).argmax(axis=1) / FULL

@@ -8,7 +8,8 @@ import waterz
 from bioimage_cpp.segmentation import mutex_watershed
 from skimage.segmentation import expand_labels
 
-from neuroadda.evaluation.baselines import classic_fragments, silence_stdout
+from neuroadda.evaluation.baselines import classic_fragments
+from neuroadda.segmentation.by_waterz import silence_stdout
 from neuroadda.segmentation.fragments import Fragments, find_fragments
 
 GROWTH_VX = 20

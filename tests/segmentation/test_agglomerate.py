@@ -14,7 +14,7 @@ from neuroadda.segmentation.blockfiles import block_file, write_columns
 from neuroadda.segmentation.edges import collect_edges
 from neuroadda.segmentation.fragments import Fragments, find_fragments
 from neuroadda.segmentation.ids import capacity_of, to_global
-from neuroadda.segmentation.rag import Rag, contract
+from neuroadda.segmentation.rag import contract
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, phantom_affs
 
 SHAPE = (16, 140, 150)
@@ -37,11 +37,12 @@ def cut(fragments: np.ndarray, grid: BlockGrid) -> np.ndarray:
     return ids
 
 
-def write_edges(folder: Path, grid: BlockGrid, affs: np.ndarray, ids: np.ndarray) -> None:
+def write_edges(folder: Path, grid: BlockGrid, affs: np.ndarray, ids: np.ndarray, scoring: str) -> None:
     for block in grid.blocks():
         read = block.write_roi.grow(Coordinate(1, 1, 1), Coordinate(0, 0, 0)).intersect(grid.roi)
         low = tuple(block.write_roi.begin - read.begin)
-        edges = collect_edges(affs[(slice(None), *block.write_roi.to_slices())], ids[read.to_slices()], low)
+        own = affs[(slice(None), *block.write_roi.to_slices())]
+        edges = collect_edges(own, ids[read.to_slices()], low, scoring)
         write_columns(block_file(folder, block.index), **vars(edges))
 
 
@@ -58,16 +59,23 @@ def run_levels(folder: Path, grid: BlockGrid, limit: float, order: np.random.Gen
     return reports
 
 
-@pytest.mark.parametrize("limit", [0.95, 0.5])
-@pytest.mark.parametrize("block_vx", [(16, 140, 150), (8, 40, 50), (5, 9, 8), (16, 30, 2)])
-def test_the_merges_of_all_levels_are_those_of_the_whole_volume(tmp_path, flooded, block_vx, limit):
+SCORINGS = ("contraharmonic", "quantile_75", "quantile_90_root", "quantile_100")
+
+
+@pytest.mark.parametrize(
+    ("block_vx", "limit", "scoring"),
+    [
+        *((b, lim, "mean") for b in ((16, 140, 150), (8, 40, 50), (5, 9, 8), (16, 30, 2)) for lim in (0.95, 0.5)),
+        *((b, 0.95, scoring) for b in ((8, 40, 50), (16, 30, 25)) for scoring in SCORINGS),
+    ],
+)
+def test_the_merges_of_all_levels_are_those_of_the_whole_volume(tmp_path, flooded, block_vx, limit, scoring):
     affs, fragments = flooded
     grid = BlockGrid.make(Roi((0, 0, 0), SHAPE), Coordinate(1, 1, 1), block_vx)
     assert count_levels(grid) == 1 + max(math.ceil(math.log2(n)) for n in grid.counts)
     ids = cut(fragments, grid)
-    edges = collect_edges(affs, ids)
-    whole = contract(Rag(edges.u, edges.v, edges.sum, edges.count, edges.u, edges.v), limit)
-    write_edges(tmp_path / "edges", grid, affs, ids)
+    whole = contract(collect_edges(affs, ids, scoring=scoring).to_rag(), limit)
+    write_edges(tmp_path / "edges", grid, affs, ids, scoring)
     reports = run_levels(tmp_path, grid, limit, np.random.default_rng(0))
     assert reports[-1]["left"] == 0
     parts = list(read_merges(tmp_path / f"level_{level}" for level in range(count_levels(grid))))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
-from neuroadda.evaluation.baselines import silence_stdout
+from neuroadda.segmentation.by_waterz import silence_stdout
 from neuroadda.segmentation.components import Numbering, connect_components, drop_small
 from neuroadda.segmentation.edges import collect_edges
 from neuroadda.segmentation.fragments import Fragments, find_fragments
@@ -59,11 +59,11 @@ def test_what_is_best_joined_to_a_frozen_region_waits():
     assert done.rename(np.array([6, 2, 99], np.uint64)).tolist() == [5, 2, 99]
 
 
-def random_rag(rng, regions: int, edges: int, levels: int) -> Rag:
+def random_rag(rng, regions: int, edges: int, levels: int, lightest: int = 1) -> Rag:
     """Return a random graph with few different affinities, so that many scores are equal."""
     pairs = np.unique(np.sort(rng.integers(1, regions + 1, (edges, 2)), axis=1), axis=0)
     u, v = pairs[pairs[:, 0] < pairs[:, 1]].T.astype(np.uint64)
-    count = rng.integers(1, 4, len(u))
+    count = rng.integers(lightest, 4, len(u))
     return Rag(u, v, rng.integers(0, levels, len(u)) * (255 // levels) * count, count, u, v)
 
 
@@ -77,7 +77,8 @@ def merge_by_hand(graph: Rag, limit: float) -> list[tuple[int, int, float]]:
     merges = []
     while edges:
         score, _, (u, v) = min(
-            (1.0 - total / (FULL * count), first, pair) for pair, (total, count, first) in edges.items()
+            (1.0 - total / (FULL * count) if count else 1.0, first, pair)
+            for pair, (total, count, first) in edges.items()
         )
         if score >= limit:
             break
@@ -92,17 +93,28 @@ def merge_by_hand(graph: Rag, limit: float) -> list[tuple[int, int, float]]:
     return merges
 
 
-@given(seed=st.integers(0, 10_000), regions=st.integers(2, 40), levels=st.sampled_from([3, 8, 200]))
-def test_every_merge_is_the_best_there_is(seed, regions, levels):
-    whole = random_rag(np.random.default_rng(seed), regions, 4 * regions, levels)
+@given(
+    seed=st.integers(0, 10_000),
+    regions=st.integers(2, 40),
+    levels=st.sampled_from([3, 8, 200]),
+    lightest=st.integers(0, 1),
+)
+def test_every_merge_is_the_best_there_is(seed, regions, levels, lightest):
+    """An edge without weight, as contraharmonic makes of affinities that are all 0, never merges."""
+    whole = random_rag(np.random.default_rng(seed), regions, 4 * regions, levels, lightest)
     assert as_list(contract(whole, 0.9).merges) == merge_by_hand(whole, 0.9)
 
 
-@given(seed=st.integers(0, 10_000), regions=st.integers(2, 40), levels=st.sampled_from([3, 8, 200]))
-def test_parts_merge_as_the_whole_does(seed, regions, levels):
+@given(
+    seed=st.integers(0, 10_000),
+    regions=st.integers(2, 40),
+    levels=st.sampled_from([3, 8, 200]),
+    lightest=st.integers(0, 1),
+)
+def test_parts_merge_as_the_whole_does(seed, regions, levels, lightest):
     """Any parts, joined in any order, give the merges of the whole, scores and all."""
     rng = np.random.default_rng(seed)
-    whole = random_rag(rng, regions, 4 * regions, levels)
+    whole = random_rag(rng, regions, 4 * regions, levels, lightest)
     expected = sorted(as_list(contract(whole, 0.9).merges))
     part = rng.integers(0, 5, regions + 1)
     found, left, renamed = [], whole, np.arange(regions + 1, dtype=np.uint64)

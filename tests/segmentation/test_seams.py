@@ -1,6 +1,7 @@
 import numpy as np
 
-from neuroadda.segmentation.edges import Edges, mark_as_one
+from neuroadda.segmentation.contacts import Contacts, mark_as_one
+from neuroadda.segmentation.edges import Edges
 from neuroadda.segmentation.fragments import Fragments, find_fragments
 from neuroadda.segmentation.ids import to_global
 from neuroadda.segmentation.seams import find_cut_pairs, write_views
@@ -34,7 +35,16 @@ def test_a_block_without_a_view_has_no_cuts(tmp_path):
 
 
 def test_cuts_heal_before_anything_else_merges():
-    columns = {"u": [1, 1, 2], "v": [2, 3, 3], "sum": [25, 230, 230], "count": [1, 1, 1]}
-    edges = Edges(**{name: np.array(c, np.uint64 if name in "uv" else np.int64) for name, c in columns.items()})
-    mark_as_one(edges, np.array([1], np.uint64), np.array([2], np.uint64))
-    assert edges.sum.tolist() == [255, 230, 230]
+    columns = {
+        "u": [1, 1, 2],
+        "v": [2, 3, 3],
+        "sum": [25, 230, 230],
+        "squares": [625, 26600, 26600],
+        "count": [1, 2, 2],
+    }
+    arrays = {name: np.array(c, np.uint64 if name in "uv" else np.int64) for name, c in columns.items()}
+    contacts = Contacts(**arrays, quantiles={75: np.array([25, 120, 120])})
+    mark_as_one(contacts, np.array([1], np.uint64), np.array([2], np.uint64))
+    assert contacts.sum.tolist() == [255, 230, 230]
+    for scoring in ("mean", "contraharmonic", "quantile_75", "quantile_75_root"):
+        assert (Edges.of(contacts, scoring).mean == 1).tolist() == [True, False, False]
