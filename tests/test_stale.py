@@ -19,7 +19,8 @@ from neuroadda.evaluation.measure import EvaluateConfig
 from neuroadda.flow import RunConfig
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import SegmentConfig, Threshold, segment_volume
+from neuroadda.segmentation.pipeline import SegmentConfig, Threshold, make_plan, segment_volume
+from neuroadda.viewing.run_view import view_plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import find_stale
 from neuroadda.volumes.exporting import export_volume
@@ -210,10 +211,12 @@ def test_a_place_that_was_edited_is_named_by_status_and_refused(config, tmp_path
     assert command("status", tmp_path / "run")[2] == ""
 
 
-def test_an_output_whose_place_was_edited_can_be_made_again(config, tmp_path):
+def test_an_output_whose_place_was_edited_is_told_by_view_and_can_be_made_again(config, tmp_path, caplog):
     segmentation = Volume.open(segment_volume(config).output("relabel"), "r+")
     before, roi = segmentation.read(), segmentation.roi
     segmentation.data.attrs["offset"] = [0, 0, 0]
+    view_plan(make_plan(config), tmp_path, "http://host")
+    assert "relabel is shown where it says that it is; it was edited: its offset was [60, 12, 0]" in caplog.text
     segment_volume(config, overwrite=True)
     again = Volume.open(segmentation.path)
     assert again.roi == roi

@@ -215,7 +215,8 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
         what = "there is no data" if config.mask is None else "the mask is 0 everywhere"
         warn(f"{what} in {describe_roi(roi)}: there is nothing to segment", config.mask or config.raw)
     if inputs is None:
-        known.warn("what this run made of it is stale; `neuroadda segment` makes it again")
+        stale = "what this run made of it is stale; `neuroadda segment"
+        known.warn(f"{stale}` makes it again", f"{stale} --overwrite` makes it again")
 
     def array_task(stage: Stage, inputs: TaskInputs, name: str, context: Zyx = (0, 0, 0)) -> Task:
         return Task.make(

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from neuroadda.errors import UserError
+from neuroadda.blockwise.outputs import describe_move
+from neuroadda.errors import UserError, warn
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.locations import Location, to_location
@@ -55,6 +56,9 @@ def view_plan(plan: Plan, root: Path, base_url: str) -> dict[str, Any]:
             return Layer.of(Volume.open(path), name, str(path), kind)
         return Layer.of(Volume.open(path), name, served_address(path, root, base_url), kind)
 
+    for task in plan.tasks:
+        if moved := describe_move(to_location(task.output), task.grid):
+            warn(f"{task.name} is shown where it says that it is; it was edited: {moved}", task.output)
     layers = [layer("raw", to_location(plan.config.raw), "raw")]
     layers += [layer(name, plan.output(stage), kind) for name, stage, kind in LAYERS if plan.output(stage).exists()]
     centre = plan.task("relabel").grid.roi.center
