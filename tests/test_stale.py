@@ -18,6 +18,7 @@ from neuroadda.errors import UserError, forget_warnings
 from neuroadda.evaluation.measure import EvaluateConfig
 from neuroadda.flow import RunConfig
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
+from neuroadda.segmentation import pipeline
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import SegmentConfig, Threshold, make_plan, segment_volume
 from neuroadda.viewing.run_view import view_plan
@@ -175,6 +176,15 @@ def test_edited_labels_are_trained_on_and_what_follows_is_made_again(tmp_path, c
     scored = load_card(tmp_path / "trained/backbone")
     assert "validation_labels changed" in caplog.text
     assert (scored.digest, scored.metrics["voi"] == card.metrics["voi"]) == (card.digest, False)
+
+
+def test_a_run_without_gaps_is_planned_once_and_as_if_they_were_known(config, monkeypatch):
+    planned = []
+    monkeypatch.setattr(pipeline, "make_plan", lambda *given: planned.append(make_plan(*given)) or planned[-1])
+    first = segment_volume(config)
+    assert len(planned) == 1
+    assert (planned[0].config.no_data, first.config.no_data) == ("auto", "none")
+    assert first == make_plan(config) == segment_volume(config)
 
 
 def test_status_tells_of_an_input_that_was_edited(config, tmp_path, command: Command):

@@ -13,7 +13,7 @@ from funlib.geometry import Coordinate
 from neuroadda.blockwise.grid import Block, BlockGrid, BlockSet
 from neuroadda.blockwise.ledger.base import Ledger
 from neuroadda.config import Zyx, fingerprint
-from neuroadda.errors import UserError
+from neuroadda.errors import UserError, collect_warnings
 from neuroadda.volumes.arrays import PM_PER_NM, Volume
 from neuroadda.volumes.derived import retire
 from neuroadda.volumes.locations import Location, is_inside, move, neighbour, remove, remove_at_once, to_location
@@ -65,7 +65,8 @@ def describe_move(output: Location, grid: BlockGrid) -> str | None:
     if not is_array(output):
         return None
     try:
-        volume = Volume.open(output)
+        with collect_warnings():  # which raw has had already
+            volume = Volume.open(output)
     except UserError as error:
         return error.what
     sizes = volume.voxel_size, Coordinate(grid.voxel_size)
