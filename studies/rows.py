@@ -26,6 +26,8 @@ def append_row(path: Path, row: Any) -> None:
 
 def append_rows(path: Path, rows: Sequence[Any]) -> None:
     """Write more rows, dataclasses of one kind, and print them."""
+    if not rows:
+        return
     new = not path.exists()
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(rows[0])], lineterminator="\n")

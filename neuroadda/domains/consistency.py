@@ -19,6 +19,7 @@ from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.backbones.network import Network
 from neuroadda.config import Zyx
 from neuroadda.domains.patches import PatchConfig, draw_places
+from neuroadda.errors import UserError
 from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor, PredictorInput
 from neuroadda.volumes.arrays import Volume
@@ -30,6 +31,7 @@ GAMMA = 1.3
 CROP_VX: Zyx = (16, 96, 96)
 ISOTROPIC_CROP_VX: Zyx = (48, 48, 48)
 ISOTROPIC = 2.0
+FEWEST_PX = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +89,16 @@ def draw_crops(
     Raises
     ------
     UserError
-        See `domains.patches.draw_places`.
+        If not even 32 x 32 voxels of a section fit; else see `domains.patches.draw_places`.
     """
     wanted = crop_vx or (ISOTROPIC_CROP_VX if is_isotropic(volume) else CROP_VX)
     region = config.roi.to_roi(volume) if config.roi else volume.roi
     depth, height, width = (min(w, s) for w, s in zip(wanted, region.shape / volume.voxel_size, strict=True))
+    if any(n < min(FEWEST_PX, w) for n, w in zip((height, width), wanted[1:], strict=True)):
+        what = (
+            f"a crop of {FEWEST_PX} x {FEWEST_PX} voxels (yx) does not fit into the {'ROI' if config.roi else 'volume'}"
+        )
+        raise UserError(what, str(volume.path), "take a larger one")
     step = lcm(*(network.alignment_vx[2] for network in networks))
     shape = Coordinate(depth, height, max(width // step, 1) * step)
     places = draw_places(volume, (shape[0], shape[1], min(shape[2], width)), config)

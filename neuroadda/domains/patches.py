@@ -101,6 +101,12 @@ def footprint_vx(volume: Volume, pixel_nm: float, shape_vx: Zyx) -> Zyx:
     return (shape_vx[0], y, x)
 
 
+def has_room(volume: Volume, footprint: Zyx, config: PatchConfig) -> bool:
+    """Return whether a patch of this footprint (see `footprint_vx`) fits into the ROI of `config`; along z it may be mirrored."""
+    box = volume.to_slices(config.roi.to_roi(volume) if config.roi else volume.roi)
+    return all(s.stop - s.start >= n for s, n in zip(box[1:], footprint[1:], strict=True))
+
+
 def draw_places(volume: Volume, footprint: Zyx, config: PatchConfig) -> Places:
     """Draw places for patches, uniformly and with replacement: they overlap where the volume is small.
 

@@ -28,7 +28,8 @@ class RankConfig(MmdConfig):
     ----------
     by
         What ranks: the "consistency" of the boundaries that a source predicts, the "mmd" of features, as in the paper, or "both":
-        consistency less 0.3 MMD (the root of MMD^2). A source without stored features then counts as far as the others' median.
+        consistency less 0.3 MMD (the root of MMD^2). A source without stored features, or whose patches are larger than the volume,
+        then counts as far as the others' median.
     dimensions
         Of the boundaries that are to be consistent: "3d", or "2d" within sections. Sources that predict nothing across sections
         are judged within sections anyway.
@@ -86,7 +87,8 @@ class Rank:
     guard
         Why its consistency says nothing, such as "sees no boundary"; empty where it does.
     mmd2, mmd2_interval
-        MMD^2 of features, and its interval by bootstrap over spatial blocks; None of a source without stored features.
+        MMD^2 of features, and its interval by bootstrap over spatial blocks; None of a source without stored features, or whose
+        patches are larger than the volume.
     p
         Of the permutation test of spatial blocks: that both are of one domain.
     frechet

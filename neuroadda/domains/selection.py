@@ -10,7 +10,8 @@ from neuroadda.backbones.card import Card, load_card
 from neuroadda.config import FolderPath, PathText, PublicConfig, dump_config, fingerprint
 from neuroadda.domains.comparison import compare_embeddings
 from neuroadda.domains.consistency import draw_crops, measure_consistency
-from neuroadda.domains.embedding import embed_each
+from neuroadda.domains.embedding import embed_each, pixel_of
+from neuroadda.domains.patches import footprint_vx, has_room
 from neuroadda.domains.ranking import RankConfig, Ranking, Source, rank_sources
 from neuroadda.domains.ranking_file import RANKING, Selection, read_record, take_ranking, to_selection, write_record
 from neuroadda.errors import UserError
@@ -179,6 +180,14 @@ def rank_zoo(
             what = f"the features of {name!r} are of a network ({embedding.network[:12]}) that no entry has"
             raise UserError(what, zoo.where, "build its embedding again")
     shapes = {holders[e.network]: e.shape_vx for e in features.values()}
+    if config.by != "mmd":  # where patches do not fit, the evidence is what is left
+        pixels = {name: pixel_of(zoo.card(name)) for name in shapes}
+        shapes = {
+            name: shape
+            for name, shape in shapes.items()
+            if has_room(volume, footprint_vx(volume, pixels[name], shape), config.patches)
+        }
+        features = {name: e for name, e in features.items() if holders[e.network] in shapes}
     backbones = {name: zoo.backbone(name) for name in dict.fromkeys([*kept, *shapes])}
     networks = [backbones[name].card.architecture for name in kept]
     crops = draw_crops(volume, networks, config.patches.model_copy(update={"count": config.crops}), config.crop_vx)

@@ -13,7 +13,7 @@ from neuroadda.domains.comparison import MmdConfig, estimate_mmd2
 from neuroadda.domains.embedding import embed_patches, pixel_of
 from neuroadda.domains.kernel import sum_pairs
 from neuroadda.domains.mmd import choose_bandwidths
-from neuroadda.domains.patches import Patches, draw_places, footprint_vx, read_patches
+from neuroadda.domains.patches import PatchConfig, Patches, draw_places, footprint_vx, has_room, read_patches
 from neuroadda.domains.ranking import RankConfig
 from neuroadda.zoo.embeddings import Embedding, find_generalist, load_embeddings
 from neuroadda.zoo.finding import open_zoo
@@ -42,18 +42,26 @@ class DistanceRow:
 def measure_distances(
     target: str, small: bool, seed: int, backbones: Mapping[str, Backbone], folders: Mapping[str, Path]
 ) -> list[DistanceRow]:
-    """Return the distances of all sources but the generalist: they see the same places of the target."""
+    """Return the distances of all sources but the generalist: they see the same places of the target.
+
+    Sources whose patches do not fit are left out; where the generalist's do not, all are.
+    """
     raw = open_raw(target)
     generalist = find_generalist(open_zoo(None))
     assert generalist is not None
     stored = {name: load_embeddings(folder) for name, folder in folders.items()}
     views = {name: (pixel_of(b.card), stored[name]["own"]["max"].shape_vx) for name, b in backbones.items()}
-    footprint = np.max([footprint_vx(raw, *view) for view in views.values()], axis=0)
-    config = RankConfig().patches.model_copy(update={"seed": seed, "roi": choose_part(raw, small)})
+    part = choose_part(raw, small)
+    seen = {name: footprint_vx(raw, *view) for name, view in views.items()}
+    seen = {name: n for name, n in seen.items() if has_room(raw, n, PatchConfig(roi=part))}
+    if generalist not in seen:
+        return []
+    footprint = np.max(list(seen.values()), axis=0)
+    config = RankConfig().patches.model_copy(update={"seed": seed, "roi": part})
     places = draw_places(raw, tuple(map(int, footprint)), config)  # type: ignore[arg-type]
     common = embed_patches(backbones[generalist], read_patches(raw, places, *views[generalist]))["max"]
     rows = []
-    for name in backbones:
+    for name in seen:
         if name == generalist:
             continue
         patches, source = read_patches(raw, places, *views[name]), stored[name]["own"]

@@ -86,14 +86,15 @@ class Consistencies:
 
 
 def distance(rows: Sequence[DistanceRow], small: bool, column: str) -> Evidence:
-    """Return the way to choose by a distance, of whole targets or of their small parts."""
+    """Return the way to choose by a distance, of whole targets or of their small parts; NaN where there is none."""
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in rows:
         if row.small == small:
             found[row.target, row.source].append(getattr(row, column))
 
     def measure(target: str, sources: Sequence[str]) -> np.ndarray:
-        return np.array([np.mean(found[target, source]) for source in sources])
+        values = [found.get((target, source)) for source in sources]
+        return np.array([np.mean(some) if some else np.nan for some in values])
 
     return measure
 
@@ -113,7 +114,9 @@ def weigh(crops: Consistencies, mmd2: Evidence) -> Evidence:
 
     def measure(target: str, sources: Sequence[str]) -> np.ndarray:
         seen = np.array([crops.values(target, source, "3d", ALL, (2,)).mean() for source in sources])
-        far = np.sqrt(np.maximum(mmd2(target, sources), 0))
+        known = mmd2(target, sources)
+        median = np.nanmedian(known) if np.isfinite(known).any() else 0.0
+        far = np.sqrt(np.maximum(np.where(np.isfinite(known), known, median), 0))
         stopped = (seen < FEWEST) | (seen > MOST)
         return np.asarray(crops.evidence("3d")(target, sources) + WEIGHT * far + 10 * stopped)
 
@@ -141,6 +144,11 @@ def list_ways(crops: Consistencies, distances: Sequence[DistanceRow]) -> dict[st
         "ranks of consistency (3-D) and MMD^2 over its null": add_ranks(deep, measured("over_null")),
         "Frechet distance": measured("frechet"),
     }
+
+
+def pick(values: np.ndarray, sources: Sequence[str]) -> str:
+    """Return the source that evidence chooses; none where there is no evidence."""
+    return sources[int(np.nanargmin(values))] if np.isfinite(values).any() else ""
 
 
 def judge(cases: Sequence[Case], way: Evidence) -> Judged:

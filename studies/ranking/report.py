@@ -19,6 +19,7 @@ from studies.ranking.judgement import (
     judge_others,
     list_ways,
     mean_interval,
+    pick,
     read_cases,
 )
 from studies.ranking.study import CROPS, DISTANCES, RESULTS, SCORES, CropRow, ScoreRow
@@ -139,7 +140,7 @@ def _cases(cases: Sequence[Case], ways: Mapping[str, Evidence]) -> str:
     for case in cases:
         sources = list(case.voi)
         told = ", ".join(f"{source} {voi:.2f}" for source, voi in sorted(case.voi.items(), key=lambda item: item[1]))
-        picks = [sources[int(ways[way](case.target, sources).argmin())] for way in (CONSISTENCY, BEFORE)]
+        picks = [pick(ways[way](case.target, sources), sources) for way in (CONSISTENCY, BEFORE)]
         rows.append(f"| {case.target} | {case.dimensions} | {told} | {case.generalist:.2f} | {' | '.join(picks)} |")
     return "\n".join(rows)
 
@@ -154,11 +155,9 @@ def _sanity(crop_rows: Sequence[CropRow], distances: Sequence[DistanceRow]) -> s
         for small in (False, True):
             for seed in sorted({row.seed for row in crop_rows if row.target == target and row.small == small}):
                 crops = Consistencies([row for row in crop_rows if row.seed == seed], small)
-                picks = [
-                    sources[int(crops.evidence(dimensions)(target, sources).argmin())] for dimensions in ("3d", "2d")
-                ]
+                picks = [pick(crops.evidence(dimensions)(target, sources), sources) for dimensions in ("3d", "2d")]
                 ways = list_ways(crops, [row for row in distances if row.seed == seed])
-                picks += [sources[int(ways[way](target, sources).argmin())] for way in (BEFORE, DEFAULT)]
+                picks += [pick(ways[way](target, sources), sources) for way in (BEFORE, DEFAULT)]
                 shown = [f"**{pick}**" if pick == told.own else pick for pick in picks]
                 rows.append(f"| {target} | {'50 x 100 x 200' if small else 'all'} | {seed} | {' | '.join(shown)} |")
     return "\n".join(rows)

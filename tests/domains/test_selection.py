@@ -207,8 +207,10 @@ def test_what_a_zoo_lacks_is_told_in_one_line(made, zoo, changed, tmp_path):
         rank_zoo(volume, gone, reference, exclude=["fine"])
     small = write_tissue(tmp_path / "small.zarr/raw", *DOMAINS["fine"], 0)
     tight = RankConfig(patches=PatchConfig(roi=RoiConfig(offset_nm=(0, 0, 0), shape_nm=(40, 80, 80))))
-    with pytest.raises(UserError, match=r"a patch of .* does not fit into the ROI"):
+    with pytest.raises(UserError, match=r"a crop of 32 x 32 voxels \(yx\) does not fit into the ROI"):
         rank_zoo(small, zoo, tight)
+    with pytest.raises(UserError, match=r"a patch of .* does not fit into the ROI"):
+        rank_zoo(small, zoo, tight.model_copy(update={"by": "mmd", "crop_vx": (1, 16, 16)}))
 
 
 def test_the_command_prints_a_table_and_what_to_do(made, command):
@@ -245,6 +247,29 @@ def test_the_command_excludes_and_prints_json(made, command):
     assert code == 0
     assert data["winner"] == "fine"
     assert [row["name"] for row in data["sources"]] == ["fine"]
+
+
+def test_a_volume_smaller_than_some_networks_patches_is_ranked(made, zoo, tmp_path):
+    """The shipped networks see patches of up to 992 nm; what fits is compared, and consistency judges all."""
+    shapes = {name: load_embeddings(zoo.folder(name))["own"]["mean"].shape_vx for name in DOMAINS}
+    pixels = {name: DOMAINS[name][3] for name in DOMAINS}
+    widest = {name: shapes[name][2] * pixels[name] for name in DOMAINS}
+    largest = max(widest, key=lambda name: widest[name])
+    room = max(width for name, width in widest.items() if name != largest)
+    voxels = int(np.ceil(room / 4)) + 1
+    assert voxels * 4 < widest[largest]
+    small = Volume.create(tmp_path / "small", (8, voxels, voxels), (40, 4, 4), np.uint8)
+    small.data[:] = np.random.default_rng(0).integers(90, 160, small.shape_vx, np.uint8)
+
+    ranking = rank_zoo(small, zoo, CONFIG.model_copy(update={"by": "both", "crop_vx": (8, 8, 8)}))
+    known = {row.name: row.mmd2 for row in ranking.rows}
+    assert set(known) == {*DOMAINS, "generalist"}
+    assert {name for name, value in known.items() if value is None} == {
+        largest,
+        "generalist",
+    }  # it has no features here
+    with pytest.raises(UserError, match="does not fit"):
+        rank_zoo(small, zoo, CONFIG)
 
 
 @pytest.mark.parametrize(
