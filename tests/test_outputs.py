@@ -1,5 +1,6 @@
 """Where a run may write: never over what is somebody else's, and never at an empty path."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("verb", ["segment", "predict", "train", "propose"])
-@pytest.mark.parametrize("place", ["", "p.zarr", "p.zarr/raw", "p.zarr/raw/run", "file"])
+@pytest.mark.parametrize("place", ["", "p.zarr", "p.zarr/raw", "p.zarr/raw/run", "v.n5/run", "file"])
 def test_a_volume_an_array_and_nothing_are_no_output(
     command: Run, volume: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, place: str
 ) -> None:
@@ -79,6 +80,16 @@ def test_a_folder_of_its_own_is_fine(tmp_path: Path, volume: Path) -> None:
     (tmp_path / "config.json").write_text('{"a": 1, "b": 2}')
     check_run_folder(tmp_path, {"a"})
     check_run_folder(volume / "beside_raw")
+
+
+def test_a_folder_in_the_group_of_a_volume_changes_nothing_in_it(command: Run, volume: Path) -> None:
+    before = content(volume)
+    settings = ("--set", 'segment.execution.launcher="serial"', "--json")
+    code, _, err = command(*verbs(volume)["segment"], "-o", volume / "run", *settings)
+    assert (code, err) == (0, "")
+    after = content(volume)
+    assert {name: data for name, data in after.items() if not name.startswith("run/")} == before
+    shutil.rmtree(volume / "run")
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,14 @@ from neuroadda.api.volumes import publish
 from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.config import parse_config
-from neuroadda.errors import forget_warnings
+from neuroadda.errors import UserError, forget_warnings
 from neuroadda.evaluation.measure import EvaluateConfig
 from neuroadda.flow import RunConfig
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
+from neuroadda.segmentation import pipeline
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import SegmentConfig, Threshold, segment_volume
+from neuroadda.segmentation.pipeline import SegmentConfig, Threshold, make_plan, segment_volume
+from neuroadda.viewing.run_view import view_plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import find_stale
 from neuroadda.volumes.exporting import export_volume
@@ -130,6 +132,15 @@ def test_when_the_segmentation_is_edited(config, made, tmp_path, caplog, command
     assert "volume changed (1 of " in caplog.text
 
 
+@pytest.mark.parametrize("which", ["view", "view elsewhere"])
+def test_a_coarser_level_that_was_edited_is_named(made, tmp_path, command: Command, which):
+    level = Volume.open(made[which] / "1", "r+")
+    level.data[1, 1, 1] += 1
+    stale = {str(made[which]): f"{level.path} was edited since"}
+    assert find_stale(made["segmentation"]) == stale
+    assert f"stale: {made[which]}: {level.path} was edited since" in command("status", tmp_path / "run")[1]
+
+
 def test_edited_labels_are_trained_on_and_what_follows_is_made_again(tmp_path, caplog):
     write_phantom(PhantomConfig(shape_vx=(12, 96, 96), seed=3), tmp_path / "p.zarr")
     network = {"features": [4, 6], "downsample": [[1, 2, 2]], "kernels": [[[1, 3, 3]], [[3, 3, 3]]]}
@@ -167,6 +178,15 @@ def test_edited_labels_are_trained_on_and_what_follows_is_made_again(tmp_path, c
     assert (scored.digest, scored.metrics["voi"] == card.metrics["voi"]) == (card.digest, False)
 
 
+def test_a_run_without_gaps_is_planned_once_and_as_if_they_were_known(config, monkeypatch):
+    planned = []
+    monkeypatch.setattr(pipeline, "make_plan", lambda *given: planned.append(make_plan(*given)) or planned[-1])
+    first = segment_volume(config)
+    assert len(planned) == 1
+    assert (planned[0].config.no_data, first.config.no_data) == ("auto", "none")
+    assert first == make_plan(config) == segment_volume(config)
+
+
 def test_status_tells_of_an_input_that_was_edited(config, tmp_path, command: Command):
     segment_volume(config)
     assert command("status", tmp_path / "run")[2] == ""
@@ -176,6 +196,41 @@ def test_status_tells_of_an_input_that_was_edited(config, tmp_path, command: Com
     assert code == 0
     assert "raw changed (1 of " in error
     assert "is stale" in error
+
+
+@pytest.mark.parametrize("edit", [{"voxel_size": [40, 6, 6]}, {"offset": [90, 12, 0]}])
+@pytest.mark.parametrize("which", ["raw", "affs", "segmentation"])
+def test_a_place_that_was_edited_is_named_by_status_and_refused(config, tmp_path, command: Command, which, edit):
+    segment_volume(config)
+    array = Path(config.raw) if which == "raw" else tmp_path / "run/volumes.zarr" / which
+    volume = Volume.open(array, "r+")
+    key = next(iter(edit))
+    before = volume.attrs[key]
+    told = [key, "40" if key == "voxel_size" else "90", "30" if key == "voxel_size" else "60"]
+    volume.data.attrs.update(edit)
+    code, _, error = command("status", tmp_path / "run")
+    assert code == 0
+    for word in (str(array), *told):
+        assert word in error
+    with pytest.raises(UserError) as refused:
+        segment_volume(config)
+    for word in (which, *told, "--overwrite"):
+        assert word in str(refused.value)
+    volume.data.attrs[key] = before
+    segment_volume(config)
+    assert command("status", tmp_path / "run")[2] == ""
+
+
+def test_an_output_whose_place_was_edited_is_told_by_view_and_can_be_made_again(config, tmp_path, caplog):
+    segmentation = Volume.open(segment_volume(config).output("relabel"), "r+")
+    before, roi = segmentation.read(), segmentation.roi
+    segmentation.data.attrs["offset"] = [0, 0, 0]
+    view_plan(make_plan(config), tmp_path, "http://host")
+    assert "relabel is shown where it says that it is; it was edited: its offset was [60, 12, 0]" in caplog.text
+    segment_volume(config, overwrite=True)
+    again = Volume.open(segmentation.path)
+    assert again.roi == roi
+    np.testing.assert_array_equal(again.read(), before)
 
 
 def test_the_verbs_say_it_and_can_be_told_to_trust(config, tmp_path, command: Command):

@@ -213,7 +213,8 @@ def find_known(
         right = "--trust-inputs keeps them as they are, --overwrite proposes anew and moves labels of other boxes aside"
         raise UserError("the volume or its mask was edited, and its boxes are labelled", str(config.output), right)
     if not overwrite:
-        raise UserError("other proposals lie here", str(config.output), "give another output, or --overwrite")
+        with inputs.explain():
+            raise UserError("other proposals lie here", str(config.output), "give another output, or --overwrite")
     return None
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from funlib.geometry import Coordinate
 
 from neuroadda.blockwise.grid import Block, BlockGrid, BlockSet
 from neuroadda.blockwise.ledger.base import Ledger
 from neuroadda.config import Zyx, fingerprint
-from neuroadda.errors import UserError
-from neuroadda.volumes.arrays import Volume
+from neuroadda.errors import UserError, collect_warnings
+from neuroadda.volumes.arrays import PM_PER_NM, Volume
 from neuroadda.volumes.derived import retire
 from neuroadda.volumes.locations import Location, is_inside, move, neighbour, remove, remove_at_once, to_location
 from neuroadda.volumes.nodes import is_array, read_attributes
@@ -51,21 +52,45 @@ def blocks_in(folder: Path, grid: BlockGrid) -> BlockSet:
 
 
 def bind_output(task: "Task") -> "Task | None":
-    """Return the task with the instance of its output; None where the output is missing or another task's."""
-    tag = read_tag(to_location(task.output)) or {}
-    if tag.get("fingerprint") != task.fingerprint or not tag.get("instance"):
+    """Return the task with the instance of its output; None where the output is missing, another task's, or was moved."""
+    output = to_location(task.output)
+    tag = read_tag(output) or {}
+    if tag.get("fingerprint") != task.fingerprint or not tag.get("instance") or describe_move(output, task.grid):
         return None
     return task.model_copy(update={"instance": tag["instance"]})
 
 
+def describe_move(output: Location, grid: BlockGrid) -> str | None:
+    """Return how the attributes of an output array say another place than its task wrote; None if they do not, and of a folder."""
+    if not is_array(output):
+        return None
+    try:
+        with collect_warnings():  # which raw has had already
+            volume = Volume.open(output)
+    except UserError as error:
+        return error.what
+    sizes = volume.voxel_size, Coordinate(grid.voxel_size)
+    scale = (
+        PM_PER_NM if volume.unit == "nm" and sizes[0] * PM_PER_NM == sizes[1] else 1
+    )  # a grid in pm, see `Downsample`
+    told = {"voxel_size": volume.voxel_size, "offset": volume.roi.offset}
+    triples = ((key, list(getattr(grid, key)), list(now * scale)) for key, now in told.items())
+    return (
+        " and ".join(f"its {key} was {wrote}, and is {now} (zyx)" for key, wrote, now in triples if now != wrote)
+        or None
+    )
+
+
 def check_output(task: "Task", overwrite: bool) -> None:
-    """Raise UserError if the output belongs to another fingerprint and `overwrite` is false."""
-    if not overwrite and bind_output(task) is None and read_tag(to_location(task.output)) is not None:
-        raise UserError(
-            f"the output of {task.name} was made with other parameters or inputs",
-            task.output,
-            "pass --overwrite to replace it, or choose another output",
-        )
+    """Raise UserError if the output belongs to another fingerprint, or was moved, and `overwrite` is false."""
+    output = to_location(task.output)
+    if overwrite or bind_output(task) is not None or (tag := read_tag(output)) is None:
+        return
+    if tag.get("fingerprint") == task.fingerprint and (moved := describe_move(output, task.grid)):
+        what = f"the attributes of the output of {task.name} were edited: {moved}"
+        raise UserError(what, task.output, "write them back, or pass --overwrite to replace it")
+    what = f"the output of {task.name} was made with other parameters or inputs"
+    raise UserError(what, task.output, "pass --overwrite to replace it, or choose another output")
 
 
 def prepare_output(task: "Task", ledger: Ledger, overwrite: bool) -> "Task":

@@ -23,10 +23,14 @@ def check_run_folder(folder: Path, keys: Set[str] | None = None) -> None:
     Raises
     ------
     UserError
-        If it is a file, is or lies in an array, is the folder of a volume, or holds a ``config.json`` of something else.
+        If it is a file, is or lies in an array or an N5 container, is the folder of a volume, or holds a ``config.json`` of
+        something else. A folder of its own in a zarr group is allowed: no array there, nor the group's metadata, is written to.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError("the output cannot be written to: it is a file", str(folder), RIGHT)
+    n5 = next((place for place in (folder, *folder.absolute().parents) if place.suffix.lower() == ".n5"), None)
+    if n5 is not None:  # whose arrays are N5, so that zarr below it would not be read as such
+        raise UserError(f"the output lies in an N5 container, {n5}", str(folder), RIGHT)
     array = next((place for place in (folder, *folder.absolute().parents) if is_array(place)), None)
     if array is not None:
         what = "the output is an array" if array == folder else f"the output lies in an array, {array}"

@@ -10,19 +10,21 @@ from typing import Any
 
 from neuroadda.blockwise.causes import advise, describe_cause
 from neuroadda.blockwise.execution_config import Execution
+from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.health import Health, Pulse, judge, split_running
 from neuroadda.blockwise.ledger.base import FailureGroup, Ledger, TaskRecord
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
+from neuroadda.blockwise.outputs import describe_move, read_key
 from neuroadda.config import load_config_file
 from neuroadda.errors import UserError
 from neuroadda.locks import LOCK, LockState, read_lock
+from neuroadda.volumes.derived import PYRAMID_RUN
 from neuroadda.volumes.locations import Location, is_inside, to_location
 
 LOGS = "logs"  # folder of a run's logs
 SHOWN_BLOCKS = 20
 DEEPEST = 3  # folders from an output up to that of its run, such as run/merges/level_0
-PYRAMID_RUN = ".run"  # folder of a pyramid's run, in the pyramid
 BUG_BLOCKS = int(Execution.model_fields["same_error_limit"].default)
 
 
@@ -100,6 +102,14 @@ def _locate(task: TaskRecord) -> Location | None:
         return None
 
 
+def _find_move(task: TaskRecord) -> str | None:
+    """Return how the place that the output of a task says was edited; None if it was not."""
+    output = _locate(task)
+    if output is None or not task.grid or read_key(output) != task.fingerprint:
+        return None
+    return describe_move(output, BlockGrid.model_validate(task.grid))
+
+
 @dataclass(frozen=True)
 class RunStatus:
     """How a run does, and each of its tasks, oldest first, as plain data."""
@@ -142,6 +152,7 @@ def look_at_run(where: str | Path, url: str | None = None) -> RunStatus:
         pulses = [_pulse(task, ledger, locks.of(task)) for task in tasks]
         told = [
             describe(task, pulse, ledger.failures(task.fingerprint), found.folder, judge([pulse], now, locks.of(task)))
+            | {"moved": _find_move(task)}
             for task, pulse in zip(tasks, pulses, strict=True)
         ]
         return RunStatus(locks.judge(tasks, pulses, now), told)

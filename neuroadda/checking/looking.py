@@ -30,11 +30,9 @@ def check_arrays(findings: Findings, where: str, mend: str, *paths: str | None) 
 
 
 def look_at_raw(findings: Findings, where: str, raw: Volume, roi: Roi | None = None) -> None:
-    """Look whether raw shows tissue, within a ROI or all over."""
+    """Look whether raw (uint8, zyx) shows tissue, within a ROI or all over."""
     if not _look_at_chunks(findings, where, raw):
         return
-    if raw.dtype not in (np.uint8, bool):
-        return  # which is told by whoever opens it as raw
     tally, places, whole = _sample(findings, where, raw, roi)
     if not tally.voxels:
         return
@@ -122,19 +120,18 @@ def _sample(findings: Findings, where: str, volume: Volume, roi: Roi | None) -> 
     part = volume.roi if roi is None else volume.roi.intersect(roi)
     begin = [int(b) for b in (part.begin - volume.roi.begin) / volume.voxel_size]
     shape = [int(s) for s in part.shape / volume.voxel_size]
-    itemsize = volume.channels or 1
-    whole = int(np.prod(shape)) * itemsize <= SAMPLE_BYTES
+    whole = int(np.prod(shape)) <= SAMPLE_BYTES
     if whole:
         axes = [_split(b, s) for b, s in zip(begin, shape, strict=True)]
     else:
         chunk = [min(int(c), s) for c, s in zip(volume.chunk_vx, shape, strict=True)]
-        counts = _count_places(shape, chunk, SAMPLE_BYTES // (int(np.prod(chunk)) * itemsize))
+        counts = _count_places(shape, chunk, SAMPLE_BYTES // int(np.prod(chunk)))
         axes = [_spread(*axis) for axis in zip(begin, shape, chunk, counts, strict=True)]
     tally, places, errors = GreyTally(), 0, []
     for box in product(*axes):
         try:
             voxels = volume.read_box([slice(first, end) for first, end in box])
-            tally.add(voxels.view(np.uint8).reshape(-1, *voxels.shape[-2:]))
+            tally.add(voxels)
             places += 1
         except (UserError, OSError) as error:
             errors.append(error)

@@ -22,6 +22,7 @@ from neuroadda.checking.segmenting import IMPORT, TRUST, check_masks, open_roi
 from neuroadda.checking.training import check_validation
 from neuroadda.errors import UserError, in_section
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.grey_values import open_raw
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.no_data_mask import open_no_data, recall_no_data
 
@@ -43,7 +44,7 @@ def check_propose(
     there
         The boxes are there already: no volume is scored.
     """
-    raw = findings.attempt(f"{section}.raw", IMPORT, Volume.open, config.raw)
+    raw = findings.attempt(f"{section}.raw", IMPORT, open_raw, config.raw)
     roi = None if raw is None else open_roi(findings, f"{section}.roi", raw, config)
     if raw is not None:
         look_at_raw(findings, f"{section}.raw", raw, roi)

@@ -5,6 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from neuroadda.checking.findings import Findings
 from neuroadda.checking.looking import look_at_labels, look_at_raw
 from neuroadda.checking.segmenting import IMPORT, check_evaluate, check_segment
@@ -108,10 +110,13 @@ def check_volume(path: Location | str) -> Findings:
         findings.facts = describe(volume)
     if volume.channels is not None:
         findings.note(where, f"{volume.channels} channels of {volume.dtype}")
-    elif volume.dtype.itemsize == 1:
+    elif volume.dtype == np.uint8:
         look_at_raw(findings, where, volume)
-    elif volume.dtype.kind in "iu":
+    elif volume.dtype.kind in "iu" and volume.dtype.itemsize > 1:
         look_at_labels(findings, where, volume, None, judged=False)
+    elif volume.dtype.kind in "ib":
+        mend = "import it with --kind raw, which scales it to uint8; labels and masks may be of this type"
+        findings.doubt(where, f"it is {volume.dtype}: every run refuses it as raw, which is uint8", mend)
     else:
         findings.doubt(where, f"it is {volume.dtype}: neither raw (uint8) nor labels (integers)", IMPORT)
     return findings

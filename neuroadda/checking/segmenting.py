@@ -10,7 +10,6 @@ from neuroadda.active.propose_config import ProposeConfig
 from neuroadda.backbones.card import Card
 from neuroadda.blockwise.ledger.url import SQLITE
 from neuroadda.blockwise.outputs import bind_output, check_output
-from neuroadda.blockwise.task import Task
 from neuroadda.checking.backbones import check_backbone
 from neuroadda.checking.findings import Findings
 from neuroadda.checking.looking import look_at_labels, look_at_masked, look_at_raw
@@ -22,6 +21,7 @@ from neuroadda.segmentation.fragments import context_vx
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, default_block_vx, make_plan
 from neuroadda.segmentation.settings import decide_threshold
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.grey_values import open_raw
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.label_checks import check_mask
 from neuroadda.volumes.locations import is_inside, to_folder, to_location
@@ -51,7 +51,7 @@ def check_segment(
     made
         Folders of backbones that the same run trains first.
     """
-    raw = findings.attempt("segment.raw", IMPORT, Volume.open, config.raw)
+    raw = findings.attempt("segment.raw", IMPORT, open_raw, config.raw)
     roi = None if raw is None else open_roi(findings, "segment.roi", raw, config)
     if raw is not None:
         look_at_raw(findings, "segment.raw", raw, roi)
@@ -76,7 +76,7 @@ def check_segment(
             if not findings.for_run:
                 anew = f"{plan.tasks[0].name} and what follows are done again (unless inputs are trusted)"
                 findings.attempt("segment.output", TRUST, inputs.warn, anew)
-                _check_results(findings, plan, overwrite or inputs.changed)
+                _check_results(findings, plan, inputs, overwrite)
     if raw is not None and roi is not None:
         check_disk(findings, "segment.output", config.arrays, int(np.prod(roi.shape / raw.voxel_size)))
     if evaluate is not None:
@@ -170,11 +170,17 @@ def _check_plan(findings: Findings, plan: Plan, card: Card) -> None:
     findings.note("segment.predict", f"on {config.predict.device} in {config.predict.precision}")
 
 
-def _check_results(findings: Findings, plan: Plan, overwrite: bool) -> None:
+def _check_results(findings: Findings, plan: Plan, inputs: Inputs, overwrite: bool) -> None:
     """Look whose results lie in a plan's outputs."""
-    for task in plan.tasks:
-        if findings.attempt("segment.output", "give another output", _check_task, task, overwrite) is None:
-            return
+
+    @inputs.explain()
+    def check_tasks() -> bool:
+        for task in plan.tasks:
+            check_output(task, overwrite or inputs.changed)
+        return True
+
+    if findings.attempt("segment.output", "give another output", check_tasks) is None:
+        return
     begun = [task.name for task in plan.tasks if bind_output(task) is not None]
     if begun:
         findings.note("segment.output", f"the same run lies here, and goes on; begun: {', '.join(begun)}")
@@ -182,11 +188,6 @@ def _check_results(findings: Findings, plan: Plan, overwrite: bool) -> None:
 
 def _share(blocks: int, total: int, mask: str | None) -> str:
     return "" if mask is None else f", of {total}, hold tissue"
-
-
-def _check_task(task: Task, overwrite: bool) -> bool:
-    check_output(task, overwrite)
-    return True
 
 
 def check_evaluate(

@@ -4,16 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from neuroadda.checking.findings import Findings
+from neuroadda.volumes.importing import guess_kind, take_source
 from neuroadda.volumes.locations import Location, to_location
 from neuroadda.volumes.nodes import GROUP_METADATA, find_n5, is_array
-from neuroadda.volumes.readers import SCHEMES, open_source
+from neuroadda.volumes.readers import open_source
+from neuroadda.volumes.urls import LAYERS
 
 IMPORT = "see `neuroadda import --help` for the option that says it"
 
 
 def is_source(place: Location | str) -> bool:
     """Tell whether a place is none of ours, but may be imported."""
-    if isinstance(place, str) and place.startswith(SCHEMES):
+    if isinstance(place, str) and place.startswith(LAYERS):
         return True
     location = to_location(place)
     if not isinstance(location, Path) or not location.exists():
@@ -41,7 +43,8 @@ def check_source(findings: Findings, where: str, place: Location | str) -> None:
 
 
 def _describe(place: Location | str) -> dict[str, Any]:
-    with open_source(place) as source:
+    with open_source(place) as opened:
+        source = take_source(opened, guess_kind(opened))
         return {
             "path": str(source.location),
             "dataset": source.dataset,

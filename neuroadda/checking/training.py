@@ -90,7 +90,8 @@ def check_train(
         trust = "or give --trust-inputs, where its voxels are the same"
         findings.attempt("train.output", trust, known.warn, "the training begins anew (unless inputs are trusted)")
         mend = "give another output, or --overwrite"
-        begun = findings.attempt("train.output", mend, find_begun, adopted, identity, overwrite or known.changed)
+        find = known.explain()(find_begun)
+        begun = findings.attempt("train.output", mend, find, adopted, identity, overwrite or known.changed)
         if begun is not None:
             findings.note("train.output", f"the same training lies here, and goes on from {begun.name}")
 

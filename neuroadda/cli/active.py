@@ -145,7 +145,8 @@ def _tell_of_edits(folder: Path) -> None:
     from neuroadda.volumes.inputs import look_again
 
     beside = folder if folder.is_dir() else folder.parent
-    look_again(beside).warn("these boxes were proposed before; the same `neuroadda propose` proposes anew")
+    said = "these boxes were proposed before; the same `neuroadda propose` proposes anew"
+    look_again(beside).warn(said, f"{said} with --overwrite")
 
 
 @proposals.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuroadda.cli.options import Json, Ledger
-from neuroadda.errors import UserError
+from neuroadda.errors import UserError, warn
 from neuroadda.wording import format_text
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def status(
 
     if "://" not in run:
         folder = Path(run)
-        look_again(folder).warn("what was made of it here is stale; the same command makes it again")
+        stale = "what was made of it here is stale; the same command"
+        look_again(folder).warn(f"{stale} makes it again", f"{stale} makes it again with --overwrite")
         if (training := look_at_training(folder)) is not None:
             print_json([training.to_data()]) if as_json else _print_health(training.health)
             return
@@ -45,6 +46,9 @@ def status(
     found = look_at_run(run, ledger)
     for task in found.tasks:
         task["stale"] = find_stale(to_location(task["output"]))
+        if task["moved"] is not None:
+            mend = "write the attributes back, or give --overwrite to the same command, which makes it again"
+            warn(f"{task['stage']} changed ({task['moved']}): {mend}", task["output"])
     if as_json:
         print_json(found.tasks)
         return

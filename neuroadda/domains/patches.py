@@ -13,6 +13,7 @@ from neuroadda.config import PathText, Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.filling import Data
+from neuroadda.volumes.grey_values import check_raw_type
 from neuroadda.volumes.no_data import FoundData, has_constant_runs
 from neuroadda.volumes.no_data_mask import AUTO, NONE, WithNoData, open_no_data
 from neuroadda.volumes.regions import RoiConfig
@@ -126,9 +127,7 @@ def draw_places(volume: Volume, footprint: Zyx, config: PatchConfig) -> Places:
     UserError
         If the volume is not uint8 zyx, the ROI or mask are wrong, or not one patch fits.
     """
-    if volume.channels is not None or volume.dtype != np.uint8:
-        what = f"raw is {volume.dtype} with {volume.data.ndim} axes"
-        raise UserError(what, str(volume.path), "import it as uint8 zyx")
+    check_raw_type(volume)
     box = volume.to_slices(config.roi.to_roi(volume) if config.roi else volume.roi)
     begin = np.array([s.start for s in box])
     shape = np.array([s.stop - s.start for s in box])

@@ -10,7 +10,7 @@ from pydantic import Field
 from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.outputs import bind_output
+from neuroadda.blockwise.outputs import bind_output, describe_move
 from neuroadda.blockwise.processes import sum_usage
 from neuroadda.blockwise.repair import find_lost
 from neuroadda.blockwise.task import Task
@@ -268,7 +268,9 @@ def finished_stages(plan: Plan) -> list[FinishedStage]:
 
 
 def _unfinished(task: Task, done: int) -> UserError:
-    what = f"{task.name} is not finished with these parameters ({done} of {len(task.blocks)} blocks)"
+    moved = describe_move(to_location(task.output), task.grid)
+    why = "" if moved is None else f", for the attributes of its output were edited: {moved}"
+    what = f"{task.name} is not finished with these parameters ({done} of {len(task.blocks)} blocks){why}"
     return UserError(what, task.output, "run `neuroadda segment` with the same config first")
 
 

@@ -10,20 +10,21 @@ from pydantic import Field
 from neuroadda.backbones.card import CARD, Card, load_card
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.config import PathText, PublicConfig, dump_config, fingerprint, write_json
-from neuroadda.errors import in_section, warn
+from neuroadda.errors import UserError, in_section, warn
 from neuroadda.evaluation.labelled import Labelled
 from neuroadda.evaluation.sweep import Sweep, check_labels
 from neuroadda.prediction.augmented import predict_roi
 from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.filling import Data, FilledVolume
+from neuroadda.volumes.grey_values import open_raw
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.label_checks import check_truth
 from neuroadda.volumes.label_ids import read_ids
 from neuroadda.volumes.masks import open_mask
-from neuroadda.volumes.no_data import FoundData, has_gaps
+from neuroadda.volumes.no_data import FoundData, has_data, has_gaps
 from neuroadda.volumes.no_data_mask import AUTO, NONE, WithNoData
 from neuroadda.volumes.regions import RoiConfig
 from neuroadda.volumes.tissue import NO_DATA, WithLostSections
@@ -70,9 +71,16 @@ class Validator:
         tally.warn_of_unlabelled("they are not scored", str(labels.path))
         if tally.one_id:
             warn("there is only one id, so that merging everything scores best: is it a mask?", str(labels.path))
-        if self.config.no_data not in (AUTO, NONE):
-            open_mask(self.config.no_data, raw, raw.roi)
+        if not self._has_data(raw, roi):
+            what = f"there is no data in all of {describe_roi(roi)}, which is to be scored (black, white or blank)"
+            right = f'give a part that shows tissue; no_data = "{NONE}" takes constant areas for tissue'
+            raise UserError(what, str(raw.path), right)
         return raw, labels, roi
+
+    def _has_data(self, raw: Volume, roi: Roi) -> bool:
+        if self.config.no_data in (AUTO, NONE):
+            return self.config.no_data == NONE or has_data(raw, roi)
+        return bool(open_mask(self.config.no_data, raw, raw.roi).read(roi).any())
 
     @property
     def fingerprint(self) -> str:
@@ -93,7 +101,7 @@ class Validator:
 
     def open(self) -> tuple[Volume, Volume, Roi]:
         """Return raw, labels and the part, whose voxels are not looked at; see `check`."""
-        raw, labels = Volume.open(self.config.raw), Volume.open(self.config.labels)
+        raw, labels = open_raw(self.config.raw), Volume.open(self.config.labels)
         check_labels(labels, raw)
         roi = labels.roi if self.config.roi is None else self.config.roi.to_roi(labels)
         raw.to_slices(roi)

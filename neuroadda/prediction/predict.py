@@ -35,6 +35,7 @@ from neuroadda.config import Zyx
 from neuroadda.errors import SettingError, UserError, in_section
 from neuroadda.prediction.tiles import choose_tile_vx, computed_vx
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.grey_values import check_raw_type
 from neuroadda.volumes.tissue import open_filled, open_tissue
 
 CPU_MEMORY_GB = 1.0
@@ -221,9 +222,7 @@ def _check_compiler(device: str) -> None:
 
 def check_raw(raw: Volume, card: Card, any_voxel_size: bool) -> None:
     """Raise UserError if a volume cannot be the input of a backbone, or has another voxel size by more than a half."""
-    if raw.channels is not None or raw.dtype != np.uint8:
-        what = f"raw is {raw.dtype} with {'no' if raw.channels is None else raw.channels} channels"
-        raise UserError(what, str(raw.path), "a backbone takes one-channel uint8 raw (zyx)")
+    check_raw_type(raw)
     if card.architecture.in_channels != 1:
         raise UserError(f"the backbone takes {card.architecture.in_channels} channels, raw has one", card.name)
     if not any_voxel_size and is_far_in_size(raw, card):

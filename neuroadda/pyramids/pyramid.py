@@ -12,7 +12,6 @@ from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import NAME, SQLITE, ledger_url
 from neuroadda.blockwise.outputs import bind_output, check_output, read_key
-from neuroadda.blockwise.status import PYRAMID_RUN as RUN
 from neuroadda.blockwise.task import Task
 from neuroadda.config import PathText, PublicConfig, Zyx, write_json
 from neuroadda.errors import UserError, warn
@@ -27,14 +26,16 @@ from neuroadda.pyramids.downsampling import (
 )
 from neuroadda.pyramids.ngff import label_image, write_multiscales
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.derived import PYRAMID_RUN as RUN
 from neuroadda.volumes.derived import deriving
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.label_checks import look_at
 from neuroadda.volumes.label_ids import count_unlabelled, describe_unlabelled
-from neuroadda.volumes.locations import to_folder
+from neuroadda.volumes.locations import remove_at_once, to_folder
+from neuroadda.volumes.nodes import is_array
 
 Kind = Literal["raw", "affs", "labels"]
-FINEST = "0"
+FINEST, LEVEL = "0", "level_"
 CHUNK_VX = (64, 64, 64)
 BYTES_OF_LARGE_BLOCKS = 4  # a voxel; eight finer voxels of it for each of 128^3 are 64 MiB
 
@@ -121,12 +122,14 @@ def build_pyramid(
     replace = overwrite or inputs.changed
     copy = _copy(volume, origin, config, method) if config.copy_finest else None
     if copy is not None and not (group / FINEST).is_symlink():  # to the volume, whose tag it has
-        check_output(copy, replace)
+        with inputs.explain():
+            check_output(copy, replace)
     of_copy = copy is not None and method == "mode"
     if (
         first := _next_level(source, copy.fingerprint if copy and of_copy else origin, config, method, "1")
     ) is not None:
-        check_output(first, replace)
+        with inputs.explain():
+            check_output(first, replace)
     levels = {}
     hidden = {"execution", "ledger"}  # no part of the result, and a ledger's URL may hold a password
     with (
@@ -134,6 +137,7 @@ def build_pyramid(
         lock_folder(group / RUN),
         Engine(config.ledger_url, config.execution, group / RUN / "logs", observe=observe) as engine,
     ):
+        _remove_edited(group, Inputs(group / RUN, trust=config.trust_inputs))
         inputs.keep_unless_changed()
         write_json(group / RUN / "config.json", config.model_dump(mode="json", exclude=hidden))
 
@@ -158,8 +162,22 @@ def build_pyramid(
             levels[str(len(levels))] = source
         attributes = label_image() if method == "mode" else None
         write_multiscales(group, levels, Path(config.volume).name, method, attributes)
+        for name, level in levels.items():
+            if not (group / name).is_symlink():
+                inputs.identify(LEVEL + name, level)
         inputs.keep()
     return list(levels.values())
+
+
+def _remove_edited(group: Path, made: Inputs) -> None:
+    """Remove the levels that were edited since they were made, with a warning."""
+    for level in group.glob("[0-9]*"):
+        if is_array(level) and not level.is_symlink():
+            made.identify(LEVEL + level.name, Volume.open(level))
+    made.warn("it is made again (unless inputs are trusted)")
+    for name, path in made.edited.items():
+        made.forget(name)
+        remove_at_once(Path(path))
 
 
 def guess_kind(volume: Volume) -> Kind:

@@ -40,7 +40,7 @@ from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import Location, to_folder, to_location
 from neuroadda.volumes.masks import Mask, open_mask
-from neuroadda.volumes.no_data_mask import AUTO, identify_mask, open_no_data, recall_no_data, resolve_no_data
+from neuroadda.volumes.no_data_mask import AUTO, NONE, identify_mask, open_no_data, recall_no_data, resolve_no_data
 from neuroadda.volumes.nodes import check_shards
 from neuroadda.volumes.regions import RoiConfig
 from neuroadda.volumes.tissue import MASK, NO_DATA
@@ -218,7 +218,8 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
         what = "there is no data" if config.mask is None else "the mask is 0 everywhere"
         warn(f"{what} in {describe_roi(roi)}: there is nothing to segment", config.mask or config.raw)
     if inputs is None:
-        known.warn("what this run made of it is stale; `neuroadda segment` makes it again")
+        stale = "what this run made of it is stale; `neuroadda segment"
+        known.warn(f"{stale}` makes it again", f"{stale} --overwrite` makes it again")
 
     def array_task(stage: Stage, inputs: TaskInputs, name: str, context: Zyx = (0, 0, 0)) -> Task:
         return Task.make(
@@ -273,10 +274,13 @@ def segment_volume(
     check_run_folder(folder, {"requested", "resolved"})
     with lock_folder(folder):
         no_data = resolve_no_data(config.no_data, raw, folder, inputs.identify("raw", raw), renew=renew)
-        if no_data != plan.config.no_data or renew:  # else the mask is the one that the plan knows
+        if (plan.config.no_data, no_data) == (AUTO, NONE):  # the tasks are the same without a mask
+            plan = plan.model_copy(update={"config": plan.config.model_copy(update={"no_data": NONE})})
+        elif no_data != plan.config.no_data or renew:  # else the mask is the one that the plan knows
             plan = make_plan(plan.config.model_copy(update={"no_data": no_data}), inputs)
-        for task in plan.upto(upto).tasks:
-            check_output(task, overwrite)
+        with inputs.explain():
+            for task in plan.upto(upto).tasks:
+                check_output(task, overwrite)
         inputs.keep_unless_changed()
         write_json(folder / RESOLVED, _record(config, plan.config))
         with Engine(plan.config.ledger_url, config.execution, folder / "logs", observe=observe) as engine:

@@ -129,7 +129,11 @@ def retry(
             )
         _check_blocks(plan.task(stage), blocks)
     tasks = plan.tasks if stage is None else plan.upto(stage).tasks
-    with lock_folder(folder), Engine(config.ledger_url, config.execution, folder / "logs", observe=observe) as engine:
+    with (
+        lock_folder(folder),
+        Engine(config.ledger_url, config.execution, folder / "logs", observe=observe) as engine,
+        inputs.explain(),
+    ):
         if "raw" in inputs.edited:
             outdate_no_data(config.no_data, folder)
         for task in tasks if blocks is None else ():

@@ -14,6 +14,7 @@ from neuroadda.errors import UserError, warn
 from neuroadda.training.config import SampleConfig
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.filling import Data, fill_gaps
+from neuroadda.volumes.grey_values import open_raw
 from neuroadda.volumes.grids import check_grid
 from neuroadda.volumes.label_checks import LabelTally, check_mask, check_truth
 from neuroadda.volumes.label_ids import clean_ids, count_unlabelled
@@ -85,10 +86,8 @@ def open_sample(config: SampleConfig, output_shape_vx: Zyx) -> Sample:
         If an array is missing, raw is not uint8, labels or mask are not integers, their grid is not that of raw, they
         lie outside of it, or the sample is smaller than what the network puts out.
     """
-    raw, labels = Volume.open(config.raw), Volume.open(config.labels)
+    raw, labels = open_raw(config.raw), Volume.open(config.labels)
     mask = Volume.open(config.mask) if config.mask else None
-    if raw.dtype != np.uint8 or raw.channels is not None:
-        raise UserError(f"raw is {raw.dtype} with {raw.data.ndim} axes", config.raw, "import it as uint8 zyx")
     roi = labels.roi
     for volume in (labels, *([mask] if mask else [])):
         where = str(volume.path)

@@ -66,7 +66,8 @@ def train_network(
     run = Run(checked, validate, processes)
     if processes.first:
         # A folder that is refused stays as it is.
-        find_begun(config, checked.fingerprint, overwrite or checked.inputs.changed)
+        with checked.inputs.explain():
+            find_begun(config, checked.fingerprint, overwrite or checked.inputs.changed)
     with lock_folder(config.output) if processes.first else nullcontext():
         finished = processes.first and _begin(run, overwrite)
         if not processes.from_first(lambda: b"finished" if finished else b""):

@@ -4,13 +4,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from neuroadda.errors import UserError
+from neuroadda.blockwise.outputs import describe_move
+from neuroadda.errors import UserError, warn
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.locations import Location, to_location
 from neuroadda.volumes.neuroglancer import Kind, Layer, neuroglancer_state, state_url
 from neuroadda.volumes.urls import Url
 
+ADDRESS = "%/:@[]?#&=+,;!$()*~"  # what an address is made of, and what is encoded in it already
 LAYERS: tuple[tuple[str, str, Kind], ...] = (
     ("affs", "predict", "affs"),
     ("fragments", "fragments", "labels"),
@@ -32,7 +34,7 @@ def served_address(path: Path, root: Path, base_url: str) -> str:
         raise UserError(
             f"it is not below {root}, the folder that is served", str(path), "give another --root"
         ) from error
-    return f"{base_url.rstrip('/')}/{quote(place)}"
+    return f"{quote(base_url.rstrip('/'), safe=ADDRESS)}/{quote(place)}"
 
 
 def view_plan(plan: Plan, root: Path, base_url: str) -> dict[str, Any]:
@@ -54,6 +56,9 @@ def view_plan(plan: Plan, root: Path, base_url: str) -> dict[str, Any]:
             return Layer.of(Volume.open(path), name, str(path), kind)
         return Layer.of(Volume.open(path), name, served_address(path, root, base_url), kind)
 
+    for task in plan.tasks:
+        if moved := describe_move(to_location(task.output), task.grid):
+            warn(f"{task.name} is shown where it says that it is; it was edited: {moved}", task.output)
     layers = [layer("raw", to_location(plan.config.raw), "raw")]
     layers += [layer(name, plan.output(stage), kind) for name, stage, kind in LAYERS if plan.output(stage).exists()]
     centre = plan.task("relabel").grid.roi.center

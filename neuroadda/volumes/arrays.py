@@ -25,13 +25,11 @@ from neuroadda.volumes.axes import (
     NM,
     check_order,
     describe_axes,
-    looks_like_other_unit,
-    looks_like_xyz,
     read_units,
 )
 from neuroadda.volumes.locations import Location, remove, to_location
 from neuroadda.volumes.nodes import check_names, create_array, find_n5, open_array, read_groups
-from neuroadda.volumes.places import Answers, describe_size, find_place
+from neuroadda.volumes.places import Answers, find_place, list_doubts
 
 if TYPE_CHECKING:
     import zarr
@@ -110,12 +108,8 @@ class Volume:
         if volume is None or (volume.roi, volume.voxel_size, volume.unit) != (told.roi, told.voxel_size, told.unit):
             volume = told  # the groups above it say more, or in other units
         volume.says_offset = told.says_offset
-        if mode == "r" and looks_like_xyz(volume.voxel_size):
-            size = describe_size(volume.voxel_size_nm)
-            warn(f"its voxel size, {size}, looks like x, y, z: the last axis is the coarsest", str(path))
-        if mode == "r" and looks_like_other_unit(volume.voxel_size_nm):
-            size = describe_size(volume.voxel_size_nm)
-            warn(f"its voxel size, {size}, is none of electron microscopy: was another unit meant?", str(path))
+        for doubt in list_doubts(volume.voxel_size_nm) if mode == "r" else ():
+            warn(doubt, str(path))
         return volume
 
     @classmethod
@@ -329,8 +323,13 @@ def world_units(
     """
     in_file = where is not None
     if len(voxel_size_nm) != 3 or not all(1 / PM_PER_NM <= v < FARTHEST_NM for v in voxel_size_nm):
-        what = f"voxel size {tuple(voxel_size_nm)} is not three positive lengths"
-        raise UserError(what, where, ASK_SIZE if in_file else "give Z Y X in nm")
+        what, right = f"voxel size {tuple(voxel_size_nm)}", ASK_SIZE if in_file else "give Z Y X in nm"
+        if len(voxel_size_nm) == 3 and 0 < max(voxel_size_nm) < 1 / PM_PER_NM and min(voxel_size_nm) > 0:
+            metres = " ".join(f"{v * NM['m']:g}" for v in voxel_size_nm)
+            raise UserError(
+                f"{what} is less than a picometre: it looks like metres, taken as nm", where, f"{right}: {metres}?"
+            )
+        raise UserError(f"{what} is not three positive lengths", where, right)
     if len(offset_nm) != 3 or not all(-FARTHEST_NM < o < FARTHEST_NM for o in offset_nm):
         what = f"offset {tuple(offset_nm)} is not three lengths"
         raise UserError(what, where, ASK_OFFSET if in_file else "give Z Y X in nm")

@@ -16,6 +16,7 @@ NM: dict[str, float] = {
     **dict.fromkeys(("cm", "centimeter", "centimeters"), 1e7),
     **dict.fromkeys(("m", "meter", "meters"), 1e9),
 }
+KNOWN = ", ".join(name for name in NM if "\\" not in name)  # that of ImageJ is no name for people
 Order = Literal["zyx", "xyz"]
 ORDERS: tuple[Order, ...] = ("zyx", "xyz")
 SMALLEST_NM, LARGEST_NM = 0.5, 10_000.0  # of a voxel's longest side
@@ -43,7 +44,7 @@ def read_units(units: Any, where: str) -> ZyxFloat:
     names = names[-3:] if len(names) >= 3 else names * 3
     wrong = [name for name in names if name not in (None, "") and (not isinstance(name, str) or name not in NM)]
     if wrong or len(names) != 3:
-        raise UserError(f"its unit is {(wrong or [units])[0]!r}", where, f"known: {', '.join(NM)}; {ASK_SIZE}")
+        raise UserError(f"its unit is {(wrong or [units])[0]!r}", where, f"known: {KNOWN}; {ASK_SIZE}")
     z, y, x = (NM[name or "nm"] for name in names)
     return z, y, x
 

@@ -18,6 +18,7 @@ from neuroadda.volumes.locations import Location, remove_at_once
 from neuroadda.volumes.nodes import is_array, read_attributes
 
 FOLDER, RECORD = ".derived", "made.json"
+PYRAMID_RUN = ".run"  # folder of a pyramid's run, in the pyramid
 
 Kind = Literal["view", "page", "copy"]
 """A view shows the array itself, such as a pyramid that links to it; a page tells of it; a copy has its voxels."""
@@ -93,8 +94,10 @@ def find_stale(array: Location) -> dict[str, str]:
         attrs = read_attributes(array)
         if attrs.get("fingerprint") != derived.fingerprint:
             found[derived.path] = f"{array} was made anew since"
-        elif attrs.get("instance") == derived.instance and is_array(array) and (edited := look_again(folder).edited):
-            found[derived.path] = f"{', '.join(edited.values())} was edited since"
+        elif attrs.get("instance") == derived.instance and is_array(array):
+            inputs, levels = look_again(folder), look_again(Path(derived.path) / PYRAMID_RUN)
+            if edited := inputs.edited | inputs.replaced | levels.edited:
+                found[derived.path] = f"{', '.join(edited.values())} was edited since"
     return found
 
 

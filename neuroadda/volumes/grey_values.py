@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from neuroadda.errors import UserError
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.locations import Location
 from neuroadda.volumes.no_data import SIDE_VX, find_constant
 
 LOW_CONTRAST = 24  # grey values between the 1st and the 99th percentile
@@ -11,6 +14,22 @@ BLANK_SHARE = 0.25
 SMOOTH = 0.3  # of neighbouring voxels in a section differ 0.78 to 1 in raw, and 0.01 to 0.14 in labels (docs/check.md)
 FEWEST_PAIRS = 1000
 INSIDE = ((True, True), (True, True))  # a box counts as a volume
+
+
+def check_raw_type(raw: Volume) -> None:
+    """Raise UserError unless a volume has the type of raw: uint8, zyx."""
+    if raw.channels is not None or raw.dtype != np.uint8:
+        what = f"raw is {raw.dtype} with {raw.data.ndim} axes"
+        raise UserError(
+            what, str(raw.path), "give uint8 with three axes (zyx), as `neuroadda import --kind raw` writes"
+        )
+
+
+def open_raw(path: Location | str) -> Volume:
+    """Open an array as raw; raise UserError as `Volume.open` and `check_raw_type` do."""
+    raw = Volume.open(path)
+    check_raw_type(raw)
+    return raw
 
 
 @dataclass(eq=False)

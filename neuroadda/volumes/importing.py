@@ -15,12 +15,12 @@ from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError, warn
 from neuroadda.observing import track
 from neuroadda.volumes.arrays import Volume, is_whole_pm, world_units
-from neuroadda.volumes.axes import ORDERS, Order, looks_like_other_unit, looks_like_xyz
+from neuroadda.volumes.axes import ORDERS, Order
 from neuroadda.volumes.label_checks import LabelTally
 from neuroadda.volumes.label_ids import count_unlabelled, describe_unlabelled
 from neuroadda.volumes.locations import Location, to_location
 from neuroadda.volumes.nodes import check_target
-from neuroadda.volumes.places import Answers, describe_size
+from neuroadda.volumes.places import Answers, describe_size, list_doubts
 from neuroadda.volumes.placing import placing
 from neuroadda.volumes.readers import Box, Source, open_source
 from neuroadda.volumes.readers.choosing import CREMI_LABELS, CREMI_RAW
@@ -107,6 +107,8 @@ def import_volume(
     target = to_location(target)
     if axes not in (None, *ORDERS):
         raise UserError(f"{axes!r} is no order of axes", "--axes", "zyx or xyz")
+    if voxel_size_nm is not None:
+        world_units(voxel_size_nm, (0.0, 0.0, 0.0))
     with ExitStack() as stack:
         size, offset = _triple(voxel_size_nm), _triple(offset_nm)
         answers = Answers(size, offset, axes)
@@ -121,7 +123,7 @@ def import_volume(
             order=order,
         )
         first = stack.enter_context(opened)
-        found = kind or _guess_kind(first)
+        found = kind or guess_kind(first)
         jobs = [(first, target / found if target.suffix == ".zarr" else target, found)]
         both = dataset is None and kind is None and first.dataset == CREMI_RAW and CREMI_LABELS in first.datasets
         if both and target.suffix == ".zarr":
@@ -129,7 +131,10 @@ def import_volume(
             if size or offset:
                 _check_alone(answers, source, first, labels)
             jobs.append((labels, target / "labels", "labels"))
-        plans = [_plan(opened.taken_as(kind, contrast), kind, voxel_size_nm, offset_nm) for opened, _, kind in jobs]
+        plans = [
+            _plan(take_source(opened, kind, contrast, voxel_size_nm), kind, voxel_size_nm, offset_nm)
+            for opened, _, kind in jobs
+        ]
         for plan in plans:
             for note in plan.notes:
                 warn(note, str(plan.source))
@@ -190,12 +195,43 @@ class _Plan:
         return voxels.astype(np.uint8) if self.scale is None else self.scale.apply(voxels)
 
 
-def _guess_kind(source: Source) -> Kind:
+def guess_kind(source: Source) -> Kind:
+    """Return what a source is imported as where nobody says it."""
     if source.kind is not None:
         return source.kind
     name = (source.dataset or source.location.name).rsplit("/", 1)[-1].lower()
     named = any(word in name for word in ("label", "neuron_ids", "segmentation"))
     return "labels" if source.dtype.kind in "iu" and (named or source.dtype.itemsize > 2) else "raw"
+
+
+def take_source(
+    source: Source, kind: Kind, contrast: Contrast = "as-seen", voxel_size_nm: Sequence[float] | None = None
+) -> Source:
+    """Return a source as it is taken, with notes on all that is doubtful before a voxel is read.
+
+    Parameters
+    ----------
+    voxel_size_nm
+        zyx, where it is given.
+
+    Raises
+    ------
+    UserError
+        If raw is shown in colours, or voxel size or offset are none.
+    """
+    source = source.taken_as(kind, contrast)
+    size = source.voxel_size_nm if voxel_size_nm is None else _triple(voxel_size_nm)
+    if size is None:
+        return source
+    if voxel_size_nm is None:
+        world_units(size, (0.0, 0.0, 0.0), str(source))
+    notes = list(list_doubts(size))
+    if not is_whole_pm(size):
+        notes.insert(0, f"its voxel size, {size} nm, is rounded to whole picometres")
+    if voxel_size_nm is None and any(size == (unit,) * 3 for unit in UNSET_NM):
+        what = "is 1 along each axis, which is also written where none is known"
+        notes.append(f"its voxel size, {describe_size(size)}, {what}")
+    return replace(source, notes=(*source.notes, *notes))
 
 
 def _plan(
@@ -205,20 +241,7 @@ def _plan(
     if voxel_size is None:
         raise UserError("it does not say its voxel size", str(source), "give --voxel-size Z Y X (nm)")
     offset = offset_nm if offset_nm is not None else source.offset_nm or (0.0, 0.0, 0.0)
-    world_units(voxel_size, (0.0, 0.0, 0.0), str(source) if voxel_size_nm is None else None)
     world_units((1.0, 1.0, 1.0), offset, str(source) if offset_nm is None else None)
-    if not is_whole_pm(voxel_size):
-        note = f"its voxel size, {tuple(voxel_size)} nm, is rounded to whole picometres"
-        source = replace(source, notes=(*source.notes, note))
-    if looks_like_xyz(voxel_size):
-        note = f"its voxel size, {describe_size(voxel_size)}, looks like x, y, z: the last axis is the coarsest"
-        source = replace(source, notes=(*source.notes, note))
-    if looks_like_other_unit(voxel_size):
-        note = f"its voxel size, {describe_size(voxel_size)}, is none of electron microscopy: was another unit meant?"
-        source = replace(source, notes=(*source.notes, note))
-    if voxel_size_nm is None and any(tuple(voxel_size) == (unit,) * 3 for unit in UNSET_NM):
-        note = f"its voxel size, {describe_size(voxel_size)}, is 1 along each axis, which is also written where none is known"
-        source = replace(source, notes=(*source.notes, note))
     if source.dtype.kind == "f":
         right = "scale it to uint8 first, as in (255 * (x - low) / (high - low)).clip(0, 255).astype('uint8')"
         right = right if kind == "raw" else "labels are whole numbers"

@@ -6,7 +6,9 @@ files of each input (``inputs/<name>.npz``), and the next run compares.
 
 import json
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -18,6 +20,7 @@ from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.listing import Listing, list_files, read_contents
 from neuroadda.volumes.nodes import is_array
+from neuroadda.volumes.places import describe_size
 
 INPUTS = "inputs"
 COLUMNS = ("name", "size", "modified", "status", "digest")
@@ -37,6 +40,8 @@ class Look:
         What determined the content when results were first made of it, and does now.
     listing
         Of its files.
+    place
+        Its voxel size and offset (nm, zyx), by attribute; empty in what earlier versions kept.
     """
 
     path: str
@@ -45,6 +50,7 @@ class Look:
     first: str
     content: str
     listing: Listing
+    place: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:
@@ -56,11 +62,12 @@ class Look:
         """Return the look of an array that nothing was made of before."""
         metadata, listing = _describe(volume), read_contents(listing, None, volume.path)
         content = fingerprint(metadata, listing.content)
-        return cls(str(volume.path.resolve()), volume.fingerprint, metadata, content, content, listing)
+        path, place = str(volume.path.resolve()), _find_place(volume)
+        return cls(path, volume.fingerprint, metadata, content, content, listing, place)
 
     def save(self, file: Path) -> None:
         """Write it, whole or not at all."""
-        about = {field: getattr(self, field) for field in ("path", "fingerprint", "metadata", "first", "content")}
+        about = {key: value for key, value in vars(self).items() if key != "listing"}
         columns = {column: getattr(self.listing, column) for column in COLUMNS}
         partial = file.with_name(f".{file.name}.partial")
         try:
@@ -96,7 +103,7 @@ def look_again(folder: Path) -> "Inputs":
     for file in sorted((folder / INPUTS).glob("[!.]*.npz")):
         look = Look.load(file)
         if look is not None and look.fingerprint and is_array(Path(look.path)):
-            inputs.identify(file.stem, Volume.open(look.path))
+            inputs.look_again(file.stem, look)
     return inputs
 
 
@@ -116,6 +123,7 @@ class Inputs:
         self._new: dict[str, tuple[Volume, Listing]] = {}
         self._known: dict[str, Look] = {}
         self._changes: dict[str, tuple[str, str]] = {}
+        self._others: dict[str, tuple[str, str]] = {}
 
     @property
     def changed(self) -> bool:
@@ -126,6 +134,11 @@ class Inputs:
     def edited(self) -> dict[str, str]:
         """Where the inputs lie that were edited since results were made of them, by name."""
         return {name: where for name, (where, _) in self._changes.items()}
+
+    @property
+    def replaced(self) -> dict[str, str]:
+        """Where arrays of another fingerprint lie than the inputs that lay there, by name."""
+        return {name: where for name, (where, _) in self._others.items()}
 
     def identify(self, name: str, volume: Volume) -> str:
         """Return what determines an input's content: its fingerprint and, once its voxels were edited, their content.
@@ -148,6 +161,9 @@ class Inputs:
             return volume.fingerprint  # listed once
         before = Look.load(self._folder / f"{name}.npz")
         if before is not None and before.fingerprint != volume.fingerprint:
+            if before.path == str(volume.path.resolve()):
+                what = _compare_places(before, volume) or ["it was made anew, or its attributes were edited"]
+                self._others[name] = str(volume.path), _say_changed(name, what, before)
             before = None  # of another array
         if self._trust:
             return volume.fingerprint if before is None else before.identity
@@ -169,12 +185,38 @@ class Inputs:
         if not self._trust:
             self._known[name] = look
             if before is not None and before.path == look.path and before.content != content:
-                self._changes[name] = str(path), f"{name} changed since {_format_time(before)}"
+                self._changes[name] = str(path), _say_changed(name, [], before)
 
-    def warn(self, what: str) -> None:
-        """Log a line for each input that was edited, with what comes of it."""
+    def look_again(self, name: str, before: Look) -> None:
+        """Identify an array that results were made of, where it lay then; one that cannot be opened any more was edited."""
+        try:
+            self.identify(name, Volume.open(before.path))
+        except UserError as error:
+            self._changes[name] = before.path, _say_changed(name, [error.what], before)
+
+    def warn(self, what: str, of_others: str | None = None) -> None:
+        """Log a line for each input that was edited, with what comes of it.
+
+        Parameters
+        ----------
+        of_others
+            What comes of an array that lies where the input lay, and has another fingerprint; by default, nothing is logged of it.
+        """
         for where, change in self._changes.values():
             warn(f"{change}: {what}", where)
+        for where, change in self._others.values() if of_others else ():
+            warn(f"{change}: {of_others}", where)
+
+    @contextmanager
+    def explain(self) -> Iterator[None]:
+        """Add to a UserError of the block, which refuses results of other inputs, which arrays are others than the inputs were."""
+        try:
+            yield
+        except UserError as error:
+            told = "; ".join(f"{where}: {change}" for where, change in self._others.values())
+            if not told:
+                raise
+            raise UserError(f"{error.what} ({told})", error.where, error.right) from error
 
     def keep(self, *, only: bool = False) -> None:
         """Keep how the inputs look: what is in the folder is made of these, or is about to be.
@@ -187,11 +229,16 @@ class Inputs:
         self._known |= {name: Look.first_of(*new) for name, new in self._new.items()}
         self._new.clear()
         self._changes.clear()
+        self._others.clear()
         for name, look in self._known.items():
             look.save(self._folder / f"{name}.npz")
         for file in self._folder.glob("*.npz") if only else ():
             if file.stem not in self._known:
                 file.unlink(missing_ok=True)
+
+    def forget(self, name: str) -> None:
+        """Remove what is kept of an input."""
+        (self._folder / f"{name}.npz").unlink(missing_ok=True)
 
     def accept(self) -> None:
         """Keep how edited inputs look, as if they had always looked so: what was made of them before goes with them."""
@@ -208,19 +255,33 @@ class Inputs:
     def _compare(self, name: str, volume: Volume, listing: Listing, before: Look) -> Look:
         path, metadata = str(volume.path.resolve()), _describe(volume)
         listing = read_contents(listing, before.listing, volume.path)
-        look = replace(before, path=path, metadata=metadata, listing=listing)
+        look = replace(before, path=path, metadata=metadata, listing=listing, place=_find_place(volume))
         if before.path != path and not (listing.digested and before.listing.digested):
             return look  # a copy of the same fingerprint, too large for reading it
         changes = listing.count_changes(before.listing)
         if changes or metadata != before.metadata:
-            what = f"{changes} of {len(listing)} files" if changes else "its metadata"
-            self._changes[name] = str(volume.path), f"{name} changed ({what}) since {_format_time(before)}"
+            what = [f"{changes} of {len(listing)} files"] if changes else []
+            what += _compare_places(before, volume)
+            self._changes[name] = str(volume.path), _say_changed(name, what or ["its metadata"], before)
             look = replace(look, content=fingerprint(metadata, listing.content))
         return look
 
 
-def _format_time(look: Look) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(look.listing.taken / 1e9))
+def _say_changed(name: str, what: Sequence[str], before: Look) -> str:
+    told = f" ({'; '.join(what)})" if what else ""
+    return (
+        f"{name} changed{told} since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(before.listing.taken / 1e9))}"
+    )
+
+
+def _find_place(volume: Volume) -> dict[str, list[float]]:
+    return {"voxel_size": list(volume.voxel_size_nm), "offset": list(volume.offset_nm)}
+
+
+def _compare_places(before: Look, volume: Volume) -> list[str]:
+    """Return which attributes of an array's place are others than before, with both values."""
+    pairs = ((key, before.place.get(key, now), now) for key, now in _find_place(volume).items())
+    return [f"its {key} was {describe_size(old)}, and is {describe_size(now)}" for key, old, now in pairs if old != now]
 
 
 def _describe(volume: Volume) -> str:

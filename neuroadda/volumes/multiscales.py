@@ -165,7 +165,7 @@ def find_factors(
 def _read_cosem(
     transform: Mapping[str, Any], where: str, in_n5: bool, axes: Order | None, ndim: int | None = None
 ) -> _Level:
-    names = list(axes or transform.get("axes") or ())
+    names = [str(name).lower() for name in axes or transform.get("axes") or ()]
     scale, translate, units = (transform.get(key) for key in ("scale", "translate", "units"))
     units = [units] * len(names) if isinstance(units, str) else units
     lists: list[Any] = [scale, [0] * len(names) if translate is None else translate, units]
@@ -195,10 +195,12 @@ def _read_ngff(
 ) -> Place:
     axes = image.get("axes")
     named = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in axes] if isinstance(axes, list) else []
-    names = [axis.get("name") for axis in named]
+    written = [str(axis.get("name")) for axis in named]
+    names = [name.lower() for name in written]
     if names[-3:] != ["z", "y", "x"]:
-        found = ", ".join(map(str, names)) or "not named"
-        raise UserError(f"its axes are {found}", where, "(channels,) z, y, x is expected; transpose it")
+        right = "transpose it" if {"z", "y", "x"} <= set(names) else ASK_SIZE
+        what = f"its axes are {', '.join(written) or 'not named'}"
+        raise UserError(what, where, f"(channels,) z, y, x is expected; {right}")
     if ndim is not None:
         check_count(names, ndim, where, f"its multiscales have to tell each; {ASK_SIZE}")
     units = [axis.get("unit") for axis in named[-3:]]

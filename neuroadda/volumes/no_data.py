@@ -7,7 +7,7 @@ Along one axis a square may extend beyond the volume, which finds rims of any wi
 `SMALLEST_VX` wide, have no data, either.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product, zip_longest
 
 import numpy as np
@@ -35,14 +35,22 @@ class FoundData:
 
 def has_gaps(raw: Volume, roi: Roi) -> bool:
     """Return whether a voxel of `roi` has no data; memory is a box."""
+    return any(found.any() for found in _look_through(raw, roi))
+
+
+def has_data(raw: Volume, roi: Roi) -> bool:
+    """Return whether a voxel of `roi` has data; memory is a box."""
+    return any(not found.all() for found in _look_through(raw, roi))
+
+
+def _look_through(raw: Volume, roi: Roi) -> Iterator[np.ndarray]:
+    """Yield bool for the voxels of box after box of `roi`: which have no data."""
     box = raw.to_slices(roi)
     sides = (max(1, BOX_VOXELS // BOX_YX**2), BOX_YX, BOX_YX)
     places = list(product(*(range(s.start, s.stop, n) for s, n in zip(box, sides, strict=True))))
     for begins in track(f"looking for areas without data in {raw.path}", places):
         part = tuple(slice(b, min(b + n, s.stop)) for b, n, s in zip(begins, sides, box, strict=True))
-        if read_without_data(raw, part)[1].any():
-            return True
-    return False
+        yield read_without_data(raw, part)[1]
 
 
 def read_without_data(raw: Volume, box: Sequence[slice]) -> tuple[np.ndarray, np.ndarray]:

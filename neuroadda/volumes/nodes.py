@@ -19,7 +19,7 @@ from numcodecs import Blosc, blosc
 from neuroadda.errors import UserError
 from neuroadda.volumes.axes import check_order
 from neuroadda.volumes.locations import Location, remove
-from neuroadda.volumes.urls import ARRAY_METADATA, ATTRIBUTES, CHANGES, Url
+from neuroadda.volumes.urls import ARRAY_METADATA, ATTRIBUTES, CHANGES, LAYERS, Url
 
 ZARR3 = int(zarr.__version__.partition(".")[0]) >= 3
 CODECS = (
@@ -27,6 +27,7 @@ CODECS = (
     *("shuffle", "delta", "fixedscaleoffset", "quantize", "bitround", "packbits", "astype"),
 )
 BLOSC_HEADER = 16  # bytes
+IMPORT = "make it one with `neuroadda import`"
 GROUP_METADATA = (".zgroup", "zarr.json")
 N5_ATTRIBUTES = "attributes.json"
 CONTAINERS = (".zarr", ".n5")
@@ -58,7 +59,9 @@ def open_array(location: Location, mode: str = "r") -> zarr.Array:
         If nothing is there, or it is not a zarr array.
     """
     if isinstance(location, Path) and location.is_file():
-        raise UserError("this is a file, not a zarr array", str(location), "make it one with `neuroadda import`")
+        raise UserError("this is a file, not a zarr array", str(location), IMPORT)
+    if isinstance(location, Url) and location.url.startswith(LAYERS):
+        raise UserError("this is the address of a layer of Neuroglancer, not of a zarr array", str(location), IMPORT)
     is_format_3 = (location / ARRAY_METADATA[1]).is_file()  # asked of zarr 3, too: it says why a URL cannot be reached
     if is_format_3 and not ZARR3:
         raise UserError("this is zarr format 3", str(location), "format 2 (or N5) is expected: Python 3.12 reads both")
@@ -67,6 +70,8 @@ def open_array(location: Location, mode: str = "r") -> zarr.Array:
         data = _open_node(location, mode)
         dict(data.attrs)  # read now, where it is told what is wrong with them
     except UNREADABLE as error:
+        if isinstance(error, MISSING) and (location / "info").is_file():
+            raise UserError("this is a precomputed volume, not a zarr array", str(location), IMPORT) from error
         if isinstance(error, MISSING):
             raise UserError("there is no array here", str(location), _nearby(location)) from error
         raise UserError(f"the array's metadata cannot be read ({error})", str(location)) from error

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.axes import ASK_OFFSET, ASK_SIZE, Order, check_count, looks_like_xyz
+from neuroadda.volumes.axes import ASK_OFFSET, ASK_SIZE, Order, check_count, looks_like_other_unit, looks_like_xyz
 from neuroadda.volumes.multiscales import OFFSET, Place, find_factors, is_level, read_image, read_transform, to_triple
 
 Form = Literal["zarr", "N5", "HDF5"]
@@ -88,6 +88,16 @@ def same_size(first: ZyxFloat, second: ZyxFloat) -> bool:
 def describe_size(size: Sequence[float]) -> str:
     """Return a voxel size as ``40 x 4 x 4 nm (zyx)``."""
     return " x ".join(f"{s:g}" for s in size) + " nm (zyx)"
+
+
+def list_doubts(size_nm: ZyxFloat) -> tuple[str, ...]:
+    """Return what is doubtful of a voxel size (zyx), a sentence each."""
+    told, doubts = f"its voxel size, {describe_size(size_nm)},", []
+    if looks_like_xyz(size_nm):
+        doubts.append(f"{told} looks like x, y, z: the last axis is the coarsest")
+    if looks_like_other_unit(size_nm):
+        doubts.append(f"{told} is none of electron microscopy: was another unit meant?")
+    return tuple(doubts)
 
 
 Told = tuple[str, Place]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ATTRIBUTES = ".zattrs"
 ARRAY_METADATA = (".zarray", "zarr.json")  # without one of them nothing is taken for an array
+LAYERS = ("precomputed://", "zarr://", "zarr2://")  # as Neuroglancer writes the address of a layer
 NO_BUCKET = "bucket does not exist"  # S3 reports it as a missing object, too
 CHANGES = {"use_listings_cache": False}  # other processes write to the same location
 WITH_LOGIN = ("http", "https", "ftp", "sftp", "ssh", "smb")  # schemes whose URLs name a user of the host

@@ -436,6 +436,19 @@ def test_raw_that_shows_little_is_doubtful(tmp_path: Path, monkeypatch: pytest.M
     assert not na.check(volume)["doubtful"]
 
 
+@pytest.mark.parametrize("dtype", [np.int8, bool])
+def test_raw_of_another_type_is_doubtful_alone_and_wrong_in_a_run(here: Path, tmp_path: Path, dtype: Any) -> None:
+    noise = np.random.default_rng(0).integers(0, 127, CROP, np.uint8).astype(dtype)
+    raw = write_array(tmp_path / "v.zarr/raw", noise)
+    (doubt,) = na.check(raw)["doubtful"]
+    assert f"it is {np.dtype(dtype)}: every run refuses it as raw" in doubt.what
+    assert "--kind raw" in (doubt.mend or "")
+    for section in ("segment", "adapt"):
+        wrong = na.check(write_config(tmp_path, {section: {"raw": raw}}))["wrong"]
+        (fault,) = [one for one in wrong if one.where == f"{section}.raw"]
+        assert f"raw is {np.dtype(dtype)} with 3 axes" in fault.what
+
+
 def test_chunks_that_are_not_stored_are_counted(tmp_path: Path) -> None:
     volume = Volume.create(tmp_path / "v.zarr/raw", (8, 64, 64), (30, 6, 6), np.uint8, chunk_vx=(4, 32, 32))
     assert "none of its 8 chunks is stored" in [one.what for one in na.check(volume)["wrong"]][-1]
@@ -487,6 +500,37 @@ def test_a_file_is_looked_at_before_its_import(command: Run, tmp_path: Path) -> 
     (fault,) = na.check(tmp_path / "broken.h5")["wrong"]
     assert fault.mend
     assert {path.name for path in tmp_path.iterdir()} == {"v.npy", "v.h5", "broken.h5"}
+
+
+DOUBTS: dict[str, tuple[dict[str, Any], str]] = {
+    "order": ({"resolution": (4.0, 4.0, 40.0)}, "its voxel size, 4 x 4 x 40 nm (zyx), looks like x, y, z"),
+    "unit": ({"resolution": (40000.0, 4000.0, 4000.0)}, "is none of electron microscopy: was another unit meant?"),
+    "unset": ({"resolution": (1.0, 1.0, 1.0)}, "is 1 along each axis, which is also written where none is known"),
+    "rounded": ({"resolution": (40.0, 4.00049, 4.0)}, "is rounded to whole picometres"),
+}
+
+
+@pytest.mark.parametrize("case", DOUBTS)
+def test_a_file_is_doubted_as_its_import_does(command: Run, tmp_path: Path, case: str) -> None:
+    attrs, what = DOUBTS[case]
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file["volumes/raw"] = np.random.default_rng(0).integers(0, 256, (4, 8, 8), np.uint8)
+        file["volumes/raw"].attrs.update(attrs)
+    (doubt,) = na.check(tmp_path / "v.h5")["doubtful"]
+    assert what in doubt.what
+    code, _, error = command("import", tmp_path / "v.h5", tmp_path / "own.zarr")
+    assert (code, doubt.what in error) == (0, True)
+
+
+def test_a_file_whose_voxel_size_is_none_or_that_is_in_colour_is_wrong(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file["raw"] = np.zeros((4, 8, 8), np.uint8)
+        file["raw"].attrs["resolution"] = (4e-8, 4e-9, 4e-9)
+    assert "its voxel size is [4e-08, 4e-09, 4e-09]" in na.check(tmp_path / "v.h5")["wrong"][0].what
+    with h5py.File(tmp_path / "c.h5", "w") as file:
+        file["data"] = np.zeros((3, 4, 8, 8), np.uint8)
+        file["data"].attrs["resolution"] = (40.0, 4.0, 4.0)
+    assert "it has shape (3, 4, 8, 8); three axes" in str(na.check(tmp_path / "c.h5")._errors[0])
 
 
 def test_a_ledger_is_asked_and_not_made(own_mongo_url: str, here: Path, tmp_path: Path) -> None:

@@ -59,6 +59,38 @@ def test_a_part_with_black_scores_as_the_part_cut_at_it(tmp_path, tissue, black)
     assert abs(score(found.model_copy(update={"no_data": "none"})) - cut) > 0.02
 
 
+NOISE = np.random.default_rng(0).integers(1, 255, (6, 96, 96), np.uint8)
+IDS = np.broadcast_to(1 + np.arange(96, dtype=np.uint64) // 16, NOISE.shape)
+
+
+@pytest.mark.parametrize("what", ["black", "white", "a black roi", "masked", "int8", "bool"])
+def test_a_part_without_data_is_refused_before_a_training(tmp_path, what):
+    raw, settings = NOISE.copy(), {}
+    if what in ("black", "white"):
+        raw[:] = 0 if what == "black" else 255
+    elif what == "a black roi":
+        raw[:3] = 0
+        settings = {"roi": {"offset_nm": (0, 0, 0), "shape_nm": (60, 576, 576)}}
+    elif what == "masked":
+        mask = Volume.create(tmp_path / "mask.zarr/mask", raw.shape, (30, 6, 6), np.uint8)
+        settings = {"no_data": str(mask.path)}
+    else:
+        raw = raw.astype(what)
+    config = write(tmp_path / "v.zarr", raw, IDS, **settings)
+    told = f"raw is {what}" if what in ("int8", "bool") else "there is no data in all of"
+    with pytest.raises(UserError, match=told) as refused:
+        Validator(config).check()
+    assert refused.value.where == config.raw
+    if what not in ("int8", "bool"):
+        Validator(config.model_copy(update={"no_data": "none"})).check()
+
+
+def test_a_part_with_some_data_is_not_refused(tmp_path):
+    raw = NOISE.copy()
+    raw[:5] = 0
+    Validator(write(tmp_path / "v.zarr", raw, IDS)).check()
+
+
 @pytest.fixture
 def trained(tmp_path: Path) -> dict[str, Any]:
     """The config of a finished training with a validation part."""

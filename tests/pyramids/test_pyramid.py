@@ -15,7 +15,7 @@ import zarr
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import prepare_output
-from neuroadda.errors import RunFailed, UserError
+from neuroadda.errors import RunFailed, UserError, forget_warnings
 from neuroadda.pyramids import downsampling as stage_module
 from neuroadda.pyramids.downsampling import downsample
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
@@ -326,6 +326,33 @@ def test_an_edited_volume_gets_its_levels_anew(tmp_path, caplog, copy):
 
 
 IDS = [2**64 - 1, 2**64 - 3, 2**32 - 2]
+
+
+@pytest.mark.parametrize("copy", [False, True], ids=["linked", "copied"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint64])
+def test_a_level_that_was_edited_is_told_and_made_again(tmp_path, caplog, command, dtype, copy):
+    volume = write(tmp_path / "v.zarr/array", dtype)
+    levels = build(volume, copy_finest=copy)
+    group = tmp_path / "v.zarr/array.ome.zarr"
+    before = [level.read() for level in levels]
+    instances = [level.attrs.get("instance") for level in levels]
+    build(volume, copy_finest=copy)
+    assert not caplog.records
+    edited = levels[0 if copy else 1]
+    Volume.open(edited.path, "r+").data[2, 3, 4] ^= 1
+    assert f"level_{edited.path.name} changed (1 of " in command("status", group / ".run")[2]
+    forget_warnings()
+    caplog.clear()
+    build(volume, copy_finest=copy, trust_inputs=True)
+    assert not caplog.records
+    again = build(volume, copy_finest=copy)
+    assert f"{edited.path}: level_{edited.path.name} changed (1 of " in caplog.text
+    assert all(np.array_equal(level.read(), was) for level, was in zip(again, before, strict=True))
+    made = [level.attrs.get("instance") != was for level, was in zip(again, instances, strict=True)]
+    assert made == [level.path == edited.path for level in levels]  # the others are made of the same
+    caplog.clear()
+    build(volume, copy_finest=copy)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("reserved", IDS)

@@ -21,6 +21,18 @@ def test_any_name_is_found_below_the_address(tmp_path: Path, name: str) -> None:
         assert address == "http://127.0.0.1:8000/plain/v.zarr/raw"
 
 
+@pytest.mark.parametrize(
+    ("base", "begin"),
+    [
+        ("http://host/my data", "http://host/my%20data/raw"),
+        ("https://me@host:8000/a%20b/?x=1&y=<2>", "https://me@host:8000/a%20b/?x=1&y=%3C2%3E/raw"),
+        ("http://[::1]:80/größe", "http://[::1]:80/gr%C3%B6%C3%9Fe/raw"),
+    ],
+)
+def test_an_address_is_encoded_once(tmp_path: Path, base: str, begin: str) -> None:
+    assert served_address(tmp_path / "raw", tmp_path, base) == begin
+
+
 def test_what_is_not_served_has_no_address(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"it is not below .*; give another --root"):
         served_address(tmp_path / "raw", tmp_path / "run", "http://127.0.0.1:8000")

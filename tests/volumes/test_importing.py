@@ -218,6 +218,9 @@ def test_what_is_wrong_with_values(tmp_path: Path, raw: np.ndarray) -> None:
     refuse("does not say its voxel size; give --voxel-size", source, target)
     refuse("not three positive lengths", source, target, voxel_size_nm=(40, 0, 4))
     refuse("not three positive lengths", source, target, voxel_size_nm=(40, float("nan"), 4))
+    refuse(
+        "looks like metres, taken as nm; give Z Y X in nm: 30 4 4?", source, target, voxel_size_nm=(3e-8, 4e-9, 4e-9)
+    )
     refuse("holds no datasets", source, target, voxel_size_nm=NM, dataset="volumes/raw")
     np.save(source, raw.astype(np.float32))
     refuse("float32; scale it to uint8", source, target, voxel_size_nm=NM)

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import zarr
 
+from neuroadda.errors import UserError
 from neuroadda.volumes import inputs as module
 from neuroadda.volumes import listing as listing_module
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.inputs import Inputs, look_again
 from neuroadda.volumes.listing import list_files, read_contents
 from neuroadda.volumes.nodes import ZARR3
 from neuroadda.volumes.urls import Url
@@ -151,6 +152,39 @@ def test_chunks_that_come_and_go_and_other_metadata_are_changes(tmp_path):
     assert look(tmp_path, volume)[1]
     volume.data.attrs["provenance"] = {"note": "read over again"}  # it says nothing about voxels
     assert not look(tmp_path, volume)[1]
+
+
+@pytest.mark.parametrize("attrs", [{}, {"fingerprint": "abc"}], ids=["another program's", "ours"])
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        ({"voxel_size": [50, 4, 4]}, "its voxel_size was 40 x 4 x 4 nm (zyx), and is 50 x 4 x 4 nm (zyx)"),
+        ({"offset": [0, 8, -4]}, "its offset was 0 x 0 x 0 nm (zyx), and is 0 x 8 x -4 nm (zyx)"),
+        ({"units": ["nm", "um", "nm"]}, "its voxel_size was 40 x 4 x 4 nm (zyx), and is 40 x 4000 x 4 nm (zyx)"),
+    ],
+)
+def test_which_attribute_of_a_place_was_edited_is_said(tmp_path, caplog, attrs, edit, told):
+    volume = write_ours(tmp_path / "v.zarr/raw", **attrs)
+    look(tmp_path, volume)
+    volume.data.attrs.update(edit)
+    inputs = look_again(tmp_path / "run")
+    assert (inputs.edited | inputs.replaced) == {"raw": str(volume.path)}
+    inputs.warn("so be it", "so be it")
+    assert f"raw changed ({told}) since 20" in caplog.text
+    if not attrs:  # its fingerprint is of its attributes: what was made of it is refused, and this is why
+        with (
+            pytest.raises(UserError, match=r"other inputs \(.*raw changed \(its (voxel_size|offset) was"),
+            inputs.explain(),
+        ):
+            raise UserError("made of other inputs")
+
+
+def test_an_input_that_cannot_be_opened_any_more_was_edited(tmp_path, caplog):
+    volume = write_ours(tmp_path / "v.zarr/raw")
+    look(tmp_path, volume)
+    del volume.data.attrs["voxel_size"]
+    look_again(tmp_path / "run").warn("so be it")
+    assert "raw changed (the array has no voxel_size) since 20" in caplog.text
 
 
 def test_an_edit_within_a_tick_of_the_clock_is_noticed(tmp_path):

@@ -7,6 +7,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 from neuroadda.errors import UserError
@@ -192,3 +193,68 @@ def test_other_targets_are_right(tmp_path: Path, target: str) -> None:
 def test_no_array_is_made_in_n5(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="ending of another format"):
         Volume.create(tmp_path / "a.n5/mask", SHAPE, SIZE, np.uint8)
+
+
+@pytest.mark.parametrize("where", ["multiscales", "transform"])
+def test_axes_in_capitals_are_the_same_axes(tmp_path: Path, where: str) -> None:
+    told = ngff([40, 4, 4]) if where == "multiscales" else cosem([40, 4, 4])
+    text = json.dumps(told).replace('"z"', '"Z"').replace('"y"', '"Y"').replace('"x"', '"X"')
+    group = tmp_path / "v.zarr"
+    write_zarr(group / "0", **({} if where == "multiscales" else json.loads(text)))
+    if where == "multiscales":
+        (group / ".zgroup").write_text('{"zarr_format": 2}')
+        (group / ".zattrs").write_text(text)
+    assert Volume.open(group / "0").voxel_size_nm == SIZE
+
+
+@pytest.mark.parametrize(("names", "right"), [("xyz", "transpose it"), ("abc", "--voxel-size"), ("", "--voxel-size")])
+def test_what_is_no_axis_is_not_to_be_transposed(tmp_path: Path, names: str, right: str) -> None:
+    group = tmp_path / "v.zarr"
+    write_zarr(group / "0")
+    (group / ".zgroup").write_text('{"zarr_format": 2}')
+    told = ngff([40, 4, 4])
+    told["multiscales"][0]["axes"] = [{"name": name, "type": "space", "unit": "nanometer"} for name in names]
+    (group / ".zattrs").write_text(json.dumps(told))
+    with pytest.raises(
+        UserError, match=rf"v.zarr/0: its axes are .*\(channels,\) z, y, x is expected; .*{right}"
+    ) as refused:
+        Volume.open(group / "0")
+    assert ("transpose" in str(refused.value)) == (right == "transpose it")
+
+
+def test_no_escape_is_named_among_the_units(tmp_path: Path) -> None:
+    path = write_hdf5(tmp_path / "a.h5", resolution=[40, 4, 4], unit="furlong")
+    with pytest.raises(UserError, match=r"known: nm, .*micron") as refused:
+        import_volume(path, tmp_path / "own.zarr")
+    assert "\\" not in str(refused.value)
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 6, 8), (6, 8), (1, 1, 4, 6, 8)])
+def test_of_one_dataset_its_axes_are_told(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["some/data"] = np.zeros(shape, np.uint8)
+    with pytest.raises(UserError, match=r"a.h5:some/data: it has shape \(.*; three axes"):
+        import_volume(tmp_path / "a.h5", tmp_path / "own.zarr", voxel_size_nm=SIZE)
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file["other"] = np.zeros(shape, np.uint8)
+    with pytest.raises(UserError, match=r"a.h5: no dataset has three axes; give --dataset, one of: other, some/data"):
+        import_volume(tmp_path / "a.h5", tmp_path / "own.zarr", voxel_size_nm=SIZE)
+
+
+def test_pages_of_several_types_are_told(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for dtype in (np.uint8, np.uint16):
+            file.write(np.zeros((6, 8), dtype), photometric="minisblack")
+    with pytest.raises(
+        UserError, match="its pages differ: 6 x 8 uint16, 6 x 8 uint8; pages of one shape and data type"
+    ):
+        import_volume(tmp_path / "a.tif", tmp_path / "own.zarr", voxel_size_nm=SIZE)
+
+
+@pytest.mark.parametrize("address", ["{}", "precomputed://file://{}", "zarr://file://{}"])
+def test_what_is_no_array_but_may_be_imported_is_told(tmp_path: Path, address: str) -> None:
+    (tmp_path / "info").write_text("{}")
+    with pytest.raises(
+        UserError, match=r"(precomputed volume|layer of Neuroglancer).*make it one with `neuroadda import`"
+    ):
+        Volume.open(address.format(tmp_path))

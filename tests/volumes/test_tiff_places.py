@@ -99,6 +99,68 @@ def test_planes_that_lie_a_little_beside_are_noted(tmp_path: Path, told: Any, wh
     assert what in notes(volume)
 
 
+@pytest.mark.parametrize("step", [0.03, 7, 300])
+@pytest.mark.parametrize("units", [None, "pixel"])
+def test_a_distance_without_a_unit_that_is_in_no_unit_the_voxel_size_is_told(tmp_path, caplog, step, units) -> None:
+    path = ome(tmp_path / "a.ome.tif", z=[n * step for n in range(4)], units=units)
+    volume = import_volume(path, tmp_path / "own.zarr")
+    told = f"its planes are {step:g} apart in PositionZ, without a unit of length: in no unit are that the 40 nm"
+    assert told in notes(volume)
+    assert told in caplog.text
+
+
+@pytest.mark.parametrize("step", [1, 40, 0.04, 0.00004])
+def test_a_distance_without_a_unit_may_be_the_voxel_size_or_count_sections(tmp_path: Path, step: float) -> None:
+    path = ome(tmp_path / "a.ome.tif", z=[n * step for n in range(4)], units=None)
+    assert "apart in PositionZ" not in notes(import_volume(path, tmp_path / "own.zarr"))
+
+
+def several(folder: Path, per_file: int, photometric: tuple[str, ...] = ("minisblack",) * 3) -> list[Path]:
+    """Write an OME-TIFF in three files, each of which has the metadata of all."""
+    paths = [folder / f"s{n}.ome.tif" for n in range(3)]
+    ids = [f"urn:uuid:00000000-0000-0000-0000-00000000000{n}" for n in range(3)]
+    data = "".join(
+        f'<TiffData FirstZ="{n * per_file}" IFD="0" PlaneCount="{per_file}"><UUID FileName="{path.name}">{ids[n]}</UUID></TiffData>'
+        for n, path in enumerate(paths)
+    )
+    sizes = " ".join(f'PhysicalSize{a}="{s}" PhysicalSize{a}Unit="nm"' for a, s in zip("ZYX", SIZE, strict=True))
+    space = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+    for number, path in enumerate(paths):
+        xml = (
+            f'<?xml version="1.0" encoding="UTF-8"?><OME xmlns="{space}" UUID="{ids[number]}"><Image ID="Image:0">'
+            f'<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="8" SizeY="6" SizeZ="{3 * per_file}" SizeC="1" '
+            f'SizeT="1" {sizes}><Channel ID="Channel:0:0" SamplesPerPixel="1"/>{data}</Pixels></Image></OME>'
+        )
+        voxels = VOXELS[:per_file] + np.uint8(number)
+        tifffile.imwrite(path, voxels, description=xml, metadata=None, photometric=photometric[number])
+    return paths
+
+
+@pytest.mark.parametrize("per_file", [1, 2])
+def test_all_files_of_an_ome_tiff_in_several_files_are_read_and_count(tmp_path: Path, per_file: int) -> None:
+    paths = several(tmp_path, per_file)
+    first = import_volume(paths[0], tmp_path / "a.zarr")
+    assert first.voxel_size_nm == SIZE
+    assert np.array_equal(first.read(), np.concatenate([VOXELS[:per_file] + np.uint8(n) for n in range(3)]))
+    assert import_volume(paths[0], tmp_path / "b.zarr").fingerprint == first.fingerprint
+    with paths[2].open("r+b") as file:
+        file.seek(-1, 2)
+        last = file.read(1)[0]
+        file.seek(-1, 2)
+        file.write(bytes([last ^ 1]))
+    assert import_volume(paths[0], tmp_path / "c.zarr").fingerprint != first.fingerprint
+
+
+def test_files_of_an_ome_tiff_that_are_missing_or_unlike_are_told(tmp_path: Path) -> None:
+    paths = several(tmp_path, 2, ("minisblack", "miniswhite", "minisblack"))
+    with pytest.raises(UserError, match="its pages differ in photometric interpretation"):
+        import_volume(paths[0], tmp_path / "a.zarr")
+    paths = several(tmp_path, 2)
+    paths[1].unlink()
+    with pytest.raises(UserError, match="it has 4 pages, but by its metadata 6 images"):
+        import_volume(paths[0], tmp_path / "a.zarr")
+
+
 def test_the_unit_of_each_plane_is_its_own(tmp_path: Path) -> None:
     path = ome(tmp_path / "a.ome.tif", z=[0.4, 440, 480, 520])
     xml = tifffile.tiffcomment(path).replace('PositionZ="0.4" PositionZUnit="nm"', 'PositionZ="0.4" PositionZUnit="um"')

@@ -13,7 +13,7 @@ from neuroadda.volumes.locations import Location, to_location
 from neuroadda.volumes.places import Answers
 from neuroadda.volumes.readers import hdf5, images, npy, precomputed, tiff, webknossos, zarr, zarr_url
 from neuroadda.volumes.readers.source import Box, Gaps, Source, Wanted
-from neuroadda.volumes.urls import Url
+from neuroadda.volumes.urls import LAYERS, Url
 
 FORMATS = (
     webknossos.FORMAT,
@@ -25,7 +25,6 @@ FORMATS = (
     zarr_url.FORMAT,
     images.FORMAT,  # any other folder
 )
-SCHEMES = ("precomputed://", "zarr://", "zarr2://")  # as Neuroglancer writes the address of a layer
 
 __all__ = ["FORMATS", "Box", "Source", "open_source", "to_source_location"]
 
@@ -103,7 +102,7 @@ def to_source_location(location: Location | str) -> Location:
     """
     if not isinstance(location, str) or "://" not in location:
         return to_location(location)
-    for scheme in SCHEMES:
+    for scheme in LAYERS:
         location = location.removeprefix(scheme)
     location = location.partition("|")[0]
     return (

@@ -27,10 +27,11 @@ def choose(names: Sequence[str], volumes: Sequence[str], wanted: Wanted, where: 
     dataset = wanted.dataset
     if dataset is None:
         cremi = CREMI_LABELS if wanted.labels else CREMI_RAW
-        if cremi not in names and len(volumes) != 1:
-            right = f"give --dataset, one of: {list_some(names)}"
-            raise UserError("it is not said which dataset to import", where, right)
-        dataset = cremi if cremi in names else volumes[0]
+        found = volumes or names  # of what has other axes, the one there is: it is told what is wrong with it
+        if cremi not in names and len(found) != 1:
+            what = "it is not said which dataset to import" if volumes or not names else "no dataset has three axes"
+            raise UserError(what, where, f"give --dataset, one of: {list_some(found)}")
+        dataset = cremi if cremi in names else found[0]
     dataset = to_name(dataset)
     if dataset not in names:
         raise UserError(f"there is no dataset {dataset!r}", where, f"datasets in it: {list_some(names)}")

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
@@ -27,6 +27,13 @@ NAMED = 8
 ORIENTATION = 274  # the tag
 PHOTOMETRIC = {0: "MinIsWhite", 1: "MinIsBlack", 2: "RGB", 3: "palette", 4: "mask", 6: "YCbCr"}
 DAMAGE = ("invalid page offset", "invalid value offset", "corrupted", "premature", "circular reference")
+
+
+class PageTags(NamedTuple):
+    """What is checked of each page."""
+
+    photometric: int
+    orientation: int
 
 
 def _recognises(location: Location, wanted: Wanted) -> bool:
@@ -63,11 +70,14 @@ def open_tiff(path: Path, answers: Answers | None = None) -> Stack:
                 file.pages
             )  # finds all pages, and says where they go round in a circle, along which series would go for ever
             check()
-            _check_photometric(file, path)
+            files = _list_files(file)
+            pages = [page for one in files for page in _read_tags(one)]
+            check()
+            _check_photometric(pages, path)
             depth, shape, dtype = _tiff_shape(file, path)
-            _check_count(file, depth, path)
+            _check_count(file, len(pages), depth, path)
             looks = tuple(_look_of_series(file, s, path) for s in file.series)
-            orientation = _find_orientation(file, path)
+            orientation = _find_orientation(pages, path)
             notes = (*_describe_axes(file, path), *describe_orientation(orientation))
             page = decoder(path, file, (depth, *shape))
             place, told = (Place(), ()) if answers is None else read_place(file, str(path), answers)
@@ -78,7 +88,8 @@ def open_tiff(path: Path, answers: Answers | None = None) -> Stack:
             file.close()
             raise UserError(f"the TIFF cannot be read: {error}", str(path)) from error
     where = place.voxel_size_nm, place.offset_nm
-    return Stack((depth, *shape), dtype, page, (path,), *where, file.close, looks, (*notes, *told), orientation)
+    paths = (path, *(Path(one.filehandle.path) for one in files[1:]))
+    return Stack((depth, *shape), dtype, page, paths, *where, file.close, looks, (*notes, *told), orientation)
 
 
 @contextmanager
@@ -112,21 +123,48 @@ def check_intact(path: Path) -> Iterator[Callable[[], None]]:
     check()
 
 
-def _check_photometric(file: tifffile.TiffFile, path: Path) -> None:
+def _list_files(file: tifffile.TiffFile) -> tuple[tifffile.TiffFile, ...]:
+    """Return a file, and those that hold the other pages of an OME-TIFF in several files."""
+    pages = (page for series in file.series for page in series.pages) if file.is_ome else ()
+    others = {page.parent.filehandle.path: page.parent for page in pages if page is not None}
+    others.pop(file.filehandle.path, None)
+    return (file, *(others[name] for name in sorted(others)))
+
+
+@contextmanager
+def _opened(file: tifffile.TiffFile) -> Iterator[None]:
+    """Have a file open in the block: tifffile closes the others of an OME-TIFF in several files."""
+    closed = file.filehandle.closed
+    if closed:
+        file.filehandle.open()
+    try:
+        yield
+    finally:
+        if closed:
+            file.filehandle.close()
+
+
+def _read_tags(file: tifffile.TiffFile) -> list[PageTags]:
+    with _opened(file):
+        pages = (page.aspage() for page in file.pages)
+        return [PageTags(int(p.photometric), int(p.tags.valueof(ORIENTATION, 1))) for p in pages]
+
+
+def _check_photometric(pages: Sequence[PageTags], path: Path) -> None:
     """Raise UserError if pages differ in what their values mean. tifffile looks at the first page of each series."""
     found: dict[int, list[int]] = {}
-    for number, page in enumerate(file.pages):
-        found.setdefault(int(page.aspage().photometric), []).append(number)
+    for number, page in enumerate(pages):
+        found.setdefault(page.photometric, []).append(number)
     if len(found) > 1:
         told = (f"{_name_pages(pages)} {PHOTOMETRIC.get(kind, '?')} ({kind})" for kind, pages in found.items())
         right = "save all pages alike, or give them as a folder of images"
         raise UserError(f"its pages differ in photometric interpretation: {', '.join(told)}", str(path), right)
 
 
-def _check_count(file: tifffile.TiffFile, depth: int, path: Path) -> None:
+def _check_count(file: tifffile.TiffFile, pages: int, depth: int, path: Path) -> None:
     """Raise UserError if the metadata tell of more images, or of fewer, than the file has."""
     coarser = [level for series in file.series for level in series.levels[1:] if not level.keyframe.is_subifd]
-    pages = len(file.pages) - sum(len(level.pages) for level in coarser)
+    pages -= sum(len(level.pages) for level in coarser)
     in_one_run = file.series[0].dataoffset is not None
     stated = int((file.imagej_metadata or {}).get("images", depth))
     if in_one_run and pages < depth:
@@ -138,9 +176,9 @@ def _check_count(file: tifffile.TiffFile, depth: int, path: Path) -> None:
         )
 
 
-def _find_orientation(file: tifffile.TiffFile, path: Path) -> int:
+def _find_orientation(pages: Sequence[PageTags], path: Path) -> int:
     """Return the tag Orientation of all pages; raise UserError if they differ."""
-    found = sorted({int(tag.value) if (tag := page.aspage().tags.get(ORIENTATION)) else 1 for page in file.pages})
+    found = sorted({page.orientation for page in pages})
     if len(found) > 1:
         what = f"its pages differ in orientation (tag {ORIENTATION}: {', '.join(map(str, found))})"
         raise UserError(what, str(path), "turn and save all pages alike")
@@ -195,7 +233,8 @@ def decoder(path: Path, file: tifffile.TiffFile, shape: Zyx) -> Callable[[int], 
         page = stack.pages[index]
         if page is None or 0 in page.databytecounts:
             raise ValueError(f"page {index} is missing or has no data")
-        return page.asarray().reshape(shape[1:])
+        with _opened(page.parent):
+            return page.asarray().reshape(shape[1:])
 
     return decode
 
@@ -209,8 +248,9 @@ def _tiff_shape(file: tifffile.TiffFile, path: Path) -> tuple[int, tuple[int, in
         what = "it is in colour" if first.keyframe.samplesperpixel > 2 else "it has transparency"
         raise UserError(what, str(path), "convert it to grey first")
     if any(s.shape[-2:] != first.shape[-2:] or s.dtype != first.dtype for s in series):
-        shapes = sorted({s.shape[-2:] for s in series})
-        raise UserError(f"its pages differ: {shapes}", str(path), "pages of one shape and data type are expected")
+        pages = sorted({f"{s.shape[-2]} x {s.shape[-1]} {s.dtype}" for s in series})
+        what = f"its pages differ: {', '.join(pages)}"
+        raise UserError(what, str(path), "pages of one shape and data type are expected")
     long = [n for n in first.shape[:-2] if n != 1]
     pages_only = len(series) == 1 or all(math.prod(s.shape[:-2]) == 1 for s in series)
     if not pages_only:

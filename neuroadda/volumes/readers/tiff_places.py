@@ -9,7 +9,7 @@ import tifffile
 
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.axes import ASK_OFFSET, ASK_SIZE, NM
+from neuroadda.volumes.axes import ASK_OFFSET, ASK_SIZE, KNOWN, NM
 from neuroadda.volumes.multiscales import Place
 from neuroadda.volumes.places import Answers, describe_size
 
@@ -145,6 +145,9 @@ def _check_planes(planes: Mapping[int, _Plane], size: ZyxFloat | None, asks_size
         if asks_size:
             raise UserError(f"it says two voxel sizes: {what}", where, ASK_SIZE)
         notes.append(what)
+    if even and not in_nm and max(steps) > 0 and not _may_be(steps[0], size[0]):
+        what = f"its planes are {steps[0]:g} apart in PositionZ, without a unit of length"
+        notes.append(f"{what}: in no unit are that the {size[0]:g} nm of its voxel size")
     if not even:
         apart = max(abs(p - z[0] - (n - numbers[0]) * size[0]) for p, n in zip(z, numbers, strict=True))
         what = f"PositionZ of its planes is uneven: they are {min(steps):g} to {max(steps):g} apart"
@@ -163,6 +166,11 @@ def _check_planes(planes: Mapping[int, _Plane], size: ZyxFloat | None, asks_size
     return tuple(notes)
 
 
+def _may_be(step: float, size_nm: float) -> bool:
+    """Tell whether a step without a unit is that of section numbers, or in some unit a length."""
+    return any(math.isclose(step, told, rel_tol=NEAR) for told in (1.0, *(size_nm / nm for nm in NM.values())))
+
+
 def _read_lengths(
     node: ElementTree.Element, prefix: str, default: str, where: str, right: str, asked: bool
 ) -> ZyxFloat | None:
@@ -175,7 +183,7 @@ def _read_lengths(
     if unknown := [(n, v, u) for n, v, u in zip(names, values, units, strict=True) if u not in NM]:
         name, value, unit = unknown[0]
         if asked and unit not in NO_LENGTHS:
-            raise UserError(f"its {name} is {value:g}, its unit {unit!r}", where, f"known: {', '.join(NM)}; {right}")
+            raise UserError(f"its {name} is {value:g}, its unit {unit!r}", where, f"known: {KNOWN}; {right}")
         return None
     return _triple([round(value * NM[unit], 6) for value, unit in zip(values, units, strict=True)])
 
