@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from funlib.geometry import Coordinate
 
 from neuroadda.blockwise.grid import Block, BlockGrid, BlockSet
 from neuroadda.blockwise.ledger.base import Ledger
 from neuroadda.config import Zyx, fingerprint
-from neuroadda.errors import UserError, collect_warnings
-from neuroadda.volumes.arrays import PM_PER_NM, Volume
+from neuroadda.errors import UserError
+from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import retire
 from neuroadda.volumes.locations import Location, is_inside, move, neighbour, remove, remove_at_once, to_location
-from neuroadda.volumes.nodes import is_array, read_attributes
+from neuroadda.volumes.nodes import is_array, open_array, read_attributes
 from neuroadda.volumes.stored import file_vx, list_stored, stored_file
 
 if TYPE_CHECKING:
     from neuroadda.blockwise.task import Task
 
 TAG_FILE = "task.json"
+PLACE = "place"  # attribute of an output: the place that its task wrote
 
 
 def read_tag(output: Location) -> dict[str, Any] | None:
@@ -55,28 +55,19 @@ def bind_output(task: "Task") -> "Task | None":
     """Return the task with the instance of its output; None where the output is missing, another task's, or was moved."""
     output = to_location(task.output)
     tag = read_tag(output) or {}
-    if tag.get("fingerprint") != task.fingerprint or not tag.get("instance") or describe_move(output, task.grid):
+    if tag.get("fingerprint") != task.fingerprint or not tag.get("instance") or describe_move(output):
         return None
     return task.model_copy(update={"instance": tag["instance"]})
 
 
-def describe_move(output: Location, grid: BlockGrid) -> str | None:
-    """Return how the attributes of an output array say another place than its task wrote; None if they do not, and of a folder."""
+def describe_move(output: Location) -> str | None:
+    """Return how the attributes of an output array say another place than was written; None if they do not, and of a folder."""
     if not is_array(output):
         return None
-    try:
-        with collect_warnings():  # which raw has had already
-            volume = Volume.open(output)
-    except UserError as error:
-        return error.what
-    sizes = volume.voxel_size, Coordinate(grid.voxel_size)
-    scale = (
-        PM_PER_NM if volume.unit == "nm" and sizes[0] * PM_PER_NM == sizes[1] else 1
-    )  # a grid in pm, see `Downsample`
-    told = {"voxel_size": volume.voxel_size, "offset": volume.roi.offset}
-    triples = ((key, list(getattr(grid, key)), list(now * scale)) for key, now in told.items())
+    attrs = read_attributes(output)
+    changes = ((key, wrote, attrs.get(key)) for key, wrote in attrs.get(PLACE, {}).items())
     return (
-        " and ".join(f"its {key} was {wrote}, and is {now} (zyx)" for key, wrote, now in triples if now != wrote)
+        " and ".join(f"its {key} was {wrote}, and is {now} (zyx)" for key, wrote, now in changes if now != wrote)
         or None
     )
 
@@ -86,7 +77,7 @@ def check_output(task: "Task", overwrite: bool) -> None:
     output = to_location(task.output)
     if overwrite or bind_output(task) is not None or (tag := read_tag(output)) is None:
         return
-    if tag.get("fingerprint") == task.fingerprint and (moved := describe_move(output, task.grid)):
+    if tag.get("fingerprint") == task.fingerprint and (moved := describe_move(output)):
         what = f"the attributes of the output of {task.name} were edited: {moved}"
         raise UserError(what, task.output, "write them back, or pass --overwrite to replace it")
     what = f"the output of {task.name} was made with other parameters or inputs"
@@ -133,6 +124,9 @@ def _create_at_once(task: "Task", output: Location) -> None:
     partial = neighbour(output, f".{output.name}.partial")
     remove(partial)
     task.bound.create_output(task.model_copy(update={"output": str(partial)}))
+    if is_array(partial):
+        attrs = open_array(partial, "r+").attrs
+        attrs[PLACE] = {key: attrs[key] for key in ("voxel_size", "offset", "units") if key in attrs}
     move(partial, output)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from neuroadda.blockwise.causes import advise, describe_cause
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.health import Health, Pulse, judge, split_running
 from neuroadda.blockwise.ledger.base import FailureGroup, Ledger, TaskRecord
 from neuroadda.blockwise.ledger.open import open_ledger
@@ -105,9 +104,9 @@ def _locate(task: TaskRecord) -> Location | None:
 def _find_move(task: TaskRecord) -> str | None:
     """Return how the place that the output of a task says was edited; None if it was not."""
     output = _locate(task)
-    if output is None or not task.grid or read_key(output) != task.fingerprint:
+    if output is None or read_key(output) != task.fingerprint:
         return None
-    return describe_move(output, BlockGrid.model_validate(task.grid))
+    return describe_move(output)
 
 
 @dataclass(frozen=True)

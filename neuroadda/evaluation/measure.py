@@ -268,7 +268,7 @@ def finished_stages(plan: Plan) -> list[FinishedStage]:
 
 
 def _unfinished(task: Task, done: int) -> UserError:
-    moved = describe_move(to_location(task.output), task.grid)
+    moved = describe_move(to_location(task.output))
     why = "" if moved is None else f", for the attributes of its output were edited: {moved}"
     what = f"{task.name} is not finished with these parameters ({done} of {len(task.blocks)} blocks){why}"
     return UserError(what, task.output, "run `neuroadda segment` with the same config first")

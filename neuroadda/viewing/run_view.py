@@ -57,7 +57,7 @@ def view_plan(plan: Plan, root: Path, base_url: str) -> dict[str, Any]:
         return Layer.of(Volume.open(path), name, served_address(path, root, base_url), kind)
 
     for task in plan.tasks:
-        if moved := describe_move(to_location(task.output), task.grid):
+        if moved := describe_move(to_location(task.output)):
             warn(f"{task.name} is shown where it says that it is; it was edited: {moved}", task.output)
     layers = [layer("raw", to_location(plan.config.raw), "raw")]
     layers += [layer(name, plan.output(stage), kind) for name, stage, kind in LAYERS if plan.output(stage).exists()]
