@@ -97,9 +97,10 @@ def _read(scores: Sequence[ScoreRow], crop_rows: Sequence[CropRow], distances: S
     return "\n".join(
         [
             "## Reading\n",
-            f"- Judging targets, the evidence of all seeds together: {CONSISTENCY}: {tell(CONSISTENCY, judging)};",
-            f"  {BEFORE}: {tell(BEFORE, judging)}; {DEFAULT} (the default): {tell(DEFAULT, judging)}.",
-            f"- All targets: {CONSISTENCY}: {tell(CONSISTENCY, cases)}; {DEFAULT}: {tell(DEFAULT, cases)}.",
+            "- The evidence of all seeds together, on the judging targets:",
+            *(f"  - {way}: {tell(way, judging)}" for way in (DEFAULT, CONSISTENCY, BEFORE)),
+            "- On all targets:",
+            *(f"  - {way}: {tell(way, cases)}" for way in (DEFAULT, CONSISTENCY, BEFORE)),
             "- The default is not consistency alone, as the rule of the first run would have it: by one draw, which is what a",
             "  user gets, that was less steady then. The weight was tried after these targets had been seen: new volumes have",
             "  to judge it.",
