@@ -25,6 +25,7 @@ from neuroadda.viewing.run_view import view_plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import find_stale
 from neuroadda.volumes.exporting import export_volume
+from neuroadda.volumes.info import describe
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 from tests.segmentation.synthetic import write_backbone, write_raw
 
@@ -227,6 +228,14 @@ def test_an_output_whose_place_was_edited_is_told_by_view_and_can_be_made_again(
     segmentation.data.attrs["offset"] = [0, 0, 0]
     view_plan(make_plan(config), tmp_path, "http://host")
     assert "relabel is shown where it says that it is; it was edited: its offset was [60, 12, 0]" in caplog.text
+    for use in (
+        lambda: export_volume(Volume.open(segmentation.path), tmp_path / "out.h5"),
+        lambda: build_pyramid(PyramidConfig(volume=str(segmentation.path), execution=SERIAL)),
+    ):
+        with pytest.raises(UserError, match=r"its offset was \[60, 12, 0\], and is \[0, 0, 0\]"):
+            use()
+    assert "its offset was" in describe(Volume.open(segmentation.path))["edited"]
+    assert not (tmp_path / "out.h5").exists()
     segment_volume(config, overwrite=True)
     again = Volume.open(segmentation.path)
     assert again.roi == roi

@@ -8,6 +8,7 @@ from pydantic import Field
 from neuroadda.active.boxes import is_labelled, labels_path
 from neuroadda.active.proposals import LABELS, PROPOSALS, read_proposals
 from neuroadda.adaptation.status import SUMMARY
+from neuroadda.backbones.card import Card
 from neuroadda.config import FolderPath, PathText, PublicConfig, load_config_file
 from neuroadda.errors import SettingError, UserError
 from neuroadda.evaluation.choosing import LEVEL
@@ -15,6 +16,7 @@ from neuroadda.evaluation.validation import ValidateConfig
 from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
+from neuroadda.segmentation.settings import DEFAULT_THRESHOLD
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.no_data_mask import WithNoData
 from neuroadda.volumes.regions import RoiConfig
@@ -64,6 +66,15 @@ class TuneConfig(PublicConfig, WithNoData):
     agglomerate: Agglomerate = Field(default_factory=Agglomerate)
     threshold: Annotated[float, Field(gt=0, le=1)] | None = None
     level: Annotated[float, Field(gt=0, lt=1)] = LEVEL
+
+
+def default_threshold(config: TuneConfig, card: Card) -> float:
+    """Return the threshold of the default; raise SettingError if it is above the limit of the agglomeration."""
+    threshold = config.threshold or card.metrics.get("threshold", DEFAULT_THRESHOLD)
+    if threshold > config.agglomerate.limit:
+        what = f"{threshold} is above agglomerate.limit {config.agglomerate.limit}"
+        raise SettingError(what, "threshold", "raise the limit or lower the threshold")
+    return threshold
 
 
 def list_boxes(config: TuneConfig, raw: Volume) -> dict[str, ValidateConfig]:

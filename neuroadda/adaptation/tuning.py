@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ from neuroadda.adaptation.boxes import make_validator
 from neuroadda.adaptation.config import AdaptConfig
 from neuroadda.adaptation.state import BACKBONE, Adaptation
 from neuroadda.adaptation.status import LEFT_ONE_OUT
-from neuroadda.adaptation.tune_config import TuneConfig, list_boxes
+from neuroadda.adaptation.tune_config import TuneConfig, default_threshold, list_boxes
 from neuroadda.backbones.card import CARD, load_card
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.blockwise.run_folder import check_run_folder
 from neuroadda.config import dump_config, fingerprint, load_config_file, write_json, write_toml
-from neuroadda.errors import SettingError, UserError, in_section
+from neuroadda.errors import UserError, in_section
 from neuroadda.evaluation.choosing import LEVEL
 from neuroadda.evaluation.settings import Setting, list_settings
 from neuroadda.evaluation.trained import find_trained, meets
@@ -52,10 +53,7 @@ def tune_backbone(config: TuneConfig, *, overwrite: bool = False) -> Tuned:
     boxes = {name: Validator(box) for name, box in list_boxes(config, raw).items()}
     for box in boxes.values():
         box.check()
-    threshold = config.threshold or card.metrics.get("threshold", DEFAULT_THRESHOLD)
-    if threshold > config.agglomerate.limit:
-        what = f"{threshold} is above agglomerate.limit {config.agglomerate.limit}"
-        raise SettingError(what, "threshold", "raise the limit or lower the threshold")
+    threshold = default_threshold(config, card)
     default = Setting(fragments=config.fragments, agglomerate=config.agglomerate)
     with lock_folder(config.output):
         return tune_on(boxes, folder, config.output, default, threshold, level=config.level, overwrite=overwrite)
@@ -85,6 +83,7 @@ def tune_on(
     taker
         The backbone that ``tune.toml`` names; by default the one that is tuned.
     """
+    _check_apart({name: box.open()[2] for name, box in boxes.items()})
     card, (raw, *_) = load_card(backbone), next(iter(boxes.values())).open()
     settings = list_settings(default, raw.voxel_size_nm)
     names = [(box.fingerprint, read_content(box.open()[1])) for box in boxes.values()]  # labels may be edited in place
@@ -94,7 +93,8 @@ def tune_on(
     if known.get("fingerprint") == mine:
         return Tuned.from_data(known, str(record))
     if known and not overwrite:
-        raise UserError("another tuning lies here", str(record), "give another output, or --overwrite")
+        what = "another tuning lies here: of other raw, labels or boxes (or they were edited), another backbone or settings"
+        raise UserError(what, str(record), "give another output, or --overwrite")
     fresh, trained = _split(boxes, find_trained(card, raw))
     network = load_backbone(backbone)
     scored = fresh or trained
@@ -179,6 +179,13 @@ def _split(boxes: Mapping[str, Validator], trained: Sequence[Roi]) -> tuple[dict
         {name: box for name, box in boxes.items() if name not in seen},
         {name: box for name, box in boxes.items() if name in seen},
     )
+
+
+def _check_apart(rois: Mapping[str, Roi]) -> None:
+    """Raise UserError if two boxes overlap: one that is left out would be among those that the choice is made on."""
+    for (name, roi), (other, second) in combinations(rois.items(), 2):
+        if not roi.intersect(second).empty:
+            raise UserError(f"{name} and {other} overlap", "tune", "give boxes that have no voxel in common")
 
 
 def _describe(names: Sequence[str], fresh: bool, trained: int) -> str:

@@ -16,14 +16,14 @@ from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import retire
 from neuroadda.volumes.locations import Location, is_inside, move, neighbour, remove, remove_at_once, to_location
-from neuroadda.volumes.nodes import is_array, open_array, read_attributes
+from neuroadda.volumes.moved import describe_move, keep_place
+from neuroadda.volumes.nodes import is_array, read_attributes
 from neuroadda.volumes.stored import file_vx, list_stored, stored_file
 
 if TYPE_CHECKING:
     from neuroadda.blockwise.task import Task
 
 TAG_FILE = "task.json"
-PLACE = "place"  # attribute of an output: the place that its task wrote
 
 
 def read_tag(output: Location) -> dict[str, Any] | None:
@@ -58,18 +58,6 @@ def bind_output(task: "Task") -> "Task | None":
     if tag.get("fingerprint") != task.fingerprint or not tag.get("instance") or describe_move(output):
         return None
     return task.model_copy(update={"instance": tag["instance"]})
-
-
-def describe_move(output: Location) -> str | None:
-    """Return how the attributes of an output array say another place than was written; None if they do not, and of a folder."""
-    if not is_array(output):
-        return None
-    attrs = read_attributes(output)
-    changes = ((key, wrote, attrs.get(key)) for key, wrote in attrs.get(PLACE, {}).items())
-    return (
-        " and ".join(f"its {key} was {wrote}, and is {now} (zyx)" for key, wrote, now in changes if now != wrote)
-        or None
-    )
 
 
 def check_output(task: "Task", overwrite: bool) -> None:
@@ -125,8 +113,7 @@ def _create_at_once(task: "Task", output: Location) -> None:
     remove(partial)
     task.bound.create_output(task.model_copy(update={"output": str(partial)}))
     if is_array(partial):
-        attrs = open_array(partial, "r+").attrs
-        attrs[PLACE] = {key: attrs[key] for key in ("voxel_size", "offset", "units") if key in attrs}
+        keep_place(partial)
     move(partial, output)
 
 

@@ -14,12 +14,13 @@ from neuroadda.blockwise.health import Health, Pulse, judge, split_running
 from neuroadda.blockwise.ledger.base import FailureGroup, Ledger, TaskRecord
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
-from neuroadda.blockwise.outputs import describe_move, read_key
+from neuroadda.blockwise.outputs import read_key
 from neuroadda.config import load_config_file
 from neuroadda.errors import UserError
 from neuroadda.locks import LOCK, LockState, read_lock
 from neuroadda.volumes.derived import PYRAMID_RUN
 from neuroadda.volumes.locations import Location, is_inside, to_location
+from neuroadda.volumes.moved import describe_move
 
 LOGS = "logs"  # folder of a run's logs
 SHOWN_BLOCKS = 20

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from neuroadda.adaptation.tune_config import TuneConfig, list_boxes
+from neuroadda.adaptation.tune_config import TuneConfig, default_threshold, list_boxes
 from neuroadda.checking.backbones import check_backbone
 from neuroadda.checking.findings import Findings
 from neuroadda.checking.machine import check_place
@@ -27,6 +27,7 @@ def check_tune(findings: Findings, config: TuneConfig, *, made: Sequence[Path] =
         findings.note("tune.backbone", f"{config.backbone} is trained first")
     elif (found := check_backbone(findings, "tune.backbone", config.backbone)) is not None and raw is not None:
         findings.attempt("tune.any_voxel_size", IMPORT, check_raw, raw, found[1], config.any_voxel_size)
+        findings.attempt("tune", "raise the limit or lower the threshold", default_threshold, config, found[1])
     check_place(findings, "tune.output", config.output, {"tune.raw": config.raw, "tune.backbone": config.backbone})
     if raw is None or (config.proposals is not None and any(is_inside(config.proposals, folder) for folder in made)):
         return

@@ -10,7 +10,7 @@ from pydantic import Field
 from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.outputs import bind_output, describe_move
+from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.processes import sum_usage
 from neuroadda.blockwise.repair import find_lost
 from neuroadda.blockwise.task import Task
@@ -27,6 +27,7 @@ from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.label_checks import check_truth, look_at
 from neuroadda.volumes.label_ids import read_ids
 from neuroadda.volumes.locations import Location, is_inside, to_location
+from neuroadda.volumes.moved import describe_move
 
 MIN_SKELETON_NM, MERGE_NODES = 300.0, 2
 
@@ -268,9 +269,10 @@ def finished_stages(plan: Plan) -> list[FinishedStage]:
 
 
 def _unfinished(task: Task, done: int) -> UserError:
-    moved = describe_move(to_location(task.output))
-    why = "" if moved is None else f", for the attributes of its output were edited: {moved}"
-    what = f"{task.name} is not finished with these parameters ({done} of {len(task.blocks)} blocks){why}"
+    if moved := describe_move(to_location(task.output)):
+        what = f"the attributes of the output of {task.name} were edited: {moved}"
+        return UserError(what, task.output, "write them back, or run `neuroadda segment` with --overwrite")
+    what = f"{task.name} is not finished with these parameters ({done} of {len(task.blocks)} blocks)"
     return UserError(what, task.output, "run `neuroadda segment` with the same config first")
 
 

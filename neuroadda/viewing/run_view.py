@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from neuroadda.blockwise.outputs import describe_move
 from neuroadda.errors import UserError, warn
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.locations import Location, to_location
+from neuroadda.volumes.moved import describe_move
 from neuroadda.volumes.neuroglancer import Kind, Layer, neuroglancer_state, state_url
 from neuroadda.volumes.urls import Url
 

@@ -16,6 +16,7 @@ from neuroadda.volumes.derived import deriving
 from neuroadda.volumes.importing import boxes
 from neuroadda.volumes.label_checks import LabelTally
 from neuroadda.volumes.label_ids import count_unlabelled, describe_unlabelled
+from neuroadda.volumes.moved import PLACE, check_place
 from neuroadda.volumes.placing import placing
 from neuroadda.volumes.readers import Box
 from neuroadda.volumes.readers.choosing import CREMI_LABELS, CREMI_RAW
@@ -51,9 +52,11 @@ def export_volume(volume: Volume, target: str | Path, format: Format | None = No
     Raises
     ------
     UserError
-        If the format is not known or cannot hold this volume, or `target` exists; nothing is left behind.
+        If the format is not known or cannot hold this volume, `target` exists, or the place of the volume was edited since a run
+        wrote it; nothing is left behind.
     """
     target = Path(target)
+    check_place(volume.path)
     format = format or _format_of(target)
     if format != "zarr" and volume.channels is not None:
         raise UserError(f"it has {volume.channels} channels", str(volume.path), "export it to zarr")
@@ -86,7 +89,7 @@ def _format_of(target: Path) -> Format:
 
 
 def _write_zarr(volume: Volume, partial: Path) -> None:
-    ours = ("offset", "voxel_size", "axis_names", "units", "types")
+    ours = ("offset", "voxel_size", "axis_names", "units", "types", PLACE)
     attrs = {key: value for key, value in volume.attrs.items() if key not in ours}
     copy = Volume.create(
         partial,

@@ -7,6 +7,7 @@ import numpy as np
 
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.locations import count_bytes
+from neuroadda.volumes.moved import describe_move
 from neuroadda.volumes.no_data_mask import survey_no_data
 
 SAMPLE_BYTES, SURVEY_BYTES = 64 * 2**20, 256 * 2**20
@@ -23,7 +24,7 @@ def describe(volume: Volume) -> dict[str, Any]:
         ``box_vx`` (begin and end) of at most 64 MiB around the centre, and in it ``min``, ``max`` and ``mean``, or for
         integers of more than 8 bits the number of ``ids`` other than 0. Of raw (uint8, zyx) of at most 256 MiB also ``no_data``:
         the ``share`` of voxels without data, and which sections are ``blank``, ``repeated`` and ``jumped`` (z, from 0); of larger
-        raw it says that `neuroadda mask` finds them.
+        raw it says that `neuroadda mask` finds them. ``edited``, if its attributes say another place than the run that wrote it.
     """
     facts = {
         "path": str(volume.path),
@@ -39,6 +40,8 @@ def describe(volume: Volume) -> dict[str, Any]:
         "provenance": volume.attrs.get("provenance", {}),
         "sample": _sample(volume),
     }
+    if moved := describe_move(volume.path):
+        facts["edited"] = moved
     if volume.dtype == np.uint8 and volume.channels is None and facts["sample"]["max"] > 1:  # not a mask of 0 and 1
         facts["no_data"] = _describe_gaps(volume)
     return facts

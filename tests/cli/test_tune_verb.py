@@ -44,6 +44,31 @@ def read_rois(volume: Path) -> list[tuple[float, ...]]:
     return [tuple(map(float, roi.split())) for roi in list_rois(volume)]
 
 
+def test_boxes_that_overlap_are_refused(command: Run, volume: Path, tmp_path: Path) -> None:
+    first, second, _ = list_rois(volume)
+    z, y, x = Volume.open(volume / "raw").voxel_size_nm
+    shifted = f"0 0 {x:g} {8 * z:g} {SIDE * y:g} {SIDE * x:g}"
+    for rois in ((first, second, first), (first, shifted)):
+        given = [part for roi in rois for part in ("--roi", roi)]
+        code, _, error = command(
+            "tune", volume / "raw", volume / "labels", "--backbone", BACKBONE, "-o", tmp_path / "tuned", *given
+        )
+        assert code == 2
+        assert f"box_1 and box_{len(rois)} overlap; give boxes that have no voxel in common" in error
+        assert not (tmp_path / "tuned/tune.json").exists()
+
+
+def test_check_refuses_the_threshold_that_tune_refuses(command: Run, volume: Path, tmp_path: Path) -> None:
+    config = tmp_path / "tune.json"
+    asked = {"raw": str(volume / "raw"), "labels": [str(volume / "labels")], "backbone": BACKBONE, "threshold": 0.99}
+    write_json(config, {"tune": asked | {"output": str(tmp_path / "tuned")}})
+    for verb in (("check", config), ("tune", "-c", config)):
+        code, told, error = command(*verb)
+        assert code == 2
+        assert "0.99 is above agglomerate.limit 0.95" in told + error
+        assert "raise the limit or lower the threshold" in told + error
+
+
 def test_a_choice_is_made_written_and_taken(command: Run, volume: Path, tmp_path: Path) -> None:
     rois = [part for roi in list_rois(volume) for part in ("--roi", roi)]
     given = ("tune", volume / "raw", volume / "labels", "--backbone", BACKBONE, "-o", tmp_path / "tuned", *rois)
