@@ -209,10 +209,13 @@ def test_a_place_that_was_edited_is_named_by_status_and_refused(config, tmp_path
     before = volume.attrs[key]
     told = [key, "40" if key == "voxel_size" else "90", "30" if key == "voxel_size" else "60"]
     volume.data.attrs.update(edit)
-    code, _, error = command("status", tmp_path / "run")
+    code, said, error = command("status", tmp_path / "run")
     assert code == 0
     for word in (str(array), *told):
         assert word in error
+    if which != "raw":
+        assert "Edited: the place of what" in said
+        assert "or give --overwrite to the same command" in said
     with pytest.raises(UserError) as refused:
         segment_volume(config)
     for word in (which, *told, "--overwrite"):

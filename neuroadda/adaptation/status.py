@@ -11,6 +11,7 @@ from neuroadda.errors import UserError
 from neuroadda.locks import read_lock
 
 SUMMARY, LEFT_ONE_OUT = "adaptation.json", "left_one_out"
+TUNED = "tune.json"  # of a tuning, when it has ended
 
 
 def look_at_adaptation(folder: Path) -> Health | None:
@@ -41,6 +42,16 @@ def look_at_adaptation(folder: Path) -> Health | None:
         return Health("finished", f"Finished: {told}; the backbone is {folder / 'backbone'}.", f"Use it: {used}")
     state, first = say_end("stopped" if lock is None else lock.state)
     return Health(state, f"{first}: {told}.", GO_ON)
+
+
+def look_at_tuning(folder: Path) -> Health | None:
+    """Return what a tuning in the folder has chosen; None if no tuning has ended there."""
+    try:
+        told = str(load_config_file(folder / TUNED)["told"])
+    except (UserError, LookupError, TypeError):
+        return None
+    taken = folder / TUNED.replace(".json", ".toml")
+    return Health("finished", f"Finished: tuned to {told}.", f"Use it: neuroadda segment RAW -c {taken} -o OUT")
 
 
 def _read_rounds(folder: Path) -> list[dict[str, Any]]:

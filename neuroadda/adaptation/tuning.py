@@ -11,7 +11,7 @@ from funlib.geometry import Roi
 from neuroadda.adaptation.boxes import make_validator
 from neuroadda.adaptation.config import AdaptConfig
 from neuroadda.adaptation.state import BACKBONE, Adaptation
-from neuroadda.adaptation.status import LEFT_ONE_OUT
+from neuroadda.adaptation.status import LEFT_ONE_OUT, TUNED
 from neuroadda.adaptation.tune_config import TuneConfig, default_threshold, list_boxes
 from neuroadda.backbones.card import CARD, load_card
 from neuroadda.backbones.checkpoint import load_backbone
@@ -33,7 +33,7 @@ from neuroadda.volumes.placing import placing
 from neuroadda.zoo.finding import find_backbone
 
 TUNING = "tuning"  # folder of an adaptation's round
-RECORD, TAKEN, PICTURE = "tune.json", "tune.toml", "tune.png"
+RECORD, TAKEN, PICTURE = TUNED, "tune.toml", "tune.png"
 VERSION = 1  # of what is in the record
 
 

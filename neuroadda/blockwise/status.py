@@ -10,7 +10,7 @@ from typing import Any
 
 from neuroadda.blockwise.causes import advise, describe_cause
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.blockwise.health import Health, Pulse, judge, split_running
+from neuroadda.blockwise.health import WRITE_BACK, Health, Pulse, judge, split_running
 from neuroadda.blockwise.ledger.base import FailureGroup, Ledger, TaskRecord
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
@@ -155,7 +155,13 @@ def look_at_run(where: str | Path, url: str | None = None) -> RunStatus:
             | {"moved": _find_move(task)}
             for task, pulse in zip(tasks, pulses, strict=True)
         ]
-        return RunStatus(locks.judge(tasks, pulses, now), told)
+        health = locks.judge(tasks, pulses, now)
+        moved = [task["stage"] for task in told if task["moved"]]
+        if moved and not health.is_at_work:
+            health = Health(
+                "failed", f"Edited: the place of what {' and '.join(moved)} wrote is another now.", WRITE_BACK
+            )
+        return RunStatus(health, told)
     finally:
         ledger.close()
 

@@ -25,7 +25,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Tell whether a run is at work, waits, or was stopped, how far each task is, why blocks failed, and what to do next."""
-    from neuroadda.adaptation.status import look_at_adaptation
+    from neuroadda.adaptation.status import look_at_adaptation, look_at_tuning
     from neuroadda.blockwise.status import look_at_run
     from neuroadda.cli.console import print_json, print_table
     from neuroadda.training.status import look_at_training
@@ -40,9 +40,10 @@ def status(
         if (training := look_at_training(folder)) is not None:
             print_json([training.to_data()]) if as_json else _print_health(training.health)
             return
-        if (adaptation := look_at_adaptation(folder)) is not None:
-            print_json([{"stage": "adapt"} | vars(adaptation)]) if as_json else _print_health(adaptation)
-            return
+        for stage, look in (("adapt", look_at_adaptation), ("tune", look_at_tuning)):
+            if (health := look(folder)) is not None:
+                print_json([{"stage": stage} | vars(health)]) if as_json else _print_health(health)
+                return
     found = look_at_run(run, ledger)
     for task in found.tasks:
         task["stale"] = find_stale(to_location(task["output"]))

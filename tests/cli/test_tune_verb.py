@@ -95,6 +95,11 @@ def test_a_choice_is_made_written_and_taken(command: Run, volume: Path, tmp_path
     assert resolved["components"]["threshold"] == record["threshold"]
     assert resolved["fragments"] | {"sections": None} == taken["fragments"] | {"sections": None}
 
+    code, status, _ = command("status", tmp_path / "tuned")
+    assert code == 0
+    assert status.startswith(f"Finished: tuned to {record['told']}")
+    assert f"-c {config} -o OUT" in status
+
     (tmp_path / "tuned/tune.png").unlink()
     assert command(*given)[1] == told  # nothing is tuned again
     assert not (tmp_path / "tuned/tune.png").exists()
