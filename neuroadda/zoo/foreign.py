@@ -74,9 +74,15 @@ def make_foreign_backbone(draft: Path | str, weights: Path | str, folder: Path |
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
-        return safetensors.torch.load(path.read_bytes())
+        weights = safetensors.torch.load(path.read_bytes())
     except OSError as error:
         raise UserError(f"the weights cannot be read ({error.strerror})", str(path)) from error
     except SafetensorError as error:
         right = "store them by safetensors.torch.save_file(model.state_dict(), ...): nothing else is loaded"
         raise UserError(f"the weights are no safetensors ({error})", str(path), right) from error
+    for name, tensor in weights.items():
+        if not tensor.isfinite().all():
+            raise UserError(
+                f"{name} holds numbers that are not finite", str(path), "the training diverged: take others"
+            )
+    return weights

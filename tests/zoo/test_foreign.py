@@ -62,6 +62,16 @@ def write_small(folder: Path, implementation: str = SMALL) -> Path:
     return folder / "backbone"
 
 
+def test_weights_that_are_not_finite_are_named(tmp_path):
+    folder = write_small(tmp_path / "s")
+    weights = safetensors.torch.load_file(folder.parent / "w.safetensors")
+    weights["convolution.bias"][1] = float("nan")
+    safetensors.torch.save_file(weights, tmp_path / "nan.safetensors")
+    with pytest.raises(UserError, match=r"nan.safetensors: convolution.bias holds numbers that are not finite"):
+        make_foreign_backbone(folder.parent / "draft.json", tmp_path / "nan.safetensors", tmp_path / "made")
+    assert not (tmp_path / "made").exists()
+
+
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry point `small`."""
