@@ -153,6 +153,11 @@ class Fault:
     error: UserError
     is_missing: bool
 
+    def is_set_by(self, overrides: Iterable[str]) -> bool:
+        """Whether one of some overrides (``a.b=1``) set what is wrong, or a part of it."""
+        keys = (tuple(override.partition("=")[0].strip().split(".")) for override in overrides)
+        return any(key[: len(self.place)] == self.place[: len(key)] for key in keys)
+
 
 def list_faults(model: type[C], data: Mapping[str, Any], where: str) -> list[Fault]:
     """Return all that is wrong with plain data as `model`."""

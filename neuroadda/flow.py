@@ -17,6 +17,7 @@ from neuroadda.config import (
     apply_overrides,
     dump_config,
     lay_over,
+    list_faults,
     load_config_file,
     parse_config,
     write_json,
@@ -39,6 +40,8 @@ from neuroadda.zoo.finding import zoo_name
 
 if TYPE_CHECKING:
     from neuroadda.backbones.card import Card
+
+COMMAND_LINE = "the command line"
 
 
 class RunConfig(PublicConfig):
@@ -87,7 +90,10 @@ def load_config(
     """
     paths = [files] if isinstance(files, str | Path) else files
     data = lay_over({}, *map(load_config_file, paths), given)
-    return parse_config(RunConfig, apply_overrides(data, overrides), ", ".join(map(str, paths)) or "the command line")
+    data, where = apply_overrides(data, overrides), ", ".join(map(str, paths)) or COMMAND_LINE
+    if overrides and any(fault.is_set_by(overrides) for fault in list_faults(RunConfig, data, where)[:1]):
+        where = COMMAND_LINE
+    return parse_config(RunConfig, data, where)
 
 
 def run(config: RunConfig, *, overwrite: bool = False, observer: RunObserver = RunObserver()) -> dict[str, Any]:

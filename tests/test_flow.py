@@ -10,6 +10,7 @@ import pytest
 from neuroadda.backbones.card import load_card
 from neuroadda.errors import UserError
 from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation
+from neuroadda.flow import load_config
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 from neuroadda.volumes.urls import Url
@@ -131,3 +132,20 @@ def test_a_training_is_tuned_on_its_validation_part(command: Run, phantom: Path,
     assert "the validation part, which the backbone was trained on, so that the VOI is too low" in summary["tuned"]
     assert not summary["trained"]["left_out"]  # all of the volume is in the training
     assert command("run", "-c", config, "--json")[1] == told
+
+
+@pytest.mark.parametrize(
+    ("key", "where"),
+    [
+        ("segment.agglomerate.scoring=quantile_0", "the command line: segment.agglomerate.scoring"),
+        ("segment.fragments.seed_distance_vx=9", "the command line: segment.fragments"),
+        ("segment.block_vx=[8, 8, 8]", "run.json: segment.fragments"),
+    ],
+)
+def test_what_is_wrong_is_said_to_be_where_it_was_set(tmp_path, key, where):
+    method = {"method": "ascent"} | ({"boundary": 0.2} if "block_vx" in key else {})
+    data = {"segment": {"raw": "r", "backbone": "b", "output": "o", "fragments": method}}
+    (tmp_path / "run.json").write_text(json.dumps(data))
+    with pytest.raises(UserError) as refused:
+        load_config(tmp_path / "run.json", [key])
+    assert where in str(refused.value)
