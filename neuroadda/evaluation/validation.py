@@ -104,6 +104,9 @@ class Validator:
         raw, labels = open_raw(self.config.raw), Volume.open(self.config.labels)
         check_labels(labels, raw)
         roi = labels.roi if self.config.roi is None else self.config.roi.to_roi(labels)
+        if self.config.roi is None and not raw.roi.contains(roi):
+            what = f"the labels reach beyond raw: {describe_roi(roi)} is not inside {describe_roi(raw.roi)}"
+            raise UserError(what, self.config.labels, "give a roi that lies in both")
         raw.to_slices(roi)
         return raw, labels, roi
 

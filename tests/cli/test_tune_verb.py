@@ -58,6 +58,22 @@ def test_boxes_that_overlap_are_refused(command: Run, volume: Path, tmp_path: Pa
         assert not (tmp_path / "tuned/tune.json").exists()
 
 
+def test_labels_that_reach_beyond_raw_are_named(command: Run, volume: Path, tmp_path: Path) -> None:
+    truth = Volume.open(volume / "labels")
+    beyond = Volume.create(
+        tmp_path / "l.zarr/labels",
+        truth.shape_vx,
+        truth.voxel_size_nm,
+        truth.dtype,
+        offset_nm=(0, 0, truth.voxel_size_nm[2]),
+    )
+    beyond.data[:] = truth.data[:]
+    code, _, error = command("tune", volume / "raw", beyond.path, "--backbone", BACKBONE, "-o", tmp_path / "tuned")
+    assert code == 2
+    assert f"{beyond.path}: the labels reach beyond raw" in error
+    assert "give a roi that lies in both" in error
+
+
 def test_check_refuses_the_threshold_that_tune_refuses(command: Run, volume: Path, tmp_path: Path) -> None:
     config = tmp_path / "tune.json"
     asked = {"raw": str(volume / "raw"), "labels": [str(volume / "labels")], "backbone": BACKBONE, "threshold": 0.99}
