@@ -53,6 +53,7 @@ def tune_backbone(config: TuneConfig, *, overwrite: bool = False) -> Tuned:
     boxes = {name: Validator(box) for name, box in list_boxes(config, raw).items()}
     for box in boxes.values():
         box.check()
+    _check_apart({name: box.open()[2] for name, box in boxes.items()})
     threshold = default_threshold(config, card)
     default = Setting(fragments=config.fragments, agglomerate=config.agglomerate)
     with lock_folder(config.output):
@@ -83,7 +84,6 @@ def tune_on(
     taker
         The backbone that ``tune.toml`` names; by default the one that is tuned.
     """
-    _check_apart({name: box.open()[2] for name, box in boxes.items()})
     card, (raw, *_) = load_card(backbone), next(iter(boxes.values())).open()
     settings = list_settings(default, raw.voxel_size_nm)
     names = [(box.fingerprint, read_content(box.open()[1])) for box in boxes.values()]  # labels may be edited in place

@@ -32,7 +32,7 @@ from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.label_checks import look_at
 from neuroadda.volumes.label_ids import count_unlabelled, describe_unlabelled
 from neuroadda.volumes.locations import remove_at_once, to_folder
-from neuroadda.volumes.moved import check_place
+from neuroadda.volumes.moved import check_not_moved
 from neuroadda.volumes.nodes import is_array
 
 Kind = Literal["raw", "affs", "labels"]
@@ -113,7 +113,7 @@ def build_pyramid(
     volume, group = Volume.open(config.volume), config.group
     method: Method = "mode" if (config.kind or guess_kind(volume)) == "labels" else "mean"
     check_method(volume.dtype, method, config.volume)
-    check_place(volume.path)
+    check_not_moved(volume.path)
     _check_place(volume, config, overwrite)
     _check_finished(volume, config.ledger_url)
     inputs = Inputs(group / RUN, trust=config.trust_inputs)

@@ -16,7 +16,7 @@ from neuroadda.volumes.derived import deriving
 from neuroadda.volumes.importing import boxes
 from neuroadda.volumes.label_checks import LabelTally
 from neuroadda.volumes.label_ids import count_unlabelled, describe_unlabelled
-from neuroadda.volumes.moved import PLACE, check_place
+from neuroadda.volumes.moved import PLACE, check_not_moved
 from neuroadda.volumes.placing import placing
 from neuroadda.volumes.readers import Box
 from neuroadda.volumes.readers.choosing import CREMI_LABELS, CREMI_RAW
@@ -56,7 +56,7 @@ def export_volume(volume: Volume, target: str | Path, format: Format | None = No
         wrote it; nothing is left behind.
     """
     target = Path(target)
-    check_place(volume.path)
+    check_not_moved(volume.path)
     format = format or _format_of(target)
     if format != "zarr" and volume.channels is not None:
         raise UserError(f"it has {volume.channels} channels", str(volume.path), "export it to zarr")

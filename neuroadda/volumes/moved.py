@@ -25,7 +25,7 @@ def describe_move(output: Location) -> str | None:
     )
 
 
-def check_place(array: Location) -> None:
+def check_not_moved(array: Location) -> None:
     """Raise UserError if the place that an array says was edited since a task wrote it."""
     if moved := describe_move(array):
         raise UserError(f"its attributes were edited: {moved}", str(array), "write them back, or make it again")
