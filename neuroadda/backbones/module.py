@@ -1,5 +1,6 @@
 """A network that computes: the torch module that a `Network` describes."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Self
@@ -57,3 +58,13 @@ class NetworkModule(nn.Module, ABC):
     @abstractmethod
     def fold(self) -> Self:
         """Return a copy in eval mode, without batch norm: the running statistics become part of the weights."""
+
+    def first_channels(self, count: int) -> Self:
+        """Return a network that puts out the first `count` channels alone; itself if it has no more."""
+        if count == self.config.out_channels:
+            return self
+        fewer = copy.deepcopy(self)
+        fewer.config = self.config.with_out_channels(count)
+        for parameter in fewer.head.parameters():
+            parameter.data = parameter.data[:count].clone()
+        return fewer

@@ -71,6 +71,8 @@ class AugmentConfig(Config):
         Probability, for each section, that it slips (and, as often, that all after it shift) by up to that many voxels.
     contrast, brightness
         Intensities (0..1) are scaled by 1 ± contrast and shifted by ± brightness; by section if `sectionwise`.
+    gamma
+        Intensities are raised to a power between 1 / gamma and gamma (as likely below 1 as above); by section if `sectionwise`.
     missing, low_contrast
         Probability of each section to be black, or nearly without contrast.
     noise
@@ -86,6 +88,7 @@ class AugmentConfig(Config):
     max_misalign_vx: Count = 8
     contrast: NotNegative = 0.15
     brightness: NotNegative = 0.1
+    gamma: Annotated[float, Field(ge=1)] = 1.0
     sectionwise: bool = True
     missing: Probability = 0.0
     low_contrast: Probability = 0.0
@@ -144,7 +147,10 @@ class TrainSettings(Config):
         The U-Net; its `out_channels` follow from `offsets`. A backbone to start from brings its own.
     offsets
         Affinity channels; the first three are the nearest neighbours (or the first two those in the section, for labels that
-        are linked nowhere), further ones help the network to see farther.
+        are linked nowhere). The backbone predicts all of them.
+    auxiliary_offsets
+        Further affinities that are learnt with the others (at the weight `loss.far`) and not predicted: they make the network
+        look farther (Lee et al. 2017, arXiv 1706.00120).
     output_shape_vx
         zyx of what one sample of a batch teaches; the input is larger by the network's context.
     iterations, batch_size, learning_rate, warm_up, weight_decay, clip_gradient, ema
@@ -184,6 +190,7 @@ class TrainSettings(Config):
     any_voxel_size: bool = False
     network: Architecture = Field(default_factory=UNetConfig)
     offsets: tuple[Zyx, ...] = NEAREST
+    auxiliary_offsets: tuple[Zyx, ...] = ()
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
     loss: LossConfig = Field(default_factory=LossConfig)
     output_shape_vx: Zyx = (8, 128, 128)
@@ -232,8 +239,8 @@ class TrainConfig(PublicConfig, TrainSettings):
 
     @model_validator(mode="after")
     def _check(self) -> "TrainConfig":
-        check_offsets(self.offsets)
-        self.architecture.check_offsets(self.offsets)
+        check_offsets(self.taught_offsets)
+        self.architecture.check_offsets(self.taught_offsets)
         known = self.start is None or "network" in self.model_fields_set  # else it comes with the backbone
         if known and self.output_shape_vx != self.architecture.nearest_output_shape_vx(self.output_shape_vx):
             near = self.architecture.nearest_output_shape_vx(self.output_shape_vx)
@@ -270,8 +277,13 @@ class TrainConfig(PublicConfig, TrainSettings):
 
     @property
     def architecture(self) -> Architecture:
-        """The network with one output channel for each offset."""
-        return self.network.with_out_channels(len(self.offsets))
+        """The network with one output channel for each offset that it learns."""
+        return self.network.with_out_channels(len(self.taught_offsets))
+
+    @property
+    def taught_offsets(self) -> tuple[Zyx, ...]:
+        """All affinities that are learnt: those of the backbone, then the auxiliary ones."""
+        return self.offsets + self.auxiliary_offsets
 
 
 _NOT_DETERMINING = {
@@ -283,8 +295,13 @@ _NOT_DETERMINING = {
 def training_fingerprint(config: TrainConfig, volumes: list[str], start: str | None = None) -> str:
     """Return the fingerprint of a training on volumes of these fingerprints, from the backbone of this digest."""
     parameters = {k: v for k, v in dump_config(config).items() if k not in _NOT_DETERMINING}
-    if config.accumulate == 1:  # such trainings are older than the key
+    # trainings with these values are older than the keys
+    if config.accumulate == 1:
         del parameters["accumulate"]
+    if not config.auxiliary_offsets:
+        del parameters["auxiliary_offsets"]
+    if config.augment.gamma == 1:
+        parameters["augment"] = {k: v for k, v in parameters["augment"].items() if k != "gamma"}
     if config.start is not None:
         parameters["start"] = {**parameters["start"], "backbone": start}
     return fingerprint("train", 2, parameters, volumes)

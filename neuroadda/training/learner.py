@@ -58,8 +58,8 @@ class Learner:
 
     @property
     def network(self) -> NetworkModule:
-        """What it has learned, as it predicts: a folded copy, of the average if there is one."""
-        return (self.average or self.model).fold()
+        """What it has learned, as it predicts: a folded copy, of the average if there is one, without auxiliary channels."""
+        return (self.average or self.model).fold().first_channels(len(self.config.offsets))
 
     def begin_from(self, backbone: Backbone) -> None:
         """Take a backbone's weights; batch norms begin without effect on the first batches of this training."""

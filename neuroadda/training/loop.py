@@ -213,7 +213,7 @@ class Run:
             region=config.region,
             modality=config.modality,
             voxel_size_nm=(z, y, x),
-            architecture=config.architecture,
+            architecture=config.architecture.with_out_channels(len(config.offsets)),
             offsets=config.offsets,
             training_data=(*provenance, *(self.checked.start.card.training_data if self.checked.start else ())),
             metrics=state.metrics,

@@ -19,10 +19,10 @@ def make_pipeline(config: TrainConfig, samples: Sequence[Sample]) -> gp.Pipeline
     for node in _augmentations(config.augment, config.output_shape_vx):
         pipeline += node
     pipeline += gp.AddAffinities(
-        config.offsets, LABELS, AFFS, labels_mask=MASK, affinities_mask=AFFS_MASK, dtype=np.uint8
+        config.taught_offsets, LABELS, AFFS, labels_mask=MASK, affinities_mask=AFFS_MASK, dtype=np.uint8
     )
     if not all(sample.config.linked for sample in samples):
-        pipeline += _MaskAcrossSections(config.offsets)
+        pipeline += _MaskAcrossSections(config.taught_offsets)
     return pipeline + gp.IntensityScaleShift(RAW, 2, -1)
 
 
@@ -53,6 +53,19 @@ class _MaskAcrossSections(gp.BatchFilter):
         unlinked = batch[MASK].crop(batch[AFFS_MASK].spec.roi).data == UNLINKED
         for channel in self.across:
             batch[AFFS_MASK].data[channel][unlinked] = 0
+
+
+class _Gamma(gp.BatchFilter):
+    """Raises raw in 0..1 to a random power: the contrast of dark against bright, which a scale and a shift cannot change."""
+
+    def __init__(self, largest: float, sectionwise: bool) -> None:
+        self.largest, self.sectionwise = largest, sectionwise
+
+    def process(self, batch: gp.Batch, request: gp.BatchRequest) -> None:
+        raw = batch[RAW]
+        count = raw.data.shape[0] if self.sectionwise else 1
+        exponents = np.random.uniform(-1, 1, (count, 1, 1)).astype(np.float32)  # noqa: NPY002 # which gunpowder seeds
+        raw.data = np.clip(raw.data, 0, 1) ** np.float32(self.largest) ** exponents
 
 
 def _shapes(config: TrainConfig, padded: bool) -> dict[gp.ArrayKey, Zyx]:
@@ -86,6 +99,8 @@ def _augmentations(augment: AugmentConfig, shape_vx: Zyx) -> list[gp.BatchFilter
     contrast, brightness = augment.contrast, augment.brightness
     if contrast or brightness:
         nodes.append(gp.IntensityAugment(RAW, 1 - contrast, 1 + contrast, -brightness, brightness, slab=slab))
+    if augment.gamma > 1:
+        nodes.append(_Gamma(augment.gamma, augment.sectionwise))
     if augment.missing or augment.low_contrast:
         nodes.append(gp.DefectAugment(RAW, augment.missing, augment.low_contrast, contrast_scale=0.3))
     if augment.noise:

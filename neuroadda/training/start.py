@@ -29,7 +29,9 @@ def adopt_network(config: TrainConfig) -> TrainConfig:
     start = config.start.model_copy(update={"backbone": find_backbone(config.start.backbone)})
     config = config.model_copy(update={"start": start})
     network = load_card(start.backbone).architecture
-    if "network" in config.model_fields_set and config.architecture != network.with_out_channels(len(config.offsets)):
+    if "network" in config.model_fields_set and config.architecture != network.with_out_channels(
+        len(config.taught_offsets)
+    ):
         raise SettingError(
             f"the network is not that of {start.backbone}",
             "network",
@@ -55,7 +57,7 @@ def take_weights(model: NetworkModule, config: TrainConfig, backbone: Backbone) 
     assert not unknown, unknown
     with torch.no_grad():
         for own, trained in zip(model.head.parameters(), backbone.model.head.parameters(), strict=True):
-            for channel, offset in enumerate(config.offsets):
+            for channel, offset in enumerate(config.taught_offsets):
                 if offset in backbone.card.offsets:
                     own[channel] = trained[backbone.card.offsets.index(offset)]
 

@@ -96,3 +96,25 @@ def test_labels_that_are_not_linked_teach_nothing_across_sections(
     assert not batch["mask"][[0, 3]].any()
     assert batch["mask"][1, :, 1:].all()
     assert batch["mask"][2, :, :, 1:].all()
+
+
+@pytest.mark.parametrize("sectionwise", [True, False])
+def test_gamma_bends_the_contrast_of_sections_or_of_the_volume(
+    configure: Callable[..., TrainConfig], sectionwise: bool
+) -> None:
+    # each node of the graph changes the seeds of those before it, so both have it
+    straight, bent = (
+        AffinityDataset(configure(augment={**CALM, "gamma": gamma, "sectionwise": sectionwise}, padded=1.0))
+        for gamma in (1 + 1e-7, 2.0)
+    )
+    found = []
+    for index in range(4):
+        before, after = ((data[index]["raw"][0] + 1) / 2 for data in (straight, bent))
+        inside = (before > 0.1) & (before < 0.9)
+        exponents = [np.log(a[i]) / np.log(b[i]) for b, a, i in zip(before, after, inside, strict=True)]
+        for section in exponents:
+            np.testing.assert_allclose(section, section.mean(), rtol=1e-3)
+        means = np.array([section.mean() for section in exponents])
+        assert (np.ptp(means) < 1e-3) is not sectionwise
+        found += means.tolist()
+    assert 0.5 <= min(found) < 1 < max(found) <= 2

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from neuroadda.backbones.card import load_card
+from neuroadda.backbones.card import NEAREST, load_card
 from neuroadda.backbones.checkpoint import Backbone, load_backbone
 from neuroadda.config import dump_config
 from neuroadda.errors import UserError
@@ -48,6 +48,26 @@ def test_it_learns_and_writes_a_backbone(configure: Configure, tmp_path: Path) -
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
     assert train_network(config) == card
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_auxiliary_affinities_are_learnt_and_not_predicted(configure: Configure, tmp_path: Path) -> None:
+    far = [(0, -5, 0), (0, 0, -5)]
+    cards = {
+        key: train_network(configure(output=str(tmp_path / key), iterations=4, **offsets))
+        for key, offsets in {
+            "plain": {},
+            "auxiliary": {"auxiliary_offsets": far},
+            "predicted": {"offsets": [*NEAREST, *far]},
+        }.items()
+    }
+    plain, auxiliary, predicted = (load_backbone(tmp_path / key / "backbone").model for key in cards)
+    assert cards["auxiliary"].offsets == NEAREST
+    assert auxiliary.config == plain.config
+    assert losses(tmp_path / "auxiliary") == losses(tmp_path / "predicted")
+    assert losses(tmp_path / "auxiliary") != losses(tmp_path / "plain")
+    raw = torch.rand(1, 1, *predicted.config.input_shape_vx((8, 24, 24)))
+    with torch.inference_mode():
+        torch.testing.assert_close(auxiliary(raw), predicted(raw)[:, :3])
 
 
 def test_the_same_seed_gives_the_same_weights(configure: Configure, tmp_path: Path) -> None:
