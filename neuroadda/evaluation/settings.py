@@ -36,17 +36,17 @@ def _show(value: Any) -> str:
 
 
 FRAGMENTS = (
-    Fragments(),
+    Fragments(method="ascent"),
     Fragments(method="ascent", min_size_vx=400),
-    Fragments(method="ascent", min_size_vx=1600),
     Fragments(method="ascent", min_size_vx=3200),
     Fragments(method="ascent", high=0.99),
-    Fragments(sections=True),
-    Fragments(sections=False),
-    Fragments(boundary=0.2),
-    Fragments(boundary=0.5),
-    Fragments(seed_distance_vx=4),
-    Fragments(seed_distance_vx=8),
+    Fragments(method="seeds"),
+    Fragments(method="seeds", sections=True),
+    Fragments(method="seeds", sections=False),
+    Fragments(method="seeds", boundary=0.2),
+    Fragments(method="seeds", boundary=0.5),
+    Fragments(method="seeds", seed_distance_vx=4),
+    Fragments(method="seeds", seed_distance_vx=8),
 )
 AGGLOMERATIONS = (
     Agglomerate(),
