@@ -36,7 +36,7 @@ class Labelled:
     parts
         What is scored, each by itself, of the one segmentation of the box.
     offsets
-        Of the affinities that were predicted; a backbone may know none across sections.
+        Of the affinities that the backbone predicts; it may know none across sections, and those in `affs` are then 0.
     """
 
     affs: np.ndarray
@@ -57,10 +57,7 @@ class Labelled:
     def find(self, fragments: Fragments) -> np.ndarray:
         """Return the fragments (uint64, zyx, from 1 on)."""
         resolved = fragments.resolve(self.voxel_size_nm, self.offsets)
-        found = find_fragments(self.affs, self.voxel_size_nm, resolved).astype(np.uint64)
-        if self.tissue is not None:
-            found[~self.tissue] = 0
-        return found
+        return find_fragments(self.affs, self.voxel_size_nm, resolved, self.tissue).astype(np.uint64)
 
     def sweep(
         self, fragments: Fragments | np.ndarray, agglomerate: Agglomerate, thresholds: Sequence[float] = THRESHOLDS

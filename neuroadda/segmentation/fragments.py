@@ -23,7 +23,8 @@ from neuroadda.volumes.locations import to_location
 from neuroadda.volumes.tissue import open_tissue
 
 ANISOTROPIC = 2.0
-PARAMETERS = {  # of one method alone
+Method = Literal["ascent", "seeds"]
+PARAMETERS: dict[Method, tuple[str, ...]] = {  # of one method alone
     "ascent": ("min_size_vx", "low", "high"),
     "seeds": ("boundary", "smoothing_vx", "seed_distance_vx", "distance_weight"),
 }
@@ -39,13 +40,12 @@ class Fragments(Stage):
         ``ascent``: steepest ascent on the affinities, and small fragments merge with the neighbour of their highest affinity
         (see `ascent`). ``seeds``: the boundary map is one minus the mean of the nearest-neighbour affinities; seeds are maxima of
         the distance to voxels above `boundary`; the watershed floods the boundary map, so that fragments meet where the membrane is
-        most likely (after Funke et al. 2019, doi:10.1109/TPAMI.2018.2835450, who flood the distance). None is ``seeds`` where
-        `sections` is true or a parameter of ``seeds`` is given, else ``ascent``, which is better in 3-D and worse in sections
+        most likely (after Funke et al. 2019, doi:10.1109/TPAMI.2018.2835450, who flood the distance). None is the one
+        that has the parameters given; without any, ``seeds`` in sections, and ``ascent`` in 3-D, where it is better
         (docs/results/ascent.md).
     sections
         Find the fragments of each z section alone (``true``) or in 3-D (``false``). None is ``true`` where the backbone predicts no
-        affinities across sections, and 3-D for ``ascent``; for ``seeds`` it chooses by the voxel size: sections where z is at least
-        twice as coarse as xy.
+        affinities across sections, else 3-D; for ``seeds`` also ``true`` where z is at least twice as coarse as xy.
     min_size_vx
         Of ``ascent``: a fragment of fewer voxels merges; 0 keeps all.
     low, high
@@ -65,7 +65,7 @@ class Fragments(Stage):
     kind: ClassVar[str] = "fragments"
     version: ClassVar[int] = 2
 
-    method: Literal["ascent", "seeds"] | None = None
+    method: Method | None = None
     sections: bool | None = None
     min_size_vx: int = Field(default=1600, ge=0)
     low: float = Field(default=0.0, ge=0, lt=1)
@@ -78,28 +78,40 @@ class Fragments(Stage):
 
     @model_validator(mode="after")
     def _check(self) -> "Fragments":
-        for method, names in PARAMETERS.items():
-            given = [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
-            if given and method != self._decide_method():
-                raise ValueError(f"{given[0]} is of the method {method!r}: set method to it, or leave {given[0]} out")
+        given = self._list_given()
+        for method, name in given.items():
+            if self.method not in (None, method):
+                raise ValueError(f"{name} is of the method {method!r}: set method to it, or leave {name} out")
+        if len(given) > 1:
+            told = " and ".join(f"{name} of {method!r}" for method, name in given.items())
+            raise ValueError(f"{told} are of two methods: leave one of them out")
         if self.low >= self.high:
             raise ValueError(f"low, {self.low}, should be below high, {self.high}")
         return self
 
     def resolve(self, voxel_size_nm: tuple[float, ...], offsets: Sequence[Zyx] = NEAREST) -> "Fragments":
-        """Return the parameters with `method` and `sections` decided, for affinities of these offsets that were predicted."""
+        """Return the parameters with `method` and `sections` decided.
+
+        Parameters
+        ----------
+        offsets
+            Of the affinities that the backbone predicts, in voxels.
+        """
         sections = self.sections
         if sections is None and NEAREST[0] not in offsets:
             sections = True
-        method = self.model_copy(update={"sections": sections})._decide_method()
+        by_sections: Method = "seeds" if sections else "ascent"
+        method = self.method or next(iter(self._list_given()), by_sections)
         if sections is None:
             coarse = voxel_size_nm[0] >= ANISOTROPIC * max(voxel_size_nm[1:])
             sections = method == "seeds" and coarse
         return self.model_copy(update={"method": method, "sections": sections})
 
-    def _decide_method(self) -> str:
-        of_seeds = any(getattr(self, name) != type(self).model_fields[name].default for name in PARAMETERS["seeds"])
-        return self.method or ("seeds" if self.sections or of_seeds else "ascent")
+    def _list_given(self) -> dict[Method, str]:
+        """Return for each method the last of its own parameters that is not at its default, if there is one."""
+        default = {name: field.default for name, field in type(self).model_fields.items()}
+        own = ((method, name) for method, names in PARAMETERS.items() for name in names)
+        return {method: name for method, name in own if getattr(self, name) != default[name]}
 
     def create_output(self, task: Task) -> None:
         """Create the uint64 array of fragments."""
@@ -138,6 +150,8 @@ def find_fragments(
     ----------
     affs
         uint8 (0 to 255) or float (0 to 1), shape (c, z, y, x); the first three channels are the nearest neighbours in z, y, x.
+    parameters
+        Resolved, or they are resolved as for affinities in z, y and x.
     tissue
         bool, zyx; there are fragments only where it is true; by default everywhere.
 
