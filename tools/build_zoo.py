@@ -52,6 +52,7 @@ def train(name: str) -> Path:
     config = parse_config(flow.RunConfig, load_config_file(path), str(path))
     assert config.train is not None
     flow.train_backbone(config)
+    flow.validate_backbone(config)  # again, as fragments may be found in another way than when it was trained
     return config.train.output / "backbone"
 
 
