@@ -43,7 +43,7 @@ class RankConfig(MmdConfig):
 
     by: By = "both"
     dimensions: Dimensions = "3d"
-    crops: Annotated[int, Field(ge=2, le=1000)] = 4
+    crops: Annotated[int, Field(ge=2, le=1000)] = 3
     crop_vx: Zyx | None = None
     patches: PatchConfig = Field(default_factory=lambda: PatchConfig(count=32))
 
