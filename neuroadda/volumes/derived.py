@@ -87,6 +87,11 @@ def retire(array: Location) -> list[Path]:
     return removed
 
 
+def list_views(array: Location) -> list[Path]:
+    """Return the views of an array that are there."""
+    return [Path(derived.path) for _, derived in _list_derived(array) if derived.kind == "view"]
+
+
 def find_stale(array: Location) -> dict[str, str]:
     """Return what was made of an array as it is no longer: paths, and why."""
     found = {}
