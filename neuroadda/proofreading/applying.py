@@ -11,9 +11,12 @@ from neuroadda.locks import lock_folder
 from neuroadda.proofreading.edits import check_finished, read_journal
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
 from neuroadda.segmentation.components import Components
+from neuroadda.segmentation.conflicts import refuse_conflicts
+from neuroadda.segmentation.edited_fragments import find_pairs
 from neuroadda.segmentation.edits import LOCKED, keep_taken
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.segmentation.recovery import read_run
+from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import PYRAMID_RUN, list_views
 from neuroadda.volumes.inputs import look_again
 from neuroadda.volumes.locations import to_location
@@ -49,6 +52,10 @@ def apply(
     last = [task.name for task in plan.tasks].index(Components.kind)
     for task in plan.tasks[:last]:
         check_finished(plan, task.name)
+    if plan.edits is not None:
+        fragments = plan.task("fragments")
+        pairs = find_pairs(plan.edits.edits, Volume.open(fragments.output), fragments.fingerprint)
+        refuse_conflicts(plan.edits.edits, pairs)
     with lock_folder(folder):
         pyramids = _note_pyramids(folder, plan)
         keep_taken(folder, plan.edits)

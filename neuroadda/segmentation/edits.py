@@ -258,7 +258,15 @@ def keep_taken(run: Path, edits: Edits | None) -> None:
 
 @dataclass(frozen=True)
 class EditCounts:
-    """How many edits a run has, undone ones too, how many of them are undone, and whether the segmentation is made with the rest."""
+    """How many edits a run has.
+
+    Attributes
+    ----------
+    edits, undone
+        All, and those of them that are undone.
+    applied
+        Whether the segmentation is made with the others.
+    """
 
     edits: int
     undone: int
