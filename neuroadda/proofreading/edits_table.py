@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from neuroadda.config import ZyxFloat
@@ -31,7 +31,8 @@ def read_table(path: Path) -> list[Wanted]:
     try:
         header = [name.strip() for name in next(rows, [])]
         _check_header(header, path)
-        return list(_read_rows(rows, header, path))
+        found = (_read_row(values, header, f"{path}, line {rows.line_num}") for values in rows if any(values))
+        return [one for one in found if one is not None]
     except csv.Error as error:
         raise UserError(f"this is no CSV: {error}", f"{path}, line {rows.line_num}") from error
 
@@ -53,26 +54,20 @@ def _has_points(header: list[str]) -> bool:
     return any(name in header for name in POINTS[0] + POINTS[1])
 
 
-def _read_rows(rows: Iterator[list[str]], header: list[str], path: Path) -> Iterator[Wanted]:
-    line = 1
-    for values in rows:
-        line = getattr(rows, "line_num", line + 1)
-        where = f"{path}, line {line}"
-        if not any(value.strip() for value in values):
-            continue
-        if len(values) != len(header):
-            raise UserError(f"there are {len(values)} values, and {len(header)} columns", where, f"columns: {FORM}")
-        row = {name: value.strip() for name, value in zip(header, values, strict=True)}
-        decision = row.get("decision", "yes").lower()
-        if decision not in ("yes", "no", ""):
-            raise UserError(f"{decision!r} is no decision", f"{where}, column decision", "yes, no, or nothing")
-        if decision != "yes":
-            continue
-        kind = row["kind"].lower()
-        if kind not in ("merge", "split"):
-            raise UserError(f"{row['kind']!r} is no kind of edit", f"{where}, column kind", "merge or split")
-        ends = _read_points(row, where) if _has_points(header) else _read_fragments(row, where)
-        yield Wanted("merge" if kind == "merge" else "split", ends, row.get("who") or None, where)
+def _read_row(values: list[str], header: list[str], where: str) -> Wanted | None:
+    """Return the edit of a row; None where it is not decided, or decided with no."""
+    if len(values) != len(header):
+        raise UserError(f"there are {len(values)} values, and {len(header)} columns", where, f"columns: {FORM}")
+    row = {name: value.strip() for name, value in zip(header, values, strict=True)}
+    decision, kind = row.get("decision", "yes").lower(), row["kind"].lower()
+    if decision not in ("yes", "no", ""):
+        raise UserError(f"{decision!r} is no decision", f"{where}, column decision", "yes, no, or nothing")
+    if kind not in ("merge", "split"):
+        raise UserError(f"{row['kind']!r} is no kind of edit", f"{where}, column kind", "merge or split")
+    if decision != "yes":
+        return None
+    ends = _read_points(row, where) if _has_points(header) else _read_fragments(row, where)
+    return Wanted("merge" if kind == "merge" else "split", ends, row.get("who") or None, where)
 
 
 def _read_points(row: Mapping[str, str], where: str) -> tuple[End, End]:
