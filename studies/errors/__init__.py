@@ -9,10 +9,11 @@ order reach half of the fall of VOI that any set of decisions could reach.
 What is an error. A candidate has two sides. A merge is an error if the truth label that each side shares most voxels with is the
 same; a split is one if it is not. Label 0 does not count; a side without labels makes no error.
 
-Choice. The weights of the likelihood are chosen on the parts that the trainings of the backbones held out (*validation*), and by
-nothing else: logistic regression with an L2 penalty of 1 on all weights but the first, of candidates that are weighed (A) all alike,
-or (B) by the gain that they would have, so that each volume has the same sum of weights. Of A and B, that one is taken whose mean
-precision at 20 is higher when each validation part is ranked by weights from the other three.
+Choice. The weights of the likelihood are chosen on the parts that the trainings of the backbones held out (*validation*), and
+by nothing else: logistic regression with an L2 penalty of 1 on all weights but the first, of candidates that are weighed (A)
+all alike, or (B) by the gain that they would have, so that each volume has the same sum of weights. Of A and B, that one is
+taken whose mean precision at 20 (if equal, at 100) is higher when each validation part is ranked by weights from the other
+three.
 
 Judgement. Test parts, on which no backbone was trained and no weight was chosen: precision at 20 and at 100 of four orders
 (expected gain; size alone; likelihood alone; the mean of 200 random orders), all of the same candidates. Then an oracle answers
