@@ -46,6 +46,14 @@ class Truth:
         total = joint.sum()
         return float((_n_log_n(joint.sum(0)).sum() + _n_log_n(joint.sum(1)).sum() - 2 * _n_log_n(joint).sum()) / total)
 
+    def fall(self, one: list[int], other: list[int], is_merge: bool) -> float:
+        """Return by how much VOI falls when two sides are merged, or parted."""
+        first, second = (self.overlaps[side].sum(axis=0).astype(np.float64) for side in (one, other))
+        both = first + second
+        change = _n_log_n(both.sum()) - _n_log_n(first.sum()) - _n_log_n(second.sum())
+        change = change - 2 * (_n_log_n(both) - _n_log_n(first) - _n_log_n(second)).sum()
+        return float((-change if is_merge else change) / self.overlaps.sum())
+
     def best_voi(self) -> float:
         """Return the VOI that is reached when each region has the segment of its main label."""
         main = self.overlaps.argmax(axis=1)

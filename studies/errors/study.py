@@ -7,6 +7,7 @@ The plan is in `studies/errors/__init__.py`. Volumes whose rows are in the table
 """
 
 import argparse
+import heapq
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,22 +18,32 @@ import numpy as np
 from neuroadda.proofreading.candidates import Candidates, gain_of
 from neuroadda.proofreading.likelihood import LIKELIHOOD, Likelihood
 from studies.errors.fitting import Judged, fit_likelihood
+from studies.errors.oracle import Proofread
 from studies.errors.report import write_report
-from studies.errors.rows import CURVES, FITS, ROWS, CurveRow, FitRow, PrecisionRow
+from studies.errors.rows import (
+    ALL_KNOWING,
+    CURVES,
+    FITS,
+    ORDERS,
+    RANDOM,
+    ROWS,
+    CurveRow,
+    FitRow,
+    PrecisionRow,
+)
 from studies.errors.subjects import Subject, load_subjects
 from studies.rows import append_row, append_rows, read_table
 from studies.segmentation.parts import DOMAINS, ROOT
 
-ORDERS = ("expected gain", "size alone", "likelihood alone")
 DRAWS, DECISIONS = 200, 300
 
 
 @dataclass(frozen=True)
 class Answered:
-    """VOI after each decision, and how many of the decisions were corrections."""
+    """VOI after each decision (the first is before any), and which decisions were corrections."""
 
     voi: list[float]
-    corrections: int
+    corrected: list[bool]
 
 
 def choose_likelihood(subjects: Sequence[Subject]) -> Likelihood:
@@ -63,22 +74,9 @@ def order_candidates(found: Candidates, order: str) -> np.ndarray:
     return np.lexsort((found.b, found.a, -values))
 
 
-def judge_orders(subject: Subject, found: Candidates) -> list[PrecisionRow]:
-    """Return the precision at 20 and 100 of each order."""
-    errors = subject.judge(found)
-    rows = [
-        PrecisionRow(subject.volume, order, *_precisions(errors[order_candidates(found, order)]), len(errors))
-        for order in ORDERS
-    ]
-    random = np.random.default_rng(0)
-    draws = [_precisions(random.permutation(errors)) for _ in range(DRAWS)]
-    mean = np.mean(draws, axis=0)
-    return [*rows, PrecisionRow(subject.volume, "random", float(mean[0]), float(mean[1]), len(errors))]
-
-
 def answer(subject: Subject, found: Candidates, order: np.ndarray) -> Answered:
     """Answer a queue one by one, and return the VOI after each decision."""
-    state, corrections = subject.start(), 0
+    state, corrected = subject.start(), list[bool]()
     voi = [state.voi()]
     for index in order.tolist():
         if len(voi) > DECISIONS:
@@ -86,27 +84,57 @@ def answer(subject: Subject, found: Candidates, order: np.ndarray) -> Answered:
         sides = state.look(found, index)
         if sides is None:
             continue
-        if state.is_error(found, index, sides):
+        corrected.append(state.is_error(found, index, sides))
+        if corrected[-1]:
             state.correct(found, index)
-            corrections += 1
-            voi.append(state.voi())
-        else:
-            voi.append(voi[-1])
-    return Answered(voi, corrections)
+        voi.append(state.voi() if corrected[-1] else voi[-1])
+    return Answered(voi, corrected)
+
+
+def answer_greedily(subject: Subject, found: Candidates) -> Answered:
+    """Return what the most that is known of the truth would gain: each decision is the one after which VOI is lowest."""
+    state = subject.start()
+    voi = [state.voi()]
+    queue = [(-_fall(state, found, index), index) for index in range(len(found.a))]
+    heapq.heapify(queue)
+    while queue and len(voi) <= DECISIONS:
+        _, index = heapq.heappop(queue)
+        fall = _fall(state, found, index)
+        if queue and -fall > queue[0][0]:
+            if fall > 0:
+                heapq.heappush(queue, (-fall, index))
+            continue
+        if fall <= 0:
+            break
+        state.correct(found, index)
+        voi.append(state.voi())
+    return Answered(voi, [True] * (len(voi) - 1))
+
+
+def _fall(state: Proofread, found: Candidates, index: int) -> float:
+    sides = state.look(found, index)
+    return -np.inf if sides is None else state.truth.fall(*sides, bool(found.is_merge[index]))
 
 
 def study_volume(subject: Subject) -> tuple[list[PrecisionRow], list[CurveRow]]:
     """Return the rows of a test part."""
     found = subject.find()
-    curves = []
-    for order in (*ORDERS[:2], "random"):
-        places = np.random.default_rng(0).permutation(len(found.a))
-        answered = answer(subject, found, places if order == "random" else order_candidates(found, order))
-        curves += [
-            CurveRow(subject.volume, order, decision, round(voi, 6), round(subject.truth.best_voi(), 6))
-            for decision, voi in enumerate(answered.voi)
-        ]
-    return judge_orders(subject, found), curves
+    errors, random = subject.judge(found), np.random.default_rng(0)
+    draws = np.mean([_precisions(random.permutation(errors)) for _ in range(DRAWS)], axis=0)
+    rows, curves = list[PrecisionRow](), list[CurveRow]()
+    for name in (*ORDERS, RANDOM):
+        order = random.permutation(len(errors)) if name == RANDOM else order_candidates(found, name)
+        answered = answer(subject, found, order)
+        at_20, at_100 = draws if name == RANDOM else _precisions(errors[order])
+        asked = _precisions(np.array(answered.corrected))
+        rows.append(PrecisionRow(subject.volume, name, round(at_20, 4), round(at_100, 4), *asked, len(errors)))
+        curves += _to_rows(subject, name, answered)
+    return rows, [*curves, *_to_rows(subject, ALL_KNOWING, answer_greedily(subject, found))]
+
+
+def _to_rows(subject: Subject, order: str, answered: Answered) -> list[CurveRow]:
+    best = round(subject.truth.best_voi(), 6)
+    return [CurveRow(subject.volume, order, n, round(voi, 6), best) for n, voi in enumerate(answered.voi)]
 
 
 def _precisions(errors: np.ndarray) -> tuple[float, float]:
