@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from neuroadda.adaptation.tune_config import TuneConfig
     from neuroadda.api.boxes import adapt, propose, rank_sources
     from neuroadda.api.checks import check
+    from neuroadda.api.proofreading import likely_errors
     from neuroadda.api.runs import evaluate, predict, segment, train
     from neuroadda.api.tuning import tune
     from neuroadda.api.volumes import import_volume, mask, open_volume, phantom, publish
@@ -40,6 +41,7 @@ _HOMES = {
     "adaptation.tune_config": ("TuneConfig",),
     "api.boxes": ("adapt", "propose", "rank_sources"),
     "api.checks": ("check",),
+    "api.proofreading": ("likely_errors",),
     "api.runs": ("evaluate", "predict", "segment", "train"),
     "api.tuning": ("tune",),
     "api.volumes": ("import_volume", "mask", "open_volume", "phantom", "publish"),
@@ -81,6 +83,7 @@ __all__ = [
     "check",
     "evaluate",
     "import_volume",
+    "likely_errors",
     "load_config",
     "mask",
     "open_volume",

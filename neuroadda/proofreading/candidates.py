@@ -132,9 +132,7 @@ def make_tree(regions: Regions) -> MergeTree:
     return MergeTree.make(links, (u[within], v[within], score[within]), regions.sizes, regions.borders)
 
 
-def _find_splits(
-    regions: Regions, tree: MergeTree, voxels: int, likelihood: Likelihood
-) -> Candidates:
+def _find_splits(regions: Regions, tree: MergeTree, voxels: int, likelihood: Likelihood) -> Candidates:
     """Return a candidate for each cut."""
     size_a, size_b = tree.sides()
     at_border_a, at_border_b = tree.border_sides()

@@ -13,7 +13,7 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.neuroglancer import (
     Layer,
     annotation_layer,
-    check_no_password,
+    check_url,
     dimensions_of,
     neuroglancer_state,
     to_viewer,
@@ -84,7 +84,7 @@ def errors_state(errors: Sequence[LikelyError], raw: Volume, url: str | None = N
         if errors:
             state["position"] = to_viewer(errors[0].place_nm, state["dimensions"])
     else:
-        check_no_password(url, "--url")
+        check_url(url, "--url")
         state = neuroglancer_state([Layer.of(raw, "raw", url, "raw")], errors[0].place_nm if errors else None)
     dimensions = state["dimensions"]
     for kind, colour in COLOURS.items():

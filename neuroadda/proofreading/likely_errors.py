@@ -121,8 +121,8 @@ class Queue:
 def find_likely_errors(plan: Plan, count: int) -> Queue:
     """Return the `count` likely errors of the highest expected gain of a finished run.
 
-    Edges and merges are streamed; memory is some hundred bytes a fragment and a pair of fragments that touch. Voxels are read on the faces
-    of the volume, and around each place.
+    Edges and merges are streamed; memory is some hundred bytes a fragment and a pair of fragments that touch. Voxels are read on
+    the faces of the volume, and around each place.
 
     Raises
     ------
@@ -139,9 +139,7 @@ def find_likely_errors(plan: Plan, count: int) -> Queue:
     return Queue(errors, plan, numbering, regions)
 
 
-def _gather(
-    plan: Plan, fragments: Volume, grid: BlockGrid, edges: Path, lut: Lut, numbering: Numbering
-) -> Regions:
+def _gather(plan: Plan, fragments: Volume, grid: BlockGrid, edges: Path, lut: Lut, numbering: Numbering) -> Regions:
     table = np.asarray(lut.table)
     at_border = np.zeros(len(table), bool)
     for ids in find_at_border(fragments, grid):

@@ -111,8 +111,10 @@ def to_viewer(place_nm: Sequence[float], dimensions: dict[str, list[Any]]) -> li
     return [round(p / (size * 1e9), 3) for p, (size, _) in zip(place_nm, dimensions.values(), strict=True)]
 
 
-def check_no_password(url: str, where: str) -> None:
-    """Raise UserError if an address has a user name or password in it, which would be in the state and the link."""
+def check_url(url: str, where: str) -> None:
+    """Raise UserError if an address is not http(s), or has a user name or password, which would be in the state and the link."""
+    if not url.startswith(("http://", "https://")):
+        raise UserError(f"{url!r} is not an http(s) address", where, "serve the folder first")
     if "@" in url.partition("://")[2].partition("/")[0]:
         raise UserError("the address has a user name or password in it", where, "serve raw without")
 
@@ -128,8 +130,7 @@ def state_url(state: dict[str, Any], viewer: str = VIEWER) -> str:
 
 
 def _layer_state(layer: Layer) -> dict[str, Any]:
-    if not layer.url.startswith(("http://", "https://")):
-        raise UserError(f"{layer.url!r} is not an http(s) address", f"layer {layer.name!r}", "serve the folder first")
+    check_url(layer.url, f"layer {layer.name!r}")
     state: dict[str, Any] = {
         "type": "segmentation" if layer.kind == "labels" else "image",
         "name": layer.name,

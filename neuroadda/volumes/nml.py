@@ -1,4 +1,4 @@
-"""Skeletons and boxes as NML, which WEBKNOSSOS imports as an annotation (https://docs.webknossos.org/webknossos/data/concepts.html)."""
+"""Skeletons and boxes as NML, which WEBKNOSSOS imports as an annotation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

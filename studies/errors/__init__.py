@@ -21,7 +21,7 @@ the queue one by one with the truth, each decision applied before the next; a ca
 passed over at no cost, a wrong suggestion costs a decision. The reachable VOI gives each region of certain fragments the segment
 of its main label.
 
-Added after the first run on the test parts. (1) Precision of the decisions that the oracle makes, beside that of the list: many cuts of
-one merger are right of the list, and only the first is asked. (2) An all-knowing order, whose next decision is that after which VOI is
-lowest: it tells about what decisions of this kind can reach at all. No weight was changed.
+Added after the first run on the test parts. (1) Precision of the decisions that the oracle makes, beside that of the list: many
+cuts of one merger are right of the list, and only the first is asked. (2) An all-knowing order, whose next decision is that after
+which VOI is lowest: it tells about what decisions of this kind can reach at all. No weight was changed.
 """

@@ -17,21 +17,21 @@ AT = (20, 50, 100, 300)
 FIGURE = "pictures/errors.png"
 HEAD = """# The queue of likely errors
 
-`neuroadda errors` ranks places by likelihood of an error times the fall of VOI if it is corrected ([errors.md](../errors.md)). Here
-it is judged by truth. Hypothesis, rule and analysis were written first: `studies/errors/__init__.py`, which also says what was added
-after the first run. Affinities are those of each volume's own backbone of the zoo on its test part, segmented with the defaults. VOI in
-nats.
+`neuroadda errors` ranks places by likelihood of an error times the fall of VOI if it is corrected ([errors.md](../errors.md)).
+Here it is judged by truth. Hypothesis, rule and analysis were written first: `studies/errors/__init__.py`, which also says what was
+added after the first run. Affinities are those of each volume's own backbone of the zoo on its test part, segmented with the
+defaults. VOI in nats.
 
 - Command: `python -m studies.errors.study`, {date}; machine: {machine}
-- Every row is in [errors.csv](errors.csv), [errors_curves.csv](errors_curves.csv) and [errors_validation.csv](errors_validation.csv)
+- Every row is in [errors.csv](errors.csv), [errors_curves.csv](errors_curves.csv), [errors_validation.csv](errors_validation.csv)
 
-Weights (of 1; score above the threshold times log contact; log of contact over smaller side to the 2/3; log of smaller side; orphan), from
-validation parts alone: merges {merge}, splits {split}.
+Weights (of 1; score above the threshold times log contact; log of contact over smaller side to the 2/3; log of smaller side;
+orphan), from validation parts alone: merges {merge}, splits {split}.
 
 ## Precision
 
-Share of errors among the first 20 and 100. *List*: of the segmentation as it is. *Asked*: of the decisions that an oracle makes, each
-applied before the next; what earlier decisions have answered is not asked.
+Share of errors among the first 20 and 100. *List*: of the segmentation as it is. *Asked*: of the decisions that an oracle makes,
+each applied before the next; what earlier decisions have answered is not asked.
 
 | volume | order | list, 20 | list, 100 | asked, 20 | asked, 100 | candidates |
 |---|---|---|---|---|---|---|
@@ -39,8 +39,8 @@ applied before the next; what earlier decisions have answered is not asked.
 CURVE_HEAD = """
 ## VOI against decisions
 
-An oracle answers the queue in its order. *Share* is the fall of VOI over that which any decisions could reach (*before* less *best*).
-The all-knowing order looks at the truth and takes the decision after which VOI is lowest. A random order is one draw here and in
+An oracle answers the queue in its order. A share is the fall of VOI over that which any decisions could reach (*before* less
+*best*). The all-knowing order looks at the truth and takes the decision after which VOI is lowest. A random order is one draw here and in
 *asked*.
 
 ![VOI against decisions]({figure})
@@ -86,9 +86,7 @@ def _share(curve: list[CurveRow], decisions: int) -> float:
     return (first.voi - at.voi) / (first.voi - first.best_voi)
 
 
-def _conclude(
-    rows: list[PrecisionRow], curves: dict[tuple[str, str], list[CurveRow]], volumes: list[str]
-) -> str:
+def _conclude(rows: list[PrecisionRow], curves: dict[tuple[str, str], list[CurveRow]], volumes: list[str]) -> str:
     of = {(row.volume, row.order): row for row in rows}
     lines = ["\n## The hypothesis\n"]
     for name, what in (("at", "of the list"), ("asked", "of the decisions that are asked")):
@@ -99,7 +97,9 @@ def _conclude(
                 if (ours := getattr(of[v, GAIN], f"{name}_{k}")) > 0 and ours >= 2 * getattr(of[v, SIZE], f"{name}_{k}")
             ]
             told = ", ".join(held) or "none"
-            lines.append(f"- Precision at {k} {what} is at least twice that of size alone on {len(held)} of {len(volumes)}: {told}.")
+            lines.append(
+                f"- Precision at {k} {what} is at least twice that of size alone on {len(held)} of {len(volumes)}: {told}."
+            )
     mouse = "mouse_cortex_sssem"
     if (mouse, GAIN) in curves:
         share, most = (_share(curves[mouse, order], 50) for order in (GAIN, ALL_KNOWING))
@@ -119,7 +119,9 @@ def _conclude(
         if some:
             means = (sum(getattr(row, name) for row in some) / len(some) for name in ("at_20", "at_100"))
             told = ", ".join(f"{mean:.3f}" for mean in means)
-            lines.append(f"- Choice on validation parts, fit {fit}, weights from the other volumes: mean precision {told}.")
+            lines.append(
+                f"- Choice on validation parts, fit {fit}, weights from the other volumes: mean precision {told}."
+            )
     return "\n".join(lines) + "\n"
 
 

@@ -156,7 +156,9 @@ def main() -> None:
         if options.fit:
             return
         if chosen != LIKELIHOOD:
-            raise SystemExit("neuroadda/proofreading/likelihood.py has other weights than these: write them there first")
+            raise SystemExit(
+                "neuroadda/proofreading/likelihood.py has other weights than these: write them there first"
+            )
         for _, test in subjects:
             if test.volume not in done:
                 precisions, curves = study_volume(test)

@@ -9,7 +9,7 @@ from neuroadda.active.proposals import Proposals
 from neuroadda.volumes.neuroglancer import (
     Layer,
     annotation_layer,
-    check_no_password,
+    check_url,
     neuroglancer_state,
     to_viewer,
 )
@@ -49,7 +49,7 @@ def proposals_state(proposals: Proposals, url: str, layers: Sequence[Layer] = ()
     UserError
         If raw is not the volume of the proposals, or an address is not http(s) or has a user name or password in it.
     """
-    check_no_password(url, "--url")
+    check_url(url, "--url")
     raw = Layer.of(proposals.open_volume(), "raw", url, "raw")
     boxes = proposals.proposals
     centre_nm = [o + s / 2 for o, s in zip(boxes[0].offset_nm, boxes[0].shape_nm, strict=True)] if boxes else None
@@ -73,7 +73,9 @@ def boxes_layer(proposals: Proposals, dimensions: dict[str, list[Any]]) -> dict[
             "id": proposal.name,
             "description": f"{proposal.name}, score {proposal.score:.3g}: {proposal.reason}",
             "pointA": to_viewer(proposal.offset_nm, dimensions),
-            "pointB": to_viewer([o + s for o, s in zip(proposal.offset_nm, proposal.shape_nm, strict=True)], dimensions),
+            "pointB": to_viewer(
+                [o + s for o, s in zip(proposal.offset_nm, proposal.shape_nm, strict=True)], dimensions
+            ),
         }
         for proposal in proposals.proposals
     ]
