@@ -12,8 +12,8 @@ from neuroadda.proofreading.links import Links
 class MergeTree:
     """Cuts of segments as columns: one for each merge of two regions.
 
-    A merge joins two regions by the sum of all contacts between them. Its cut goes through the largest of these contacts, so that
-    the cuts of a segment are the edges of a tree of its regions, and what hangs on either side of one would be the two parts.
+    A merge joins two sets of regions by the sum of all contacts between them. Its cut goes through the largest of these contacts,
+    so that the cuts of a segment are the edges of a tree of its regions, and what hangs on either side of one is the two parts.
 
     Attributes
     ----------
@@ -53,11 +53,11 @@ class MergeTree:
         sizes, borders
             int64, of each region: its voxels, its fragments at the volume's border.
         """
-        order = np.argsort(merges[2], kind="stable")
+        order = np.lexsort((merges[1], merges[0], merges[2]))
         parent, merged = hang(len(sizes), merges[0][order], merges[1][order])
         joins = find_joins(parent, merged, links.u, links.v)
         links, joins = links.take(joins >= 0), joins[joins >= 0]
-        best = np.lexsort((-links.sum, -links.largest, joins))
+        best = np.lexsort((-links.sum, -links.count, joins))
         links, joins = links.take(best), joins[best]
         starts = np.flatnonzero(np.r_[True, joins[1:] != joins[:-1]][: len(joins)])
         cuts = links.take(starts)

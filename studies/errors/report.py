@@ -40,8 +40,8 @@ CURVE_HEAD = """
 ## VOI against decisions
 
 An oracle answers the queue in its order. A share is the fall of VOI over that which any decisions could reach (*before* less
-*best*). The all-knowing order looks at the truth and takes the decision after which VOI is lowest. A random order is one draw here and in
-*asked*.
+*best*). The all-knowing order looks at the truth and takes the decision after which VOI is lowest. A random order is one draw here
+and in *asked*.
 
 ![VOI against decisions]({figure})
 

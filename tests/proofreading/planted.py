@@ -13,14 +13,14 @@ from tests.segmentation.synthetic import write_backbone, write_raw
 SHAPE = (16, 72, 80)
 OFFSET_NM, VOXEL_NM = (60, 12, 0), (30, 6, 6)
 SPLIT_X, MERGE_X = 44, 28  # sections across which an error is planted
-WINDOW = (slice(4, 12), slice(46, 60), MERGE_X)  # through which two neurons were merged
+WINDOW = (slice(2, 14), slice(40, 70), MERGE_X)  # through which two neurons were merged
 
 
 def plant(split: bool, merge: bool) -> np.ndarray:
     """Return uint8 affinities of neurons that are rows of the volume: y below 36, and the rest.
 
-    `split`: a dim section parts the first row in two segments. `merge`: the second row is two neurons, parted by a membrane with a hole
-    in it.
+    `split`: a dim section parts the first row in two segments. `merge`: the second row is two neurons, parted by a membrane with a
+    hole in it.
     """
     affs = np.full((3, *SHAPE), 255, np.uint8)
     noise = np.random.default_rng(0).integers(0, 30, affs.shape)
@@ -31,8 +31,8 @@ def plant(split: bool, merge: bool) -> np.ndarray:
         affs[:, :, :35, SPLIT_X - 1 : SPLIT_X + 1] = 70
     if merge:
         affs[:, :, 38:, MERGE_X - 1 : MERGE_X + 1] = 0
-        affs[(slice(None), *WINDOW)] = 160
-        affs[(slice(None), *WINDOW[:2], MERGE_X - 1)] = 160
+        affs[(slice(None), *WINDOW)] = 240
+        affs[(slice(None), *WINDOW[:2], MERGE_X - 1)] = 240
     return affs
 
 
