@@ -79,24 +79,33 @@ def cut_panel(queue: Queue, raw: Volume, fragments: Volume, error: LikelyError) 
         shape[axis] = raw.voxel_size[axis]
         section = Roi(offset, shape)
         grey, ids = (np.squeeze(volume.read(section), axis=axis) for volume in (raw, fragments))
-        rows, columns = (voxel[other] for other in range(3) if other != axis)
-        here = tuple(int((at - corner)[other]) for other in range(3) if other != axis)
-        image = draw_sides(figures.raw_image(grey), queue.find_sides(error, ids), here)
+        across = [other for other in range(3) if other != axis]
+        rows, columns = voxel[across]
+        here = [int(place) for place in (at - corner)[across]]
+        square = [max(1, round(float(size / min(rows, columns)))) for size in (rows, columns)]
+        image = draw_sides(figures.raw_image(grey), queue.find_sides(error, ids), here, square)
         pictures.append((plane, image, float(grey.shape[0] * rows / (grey.shape[1] * columns))))
     return ErrorPanel(error, (int(at[0]), int(at[1]), int(at[2])), pictures)
 
 
-def draw_sides(grey: np.ndarray, sides: np.ndarray, at: tuple[int, ...]) -> np.ndarray:
-    """Return raw uint8[y, x] under the tint and the outline of two sides (1 and 2 of uint8[y, x]), a cross at a place."""
-    factor = max(1, -(-SMALLEST // max(grey.shape)))
-    image, sides = (part.repeat(factor, axis=0).repeat(factor, axis=1) for part in (grey, sides))
+def draw_sides(grey: np.ndarray, sides: np.ndarray, at: Sequence[int], pixels: Sequence[int] = (1, 1)) -> np.ndarray:
+    """Return raw uint8[y, x] under the tint and the outline of two sides (1 and 2 of uint8[y, x]), a cross at a place.
+
+    Parameters
+    ----------
+    pixels
+        Rows and columns of the picture that a voxel has, at least: more where it is longer along one axis.
+    """
+    larger = max(1, -(-SMALLEST // max(n * size for n, size in zip(grey.shape, pixels, strict=True))))
+    factors = [larger * size for size in pixels]
+    image, sides = (part.repeat(factors[0], axis=0).repeat(factors[1], axis=1) for part in (grey, sides))
     picture = np.repeat(image[..., None], 3, axis=-1).astype(np.float64)
     for side, colour in enumerate(COLOURS, 1):
         inside = sides == side
         outline = inside & ~binary_erosion(inside, iterations=2, border_value=1)
         picture[inside] = picture[inside] * (1 - TINT) + np.array(colour) * TINT
         picture[outline] = colour
-    row, column = (factor * place + factor // 2 for place in at)
+    row, column = (factor * place + factor // 2 for factor, place in zip(factors, at, strict=True))
     for thick, shade in ((2, 0), (1, 255)):  # light within dark: seen on any ground
         for drow, dcolumn in ((8, thick - 1), (thick - 1, 8)):
             rows, columns = (

@@ -113,10 +113,10 @@ def to_viewer(place_nm: Sequence[float], dimensions: dict[str, list[Any]]) -> li
 
 def check_url(url: str, where: str) -> None:
     """Raise UserError if an address is not http(s), or has a user name or password, which would be in the state and the link."""
-    if not url.startswith(("http://", "https://")):
-        raise UserError(f"{url!r} is not an http(s) address", where, "serve the folder first")
     if "@" in url.partition("://")[2].partition("/")[0]:
         raise UserError("the address has a user name or password in it", where, "serve raw without")
+    if not url.startswith(("http://", "https://")):
+        raise UserError(f"{url!r} is not an http(s) address", where, "serve the folder first")
 
 
 def dimensions_of(voxel_size_nm: Sequence[float]) -> dict[str, list[Any]]:
