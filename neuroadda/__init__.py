@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from neuroadda.api.boxes import adapt, propose, rank_sources
     from neuroadda.api.checks import check
     from neuroadda.api.edits import add_edit, apply_edits, list_edits, undo_edit
+    from neuroadda.api.proofreading import likely_errors
     from neuroadda.api.runs import evaluate, predict, segment, train
     from neuroadda.api.tuning import tune
     from neuroadda.api.volumes import import_volume, mask, open_volume, phantom, publish
@@ -42,6 +43,7 @@ _HOMES = {
     "api.boxes": ("adapt", "propose", "rank_sources"),
     "api.checks": ("check",),
     "api.edits": ("add_edit", "apply_edits", "list_edits", "undo_edit"),
+    "api.proofreading": ("likely_errors",),
     "api.runs": ("evaluate", "predict", "segment", "train"),
     "api.tuning": ("tune",),
     "api.volumes": ("import_volume", "mask", "open_volume", "phantom", "publish"),
@@ -85,6 +87,7 @@ __all__ = [
     "check",
     "evaluate",
     "import_volume",
+    "likely_errors",
     "list_edits",
     "load_config",
     "mask",
