@@ -46,13 +46,14 @@ def add_edit(
     UserError
         If there is no fragment at a point or of an id, both ends are in one fragment, or the run's fragments are not finished.
     """
-    from neuroadda.proofreading.edits import Wanted, add
+    from neuroadda.proofreading.decisions import Decision
+    from neuroadda.proofreading.edits import add
 
     if kind not in ("merge", "split"):
         raise UserError(f"{kind!r} is no kind of edit", "kind", "merge or split")
     if isinstance(first, int) != isinstance(second, int):
         raise UserError("one end is a point, and the other an id", "first, second", "give two points, or two ids")
-    return add(run, [Wanted(kind, (first, second), who)], ledger).edits[0]
+    return add(run, [Decision(kind, (first, second), who)], ledger).edits[0]
 
 
 def undo_edit(run: StrPath, id: int, *, who: str | None = None) -> "Edit":

@@ -9,7 +9,7 @@ from neuroadda.cli.options import Json, Ledger, Workers
 from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
-    from neuroadda.proofreading.edits import End, Wanted
+    from neuroadda.proofreading.decisions import Decision, End
     from neuroadda.segmentation.edits import Edit, Kind
 
 edits = typer.Typer(no_args_is_help=True, help="Corrections of a segmentation: merges and splits of proofreaders.")
@@ -41,7 +41,7 @@ def add(
     given = [option for option in (merge, split, table) if option is not None]
     if len(given) != 1:
         raise UserError("one thing is added at a time", "edits add", "give --merge P1 P2, --split P1 P2 or --csv FILE")
-    added = add_edits(run, _read_wanted(merge, split, table, who), ledger)
+    added = add_edits(run, _read_decisions(merge, split, table, who), ledger)
     rows = [_row(edit) | {"state": "added" if edit.id in added.new else "known"} for edit in added.edits]
     print_json(rows) if as_json else print_table("edits", rows)
 
@@ -51,7 +51,7 @@ def list_(run: RunFolder, as_json: Json = False) -> None:
     """List all decisions, undone ones too."""
     from neuroadda.cli.console import print_json, print_table
     from neuroadda.proofreading.edits import read_journal
-    from neuroadda.segmentation.edits import count_edits
+    from neuroadda.segmentation.taken_edits import count_edits
 
     journal = read_journal(run)
     rows = [
@@ -134,19 +134,18 @@ def _row(edit: "Edit") -> dict[str, Any]:
     }
 
 
-def _read_wanted(merge: Ends | None, split: Ends | None, table: Path | None, who: str | None) -> "list[Wanted]":
+def _read_decisions(merge: Ends | None, split: Ends | None, table: Path | None, who: str | None) -> "list[Decision]":
     from dataclasses import replace
 
-    from neuroadda.proofreading.edits import Wanted
-    from neuroadda.proofreading.edits_table import read_table
+    from neuroadda.proofreading.decisions import Decision, read_decisions
 
     if table is not None:
-        return [replace(one, who=one.who or who) for one in read_table(table)]
+        return [replace(one, who=one.who or who) for one in read_decisions(table)]
     kind: Kind = "merge" if merge is not None else "split"
     first, second = (_read_end(text, f"--{kind}") for text in merge or split or ())
     if isinstance(first, int) != isinstance(second, int):
         raise UserError("one end is a point, and the other an id", f"--{kind}", "give two points, or two ids")
-    return [Wanted(kind, (first, second), who, f"--{kind}")]
+    return [Decision(kind, (first, second), who, f"--{kind}")]
 
 
 def _read_end(text: str, option: str) -> "End":

@@ -29,7 +29,7 @@ def status(
     from neuroadda.adaptation.status import look_at_adaptation, look_at_tuning
     from neuroadda.blockwise.status import look_at_run
     from neuroadda.cli.console import print_json, print_table
-    from neuroadda.segmentation.edits import count_edits
+    from neuroadda.segmentation.taken_edits import count_edits
     from neuroadda.training.status import look_at_training
     from neuroadda.volumes.derived import find_stale
     from neuroadda.volumes.inputs import look_again

@@ -12,10 +12,11 @@ from neuroadda.proofreading.edits import check_finished, read_journal
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.conflicts import refuse_conflicts
+from neuroadda.segmentation.edit_journal import LOCKED
 from neuroadda.segmentation.edited_fragments import find_pairs
-from neuroadda.segmentation.edits import LOCKED, keep_taken
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.segmentation.recovery import read_run
+from neuroadda.segmentation.taken_edits import keep_taken
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import PYRAMID_RUN, list_views
 from neuroadda.volumes.inputs import look_again

@@ -19,8 +19,7 @@ from neuroadda.proofreading.likelihood import LIKELIHOOD, Likelihood
 from neuroadda.proofreading.links import Links
 from neuroadda.proofreading.merge_tree import MergeTree
 from neuroadda.proofreading.regions import Regions
-
-MERGE, SPLIT = "merge", "split"
+from neuroadda.segmentation.edits import MERGE, SPLIT, Kind
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ def _find_splits(regions: Regions, tree: MergeTree, voxels: int, likelihood: Lik
 
 
 def _make(
-    links: Links, found: dict[str, np.ndarray], kind: str, threshold: float, voxels: int, likelihood: Likelihood
+    links: Links, found: dict[str, np.ndarray], kind: Kind, threshold: float, voxels: int, likelihood: Likelihood
 ) -> Candidates:
     smaller = np.minimum(found["size_a"], found["size_b"])
     is_merge = np.full(len(links.u), kind == MERGE)

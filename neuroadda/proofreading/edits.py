@@ -11,41 +11,17 @@ import numpy as np
 
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
-from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError, warn
+from neuroadda.proofreading.decisions import Decision, End
 from neuroadda.segmentation.conflicts import Conflict, Pair, find_conflicts
 from neuroadda.segmentation.edges import read_sizes
+from neuroadda.segmentation.edit_journal import JOURNAL, Journal, append
 from neuroadda.segmentation.edited_fragments import describe_whole, find_fragment, find_pair
-from neuroadda.segmentation.edits import JOURNAL, Edit, Journal, Kind, Undo, append
+from neuroadda.segmentation.edits import SPLIT, Edit, Undo
 from neuroadda.segmentation.ids import capacity_of, to_local
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.segmentation.recovery import read_run
 from neuroadda.volumes.arrays import Volume
-
-End = int | ZyxFloat
-"""A fragment: its id, or a point in it (zyx, nm)."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """An edit to be added.
-
-    Attributes
-    ----------
-    kind
-        "merge" or "split".
-    ends
-        Both by id, or both by point.
-    who
-        Who decided; by default the user of this process.
-    where
-        Where it is said, for errors, such as ``edits.csv, line 3``.
-    """
-
-    kind: Kind
-    ends: tuple[End, End]
-    who: str | None = None
-    where: str = "edits"
 
 
 @dataclass(frozen=True)
@@ -107,7 +83,7 @@ class _Fragments:
         )
 
 
-def add(run: str | Path, wanted: Sequence[Wanted], ledger: str | None = None) -> Added:
+def add(run: str | Path, decisions: Sequence[Decision], ledger: str | None = None) -> Added:
     """Add edits to a run, all or none; on return they are on the disk. A warning names those that contradict each other.
 
     Raises
@@ -117,8 +93,8 @@ def add(run: str | Path, wanted: Sequence[Wanted], ledger: str | None = None) ->
     """
     plan = read_run(run, ledger, trust_inputs=True)
     fragments, when = _Fragments(plan), _now()
-    pairs = [_find_ends(one, fragments) for one in wanted]
-    users = [one.who or _find_user() for one in wanted]
+    pairs = [_find_ends(one, fragments) for one in decisions]
+    users = [one.who or _find_user() for one in decisions]
     edits, new = list[Edit](), list[int]()
 
     def make(journal: Journal) -> list[Edit]:
@@ -126,7 +102,7 @@ def add(run: str | Path, wanted: Sequence[Wanted], ledger: str | None = None) ->
             _key(edit.kind, edit.fragments): edit for edit in journal.in_force if edit.is_of(fragments.fingerprint)
         }
         added = list[Edit]()
-        for one, pair, who in zip(wanted, pairs, users, strict=True):
+        for one, pair, who in zip(decisions, pairs, users, strict=True):
             key = _key(one.kind, pair)
             if key not in known:
                 known[key] = Edit(
@@ -223,9 +199,9 @@ def check_finished(plan: Plan, name: str) -> None:
         raise UserError(what, plan.config.output, "finish the run first: `neuroadda segment`, or `neuroadda retry`")
 
 
-def _find_ends(one: Wanted, fragments: _Fragments) -> Pair:
+def _find_ends(one: Decision, fragments: _Fragments) -> Pair:
     first, second = (fragments.find(end, one.where) for end in one.ends)
-    if first == second and one.kind == "split":
+    if first == second and one.kind == SPLIT:
         raise UserError(describe_whole(first), one.where, "make smaller fragments, and segment again")
     if first == second:
         raise UserError(f"both ends are fragment {first}, which is one already", one.where, "give two fragments")

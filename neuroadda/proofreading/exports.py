@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from neuroadda.config import ZyxFloat
-from neuroadda.proofreading.candidates import MERGE
 from neuroadda.proofreading.likely_errors import LikelyError
+from neuroadda.segmentation.edits import MERGE, SPLIT
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.neuroglancer import (
     Layer,
@@ -22,13 +22,13 @@ from neuroadda.volumes.nml import NmlTree, write_nml
 from neuroadda.volumes.placing import placing
 
 TABLE, STATE, SKELETONS = "errors.csv", "neuroglancer.json", "webknossos.nml"
+POINTS, FRAGMENTS = (("z1", "y1", "x1"), ("z2", "y2", "x2")), ("fragment_1", "fragment_2")
 COLUMNS = (
-    *("rank", "decision", "kind"),
-    *(f"{axis}{end}" for end in (1, 2) for axis in "zyx"),
+    *("rank", "decision", "kind", *POINTS[0], *POINTS[1]),
     *("who", "expected_gain", "likelihood", "score", "contact", "z", "y", "x"),
-    *(f"{what}_{end}" for what in ("segment", "fragment", "voxels") for end in (1, 2)),
+    *("segment_1", "segment_2", *FRAGMENTS, "voxels_1", "voxels_2"),
 )
-COLOURS = {MERGE: "#56b4e9", "split": "#e69f00"}
+COLOURS = {MERGE: "#56b4e9", SPLIT: "#e69f00"}
 
 
 def write_table(errors: Sequence[LikelyError], target: Path, *, overwrite: bool = False) -> Path:

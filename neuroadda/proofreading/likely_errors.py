@@ -10,13 +10,14 @@ from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.outputs import blocks_in
 from neuroadda.config import ZyxFloat
 from neuroadda.observing import track
-from neuroadda.proofreading.candidates import MERGE, SPLIT, Candidates, find_candidates, make_tree
+from neuroadda.proofreading.candidates import Candidates, find_candidates, make_tree
 from neuroadda.proofreading.merge_tree import MergeTree
 from neuroadda.proofreading.places import find_at_border, find_place
 from neuroadda.proofreading.regions import Regions, gather_regions
 from neuroadda.segmentation.agglomerate import read_merges
 from neuroadda.segmentation.components import Lut, Numbering
 from neuroadda.segmentation.edges import read_edges, read_sizes
+from neuroadda.segmentation.edits import MERGE, SPLIT, Kind
 from neuroadda.segmentation.ids import capacity_of
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
@@ -51,7 +52,7 @@ class LikelyError:
     """
 
     rank: int
-    kind: str
+    kind: Kind
     gain: float
     likelihood: float
     score: float

@@ -32,12 +32,13 @@ from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.conflicts import refuse_conflicts
 from neuroadda.segmentation.edges import CollectEdges
 from neuroadda.segmentation.edited_fragments import EDITS
-from neuroadda.segmentation.edits import TAKEN, Edits, keep_taken, read_edits, read_taken
+from neuroadda.segmentation.edits import Edits
 from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
 from neuroadda.segmentation.levels import plan_levels
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.segmentation.scoring import MEAN, choose_edges
 from neuroadda.segmentation.settings import Threshold, decide_threshold, is_tunable, take_tuned
+from neuroadda.segmentation.taken_edits import TAKEN, keep_taken, read_edits, read_taken
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs

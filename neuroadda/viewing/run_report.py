@@ -16,8 +16,8 @@ from neuroadda.active.proposals import SHEET
 from neuroadda.evaluation.measure import Measured, wall_seconds
 from neuroadda.evaluation.settings import Setting
 from neuroadda.evaluation.tuning import Tuned
-from neuroadda.segmentation.edits import count_edits
 from neuroadda.segmentation.pipeline import Plan
+from neuroadda.segmentation.taken_edits import count_edits
 from neuroadda.viewing.curves import Curve
 from neuroadda.viewing.report import Baseline, DataSource, Report, SliceView, StageRow, write_report
 from neuroadda.volumes.arrays import Volume

@@ -141,12 +141,8 @@ def test_a_table_that_was_filled_in_reads_back(queue, tmp_path):
     assert read_decisions(table) == []
     (decision,) = read_decisions(fill(table, tmp_path / "filled.csv", decision=" Yes", who="J. Doe"))
     first = queue.errors[0]
-    assert (decision.kind, decision.points_nm, decision.who, decision.line) == (
-        first.kind,
-        first.points_nm,
-        "J. Doe",
-        2,
-    )
+    said = (decision.kind, decision.ends, decision.who, decision.where)
+    assert said == (first.kind, first.points_nm, "J. Doe", f"{tmp_path / 'filled.csv'}, line 2")
     assert read_decisions(fill(table, tmp_path / "no.csv", decision="no")) == []
 
 
