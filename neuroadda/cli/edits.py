@@ -28,7 +28,12 @@ def add(
     ] = None,
     split: Annotated[Ends | None, typer.Option("--split", metavar=END, help="These are two neurons.")] = None,
     table: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="All in a table; see docs/proofreading.md.")
+        Path | None,
+        typer.Option(
+            "--csv",
+            metavar="FILE",
+            help="The rows of a table that say yes, such as errors.csv: docs/edits.md.",
+        ),
     ] = None,
     who: Who = None,
     ledger: Ledger = None,
@@ -43,7 +48,13 @@ def add(
         raise UserError("one thing is added at a time", "edits add", "give --merge P1 P2, --split P1 P2 or --csv FILE")
     added = add_edits(run, _read_decisions(merge, split, table, who), ledger)
     rows = [_row(edit) | {"state": "added" if edit.id in added.new else "known"} for edit in added.edits]
-    print_json(rows) if as_json else print_table("edits", rows)
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        print("no row says yes")
+    print_table("edits", rows)
+    _print_counts(run)
 
 
 @edits.command("list")
@@ -51,7 +62,6 @@ def list_(run: RunFolder, as_json: Json = False) -> None:
     """List all decisions, undone ones too."""
     from neuroadda.cli.console import print_json, print_table
     from neuroadda.proofreading.edits import read_journal
-    from neuroadda.segmentation.taken_edits import count_edits
 
     journal = read_journal(run)
     rows = [
@@ -61,8 +71,7 @@ def list_(run: RunFolder, as_json: Json = False) -> None:
         print_json(rows)
         return
     print_table("edits", rows)
-    counts = count_edits(run)
-    print("no edits" if counts is None else counts.describe())
+    _print_counts(run)
 
 
 @edits.command()
@@ -73,6 +82,7 @@ def undo(
     from neuroadda.proofreading.edits import undo as undo_edit
 
     print(f"undone: {undo_edit(run, id, who).describe()}")
+    _print_counts(run)
 
 
 @edits.command()
@@ -118,6 +128,13 @@ def apply(run: RunFolder, workers: Workers = None, ledger: Ledger = None, as_jso
         plan = apply_edits(run, ledger=ledger, overrides=overrides, observe=observer.on_blocks)
     output = str(plan.output("relabel"))
     print_json({"output": output}) if as_json else print(output)
+
+
+def _print_counts(run: Path) -> None:
+    from neuroadda.segmentation.taken_edits import count_edits
+
+    counts = count_edits(run)
+    print("no edits" if counts is None else counts.advise(run))
 
 
 def _row(edit: "Edit") -> dict[str, Any]:

@@ -66,7 +66,7 @@ def status(
     for task in found.tasks:
         _print_failures(task)
     if edits is not None:
-        print(f"proofreading: {edits.describe()}")
+        print(format_text(f"proofreading: {edits.advise(run)}"))
     for path, why in [stale for task in found.tasks for stale in task["stale"].items()]:
         print(format_text(f"stale: {path}: {why}"))
     if found.health.state != "finished":

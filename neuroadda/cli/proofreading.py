@@ -71,3 +71,6 @@ def errors(
     )
     for path in written:
         print(path)
+    print(
+        f"write yes or no into the column decision of {folder / TABLE}, then: neuroadda edits add {run} --csv {folder / TABLE}"
+    )

@@ -104,12 +104,13 @@ def _order(found: Candidates) -> np.ndarray:
 
 
 def _find_merges(regions: Regions, voxels: int, likelihood: Likelihood) -> Candidates:
-    """Return a candidate for each two segments that touch."""
+    """Return a candidate for each two segments that touch, but those that a person has decided are two."""
     count = int(regions.segment.max(initial=0)) + 1
     sizes, borders = (
         np.bincount(regions.segment, weights, count).astype(np.int64) for weights in (regions.sizes, regions.borders)
     )
     links = regions.links.rename(regions.segment)
+    links = links.take(~np.isin(links.u * count + links.v, np.sort(regions.apart, axis=1) @ [count, 1]))
     u, v = links.u, links.v
     smaller = np.where(sizes[u] <= sizes[v], u, v)
     found = {

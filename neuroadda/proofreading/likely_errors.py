@@ -1,6 +1,6 @@
 """The queue of a run's likely errors: its candidates with the places where a person should look."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from neuroadda.proofreading.regions import Regions, gather_regions
 from neuroadda.segmentation.agglomerate import read_merges
 from neuroadda.segmentation.components import Lut, Numbering
 from neuroadda.segmentation.edges import read_edges, read_sizes
+from neuroadda.segmentation.edited_fragments import find_pairs
 from neuroadda.segmentation.edits import MERGE, SPLIT, Kind
 from neuroadda.segmentation.ids import capacity_of
 from neuroadda.segmentation.pipeline import Plan
@@ -134,6 +135,7 @@ def find_likely_errors(plan: Plan, count: int) -> Queue:
     edges, lut = plan.folder("edges"), Lut.open(plan.folder("components"))
     numbering = Numbering(np.asarray(lut.first), capacity_of(grid))
     regions = _gather(plan, fragments, grid, edges, lut, numbering)
+    regions = replace(regions, apart=_find_apart(plan, fragments, lut, numbering))
     candidates = find_candidates(regions, count)
     rows = track("places of likely errors", range(len(candidates.a)))
     errors = [_locate(candidates, row, fragments, grid) for row in rows]
@@ -151,6 +153,14 @@ def _gather(plan: Plan, fragments: Volume, grid: BlockGrid, edges: Path, lut: Lu
     assert threshold is not None  # of a plan it is decided
     parts = (read_edges(edges, block) for block in track("edges", blocks))
     return gather_regions(numbering, table, sizes, at_border, read_merges(plan.merges), parts, threshold)
+
+
+def _find_apart(plan: Plan, fragments: Volume, lut: Lut, numbering: Numbering) -> np.ndarray:
+    """Return int64[n, 2], the segments of both sides of each split that the run has taken."""
+    splits = [edit for edit in (plan.edits.edits if plan.edits else ()) if edit.kind == SPLIT]
+    pairs = find_pairs(splits, fragments, plan.task("fragments").fingerprint)
+    ends = np.array(list(pairs.values()), np.uint64).reshape(-1, 2)
+    return np.asarray(lut.table[numbering.to_dense(ends)]).astype(np.int64)
 
 
 def _locate(candidates: Candidates, row: int, fragments: Volume, grid: BlockGrid) -> LikelyError:

@@ -1,7 +1,7 @@
 """What a run holds of its segments, as candidates are found in it: fragments that are certainly one are one region."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class Regions:
         Of the segmentation.
     region
         int64, by dense number of fragments: the region that each is part of.
+    apart
+        int64 segments of shape (n, 2): pairs that a person has decided are two neurons.
     """
 
     segment: np.ndarray
@@ -40,6 +42,7 @@ class Regions:
     merges: tuple[np.ndarray, np.ndarray, np.ndarray]
     threshold: float
     region: np.ndarray
+    apart: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
 
 
 def gather_regions(

@@ -55,6 +55,10 @@ class EditCounts:
         told = f"{self.edits} edit{'s' if self.edits > 1 else ''}, {self.undone} undone"
         return f"{told}, {'applied' if self.applied else 'not applied yet'}"
 
+    def advise(self, run: str | Path) -> str:
+        """Return the same, and what makes the segmentation with them if it is not."""
+        return self.describe() + ("" if self.applied else f": `neuroadda edits apply {run}` makes the segmentation")
+
 
 def count_edits(run: Path) -> EditCounts | None:
     """Count the edits of a run; None where there are none. Whether its stages are finished, its ledger tells."""

@@ -1,8 +1,6 @@
 """`neuroadda edits`: tables, what is printed, and exit codes."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +34,6 @@ def clean(request) -> None:
         (request.getfixturevalue("run").folder / JOURNAL).unlink(missing_ok=True)
 
 
-def command(*arguments: object) -> tuple[int, str, str]:
-    done = subprocess.run([sys.executable, "-m", "neuroadda.cli", *map(str, arguments)], capture_output=True, text=True)
-    return done.returncode, done.stdout, done.stderr
-
-
 def text(point) -> str:
     return ",".join(map(str, point))
 
@@ -51,7 +44,7 @@ def table(folder: Path, *lines: str) -> Path:
     return path
 
 
-def test_a_person_decides_looks_and_applies(run):
+def test_a_person_decides_looks_and_applies(run, command):
     a, b = run.pair(together=False)
     c, d = run.pair(together=True)
     add = ("edits", "add", run.folder)
@@ -59,26 +52,30 @@ def test_a_person_decides_looks_and_applies(run):
     assert (code, err) == (0, "")
     assert f"1\tmerge\t{a}\t{b}\t" in out
     assert "\tann\t" in out
-    assert out.rstrip().endswith("added")
+    advice = f"not applied yet: `neuroadda edits apply {run.folder}` makes the segmentation"
+    *_, row, last = out.splitlines()
+    assert row.endswith("added")
+    assert last == f"1 edit, 0 undone, {advice}"
     code, out, _ = command(*add, "--split", c, d, "--json")
     assert (code, json.loads(out)[0]["fragment 1"], json.loads(out)[0]["state"]) == (0, c, "added")
-    assert command(*add, "--split", d, c)[1].rstrip().endswith("known")
+    assert command(*add, "--split", d, c)[1].splitlines()[-2].endswith("known")
     code, out, _ = command("edits", "list", run.folder)
-    assert (code, out.splitlines()[-1]) == (0, "2 edits, 0 undone, not applied yet")
-    assert "proofreading: 2 edits, 0 undone, not applied yet" in command("status", run.folder)[1]
+    assert (code, out.splitlines()[-1]) == (0, f"2 edits, 0 undone, {advice}")
+    assert f"proofreading: 2 edits, 0 undone, {advice}" in command("status", run.folder)[1]
     assert command("edits", "check", run.folder)[:2] == (0, "no conflicts\n")
     code, out, _ = command("edits", "apply", run.folder)
     assert (code, out.rstrip()) == (0, str(run.plan.output("relabel")))
     assert run.segment_of(a) == run.segment_of(b)
     assert run.segment_of(c) != run.segment_of(d)
-    assert "proofreading: 2 edits, 0 undone, applied" in command("status", run.folder)[1]
+    assert "proofreading: 2 edits, 0 undone, applied\n" in command("status", run.folder)[1]
     tasks = json.loads(command("status", run.folder, "--json")[1])
     assert {task["stage"]: task["edits"] for task in tasks if task["edits"]} == {
         "components": {"edits": 2, "undone": 0, "applied": True}
     }
     code, out, _ = command("edits", "undo", run.folder, 1, "--who", "bob")
     assert (code, out[:19]) == (0, "undone: merge 1 (an")
-    assert command("edits", "list", run.folder)[1].splitlines()[-1] == "2 edits, 1 undone, not applied yet"
+    assert out.splitlines()[-1] == f"2 edits, 1 undone, {advice}"
+    assert command("edits", "list", run.folder)[1].splitlines()[-1] == f"2 edits, 1 undone, {advice}"
     page = report_plan(run.folder / "r.html", "t", run.plan, measured(run))
     assert "Proofreading: 2 edits, 1 undone, not applied yet" in page.read_text()
 
@@ -90,7 +87,7 @@ def measured(run: Run):
     return measure_plan(read_run(run.folder), None)
 
 
-def test_contradictions_end_with_exit_code_2_and_name_both(run):
+def test_contradictions_end_with_exit_code_2_and_name_both(run, command):
     a, b = run.pair(together=False)
     command("edits", "add", run.folder, "--merge", a, b, "--who", "ann")
     code, _, err = command("edits", "add", run.folder, "--split", a, b, "--who", "bob")
@@ -120,7 +117,7 @@ def test_contradictions_end_with_exit_code_2_and_name_both(run):
         (["--csv", "nowhere.csv"], "nowhere.csv: the table cannot be read"),
     ],
 )
-def test_wrong_arguments_are_one_line(run, arguments, told):
+def test_wrong_arguments_are_one_line(run, arguments, told, command):
     code, out, err = command("edits", "add", run.folder, *arguments)
     assert (code, out) == (2, "")
     assert told in err
@@ -128,7 +125,7 @@ def test_wrong_arguments_are_one_line(run, arguments, told):
     assert not (run.folder / JOURNAL).exists()
 
 
-def test_a_table_is_added_as_a_whole_or_not_at_all(run, tmp_path):
+def test_a_table_is_added_as_a_whole_or_not_at_all(run, tmp_path, command):
     a, b = run.pair(together=False)
     c, d = run.pair(together=True)
     good = f"yes,merge,{text(run.point(a))},{text(run.point(b))},ann"
@@ -204,7 +201,7 @@ def test_what_is_wrong_with_a_table_is_said_by_its_line(tmp_path, lines, told):
     assert told in str(error.value)
 
 
-def test_a_report_without_edits_says_nothing_of_them(run):
+def test_a_report_without_edits_says_nothing_of_them(run, command):
     segment_volume(run.config)
     page = report_plan(run.folder / "r.html", "t", run.plan, measured(run))
     assert "Proofreading" not in page.read_text()
@@ -212,13 +209,14 @@ def test_a_report_without_edits_says_nothing_of_them(run):
     assert command("edits", "list", run.folder)[:2] == (0, "no edits\n")
 
 
-def test_a_line_that_was_cut_short_is_told(run):
+def test_a_line_that_was_cut_short_is_told(run, command):
     a, b = run.pair(together=False)
     command("edits", "add", run.folder, "--merge", a, b)
     with open(run.folder / JOURNAL, "a") as file:
         file.write('{"id": 2, "kind": "mer')
     code, out, err = command("edits", "list", run.folder)
-    assert (code, out.splitlines()[-1]) == (0, "1 edit, 0 undone, not applied yet")
+    assert code == 0
+    assert out.splitlines()[-1].startswith("1 edit, 0 undone, not applied yet: `neuroadda edits apply ")
     assert "the last line is cut short" in err
 
 

@@ -372,8 +372,11 @@ def test_labels_score_an_edited_segmentation(run, tmp_path):
     truth.write(truth.roi, np.where(segment == run.segment_of(b), run.segment_of(a), segment))
     config = EvaluateConfig(labels=str(labels))
     before = measure_plan(read_run(run.folder), config).scores.voi
+    sweep = measure_plan(read_run(run.folder), config).sweep
     na.add_edit(run.folder, "merge", a, b)
     na.apply_edits(run.folder)
-    after = measure_plan(read_run(run.folder), config).scores.voi
+    measured = measure_plan(read_run(run.folder), config)
+    after = measured.scores.voi
+    assert (measured.edits, measured.sweep) == (1, sweep)  # thresholds are compared without edits
     assert before > 0.01
     assert after == pytest.approx(0, abs=1e-9)
