@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neuroadda.blockwise.engine import Engine, Observer
+from neuroadda.blockwise.outputs import bind_output
 from neuroadda.config import load_config_file, parse_config, write_json
 from neuroadda.errors import warn
 from neuroadda.locks import lock_folder
@@ -16,9 +17,10 @@ from neuroadda.segmentation.edit_journal import LOCKED
 from neuroadda.segmentation.edited_fragments import find_pairs
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.segmentation.recovery import read_run
+from neuroadda.segmentation.relabel import Relabel
 from neuroadda.segmentation.taken_edits import keep_taken
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.derived import PYRAMID_RUN, list_views
+from neuroadda.volumes.derived import PYRAMID_RUN, list_views, remove_views
 from neuroadda.volumes.inputs import look_again
 from neuroadda.volumes.locations import to_location
 from neuroadda.volumes.urls import Url
@@ -60,21 +62,23 @@ def apply(
     with lock_folder(folder):
         pyramids = _note_pyramids(folder, plan)
         keep_taken(folder, plan.edits)
+        if bind_output(relabel := plan.task(Relabel.kind)) is None:  # the pyramids are of another segmentation
+            remove_views(to_location(relabel.output), pyramids)
         with Engine(plan.config.ledger_url, plan.config.execution, folder / "logs", observe=observe) as engine:
             for task in plan.tasks[last:]:
                 engine.run(task)
-    for config in pyramids:
+    for config in pyramids.values():
         update = {"execution": plan.config.execution, "ledger": ledger}
         build_pyramid(config.model_copy(update=update), observe=observe)
     (folder / LOCKED / PYRAMIDS).unlink(missing_ok=True)
     return plan
 
 
-def _note_pyramids(folder: Path, plan: Plan) -> list[PyramidConfig]:
-    """Return the pyramids that show the segmentation, and keep which these are until they are made again."""
+def _note_pyramids(folder: Path, plan: Plan) -> dict[Path, PyramidConfig]:
+    """Return the pyramids that show the segmentation, by place, and keep which these are until they are made again."""
     segmentation, file = to_location(plan.output("relabel")), folder / LOCKED / PYRAMIDS
     if isinstance(segmentation, Url):
-        return []
+        return {}
     found = dict(json.loads(file.read_text())) if file.is_file() else {}
     for view in list_views(segmentation):
         config = view / PYRAMID_RUN / "config.json"
@@ -84,4 +88,4 @@ def _note_pyramids(folder: Path, plan: Plan) -> list[PyramidConfig]:
         found[str(view)] = load_config_file(config)
     if found:
         write_json(file, found)
-    return [parse_config(PyramidConfig, config, str(file)) for config in found.values()]
+    return {Path(view): parse_config(PyramidConfig, config, str(file)) for view, config in found.items()}

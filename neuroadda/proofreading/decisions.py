@@ -14,9 +14,7 @@ from neuroadda.segmentation.edits import MERGE, SPLIT, Kind
 from neuroadda.textfiles import read_text
 
 YES, NO = "yes", "no"
-FORM = (
-    "commas between columns; decision, kind, z1, y1, x1, z2, y2, x2 (nm), or fragment_1, fragment_2 in place of points"
-)
+FORM = "columns decision, kind, z1, y1, x1, z2, y2, x2 (nm; or fragment_1, fragment_2), with commas between them"
 
 End = int | ZyxFloat
 """A fragment: its id, or a point in it (zyx, nm)."""

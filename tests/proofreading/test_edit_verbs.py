@@ -179,7 +179,7 @@ def test_tables_by_fragments_with_spaces_quotes_crlf_and_a_byte_order_mark(tmp_p
         (["decision,what,fragment_1,fragment_2"], "line 1: there is no column 'kind'"),
         (["decision,kind,fragment_1"], "line 1: there is no column 'fragment_2'"),
         (["kind,fragment_1,fragment_2", "merge,7,8"], "line 1: there is no column 'decision'"),
-        ([POINTS.replace(",", ";")], "line 1: there is no column 'decision'; commas between columns"),
+        ([POINTS.replace(",", ";")], "line 1: there is no column 'decision'; columns decision, kind"),
         ([""], "line 1: there is no column 'decision'"),
         ([FRAGMENTS + ",kind"], "line 1: there are two columns 'kind'"),
         ([FRAGMENTS + ",who,who"], "line 1: there are two columns 'who'"),

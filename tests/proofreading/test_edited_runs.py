@@ -14,7 +14,7 @@ import neuroadda as na
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
-from neuroadda.errors import UserError, forget_warnings
+from neuroadda.errors import UserError, collect_warnings, forget_warnings
 from neuroadda.evaluation.measure import EvaluateConfig, measure_plan
 from neuroadda.proofreading.applying import apply
 from neuroadda.proofreading.decisions import Decision
@@ -359,7 +359,9 @@ def test_pyramids_are_made_again_of_what_was_edited(run):
     levels = sorted(path.name for path in pyramid.glob("[0-9]*"))
     before = Volume.open(pyramid / "1").read()
     na.add_edit(run.folder, "merge", a, b)
-    na.apply_edits(run.folder)
+    with collect_warnings() as warnings:
+        na.apply_edits(run.folder)
+    assert warnings == []
     assert sorted(path.name for path in pyramid.glob("[0-9]*")) == levels
     assert (Volume.open(pyramid / "1").read() != before).any()
 
