@@ -20,7 +20,7 @@ HEAD = """# The queue of likely errors
 `neuroadda errors` ranks places by likelihood of an error times the fall of VOI if it is corrected ([errors.md](../errors.md)).
 Here it is judged by truth. Hypothesis, rule and analysis were written first: `studies/errors/__init__.py`, which also says what was
 added after the first run. Affinities are those of each volume's own backbone of the zoo on its test part, segmented with the
-defaults. VOI in nats.
+defaults but fragments by seeds. VOI in nats.
 
 - Command: `python -m studies.errors.study`, {date}; machine: {machine}
 - Every row is in [errors.csv](errors.csv), [errors_curves.csv](errors_curves.csv), [errors_validation.csv](errors_validation.csv)
@@ -56,6 +56,7 @@ LIMITS = """
 - What a person sees is taken to be the main label of both sides. Where both sides are mixtures, a right answer may raise VOI.
 - A split is between two regions of the merge tree. Errors within a fragment cannot be corrected, and are not in the reachable VOI.
 - The queue is made once, and not anew after decisions.
+- Fragments by steepest ascent, since then the default, are not judged here.
 """
 
 

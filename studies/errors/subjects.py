@@ -1,4 +1,4 @@
-"""A labelled part, segmented as a run would with the defaults, and its candidates."""
+"""A labelled part, segmented as a run would with fragments by seeds, and its candidates."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +59,7 @@ def load_subjects(volume: str, folder: Path) -> tuple[Subject, Subject]:
 
 
 def _make(volume: str, part: Part, threshold: float) -> Subject:
-    agglomerated = agglomerate_array(part.affs, part.voxel_size_nm, Fragments(), Agglomerate())
+    agglomerated = agglomerate_array(part.affs, part.voxel_size_nm, Fragments(method="seeds"), Agglomerate())
     fragments, lut = agglomerated.fragments, agglomerated.lut(threshold)
     count = len(lut) - 1
     at_border = np.zeros(count + 1, bool)

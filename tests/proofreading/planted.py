@@ -45,7 +45,7 @@ def segment_planted(folder: Path, affs: np.ndarray, block_vx=(8, 40, 40), thresh
         backbone=str(folder / "backbone"),
         output=str(folder / "run"),
         block_vx=block_vx,
-        fragments=Fragments(sections=False),
+        fragments=Fragments(method="seeds", sections=False),
         components=Threshold(threshold=threshold),
         execution=Execution(launcher="serial"),
     )
