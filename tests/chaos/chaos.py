@@ -230,8 +230,9 @@ def write_results(events: list[Event], stages: list[str], seconds: float, disk: 
 
 {len(events)} faults at seeded random moments in {sum(runs.values())} runs ({stores}) of a segmentation of
 {shape} voxels in blocks of {block}, by two workers. Every run ended in the bytes of an undisturbed serial run;
-`neuroadda ledger verify --read` found nothing; no process or job was left over. What each fault is, and what is asked of the run
-at once, is in [tests/chaos](../../tests/chaos). Even seeds find fragments by steepest ascent, odd ones from seeds.{"" if disk else " No disk was filled: that takes root."}
+`neuroadda ledger verify --read` found nothing; no process or job was left over. Even seeds find fragments by
+steepest ascent, odd ones from seeds. What each fault is, and what is asked of the run at once, is in
+[tests/chaos](../../tests/chaos).{"" if disk else " No disk was filled: that takes root."}
 
 {describe_run()}
 - Seeds {", ".join(map(str, sorted({event.seed for event in events})))}; {format_seconds(seconds)}
