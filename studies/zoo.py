@@ -91,8 +91,8 @@ def write_page(rows: list[Row]) -> None:
     lines = [
         "# The zoo: the entries of today beside those of before",
         "",
-        "Test parts, never trained on, segmented at their own voxel size, without any fine-tuning, by the entry of their own domain",
-        "and by the generalist, which has seen the train parts of these domains but fly_brain and cerebellum, at 8 nm. VOI in nats,",
+        "Test parts, never trained on, segmented at their own voxel size, without any fine-tuning, by their own domain's entry",
+        "and by the generalist, which has seen these domains' train parts (but fly_brain and cerebellum) at 8 nm. VOI in nats,",
         "with ids 0 left out; *chosen* is at the threshold of the entry's card, which its validation part chose; ERL is a share of",
         "what a perfect segmentation would have. Sections of larva L3 and cerebellum are scored one by one: ids are not linked.",
         "",
