@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 from neuroadda.backbones.card import NEAREST, Card
 from neuroadda.config import Zyx
 from neuroadda.errors import SettingError, warn
-from neuroadda.volumes.locations import Location
 
 
 def name_members(count: int) -> list[str]:
@@ -20,7 +20,7 @@ def list_members(inputs: Mapping[str, str]) -> list[str]:
     return [inputs[name] for name in names if name in inputs]
 
 
-def order_members(members: Sequence[tuple[Location, Card]]) -> list[tuple[Location, Card]]:
+def order_members(members: Sequence[tuple[Path, Card]]) -> list[tuple[Path, Card]]:
     """Return folders and cards by the digests of their weights: a mean does not depend on who is named first.
 
     Raises

@@ -1,5 +1,6 @@
 """From raw to neurons: the stages bound together, planned first, then run one after another."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from neuroadda.blockwise.task import Stage, Task
 from neuroadda.config import (
     Config,
     PathText,
+    PathTexts,
     PublicConfig,
     Zyx,
     fingerprint,
@@ -26,7 +28,9 @@ from neuroadda.config import (
 )
 from neuroadda.errors import UserError, in_section, warn
 from neuroadda.locks import lock_folder
+from neuroadda.prediction.members import list_members, name_members, order_members, share_offsets, warn_of_unshared
 from neuroadda.prediction.predict import Predict, check_raw
+from neuroadda.prediction.resolving import resolve_members
 from neuroadda.segmentation.agglomerate import LEVEL, Agglomerate
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.edges import CollectEdges
@@ -66,7 +70,8 @@ class SegmentConfig(PublicConfig):
         keeps the mask in the run's folder; "none"; or a mask, 0 where there is no data. Nothing is segmented there, and networks
         see the mirror image of the tissue. It is joined with `mask`.
     backbone
-        An entry of the zoo that comes with neuroadda, or the folder of a network.
+        An entry of the zoo that comes with neuroadda, or the folder of a network. Of a list, the mean of their affinities is taken,
+        whatever their order; the first one's card tells how it is segmented.
     output
         Folder of the run: edges, merges, lookup table, logs, config.
     volumes
@@ -90,7 +95,7 @@ class SegmentConfig(PublicConfig):
     """
 
     raw: PathText
-    backbone: PathText
+    backbone: PathTexts
     output: PathText
     volumes: PathText | None = None
     mask: PathText | None = None
@@ -107,6 +112,11 @@ class SegmentConfig(PublicConfig):
     agglomerate: Agglomerate = Field(default_factory=Agglomerate)
     components: Threshold = Field(default_factory=Threshold)
     execution: Execution = Field(default_factory=Execution)
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """All backbones."""
+        return (self.backbone,) if isinstance(self.backbone, str) else self.backbone
 
     @property
     def ledger_url(self) -> str:
@@ -142,14 +152,25 @@ class Plan(Config):
         """The folders of the merges of every level."""
         return [self.folder(task.name) for task in self.tasks if task.name.startswith(LEVEL)]
 
+    @property
+    def cards(self) -> list[Card]:
+        """The cards of the backbones, in the order in which a prediction has them."""
+        return [load_card(folder) for folder in list_members(self.task("predict").inputs)]
+
+    @property
+    def passes(self) -> int:
+        """How often networks see each block: in every symmetry, every backbone."""
+        voxel_size = Volume.open(self.config.raw).voxel_size_nm
+        return self.config.predict.count_passes(voxel_size, len(self.config.backbones))
+
     def upto(self, name: str) -> "Plan":
         """Return the plan as far as a stage."""
         names = [task.name for task in self.tasks]
         return self.model_copy(update={"tasks": self.tasks[: len(names) - names[::-1].index(name)]})
 
     def describe(self) -> list[dict[str, Any]]:
-        """Return stage, blocks, voxels and uncompressed bytes written by each task, for a dry run."""
-        per_voxel = {"predict": len(load_card(self.config.backbone).predicted_offsets), "fragments": 8, "relabel": 8}
+        """Return stage, blocks, voxels, uncompressed bytes written and passes through a network of each task, for a dry run."""
+        per_voxel = {"predict": len(share_offsets(self.cards)), "fragments": 8, "relabel": 8}
         return [
             {
                 "stage": task.name,
@@ -157,6 +178,7 @@ class Plan(Config):
                 "blocks": len(task.blocks),
                 "voxels": task.voxels,
                 "bytes": task.voxels * per_voxel.get(task.name, 0),
+                "passes": self.passes if task.name == "predict" else 0,
                 "output": task.output,
             }
             for task in self.tasks
@@ -178,16 +200,22 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     UserError
         If an input is missing or does not fit the others.
     """
-    config = config.model_copy(update={"backbone": str(find_backbone(config.backbone))})
-    raw, card = Volume.open(config.raw), load_card(config.backbone)
-    check_raw(raw, card, config.any_voxel_size)
+    found = tuple(str(find_backbone(backbone)) for backbone in config.backbones)
+    config = config.model_copy(update={"backbone": found if len(found) > 1 else found[0]})
+    raw, cards = Volume.open(config.raw), [load_card(folder) for folder in found]
+    for one in cards:
+        check_raw(raw, one, config.any_voxel_size)
+    members, card, first = order_members(list(zip(map(Path, found), cards, strict=True))), cards[0], Path(found[0])
+    warn_of_unshared(cards)
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
     of_card, tuned = config.components.threshold is None, is_tunable(config)
     if of_card and (scoring := config.agglomerate.scoring) != MEAN:
         what = f"no threshold is given: the backbone's is right only if it was validated with scoring {scoring!r}"
         warn(what, "components.threshold")
+    if of_card and len(cards) > 1:
+        warn(f"no threshold is given: that of {card.name} alone is taken", "components.threshold")
     known = inputs or Inputs(Path(config.output), trust=config.trust_inputs)
-    config = _resolve(config, raw, roi, known.identify("raw", raw))
+    config = _resolve(config, raw, roi, card, [one for _, one in members], known.identify("raw", raw))
     assert config.block_vx is not None
     folder, volumes = to_folder(config.output, "the run's folder"), config.arrays
     check_run_folder(folder)
@@ -198,15 +226,15 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
         assert config.block_vx is not None
         return BlockGrid.make(roi, raw.voxel_size, config.block_vx, context)
 
-    of_network: TaskInputs = {
-        "raw": (raw.path, known.identify("raw", raw)),
-        "backbone": (Path(config.backbone), card.digest),
-    }
-    known.note("backbone", Path(config.backbone), card.digest)
+    of_network: TaskInputs = {"raw": (raw.path, known.identify("raw", raw))}
+    for name, (place, one) in zip(name_members(len(members)), members, strict=True):
+        of_network[name] = place, one.digest
+    for name, folder_, one in zip(name_members(len(found)), found, cards, strict=True):
+        known.note(name, Path(folder_), one.digest)
     if of_card:
-        known.note("threshold", Path(config.backbone), str(config.components.threshold))
+        known.note("threshold", first, str(config.components.threshold))
     if tuned:
-        known.note("settings", Path(config.backbone), fingerprint(card.segmentation))
+        known.note("settings", first, fingerprint(card.segmentation))
     masks: dict[str, Mask] = {}
     if config.mask is not None:
         masks[MASK] = open_mask(config.mask, raw, roi)
@@ -297,20 +325,17 @@ def is_run(place: Location | str) -> bool:
     return isinstance(folder, Path) and (folder / RESOLVED).is_file()
 
 
-def _resolve(config: SegmentConfig, raw: Volume, roi: Roi, content: str) -> SegmentConfig:
+def _resolve(
+    config: SegmentConfig, raw: Volume, roi: Roi, card: Card, cards: Sequence[Card], content: str
+) -> SegmentConfig:
+    """Decide what is open; `card` tells how affinities are segmented, and `cards` are those of all backbones."""
     block_vx = config.block_vx or default_block_vx(raw, roi)
-    card = load_card(config.backbone)
     config = take_tuned(config, card)
     threshold = decide_threshold(config, card)
     return config.model_copy(
         update={
             "block_vx": block_vx,
-            "predict": (_remembered(config, block_vx, card) or config.predict).resolve(
-                card.architecture,
-                block_vx,
-                config.execution.workers,
-                elsewhere=config.execution.is_cluster and config.execution.job_for(True).gpus > 0,
-            ),
+            "predict": resolve_predict(config, _remembered(config, block_vx, cards) or config.predict, block_vx, cards),
             "fragments": config.fragments.resolve(raw.voxel_size_nm),
             "components": config.components.model_copy(update={"threshold": threshold}),
             "no_data": recall_no_data(config.no_data, raw, Path(config.output), content),
@@ -319,23 +344,35 @@ def _resolve(config: SegmentConfig, raw: Volume, roi: Roi, content: str) -> Segm
     )
 
 
+def resolve_predict(config: SegmentConfig, predict: Predict, block_vx: Zyx, cards: Sequence[Card]) -> Predict:
+    """Return a prediction with everything decided, for a config's workers and for backbones in the order of `order_members`."""
+    execution, networks = config.execution, [card.architecture for card in cards]
+    elsewhere = execution.is_cluster and execution.job_for(True).gpus > 0
+    return resolve_members(predict, networks, block_vx, execution.workers, elsewhere=elsewhere)
+
+
 def _record(config: SegmentConfig, resolved: SegmentConfig) -> dict[str, Any]:
     """Return what was asked for and what was decided; no worker counts, and no ledger, whose URL may hold a password."""
     hidden = {"execution", "ledger"}
     return {
         "requested": config.model_dump(mode="json", exclude=hidden),
         "resolved": resolved.model_dump(mode="json", exclude=hidden),
-        "backbone": load_card(resolved.backbone).digest,
+        "backbone": _digest([load_card(folder) for folder in resolved.backbones]),
     }
 
 
-def _remembered(config: SegmentConfig, block_vx: Zyx, card: Card) -> Predict | None:
+def _digest(cards: Sequence[Card]) -> str | list[str]:
+    digests = sorted(card.digest for card in cards)
+    return digests if len(digests) > 1 else digests[0]
+
+
+def _remembered(config: SegmentConfig, block_vx: Zyx, cards: Sequence[Card]) -> Predict | None:
     """Return what an earlier run of the same prediction decided, on whatever machine that was."""
     try:
         before = load_config_file(Path(config.output) / RESOLVED)
         resolved = parse_config(Predict, before["resolved"]["predict"], RESOLVED)
         asked = parse_config(Predict, before["requested"]["predict"], RESOLVED)
-        same = before["backbone"] == card.digest and before["resolved"]["block_vx"] == list(block_vx)
+        same = before["backbone"] == _digest(cards) and before["resolved"]["block_vx"] == list(block_vx)
     except (UserError, KeyError, TypeError):  # nothing there, or nothing of ours
         return None
     return resolved if same and asked == config.predict else None

@@ -62,7 +62,9 @@ def test_affinities_are_shifted_back_exactly(tmp_path, ahead):
 
 def test_it_is_the_rounded_mean_of_what_was_not_rounded(tmp_path):
     raw, backbone = write_raw(tmp_path / "raw.zarr/raw"), load_backbone(write_random_backbone(tmp_path / "random"))
-    exact = AugmentedPredictor(Predictor(backbone, PLAIN, rounded=False), backbone.card, list_symmetries(raw.voxel_size))
+    exact = AugmentedPredictor(
+        Predictor(backbone, PLAIN, rounded=False), backbone.card, list_symmetries(raw.voxel_size)
+    )
     members = np.stack(list(exact(raw, raw.roi)))
     assert members.dtype == np.float32
     assert len(members) == AUGMENTED.count_passes(raw.voxel_size) == 8
