@@ -1,6 +1,6 @@
 """Verbs on a run that is under way or was stopped: how far it is, what failed and why, and doing that again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +13,7 @@ from neuroadda.wording import format_text
 
 if TYPE_CHECKING:
     from neuroadda.blockwise.health import Health
+    from neuroadda.training.status import TrainingStatus
 
 app = typer.Typer()
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")]
@@ -28,30 +29,44 @@ def status(
     from neuroadda.adaptation.status import look_at_adaptation, look_at_tuning
     from neuroadda.blockwise.status import look_at_run
     from neuroadda.cli.console import print_json, print_table
-    from neuroadda.training.status import look_at_training
+    from neuroadda.training.status import find_trainings, look_at_training
     from neuroadda.volumes.derived import find_stale
     from neuroadda.volumes.inputs import look_again
     from neuroadda.volumes.locations import to_location
 
+    trainings: dict[str, TrainingStatus | None] = {}
+    told: list[dict[str, Any]] = []
     if "://" not in run:
         folder = Path(run)
         stale = "what was made of it here is stale; the same command"
         look_again(folder).warn(f"{stale} makes it again", f"{stale} makes it again with --overwrite")
         if (training := look_at_training(folder)) is not None:
-            print_json([training.to_data()]) if as_json else _print_health(training.health)
+            print_json([training.to_data()]) if as_json else _print_training(training)
             return
+        trainings = {name: look_at_training(place) for name, place in find_trainings(folder).items()}
+        told = [{"name": name} | each.to_data() for name, each in trainings.items() if each is not None]
         for stage, look in (("adapt", look_at_adaptation), ("tune", look_at_tuning)):
             if (health := look(folder)) is not None:
-                print_json([{"stage": stage} | vars(health)]) if as_json else _print_health(health)
+                if as_json:
+                    print_json([{"stage": stage} | vars(health) | ({"trainings": told} if told else {})])
+                else:
+                    _print_health(health)
+                    _print_trainings(trainings)
                 return
-    found = look_at_run(run, ledger)
+    try:
+        found = look_at_run(run, ledger)
+    except UserError:
+        if not told:
+            raise
+        print_json(told) if as_json else _print_trainings(trainings)  # they come before what has a ledger
+        return
     for task in found.tasks:
         task["stale"] = find_stale(to_location(task["output"]))
         if task["moved"] is not None:
             mend = "write the attributes back, or give --overwrite to the same command, which makes it again"
             warn(f"{task['stage']} changed ({task['moved']}): {mend}", task["output"])
     if as_json:
-        print_json(found.tasks)
+        print_json([*told, *found.tasks])
         return
     print(format_text(found.health.sentence))
     hidden = () if any(task["interrupted"] for task in found.tasks) else ("interrupted",)
@@ -62,6 +77,7 @@ def status(
         print(format_text(f"stale: {path}: {why}"))
     if found.health.state != "finished":
         _print_advice(found.health)
+    _print_trainings(trainings)
 
 
 @app.command()
@@ -128,6 +144,21 @@ def logs(
 def _print_health(health: "Health") -> None:
     print(format_text(health.sentence))
     _print_advice(health)
+
+
+def _print_training(training: "TrainingStatus") -> None:
+    print(format_text(training.health.sentence))
+    for line in training.describe():
+        print(format_text(line))
+    _print_advice(training.health)
+
+
+def _print_trainings(trainings: Mapping[str, "TrainingStatus | None"]) -> None:
+    """Print how far the trainings of a run are, each by its folder in that of the run."""
+    for name, training in trainings.items():
+        if training is not None:
+            for line in (training.health.sentence, *training.describe()):
+                print(format_text(f"{name}: {line}"))
 
 
 def _print_advice(health: "Health") -> None:

@@ -1,6 +1,5 @@
 """The report of a run: what was measured and what lies on disk, put on one page."""
 
-import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from neuroadda.evaluation.measure import Measured, wall_seconds
 from neuroadda.evaluation.settings import Setting
 from neuroadda.evaluation.tuning import Tuned
 from neuroadda.segmentation.pipeline import Plan
+from neuroadda.training.history import TrainingHistory
 from neuroadda.viewing.curves import Curve
 from neuroadda.viewing.report import Baseline, DataSource, Report, SliceView, StageRow, write_report
 from neuroadda.volumes.arrays import Volume
@@ -84,7 +84,7 @@ def report_plan(
                 )
                 for s in measured.stages
             ],
-            training=[] if training is None else _read_losses(training / "metrics.jsonl"),
+            training=[] if training is None else _read_losses(training),
             ranking=ranking,
             adaptation=None if adaptation is None else _link_rounds(adaptation, target.parent),
             tuned=tuned,
@@ -158,14 +158,11 @@ def _cut_slices(plan: Plan, raw: Volume, labels: Volume | None) -> list[SliceVie
     return views
 
 
-def _read_losses(path: Path) -> Sequence[Curve]:
-    if not path.exists():
-        return []
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    losses = [(row["iteration"], row["loss"]) for row in rows if "loss" in row]
+def _read_losses(training: Path) -> Sequence[Curve]:
+    losses = TrainingHistory(training).refresh().losses
     if not losses:
         return []
-    steps, values = zip(*losses, strict=True)
+    steps, values = list(losses), list(losses.values())
     width = max(1, len(values) // 200)
     means = np.convolve(values, np.ones(width) / width, "valid")
     return [Curve("loss", steps[width - 1 :], means.tolist())]
