@@ -38,7 +38,14 @@ def check_backbone(
 
 def _read(backbone: str | Path, zoo: str | None) -> tuple[Path, Card]:
     folder = find_backbone(backbone, zoo)
-    return folder, read_weights(folder)[0]
+    card = read_weights(folder)[0]
+    if (
+        card.architecture.identity is not None
+    ):  # somebody else's code, which may be gone, or not fit its weights any more
+        from neuroadda.backbones.checkpoint import load_backbone  # imports torch
+
+        load_backbone(folder)
+    return folder, card
 
 
 def _check_raw(raw: Volume, card: Card) -> bool:

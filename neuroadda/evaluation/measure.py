@@ -155,7 +155,8 @@ def _find_trained(plan: Plan, scored: Roi) -> list[Roi]:
     """Return what of a ROI the backbones of a plan were trained on."""
     raw = Volume.open(plan.config.raw)
     boxes = [box for card in plan.cards for box in find_trained(card, raw)]
-    return [both for box in dict.fromkeys(boxes) if not (both := box.intersect(scored)).empty]
+    once = [box for n, box in enumerate(boxes) if box not in boxes[:n]]
+    return [both for box in once if not (both := box.intersect(scored)).empty]
 
 
 def _leave_out(

@@ -54,7 +54,7 @@ export function redrawCurves() {
   chosen.curves.forEach(({ name, x, y }, place) => {
     const [title, canvas, ends] = box.children[place].children;
     const write = (value) => String(Number(value.toPrecision(4))), best = y.indexOf(Math.min(...y));
-    title.textContent = name === "loss" ? `loss ${write(y.at(-1))}` : `${name.replaceAll("_", " ")} ${write(y.at(-1))}, lowest ${write(y[best])} after iteration ${x[best].toLocaleString("en")}`;
+    title.textContent = name === "loss" ? `loss ${write(y.at(-1))}` : `${name.replaceAll("_", " ")} ${write(y.at(-1))}, lowest ${write(y[best])} at ${x[best].toLocaleString("en")}`;
     canvas.setAttribute("aria-label", `${title.textContent}, by iteration`);
     drawLine(canvas, x, y, write);
     ends.replaceChildren(...[`iteration ${Math.round(x[0]).toLocaleString("en")}`, Math.round(x.at(-1)).toLocaleString("en")].map((text) => element("span", {}, text)));

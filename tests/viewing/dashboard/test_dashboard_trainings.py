@@ -109,12 +109,12 @@ def test_the_page_shows_curves_and_the_newest_picture(browser: Browser, tmp_path
                 )
                 assert "300 of 1,000 iterations" in text(browser, "#sentence")
                 assert text(browser, "#training-list .stage:last-child .name") == "round_2/train"
-                assert "lowest 2.4 after iteration 300" in text(browser, "#curves")
+                assert "lowest 2.4 at 300" in text(browser, "#curves")
                 assert not browser.ask("document.getElementById('stage-card').checkVisibility()")
                 assert fits(browser)
                 assert browser.complaints == []
         browser.ask("document.querySelector('#training-list .stage').click()")
-        browser.wait(lambda: "after iteration 900" in text(browser, "#curves"), "the other training")
+        browser.wait(lambda: "at 900" in text(browser, "#curves"), "the other training")
         assert HOSTILE in text(browser, "#training-list")
         assert browser.ask("document.title").startswith("stopped")
 
