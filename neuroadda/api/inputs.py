@@ -30,7 +30,7 @@ def to_texts(value: StrPath | Sequence[StrPath] | None) -> str | list[str] | Non
     """Return a path, or several, as a config holds them."""
     if value is None or isinstance(value, str | Path):
         return to_text(value)
-    return [str(one) for one in value]
+    return [str(to_text(one)) for one in value]
 
 
 def to_volume(value: VolumeLike) -> Volume:

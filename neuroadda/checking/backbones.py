@@ -39,9 +39,7 @@ def check_backbone(
 def _read(backbone: str | Path, zoo: str | None) -> tuple[Path, Card]:
     folder = find_backbone(backbone, zoo)
     card = read_weights(folder)[0]
-    if (
-        card.architecture.identity is not None
-    ):  # somebody else's code, which may be gone, or not fit its weights any more
+    if card.architecture.identity is not None:  # code of others, which may be gone, or no longer fit its weights
         from neuroadda.backbones.checkpoint import load_backbone  # imports torch
 
         load_backbone(folder)

@@ -19,7 +19,8 @@ from neuroadda.evaluation.sweep import check_thresholds
 from neuroadda.prediction.members import order_members
 from neuroadda.prediction.predict import check_raw
 from neuroadda.segmentation.fragments import context_vx
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, default_block_vx, make_plan, resolve_predict
+from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
+from neuroadda.segmentation.resolving import default_block_vx, resolve_predict
 from neuroadda.segmentation.settings import decide_threshold
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.grey_values import open_raw
@@ -140,12 +141,8 @@ def _check_settings(findings: Findings, config: SegmentConfig, raw: Volume, roi:
     if cards:
         findings.attempt("segment.components", "set it", decide_threshold, config, cards[0])
         named = list(zip(map(Path, config.backbones), cards, strict=True))
-        members = findings.attempt("segment.backbone", "name each once", order_members, named)
-        ordered = [card for _, card in members or ()]
-        if ordered:
-            findings.attempt(
-                "segment.predict", "leave it out", resolve_predict, config, config.predict, block_vx, ordered
-            )
+        findings.attempt("segment.backbone", "name each once", order_members, named)
+        findings.attempt("segment.predict", "leave it out", resolve_predict, config, config.predict, block_vx, cards)
     return len(findings["wrong"]) == before
 
 

@@ -27,38 +27,37 @@ def status(
 ) -> None:
     """Tell whether a run is at work, waits, or was stopped, how far each task is, why blocks failed, and what to do next."""
     from neuroadda.adaptation.status import look_at_adaptation, look_at_tuning
-    from neuroadda.blockwise.status import look_at_run
+    from neuroadda.blockwise.status import NoLedger, look_at_run
     from neuroadda.cli.console import print_json, print_table
-    from neuroadda.training.status import find_trainings, look_at_training
+    from neuroadda.training.status import look_at_trainings
     from neuroadda.volumes.derived import find_stale
     from neuroadda.volumes.inputs import look_again
     from neuroadda.volumes.locations import to_location
 
-    trainings: dict[str, TrainingStatus | None] = {}
-    told: list[dict[str, Any]] = []
+    trainings: dict[str, TrainingStatus] = {}
     if "://" not in run:
         folder = Path(run)
         stale = "what was made of it here is stale; the same command"
         look_again(folder).warn(f"{stale} makes it again", f"{stale} makes it again with --overwrite")
-        if (training := look_at_training(folder)) is not None:
+        trainings = look_at_trainings(folder)
+        if (training := trainings.get(".")) is not None:
             print_json([training.to_data()]) if as_json else _print_training(training)
             return
-        trainings = {name: look_at_training(place) for name, place in find_trainings(folder).items()}
-        told = [{"name": name} | each.to_data() for name, each in trainings.items() if each is not None]
         for stage, look in (("adapt", look_at_adaptation), ("tune", look_at_tuning)):
             if (health := look(folder)) is not None:
                 if as_json:
-                    print_json([{"stage": stage} | vars(health) | ({"trainings": told} if told else {})])
+                    told = {"trainings": _describe_trainings(trainings)} if trainings else {}
+                    print_json([{"stage": stage} | vars(health) | told])
                 else:
                     _print_health(health)
                     _print_trainings(trainings)
                 return
     try:
         found = look_at_run(run, ledger)
-    except UserError:
-        if not told:
+    except NoLedger:
+        if not trainings:
             raise
-        print_json(told) if as_json else _print_trainings(trainings)  # they come before what has a ledger
+        print_json(_describe_trainings(trainings)) if as_json else _print_trainings(trainings)  # which come first
         return
     for task in found.tasks:
         task["stale"] = find_stale(to_location(task["output"]))
@@ -66,7 +65,7 @@ def status(
             mend = "write the attributes back, or give --overwrite to the same command, which makes it again"
             warn(f"{task['stage']} changed ({task['moved']}): {mend}", task["output"])
     if as_json:
-        print_json([*told, *found.tasks])
+        print_json([*_describe_trainings(trainings), *found.tasks])
         return
     print(format_text(found.health.sentence))
     hidden = () if any(task["interrupted"] for task in found.tasks) else ("interrupted",)
@@ -153,12 +152,15 @@ def _print_training(training: "TrainingStatus") -> None:
     _print_advice(training.health)
 
 
-def _print_trainings(trainings: Mapping[str, "TrainingStatus | None"]) -> None:
+def _print_trainings(trainings: Mapping[str, "TrainingStatus"]) -> None:
     """Print how far the trainings of a run are, each by its folder in that of the run."""
     for name, training in trainings.items():
-        if training is not None:
-            for line in (training.health.sentence, *training.describe()):
-                print(format_text(f"{name}: {line}"))
+        for line in (training.health.sentence, *training.describe()):
+            print(format_text(f"{name}: {line}"))
+
+
+def _describe_trainings(trainings: Mapping[str, "TrainingStatus"]) -> list[dict[str, Any]]:
+    return [{"name": name} | training.to_data() for name, training in trainings.items()]
 
 
 def _print_advice(health: "Health") -> None:

@@ -26,13 +26,23 @@ def order_members(members: Sequence[tuple[Path, Card]]) -> list[tuple[Path, Card
     Raises
     ------
     UserError
-        If a network is named twice.
+        If a network is named twice, or is a copy of another.
     """
-    ordered = sorted(members, key=lambda member: member[1].digest)
-    for (_, one), (folder, other) in pairwise(ordered):
+    ordered = sorted(members, key=lambda member: _by_digest(member[1]))
+    for (place, one), (other_place, other) in pairwise(ordered):
         if one.digest == other.digest:
-            raise SettingError(f"{folder} is named twice", "backbone", "name each backbone of an ensemble once")
+            what = (
+                f"{place} is named twice"
+                if place == other_place
+                else f"{place} and {other_place} have the same weights"
+            )
+            raise SettingError(what, "backbone", "name each backbone of an ensemble once")
     return ordered
+
+
+def sort_cards(cards: Sequence[Card]) -> list[Card]:
+    """Return cards in the order of `order_members`."""
+    return sorted(cards, key=_by_digest)
 
 
 def share_offsets(cards: Sequence[Card]) -> tuple[Zyx, ...]:
@@ -53,3 +63,7 @@ def warn_of_unshared(cards: Sequence[Card]) -> None:
             told = ", ".join(map(str, unshared))
             alone = "; so no segment leaves its section" if NEAREST[0] in unshared else ""
             warn(f"offsets that not all backbones predict are left out of the mean: {told}{alone}", card.name)
+
+
+def _by_digest(card: Card) -> str:
+    return card.digest

@@ -36,7 +36,7 @@ from neuroadda.config import Zyx
 from neuroadda.errors import SettingError, UserError, in_section
 from neuroadda.prediction.members import list_members, share_offsets
 from neuroadda.prediction.symmetries import list_symmetries
-from neuroadda.prediction.tiles import choose_tile_vx, computed_vx
+from neuroadda.prediction.tiles import choose_tile_vx, count_computed
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.grey_values import check_raw_type
 from neuroadda.volumes.tissue import open_filled, open_tissue
@@ -59,7 +59,7 @@ class Predict(Stage):
         Output shape of one pass through the network; a multiple of the network's alignment. By default that with the fewest
         voxels computed twice, of those that fit into `memory_gb`.
     tiles_vx
-        The same of each network of an ensemble, by the digests of their weights.
+        The same of each network of an ensemble, in the order of the digests of their weights.
     memory_gb
         What a pass may take: by default a gigabyte on a CPU, four fifths of the memory of a CUDA device, shared by its workers.
     device
@@ -186,11 +186,7 @@ class Predict(Stage):
 
         def write(block: Block, predicted: np.ndarray, passed: Sequence[Counter[Zyx]]) -> dict[str, Any]:
             affs.write(block.write_roi, predicted if tissue is None else predicted * tissue.read(block.write_roi))
-            computed = sum(
-                count * computed_vx(network, shape)
-                for network, tiles in zip(networks, passed, strict=True)
-                for shape, count in tiles.items()
-            )
+            computed = sum(map(count_computed, networks, passed))
             return {"tiles": sum(tiles.total() for tiles in passed), "computed_voxels": computed}
 
         if self.augment != "none" or len(backbones) > 1:
@@ -241,7 +237,8 @@ def check_raw(raw: Volume, card: Card, any_voxel_size: bool) -> None:
         raise UserError(f"the backbone takes {card.architecture.in_channels} channels, raw has one", card.name)
     if not any_voxel_size and is_far_in_size(raw, card):
         what = (
-            f"the voxel size of {raw.path}, {raw.voxel_size_nm} nm, is far from the backbone's {card.voxel_size_nm} nm"
+            f"the voxel size of {raw.path}, {raw.voxel_size_nm} nm, "
+            f"is far from the backbone's {card.voxel_size_nm} nm ({card.name})"
         )
         right = "choose another backbone, or set it to true (option --any-voxel-size)"
         raise SettingError(what, "any_voxel_size", right)

@@ -1,10 +1,8 @@
 """From raw to neurons: the stages bound together, planned first, then run one after another."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from funlib.geometry import Roi
 from pydantic import Field
 
 from neuroadda.backbones.card import Card, load_card
@@ -22,39 +20,33 @@ from neuroadda.config import (
     PublicConfig,
     Zyx,
     fingerprint,
-    load_config_file,
-    parse_config,
     write_json,
 )
-from neuroadda.errors import UserError, in_section, warn
+from neuroadda.errors import in_section, warn
 from neuroadda.locks import lock_folder
 from neuroadda.prediction.members import list_members, name_members, order_members, share_offsets, warn_of_unshared
 from neuroadda.prediction.predict import Predict, check_raw
-from neuroadda.prediction.resolving import resolve_members
 from neuroadda.segmentation.agglomerate import LEVEL, Agglomerate
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.edges import CollectEdges
-from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
+from neuroadda.segmentation.fragments import Fragments, context_vx
 from neuroadda.segmentation.levels import plan_levels
 from neuroadda.segmentation.relabel import Relabel
+from neuroadda.segmentation.resolving import describe_decided, resolve_config
 from neuroadda.segmentation.scoring import MEAN, choose_edges
-from neuroadda.segmentation.settings import Threshold, decide_threshold, is_tunable, take_tuned
+from neuroadda.segmentation.settings import Threshold, is_tunable
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import Location, to_folder, to_location
 from neuroadda.volumes.masks import Mask, open_mask
-from neuroadda.volumes.no_data_mask import AUTO, NONE, identify_mask, open_no_data, recall_no_data, resolve_no_data
+from neuroadda.volumes.no_data_mask import AUTO, NONE, identify_mask, open_no_data, resolve_no_data
 from neuroadda.volumes.nodes import check_shards
 from neuroadda.volumes.regions import RoiConfig
 from neuroadda.volumes.tissue import MASK, NO_DATA
 from neuroadda.zoo.finding import find_backbone
 
 TaskInputs = dict[str, tuple[Location, str]]
-
-RESOLVED = CONFIG
-ISOTROPIC_BLOCK_VX = (128, 128, 128)
-ANISOTROPIC_BLOCK_VX = (32, 256, 256)
 
 
 class SegmentConfig(PublicConfig):
@@ -203,9 +195,10 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     found = tuple(str(find_backbone(backbone)) for backbone in config.backbones)
     config = config.model_copy(update={"backbone": found if len(found) > 1 else found[0]})
     raw, cards = Volume.open(config.raw), [load_card(folder) for folder in found]
-    for one in cards:
-        check_raw(raw, one, config.any_voxel_size)
-    members, card, first = order_members(list(zip(map(Path, found), cards, strict=True))), cards[0], Path(found[0])
+    for card in cards:
+        check_raw(raw, card, config.any_voxel_size)
+    members = order_members(list(zip(map(Path, found), cards, strict=True)))
+    names, first = name_members(len(members)), Path(found[0])  # the first one's card tells how it is segmented
     warn_of_unshared(cards)
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
     of_card, tuned = config.components.threshold is None, is_tunable(config)
@@ -213,9 +206,9 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
         what = f"no threshold is given: the backbone's is right only if it was validated with scoring {scoring!r}"
         warn(what, "components.threshold")
     if of_card and len(cards) > 1:
-        warn(f"no threshold is given: that of {card.name} alone is taken", "components.threshold")
+        warn(f"no threshold is given: that of {cards[0].name} alone is taken", "components.threshold")
     known = inputs or Inputs(Path(config.output), trust=config.trust_inputs)
-    config = _resolve(config, raw, roi, card, [one for _, one in members], known.identify("raw", raw))
+    config = resolve_config(config, raw, roi, cards, known.identify("raw", raw))
     assert config.block_vx is not None
     folder, volumes = to_folder(config.output, "the run's folder"), config.arrays
     check_run_folder(folder)
@@ -227,14 +220,14 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
         return BlockGrid.make(roi, raw.voxel_size, config.block_vx, context)
 
     of_network: TaskInputs = {"raw": (raw.path, known.identify("raw", raw))}
-    for name, (place, one) in zip(name_members(len(members)), members, strict=True):
-        of_network[name] = place, one.digest
-    for name, folder_, one in zip(name_members(len(found)), found, cards, strict=True):
-        known.note(name, Path(folder_), one.digest)
+    of_network |= {name: (place, card.digest) for name, (place, card) in zip(names, members, strict=True)}
+    by_place = sorted(members, key=lambda member: member[0])  # their digests may be others than the last time
+    for name, (place, card) in zip(names, by_place, strict=True):
+        known.note(name, place, card.digest)
     if of_card:
         known.note("threshold", first, str(config.components.threshold))
     if tuned:
-        known.note("settings", first, fingerprint(card.segmentation))
+        known.note("settings", first, fingerprint(cards[0].segmentation))
     masks: dict[str, Mask] = {}
     if config.mask is not None:
         masks[MASK] = open_mask(config.mask, raw, roi)
@@ -310,7 +303,7 @@ def segment_volume(
             for task in plan.upto(upto).tasks:
                 check_output(task, overwrite)
         inputs.keep_unless_changed()
-        write_json(folder / RESOLVED, _record(config, plan.config))
+        write_json(folder / CONFIG, describe_decided(config, plan.config))
         with Engine(plan.config.ledger_url, config.execution, folder / "logs", observe=observe) as engine:
             for task in plan.upto(upto).tasks:
                 engine.run(task, overwrite=overwrite)
@@ -322,65 +315,4 @@ def segment_volume(
 def is_run(place: Location | str) -> bool:
     """Tell whether a place is the folder of a segmentation's run."""
     folder = to_location(place)
-    return isinstance(folder, Path) and (folder / RESOLVED).is_file()
-
-
-def _resolve(
-    config: SegmentConfig, raw: Volume, roi: Roi, card: Card, cards: Sequence[Card], content: str
-) -> SegmentConfig:
-    """Decide what is open; `card` tells how affinities are segmented, and `cards` are those of all backbones."""
-    block_vx = config.block_vx or default_block_vx(raw, roi)
-    config = take_tuned(config, card)
-    threshold = decide_threshold(config, card)
-    return config.model_copy(
-        update={
-            "block_vx": block_vx,
-            "predict": resolve_predict(config, _remembered(config, block_vx, cards) or config.predict, block_vx, cards),
-            "fragments": config.fragments.resolve(raw.voxel_size_nm),
-            "components": config.components.model_copy(update={"threshold": threshold}),
-            "no_data": recall_no_data(config.no_data, raw, Path(config.output), content),
-            "ledger": config.ledger_url,
-        }
-    )
-
-
-def resolve_predict(config: SegmentConfig, predict: Predict, block_vx: Zyx, cards: Sequence[Card]) -> Predict:
-    """Return a prediction with everything decided, for a config's workers and for backbones in the order of `order_members`."""
-    execution, networks = config.execution, [card.architecture for card in cards]
-    elsewhere = execution.is_cluster and execution.job_for(True).gpus > 0
-    return resolve_members(predict, networks, block_vx, execution.workers, elsewhere=elsewhere)
-
-
-def _record(config: SegmentConfig, resolved: SegmentConfig) -> dict[str, Any]:
-    """Return what was asked for and what was decided; no worker counts, and no ledger, whose URL may hold a password."""
-    hidden = {"execution", "ledger"}
-    return {
-        "requested": config.model_dump(mode="json", exclude=hidden),
-        "resolved": resolved.model_dump(mode="json", exclude=hidden),
-        "backbone": _digest([load_card(folder) for folder in resolved.backbones]),
-    }
-
-
-def _digest(cards: Sequence[Card]) -> str | list[str]:
-    digests = sorted(card.digest for card in cards)
-    return digests if len(digests) > 1 else digests[0]
-
-
-def _remembered(config: SegmentConfig, block_vx: Zyx, cards: Sequence[Card]) -> Predict | None:
-    """Return what an earlier run of the same prediction decided, on whatever machine that was."""
-    try:
-        before = load_config_file(Path(config.output) / RESOLVED)
-        resolved = parse_config(Predict, before["resolved"]["predict"], RESOLVED)
-        asked = parse_config(Predict, before["requested"]["predict"], RESOLVED)
-        same = before["backbone"] == _digest(cards) and before["resolved"]["block_vx"] == list(block_vx)
-    except (UserError, KeyError, TypeError):  # nothing there, or nothing of ours
-        return None
-    return resolved if same and asked == config.predict else None
-
-
-def default_block_vx(raw: Volume, roi: Roi) -> Zyx:
-    """Return the shape of a block where none is given: by the voxel size, and at most the ROI."""
-    z, y, x = raw.voxel_size_nm
-    block = ANISOTROPIC_BLOCK_VX if z >= ANISOTROPIC * max(y, x) else ISOTROPIC_BLOCK_VX
-    z_vx, y_vx, x_vx = (min(b, s) for b, s in zip(block, roi.shape / raw.voxel_size, strict=True))
-    return z_vx, y_vx, x_vx
+    return isinstance(folder, Path) and (folder / CONFIG).is_file()

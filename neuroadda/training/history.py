@@ -32,24 +32,25 @@ class TrainingHistory:
     rates: dict[int, float] = field(default_factory=dict)
     times: dict[int, float] = field(default_factory=dict)
     validations: dict[int, dict[str, float]] = field(default_factory=dict)
-    _read: tuple[int, int] = (0, 0)  # the file, and how many of its bytes
+    _file: tuple[int, bytes] = (0, b"")  # its inode, which may be used again, and its first line, which holds a time
+    _read_bytes: int = 0
 
     def refresh(self) -> "TrainingHistory":
         """Read what was logged since the last time: all of it where the file is another now."""
         try:
             with open(self.folder / METRICS, "rb") as file:
-                about, (known, offset) = os.fstat(file.fileno()), self._read
-                if about.st_ino != known or about.st_size < offset:  # a training that goes on rewrites it
-                    offset = 0
+                about, first = os.fstat(file.fileno()), file.readline()
+                if (about.st_ino, first) != self._file or about.st_size < self._read_bytes:
+                    self._file, self._read_bytes = (about.st_ino, first), 0  # a training that goes on rewrites it
                     for rows in (self.losses, self.rates, self.times, self.validations):
                         rows.clear()
-                file.seek(offset)
+                file.seek(self._read_bytes)
                 whole = file.read().rpartition(b"\n")[0]  # the last line may be half written
         except OSError:
             return self
         for line in whole.splitlines():
             self._take(line)
-        self._read = about.st_ino, offset + (len(whole) + 1 if whole else 0)
+        self._read_bytes += len(whole) + 1 if whole else 0
         return self
 
     @property
@@ -65,8 +66,8 @@ class TrainingHistory:
 
     def find_picture(self) -> tuple[int, Path] | None:
         """Return the newest picture and its iteration."""
-        found = sorted((self.folder / PICTURES).glob("[0-9]*.png"))
-        return (int(found[-1].stem), found[-1]) if found else None
+        found = {int(file.stem): file for file in (self.folder / PICTURES).glob("*.png") if file.stem.isdecimal()}
+        return max(found.items()) if found else None
 
     def _take(self, line: bytes) -> None:
         try:

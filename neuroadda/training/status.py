@@ -114,11 +114,6 @@ def look_at_training(folder: Path, history: TrainingHistory | None = None) -> Tr
     )
 
 
-def is_training(folder: Path) -> bool:
-    """Tell whether a folder is that of a training."""
-    return _read_config(folder) is not None
-
-
 def find_trainings(folder: Path) -> dict[str, Path]:
     """Return the folders of the trainings of a run, by their names in its folder, the newest last.
 
@@ -127,7 +122,13 @@ def find_trainings(folder: Path) -> dict[str, Path]:
     found = [path for place in PLACES for path in folder.glob(f"{place}/{CONFIG}" if place else CONFIG)]
     found.sort(key=lambda path: (path.stat().st_mtime, path))
     places = {path.parent.relative_to(folder).as_posix(): path.parent for path in found}
-    return {name: place for name, place in places.items() if is_training(place)}
+    return {name: place for name, place in places.items() if _read_config(place) is not None}
+
+
+def look_at_trainings(folder: Path) -> dict[str, TrainingStatus]:
+    """Return how far each training is that `find_trainings` finds."""
+    looked = {name: look_at_training(place) for name, place in find_trainings(folder).items()}
+    return {name: status for name, status in looked.items() if status is not None}
 
 
 def _judge(

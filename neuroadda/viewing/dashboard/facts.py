@@ -4,7 +4,6 @@ import math
 import shlex
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from neuroadda.blockwise.health import Health, Pulse, judge, split_running
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.status import RunLedger, describe, find_ledger
+from neuroadda.blockwise.status import NoLedger, RunLedger, describe, find_ledger
 from neuroadda.errors import UserError
 from neuroadda.locks import LockState
 from neuroadda.viewing.dashboard.blockmap import count_history, map_blocks
@@ -57,8 +56,8 @@ class Facts:
         self.trainings = Trainings(None if "://" in where else Path(where))
         try:
             self._attach()
-        except UserError:
-            if not self.trainings.look():
+        except NoLedger:
+            if not self.trainings:
                 raise
 
     def close(self) -> None:
@@ -68,10 +67,15 @@ class Facts:
 
     def overview(self) -> dict[str, Any]:
         """Return health, stages, failures and trainings."""
-        with suppress(UserError):  # there is none before the training has ended
+        trouble = None
+        try:
             self._attach()
+        except NoLedger:  # there is none before the training has ended
+            pass
+        except UserError as error:
+            trouble = str(error)
         trainings = self.trainings.describe()
-        told = self._overview_of_trainings(trainings) if self._ledger is None else self._overview_of_ledger()
+        told = self._overview_of_ledger() if self._ledger is not None else _describe_none(trouble)
         if trainings and not told["stages"] and not told["reading"]:
             told["health"] = trainings[-1]["health"]
         where = self._hide(self._named).partition("?")[0]
@@ -82,8 +86,8 @@ class Facts:
         with self._attaching:
             if self._ledger is None:
                 found = find_ledger(self._named, self._url)
-                self._watch = Watch(open_ledger(found.url), found.choose)
                 self._hide = Redaction(found.url)
+                self._watch = Watch(open_ledger(found.url), found.choose)
                 self._run = shlex.quote(str(found.folder)) if found.folder else "RUN"
                 self._ledger = found
 
@@ -91,11 +95,6 @@ class Facts:
         if self._ledger is None or self._watch is None:
             raise UserError("there is no ledger yet")
         return self._ledger, self._watch
-
-    def _overview_of_trainings(self, trainings: list[dict[str, Any]]) -> dict[str, Any]:
-        health = trainings[-1]["health"] if trainings else None
-        nothing: dict[str, Any] = {"retry": "", "logs": "", "stages": [], "trouble": None, "reading": False}
-        return nothing | {"read_at": time.time(), "health": health, "ledger": False}
 
     def _overview_of_ledger(self) -> dict[str, Any]:
         ledger, watch = self._read()
@@ -173,6 +172,12 @@ class Facts:
             "last": pulse.last,
             "picture": pulse.summary.done > 0 and self._slices.has_array(task),
         }
+
+
+def _describe_none(trouble: str | None) -> dict[str, Any]:
+    """Return the overview of a run before it has a ledger."""
+    nothing: dict[str, Any] = {"retry": "", "logs": "", "stages": [], "health": None, "reading": False}
+    return nothing | {"ledger": False, "read_at": time.time(), "trouble": trouble}
 
 
 def _since(lock: LockState | None, at_work: bool) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 
 from neuroadda.errors import UserError
 from neuroadda.training.history import TrainingHistory
-from neuroadda.training.status import TrainingStatus, find_trainings, look_at_training
+from neuroadda.training.status import find_trainings, look_at_training
 
 MOST_POINTS = 300  # of a curve
 MOST_CURVES = 4
@@ -29,22 +29,25 @@ class Trainings:
         self._histories: dict[Path, TrainingHistory] = {}
         self._reading = threading.Lock()
 
-    def look(self) -> dict[str, TrainingStatus]:
-        """Return how far each is, by name; the newest comes last."""
-        with self._reading:
-            found = {} if self._folder is None else find_trainings(self._folder)
-            told = {name: look_at_training(folder, self._history(folder)) for name, folder in found.items()}
-        return {name: status for name, status in told.items() if status is not None}
+    def __bool__(self) -> bool:
+        """Tell whether there is any."""
+        return bool(self._list())
 
     def describe(self) -> list[dict[str, Any]]:
-        """Return how far each is as plain data; ``version`` changes with what `curves` returns, ``picture`` with the picture."""
+        """Return how far each is as plain data, the newest last.
+
+        ``version`` changes with what `curves` returns, and ``picture`` with the picture.
+        """
         told = []
-        for name, status in self.look().items():
-            history = self._find(name)
-            picture = history.find_picture()
-            facts = {"id": name, "facts": status.describe(), "health": vars(status.health)} | status.to_data()
-            version = [len(history.losses), max(history.losses, default=0), len(history.validations)]
-            told.append(facts | {"version": version, "picture": None if picture is None else picture[0]})
+        with self._reading:
+            for name, folder in self._list().items():
+                history = self._history(folder)
+                status, picture = look_at_training(folder, history), history.find_picture()
+                if status is None:
+                    continue
+                facts = {"id": name, "facts": status.describe(), "health": vars(status.health)} | status.to_data()
+                version = [len(history.losses), max(history.losses, default=0), len(history.validations)]
+                told.append(facts | {"version": version, "picture": None if picture is None else picture[0]})
         return told
 
     def curves(self, name: str) -> list[dict[str, Any]]:
@@ -77,8 +80,11 @@ class Trainings:
             raise UserError("the training has drawn no picture", name)
         return found[1].read_bytes()
 
+    def _list(self) -> dict[str, Path]:
+        return {} if self._folder is None else find_trainings(self._folder)
+
     def _find(self, name: str) -> TrainingHistory:
-        found = {} if self._folder is None else find_trainings(self._folder)
+        found = self._list()
         if name not in found:
             raise UserError("there is no such training", name)
         return self._history(found[name])
