@@ -60,12 +60,13 @@ def check_segment(
     cards = _check_backbones(findings, config, made)
     tissue = check_masks(findings, "segment", config, raw, roi)
     whole = raw is not None and roi is not None and tissue and _check_settings(findings, config, raw, roi, cards)
+    whole = whole and None not in cards
     _check_outputs(findings, config)
     check_workers(findings, "segment.execution", config.execution)
     check_records(findings, "segment", config.ledger_url, config.execution)
     if not findings.for_run and isinstance(to_location(config.output), Path):
         check_free(findings, "segment.output", Path(config.output))
-    if whole and cards:
+    if whole:
         inputs = Inputs(Path(config.output), trust=config.trust_inputs or findings.for_run)  # a run looks itself
         plan = findings.attempt("segment", "mend what is told", make_plan, config, inputs)
         if plan is not None:
@@ -80,16 +81,17 @@ def check_segment(
         check_evaluate(findings, evaluate, config, raw, roi)
 
 
-def _check_backbones(findings: Findings, config: SegmentConfig, made: Sequence[Path]) -> list[Card]:
-    """Return the cards of all backbones, the first one's first; nothing where one is wrong, or is still to be trained."""
-    named = dict(zip(_name_keys(len(config.backbones)), config.backbones, strict=True))
-    cards = []
-    for key, backbone in named.items():
+def _check_backbones(findings: Findings, config: SegmentConfig, made: Sequence[Path]) -> list[Card | None]:
+    """Return the card of each backbone; None of one that is wrong, or is still to be trained."""
+    cards: list[Card | None] = []
+    for key, backbone in zip(_name_keys(len(config.backbones)), config.backbones, strict=True):
         if any(is_inside(Path(backbone), folder) for folder in made) and not Path(backbone).exists():
             findings.note(key, f"{backbone} is trained first")
-        elif (found := check_backbone(findings, key, backbone)) is not None:
-            cards.append(found[1])
-    return cards if len(cards) == len(named) else []
+            cards.append(None)
+        else:
+            found = check_backbone(findings, key, backbone)
+            cards.append(None if found is None else found[1])
+    return cards
 
 
 def _name_keys(count: int) -> list[str]:
@@ -130,19 +132,23 @@ def _look_at_no_data(setting: str, raw: Volume) -> None:
         look_at_masked(raw, mask, raw.roi)
 
 
-def _check_settings(findings: Findings, config: SegmentConfig, raw: Volume, roi: Roi, cards: Sequence[Card]) -> bool:
+def _check_settings(
+    findings: Findings, config: SegmentConfig, raw: Volume, roi: Roi, cards: Sequence[Card | None]
+) -> bool:
     """Look at settings one by one, since `make_plan` tells the first that is wrong; return whether all are right."""
     before = len(findings["wrong"])
     block_vx = config.block_vx or default_block_vx(raw, roi)
     if config.shard:
         findings.attempt("segment.shard", "leave it out", check_shards)
-    for card in cards:
+    named = [(Path(place), card) for place, card in zip(config.backbones, cards, strict=True) if card is not None]
+    known = [card for _, card in named]
+    for card in known:
         findings.attempt("segment.any_voxel_size", IMPORT, check_raw, raw, card, config.any_voxel_size)
-    if cards:
+    findings.attempt("segment.backbone", "name each once", order_members, named)
+    if cards[0] is not None:
         findings.attempt("segment.components", "set it", decide_threshold, config, cards[0])
-        named = list(zip(map(Path, config.backbones), cards, strict=True))
-        findings.attempt("segment.backbone", "name each once", order_members, named)
-        findings.attempt("segment.predict", "leave it out", resolve_predict, config, config.predict, block_vx, cards)
+    if len(known) == len(cards):
+        findings.attempt("segment.predict", "leave it out", resolve_predict, config, config.predict, block_vx, known)
     return len(findings["wrong"]) == before
 
 

@@ -54,10 +54,13 @@ def status(
                 return
     try:
         found = look_at_run(run, ledger)
-    except NoLedger:
-        if not trainings:
+    except UserError as error:
+        if trainings:
+            print_json(_describe_trainings(trainings)) if as_json else _print_trainings(trainings)
+        if not trainings or not isinstance(error, NoLedger):
             raise
-        print_json(_describe_trainings(trainings)) if as_json else _print_trainings(trainings)  # which come first
+        if not as_json:  # what has a ledger follows when the trainings have ended
+            _print_advice([*trainings.values()][-1].health)
         return
     for task in found.tasks:
         task["stale"] = find_stale(to_location(task["output"]))

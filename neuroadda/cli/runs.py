@@ -280,6 +280,6 @@ def _dry_run(loaded: "RunConfig", upto: str, dry_run: bool, measure: int | None,
 def _print_passes(plan: "Plan") -> None:
     networks, passes = len(plan.config.backbones), plan.passes
     if networks > 1:
-        print(f"{networks} networks see each block {passes} times: each {passes // networks}")
+        print(f"each block goes through {networks} networks, {passes // networks} times each: {passes} passes")
     elif passes > 1:
         print(f"predict.augment: the network sees each block {passes} times")

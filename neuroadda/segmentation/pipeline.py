@@ -206,7 +206,10 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
         what = f"no threshold is given: the backbone's is right only if it was validated with scoring {scoring!r}"
         warn(what, "components.threshold")
     if of_card and len(cards) > 1:
-        warn(f"no threshold is given: that of {cards[0].name} alone is taken", "components.threshold")
+        warn(
+            f"no threshold is given: that of {cards[0].name} is taken, which knows nothing of the mean",
+            "components.threshold",
+        )
     known = inputs or Inputs(Path(config.output), trust=config.trust_inputs)
     config = resolve_config(config, raw, roi, cards, known.identify("raw", raw))
     assert config.block_vx is not None

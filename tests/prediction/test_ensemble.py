@@ -166,8 +166,8 @@ def test_the_dry_run_tells_its_cost_and_check_looks_at_every_one(raw, networks, 
     named = ["--backbone", networks[0], "--backbone", networks[1]]
     ask = [raw.path, *named, "-o", tmp_path / "o", "--set", "segment.predict.precision=float32"]
     code, out, err = command("segment", *ask, "--dry-run", "--set", "segment.predict.augment=section")
-    assert (code, "2 networks see each block 16 times: each 8" in out) == (0, True), err
-    assert "no threshold is given: that of random alone is taken" in err
+    assert (code, "each block goes through 2 networks, 8 times each: 16 passes" in out) == (0, True), err
+    assert "no threshold is given: that of random is taken" in err
     stages = json.loads(command("predict", *ask, "--dry-run", "--json")[1])
     assert [stage["passes"] for stage in stages] == [2]
     facts = {"raw": str(raw.path), "backbone": networks[:2], "output": str(tmp_path / "o")}

@@ -14,12 +14,9 @@ from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import segment_volume
 from neuroadda.volumes.arrays import Volume
 from tests.active.networks import write_random_backbone, write_raw
-from tests.backbones.foreign_networks import MedNeXt, NearestAffinities, ResidualUNet
-from tests.backbones.test_foreign import AHEAD, EXACT, NARROW, make
-from tests.prediction.test_ensemble import configure, plan_of, predict
-
-TENTH = [[10, 0, 0], [0, 10, 0], [0, 0, 10]]
-LOGITS = {"output": "affinities", "channel_offsets": [*AHEAD, *TENTH], "activation": "logits"}
+from tests.backbones.foreign_networks import NearestAffinities, ResidualUNet
+from tests.backbones.test_foreign import EXACT, NARROW, make
+from tests.prediction.test_ensemble import configure, plan_of, predict, write_wide
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +38,6 @@ def test_members_may_differ_in_all_that_a_network_is(raw, tmp_path):
         for parameter in residual.parameters():
             parameter.data.mul_(2)
         networks.append(make(tmp_path / name, residual, "ResidualUNet", arguments=NARROW, intensities=intensities))
-    torch.manual_seed(1)
-    networks.append(make(tmp_path / "mednext", MedNeXt(), "MedNeXt", **LOGITS))
     networks.append(
         make(
             tmp_path / "exact",
@@ -89,6 +84,34 @@ def test_a_copy_is_no_second_opinion(raw, pair, tmp_path, command):
         assert said in err
     with pytest.raises(UserError, match="have the same weights"):
         plan_of(configure(raw, tmp_path / "run", pair[0], str(tmp_path / "copy")))
+
+
+def test_members_that_are_there_are_looked_at_before_another_is_trained(raw, pair, tmp_path, command):
+    labels = Volume.create(
+        tmp_path / "labels.zarr/labels", raw.data.shape, raw.voxel_size, np.uint64, offset_nm=raw.offset_nm
+    )
+    labels.write(labels.roi, np.ones(raw.data.shape, np.uint64))
+    far = write_wide(tmp_path / "far", (30, 12, 12))
+    train = {
+        "name": "t",
+        "domain": "t",
+        "output": str(tmp_path / "job/train"),
+        "samples": [{"raw": str(raw.path), "labels": str(labels.path)}],
+    }
+    trained = f"{tmp_path}/job/train/backbone"
+    file = tmp_path / "config.json"
+    for named, said in (
+        ([trained, str(far)], "far from the backbone's"),
+        ([trained, pair[0], pair[0]], "is named twice"),
+    ):
+        segment = {"raw": str(raw.path), "backbone": named, "output": str(tmp_path / "job")}
+        file.write_text(json.dumps({"train": train, "segment": segment}))
+        for verb in (("check", file), ("run", "-c", file)):
+            code, out, err = command(*verb)
+            assert code == 2, err
+            assert said in out + err
+    assert "is trained first" in command("check", file)[1]
+    assert not (tmp_path / "job").exists()
 
 
 def test_another_ensemble_is_not_taken_for_what_lies_there(raw, pair, tmp_path):

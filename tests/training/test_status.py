@@ -108,6 +108,35 @@ def test_a_history_reads_on_and_begins_anew_with_a_new_file(tmp_path: Path) -> N
     assert TrainingHistory(tmp_path).refresh().smoothed_loss is None
 
 
+def test_a_log_that_was_begun_anew_in_the_place_of_the_old_one_is_read_anew(tmp_path: Path) -> None:
+    """Also where the file system gives it the same inode, and it is longer already."""
+    write_log(tmp_path, *count_up(1, 3))
+    history = TrainingHistory(tmp_path).refresh()
+    write_log(tmp_path, *count_up(1, 9, begun=2e9))
+    assert list(history.refresh().times.values()) == [2e9 + 2.0 * i for i in range(9)]
+
+
+def test_pictures_of_others_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    history = TrainingHistory(tmp_path)
+    assert history.find_picture() is None
+    for name in ("00000900.png", "00001000.png", "1 copy.png", "2_b.png", "best.png"):
+        (tmp_path / "pictures" / name).touch()
+    assert history.find_picture() == (1000, tmp_path / "pictures/00001000.png")
+
+
+def test_a_ledger_that_cannot_be_read_is_told_beside_the_training(tmp_path: Path, command: Any) -> None:
+    write_log(tmp_path / "train", *count_up(1, 10), name="mine")
+    code, out, err = command("status", tmp_path)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1].startswith("what to do next: Run the same command again")
+    (tmp_path / "ledger.db").write_text("no database")
+    code, out, err = command("status", tmp_path)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "train: Stopped: mine, 10 of 1,000 iterations are done" in out
+    assert "ledger.db" in err
+
+
 def test_trainings_of_a_run_are_found_and_told(tmp_path: Path, command: Any) -> None:
     write_log(tmp_path / "run/train", *count_up(1, 10), name="mine")
     with lock_folder(tmp_path / "run/train"):

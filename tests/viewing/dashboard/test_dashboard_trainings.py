@@ -74,6 +74,17 @@ def test_a_run_is_shown_once_it_has_a_ledger_and_nothing_is_refused(tmp_path: Pa
         pass
 
 
+def test_a_ledger_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    write_training(tmp_path / "train", 7)
+    with serve(str(tmp_path)) as dashboard:
+        (tmp_path / "ledger.db").write_text("no database")
+        told = json.loads(get(dashboard, "/overview")[2])
+        assert "ledger.db" in told["trouble"]
+        assert [training["iteration"] for training in told["trainings"]] == [7]
+    with pytest.raises(UserError, match=r"ledger\.db"), open_dashboard(tmp_path):
+        pass
+
+
 def test_few_losses_are_shown_as_they_are(tmp_path: Path) -> None:
     write_log(tmp_path, *count_up(1, 3))
     (loss,) = Trainings(tmp_path).curves(".")
