@@ -96,16 +96,13 @@ def test_they_are_ranked_train_predict_and_segment(volume, folders, tmp_path, ru
 def test_an_unsuitable_one_is_refused_in_a_line_by_every_verb(volume, folders, tmp_path, command, monkeypatch):
     draft, weights, _ = folders["residual"]
     refused = (
-        ({"channel_offsets": [*AHEAD[:2], [0, 0, 5]]}, "offsets must begin with"),
-        ({"arguments": NARROW | {"channels": 5}}, "puts out 5 channels, the card says what 3 are"),
+        (3, {"channel_offsets": [*AHEAD[:2], [0, 0, 5]]}, "offsets must begin with"),
+        (5, {}, "puts out 5 channels, the card says what 3 are"),
     )
-    for number, (keys, said) in enumerate(refused):
-        arguments = {
-            key: value if key != "features" else tuple(value) for key, value in keys.get("arguments", NARROW).items()
-        }
-        made = write_draft(
-            tmp_path / f"n{number}", ResidualUNet(**arguments), "ResidualUNet", **{"arguments": NARROW} | keys
-        )
+    for channels, keys, said in refused:
+        arguments = {"arguments": NARROW | {"channels": channels}}
+        network = ResidualUNet((4, 6), channels)
+        made = write_draft(tmp_path / f"{channels}", network, "ResidualUNet", **arguments | keys)
         code, out, err = command("zoo", "card", *made)
         assert (code, out, err.count("\n")) == (2, "", 1), err
         assert said in err

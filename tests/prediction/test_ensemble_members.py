@@ -95,6 +95,8 @@ def test_members_that_are_there_are_looked_at_before_another_is_trained(raw, pai
     train = {
         "name": "t",
         "domain": "t",
+        "iterations": 1,
+        "output_shape_vx": [4, 24, 24],
         "output": str(tmp_path / "job/train"),
         "samples": [{"raw": str(raw.path), "labels": str(labels.path)}],
     }
