@@ -223,19 +223,17 @@ def make_uncertainty_task(
 
 def _resolve(stage: Uncertainty, raw: Volume, cards: list[Card], block_vx: Zyx) -> Uncertainty:
     """Return the stage with tiles, device, precision and the kind of fragments decided."""
-    fragments = stage.fragments
-    if NEAREST[0] not in cards[0].offsets:
-        if fragments.sections is False and stage.score == "ambiguity":
-            what = f"{cards[0].name} knows single sections only"
-            raise SettingError(what, "fragments.sections", "find fragments section by section")
-        fragments = fragments.model_copy(update={"sections": True})
+    offsets = cards[0].offsets
+    if NEAREST[0] not in offsets and stage.fragments.sections is False and stage.score == "ambiguity":
+        what = f"{cards[0].name} knows single sections only"
+        raise SettingError(what, "fragments.sections", "find fragments section by section")
+    fragments = stage.fragments.resolve(raw.voxel_size_nm, offsets)
     z, y, x = block_vx
     if stage.score == "augmented":  # turned blocks need not begin on the network's alignment
         y, x = y + cards[0].architecture.alignment_vx[1], x + cards[0].architecture.alignment_vx[2]
     elif stage.score == "ambiguity":
         z, y, x = (b + 2 * c for b, c in zip(block_vx, _around_fragments_vx(fragments, raw), strict=True))
     predict, tiles_vx = resolve_each(stage.predict, [card.architecture for card in cards], (z, y, x))
-    fragments = fragments.resolve(raw.voxel_size_nm)
     return stage.model_copy(update={"fragments": fragments, "predict": predict, "tiles_vx": tiles_vx})
 
 

@@ -9,7 +9,7 @@ from funlib.geometry import Roi
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.config import Zyx
 from neuroadda.prediction.augmented import AugmentedPredictor
-from neuroadda.prediction.members import share_offsets
+from neuroadda.prediction.members import find_shared, share_offsets
 from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.prediction.symmetries import Symmetry, list_symmetries
@@ -52,7 +52,8 @@ class Ensemble:
         predictors = make_predictors(backbones, parameters, parameters.list_tiles(), rounded=False)
         self._members = [AugmentedPredictor(p, c, symmetries) for p, c in zip(predictors, cards, strict=True)]
         self._channels = [[card.predicted_offsets.index(offset) for offset in self.offsets] for card in cards]
-        self._unknown = [n for n, o in enumerate(self.offsets) if not all(o in card.offsets for card in cards)]
+        shared = find_shared(cards)
+        self._unknown = [n for n, offset in enumerate(self.offsets) if offset not in shared]
 
     def __call__(self, seen: Sequence[Volume | FilledVolume], roi: Roi) -> tuple[np.ndarray, list[Counter[Zyx]]]:
         """Return the affinities of `roi` (uint8, czyx), and of each network the number of tiles by their shape.

@@ -45,18 +45,23 @@ def sort_cards(cards: Sequence[Card]) -> list[Card]:
     return sorted(cards, key=_by_digest)
 
 
+def find_shared(cards: Sequence[Card]) -> tuple[Zyx, ...]:
+    """Return the offsets that all networks predict, in the order of the first."""
+    return tuple(offset for offset in cards[0].offsets if all(offset in card.offsets for card in cards))
+
+
 def share_offsets(cards: Sequence[Card]) -> tuple[Zyx, ...]:
-    """Return the channels of a mean prediction: the offsets of all networks, in the order of the first.
+    """Return the channels of a mean prediction: the offsets of `find_shared`.
 
     The three nearest neighbours come first, of constant 0 where a network lacks one, as in `Card.predicted_offsets`.
     """
-    shared = tuple(offset for offset in cards[0].offsets if all(offset in card.offsets for card in cards))
+    shared = find_shared(cards)
     return shared if shared[0] == NEAREST[0] else (NEAREST[0], *shared)
 
 
 def warn_of_unshared(cards: Sequence[Card]) -> None:
     """Log which offsets of networks are left out of their mean, since others lack them."""
-    shared = [offset for offset in cards[0].offsets if all(offset in card.offsets for card in cards)]
+    shared = find_shared(cards)
     for card in cards:
         unshared = [offset for offset in card.offsets if offset not in shared]
         if unshared:

@@ -131,6 +131,7 @@ def test_offsets_that_are_not_shared_are_left_out_and_told(raw, networks, tmp_pa
         plan = make_plan(configure(raw, tmp_path / "far", random, wide))
     assert [where for what, where in warnings if str(FAR) in what and "leaves its section" not in what] == ["wide"]
     assert plan.describe()[0]["bytes"] == 3 * np.prod(raw.data.shape)
+    assert (plan.config.fragments.method, plan.config.fragments.sections) == ("ascent", False)
     with collect_warnings() as warnings:
         affs = predict(configure(raw, tmp_path / "flat", random, sections))
     told = [(what, where) for what, where in warnings if "left out of the mean" in what]
@@ -138,7 +139,9 @@ def test_offsets_that_are_not_shared_are_left_out_and_told(raw, networks, tmp_pa
     assert told[0][1] == "random"
     assert not affs[0].any()
     assert affs[1:].std() > 3
-    attrs = Volume.open(plan_of(configure(raw, tmp_path / "flat", random, sections)).output("predict")).attrs
+    plan = plan_of(configure(raw, tmp_path / "flat", random, sections))
+    attrs = Volume.open(plan.output("predict")).attrs
+    assert (plan.config.fragments.method, plan.config.fragments.sections) == ("seeds", True)
     assert [tuple(offset) for offset in attrs["offsets"]] == list(NEAREST)
 
 
