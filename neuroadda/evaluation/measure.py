@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from funlib.geometry import Roi
 from pydantic import Field
 
-from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
@@ -158,9 +157,11 @@ def measure_plan(plan: Plan, config: EvaluateConfig | None) -> Measured:
 
 
 def _find_trained(plan: Plan, scored: Roi) -> list[Roi]:
-    """Return what of a ROI the backbone of a plan was trained on."""
-    boxes = find_trained(load_card(plan.config.backbone), Volume.open(plan.config.raw))
-    return [both for box in boxes if not (both := box.intersect(scored)).empty]
+    """Return what of a ROI the backbones of a plan were trained on."""
+    raw = Volume.open(plan.config.raw)
+    boxes = [box for card in plan.cards for box in find_trained(card, raw)]
+    once = [box for n, box in enumerate(boxes) if box not in boxes[:n]]
+    return [both for box in once if not (both := box.intersect(scored)).empty]
 
 
 def _leave_out(

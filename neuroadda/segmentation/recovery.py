@@ -11,11 +11,12 @@ from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.repair import Finding, check_records, check_task, rebuild_task
+from neuroadda.blockwise.run_folder import CONFIG
 from neuroadda.blockwise.task import Task
 from neuroadda.config import apply_overrides, load_config_file, parse_config
 from neuroadda.errors import UserError
 from neuroadda.locks import lock_folder
-from neuroadda.segmentation.pipeline import RESOLVED, Plan, SegmentConfig, make_plan
+from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
 from neuroadda.volumes.inputs import look_again
 from neuroadda.volumes.no_data_mask import outdate_no_data
 
@@ -73,7 +74,7 @@ def read_run(
             what = f"{override.partition('=')[0]!r} is not for a run that has begun"
             raise UserError(what, "--set", "set segment.execution keys; or segment with a config")
     folder = Path(folder)
-    file = folder / RESOLVED
+    file = folder / CONFIG
     resolved = load_config_file(file).get("resolved") if file.is_file() else None
     if not isinstance(resolved, dict):
         what = "there is no run here: it is not the folder of a run of `neuroadda segment`"

@@ -13,18 +13,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.status import find_ledger
 from neuroadda.errors import UserError
 from neuroadda.viewing.dashboard.access import COOKIE, choose_token, is_loopback, is_same_machine, is_token, read_token
 from neuroadda.viewing.dashboard.facts import Facts
-from neuroadda.viewing.dashboard.watch import Watch
 
 FILES = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
     "/page-detail.js": ("page-detail.js", "text/javascript; charset=utf-8"),
+    "/page-training.js": ("page-training.js", "text/javascript; charset=utf-8"),
     "/page-draw.js": ("page-draw.js", "text/javascript; charset=utf-8"),
 }
 HEADERS = {
@@ -88,21 +86,20 @@ class Dashboard(ThreadingHTTPServer):
 def open_dashboard(
     where: str | Path, host: str = "127.0.0.1", port: int = 0, token: str | None = None, ledger: str | None = None
 ) -> Iterator[Dashboard]:
-    """Bind a dashboard of a run's folder or a ledger's URL; see `choose_token` for `token`. Port 0 is any that is free.
+    """Bind a dashboard of a run's or a training's folder, or a ledger's URL; see `choose_token`. Port 0 is any that is free.
 
     Raises
     ------
     UserError
-        If there is no ledger, the address cannot be served, or the token is easily guessed.
+        If there is neither a ledger nor a training, the address cannot be served, or the token is easily guessed.
     """
     token = choose_token(host, token)
-    found = find_ledger(where, ledger)
-    watch = Watch(open_ledger(found.url), found.choose)
+    facts = Facts(str(where), ledger)
     try:
-        with Dashboard(Facts(str(where), found, watch), host, port, token) as dashboard:
+        with Dashboard(facts, host, port, token) as dashboard:
             yield dashboard
     finally:
-        watch.close()
+        facts.close()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -147,6 +144,10 @@ class _Handler(BaseHTTPRequestHandler):
             block = asked.get("block", "")
             picture = facts.slice(asked.get("stage", ""), int(block) if block.isdecimal() else -1)
             self._send(picture, "image/png")
+        elif path == "/curves":
+            self._send(json.dumps(facts.trainings.curves(asked.get("training", ""))).encode(), "application/json")
+        elif path == "/picture":
+            self._send(facts.trainings.picture(asked.get("training", "")), "image/png")
         elif path == "/favicon.ico":
             self._send(b"", "image/x-icon", HTTPStatus.NO_CONTENT)
         else:
