@@ -69,8 +69,8 @@ another choice of the threshold makes.
 FOLLOWS = """## What follows
 
 - Ascent is better than seeds on all four validation parts, and on the test parts of mouse_cortex_sssem and fly_medulla_fibsem.
-  Seeds are better on the test part of fly_larva_l1_sstem, and slightly on that of fly_fibsem. So ascent is the default, and both stay.
-- In 3-D, also where z is coarse: ascent by section has a higher VOI on every validation part. So the default in sections is seeds.
+  Seeds are better on the test part of fly_larva_l1_sstem, and slightly on that of fly_fibsem. Ascent is the default; both stay.
+- In 3-D, also where z is coarse: ascent by section has a higher VOI on every validation part. So seeds are the default there.
 - `min_size_vx` = 1600 has the lowest mean VOI on validation parts, and is the default. The best differs by volume.
 - `high` decides how much of a saturated interior is joined at once, and matters as much: 0.984 and 0.996 differ by 0.1 to 0.2. On
   validation parts 0.99 and 0.996 are alike; the default is 0.996, which joins less.
