@@ -16,7 +16,7 @@ LAYERS = (
     ("checking",),
     ("adaptation",),
     ("viewing",),
-    ("active", "evaluation", "forecast", "training"),
+    ("active", "evaluation", "forecast", "proofreading", "training"),
     ("domains", "pyramids", "segmentation"),
     ("prediction", "zoo"),
     ("backbones", "blockwise"),

@@ -1,6 +1,7 @@
 """Verbs on a run that is under way or was stopped: how far it is, what failed and why, and doing that again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +29,7 @@ def status(
     from neuroadda.adaptation.status import look_at_adaptation, look_at_tuning
     from neuroadda.blockwise.status import look_at_run
     from neuroadda.cli.console import print_json, print_table
+    from neuroadda.segmentation.taken_edits import count_edits
     from neuroadda.training.status import look_at_training
     from neuroadda.volumes.derived import find_stale
     from neuroadda.volumes.inputs import look_again
@@ -50,7 +52,12 @@ def status(
         if task["moved"] is not None:
             mend = "write the attributes back, or give --overwrite to the same command, which makes it again"
             warn(f"{task['stage']} changed ({task['moved']}): {mend}", task["output"])
+    edits = None if "://" in run else count_edits(Path(run))
+    if edits is not None and any(t["stage"] == "relabel" and t["state"] != "finished" for t in found.tasks):
+        edits = replace(edits, applied=False)
     if as_json:
+        for task in found.tasks:
+            task["edits"] = vars(edits) if edits is not None and task["stage"] == "components" else None
         print_json(found.tasks)
         return
     print(format_text(found.health.sentence))
@@ -58,6 +65,8 @@ def status(
     print_table("tasks", [_status_row(task, hidden) for task in found.tasks])
     for task in found.tasks:
         _print_failures(task)
+    if edits is not None:
+        print(format_text(f"proofreading: {edits.advise(run)}"))
     for path, why in [stale for task in found.tasks for stale in task["stale"].items()]:
         print(format_text(f"stale: {path}: {why}"))
     if found.health.state != "finished":

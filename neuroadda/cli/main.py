@@ -9,8 +9,21 @@ from typing import Annotated
 import typer
 
 from neuroadda import __version__
-from neuroadda.cli import active, adaptation, checking, dashboard, failures, pyramids, runs, training, tuning, volumes
+from neuroadda.cli import (
+    active,
+    adaptation,
+    checking,
+    dashboard,
+    failures,
+    proofreading,
+    pyramids,
+    runs,
+    training,
+    tuning,
+    volumes,
+)
 from neuroadda.cli.domains import domains, rank
+from neuroadda.cli.edits import edits
 from neuroadda.cli.interrupts import raise_by_interrupt
 from neuroadda.cli.ledger import ledger
 from neuroadda.cli.working import WorkLines
@@ -38,10 +51,12 @@ app.add_typer(dashboard.app)
 app.add_typer(active.app)
 app.add_typer(adaptation.app)
 app.add_typer(tuning.app)
+app.add_typer(proofreading.app)
 app.add_typer(active.proposals, name="proposals")
 zoo.command()(rank)
 app.add_typer(zoo, name="zoo")
 app.add_typer(domains, name="domains")
+app.add_typer(edits, name="edits")
 app.add_typer(ledger, name="ledger")
 
 

@@ -226,9 +226,11 @@ def _print_sweep(measured: "Measured") -> None:
         f"sweep ({measured.scores.units})",
         [{"threshold": t} | {name: round(getattr(s, name), 4) for name in shown} for t, s in sweep],
     )
-    told = (
-        f"at the segmentation's threshold {measured.threshold}: VOI {measured.scores.voi:.4f} {measured.scores.units}"
+    edits = (
+        f" with {measured.edits} edit{'s' * (measured.edits > 1)}, which the sweep is without" if measured.edits else ""
     )
+    scores = f"VOI {measured.scores.voi:.4f} {measured.scores.units}"
+    told = f"at the segmentation's threshold {measured.threshold}{edits}: {scores}"
     print(told + (f", {measured.trained.describe()}" if measured.trained else ""))
 
 

@@ -74,6 +74,8 @@ class Measured:
     ----------
     threshold
         The segmentation's, of a run; the sweep says how others would have done.
+    edits
+        How many edits the run has taken: the scores are with them, the sweep is without.
     stages
         Every one of a run, with what it did and took.
     trained
@@ -85,6 +87,7 @@ class Measured:
     """
 
     threshold: float | None = None
+    edits: int = 0
     stages: Sequence[FinishedStage] = ()
     scores: Scores | None = None
     overlaps: Contingency | None = None
@@ -110,6 +113,7 @@ class Measured:
         quality = {"scores": self.scores, "erl": self.erl, "sweep": self.sweep}
         return {
             "threshold": self.threshold,
+            "edits": self.edits,
             **({"best_threshold": self.sweep.thresholds[self.sweep.best]} if self.sweep else {}),
             **{name: dump_config(value) for name, value in quality.items() if value is not None},
             "trained": None if self.trained is None else vars(self.trained) | {"told": self.trained.describe()},
@@ -127,11 +131,11 @@ def measure_plan(plan: Plan, config: EvaluateConfig | None) -> Measured:
     UserError
         If a stage is not finished, or the labels do not fit the segmentation.
     """
-    threshold = plan.config.components.threshold
+    threshold, edits = plan.config.components.threshold, len(plan.edits.edits) if plan.edits else 0
     assert threshold is not None
     stages = finished_stages(plan)
     if config is None:
-        return Measured(threshold, stages)
+        return Measured(threshold, edits, stages)
     labels, segmentation = Volume.open(config.labels), Volume.open(plan.output("relabel"))
     _check_content(labels, segmentation.roi)
     overlaps = overlap_volumes(segmentation, labels)
@@ -141,6 +145,7 @@ def measure_plan(plan: Plan, config: EvaluateConfig | None) -> Measured:
         trained = None
     return Measured(
         threshold,
+        edits,
         stages,
         score(overlaps),
         overlaps,

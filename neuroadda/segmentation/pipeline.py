@@ -29,12 +29,16 @@ from neuroadda.locks import lock_folder
 from neuroadda.prediction.predict import Predict, check_raw
 from neuroadda.segmentation.agglomerate import LEVEL, Agglomerate
 from neuroadda.segmentation.components import Components
+from neuroadda.segmentation.conflicts import refuse_conflicts
 from neuroadda.segmentation.edges import CollectEdges
+from neuroadda.segmentation.edited_fragments import EDITS
+from neuroadda.segmentation.edits import Edits
 from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
 from neuroadda.segmentation.levels import plan_levels
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.segmentation.scoring import MEAN, choose_edges
 from neuroadda.segmentation.settings import Threshold, decide_threshold, is_tunable, take_tuned
+from neuroadda.segmentation.taken_edits import TAKEN, keep_taken, read_edits, read_taken
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
@@ -120,10 +124,11 @@ class SegmentConfig(PublicConfig):
 
 
 class Plan(Config):
-    """The tasks of a segmentation in their order, with everything decided."""
+    """The tasks of a segmentation in their order, with everything decided; and the edits that components are made with."""
 
     config: SegmentConfig
     tasks: tuple[Task, ...]
+    edits: Edits | None = None
 
     def task(self, name: str) -> Task:
         """Return the task of a stage."""
@@ -164,11 +169,13 @@ class Plan(Config):
 
 
 @in_section("segment")
-def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
+def make_plan(config: SegmentConfig, inputs: Inputs | None = None, *, take_edits: bool = False) -> Plan:
     """Check the inputs, decide what is open, and bind every stage; nothing is written.
 
     Parameters
     ----------
+    take_edits
+        Plan with the edits that are in force now; by default, with those that the run has taken.
     inputs
         Those of the run's folder, where the caller replaces what was made of them before they were edited; else a warning says
         that it is stale.
@@ -176,7 +183,7 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     Raises
     ------
     UserError
-        If an input is missing or does not fit the others.
+        If an input is missing or does not fit the others, or edits that are taken contradict each other or are stale.
     """
     config = config.model_copy(update={"backbone": str(find_backbone(config.backbone))})
     raw, card = Volume.open(config.raw), load_card(config.backbone)
@@ -221,9 +228,9 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
         stale = "what this run made of it is stale; `neuroadda segment"
         known.warn(f"{stale}` makes it again", f"{stale} --overwrite` makes it again")
 
-    def array_task(stage: Stage, inputs: TaskInputs, name: str, context: Zyx = (0, 0, 0)) -> Task:
+    def array_task(stage: Stage, inputs: TaskInputs, name: str, context: Zyx = (0, 0, 0), base: str = "") -> Task:
         return Task.make(
-            stage, inputs, volumes / name, grid(context), config.chunk_vx, blocks=tissue, shard=config.shard
+            stage, inputs, volumes / name, grid(context), config.chunk_vx, blocks=tissue, shard=config.shard, base=base
         )
 
     predict = array_task(config.predict, of_network | mask, "affs")
@@ -239,16 +246,28 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
         config.agglomerate, touching | {"edges": edge_files}, grid(), raw.voxel_size_nm, tissue, folder / "merges"
     )
     whole = BlockGrid.make(roi, raw.voxel_size, tuple(roi.shape / raw.voxel_size))
-    components = Task.make(
-        Components(**dict(config.components), blocks=grid()),
-        {"edges": edge_files} | {task.name: (Path(task.output), task.fingerprint) for task in levels},
-        folder / "lut",
-        whole,
-    )
-    lut = (folder / "lut", components.fingerprint)
+    stage = Components(**dict(config.components), blocks=grid())
+    graph: TaskInputs = {"edges": edge_files}
+    graph.update((task.name, (Path(task.output), task.fingerprint)) for task in levels)
     lost = {name: input_ for name, input_ in mask.items() if name == NO_DATA}
-    relabel = array_task(Relabel(), {"fragments": supervoxels, "lut": lut} | lost, "segmentation")
-    return Plan(config=config, tasks=(predict, fragments, edges, *levels, components, relabel))
+
+    def finish(edited: TaskInputs, bases: tuple[str, str] = ("", "")) -> tuple[Task, Task]:
+        components = Task.make(stage, graph | edited, folder / "lut", whole, base=bases[0])
+        lut = (folder / "lut", components.fingerprint)
+        return components, array_task(
+            Relabel(), {"fragments": supervoxels, "lut": lut} | lost, "segmentation", base=bases[1]
+        )
+
+    last = finish({})
+    edits = read_edits(folder) if take_edits else read_taken(folder)
+    if edits is not None:
+        if take_edits:
+            edits.check_fresh(fragments.fingerprint)
+            refuse_conflicts([edit for edit in edits.edits if edit.is_of(fragments.fingerprint)])
+        taken: tuple[Location, str] = (folder / TAKEN, edits.digest(fragments.fingerprint))
+        components, relabel = last
+        last = finish({EDITS: taken, "fragments": supervoxels}, (components.fingerprint, relabel.fingerprint))
+    return Plan(config=config, tasks=(predict, fragments, edges, *levels, *last), edits=edits)
 
 
 def segment_volume(
@@ -260,6 +279,8 @@ def segment_volume(
 ) -> Plan:
     """Run every stage up to the one named; finished blocks are skipped. Returns the plan, which says where everything lies.
 
+    It takes the edits that are in force.
+
     Raises
     ------
     UserError, RunFailed, RunStopped
@@ -267,7 +288,7 @@ def segment_volume(
     """
     folder, raw = Path(config.output), Volume.open(config.raw)
     inputs = Inputs(folder, trust=config.trust_inputs)
-    plan = make_plan(config, inputs)
+    plan = make_plan(config, inputs, take_edits=True)
     check_stored(raw)
     inputs.warn(f"{plan.tasks[0].name} and what follows are done again (unless inputs are trusted)")
     renew, overwrite = overwrite, overwrite or inputs.changed  # what was made of an input before its edit is not kept
@@ -277,12 +298,14 @@ def segment_volume(
         if (plan.config.no_data, no_data) == (AUTO, NONE):  # the tasks are the same without a mask
             plan = plan.model_copy(update={"config": plan.config.model_copy(update={"no_data": NONE})})
         elif no_data != plan.config.no_data or renew:  # else the mask is the one that the plan knows
-            plan = make_plan(plan.config.model_copy(update={"no_data": no_data}), inputs)
+            plan = make_plan(plan.config.model_copy(update={"no_data": no_data}), inputs, take_edits=True)
         with inputs.explain():
             for task in plan.upto(upto).tasks:
                 check_output(task, overwrite)
         inputs.keep_unless_changed()
         write_json(folder / RESOLVED, _record(config, plan.config))
+        if any(task.name == Components.kind for task in plan.upto(upto).tasks):
+            keep_taken(folder, plan.edits)
         with Engine(plan.config.ledger_url, config.execution, folder / "logs", observe=observe) as engine:
             for task in plan.upto(upto).tasks:
                 engine.run(task, overwrite=overwrite)

@@ -41,7 +41,12 @@ class Verification:
 
 
 def read_run(
-    folder: str | Path, url: str | None = None, overrides: Sequence[str] = (), *, trust_inputs: bool = False
+    folder: str | Path,
+    url: str | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    trust_inputs: bool = False,
+    take_edits: bool = False,
 ) -> Plan:
     """Return the plan that the run in a folder follows, from what it noted there.
 
@@ -55,6 +60,8 @@ def read_run(
         Of ``segment.execution``, which a run does not note.
     trust_inputs
         Plan as if no input had been edited since: for work on what the run has written.
+    take_edits
+        See `make_plan`.
 
     Raises
     ------
@@ -76,7 +83,7 @@ def read_run(
     if Path(config.output).resolve() != folder.resolve():
         what, right = f"this run was to be in {config.output}", "start where it was started, or move it back"
         raise UserError(what, str(folder), right)
-    return make_plan(config)
+    return make_plan(config, take_edits=take_edits)
 
 
 def retry(

@@ -18,6 +18,7 @@ from neuroadda.evaluation.measure import Measured, wall_seconds
 from neuroadda.evaluation.settings import Setting
 from neuroadda.evaluation.tuning import Tuned
 from neuroadda.segmentation.pipeline import Plan
+from neuroadda.segmentation.taken_edits import count_edits
 from neuroadda.viewing.curves import Curve
 from neuroadda.viewing.report import Baseline, DataSource, Report, SliceView, StageRow, write_report
 from neuroadda.volumes.arrays import Volume
@@ -60,7 +61,7 @@ def report_plan(
     config
         The resolved configuration.
     """
-    raw = Volume.open(plan.config.raw)
+    raw, edits = Volume.open(plan.config.raw), count_edits(Path(plan.config.output))
     return write_report(
         target,
         Report(
@@ -90,6 +91,7 @@ def report_plan(
             adaptation=None if adaptation is None else _link_rounds(adaptation, target.parent),
             tuned=tuned,
             untaken="" if tuned is None else _tell_untaken(plan, tuned),
+            edits=edits.describe() if edits else "",
             config=config or {},
             versions={"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
             machine={"system": platform.platform(), "cores": str(os.cpu_count())},
