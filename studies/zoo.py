@@ -91,11 +91,8 @@ def write_page(rows: list[Row]) -> None:
     shown = [row for row in rows if row.method == ("ascent" if TARGETS[row.target].linked else "seeds")]
     shown.sort(key=lambda r: (list(TARGETS).index(r.target), r.entry == GENERALIST, r.zoo == "new"))
     own = {(row.target, row.zoo): row.voi for row in shown if row.entry != GENERALIST}
-    told = [
-        f"- {target}: {own[target, 'old']:.3f} to {own[target, 'new']:.3f} nats ({own[target, 'new'] / own[target, 'old'] - 1:+.0%})"
-        for target in TARGETS
-        if (target, "old") in own
-    ]
+    pairs = {target: (own[target, "old"], own[target, "new"]) for target in TARGETS if (target, "old") in own}
+    told = [f"- {target}: {old:.3f} to {new:.3f} nats ({new / old - 1:+.0%})" for target, (old, new) in pairs.items()]
     lines = [
         "# The zoo: the entries of today beside those of before",
         "",
@@ -103,11 +100,12 @@ def write_page(rows: list[Row]) -> None:
         "",
         *told,
         "",
-        "Test parts were never trained on. They are segmented at their own voxel size, without any fine-tuning, by their own domain's",
-        "entry and by the generalist, which has seen these domains' train parts (but fly_brain and cerebellum) at 8 nm: at other voxel",
-        "sizes its scores say little. VOI in nats; voxels with truth label 0 are not scored. *chosen* is at the threshold of the",
-        "entry's card, which its validation part chose. ERL is a share of what a perfect segmentation would have. Sections of larva L3",
-        "and cerebellum are segmented and scored one by one: ids are not linked. `zoo_scores.csv` also has fragments by seeds.",
+        "Test parts were never trained on. They are segmented at their own voxel size, without any fine-tuning, by their own",
+        "domain's entry and by the generalist, which has seen these domains' train parts (but fly_brain and cerebellum) at 8 nm:",
+        "at other voxel sizes its scores say little. VOI in nats; voxels with truth label 0 are not scored. *chosen* is at the",
+        "threshold of the entry's card, which its validation part chose. ERL is a share of what a perfect segmentation would",
+        "have. Sections of larva L3 and cerebellum are segmented and scored one by one: ids are not linked. `zoo_scores.csv` also",
+        "has fragments by seeds.",
         "",
         f"- Command: `python -m studies.zoo --old FOLDER` (a zoo of before), {datetime.date.today().isoformat()}",
         f"- Machine: {describe_cpu()}, {os.cpu_count()} shared cores, no GPU; float32",
