@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from neuroadda import __version__
-from neuroadda.cli import active, adaptation, checking, dashboard, failures, pyramids, runs, training, tuning, volumes
+from neuroadda.cli import (
+    active,
+    adaptation,
+    checking,
+    dashboard,
+    failures,
+    pyramids,
+    runs,
+    training,
+    tuning,
+    view,
+    volumes,
+)
 from neuroadda.cli.domains import domains, rank
 from neuroadda.cli.interrupts import raise_by_interrupt
 from neuroadda.cli.ledger import ledger
@@ -35,6 +47,7 @@ app.add_typer(training.app)
 app.add_typer(runs.app)
 app.add_typer(failures.app)
 app.add_typer(dashboard.app)
+app.add_typer(view.app)
 app.add_typer(active.app)
 app.add_typer(adaptation.app)
 app.add_typer(tuning.app)

@@ -65,7 +65,9 @@ def read_token(headers: Message) -> str | None:
     return cookie.value if cookie else None
 
 
-def warn_of_network(host: str, server: str = "dashboard", sees: str = "the run's paths, errors and pictures") -> str | None:
+def warn_of_network(
+    host: str, server: str = "dashboard", sees: str = "the run's paths, errors and pictures"
+) -> str | None:
     """Return what must be said loudly where others reach `host`; None for this machine alone."""
     if is_loopback(host):
         return None

@@ -7,7 +7,7 @@ import pytest
 
 from neuroadda.errors import UserError
 from neuroadda.viewing.run_report import _link_rounds
-from neuroadda.viewing.run_view import served_address
+from neuroadda.viewing.viewer.addresses import served_address
 
 
 @pytest.mark.parametrize("name", ["gel #1", "what?", "0.2%41", "a b", "größe", "a&b=c", "a+b", "a'b\"c", "plain"])
