@@ -33,7 +33,8 @@ OF_A_RUN: tuple[tuple[str, str, Kind, bool], ...] = (
     ("segmentation", "relabel", "labels", True),
 )
 RIGHT = "a run's folder, a volume, a pyramid, a published folder, proposals, or a state that was exported is expected"
-MARGIN = 1.2  # of the picture in 3-D around the volume
+MARGIN = 2.0  # of the picture in 3-D around the volume
+TILT = (0.9, 0.35, 0.1, 0.25)  # quaternion by which it is looked at in 3-D: from above and aside
 DEPTH = 3  # folders below a place in which volumes are looked for
 
 
@@ -71,7 +72,11 @@ class View:
         state["projectionScale"] = MARGIN * max(first.shape_nm) / min(first.voxel_size_nm)
         selected = [shown.name for shown in self.volumes if shown.segments]
         if selected:  # sections would hide the meshes behind them
-            state |= {"showSlices": False, "selectedLayer": {"layer": selected[-1], "visible": False}}
+            state |= {
+                "showSlices": False,
+                "projectionOrientation": list(TILT),
+                "selectedLayer": {"layer": selected[-1], "visible": False},
+            }
         state["layers"] += self.annotations
         return state
 

@@ -23,10 +23,16 @@ from neuroadda.viewing.viewer.shown import Shown
 from neuroadda.viewing.web import HEADERS, WebHandler, WebServer
 from neuroadda.volumes.neuroglancer import VIEWER
 
-PAGE, DATA, EVENTS, STATE = "v/view/", "data/", "events/view", "state.json"  # the client's script wants v/ and events/
-POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "font-src 'self' data:; worker-src 'self' blob:; connect-src 'self' https: http: data: blob:; "
+PAGE, DATA, EVENTS, STATE, ICON = (
+    "v/view/",
+    "data/",
+    "events/view",
+    "state.json",
+    "favicon.ico",
+)  # the client's script wants v/ and events/
+POLICY = (  # the client's blosc decoder makes functions of text
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; connect-src 'self' https: http: data: blob:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 CROSS_ORIGIN = {
@@ -118,6 +124,8 @@ class _Handler(WebHandler):
         elif path.startswith(PAGE) and self.server.client is not None:
             found = read_client(self.server.client, path.removeprefix(PAGE))
             self.send(*found) if found else self._refuse_here()
+        elif path == ICON:
+            self.send_head(HTTPStatus.NO_CONTENT, "image/x-icon", 0, {})
         elif path == EVENTS and self.command == "GET":
             self._stream()
         else:
