@@ -87,7 +87,7 @@ def spread(panel: np.ndarray) -> float:
 
 def errors(browser: Browser) -> list[str]:
     """Return what the page complained of but files that are not there, for which it asks to find out a format."""
-    return [complaint for complaint in browser.complaints if "404" not in complaint]
+    return [complaint for complaint in browser.complaints if "404" not in complaint and "favicon" not in complaint]
 
 
 def test_meshes_of_the_selected_segments_are_drawn_in_3d(browser: Browser, published: Path, tmp_path: Path) -> None:
