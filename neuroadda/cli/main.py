@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from neuroadda import __version__
-from neuroadda.cli import active, adaptation, checking, dashboard, failures, pyramids, runs, training, tuning, volumes
+from neuroadda.cli import (
+    active,
+    adaptation,
+    checking,
+    dashboard,
+    failures,
+    publishing,
+    pyramids,
+    runs,
+    training,
+    tuning,
+    volumes,
+)
 from neuroadda.cli.domains import domains, rank
 from neuroadda.cli.interrupts import raise_by_interrupt
 from neuroadda.cli.ledger import ledger
@@ -31,6 +43,7 @@ app = typer.Typer(
 app.add_typer(volumes.app)
 app.add_typer(checking.app)
 app.add_typer(pyramids.app)
+app.add_typer(publishing.app)
 app.add_typer(training.app)
 app.add_typer(runs.app)
 app.add_typer(failures.app)
