@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from neuroadda.evaluation.validation import ValidateConfig
     from neuroadda.flow import RunConfig, load_config, run
     from neuroadda.observing import RunObserver
+    from neuroadda.publishing.publication import PublishConfig
     from neuroadda.segmentation.pipeline import SegmentConfig
     from neuroadda.training.config import SampleConfig, StartConfig, TrainConfig
     from neuroadda.volumes.arrays import Volume
@@ -50,6 +51,7 @@ _HOMES = {
     "evaluation.validation": ("ValidateConfig",),
     "flow": ("RunConfig", "load_config", "run"),
     "observing": ("RunObserver",),
+    "publishing.publication": ("PublishConfig",),
     "segmentation.pipeline": ("SegmentConfig",),
     "training.config": ("SampleConfig", "StartConfig", "TrainConfig"),
     "volumes.arrays": ("Volume",),
@@ -64,6 +66,7 @@ __all__ = [
     "PersonNeeded",
     "PhantomConfig",
     "ProposeConfig",
+    "PublishConfig",
     "RunConfig",
     "RunFailed",
     "RunObserver",

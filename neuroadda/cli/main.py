@@ -15,6 +15,7 @@ from neuroadda.cli import (
     checking,
     dashboard,
     failures,
+    publishing,
     pyramids,
     runs,
     training,
@@ -43,6 +44,7 @@ app = typer.Typer(
 app.add_typer(volumes.app)
 app.add_typer(checking.app)
 app.add_typer(pyramids.app)
+app.add_typer(publishing.app)
 app.add_typer(training.app)
 app.add_typer(runs.app)
 app.add_typer(failures.app)

@@ -1,1 +1,1 @@
-"""A run's results in the formats of viewers, proofreading tools and analysts: `publishing.publish_run`, and a module for each format."""
+"""A run in the formats of viewers, proofreading tools and analysts: `publishing.publish_run`, and a module for each format."""

@@ -56,7 +56,7 @@ def _write_by_trimesh(form: str) -> Callable[[int, Mesh], dict[str, bytes]]:
     def write(id_: int, mesh: Mesh) -> dict[str, bytes]:
         import trimesh
 
-        content = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).export(file_type=form)
+        content: str | bytes = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).export(file_type=form)  # type: ignore[assignment]
         return {f"{id_}.{form}": content.encode() if isinstance(content, str) else content}
 
     return write

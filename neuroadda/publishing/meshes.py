@@ -175,7 +175,7 @@ class JoinMeshes(Stage):
 def join_pieces(pieces: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Return vertices and faces of pieces whose vertices at the same place are one.
 
-    A vertex lies on the edge between two voxels, and a surface goes through an edge once: what has the same place is the same vertex.
+    A vertex lies on the edge between two voxels, through which a surface goes once: what has the same place is the same vertex.
     """
     counts = np.cumsum([0, *(len(vertices) for vertices, _ in pieces)])
     vertices = np.concatenate([piece for piece, _ in pieces]).astype(np.int64)

@@ -36,7 +36,7 @@ def publish_run(
     Raises
     ------
     UserError, RunFailed, RunStopped
-        As `Engine.run`; also UserError if the run is not finished, a format is not known or cannot hold it, or a package is missing.
+        As `Engine.run`; also UserError if the run is not finished, a format is unknown or cannot hold it, or a package is missing.
     """
     if not config.to:
         raise UserError("no format is given", "--to", "such as --to precomputed")
@@ -85,6 +85,7 @@ def publish_run(
 
         for name, publisher in publishers.items():
             publisher.publish(make(run), name)
+            _remove_partial(folder / name)
         inputs.keep()
     return folder
 
@@ -93,6 +94,13 @@ def _check_folder(folder: Path) -> None:
     check_run_folder(folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / WORK).is_dir():
         raise UserError("something lies here already", str(folder), "give a folder of its own")
+
+
+def _remove_partial(folder: Path) -> None:
+    """Remove what killed workers left of files that they were writing; no worker is at work any more."""
+    for pattern in (".*", "*.__lock"):  # ours, and tensorstore's
+        for file in folder.rglob(pattern):
+            file.unlink(missing_ok=True)
 
 
 def _refuse(task: Task) -> Task:
