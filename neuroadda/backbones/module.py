@@ -1,10 +1,10 @@
 """A network that computes: the torch module that a `Network` describes."""
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
+import torch
 from torch import Tensor, nn
 
 from neuroadda.backbones.network import Network
@@ -59,12 +59,12 @@ class NetworkModule(nn.Module, ABC):
     def fold(self) -> Self:
         """Return a copy in eval mode, without batch norm: the running statistics become part of the weights."""
 
-    def first_channels(self, count: int) -> Self:
-        """Return a network that puts out the first `count` channels alone; itself if it has no more."""
+    def first_channels(self, count: int) -> "NetworkModule":
+        """Return a network with the first `count` channels of this one, which is folded; itself if it has no more."""
         if count == self.config.out_channels:
             return self
-        fewer = copy.deepcopy(self)
-        fewer.config = self.config.with_out_channels(count)
-        for parameter in fewer.head.parameters():
-            parameter.data = parameter.data[:count].clone()
-        return fewer
+        with torch.random.fork_rng(devices=[]):  # its random weights are replaced
+            fewer = self.config.with_out_channels(count).build().eval()
+        weights = self.state_dict()
+        fewer.load_state_dict({name: v[:count] if name.startswith("head.") else v for name, v in weights.items()})
+        return fewer.to(next(iter(weights.values())).device)

@@ -149,8 +149,8 @@ class TrainSettings(Config):
         Affinity channels; the first three are the nearest neighbours (or the first two those in the section, for labels that
         are linked nowhere). The backbone predicts all of them.
     auxiliary_offsets
-        Further affinities that are learnt with the others (at the weight `loss.far`) and not predicted: they make the network
-        look farther (Lee et al. 2017, arXiv 1706.00120).
+        Further affinities. The training learns them too (their weight is `loss.far`), but the backbone does not predict them.
+        They teach the network to use more of its context (Lee et al. 2017, arXiv 1706.00120).
     output_shape_vx
         zyx of what one sample of a batch teaches; the input is larger by the network's context.
     iterations, batch_size, learning_rate, warm_up, weight_decay, clip_gradient, ema
@@ -239,6 +239,7 @@ class TrainConfig(PublicConfig, TrainSettings):
 
     @model_validator(mode="after")
     def _check(self) -> "TrainConfig":
+        check_offsets(self.offsets)
         check_offsets(self.taught_offsets)
         self.architecture.check_offsets(self.taught_offsets)
         known = self.start is None or "network" in self.model_fields_set  # else it comes with the backbone
@@ -295,7 +296,7 @@ _NOT_DETERMINING = {
 def training_fingerprint(config: TrainConfig, volumes: list[str], start: str | None = None) -> str:
     """Return the fingerprint of a training on volumes of these fingerprints, from the backbone of this digest."""
     parameters = {k: v for k, v in dump_config(config).items() if k not in _NOT_DETERMINING}
-    # trainings with these values are older than the keys
+    # A training with these defaults has the fingerprint that it had before the keys existed.
     if config.accumulate == 1:
         del parameters["accumulate"]
     if not config.auxiliary_offsets:

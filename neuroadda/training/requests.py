@@ -56,7 +56,7 @@ class _MaskAcrossSections(gp.BatchFilter):
 
 
 class _Gamma(gp.BatchFilter):
-    """Raises raw in 0..1 to a random power: the contrast of dark against bright, which a scale and a shift cannot change."""
+    """Raises raw in 0..1 to a random power, which changes dark and bright voxels differently."""
 
     def __init__(self, largest: float, sectionwise: bool) -> None:
         self.largest, self.sectionwise = largest, sectionwise
@@ -64,7 +64,7 @@ class _Gamma(gp.BatchFilter):
     def process(self, batch: gp.Batch, request: gp.BatchRequest) -> None:
         raw = batch[RAW]
         count = raw.data.shape[0] if self.sectionwise else 1
-        exponents = np.random.uniform(-1, 1, (count, 1, 1)).astype(np.float32)  # noqa: NPY002 # which gunpowder seeds
+        exponents = np.random.uniform(-1, 1, (count, 1, 1)).astype(np.float32)  # noqa: NPY002 # gunpowder seeds it
         raw.data = np.clip(raw.data, 0, 1) ** np.float32(self.largest) ** exponents
 
 

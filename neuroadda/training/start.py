@@ -29,9 +29,8 @@ def adopt_network(config: TrainConfig) -> TrainConfig:
     start = config.start.model_copy(update={"backbone": find_backbone(config.start.backbone)})
     config = config.model_copy(update={"start": start})
     network = load_card(start.backbone).architecture
-    if "network" in config.model_fields_set and config.architecture != network.with_out_channels(
-        len(config.taught_offsets)
-    ):
+    wanted = config.architecture
+    if "network" in config.model_fields_set and wanted != network.with_out_channels(len(config.taught_offsets)):
         raise SettingError(
             f"the network is not that of {start.backbone}",
             "network",

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,6 +69,16 @@ def test_auxiliary_affinities_are_learnt_and_not_predicted(configure: Configure,
     raw = torch.rand(1, 1, *predicted.config.input_shape_vx((8, 24, 24)))
     with torch.inference_mode():
         torch.testing.assert_close(auxiliary(raw), predicted(raw)[:, :3])
+
+
+@pytest.mark.parametrize(
+    "offsets",
+    [{"offsets": [], "auxiliary_offsets": NEAREST}, {"auxiliary_offsets": [NEAREST[0]]}],
+    ids=["none", "twice"],
+)
+def test_auxiliary_affinities_are_no_substitute_for_the_nearest(configure: Configure, offsets: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="offsets"):
+        configure(**offsets)
 
 
 def test_the_same_seed_gives_the_same_weights(configure: Configure, tmp_path: Path) -> None:
