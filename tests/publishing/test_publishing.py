@@ -120,7 +120,7 @@ publish_run(PublishConfig.model_validate_json(sys.argv[1]))
 
 @pytest.mark.parametrize(
     ("module", "function", "limit"),
-    [("scales", "downsample", 30), ("meshes", "mesh_voxels", 5), ("meshes", "simplify", 3), ("skeletons", "thin", 2)],
+    [("scales", "downsample", 30), ("meshes", "mesh_voxels", 5), ("meshes", "simplify", 3), ("skeletons", "trace", 2)],
 )
 def test_a_killed_publication_goes_on_to_the_same_files(plan, tmp_path, module, function, limit):
     expected = shapes.list_files(publish(plan, tmp_path / "whole"))
