@@ -1,14 +1,16 @@
 """One segment's voxels traced to a tree with radii, and the tree as SWC.
 
-The tracing is TEASAR (Sato et al. 2000, doi:10.1109/PCCGA.2000.883951), on the minimum cost paths of scikit-image: paths from one end
-of the segment to what lies farthest from it and near no path yet, through its middle.
+The tracing is as in TEASAR (Sato et al. 2000, doi:10.1109/PCCGA.2000.883951), on the minimum cost paths of scikit-image: paths from
+one end of the segment to what lies farthest from it and near no path yet, through its middle. What a step costs depends on how far
+the surface is there, and on nothing elsewhere: so thin branches of thick cells are traced through their middle, too.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-CENTRE, POWER = 5000.0, 16  # how much a step near the surface costs more than one in the middle
+CENTRING = 4  # power of the distance to the surface, by which a step costs less
 NEAR_RADII, NEAR_VOXELS = 1.5, 2.0  # what lies so near a path is no branch of its own
 
 
@@ -73,16 +75,15 @@ def _trace_part(mask: np.ndarray, distance: np.ndarray, voxel_size_nm: np.ndarra
     first = np.unravel_index(int(np.argmax(mask)), mask.shape)
     root = _farthest(MCP_Geometric(even, sampling=sampling).find_costs([first])[0], mask)
     away = MCP_Geometric(even, sampling=sampling).find_costs([root])[0]
-    middle = 1 + CENTRE * (1 - distance / (distance[mask].max() * 1.01)) ** POWER
-    paths = MCP_Geometric(np.where(mask, middle, np.inf), sampling=sampling)
+    cost = np.where(mask, np.maximum(distance / voxel_size_nm.min(), 1), 1.0).astype(np.float64) ** -CENTRING
+    paths = MCP_Geometric(np.where(mask, cost, np.inf), sampling=sampling)
     paths.find_costs([root])
     number, edges, left = {root: 0}, [], mask.copy()
     _clear(left, root, distance, voxel_size_nm)
     while left.any():
-        path = [
-            tuple(place) for place in paths.traceback(_farthest(away, left))
-        ]  # all are paths of one tree, from the root
-        for before, place in zip(path, path[1:], strict=False):
+        # All paths are of one tree: they begin at the root, and run together as far as they can.
+        path = [tuple(place) for place in paths.traceback(_farthest(away, left))]
+        for before, place in pairwise(path):
             if place not in number:
                 number[place] = len(number)
                 edges.append((number[before], number[place]))
