@@ -64,13 +64,16 @@ def test_running_statistics_are_the_mean_over_the_batches(configure: Configure, 
     assert found["model.down.0.norms.0.num_batches_tracked"] == 1
 
 
-def test_trainings_of_one_batch_keep_their_fingerprints(configure: Configure) -> None:
-    one, two = configure(), configure(accumulate=2)
-    left_out = {"workers", "threads", "device", "precision", "channels_last", "output", "accumulate"}
+def test_trainings_without_later_options_keep_their_fingerprints(configure: Configure) -> None:
+    one = configure()
+    left_out = {"workers", "threads", "device", "precision", "channels_last", "output"}
+    left_out |= {"accumulate", "auxiliary_offsets"}
     left_out |= {"trust_inputs", "checkpoint_every", "validate_every", "picture_every"}
     before = {key: value for key, value in dump_config(one).items() if key not in left_out}
+    del before["augment"]["gamma"]
     assert training_fingerprint(one, ["v"]) == fingerprint("train", 2, before, ["v"])
-    assert training_fingerprint(two, ["v"]) != training_fingerprint(one, ["v"])
+    for later in ({"accumulate": 2}, {"auxiliary_offsets": [(0, 0, -5)]}, {"augment": {"gamma": 1.5}}):
+        assert training_fingerprint(configure(**later), ["v"]) != training_fingerprint(one, ["v"])
 
 
 def test_batches_that_cannot_be_shared_are_refused(configure: Configure, tmp_path: Path) -> None:
