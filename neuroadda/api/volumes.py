@@ -120,8 +120,8 @@ def publish(
 ) -> Path:
     """Hand a volume or a run over, in the formats that are named, or in the one that the name of `target` says.
 
-    With `to`, `target` is a folder, in which each format has a folder of its name: ``precomputed`` (volumes, meshes and skeletons for
-    Neuroglancer), ``parquet`` (fragments and edges), ``ply``, ``obj`` (meshes), ``swc`` (skeletons); see docs/publish.md.
+    With `to`, `target` is a folder, in which each format has a folder of its name: ``precomputed`` (volumes, meshes and skeletons
+    for Neuroglancer), ``parquet`` (fragments and edges), ``ply``, ``obj`` (meshes), ``swc`` (skeletons); see docs/publish.md.
     Without it, ``.h5``, ``.hdf``: HDF5 as CREMI lays it out; ``.tif``: OME-TIFF, 64-bit ids as uint32; ``out.zarr/name``: one zarr
     array; a name that ends in ``.zarr``, such as ``out.ome.zarr``: OME-Zarr, the volume with all its coarser scales, for viewers.
 

@@ -155,16 +155,18 @@ class ListSegments(Stage):
 
 def measure_parts(ids: np.ndarray) -> dict[str, np.ndarray]:
     """Return id, voxels, and box (begin, end, within the array) of every id above 0 in uint64 zyx."""
+    import fastremap
     from scipy.ndimage import find_objects
 
-    found, local = np.unique(ids, return_inverse=True)
-    local = local.reshape(ids.shape) + (0 if found[0] == 0 else 1)
-    found = found[found > 0]
+    local, numbers = fastremap.renumber(ids, preserve_zero=True)  # 1, 2, ... as they come
+    numbers.pop(0, None)
+    found = np.array(sorted(numbers, key=numbers.__getitem__), np.uint64)
     boxes = find_objects(local.astype(np.int32), len(found))
     begin = np.array([[axis.start for axis in box] for box in boxes], np.int64).reshape(-1, 3)
     end = np.array([[axis.stop for axis in box] for box in boxes], np.int64).reshape(-1, 3)
     voxels = np.bincount(local.ravel(), minlength=len(found) + 1)[1:]
-    return {"id": found, "voxels": voxels, "begin": begin, "end": end}
+    order = np.argsort(found)
+    return {"id": found[order], "voxels": voxels[order], "begin": begin[order], "end": end[order]}
 
 
 def join_parts(parts: Sequence[dict[str, np.ndarray]]) -> SegmentTable:

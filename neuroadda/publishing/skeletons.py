@@ -1,6 +1,6 @@
-"""Skeletons of segments: thinned (scikit-image, Lee et al. 1994), with radii, joined to one tree for each segment.
+"""Skeletons of segments: a tree with radii for each (see `trees`), in the precomputed format or as SWC.
 
-A segment is thinned as a whole, on voxels so coarse that its box has at most `MAX_VOXELS` of them: a coarser voxel is in the
+A segment is traced as a whole, on voxels so coarse that its box has at most `MAX_VOXELS` of them: a coarser voxel is in the
 segment where any finer one is, so nothing that holds together falls apart. Memory does not grow with the volume; the detail of
 skeletons of segments that run through very large volumes does go down.
 """
@@ -29,7 +29,7 @@ from neuroadda.publishing.segments import (
     make_row_grid,
     rows_of,
 )
-from neuroadda.publishing.trees import Tree, describe_swc, thin
+from neuroadda.publishing.trees import Tree, describe_swc, trace
 from neuroadda.pyramids.downsampling import choose_factor
 from neuroadda.volumes.arrays import Volume
 
@@ -84,7 +84,7 @@ class WriteSkeletons(Stage):
     blocks
         The grid of the table's blocks.
     max_voxels
-        Of a segment's box, when it is thinned.
+        Of a segment's box, when it is traced.
     """
 
     kind: ClassVar[str] = "skeletons"
@@ -120,7 +120,7 @@ class WriteSkeletons(Stage):
         def write(block: Block) -> dict[str, Any]:
             nodes = 0
             for row, crop in self._read(volume, table, rows[rows_of(block)].tolist()).items():
-                tree = thin(crop.mask, np.array(self.voxel_size_nm) * crop.factor, crop.begin)
+                tree = trace(crop.mask, np.array(self.voxel_size_nm) * crop.factor, crop.begin)
                 id_ = int(table.id[row])
                 content = describe_swc(tree, id_) if self.form == "swc" else describe_precomputed(tree)
                 write_file(Path(task.output) / self._name(id_), content)

@@ -53,8 +53,8 @@ def write_segmentation(
     return volume
 
 
-def publish(volume: Volume, output: Path, overwrite=False, **options) -> Path:
-    given = {"run": str(volume.path), "output": str(output), "min_size": 1, "block_vx": (16, 16, 16)}
+def publish(volume: Volume, folder: Path, overwrite=False, **options) -> Path:
+    given = {"run": str(volume.path), "output": str(folder), "min_size": 1, "block_vx": (16, 16, 16)}
     return publish_run(PublishConfig(**(given | {"execution": SERIAL} | options)), overwrite=overwrite)
 
 

@@ -28,7 +28,7 @@ for package in ("tensorstore", "zmesh", "pyarrow", "trimesh"):
     pytest.importorskip(package, reason=f"{package} is not installed (pip install neuroadda[publish])")
 SHAPE = (16, 72, 80)
 EVERYTHING = {"to": ("precomputed", "parquet", "ply", "swc"), "affs": True, "skeletons": True}
-SMALL = {"min_size": 200, "chunk_vx": (8, 16, 16), "block_vx": (8, 32, 32), "fit_vx": 32, "shard_above": 60}
+SMALL = {"min_size": 200, "chunk_vx": (8, 16, 16), "block_vx": (8, 32, 32), "fit_vx": 32, "shard_above": 40}
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ publish_run(PublishConfig.model_validate_json(sys.argv[1]))
 
 @pytest.mark.parametrize(
     ("module", "function", "limit"),
-    [("scales", "downsample", 30), ("meshes", "mesh_voxels", 5), ("meshes", "simplify", 3), ("skeletons", "thin", 2)],
+    [("scales", "downsample", 30), ("meshes", "mesh_voxels", 5), ("meshes", "simplify", 3), ("skeletons", "trace", 2)],
 )
 def test_a_killed_publication_goes_on_to_the_same_files(plan, tmp_path, module, function, limit):
     expected = shapes.list_files(publish(plan, tmp_path / "whole"))
@@ -146,7 +146,7 @@ def test_a_publication_whose_processes_are_killed_in_the_middle_goes_on(plan, tm
     code = "import sys; from tests.publishing.test_publishing import *; publish_run(PublishConfig.model_validate_json(sys.argv[1]))"
     command = [sys.executable, "-c", code, config.model_dump_json()]
     process = subprocess.Popen(command, cwd=Path(na.__file__).parents[1], start_new_session=True)
-    wait_until(lambda: any((tmp_path / "out/precomputed").rglob("*.shard")) or process.poll() is not None)
+    wait_until(lambda: any((tmp_path / "out/precomputed").rglob("*.shard")), process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     publish_run(config)
