@@ -13,8 +13,10 @@ from neuroadda.blockwise.task import STAGES, Stage, Task
 from neuroadda.forecast.overhead import Empty
 from neuroadda.prediction.predict import Predict
 from neuroadda.publishing.meshes import JoinMeshes, MeshBlocks
-from neuroadda.publishing.scales import Scale, WriteScale
-from neuroadda.publishing.segments import Chosen, ListSegments, MeasureSegments
+from neuroadda.publishing.scale_stage import WriteScale
+from neuroadda.publishing.scales import Scale
+from neuroadda.publishing.segment_table import Chosen
+from neuroadda.publishing.segments import ListSegments, MeasureSegments
 from neuroadda.publishing.skeletons import WriteSkeletons
 from neuroadda.publishing.tables import WriteTables
 from neuroadda.pyramids.downsampling import CopyLabels, Downsample

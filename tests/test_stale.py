@@ -21,7 +21,7 @@ from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
 from neuroadda.segmentation import pipeline
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import SegmentConfig, Threshold, make_plan, segment_volume
-from neuroadda.viewing.viewer.places import show_plan
+from neuroadda.viewing.viewer.view import show_plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import find_stale
 from neuroadda.volumes.exporting import export_volume

@@ -17,20 +17,10 @@ from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import ZyxFloat
 from neuroadda.publishing.mesh_forms import FORMS, Form, Mesh
 from neuroadda.publishing.named_files import WrittenNames, write_file
-from neuroadda.publishing.places import read_ids
 from neuroadda.publishing.publication import Publication
-from neuroadda.publishing.segments import (
-    SEGMENTATION,
-    TABLE,
-    Chosen,
-    SegmentTable,
-    choose_rows,
-    find_touching,
-    list_segments,
-    list_touching,
-    make_row_grid,
-    rows_of,
-)
+from neuroadda.publishing.segment_table import Chosen, SegmentTable, find_touching, list_touching
+from neuroadda.publishing.segments import SEGMENTATION, TABLE, choose_rows, list_segments, make_row_grid, rows_of
+from neuroadda.publishing.whole_voxels import read_ids
 from neuroadda.segmentation.blockfiles import WrittenFiles, block_file, write_columns
 from neuroadda.volumes.arrays import Volume
 

@@ -11,8 +11,10 @@ from neuroadda.config import write_json
 from neuroadda.errors import UserError
 from neuroadda.publishing.meshes import write_meshes
 from neuroadda.publishing.publication import Publication, require_packages
-from neuroadda.publishing.scales import Layer, Scale, describe_scales, make_scale_tasks, plan_scales
-from neuroadda.publishing.segments import Chosen, describe_segments, list_segments
+from neuroadda.publishing.scale_stage import make_scale_tasks
+from neuroadda.publishing.scales import Layer, Scale, describe_scales, plan_scales
+from neuroadda.publishing.segment_table import Chosen, describe_segments
+from neuroadda.publishing.segments import list_segments
 from neuroadda.publishing.skeletons import write_skeletons
 from neuroadda.volumes.arrays import Volume
 

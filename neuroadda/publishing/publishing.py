@@ -100,7 +100,8 @@ def _remove_partial(folder: Path) -> None:
     """Remove what killed workers left of files that they were writing; no worker is at work any more."""
     for pattern in (".*", "*.__lock"):  # ours, and tensorstore's
         for file in folder.rglob(pattern):
-            file.unlink(missing_ok=True)
+            if file.is_file():
+                file.unlink(missing_ok=True)
 
 
 def _refuse(task: Task) -> Task:

@@ -17,19 +17,11 @@ from neuroadda.blockwise.outputs import Written
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import ZyxFloat
 from neuroadda.publishing.named_files import WrittenNames, write_file
-from neuroadda.publishing.places import read_ids
 from neuroadda.publishing.publication import Publication
-from neuroadda.publishing.segments import (
-    SEGMENTATION,
-    TABLE,
-    Chosen,
-    SegmentTable,
-    choose_rows,
-    list_segments,
-    make_row_grid,
-    rows_of,
-)
+from neuroadda.publishing.segment_table import Chosen, SegmentTable
+from neuroadda.publishing.segments import SEGMENTATION, TABLE, choose_rows, list_segments, make_row_grid, rows_of
 from neuroadda.publishing.trees import Tree, describe_swc, trace
+from neuroadda.publishing.whole_voxels import read_ids
 from neuroadda.pyramids.downsampling import choose_factor
 from neuroadda.volumes.arrays import Volume
 

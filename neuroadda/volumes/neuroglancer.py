@@ -118,6 +118,11 @@ def _layer_state(layer: Layer) -> dict[str, Any]:
     if layer.segments:
         # Ids as text: JavaScript's numbers hold no 64 bits. What is not selected stays faintly visible in sections.
         state |= {"segments": [str(segment) for segment in layer.segments], "notSelectedAlpha": FAINT}
+        state["skeletonRendering"] = {
+            "mode2d": "lines",
+            "lineWidth2d": 1,
+            "mode3d": "lines",
+        }  # else they hide the sections
     if layer.kind == "affs":
         state |= {"shader": AFFS_SHADER, "opacity": 0.5}
     return state

@@ -19,7 +19,7 @@ from tests.publishing.shapes import (
 )
 
 zmesh = pytest.importorskip("zmesh", reason="zmesh is not installed (pip install neuroadda[publish])")
-pytest.importorskip("tensorstore")
+pytest.importorskip("tensorstore", reason="tensorstore is not installed (pip install neuroadda[publish])")
 MESH = "precomputed/segmentation/mesh"
 SHAPES = {
     "ball": (BALL, shapes.make_ball(), 2),
@@ -128,7 +128,7 @@ def test_neighbours_touch_and_only_what_is_chosen_has_a_mesh(tmp_path):
 
 @pytest.mark.parametrize("form", ["ply", "obj"])
 def test_mesh_files_are_read_by_trimesh(tmp_path, form):
-    trimesh = pytest.importorskip("trimesh")
+    trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed (pip install neuroadda[publish])")
     volume = shapes.write_segmentation(
         tmp_path / "v.zarr/s", np.where(shapes.make_ball(), BALL, 0).astype(np.uint64), (10, 8, 8), (50, 16, 8)
     )

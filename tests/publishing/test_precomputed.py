@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from neuroadda.errors import UserError
-from neuroadda.publishing.scales import describe_scales, make_scale_tasks, plan_scales
+from neuroadda.publishing.scale_stage import make_scale_tasks
+from neuroadda.publishing.scales import describe_scales, plan_scales
 from neuroadda.pyramids.downsampling import downsample
 from neuroadda.volumes.arrays import Volume
 from tests.publishing import shapes
 
-tensorstore = pytest.importorskip("tensorstore")
+tensorstore = pytest.importorskip("tensorstore", reason="tensorstore is not installed (pip install neuroadda[publish])")
 SMALL = {"chunk_vx": (8, 8, 8), "fit_vx": 16, "meshes": False}
 
 
@@ -75,7 +76,7 @@ def test_shards_are_the_same_volume_in_few_files(tmp_path):
 
 def test_cloud_volume_reads_ids_meshes_and_skeletons_in_their_places(tmp_path):
     cloudvolume = pytest.importorskip("cloudvolume", reason="cloud-volume is not installed")
-    pytest.importorskip("zmesh")
+    pytest.importorskip("zmesh", reason="zmesh is not installed (pip install neuroadda[publish])")
     mask = shapes.make_ball()
     ids, offset = np.where(mask, shapes.BALL, 0).astype(np.uint64), np.array([40, 16, 24])
     volume = shapes.write_segmentation(tmp_path / "v.zarr/s", ids, (10, 8, 8), tuple(offset))

@@ -19,10 +19,11 @@ from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, segment_volume
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import find_stale
+from tests.holding import hold_writes
 from tests.publishing import shapes
 from tests.publishing.test_precomputed import read_scale
 from tests.segmentation.synthetic import write_backbone, write_raw
-from tests.waiting import wait_until
+from tests.waiting import Gate, descendants, wait_until, wait_until_gone
 
 for package in ("tensorstore", "zmesh", "pyarrow", "trimesh"):
     pytest.importorskip(package, reason=f"{package} is not installed (pip install neuroadda[publish])")
@@ -120,7 +121,12 @@ publish_run(PublishConfig.model_validate_json(sys.argv[1]))
 
 @pytest.mark.parametrize(
     ("module", "function", "limit"),
-    [("scales", "downsample", 30), ("meshes", "mesh_voxels", 5), ("meshes", "simplify", 3), ("skeletons", "trace", 2)],
+    [
+        ("scale_stage", "downsample", 30),
+        ("meshes", "mesh_voxels", 5),
+        ("meshes", "simplify", 3),
+        ("skeletons", "trace", 2),
+    ],
 )
 def test_a_killed_publication_goes_on_to_the_same_files(plan, tmp_path, module, function, limit):
     expected = shapes.list_files(publish(plan, tmp_path / "whole"))
@@ -139,19 +145,30 @@ def test_a_killed_publication_goes_on_to_the_same_files(plan, tmp_path, module, 
     assert [name for name in found if found[name] != expected[name]] == []
 
 
-def test_a_publication_whose_processes_are_killed_in_the_middle_goes_on(plan, tmp_path):
+@pytest.mark.parametrize("held", [".run/mesh_pieces", "precomputed/segmentation/mesh"])
+def test_a_publication_that_is_killed_while_its_workers_write_goes_on_to_the_same_files(plan, tmp_path, held):
     expected = shapes.list_files(publish(plan, tmp_path / "whole"))
-    given = {"run": plan.config.output, "output": str(tmp_path / "out"), **EVERYTHING, **SMALL}
+    out, gate = tmp_path / "out", Gate(tmp_path / "gate")
+    given = {"run": plan.config.output, "output": str(out), **EVERYTHING, **SMALL}
     config = PublishConfig(execution=Execution(workers=2), **given)
     code = "import sys; from tests.publishing.test_publishing import *; publish_run(PublishConfig.model_validate_json(sys.argv[1]))"
-    command = [sys.executable, "-c", code, config.model_dump_json()]
-    process = subprocess.Popen(command, cwd=Path(na.__file__).parents[1], start_new_session=True)
-    wait_until(lambda: any((tmp_path / "out/precomputed").rglob("*.shard")), process)
+    gate.allow(2)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, config.model_dump_json()],
+        cwd=Path(na.__file__).parents[1],
+        env=hold_writes(out / held, gate),
+        start_new_session=True,
+    )
+    wait_until(lambda: gate.passed == 2 and gate.held, process)
+    family = descendants(process.pid)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    publish_run(config)
-    found = shapes.list_files(tmp_path / "out")
-    assert [name for name in expected if found.get(name) != expected[name]] == []
+    wait_until_gone(family)
+    assert not (out / "precomputed/segmentation/info").exists()  # no reader takes an unfinished volume for whole
+    publish(plan, out)
+    found = shapes.list_files(out)
+    assert found.keys() == expected.keys()
+    assert [name for name in found if found[name] != expected[name]] == []
 
 
 def test_deleted_files_are_written_again(plan, tmp_path):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.publishing.segments import find_touching, join_parts, list_touching, measure_parts
+from neuroadda.publishing.segment_table import find_touching, join_parts, list_touching, measure_parts
 
 
 @given(seed=st.integers(0, 2**32 - 1), side=st.integers(1, 7), background=st.booleans())

@@ -18,18 +18,13 @@ from urllib.parse import quote, unquote, urlsplit
 from neuroadda.viewing.access import choose_token, is_loopback, is_same_machine, is_token
 from neuroadda.viewing.viewer.client import find_client, read_client
 from neuroadda.viewing.viewer.files import Mount, parse_range
-from neuroadda.viewing.viewer.places import View
 from neuroadda.viewing.viewer.shown import Shown
+from neuroadda.viewing.viewer.view import View
 from neuroadda.viewing.web import HEADERS, WebHandler, WebServer
 from neuroadda.volumes.neuroglancer import VIEWER
 
-PAGE, DATA, EVENTS, STATE, ICON = (
-    "v/view/",
-    "data/",
-    "events/view",
-    "state.json",
-    "favicon.ico",
-)  # the client's script wants v/ and events/
+PAGE, EVENTS = "v/view/", "events/view"  # the client's script wants v/ and events/
+DATA, STATE, ICON = "data/", "state.json", "favicon.ico"
 POLICY = (  # the client's blosc decoder makes functions of text
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; connect-src 'self' https: http: data: blob:; "

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from skimage.measure import marching_cubes
 
-from neuroadda.viewing.viewer.places import View
 from neuroadda.viewing.viewer.server import ViewServer, open_view
+from neuroadda.viewing.viewer.view import View
 from neuroadda.volumes.arrays import Volume
 
 CHUNK = [64, 64, 64]

@@ -11,7 +11,7 @@ import pytest
 
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
 from neuroadda.viewing.viewer.client import find_client
-from neuroadda.viewing.viewer.places import find_view
+from neuroadda.viewing.viewer.view import find_view
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 from tests.viewing.viewer.published import publish, serving

@@ -11,8 +11,8 @@ import pytest
 
 from neuroadda.errors import UserError
 from neuroadda.viewing.viewer.files import parse_range
-from neuroadda.viewing.viewer.places import View, find_view
 from neuroadda.viewing.viewer.server import ViewServer
+from neuroadda.viewing.viewer.view import View, find_view
 from neuroadda.volumes.arrays import Volume
 from tests.viewing.viewer.published import serving
 from tests.waiting import PATIENCE_SECONDS

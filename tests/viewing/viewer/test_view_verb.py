@@ -1,4 +1,4 @@
-"""`neuroadda view` as a command: what it prints, what it refuses, how it ends; and what it finds in what neuroadda writes."""
+"""The command `neuroadda view`: what it prints, what it refuses, how it ends, and what it finds in published folders."""
 
 import json
 import signal
@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuroadda.viewing.viewer.places import find_view
+from neuroadda.viewing.viewer.view import find_view
 from neuroadda.volumes.arrays import Volume
-from tests.segmentation.synthetic import write_raw
+from tests.segmentation.synthetic import write_backbone, write_raw
 from tests.viewing.viewer.published import publish
 
-HEAR = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # tests in the background of a shell are deaf to it
+HEAR = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a background job of a shell ignores SIGINT
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -61,14 +61,35 @@ def test_bad_input_is_told_in_a_line(command: Run, tmp_path: Path) -> None:
         (raw, "--token", "short"),
         (raw, "--host", "203.0.113.1"),
         (raw, "--viewer", "file:///etc"),
+        (raw, "--base-url", "ftp://host"),
+        (),
         (raw, "--base-url", "http://host", "--root", tmp_path / "empty"),
     ):
         code, out, error = command("view", *arguments)
         assert (code, out, error.count("\n")) == (2, "", 1), arguments
 
 
+def test_a_config_names_its_run_and_a_root_gives_a_link(command: Run, tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "v #1/v.zarr/raw", shape=(8, 40, 40))
+    write_backbone(tmp_path / "backbone")
+    execution = {"launcher": "serial"}
+    segment = {"raw": str(raw.path), "backbone": str(tmp_path / "backbone"), "output": str(tmp_path / "run")}
+    (tmp_path / "run.json").write_text(json.dumps({"segment": segment | {"execution": execution}}))
+    code, _, error = command("view", "-c", tmp_path / "run.json", "--root", tmp_path, "--json")
+    assert (code, "nothing here that can be shown" in error) == (2, True)
+    assert command("predict", "-c", tmp_path / "run.json")[0] == 0
+    code, out, _ = command("view", "-c", tmp_path / "run.json", "--root", tmp_path, "--json")
+    urls = [layer["source"]["url"] for layer in json.loads(out)["layers"]]
+    base = "zarr://http://127.0.0.1:8000"
+    assert (code, urls) == (0, [f"{base}/v%20%231/v.zarr/raw", f"{base}/run/volumes.zarr/affs"])
+    code, out, _ = command(
+        "view", tmp_path / "run", "--base-url", "https://h/d", "--root", tmp_path, "--viewer", "https://v"
+    )
+    assert (code, out.startswith("https://v/#!%7B"), "https%3A%2F%2Fh%2Fd%2Frun" in out) == (0, True, True)
+
+
 def test_what_is_published_is_found_with_its_largest_segments(tmp_path: Path) -> None:
-    pytest.importorskip("tensorstore")
+    pytest.importorskip("tensorstore", reason="tensorstore is not installed (pip install neuroadda[publish])")
     raw = write_raw(tmp_path / "v.zarr/raw", shape=(8, 40, 40))
     labels = Volume.create(
         tmp_path / "v.zarr/labels", (8, 40, 40), raw.voxel_size_nm, np.uint64, offset_nm=raw.offset_nm
@@ -87,8 +108,9 @@ def test_what_is_published_is_found_with_its_largest_segments(tmp_path: Path) ->
         str(20 * 2**40),
     )
     assert state["showSlices"] is False
-    middle = [(o + s / 2) / v for o, s, v in zip(raw.offset_nm, (240, 240, 240), raw.voxel_size_nm, strict=True)]
-    assert len(state["position"]) == len(middle) == 3
+    shape_nm = [n * v for n, v in zip(raw.shape_vx, raw.voxel_size_nm, strict=True)]
+    middle = [(o + s / 2) / v for o, s, v in zip(raw.offset_nm, shape_nm, raw.voxel_size_nm, strict=True)]
+    assert state["position"] == pytest.approx(middle)
     both = find_view([tmp_path / "v.zarr", tmp_path / "out"])
     assert [(s.name, s.scheme) for s in both.volumes] == [
         ("raw", "precomputed"),

@@ -1,6 +1,7 @@
 """What a viewer shows of places: runs, volumes, pyramids, published folders, proposals, and states that were exported."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,7 +34,8 @@ OF_A_RUN: tuple[tuple[str, str, Kind, bool], ...] = (
     ("segmentation", "relabel", "labels", True),
 )
 RIGHT = "a run's folder, a volume, a pyramid, a published folder, proposals, or a state that was exported is expected"
-MARGIN = 2.0  # of the picture in 3-D around the volume
+MARGIN = 1.2  # of the picture in 3-D around the volume
+SECTION_PIXELS = 450  # a smaller volume is magnified in the sections to about this width
 TILT = (0.9, 0.35, 0.1, 0.25)  # quaternion by which it is looked at in 3-D: from above and aside
 DEPTH = 3  # folders below a place in which volumes are looked for
 
@@ -69,7 +71,9 @@ class View:
         first, *_ = self.volumes
         middle_nm = [o + s / 2 for o, s in zip(first.offset_nm, first.shape_nm, strict=True)]
         state = neuroglancer_state([shown.to_layer(address(shown)) for shown in self.volumes], middle_nm)
-        state["projectionScale"] = MARGIN * max(first.shape_nm) / min(first.voxel_size_nm)
+        voxel_nm = min(first.voxel_size_nm)
+        state["crossSectionScale"] = min(1.0, max(first.shape_nm) / voxel_nm / SECTION_PIXELS)
+        state["projectionScale"] = MARGIN * math.hypot(*first.shape_nm) / voxel_nm
         selected = [shown.name for shown in self.volumes if shown.segments]
         if selected:  # sections would hide the meshes behind them
             state |= {
