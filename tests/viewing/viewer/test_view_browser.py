@@ -1,7 +1,6 @@
 """`neuroadda view` as a person sees it: Neuroglancer in headless Chromium, in sections and in 3-D."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,10 +18,9 @@ from tests.walks.browser import Browser
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium"),
-    pytest.mark.skipif(find_client() is None, reason="the extra `view` is not installed: there is no Neuroglancer"),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: neither chromium nor google-chrome is on the path"),
+    pytest.mark.skipif(find_client() is None, reason="neuroglancer is not installed (pip install neuroadda[view])"),
 ]
-PICTURES = os.environ.get("NEUROADDA_PICTURES")  # where pictures are kept, such as docs/results/pictures
 PANELS = (
     "[...document.querySelectorAll('.neuroglancer-rendered-data-panel')].map(p => p.getBoundingClientRect())"
     ".map(r => [r.x, r.y, r.width, r.height])"
@@ -91,9 +89,8 @@ def errors(browser: Browser) -> list[str]:
 
 
 def test_meshes_of_the_selected_segments_are_drawn_in_3d(browser: Browser, published: Path, tmp_path: Path) -> None:
-    picture = Path(PICTURES) / "view_published.png" if PICTURES else tmp_path / "a.png"
     with serving(find_view([published])) as server:
-        panels = look(browser, server.url, picture, lambda panels: share_coloured(panels[IN_3D]) > 0.1)
+        panels = look(browser, server.url, tmp_path / "a.png", lambda panels: share_coloured(panels[IN_3D]) > 0.1)
         assert all(share_coloured(panels[n]) > 0.03 for n in SECTIONS)
         assert all(url.startswith((server.address, "data:", "blob:")) for url in browser.requested)
         assert errors(browser) == []
@@ -117,11 +114,10 @@ def test_volumes_of_ours_are_drawn_with_a_pyramid_and_boxes_behind_a_token(
         "annotations": [BOX],
     }
     (tmp_path / "state.json").write_text(json.dumps({"layers": [boxes]}))
-    picture = Path(PICTURES) / "view_boxes.png" if PICTURES else tmp_path / "c.png"
     view = find_view([volumes / "raw", volumes / "labels", tmp_path / "state.json"])
     assert str(view.volumes[0].location).endswith("raw.ome.zarr")
     with serving(view, host="0.0.0.0", token=TOKEN) as server:
         url = f"http://127.0.0.1:{server.server_port}/{TOKEN}/"
-        look(browser, url, picture, lambda panels: all(share_coloured(panels[n]) > 0.03 for n in SECTIONS))
+        look(browser, url, tmp_path / "c.png", lambda panels: all(share_coloured(panels[n]) > 0.03 for n in SECTIONS))
         assert browser.ask("viewer.layerManager.managedLayers.map(l => l.name)") == ["raw", "labels", "boxes"]
         assert errors(browser) == []
