@@ -118,12 +118,13 @@ def publish(
     overwrite: bool = False,
     observer: RunObserver = RunObserver(),
 ) -> Path:
-    """Hand a volume or a run over, in the formats that are named, or in the one that the name of `target` says.
+    """Write a volume or a run for other programs: in the formats `to`, or in the one that the name of `target` says.
 
-    With `to`, `target` is a folder, in which each format has a folder of its name: ``precomputed`` (volumes, meshes and skeletons
-    for Neuroglancer), ``parquet`` (fragments and edges), ``ply``, ``obj`` (meshes), ``swc`` (skeletons); see docs/publish.md.
-    Without it, ``.h5``, ``.hdf``: HDF5 as CREMI lays it out; ``.tif``: OME-TIFF, 64-bit ids as uint32; ``out.zarr/name``: one zarr
-    array; a name that ends in ``.zarr``, such as ``out.ome.zarr``: OME-Zarr, the volume with all its coarser scales, for viewers.
+    With `to` or `config`, `target` is a folder, in which each format has a folder of its name: ``precomputed`` (volumes,
+    meshes and skeletons for Neuroglancer), ``parquet`` (fragments and edges), ``ply``, ``obj`` (meshes), ``swc``
+    (skeletons); see docs/publish.md. Without both, ``.h5``, ``.hdf``: HDF5 as CREMI lays it out; ``.tif``: OME-TIFF, 64-bit
+    ids as uint32; ``out.zarr/name``: one zarr array; a name that ends in ``.zarr``, such as ``out.ome.zarr``: OME-Zarr, the
+    volume with all its coarser scales, for viewers.
 
     Parameters
     ----------
@@ -134,7 +135,9 @@ def publish(
     to
         A format, or several.
     ids, min_size
-        With `to`: segments whose meshes and skeletons are written, and their least voxels.
+        Only with `to` or `config`: segments whose meshes and skeletons are written, and the smallest size in voxels.
+    config
+        All else that `to` can be given, such as ``skeletons``; other arguments take precedence.
     workers
         Worker processes; by default 2.
 
@@ -160,6 +163,8 @@ def publish(
         return publish_run(
             configure(PublishConfig, config, "publish", wanted), overwrite=overwrite, observe=observer.on_blocks
         )
+    if ids is not None or min_size is not None:
+        raise UserError("no format is given that has meshes or skeletons", "publish.to", 'such as to="precomputed"')
     source, path = find_segmentation(volume), to_folder(str(target), "what is published to")
     if path.suffix != ".zarr":
         from neuroadda.volumes.exporting import export_volume

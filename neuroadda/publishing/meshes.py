@@ -25,8 +25,7 @@ from neuroadda.segmentation.blockfiles import WrittenFiles, block_file, write_co
 from neuroadda.volumes.arrays import Volume
 
 SEGMENTS_IN_BLOCK = 32
-FEWER_FACES = 100  # the most that simplification aims at; it ends where vertices would be too far off
-KEY_BITS = 21
+FEWER_FACES = 100  # simplification aims at this many times fewer faces; it stops earlier, at the largest error allowed
 
 
 class MeshBlocks(Stage):
@@ -171,11 +170,9 @@ def join_pieces(pieces: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray
     vertices = np.concatenate([piece for piece, _ in pieces]).astype(np.int64)
     faces = np.concatenate([piece.astype(np.int64) + first for (_, piece), first in zip(pieces, counts, strict=False)])
     begin = vertices.min(axis=0)
-    z, y, x = (vertices - begin).T
-    keys, same = np.unique((z << 2 * KEY_BITS) | (y << KEY_BITS) | x, return_inverse=True)
-    mask = (1 << KEY_BITS) - 1
-    places = np.stack([keys >> 2 * KEY_BITS, (keys >> KEY_BITS) & mask, keys & mask], axis=-1) + begin
-    return places, same[faces]
+    box = tuple((vertices.max(axis=0) - begin + 1).tolist())
+    keys, same = np.unique(np.ravel_multi_index(tuple((vertices - begin).T), box), return_inverse=True)
+    return np.stack(np.unravel_index(keys, box), axis=-1) + begin, same[faces]
 
 
 def simplify(joined: tuple[np.ndarray, np.ndarray], voxel_size_nm: ZyxFloat, max_error_nm: float) -> Mesh:

@@ -110,7 +110,7 @@ class Publication:
     def require_run(self, name: str) -> Plan:
         """Return the plan; raise UserError where there is none, which a format needs."""
         if self.plan is None:
-            what = f"{name} is written of a run, and this is no folder of one"
+            what = f"{name} needs a run, and this is not the folder of one"
             raise UserError(what, self.config.run, "give the folder of a run of `neuroadda segment`")
         return self.plan
 

@@ -1,4 +1,4 @@
-"""Size, box and blocks of every segment, and which segments something is written of."""
+"""The table of segments: size, box and blocks of each; and which of them are chosen to be written."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class SegmentTable:
 
 
 class Chosen(Config):
-    """Which segments something is written of.
+    """Which segments have their mesh, skeleton or properties written.
 
     Attributes
     ----------
@@ -141,7 +141,7 @@ def describe_segments(table: SegmentTable, rows: np.ndarray, voxel_size_nm: ZyxF
 
 
 def find_touching(table: SegmentTable, rows: np.ndarray, grid: BlockGrid) -> BlockSet:
-    """Return the blocks that a surface of some segments may lie in: see `mesh_blocks`."""
+    """Return the blocks that a surface of some segments may lie in: see `MeshBlocks`."""
     found = np.zeros(len(grid), bool)
     for row in rows.tolist():
         found[list_touching(table.list_blocks(row), grid)] = True

@@ -214,6 +214,8 @@ def test_an_unfinished_run_is_refused(tmp_path):
 def test_the_public_function_and_the_command(plan, tmp_path, command):
     out = na.publish(plan.config.output, tmp_path / "api", to=["parquet", "swc"], min_size=200, workers=1)
     assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == ["parquet", "swc"]
+    with pytest.raises(UserError, match=r"publish\.to"):
+        na.publish(plan.config.output, tmp_path / "none.h5", ids=[1])
     largest = max(out.glob("swc/*.swc"), key=lambda path: path.stat().st_size).stem
     code, printed, told = command("publish", plan.config.output, tmp_path / "cli", "--to", "ply", "--ids", largest)
     assert (code, printed.strip()) == (0, str(tmp_path / "cli")), told

@@ -17,6 +17,7 @@ from tests.viewing.viewer.published import publish, serving
 from tests.walks.browser import Browser
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytest.importorskip("tensorstore", reason="tensorstore is not installed (pip install neuroadda[publish])")
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: neither chromium nor google-chrome is on the path"),
     pytest.mark.skipif(find_client() is None, reason="neuroglancer is not installed (pip install neuroadda[view])"),
