@@ -169,7 +169,7 @@ def _write_job(contestant: Contestant, inputs: Inputs, backbone: str, folder: Pa
         "output": str((folder / "output").absolute()),
         "backbone": str(builtin_folder() / backbone),
         "block_vx": default_block_vx(affs, affs.roi),
-        "context_vx": context_vx(Fragments(), affs.voxel_size_nm),
+        "context_vx": context_vx(Fragments(method="seeds"), affs.voxel_size_nm),
         **contestant.extra,
         **more,
     }

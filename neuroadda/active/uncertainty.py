@@ -223,12 +223,11 @@ def make_uncertainty_task(
 
 def _resolve(stage: Uncertainty, raw: Volume, cards: list[Card], block_vx: Zyx) -> Uncertainty:
     """Return the stage with tiles, device, precision and the kind of fragments decided."""
-    fragments = stage.fragments
-    if NEAREST[0] not in cards[0].offsets:
-        if fragments.sections is False and stage.score == "ambiguity":
-            what = f"{cards[0].name} knows single sections only"
-            raise SettingError(what, "fragments.sections", "find fragments section by section")
-        fragments = fragments.model_copy(update={"sections": True})
+    offsets = cards[0].offsets
+    if NEAREST[0] not in offsets and stage.fragments.sections is False and stage.score == "ambiguity":
+        what = f"{cards[0].name} knows single sections only"
+        raise SettingError(what, "fragments.sections", "find fragments section by section")
+    fragments = stage.fragments.resolve(raw.voxel_size_nm, offsets)
     resolved = []
     for card in cards:
         z, y, x = block_vx
@@ -239,7 +238,7 @@ def _resolve(stage: Uncertainty, raw: Volume, cards: list[Card], block_vx: Zyx) 
         resolved.append(stage.predict.resolve(card.architecture, (z, y, x)))
     return stage.model_copy(
         update={
-            "fragments": fragments.resolve(raw.voxel_size_nm),
+            "fragments": fragments,
             "predict": resolved[0].model_copy(update={"tile_vx": None}),
             "tiles_vx": tuple(predict.tile_vx for predict in resolved),
         }

@@ -85,7 +85,7 @@ def tune_on(
         The backbone that ``tune.toml`` names; by default the one that is tuned.
     """
     card, (raw, *_) = load_card(backbone), next(iter(boxes.values())).open()
-    settings = list_settings(default, raw.voxel_size_nm)
+    settings = list_settings(default, raw.voxel_size_nm, card.offsets)
     names = [(box.fingerprint, read_content(box.open()[1])) for box in boxes.values()]  # labels may be edited in place
     mine = fingerprint("tune", VERSION, card.digest, names, [dump_config(one) for one in settings], threshold, level)
     record = output / RECORD

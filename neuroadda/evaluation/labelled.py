@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import fastremap
 import numpy as np
 
+from neuroadda.backbones.network import NEAREST
+from neuroadda.config import Zyx
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.metrics import score
 from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, sweep_contingency
@@ -33,6 +35,8 @@ class Labelled:
         bool, zyx: where fragments may be, and where they stay once they are merged; everywhere if None.
     parts
         What is scored, each by itself, of the one segmentation of the box.
+    offsets
+        Of the affinities that the backbone predicts; it may know none across sections, and those in `affs` are then 0.
     """
 
     affs: np.ndarray
@@ -42,6 +46,7 @@ class Labelled:
     tissue: np.ndarray | None = None
     data: np.ndarray | None = None
     parts: tuple[Part, ...] = (WHOLE,)
+    offsets: tuple[Zyx, ...] = NEAREST
 
     def quarter(self) -> "Labelled":
         """Return the box with its quarters, in y and x, as parts."""
@@ -51,10 +56,8 @@ class Labelled:
 
     def find(self, fragments: Fragments) -> np.ndarray:
         """Return the fragments (uint64, zyx, from 1 on)."""
-        found = find_fragments(self.affs, self.voxel_size_nm, fragments).astype(np.uint64)
-        if self.tissue is not None:
-            found[~self.tissue] = 0
-        return found
+        resolved = fragments.resolve(self.voxel_size_nm, self.offsets)
+        return find_fragments(self.affs, self.voxel_size_nm, resolved, self.tissue).astype(np.uint64)
 
     def sweep(
         self, fragments: Fragments | np.ndarray, agglomerate: Agglomerate, thresholds: Sequence[float] = THRESHOLDS

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
-from neuroadda.config import Config
+from neuroadda.backbones.network import NEAREST
+from neuroadda.config import Config, Zyx
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 
@@ -36,17 +37,17 @@ def _show(value: Any) -> str:
 
 
 FRAGMENTS = (
-    Fragments(),
+    Fragments(method="ascent"),
     Fragments(method="ascent", min_size_vx=400),
-    Fragments(method="ascent", min_size_vx=1600),
     Fragments(method="ascent", min_size_vx=3200),
     Fragments(method="ascent", high=0.99),
-    Fragments(sections=True),
-    Fragments(sections=False),
-    Fragments(boundary=0.2),
-    Fragments(boundary=0.5),
-    Fragments(seed_distance_vx=4),
-    Fragments(seed_distance_vx=8),
+    Fragments(method="seeds"),
+    Fragments(method="seeds", sections=True),
+    Fragments(method="seeds", sections=False),
+    Fragments(method="seeds", boundary=0.2),
+    Fragments(method="seeds", boundary=0.5),
+    Fragments(method="seeds", seed_distance_vx=4),
+    Fragments(method="seeds", seed_distance_vx=8),
 )
 AGGLOMERATIONS = (
     Agglomerate(),
@@ -59,11 +60,22 @@ CANDIDATES = tuple(product(FRAGMENTS, AGGLOMERATIONS))
 
 
 def list_settings(
-    default: Setting, voxel_size_nm: tuple[float, ...], candidates: Sequence[tuple[Fragments, Agglomerate]] = CANDIDATES
+    default: Setting,
+    voxel_size_nm: tuple[float, ...],
+    offsets: Sequence[Zyx] = NEAREST,
+    candidates: Sequence[tuple[Fragments, Agglomerate]] = CANDIDATES,
 ) -> list[Setting]:
-    """Return the default, which is the first, and the candidates that are others for a voxel size; equal fragments in a row."""
+    """Return the default, which is the first, and the candidates that are others; equal fragments in a row.
+
+    Parameters
+    ----------
+    voxel_size_nm, offsets
+        They decide which are the same; see `Fragments.resolve`.
+    """
     wanted = [default, *(Setting(fragments=found, agglomerate=merged) for found, merged in candidates)]
     groups: dict[Fragments, dict[Agglomerate, Setting]] = {}
     for one in wanted:
-        groups.setdefault(one.fragments.resolve(voxel_size_nm), {}).setdefault(one.agglomerate, one)
+        group = groups.setdefault(one.fragments.resolve(voxel_size_nm, offsets), {})
+        first = next(iter(group.values()), one)
+        group.setdefault(one.agglomerate, one.model_copy(update={"fragments": first.fragments}))
     return [one for group in groups.values() for one in group.values()]

@@ -128,7 +128,8 @@ class Validator:
         if tissue is not None:
             affs *= tissue
         kept = None if data is None else data.read(roi)
-        return Labelled(affs, read_ids(labels, roi), raw.voxel_size_nm, config.linked, tissue, kept)
+        truth, offsets = read_ids(labels, roi), backbone.card.offsets
+        return Labelled(affs, truth, raw.voxel_size_nm, config.linked, tissue, kept, offsets=offsets)
 
     def _find_data(self, raw: Volume, roi: Roi, context: Coordinate) -> Data | None:
         """Return what tells where raw has data; None if it has wherever a network looks."""

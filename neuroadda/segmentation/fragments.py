@@ -1,6 +1,7 @@
 """Fragments (supervoxels): a watershed of the affinities, in 3-D or section by section."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import cc3d
@@ -8,6 +9,7 @@ import edt
 import numpy as np
 from pydantic import Field, model_validator
 
+from neuroadda.backbones.network import NEAREST
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.outputs import Written, WrittenTogether
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
@@ -21,7 +23,8 @@ from neuroadda.volumes.locations import to_location
 from neuroadda.volumes.tissue import open_tissue
 
 ANISOTROPIC = 2.0
-PARAMETERS = {  # of one method alone
+Method = Literal["ascent", "seeds"]
+PARAMETERS: dict[Method, tuple[str, ...]] = {  # of one method alone
     "ascent": ("min_size_vx", "low", "high"),
     "seeds": ("boundary", "smoothing_vx", "seed_distance_vx", "distance_weight"),
 }
@@ -37,10 +40,12 @@ class Fragments(Stage):
         ``ascent``: steepest ascent on the affinities, and small fragments merge with the neighbour of their highest affinity
         (see `ascent`). ``seeds``: the boundary map is one minus the mean of the nearest-neighbour affinities; seeds are maxima of
         the distance to voxels above `boundary`; the watershed floods the boundary map, so that fragments meet where the membrane is
-        most likely (after Funke et al. 2019, doi:10.1109/TPAMI.2018.2835450, who flood the distance).
+        most likely (after Funke et al. 2019, doi:10.1109/TPAMI.2018.2835450, who flood the distance). None is the one
+        that has the parameters given; without any, ``seeds`` in sections, and ``ascent`` in 3-D, where it is better
+        (docs/results/ascent.md).
     sections
-        Find the fragments of each z section alone (``true``) or in 3-D (``false``). None is 3-D for ``ascent``; for ``seeds`` it
-        chooses by the voxel size: sections where z is at least twice as coarse as xy.
+        Find the fragments of each z section alone (``true``) or in 3-D (``false``). None is ``true`` where the backbone predicts no
+        affinities across sections, else 3-D; for ``seeds`` also ``true`` where z is at least twice as coarse as xy.
     min_size_vx
         Of ``ascent``: a fragment of fewer voxels merges; 0 keeps all.
     low, high
@@ -60,7 +65,7 @@ class Fragments(Stage):
     kind: ClassVar[str] = "fragments"
     version: ClassVar[int] = 2
 
-    method: Literal["ascent", "seeds"] = "seeds"
+    method: Method | None = None
     sections: bool | None = None
     min_size_vx: int = Field(default=1600, ge=0)
     low: float = Field(default=0.0, ge=0, lt=1)
@@ -73,20 +78,40 @@ class Fragments(Stage):
 
     @model_validator(mode="after")
     def _check(self) -> "Fragments":
-        for method, names in PARAMETERS.items():
-            given = [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
-            if given and method != self.method:
-                raise ValueError(f"{given[0]} is of the method {method!r}: set method to it, or leave {given[0]} out")
+        given = self._list_given()
+        for method, name in given.items():
+            if self.method not in (None, method):
+                raise ValueError(f"{name} is of the method {method!r}: set method to it, or leave {name} out")
+        if len(given) > 1:
+            told = " and ".join(f"{name} of {method!r}" for method, name in given.items())
+            raise ValueError(f"{told} are of two methods: leave one of them out")
         if self.low >= self.high:
             raise ValueError(f"low, {self.low}, should be below high, {self.high}")
         return self
 
-    def resolve(self, voxel_size_nm: tuple[float, ...]) -> "Fragments":
-        """Return the parameters with `sections` decided."""
-        if self.sections is not None:
-            return self
-        coarse = voxel_size_nm[0] >= ANISOTROPIC * max(voxel_size_nm[1:])
-        return self.model_copy(update={"sections": self.method == "seeds" and coarse})
+    def resolve(self, voxel_size_nm: tuple[float, ...], offsets: Sequence[Zyx] = NEAREST) -> "Fragments":
+        """Return the parameters with `method` and `sections` decided.
+
+        Parameters
+        ----------
+        offsets
+            Of the affinities that the backbone predicts, in voxels.
+        """
+        sections = self.sections
+        if sections is None and NEAREST[0] not in offsets:
+            sections = True
+        by_sections: Method = "seeds" if sections else "ascent"
+        method = self.method or next(iter(self._list_given()), by_sections)
+        if sections is None:
+            coarse = voxel_size_nm[0] >= ANISOTROPIC * max(voxel_size_nm[1:])
+            sections = method == "seeds" and coarse
+        return self.model_copy(update={"method": method, "sections": sections})
+
+    def _list_given(self) -> dict[Method, str]:
+        """Return for each method the last of its own parameters that is not at its default, if there is one."""
+        default = {name: field.default for name, field in type(self).model_fields.items()}
+        own = ((method, name) for method, names in PARAMETERS.items() for name in names)
+        return {method: name for method, name in own if getattr(self, name) != default[name]}
 
     def create_output(self, task: Task) -> None:
         """Create the uint64 array of fragments."""
@@ -125,6 +150,8 @@ def find_fragments(
     ----------
     affs
         uint8 (0 to 255) or float (0 to 1), shape (c, z, y, x); the first three channels are the nearest neighbours in z, y, x.
+    parameters
+        Resolved, or they are resolved as for affinities in z, y and x.
     tissue
         bool, zyx; there are fragments only where it is true; by default everywhere.
 
@@ -133,7 +160,8 @@ def find_fragments(
     np.ndarray
         uint32, shape (z, y, x): 0 where nothing was found (no seed reached it, no affinity counts, or the fragment was dropped).
     """
-    sections = bool(parameters.resolve(voxel_size_nm).sections)
+    parameters = parameters.resolve(voxel_size_nm)
+    sections = bool(parameters.sections)
     if parameters.method == "ascent":
         found = _ascend(affs, parameters, sections, tissue)
     else:
@@ -207,7 +235,8 @@ def _drop_weak(found: np.ndarray, inside: np.ndarray, min_affinity: float) -> np
 
 def context_vx(parameters: Fragments, voxel_size_nm: tuple[float, ...]) -> Zyx:
     """Return the context a block needs so that its fragments hardly depend on where it was cut."""
-    sections = bool(parameters.resolve(voxel_size_nm).sections)
+    parameters = parameters.resolve(voxel_size_nm)
+    sections = bool(parameters.sections)
     if parameters.method == "seeds":
         xy = 4 * parameters.seed_distance_vx
         z, y, x = (xy if sections else round(xy * min(voxel_size_nm) / v) for v in voxel_size_nm)

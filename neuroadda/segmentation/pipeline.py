@@ -311,7 +311,7 @@ def _resolve(config: SegmentConfig, raw: Volume, roi: Roi, content: str) -> Segm
                 config.execution.workers,
                 elsewhere=config.execution.is_cluster and config.execution.job_for(True).gpus > 0,
             ),
-            "fragments": config.fragments.resolve(raw.voxel_size_nm),
+            "fragments": config.fragments.resolve(raw.voxel_size_nm, card.offsets),
             "components": config.components.model_copy(update={"threshold": threshold}),
             "no_data": recall_no_data(config.no_data, raw, Path(config.output), content),
             "ledger": config.ledger_url,

@@ -84,7 +84,7 @@ def _segment(volume: Volume, backbone: Backbone, crops: Sequence[Roi]) -> list[t
     network, channels = backbone.card.architecture, find_neighbours(backbone.card)
     shape: Zyx = tuple(crops[0].shape / volume.voxel_size)
     predictor = Predictor(backbone, Predict(device="cpu", precision="float32").resolve(network, shape))
-    fragments = Fragments(sections="3d" not in channels)
+    fragments = Fragments().resolve(volume.voxel_size_nm, backbone.card.offsets)
     pictures = []
     for crop in crops:
         affs, _ = predictor(volume, crop)

@@ -13,6 +13,7 @@ import numpy as np
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.active.proposals import SHEET
+from neuroadda.backbones.card import load_card
 from neuroadda.evaluation.measure import Measured, wall_seconds
 from neuroadda.evaluation.settings import Setting
 from neuroadda.evaluation.tuning import Tuned
@@ -100,7 +101,8 @@ def _tell_untaken(plan: Plan, tuned: Tuned) -> str:
     """Return what a run took instead of what was chosen; empty where it took that."""
     config, chosen = plan.config, tuned.settings[tuned.choice.setting]
     taken = Setting(fragments=config.fragments, agglomerate=config.agglomerate)
-    resolved = chosen.model_copy(update={"fragments": chosen.fragments.resolve(Volume.open(config.raw).voxel_size_nm)})
+    voxel_size_nm, offsets = Volume.open(config.raw).voxel_size_nm, load_card(config.backbone).offsets
+    resolved = chosen.model_copy(update={"fragments": chosen.fragments.resolve(voxel_size_nm, offsets)})
     if (taken, config.components.threshold) == (resolved, tuned.threshold):
         return ""
     told = taken.describe(resolved) if taken != resolved else tuned.names[tuned.choice.setting]

@@ -77,7 +77,7 @@ def score_source(target: str, source: str, backbone: Backbone) -> list[ScoreRow]
     affs, _ = predictor(raw, roi)
     rows = [_row(target, source, "2d", _segment_sections(affs, raw.voxel_size_nm), split_by_section(truth))]
     if TARGETS[target].linked and any(offset[0] == -1 for offset in backbone.card.offsets):
-        found = agglomerate_array(affs, raw.voxel_size_nm, Fragments(), Agglomerate())
+        found = agglomerate_array(affs, raw.voxel_size_nm, Fragments(method="seeds"), Agglomerate())
         rows.append(_row(target, source, "3d", {t: found.segment(t) for t in THRESHOLDS}, truth))
     return rows
 

@@ -35,6 +35,7 @@ SETS = (
     ("fly_fibsem", "fly_medulla_fibsem"),
     ("mouse_cortex_sssem", "fly_larva_l1_sstem"),
 )
+SEEDS: dict[str, Any] = {"method": "seeds"}  # "ours" here; steepest ascent has a study of its own
 # One parameter at a time.
 GRID: tuple[dict[str, Any], ...] = (
     {},
@@ -99,9 +100,9 @@ def study_fragments(
 
 
 def study_agglomerations(head: dict[str, Any], parts: tuple[Part, Part], repeat: int) -> Iterator[Row]:
-    """Study all agglomerations of our fragments with default parameters."""
+    """Study all agglomerations of our fragments from seeds with default parameters."""
     head = head | {"fragments": f"ours {'2-D' if _is_thick(parts) else '3-D'}", "parameters": ""}
-    yield from study_fragments(head, parts, "ours", {}, tuple(AGGLOMERATIONS), repeat)
+    yield from study_fragments(head, parts, "ours", SEEDS, tuple(AGGLOMERATIONS), repeat)
 
 
 def study_families(
@@ -116,7 +117,7 @@ def study_families(
                     continue
                 text = " ".join(f"{key}={value}" for key, value in parameters.items())
                 names = {"fragments": f"{family} {'2-D' if sections else '3-D'}", "parameters": text}
-                given = parameters | {"sections": sections} if family == "ours" else parameters
+                given = SEEDS | parameters | {"sections": sections} if family == "ours" else parameters
                 times = repeat * (parameters == grid[0])
                 yield from study_fragments(head | names, parts, family, given, ON_ALL_FRAGMENTS, times)
 
@@ -147,7 +148,7 @@ def study_mutex(head: dict[str, Any], parts: tuple[Part, Part], repeat: int) -> 
 
 
 def _is_thick(parts: tuple[Part, Part]) -> bool:
-    return bool(Fragments().resolve(parts[1].voxel_size_nm).sections)
+    return bool(Fragments(**SEEDS).resolve(parts[1].voxel_size_nm).sections)
 
 
 STUDIES = (study_agglomerations, study_families, study_mutex)

@@ -3,11 +3,11 @@
     python -m tests.chaos.chaos [--seeds N ...] [--faults N] [--jobs N] [--write]
 
 For each seed, small runs one after another, with an SQLite ledger and (where secantusd-py is installed) with MongoDB's protocol in
-turn, now and then by jobs of Slurm (where root finds it installed), until that many faults were done to them. Every run must end in
-the bytes of the undisturbed one, with a ledger that `neuroadda ledger verify --read` has nothing against, and without a process or
-job that is left over. The faults are in tests/chaos. Where root runs it, the runs lie on a small disk of their own (tmpfs), which
-is filled now and then, and on another host than the server (network namespaces), so that the network can be dropped. With --write,
-the counts go to docs/results/chaos.md.
+turn, now and then by jobs of Slurm (where root finds it installed), until that many faults were done to them. Even seeds find
+fragments by steepest ascent, odd ones from seeds. Every run must end in the bytes of the undisturbed one, with a ledger that
+`neuroadda ledger verify --read` has nothing against, and without a process or job that is left over. The faults are in tests/chaos.
+Where root runs it, the runs lie on a small disk of their own (tmpfs), which is filled now and then, and on another host than the
+server (network namespaces), so that the network can be dropped. With --write, the counts go to docs/results/chaos.md.
 """
 
 import argparse
@@ -44,6 +44,7 @@ from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise, write_back
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results" / "chaos.md"
 SHAPE_VX, BLOCK_VX = (24, 120, 120), (4, 20, 20)
+FRAGMENTS = ({"min_size_vx": 60}, {"seed_distance_vx": 4, "boundary": 0.5})  # of even seeds, and of odd ones
 HEAD_ADDRESS = "10.77.0.1"
 EVERY_BY_JOBS = 4  # of the runs
 MOST_RESTARTS = 5  # of a run that ends again and again with nothing done to it
@@ -92,9 +93,9 @@ def write_inputs(folder: Path) -> None:
 
 
 def configure(
-    inputs: Path, output: Path, ledger: str | None = None, launcher: str = "local", mark: str = ""
+    seed: int, inputs: Path, output: Path, ledger: str | None = None, launcher: str = "local", mark: str = ""
 ) -> SegmentConfig:
-    """Return the config of a run, whose jobs carry a mark; all have the same result."""
+    """Return the config of a run, whose jobs carry a mark; all of a seed have the same result."""
     return SegmentConfig.model_validate(
         {
             "raw": str(inputs / "raw.zarr/raw"),
@@ -104,7 +105,7 @@ def configure(
             "block_vx": BLOCK_VX,
             "chunk_vx": BLOCK_VX,
             "predict": {"precision": "float32"},
-            "fragments": {"seed_distance_vx": 4, "boundary": 0.5},
+            "fragments": FRAGMENTS[seed % 2],
             "components": {"threshold": 0.3},
             "execution": {
                 "launcher": launcher,
@@ -186,7 +187,9 @@ def run_seed(
                 stack.callback(mongo.kill)
             by_jobs = slurm if mongo is not None and number % EVERY_BY_JOBS == 0 else None
             launcher, mark = "local" if by_jobs is None else "slurm", secrets.token_hex(8)
-            config = configure(inputs, (disk or folder) / f"run-{seed}-{number}", mongo and mongo.url, launcher, mark)
+            config = configure(
+                seed, inputs, (disk or folder) / f"run-{seed}-{number}", mongo and mongo.url, launcher, mark
+            )
             subject = Subject(config, mark, on_the_other_host(cable))
             stack.callback(subject.end)
             store = "SQLite" if mongo is None else "MongoDB" if by_jobs is None else "MongoDB and Slurm"
@@ -227,8 +230,9 @@ def write_results(events: list[Event], stages: list[str], seconds: float, disk: 
 
 {len(events)} faults at seeded random moments in {sum(runs.values())} runs ({stores}) of a segmentation of
 {shape} voxels in blocks of {block}, by two workers. Every run ended in the bytes of an undisturbed serial run;
-`neuroadda ledger verify --read` found nothing; no process or job was left over. What each fault is, and what is asked of the run
-at once, is in [tests/chaos](../../tests/chaos).{"" if disk else " No disk was filled: that takes root."}
+`neuroadda ledger verify --read` found nothing; no process or job was left over. Even seeds find fragments by
+steepest ascent, odd ones from seeds. What each fault is, and what is asked of the run at once, is in
+[tests/chaos](../../tests/chaos).{"" if disk else " No disk was filled: that takes root."}
 
 {describe_run()}
 - Seeds {", ".join(map(str, sorted({event.seed for event in events})))}; {format_seconds(seconds)}
@@ -260,10 +264,10 @@ def main() -> int:
         slurm = stack.enter_context(local_slurm(folder / "slurm", on_the_other_host(os.environ.get(CABLE))))
         inputs = folder / "inputs"
         write_inputs(inputs)
-        undisturbed = configure(inputs, folder / "undisturbed", launcher="serial")
+        (seed,) = options.seeds
+        undisturbed = configure(seed, inputs, folder / "undisturbed", launcher="serial")
         stages = stages_of(segment_volume(undisturbed))
         try:
-            (seed,) = options.seeds
             events = run_seed(seed, options.faults, inputs, folder, disk, slurm, digest(undisturbed))
         except ChaosFound as found:
             print(f"found: {found}", file=sys.stderr)

@@ -18,7 +18,7 @@ THRESHOLDS = (0.7, 0.2, 0.45)
 
 def test_a_sweep_scores_each_threshold_as_if_it_were_segmented():
     labels, affs = phantom_affs((10, 96, 96))
-    whole = agglomerate_array(affs, VOXEL_SIZE_NM, Fragments(), Agglomerate())
+    whole = agglomerate_array(affs, VOXEL_SIZE_NM, Fragments(method="seeds"), Agglomerate())
     overlaps = count_overlaps(whole.fragments, labels)
     sweep = sweep_contingency(overlaps, lambda t: lambda ids: whole.lut(t)[ids.astype(np.int64)], THRESHOLDS)
     assert sweep.thresholds == (0.2, 0.45, 0.7)

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from neuroadda.backbones.network import NEAREST
 from neuroadda.errors import UserError
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.labelled import Labelled
@@ -14,10 +15,11 @@ from neuroadda.evaluation.metrics import score
 from neuroadda.evaluation.settings import AGGLOMERATIONS, CANDIDATES, Setting, list_settings
 from neuroadda.evaluation.tuning import SMALL, Tuned, tune_boxes
 from neuroadda.segmentation.agglomerate import Agglomerate
-from neuroadda.segmentation.fragments import Fragments
+from neuroadda.segmentation.fragments import Fragments, find_fragments
 from neuroadda.segmentation.whole import agglomerate_array
 
-DEFAULT = Setting(fragments=Fragments(), agglomerate=Agglomerate())
+SEEDS = Fragments(method="seeds")
+DEFAULT = Setting(fragments=SEEDS, agglomerate=Agglomerate())
 SIZE_NM = (30.0, 6.0, 6.0)
 SHAPE = (6, 96, 96)
 SIDE = 24
@@ -82,7 +84,7 @@ def test_few_boxes_are_cut_into_quarters(count):
     assert tuned.where == f"quarters of {count} boxes"
     assert tuned.threshold > 0.6
     box = make_box(0.35)
-    whole = agglomerate_array(box.affs, SIZE_NM, Fragments(), Agglomerate()).segment(tuned.thresholds[3])
+    whole = agglomerate_array(box.affs, SIZE_NM, SEEDS, Agglomerate()).segment(tuned.thresholds[3])
     quarter = score(count_overlaps(whole[:, 48:, :48], box.truth[:, 48:, :48]))
     assert tuned.voi[0, 2, 3] == pytest.approx(quarter.voi, abs=1e-12)
 
@@ -109,7 +111,7 @@ def test_a_default_threshold_of_its_own_is_among_those_tried():
     boxes = {f"box_{n}": lambda n=n: make_box(0.8, n) for n in range(3)}
     tuned = tune_boxes(boxes, [DEFAULT], 0.62, "3 boxes")
     assert tuned.default_threshold == 0.62
-    limited = Setting(fragments=Fragments(), agglomerate=Agglomerate(limit=0.5))
+    limited = Setting(fragments=SEEDS, agglomerate=Agglomerate(limit=0.5))
     assert tune_boxes(boxes, [limited], 0.4, "3 boxes").thresholds[-1] == 0.5
 
 
@@ -126,21 +128,21 @@ def test_each_box_is_made_once_and_one_after_another():
 
 def test_unlinked_labels_are_scored_section_by_section():
     box = replace(make_box(0.35), linked=False)
-    (whole,) = box.sweep(Fragments(), Agglomerate(), [0.7])
-    ids = agglomerate_array(box.affs, SIZE_NM, Fragments(), Agglomerate()).segment(0.7)
+    (whole,) = box.sweep(SEEDS, Agglomerate(), [0.7])
+    ids = agglomerate_array(box.affs, SIZE_NM, SEEDS, Agglomerate()).segment(0.7)
     sections = np.arange(len(ids), dtype=np.uint64)[:, None, None]
     alone = score(count_overlaps(ids + sections * 1000, box.truth + sections * 1000))
     assert whole.scores[0].voi == pytest.approx(alone.voi, abs=1e-12)
-    assert len(box.quarter().sweep(Fragments(), Agglomerate(), [0.7])) == 4
+    assert len(box.quarter().sweep(SEEDS, Agglomerate(), [0.7])) == 4
 
 
 def test_settings_that_are_the_same_for_a_voxel_size_are_tried_once():
     coarse, fine = list_settings(DEFAULT, SIZE_NM), list_settings(DEFAULT, (10.0, 10.0, 10.0))
     assert coarse[0] == fine[0] == DEFAULT
-    assert Setting(fragments=Fragments(sections=True), agglomerate=Agglomerate()) not in coarse
-    assert Setting(fragments=Fragments(sections=False), agglomerate=Agglomerate()) not in fine
+    assert Setting(fragments=Fragments(method="seeds", sections=True), agglomerate=Agglomerate()) not in coarse
+    assert Setting(fragments=Fragments(method="seeds", sections=False), agglomerate=Agglomerate()) not in fine
     assert len(coarse) == len(fine) == len(CANDIDATES) - len(AGGLOMERATIONS)
-    own = Setting(fragments=Fragments(boundary=0.2), agglomerate=Agglomerate())
+    own = Setting(fragments=Fragments(method="seeds", boundary=0.2), agglomerate=Agglomerate())
     assert list_settings(own, SIZE_NM)[0] == own
     assert len(list_settings(own, SIZE_NM)) == len(coarse)
     names = [one.describe(DEFAULT) for one in coarse]
@@ -149,9 +151,37 @@ def test_settings_that_are_the_same_for_a_voxel_size_are_tried_once():
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.parametrize("offsets", [NEAREST, NEAREST[1:]])
+def test_what_the_default_leaves_open_is_tried_once(offsets):
+    default = Setting(fragments=Fragments(), agglomerate=Agglomerate())
+    found = list_settings(default, SIZE_NM, offsets)
+    assert len({one.fragments.resolve(SIZE_NM, offsets) for one in found}) * len(AGGLOMERATIONS) == len(found)
+    names = [one.describe(default) for one in found]
+    assert names[:2] == ["default", "scoring=contraharmonic"]
+    assert "method=ascent, min_size_vx=400" in names
+    assert ("method=ascent" in names, "method=seeds" in names) == (
+        (False, True) if offsets == NEAREST else (True, False)
+    )
+
+
+@pytest.mark.parametrize("offsets", [NEAREST, NEAREST[1:]])
+def test_a_box_is_segmented_as_a_volume_is(offsets):
+    """By the method that follows from what the backbone predicts, inside tissue alone."""
+    box = make_box(0.35)
+    affs = box.affs.copy()
+    if offsets != NEAREST:
+        affs[0] = 0
+    tissue = np.ones(SHAPE, bool)
+    tissue[:2] = False
+    found = replace(box, affs=affs, offsets=offsets, tissue=tissue).find(Fragments(min_affinity=0.1))
+    method = "ascent" if offsets == NEAREST else "seeds"
+    own = Fragments(method=method, sections=offsets != NEAREST, min_affinity=0.1)
+    np.testing.assert_array_equal(found, find_fragments(affs, SIZE_NM, own, tissue))
+
+
 def test_settings_of_equal_fragments_lie_in_a_row():
     more = [*CANDIDATES, *((fragments, Agglomerate(limit=0.8)) for fragments, _ in CANDIDATES)]
-    found = [one.fragments.resolve(SIZE_NM) for one in list_settings(DEFAULT, SIZE_NM, more)]
+    found = [one.fragments.resolve(SIZE_NM) for one in list_settings(DEFAULT, SIZE_NM, candidates=more)]
     changes = sum(one != other for one, other in pairwise(found))
     assert changes == len(set(found)) - 1
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from neuroadda.backbones.network import NEAREST
 from neuroadda.config import parse_config
 from neuroadda.errors import UserError
 from neuroadda.kernels.ascending import mark_links
@@ -202,8 +203,9 @@ def test_the_context_holds_a_fragment_of_the_least_size(min_size_vx, sections, v
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"min_size_vx": 400}, "min_size_vx is of the method 'ascent'"),
+        ({"method": "seeds", "min_size_vx": 400}, "min_size_vx is of the method 'ascent'"),
         ({"method": "ascent", "seed_distance_vx": 4}, "seed_distance_vx is of the method 'seeds'"),
+        ({"min_size_vx": 400, "boundary": 0.2}, "min_size_vx of 'ascent' and boundary of 'seeds' are of two methods"),
         ({"method": "ascent", "low": 0.6, "high": 0.5}, "low, 0.6, should be below high, 0.5"),
         ({"method": "descent"}, "'ascent' or 'seeds'"),
     ],
@@ -211,3 +213,33 @@ def test_the_context_holds_a_fragment_of_the_least_size(min_size_vx, sections, v
 def test_parameters_that_would_do_nothing_are_refused(given, told):
     with pytest.raises(UserError, match=told):
         parse_config(Fragments, given, "fragments")
+
+
+@pytest.mark.parametrize(
+    ("given", "across", "voxel_size_nm", "method", "sections"),
+    [
+        ({}, True, (30, 6, 6), "ascent", False),
+        ({}, True, (8, 8, 8), "ascent", False),
+        ({}, False, (30, 6, 6), "seeds", True),
+        ({}, False, (8, 8, 8), "seeds", True),
+        ({"min_affinity": 0.3}, True, (30, 6, 6), "ascent", False),
+        ({"sections": True}, True, (8, 8, 8), "seeds", True),
+        ({"sections": False}, True, (30, 6, 6), "ascent", False),
+        ({"min_size_vx": 400}, True, (30, 6, 6), "ascent", False),
+        ({"min_size_vx": 400}, False, (30, 6, 6), "ascent", True),
+        ({"high": 0.9, "sections": True}, True, (30, 6, 6), "ascent", True),
+        ({"boundary": 0.2}, True, (30, 6, 6), "seeds", True),
+        ({"boundary": 0.2}, True, (8, 8, 8), "seeds", False),
+        ({"seed_distance_vx": 4, "sections": False}, True, (30, 6, 6), "seeds", False),
+        ({"method": "ascent"}, False, (8, 8, 8), "ascent", True),
+        ({"method": "seeds"}, True, (30, 6, 6), "seeds", True),
+        ({"method": "seeds"}, True, (8, 8, 8), "seeds", False),
+        ({"method": "seeds"}, False, (8, 8, 8), "seeds", True),
+    ],
+)
+def test_what_is_left_open_is_decided(given, across, voxel_size_nm, method, sections):
+    offsets = NEAREST if across else NEAREST[1:]
+    resolved = parse_config(Fragments, given, "fragments").resolve(voxel_size_nm, offsets)
+    assert (resolved.method, resolved.sections) == (method, sections)
+    assert resolved.resolve(voxel_size_nm, offsets) == resolved
+    assert given.items() <= resolved.model_dump().items()

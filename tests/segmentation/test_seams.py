@@ -11,7 +11,7 @@ from tests.segmentation.synthetic import VOXEL_SIZE_NM, phantom_affs
 def test_pieces_of_one_fragment_are_found_across_a_cut(tmp_path):
     """One flooding cut in two blocks at x = 60: every fragment on both sides is one pair, and there are no others."""
     _, affs = phantom_affs((6, 80, 120))
-    found = find_fragments(affs, VOXEL_SIZE_NM, Fragments())
+    found = find_fragments(affs, VOXEL_SIZE_NM, Fragments(method="seeds"))
     capacity = 6 * 80 * 60
     ids = np.zeros(found.shape, np.uint64)
     numbers = []
