@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from neuroadda.evaluation.validation import ValidateConfig
     from neuroadda.flow import RunConfig, load_config, run
     from neuroadda.observing import RunObserver
+    from neuroadda.publishing.publication import PublishConfig
     from neuroadda.segmentation.pipeline import SegmentConfig
     from neuroadda.training.config import SampleConfig, StartConfig, TrainConfig
     from neuroadda.volumes.arrays import Volume
@@ -54,6 +55,7 @@ _HOMES = {
     "evaluation.validation": ("ValidateConfig",),
     "flow": ("RunConfig", "load_config", "run"),
     "observing": ("RunObserver",),
+    "publishing.publication": ("PublishConfig",),
     "segmentation.pipeline": ("SegmentConfig",),
     "training.config": ("SampleConfig", "StartConfig", "TrainConfig"),
     "volumes.arrays": ("Volume",),
@@ -68,6 +70,7 @@ __all__ = [
     "PersonNeeded",
     "PhantomConfig",
     "ProposeConfig",
+    "PublishConfig",
     "RunConfig",
     "RunFailed",
     "RunObserver",

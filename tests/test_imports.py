@@ -16,6 +16,7 @@ LAYERS = (
     ("checking",),
     ("adaptation",),
     ("viewing",),
+    ("publishing",),
     ("active", "evaluation", "forecast", "proofreading", "training"),
     ("domains", "pyramids", "segmentation"),
     ("prediction", "zoo"),

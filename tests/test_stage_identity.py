@@ -12,6 +12,13 @@ from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.task import STAGES, Stage, Task
 from neuroadda.forecast.overhead import Empty
 from neuroadda.prediction.predict import Predict
+from neuroadda.publishing.meshes import JoinMeshes, MeshBlocks
+from neuroadda.publishing.scale_stage import WriteScale
+from neuroadda.publishing.scales import Scale
+from neuroadda.publishing.segment_table import Chosen
+from neuroadda.publishing.segments import ListSegments, MeasureSegments
+from neuroadda.publishing.skeletons import WriteSkeletons
+from neuroadda.publishing.tables import WriteTables
 from neuroadda.pyramids.downsampling import CopyLabels, Downsample
 from neuroadda.segmentation.agglomerate import AgglomerateLevel
 from neuroadda.segmentation.by_waterz import AgglomerateByWaterz
@@ -21,6 +28,17 @@ from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.relabel import Relabel
 
 GRID = BlockGrid.make(Roi((0, 0, 0), (80, 320, 320)), Coordinate(10, 5, 5), (4, 32, 32), (1, 8, 8))
+CHOSEN = Chosen(min_size=1000, ids=None)
+SCALE = Scale(
+    layer="segmentation",
+    data_type="uint64",
+    channels=None,
+    begin_vx=(0, 0, 0),
+    shape_vx=(8, 64, 64),
+    voxel_size_nm=(30, 6, 6),
+    chunk_vx=(4, 32, 32),
+    shard_bits=0,
+)
 # A digest changes only with the stage's version or parameters: users' finished outputs depend on it.
 FROZEN: dict[str, tuple[Stage, str]] = {
     "predict": (
@@ -58,6 +76,22 @@ FROZEN: dict[str, tuple[Stage, str]] = {
         Uncertainty(cell_vx=(4, 8, 8), fragments=Fragments(method="seeds")),
         "170285759155dfe9b57dd9b55a235c203b85f34e2b133eafaede17f15e1beb68",
     ),
+    "precomputed": (
+        WriteScale(scale=SCALE, finer=None, factor=(1, 1, 1), method="mode"),
+        "2b477351197ddd80704f319e3b7300ff6db8bcf2478f10f3afd0e48d97eb1a4d",
+    ),
+    "measure_segments": (MeasureSegments(), "7b5b9f51407d36c2b6633691b2e64eb8dcbb611053127db32dc8e63cdab5d66c"),
+    "list_segments": (ListSegments(blocks=GRID), "f15dc298027c874cb1be7b6723095de2ddcb24b4f10d20a89116db9fba9420cc"),
+    "mesh_blocks": (MeshBlocks(chosen=CHOSEN), "bd8a7ae3c1f790121731082e36a33772ca8638da4efcce4a63a87319448d9f29"),
+    "join_meshes": (
+        JoinMeshes(form="ply", chosen=CHOSEN, blocks=GRID, voxel_size_nm=(30, 6, 6), max_error_nm=30),
+        "adbb03e2a2eb1b7e9b06005945fdcfb971af2c6a3c2fc25b8f993bd4814669bb",
+    ),
+    "skeletons": (
+        WriteSkeletons(form="swc", chosen=CHOSEN, blocks=GRID, voxel_size_nm=(30, 6, 6)),
+        "0d4579caab9b56d4d0c037024642bf98778ca5d4fc180763d2ce8fbc2d2b1f6f",
+    ),
+    "tables": (WriteTables(blocks=GRID), "326a7f4538b1c91119f495719f66f44f4cb5f6a09de2df037257dc9c9c6995ac"),
     "empty": (Empty(), "91751156b191b634cd715e95565e6636451b7f86a2f9875e4208a8ebf63dfafb"),
 }
 

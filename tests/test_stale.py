@@ -21,7 +21,7 @@ from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
 from neuroadda.segmentation import pipeline
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import SegmentConfig, Threshold, make_plan, segment_volume
-from neuroadda.viewing.run_view import view_plan
+from neuroadda.viewing.viewer.view import show_plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import find_stale
 from neuroadda.volumes.exporting import export_volume
@@ -231,7 +231,7 @@ def test_an_output_whose_place_was_edited_is_told_by_view_and_can_be_made_again(
     segmentation = Volume.open(segment_volume(config).output("relabel"), "r+")
     before, roi = segmentation.read(), segmentation.roi
     segmentation.data.attrs["offset"] = [0, 0, 0]
-    view_plan(make_plan(config), tmp_path, "http://host")
+    show_plan(make_plan(config))
     assert "relabel is shown where it says that it is; it was edited: its offset was [60, 12, 0]" in caplog.text
     for use in (
         lambda: export_volume(Volume.open(segmentation.path), tmp_path / "out.h5"),

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from neuroadda.api.inputs import StrPath, VolumeLike, find_segmentation, to_volume
+from neuroadda.api.inputs import StrPath, VolumeLike, find_segmentation, to_text, to_volume
 from neuroadda.config import configure
 from neuroadda.errors import UserError, warn
 from neuroadda.observing import RunObserver
@@ -13,6 +13,7 @@ from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.locations import to_folder
 
 if TYPE_CHECKING:
+    from neuroadda.publishing.publication import PublishConfig
     from neuroadda.volumes.phantom import PhantomConfig
 
 __all__ = ["import_volume", "mask", "open_volume", "phantom", "publish"]
@@ -109,14 +110,21 @@ def publish(
     volume: VolumeLike,
     target: StrPath,
     *,
+    to: str | Sequence[str] | None = None,
+    ids: Sequence[int] | None = None,
+    min_size: int | None = None,
+    config: "PublishConfig | None" = None,
     workers: int | None = None,
     overwrite: bool = False,
     observer: RunObserver = RunObserver(),
 ) -> Path:
-    """Hand a volume over in the format that the name of `target` says.
+    """Write a volume or a run for other programs: in the formats `to`, or in the one that the name of `target` says.
 
-    ``.h5``, ``.hdf``: HDF5 as CREMI lays it out; ``.tif``: OME-TIFF, 64-bit ids as uint32; ``out.zarr/name``: one zarr array;
-    a name that ends in ``.zarr``, such as ``out.ome.zarr``: OME-Zarr, the volume with all its coarser scales, for viewers.
+    With `to` or `config`, `target` is a folder, in which each format has a folder of its name: ``precomputed`` (volumes,
+    meshes and skeletons for Neuroglancer), ``parquet`` (fragments and edges), ``ply``, ``obj`` (meshes), ``swc``
+    (skeletons); see docs/publish.md. Without both, ``.h5``, ``.hdf``: HDF5 as CREMI lays it out; ``.tif``: OME-TIFF, 64-bit
+    ids as uint32; ``out.zarr/name``: one zarr array; a name that ends in ``.zarr``, such as ``out.ome.zarr``: OME-Zarr, the
+    volume with all its coarser scales, for viewers.
 
     Parameters
     ----------
@@ -124,8 +132,14 @@ def publish(
         zyx (or czyx for zarr), any integer type; or the folder of a run, whose segmentation (uint64, zyx) is taken.
     target
         A path of this machine.
+    to
+        A format, or several.
+    ids, min_size
+        Only with `to` or `config`: segments whose meshes and skeletons are written, and the smallest size in voxels.
+    config
+        All else that `to` can be given, such as ``skeletons``; other arguments take precedence.
     workers
-        Worker processes that make the scales; by default 2.
+        Worker processes; by default 2.
 
     Returns
     -------
@@ -137,8 +151,20 @@ def publish(
     UserError
         If the format is not known or cannot hold the volume, the run is not finished, or `target` exists and `overwrite` is false.
     RunFailed, RunStopped
-        As `segment`, for OME-Zarr.
+        As `segment`, for OME-Zarr and with `to`.
     """
+    if to is not None or config is not None:
+        from neuroadda.publishing.publication import PublishConfig
+        from neuroadda.publishing.publishing import publish_run
+
+        formats = [to] if isinstance(to, str) else to
+        wanted: dict[str, Any] = {"run": to_text(volume), "output": to_text(str(target)), "to": formats, "ids": ids}
+        wanted |= {"min_size": min_size, "execution": {"workers": workers}}
+        return publish_run(
+            configure(PublishConfig, config, "publish", wanted), overwrite=overwrite, observe=observer.on_blocks
+        )
+    if ids is not None or min_size is not None:
+        raise UserError("no format is given that has meshes or skeletons", "publish.to", 'such as to="precomputed"')
     source, path = find_segmentation(volume), to_folder(str(target), "what is published to")
     if path.suffix != ".zarr":
         from neuroadda.volumes.exporting import export_volume

@@ -24,7 +24,8 @@ def dashboard(
     token: Annotated[str | None, typer.Option(envvar="NEUROADDA_DASHBOARD_TOKEN", help=TOKEN_HELP)] = None,
 ) -> None:
     """Show a run in a browser, live from its ledger alone: is it healthy, why did blocks fail, how to finish; Ctrl-C ends it."""
-    from neuroadda.viewing.dashboard.server import open_dashboard, warn_of_network
+    from neuroadda.viewing.access import warn_of_network
+    from neuroadda.viewing.dashboard.server import open_dashboard
 
     with open_dashboard(where, host, port, token, ledger) as served:
         if warning := warn_of_network(host):

@@ -16,10 +16,12 @@ from neuroadda.cli import (
     dashboard,
     failures,
     proofreading,
+    publishing,
     pyramids,
     runs,
     training,
     tuning,
+    view,
     volumes,
 )
 from neuroadda.cli.domains import domains, rank
@@ -44,10 +46,12 @@ app = typer.Typer(
 app.add_typer(volumes.app)
 app.add_typer(checking.app)
 app.add_typer(pyramids.app)
+app.add_typer(publishing.app)
 app.add_typer(training.app)
 app.add_typer(runs.app)
 app.add_typer(failures.app)
 app.add_typer(dashboard.app)
+app.add_typer(view.app)
 app.add_typer(active.app)
 app.add_typer(adaptation.app)
 app.add_typer(tuning.app)

@@ -1,7 +1,6 @@
-"""Verbs on a volume or a config, and the run they make: predict, segment, evaluate, run, view."""
+"""Verbs on a volume or a config, and the run they make: predict, segment, evaluate, run."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -160,24 +159,6 @@ def run(
         print_json(summary)
     elif summary:
         print_summary(summary)
-
-
-@app.command()
-def view(
-    config: ConfigFiles,
-    overrides: Overrides = None,
-    root: Annotated[Path, typer.Option(help="Folder that is served, holding raw and the run.")] = Path(),
-    base_url: Annotated[str, typer.Option(help="Where it is served.")] = "http://127.0.0.1:8000",
-    as_json: Json = False,
-) -> None:
-    """Print a Neuroglancer link to a run's volumes (--json: its state), served by any web server that allows cross-origin reads."""
-    from neuroadda.cli.console import print_json
-    from neuroadda.segmentation.pipeline import make_plan
-    from neuroadda.viewing.run_view import view_plan
-
-    loaded = load_run(config, overrides, quiet=as_json)
-    shown = view_plan(make_plan(take_section(loaded, "segment", config)), root, base_url)
-    print_json(shown["state"]) if as_json else print(shown["url"])
 
 
 SEGMENT_USAGE = "RAW --backbone NAME --output OUT"

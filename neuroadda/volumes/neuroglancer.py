@@ -11,8 +11,10 @@ from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 
 Kind = Literal["raw", "affs", "labels"]
+Scheme = Literal["zarr", "precomputed"]
 
 VIEWER = "https://neuroglancer-demo.appspot.com"
+FAINT = 0.15
 AFFS_SHADER = """void main() {
   emitRGB(vec3(toNormalized(getDataValue(0)), toNormalized(getDataValue(1)), toNormalized(getDataValue(2))));
 }
@@ -26,11 +28,19 @@ class Layer:
     Attributes
     ----------
     url
-        http(s) address of the zarr array's folder.
+        http(s) address of its folder.
     kind
         "raw" (grey), "affs" (czyx, at least 3 channels, in red, green, blue) or "labels" (any ids).
     voxel_size_nm, offset_nm
         Its place, zyx.
+    scheme
+        "zarr" (also an OME-NGFF image) or "precomputed".
+    places_itself
+        Whether the viewer finds the place in its metadata, as in those of an OME-NGFF image and of a precomputed volume.
+    visible
+        Whether it is drawn when the viewer opens.
+    segments
+        Ids that are selected: their meshes and skeletons are drawn.
     """
 
     name: str
@@ -38,6 +48,10 @@ class Layer:
     kind: Kind
     voxel_size_nm: ZyxFloat
     offset_nm: ZyxFloat = (0.0, 0.0, 0.0)
+    scheme: Scheme = "zarr"
+    places_itself: bool = False
+    visible: bool = True
+    segments: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, volume: Volume, name: str, url: str, kind: Kind) -> "Layer":
@@ -134,8 +148,20 @@ def _layer_state(layer: Layer) -> dict[str, Any]:
     state: dict[str, Any] = {
         "type": "segmentation" if layer.kind == "labels" else "image",
         "name": layer.name,
-        "source": {"url": f"zarr://{layer.url.rstrip('/')}", "transform": _transform(layer)},
+        "source": {"url": f"{layer.scheme}://{layer.url.rstrip('/')}"},
     }
+    if not layer.places_itself:
+        state["source"]["transform"] = _transform(layer)
+    if not layer.visible:
+        state["visible"] = False
+    if layer.segments:
+        # Ids as text: JavaScript's numbers hold no 64 bits. What is not selected stays faintly visible in sections.
+        state |= {"segments": [str(segment) for segment in layer.segments], "notSelectedAlpha": FAINT}
+        state["skeletonRendering"] = {
+            "mode2d": "lines",
+            "lineWidth2d": 1,
+            "mode3d": "lines",
+        }  # else they hide the sections
     if layer.kind == "affs":
         state |= {"shader": AFFS_SHADER, "opacity": 0.5}
     return state

@@ -111,7 +111,7 @@ def test_the_whole_road_on_a_phantom(command, tmp_path):
     scores = json.loads(command("evaluate", summary["segmentation"], labels, "--json"))
     assert scores == summary["scores"]
     assert json.loads(command("evaluate", "-c", path, "--json"))["sweep"] == summary["sweep"]
-    state = json.loads(command("view", "-c", path, "--root", tmp_path, "--json"))
+    state = json.loads(command("view", tmp_path / "run", "--base-url", "http://host", "--root", tmp_path, "--json"))
     assert [layer["name"] for layer in state["layers"]] == ["raw", "affs", "fragments", "segmentation"]
     exported = command("export", summary["segmentation"], tmp_path / "out.h5").strip()
     command("import", exported, tmp_path / "back.zarr/labels", "--kind", "labels", "--json")

@@ -77,9 +77,7 @@ ADAPT: dict[str, Any] = {
 
 def config(rng: Rng, folder: Path) -> Command:
     """A config, TOML or JSON, for each verb that takes one."""
-    verb = pick(
-        rng, ("train", "validate", "predict", "segment", "segment", "evaluate", "run", "view", "adapt", "check")
-    )
+    verb = pick(rng, ("train", "validate", "predict", "segment", "segment", "evaluate", "run", "adapt", "check"))
     data = {"train": ("train", "validation"), "validate": ("train", "validation"), "run": ("segment", "evaluate")}
     sections = data.get(verb, ("segment", "evaluate"))
     whole = ADAPT if verb == "adapt" else {key: CONFIG[key] for key in ("title", *sections)}

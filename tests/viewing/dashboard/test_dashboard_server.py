@@ -17,7 +17,8 @@ from neuroadda.blockwise.ledger.base import BlockRecord, Failure, Ledger, TaskRe
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.config import dump_config
 from neuroadda.errors import UserError
-from neuroadda.viewing.dashboard.server import Dashboard, open_dashboard, warn_of_network
+from neuroadda.viewing.access import warn_of_network
+from neuroadda.viewing.dashboard.server import Dashboard, open_dashboard
 from neuroadda.volumes.arrays import Volume
 from tests.viewing.dashboard.serving import serve
 from tests.waiting import PATIENCE_SECONDS, wait_until

@@ -63,3 +63,15 @@ def read_token(headers: Message) -> str | None:
     except CookieError:
         return None
     return cookie.value if cookie else None
+
+
+def warn_of_network(
+    host: str, server: str = "dashboard", sees: str = "the run's paths, errors and pictures"
+) -> str | None:
+    """Return what must be said loudly where others reach `host`; None for this machine alone."""
+    if is_loopback(host):
+        return None
+    return (
+        f"WARNING: this {server} is open to the network ({host}): whoever has the address below, or listens on the way, sees "
+        f"{sees}. It is not encrypted; ssh -L to a {server} on 127.0.0.1 is."
+    )

@@ -6,8 +6,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from neuroadda.errors import UserError
-from neuroadda.viewing.run_report import _link_rounds
-from neuroadda.viewing.run_view import served_address
+from neuroadda.viewing.viewer.addresses import served_address
 
 
 @pytest.mark.parametrize("name", ["gel #1", "what?", "0.2%41", "a b", "größe", "a&b=c", "a+b", "a'b\"c", "plain"])
@@ -36,12 +35,3 @@ def test_an_address_is_encoded_once(tmp_path: Path, base: str, begin: str) -> No
 def test_what_is_not_served_has_no_address(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"it is not below .*; give another --root"):
         served_address(tmp_path / "raw", tmp_path / "run", "http://127.0.0.1:8000")
-
-
-@pytest.mark.parametrize("name", ["round #1", "50% done?", "a b"])
-def test_a_report_links_to_contact_sheets_by_encoded_names(tmp_path: Path, name: str) -> None:
-    folder = tmp_path / name / "round_1"
-    linked = _link_rounds({"rounds": [{"folder": str(folder)}]}, tmp_path / "run")
-    link = linked["rounds"][0]["sheet"]
-    assert urlsplit(link).path == link
-    assert (tmp_path / "run" / unquote(link)).resolve() == folder / "contact_sheet.html"

@@ -1,0 +1,71 @@
+"""The verb that writes a run in formats of others."""
+
+from typing import Annotated
+
+import typer
+
+from neuroadda.cli.options import Json, Ledger, Overwrite, TrustInputs
+from neuroadda.errors import UserError
+
+app = typer.Typer()
+
+TO_HELP = "precomputed, parquet, ply, obj or swc; give it again for several."
+
+
+@app.command()
+def publish(
+    run: Annotated[str, typer.Argument(help="Folder of a finished run; or a segmentation, a zarr array.")],
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Folder; each format has a folder of its name in it.")],
+    to: Annotated[list[str] | None, typer.Option("--to", metavar="FORMAT", help=TO_HELP)] = None,
+    ids: Annotated[
+        str | None, typer.Option(metavar="1,2,3", help="Segments whose meshes and skeletons are written; default: all.")
+    ] = None,
+    min_size: Annotated[
+        int, typer.Option(min=1, help="Voxels: smaller segments have no mesh, skeleton or properties.")
+    ] = 1000,
+    meshes: Annotated[bool, typer.Option(help="Write meshes to precomputed.")] = True,
+    skeletons: Annotated[bool, typer.Option(help="Write skeletons to precomputed.")] = False,
+    affs: Annotated[bool, typer.Option(help="Write the affinities to precomputed.")] = False,
+    max_error: Annotated[
+        float | None,
+        typer.Option(
+            min=0, metavar="NM", help="How far simplified meshes may be off; default: a voxel's longest side."
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
+    ledger: Ledger = None,
+    overwrite: Overwrite = False,
+    trust_inputs: TrustInputs = False,
+    as_json: Json = False,
+) -> None:
+    """Write a run for Neuroglancer (volumes, meshes, skeletons) and analysts (Parquet, PLY, OBJ, SWC)."""
+    from neuroadda.blockwise.execution_config import Execution
+    from neuroadda.cli.console import print_json
+    from neuroadda.cli.progress import show_progress
+    from neuroadda.publishing.publication import PublishConfig
+    from neuroadda.publishing.publishing import publish_run
+
+    config = PublishConfig(
+        run=run,
+        output=output,
+        to=tuple(dict.fromkeys(to or ["precomputed"])),
+        ids=None if ids is None else _read_ids(ids),
+        min_size=min_size,
+        meshes=meshes,
+        skeletons=skeletons,
+        affs=affs,
+        max_error_nm=max_error,
+        ledger=ledger,
+        trust_inputs=trust_inputs,
+        execution=Execution(workers=workers),
+    )
+    with show_progress(quiet=as_json) as observer:
+        folder = publish_run(config, overwrite=overwrite, observe=observer.on_blocks)
+    print_json({"output": str(folder), "formats": list(config.to)}) if as_json else print(folder)
+
+
+def _read_ids(text: str) -> tuple[int, ...]:
+    words = text.replace(",", " ").split()
+    if not words or not all(word.isdecimal() and 0 < int(word) < 2**64 for word in words):
+        raise UserError(f"{text!r} is no list of ids", "--ids", "whole numbers above 0, such as 1,2,3")
+    return tuple(map(int, words))

@@ -1,0 +1,122 @@
+"""What is being published: what is read, where it goes, and how a task of it is run."""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from neuroadda.blockwise.execution_config import Execution
+from neuroadda.blockwise.task import Task
+from neuroadda.config import PathText, PublicConfig, Zyx
+from neuroadda.errors import UserError
+from neuroadda.segmentation.pipeline import Plan
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.inputs import Inputs
+
+WORK = ".run"
+
+
+class PublishConfig(PublicConfig):
+    """A run in formats of others.
+
+    Attributes
+    ----------
+    run
+        Folder of a finished run; or a segmentation (array of integer ids) of any origin, for formats that need no more.
+    output
+        Folder of this machine. Each format has its own folder in it; ``.run`` holds ledger, logs and what goes on after a stop.
+    to
+        Formats; see `FORMATS`.
+    affs, meshes, skeletons
+        What of these is written to ``precomputed``.
+    ids
+        Segments whose meshes and skeletons are written; by default all.
+    min_size
+        Voxels: smaller segments have no mesh, skeleton or properties.
+    max_error_nm
+        How far the vertices of a simplified mesh may be off; by default the longest side of a voxel. 0 simplifies nothing.
+    chunk_vx, fit_vx, shard_above
+        Of ``precomputed``: chunk shape (zyx); there are scales until each axis has at most `fit_vx` voxels; a scale of more chunks
+        than `shard_above` keeps many in one file.
+    block_vx
+        Blocks in which segments are measured and meshed, zyx; by default 128 an axis.
+    ledger
+        By default one in ``<output>/.run``.
+    trust_inputs
+        Do not look whether arrays were edited since.
+    """
+
+    run: PathText
+    output: PathText
+    to: tuple[str, ...] = ("precomputed",)
+    affs: bool = False
+    meshes: bool = True
+    skeletons: bool = False
+    ids: tuple[int, ...] | None = None
+    min_size: int = Field(default=1000, ge=1)
+    max_error_nm: float | None = Field(default=None, ge=0)
+    chunk_vx: Zyx = (64, 64, 64)
+    fit_vx: int = Field(default=64, ge=1)
+    shard_above: int = Field(default=1024, ge=1)
+    block_vx: Zyx = (128, 128, 128)
+    ledger: str | None = None
+    trust_inputs: bool = False
+    execution: Execution = Field(default_factory=Execution)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A run that is being published.
+
+    Attributes
+    ----------
+    plan
+        Of the run; None where only a segmentation was given.
+    segmentation
+        zyx, its ids.
+    raw, affs, fragments
+        None without a run. `raw` may be larger than the segmentation; its voxels are the same.
+    folder
+        Of all that is published.
+    inputs
+        Says what determines the content of an array: the fingerprint for a task's input; see `source`.
+    run
+        Runs a task of any stage on the engine; blocks that are done are skipped. It returns the task, bound to its output.
+    """
+
+    config: PublishConfig
+    plan: Plan | None
+    segmentation: Volume
+    raw: Volume | None
+    affs: Volume | None
+    fragments: Volume | None
+    folder: Path
+    inputs: Inputs
+    run: Callable[[Task], Task]
+
+    @property
+    def work(self) -> Path:
+        """Folder of what is made on the way."""
+        return self.folder / WORK
+
+    def source(self, name: str) -> tuple[Path | str, str]:
+        """Return place and content of an array (``segmentation``, ``raw``, ``affs``, ``fragments``), as `Task.make` takes them."""
+        volume = getattr(self, name)
+        assert isinstance(volume, Volume)
+        return volume.path, self.inputs.identify(name, volume)  # type: ignore[return-value]
+
+    def require_run(self, name: str) -> Plan:
+        """Return the plan; raise UserError where there is none, which a format needs."""
+        if self.plan is None:
+            what = f"{name} needs a run, and this is not the folder of one"
+            raise UserError(what, self.config.run, "give the folder of a run of `neuroadda segment`")
+        return self.plan
+
+
+def require_packages(what: str, *packages: str) -> None:
+    """Raise UserError if a package is missing that the extra ``publish`` installs."""
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise UserError(f"the package {missing[0]} is missing", what, "pip install neuroadda[publish]")

@@ -1,0 +1,108 @@
+"""Publish a run: everything is checked, then each format is written by stages on the engine."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from neuroadda.blockwise.engine import Engine, Observer
+from neuroadda.blockwise.ledger.url import ledger_url
+from neuroadda.blockwise.run_folder import check_run_folder
+from neuroadda.blockwise.task import Task
+from neuroadda.errors import UserError
+from neuroadda.locks import lock_folder
+from neuroadda.publishing.formats import find_publisher
+from neuroadda.publishing.publication import WORK, Publication, PublishConfig
+from neuroadda.pyramids.pyramid import check_finished, guess_kind
+from neuroadda.segmentation.pipeline import is_run
+from neuroadda.segmentation.recovery import read_run
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.derived import deriving
+from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.locations import to_folder, to_location
+from neuroadda.volumes.moved import check_not_moved
+
+ARRAYS = {"raw": "raw", "affs": "predict", "fragments": "fragments", "segmentation": "relabel"}
+
+
+def publish_run(
+    config: PublishConfig, *, overwrite: bool = False, observe: Observer = lambda task, summary: None
+) -> Path:
+    """Write a run in every format that is asked for; finished blocks are skipped.
+
+    Returns
+    -------
+    Path
+        The folder. Each format has a folder of its name in it.
+
+    Raises
+    ------
+    UserError, RunFailed, RunStopped
+        As `Engine.run`; also UserError if the run is not finished, a format is unknown or cannot hold it, or a package is missing.
+    """
+    if not config.to:
+        raise UserError("no format is given", "--to", "such as --to precomputed")
+    folder = to_folder(config.output, "what is published to")
+    publishers = {name: find_publisher(name) for name in config.to}
+    work = folder / WORK
+    inputs = Inputs(work, trust=config.trust_inputs)
+    plan = read_run(config.run) if is_run(config.run) else None
+    if plan is None:
+        volumes = {"segmentation": Volume.open(to_location(config.run))}
+    else:
+        volumes = {"raw": Volume.open(plan.config.raw)}
+        volumes |= {name: Volume.open(plan.output(stage)) for name, stage in ARRAYS.items() if name != "raw"}
+    segmentation = volumes["segmentation"]
+    if guess_kind(segmentation) != "labels":
+        what = f"it is no segmentation: {segmentation.dtype}, {segmentation.channels or 1} channels"
+        raise UserError(what, config.run, "give the folder of a run, or an array of ids of 32 or 64 bits")
+    for volume in volumes.values():
+        check_not_moved(volume.path)
+        check_finished(volume, ledger_url(config.run if plan else work, config.ledger))
+    _check_folder(folder)
+    for name, volume in volumes.items():
+        inputs.identify(name, volume)
+    inputs.warn("what was published of it is made again (unless inputs are trusted)")
+    replace = overwrite or inputs.changed
+
+    def make(run: Callable[[Task], Task]) -> Publication:
+        arrays = {name: volumes.get(name) for name in ARRAYS}
+        return Publication(config=config, plan=plan, folder=folder, inputs=inputs, run=run, **arrays)  # type: ignore[arg-type]
+
+    for name, publisher in publishers.items():
+        publisher.check(make(_refuse), name)
+    with (
+        deriving(segmentation, folder, "copy", [volume for name, volume in volumes.items() if name != "segmentation"]),
+        lock_folder(work),
+        Engine(ledger_url(work, config.ledger), config.execution, work / "logs", observe=observe) as engine,
+        inputs.explain(),
+    ):
+        inputs.keep_unless_changed()
+        done: dict[str, Task] = {}
+
+        def run(task: Task) -> Task:
+            if task.fingerprint + task.output not in done:  # formats share what is made on the way
+                done[task.fingerprint + task.output] = engine.run(task, overwrite=replace)
+            return done[task.fingerprint + task.output]
+
+        for name, publisher in publishers.items():
+            publisher.publish(make(run), name)
+            _remove_partial(folder / name)
+        inputs.keep()
+    return folder
+
+
+def _check_folder(folder: Path) -> None:
+    check_run_folder(folder)
+    if folder.exists() and any(folder.iterdir()) and not (folder / WORK).is_dir():
+        raise UserError("something lies here already", str(folder), "give a folder of its own")
+
+
+def _remove_partial(folder: Path) -> None:
+    """Remove what killed workers left of files that they were writing; no worker is at work any more."""
+    for pattern in (".*", "*.__lock"):  # ours, and tensorstore's
+        for file in folder.rglob(pattern):
+            if file.is_file():
+                file.unlink(missing_ok=True)
+
+
+def _refuse(task: Task) -> Task:
+    raise AssertionError(f"{task.name} is run before everything is checked")

@@ -1,0 +1,135 @@
+"""The stage that writes one scale of a precomputed volume: the finest from the source, a coarser one from the next finer.
+
+tensorstore is imported where it is used: a forked child must not use it after its parent did.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from funlib.geometry import Coordinate, Roi
+
+from neuroadda.blockwise.grid import Block, BlockGrid
+from neuroadda.blockwise.outputs import Written
+from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.publishing.named_files import WrittenNames
+from neuroadda.publishing.scales import Scale
+from neuroadda.publishing.whole_voxels import first_voxel
+from neuroadda.pyramids.downsampling import Halving, Method, downsample
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.label_ids import clean_ids
+from neuroadda.volumes.locations import Location
+
+Read = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class WriteScale(Stage):
+    """Parameters of one scale.
+
+    Attributes
+    ----------
+    finer
+        The scale that it is made of; None where it is the source itself.
+    factor
+        Voxels of the finer one in a voxel, zyx.
+    """
+
+    kind: ClassVar[str] = "precomputed"
+
+    scale: Scale
+    finer: Scale | None
+    factor: Halving
+    method: Method
+
+    @property
+    def name(self) -> str:
+        """Kind, layer and scale."""
+        return f"{self.kind}_{self.scale.layer}_{self.scale.key}"
+
+    def create_output(self, task: Task) -> None:
+        """Create the scale's folder."""
+        task.create_folder()
+
+    def written(self, task: Task) -> Written:
+        """Return which blocks' files are there."""
+        return WrittenBlocks(
+            Path(task.output), task.grid, lambda b: self.scale.list_files(b.write_roi.begin, b.write_roi.shape), self
+        )
+
+    def open(self, task: Task) -> BlockFunction:
+        """Return the function that writes a block and reports its files."""
+        scale, factor = self.scale, np.array(self.factor)
+        output, read = scale.open(Path(task.output).parent), self._open_source(task.inputs["source"])
+        low, high = (scale if self.finer is None else self.finer).box
+
+        def make(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+            first, last = np.maximum(begin * factor, low), np.minimum(end * factor, high)
+            finer = read(first, last)
+            # The lattice may begin before the volume; the voxels that are missing there weigh nothing, as in `downsample`.
+            pad = [(0, 0)] * (finer.ndim - 3) + [(int(n), 0) for n in first - begin * factor]
+            return downsample(np.pad(finer, pad, mode="edge") if np.any(pad) else finer, self.factor, self.method)
+
+        def write(block: Block) -> dict[str, Any]:
+            import tensorstore
+
+            begin, shape = np.array(block.write_roi.begin), np.array(block.write_roi.shape)
+            voxels = np.empty((scale.channels or 1, *shape), scale.data_type)
+            for place in product(*(range(0, s, c) for s, c in zip(shape, scale.chunk_vx, strict=True))):
+                stop = np.minimum(np.array(place) + scale.chunk_vx, shape)
+                part = tuple(slice(a, b) for a, b in zip(place, stop, strict=True))
+                voxels[(slice(None), *part)] = make(begin + place, begin + stop)
+            box = tuple(slice(int(a), int(b)) for a, b in zip(begin[::-1], (begin + shape)[::-1], strict=True))
+            with tensorstore.Transaction() as transaction:  # a shard is written once, whole
+                output.with_transaction(transaction)[box].write(voxels.T).result()
+            return {"files": len(scale.list_files(begin.tolist(), shape.tolist()))}
+
+        return write
+
+    def _open_source(self, source: str) -> Read:
+        """Return a function of first voxel and the one after the last: ``[c,] z, y, x``."""
+        if self.finer is not None:
+            array = self.finer.open(Path(source).parent)
+
+            def read_finer(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+                box = tuple(slice(int(a), int(b)) for a, b in zip(begin[::-1], end[::-1], strict=True))
+                return np.asarray(array[box].read().result()).T
+
+            return read_finer
+        volume = Volume.open(source)
+        first, labels = first_voxel(volume), self.scale.layer == "segmentation"
+
+        def read_source(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+            voxels = volume.read_box([slice(int(a), int(b)) for a, b in zip(begin - first, end - first, strict=True)])
+            return clean_ids(voxels, source)[0] if labels else voxels
+
+        return read_source
+
+
+@dataclass(frozen=True)
+class WrittenBlocks(WrittenNames):
+    """The files of a scale's blocks."""
+
+    stage: WriteScale
+
+    def read(self, block: Block) -> None:
+        """Decode the block."""
+        array = self.stage.scale.open(self.folder.parent)
+        begin, end = np.array(block.write_roi.begin)[::-1], np.array(block.write_roi.end)[::-1]
+        array[tuple(slice(int(a), int(b)) for a, b in zip(begin, end, strict=True))].read().result()
+
+
+def make_scale_tasks(scales: Sequence[Scale], source: tuple[Location, str], folder: Path) -> Iterator[Task]:
+    """Yield the task of each scale of the volume in a folder, from fine to coarse."""
+    method: Method = "mode" if scales[0].layer == "segmentation" else "mean"
+    finer: Scale | None = None
+    for scale in scales:
+        sizes = zip(scale.voxel_size_nm, (finer or scale).voxel_size_nm, strict=True)
+        factor: Any = tuple(round(coarse / fine) for coarse, fine in sizes)
+        stage = WriteScale(scale=scale, finer=finer, factor=factor, method=method)
+        grid = BlockGrid.make(Roi(scale.begin_vx, scale.shape_vx), Coordinate(1, 1, 1), scale.block_vx)
+        task = Task.make(stage, {"source": source}, folder / scale.key, grid, scale.chunk_vx)
+        yield task
+        source, finer = (folder / scale.key, task.fingerprint), scale
