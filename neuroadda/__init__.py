@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from neuroadda.adaptation.tune_config import TuneConfig
     from neuroadda.api.boxes import adapt, propose, rank_sources
     from neuroadda.api.checks import check
+    from neuroadda.api.edits import add_edit, apply_edits, list_edits, undo_edit
+    from neuroadda.api.proofreading import likely_errors
     from neuroadda.api.runs import evaluate, predict, segment, train
     from neuroadda.api.tuning import tune
     from neuroadda.api.volumes import import_volume, mask, open_volume, phantom, publish
@@ -41,6 +43,8 @@ _HOMES = {
     "adaptation.tune_config": ("TuneConfig",),
     "api.boxes": ("adapt", "propose", "rank_sources"),
     "api.checks": ("check",),
+    "api.edits": ("add_edit", "apply_edits", "list_edits", "undo_edit"),
+    "api.proofreading": ("likely_errors",),
     "api.runs": ("evaluate", "predict", "segment", "train"),
     "api.tuning": ("tune",),
     "api.volumes": ("import_volume", "mask", "open_volume", "phantom", "publish"),
@@ -81,9 +85,13 @@ __all__ = [
     "ValidateConfig",
     "Volume",
     "adapt",
+    "add_edit",
+    "apply_edits",
     "check",
     "evaluate",
     "import_volume",
+    "likely_errors",
+    "list_edits",
     "load_config",
     "mask",
     "open_volume",
@@ -96,6 +104,7 @@ __all__ = [
     "segment",
     "train",
     "tune",
+    "undo_edit",
 ]
 
 

@@ -36,6 +36,19 @@ FolderPath = Annotated[Path, BeforeValidator(_to_text)]
 """A path; it is not empty either."""
 
 
+def _to_texts(value: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        value = [value]
+    texts = tuple(map(_to_text, value))
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError("Input should be a text, or a list of texts")
+    return texts[0] if len(texts) == 1 else texts
+
+
+PathTexts = Annotated[str | tuple[str, ...], BeforeValidator(_to_texts)]
+"""A `PathText`, or several; a list of one is that one."""
+
+
 class Config(BaseModel):
     """Base of every stage's parameters: frozen, and unknown keys are errors."""
 

@@ -140,8 +140,8 @@ def _tune(config: RunConfig, adaptation: Adaptation | None, overwrite: bool) -> 
         return adaptation.tuned
     if config.train is None or config.validation is None or config.segment is None or not is_tunable(config.segment):
         return None
-    used, made = Path(config.segment.backbone), config.train.output / "backbone"
-    return tune_trained(config.train, config.validation) if used.resolve() == made.resolve() else None
+    used, made = [Path(one).resolve() for one in config.segment.backbones], config.train.output / "backbone"
+    return tune_trained(config.train, config.validation) if used == [made.resolve()] else None
 
 
 def train_backbone(

@@ -50,7 +50,7 @@ def write_table() -> None:
         "smoothing) that is best on the test part itself.",
         "",
         f"- Command: `python -m studies.first_results` (configs in `configs/`), {datetime.date.today().isoformat()}",
-        f"- Machine: {_cpu()}, {os.cpu_count()} shared cores, no GPU; float32",
+        f"- Machine: {describe_cpu()}, {os.cpu_count()} shared cores, no GPU; float32",
         "",
         "| volume | method | VOI split | VOI merge | VOI | adapted Rand error | threshold | training, CPU min |",
         "|---|---|---|---|---|---|---|---|",
@@ -80,7 +80,8 @@ def _row(domain: str, name: str, scores: Scores, threshold: object, minutes: str
     return f"| {domain} | {name} | " + " | ".join(f"{n:.3f}" for n in numbers) + f" | {threshold} | {minutes} |"
 
 
-def _cpu() -> str:
+def describe_cpu() -> str:
+    """Return the name of this machine's processor."""
     info = Path("/proc/cpuinfo")
     names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
     return names[0] if names else platform.processor()

@@ -49,7 +49,8 @@ def test_importing_is_light() -> None:
 
 def test_the_functions_are_those_of_the_plan() -> None:
     plan = {"open_volume", "import_volume", "rank_sources", "propose", "adapt"}
-    plan |= {"train", "predict", "segment", "evaluate", "publish", "mask", "tune"}
+    plan |= {"train", "predict", "segment", "evaluate", "publish", "mask", "tune", "likely_errors"}
+    plan |= {"add_edit", "apply_edits", "list_edits", "undo_edit"}
     assert set(FUNCTIONS) == {*plan, "phantom", "run", "load_config", "check"}
 
 

@@ -17,7 +17,7 @@ LAYERS = (
     ("adaptation",),
     ("viewing",),
     ("publishing",),
-    ("active", "evaluation", "forecast", "training"),
+    ("active", "evaluation", "forecast", "proofreading", "training"),
     ("domains", "pyramids", "segmentation"),
     ("prediction", "zoo"),
     ("backbones", "blockwise"),

@@ -181,7 +181,9 @@ def test_edited_labels_are_trained_on_and_what_follows_is_made_again(tmp_path, c
 
 def test_a_run_without_gaps_is_planned_once_and_as_if_they_were_known(config, monkeypatch):
     planned = []
-    monkeypatch.setattr(pipeline, "make_plan", lambda *given: planned.append(make_plan(*given)) or planned[-1])
+    monkeypatch.setattr(
+        pipeline, "make_plan", lambda *given, **how: planned.append(make_plan(*given, **how)) or planned[-1]
+    )
     first = segment_volume(config)
     assert len(planned) == 1
     assert (planned[0].config.no_data, first.config.no_data) == ("auto", "none")

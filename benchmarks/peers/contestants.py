@@ -20,7 +20,7 @@ from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.metrics import Scores, score
 from neuroadda.evaluation.sweep import evaluate_volume
 from neuroadda.segmentation.fragments import Fragments, context_vx
-from neuroadda.segmentation.pipeline import default_block_vx
+from neuroadda.segmentation.resolving import default_block_vx
 from neuroadda.volumes.arrays import Volume
 from neuroadda.zoo.finding import builtin_folder
 

@@ -25,7 +25,7 @@ from neuroadda.blockwise.task import Task
 from neuroadda.domains.selection import find_start
 from neuroadda.errors import SettingError, UserError, warn
 from neuroadda.locks import lock_folder
-from neuroadda.segmentation.pipeline import default_block_vx
+from neuroadda.segmentation.resolving import default_block_vx
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs

@@ -16,7 +16,7 @@ from neuroadda.config import Config, FolderPath, PathText, PublicConfig, Zyx, du
 from neuroadda.domains.selection import SelectConfig
 from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import default_block_vx
+from neuroadda.segmentation.resolving import default_block_vx
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.masks import Mask, open_mask
 from neuroadda.volumes.no_data_mask import AUTO

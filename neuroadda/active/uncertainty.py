@@ -18,8 +18,11 @@ from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
 from neuroadda.errors import SettingError, UserError
 from neuroadda.prediction.augmented import AugmentedPredictor
+from neuroadda.prediction.ensemble import make_predictors
+from neuroadda.prediction.members import list_members, name_members
 from neuroadda.prediction.predict import Predict, check_raw
-from neuroadda.prediction.predictor import Predictor
+from neuroadda.prediction.resolving import resolve_each
+from neuroadda.prediction.symmetries import list_symmetries
 from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragments
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.inputs import Inputs
@@ -110,12 +113,9 @@ class Uncertainty(Stage):
 
     def _make_scorer(self, task: Task, raw: Volume, tissue: Tissue | None) -> Callable[[Block], np.ndarray]:
         """Return the function that gives the scores (uint16, zyx) of a block's voxels."""
-        backbones = [load_backbone(task.inputs[name]) for name in _input_names(len(self.tiles_vx))]
+        backbones = [load_backbone(folder) for folder in list_members(task.inputs)]
         cards = [backbone.card for backbone in backbones]
-        predictors = [
-            Predictor(backbone, self.predict.model_copy(update={"tile_vx": tile_vx}))
-            for backbone, tile_vx in zip(backbones, self.tiles_vx, strict=True)
-        ]
+        predictors = make_predictors(backbones, self.predict, self.tiles_vx)
         reach_vx = Coordinate(
             max(sizes) for sizes in zip(*(card.architecture.context_vx for card in cards), strict=True)
         )
@@ -141,7 +141,7 @@ class Uncertainty(Stage):
             return score_ambiguity(affs, found)[inside]
 
         if self.score == "augmented":
-            augmented = AugmentedPredictor(predictors[0], cards[0], raw.voxel_size)
+            augmented = AugmentedPredictor(predictors[0], cards[0], list_symmetries(raw.voxel_size))
             own = [augmented.offsets.index(o) for o in shared]
         return {
             "entropy": score_by_entropy,
@@ -204,7 +204,7 @@ def make_uncertainty_task(
     for card in cards:
         check_raw(raw, card, any_voxel_size)
     stage = _resolve(stage, raw, cards, block_vx)
-    names = zip(_input_names(len(cards)), backbones, cards, strict=True)
+    names = zip(name_members(len(cards)), backbones, cards, strict=True)
     inputs = {"raw": (raw.path, known.identify("raw", raw) if known else raw.fingerprint)} | {
         name: (Path(at), card.digest) for name, at, card in names
     }
@@ -228,28 +228,16 @@ def _resolve(stage: Uncertainty, raw: Volume, cards: list[Card], block_vx: Zyx) 
         what = f"{cards[0].name} knows single sections only"
         raise SettingError(what, "fragments.sections", "find fragments section by section")
     fragments = stage.fragments.resolve(raw.voxel_size_nm, offsets)
-    resolved = []
-    for card in cards:
-        z, y, x = block_vx
-        if stage.score == "augmented":  # turned blocks need not begin on the network's alignment
-            y, x = y + card.architecture.alignment_vx[1], x + card.architecture.alignment_vx[2]
-        elif stage.score == "ambiguity":
-            z, y, x = (b + 2 * c for b, c in zip(block_vx, _around_fragments_vx(fragments, raw), strict=True))
-        resolved.append(stage.predict.resolve(card.architecture, (z, y, x)))
-    return stage.model_copy(
-        update={
-            "fragments": fragments,
-            "predict": resolved[0].model_copy(update={"tile_vx": None}),
-            "tiles_vx": tuple(predict.tile_vx for predict in resolved),
-        }
-    )
+    z, y, x = block_vx
+    if stage.score == "augmented":  # turned blocks need not begin on the network's alignment
+        y, x = y + cards[0].architecture.alignment_vx[1], x + cards[0].architecture.alignment_vx[2]
+    elif stage.score == "ambiguity":
+        z, y, x = (b + 2 * c for b, c in zip(block_vx, _around_fragments_vx(fragments, raw), strict=True))
+    predict, tiles_vx = resolve_each(stage.predict, [card.architecture for card in cards], (z, y, x))
+    return stage.model_copy(update={"fragments": fragments, "predict": predict, "tiles_vx": tiles_vx})
 
 
 def _around_fragments_vx(fragments: Fragments, raw: Volume) -> Zyx:
     """Return the context of a block in which fragments are found: at least a voxel, to see what touches across its border."""
     z, y, x = (max(1, c) for c in context_vx(fragments, raw.voxel_size_nm))
     return z, y, x
-
-
-def _input_names(count: int) -> list[str]:
-    return ["backbone", *(f"backbone_{i}" for i in range(1, count))]

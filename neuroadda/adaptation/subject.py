@@ -20,13 +20,18 @@ def read_subject(place: str) -> dict[str, Any]:
     Raises
     ------
     UserError
-        If it is an adaptation without a backbone.
+        If it is an adaptation without a backbone, or a run of several.
     """
     folder = to_location(place)
     if not isinstance(folder, Path):
         return {"raw": place}
     if is_run(folder) and "resolved" in (known := load_config_file(folder / CONFIG)):
-        return {key: known["resolved"].get(key) for key in ("raw", "backbone", "no_data", "any_voxel_size")}
+        keys = {key: known["resolved"].get(key) for key in ("raw", "backbone", "no_data", "any_voxel_size")}
+        if isinstance(keys["backbone"], list):
+            raise UserError(
+                "this run has several backbones: a tuning is of one", place, "give RAW LABELS --backbone NAME"
+            )
+        return keys
     if not (folder / SUMMARY).is_file():
         return {"raw": place}
     if not (folder / BACKBONE).exists():

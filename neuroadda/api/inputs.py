@@ -1,5 +1,6 @@
 """What the public functions accept: paths as text or as `Path`, volumes also opened."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,13 @@ def to_text(value: VolumeLike | None) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return str(value.path if isinstance(value, Volume) else to_location(value))
+
+
+def to_texts(value: StrPath | Sequence[StrPath] | None) -> str | list[str] | None:
+    """Return a path, or several, as a config holds them."""
+    if value is None or isinstance(value, str | Path):
+        return to_text(value)
+    return [str(to_text(one)) for one in value]
 
 
 def to_volume(value: VolumeLike) -> Volume:

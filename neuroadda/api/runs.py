@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from neuroadda.api.inputs import StrPath, VolumeLike, name_training, to_text, to_volume
+from neuroadda.api.inputs import StrPath, VolumeLike, name_training, to_text, to_texts, to_volume
 from neuroadda.config import configure
 from neuroadda.observing import RunObserver, watched_by
 from neuroadda.volumes.arrays import Volume
@@ -76,7 +76,7 @@ def train(
 def segment(
     raw: VolumeLike | None = None,
     *,
-    backbone: StrPath | None = None,
+    backbone: StrPath | Sequence[StrPath] | None = None,
     output: StrPath | None = None,
     mask: VolumeLike | None = None,
     no_data: VolumeLike | None = None,
@@ -93,7 +93,7 @@ def segment(
     raw
         uint8, zyx.
     backbone
-        An entry of the zoo that comes with neuroadda, or a folder.
+        An entry of the zoo that comes with neuroadda, or a folder; of several, the mean of their affinities is taken.
     output
         Folder of the run: arrays, ledger, logs. The same call goes on where a run was stopped, and ends in the same bytes.
     mask
@@ -132,7 +132,7 @@ def segment(
 def predict(
     raw: VolumeLike | None = None,
     *,
-    backbone: StrPath | None = None,
+    backbone: StrPath | Sequence[StrPath] | None = None,
     output: StrPath | None = None,
     mask: VolumeLike | None = None,
     no_data: VolumeLike | None = None,
@@ -213,16 +213,16 @@ def evaluate(
 
 def _segment_keys(
     raw: VolumeLike | None,
-    backbone: StrPath | None,
+    backbone: StrPath | Sequence[StrPath] | None,
     output: StrPath | None,
     mask: VolumeLike | None,
     no_data: VolumeLike | None,
     any_voxel_size: bool | None,
     workers: int | None,
 ) -> dict[str, Any]:
-    keys = {"raw": raw, "backbone": backbone, "output": output, "mask": mask, "no_data": no_data}
-    texts = {key: to_text(value) for key, value in keys.items()}
-    return texts | {"any_voxel_size": any_voxel_size, "execution": {"workers": workers}}
+    keys = {"raw": raw, "output": output, "mask": mask, "no_data": no_data}
+    texts: dict[str, Any] = {key: to_text(value) for key, value in keys.items()}
+    return texts | {"backbone": to_texts(backbone), "any_voxel_size": any_voxel_size, "execution": {"workers": workers}}
 
 
 def _run(

@@ -61,13 +61,19 @@ def bind_output(task: "Task") -> "Task | None":
 
 
 def check_output(task: "Task", overwrite: bool) -> None:
-    """Raise UserError if the output belongs to another fingerprint, or was moved, and `overwrite` is false."""
+    """Raise UserError if the output belongs to another fingerprint, or was moved, and `overwrite` is false.
+
+    Other edits are no reason: they are the user's own, and in the run's folder.
+    """
     output = to_location(task.output)
     if overwrite or bind_output(task) is not None or (tag := read_tag(output)) is None:
         return
-    if tag.get("fingerprint") == task.fingerprint and (moved := describe_move(output)):
-        what = f"the attributes of the output of {task.name} were edited: {moved}"
-        raise UserError(what, task.output, "write them back, or pass --overwrite to replace it")
+    if (tag.get("base") or tag.get("fingerprint")) == (task.base or task.fingerprint):
+        if moved := describe_move(output):
+            what = f"the attributes of the output of {task.name} were edited: {moved}"
+            raise UserError(what, task.output, "write them back, or pass --overwrite to replace it")
+        if tag.get("instance") and tag.get("fingerprint") != task.fingerprint:
+            return
     what = f"the output of {task.name} was made with other parameters or inputs"
     raise UserError(what, task.output, "pass --overwrite to replace it, or choose another output")
 

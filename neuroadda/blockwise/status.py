@@ -28,6 +28,10 @@ DEEPEST = 3  # folders from an output up to that of its run, such as run/merges/
 BUG_BLOCKS = int(Execution.model_fields["same_error_limit"].default)
 
 
+class NoLedger(UserError):
+    """There is no ledger of a run, or none that knows of it: nothing that has one was begun."""
+
+
 @dataclass(frozen=True)
 class RunLedger:
     """The ledger of a run, and the run's place.
@@ -135,8 +139,10 @@ def look_at_run(where: str | Path, url: str | None = None) -> RunStatus:
 
     Raises
     ------
+    NoLedger
+        If there is none, or a shared one that knows nothing of the folder.
     UserError
-        If there is no ledger, or a shared one that knows nothing of the folder.
+        If it cannot be read, or there is no folder.
     """
     now = time.time()
     if (begun := _look_at_beginning(where, url, now)) is not None:
@@ -148,7 +154,7 @@ def look_at_run(where: str | Path, url: str | None = None) -> RunStatus:
         tasks = found.choose(ledger.tasks())
         if found.shared and locks.own is None and not tasks:
             right = f"give a run's folder, or the URL of its own ledger (--ledger, or {VARIABLE})"
-            raise UserError("the ledger knows no task of this folder", str(where), right)
+            raise NoLedger("the ledger knows no task of this folder", str(where), right)
         pulses = [_pulse(task, ledger, locks.of(task)) for task in tasks]
         told = [
             describe(task, pulse, ledger.failures(task.fingerprint), found.folder, judge([pulse], now, locks.of(task)))
@@ -189,8 +195,8 @@ def find_ledger(where: str | Path, url: str | None = None) -> RunLedger:
 
     Raises
     ------
-    UserError
-        If there is no ledger.
+    NoLedger
+        If there is none.
     """
     if "://" in str(where):
         url, folder, shared = str(where), None, False
@@ -202,7 +208,7 @@ def find_ledger(where: str | Path, url: str | None = None) -> RunLedger:
         file = Path(url.removeprefix(SQLITE))
         if not file.exists():
             right = f"give a run's folder, or the URL of a ledger (--ledger, or {VARIABLE}), such as mongodb://host/database"
-            raise UserError("there is no ledger here", str(where), right)
+            raise NoLedger("there is no ledger here", str(where), right)
         folder = folder or file.parent
     return RunLedger(url, folder, shared)
 

@@ -108,6 +108,9 @@ class Task(Config):
         Which blocks have tissue, as `BlockSet.dump` writes it; None for all. The others are not done, and their output is empty.
     shard
         Keep a block's chunks of an output array in one file.
+    base
+        Fingerprint that the task would have without edits; empty for a task without edits. Where only the edits are others, an
+        output is replaced without being asked.
     instance
         Random id of the very output, given when it is created and stored in its tag; empty before.
     """
@@ -123,6 +126,7 @@ class Task(Config):
     chunk_vx: Zyx
     tissue: str | None = None
     shard: bool = False
+    base: str = ""
     instance: str = ""
 
     @classmethod
@@ -136,10 +140,11 @@ class Task(Config):
         *,
         blocks: BlockSet | None = None,
         shard: bool = False,
+        base: str = "",
     ) -> "Task":
         """Bind a stage; each input is its place and its content's fingerprint. Chunks default to about 64 voxels an axis.
 
-        Only `blocks` are done, by default all: those that have tissue.
+        Only `blocks` are done, by default all: those that have tissue. See the attributes for `shard` and `base`.
 
         Raises
         ------
@@ -162,6 +167,7 @@ class Task(Config):
             chunk_vx=chunk_vx,
             tissue=None if blocks is None else blocks.dump(),
             shard=shard,
+            base=base,
         )
 
     @cached_property
@@ -208,6 +214,7 @@ class Task(Config):
             "stage": self.name,
             "parameters": self.parameters,
             "input_fingerprints": self.input_fingerprints,
+            **({"base": self.base} if self.base else {}),
         }
 
     @property

@@ -38,7 +38,12 @@ def check_backbone(
 
 def _read(backbone: str | Path, zoo: str | None) -> tuple[Path, Card]:
     folder = find_backbone(backbone, zoo)
-    return folder, read_weights(folder)[0]
+    card = read_weights(folder)[0]
+    if card.architecture.identity is not None:  # code of others, which may be gone, or no longer fit its weights
+        from neuroadda.backbones.checkpoint import load_backbone  # imports torch
+
+        load_backbone(folder)
+    return folder, card
 
 
 def _check_raw(raw: Volume, card: Card) -> bool:

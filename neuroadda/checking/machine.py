@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from errno import EACCES, EROFS
 from pathlib import Path
 
@@ -117,7 +117,13 @@ def check_workers(findings: Findings, where: str, execution: Execution) -> None:
 
 
 def check_memory(
-    findings: Findings, where: str, execution: Execution, predict: Predict, card: Card, block_vx: Zyx, context_vx: Zyx
+    findings: Findings,
+    where: str,
+    execution: Execution,
+    predict: Predict,
+    cards: Sequence[Card],
+    block_vx: Zyx,
+    context_vx: Zyx,
 ) -> None:
     """Hold the memory of all workers, each at its peak, against what is available on this machine.
 
@@ -125,6 +131,8 @@ def check_memory(
     ----------
     predict
         With everything decided.
+    cards
+        Of its networks; they run one after another, and the largest pass counts.
     context_vx
         Of the blocks in which fragments are found, on each side.
     """
@@ -133,10 +141,11 @@ def check_memory(
         return
     whole = int(np.prod([b + 2 * c for b, c in zip(block_vx, context_vx, strict=True)]))
     needed = BLOCK_BYTES * whole
-    if predict.device == "cpu" and predict.tile_vx is not None and predict.precision != "auto":
+    for card, tile_vx in zip(cards, predict.list_tiles(), strict=True) if predict.device == "cpu" else ():
         in_chunks = runs_in_chunks(card.architecture, "cpu", predict.threads, predict.compile)
         at_once = CHUNK_VALUES if in_chunks else AT_ONCE
-        needed = max(needed, count_pass_bytes(card.architecture, predict.tile_vx, predict.precision, at_once))
+        assert predict.precision != "auto"
+        needed = max(needed, count_pass_bytes(card.architecture, tile_vx, predict.precision, at_once))
     workers = 1 if execution.launcher == "serial" else execution.workers
     total = workers * (needed + PROCESS_BYTES)
     what = f"{_say(workers, 'worker')} may hold {format_bytes(total)} of memory, and {format_bytes(available)} are available"

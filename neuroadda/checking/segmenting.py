@@ -16,9 +16,11 @@ from neuroadda.checking.looking import look_at_labels, look_at_masked, look_at_r
 from neuroadda.checking.machine import check_disk, check_free, check_memory, check_place, check_records, check_workers
 from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation, check_segmentation
 from neuroadda.evaluation.sweep import check_thresholds
+from neuroadda.prediction.members import order_members
 from neuroadda.prediction.predict import check_raw
 from neuroadda.segmentation.fragments import context_vx
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, default_block_vx, make_plan
+from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
+from neuroadda.segmentation.resolving import default_block_vx, resolve_predict
 from neuroadda.segmentation.settings import decide_threshold
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.grey_values import open_raw
@@ -55,24 +57,20 @@ def check_segment(
     roi = None if raw is None else open_roi(findings, "segment.roi", raw, config)
     if raw is not None:
         look_at_raw(findings, "segment.raw", raw, roi)
-    awaited = any(is_inside(Path(config.backbone), folder) for folder in made) and not Path(config.backbone).exists()
-    card = None
-    if awaited:
-        findings.note("segment.backbone", f"{config.backbone} is trained first")
-    elif (found := check_backbone(findings, "segment.backbone", config.backbone)) is not None:
-        card = found[1]
+    cards = _check_backbones(findings, config, made)
     tissue = check_masks(findings, "segment", config, raw, roi)
-    whole = raw is not None and roi is not None and tissue and _check_settings(findings, config, raw, roi, card)
+    whole = raw is not None and roi is not None and tissue and _check_settings(findings, config, raw, roi, cards)
+    whole = whole and None not in cards
     _check_outputs(findings, config)
     check_workers(findings, "segment.execution", config.execution)
     check_records(findings, "segment", config.ledger_url, config.execution)
     if not findings.for_run and isinstance(to_location(config.output), Path):
         check_free(findings, "segment.output", Path(config.output))
-    if whole and card is not None:
+    if whole:
         inputs = Inputs(Path(config.output), trust=config.trust_inputs or findings.for_run)  # a run looks itself
         plan = findings.attempt("segment", "mend what is told", make_plan, config, inputs)
         if plan is not None:
-            _check_plan(findings, plan, card)
+            _check_plan(findings, plan)
             if not findings.for_run:
                 anew = f"{plan.tasks[0].name} and what follows are done again (unless inputs are trusted)"
                 findings.attempt("segment.output", TRUST, inputs.warn, anew)
@@ -81,6 +79,23 @@ def check_segment(
         check_disk(findings, "segment.output", config.arrays, int(np.prod(roi.shape / raw.voxel_size)))
     if evaluate is not None:
         check_evaluate(findings, evaluate, config, raw, roi)
+
+
+def _check_backbones(findings: Findings, config: SegmentConfig, made: Sequence[Path]) -> list[Card | None]:
+    """Return the card of each backbone; None of one that is wrong, or is still to be trained."""
+    cards: list[Card | None] = []
+    for key, backbone in zip(_name_keys(len(config.backbones)), config.backbones, strict=True):
+        if any(is_inside(Path(backbone), folder) for folder in made) and not Path(backbone).exists():
+            findings.note(key, f"{backbone} is trained first")
+            cards.append(None)
+        else:
+            found = check_backbone(findings, key, backbone)
+            cards.append(None if found is None else found[1])
+    return cards
+
+
+def _name_keys(count: int) -> list[str]:
+    return ["segment.backbone"] if count == 1 else [f"segment.backbone[{i}]" for i in range(count)]
 
 
 def open_roi(findings: Findings, where: str, raw: Volume, config: object) -> Roi | None:
@@ -117,27 +132,30 @@ def _look_at_no_data(setting: str, raw: Volume) -> None:
         look_at_masked(raw, mask, raw.roi)
 
 
-def _check_settings(findings: Findings, config: SegmentConfig, raw: Volume, roi: Roi, card: Card | None) -> bool:
+def _check_settings(
+    findings: Findings, config: SegmentConfig, raw: Volume, roi: Roi, cards: Sequence[Card | None]
+) -> bool:
     """Look at settings one by one, since `make_plan` tells the first that is wrong; return whether all are right."""
     before = len(findings["wrong"])
     block_vx = config.block_vx or default_block_vx(raw, roi)
     if config.shard:
         findings.attempt("segment.shard", "leave it out", check_shards)
-    if card is not None:
-        elsewhere = config.execution.is_cluster and config.execution.job_for(True).gpus > 0
-        workers = config.execution.workers
+    named = [(Path(place), card) for place, card in zip(config.backbones, cards, strict=True) if card is not None]
+    known = [card for _, card in named]
+    for card in known:
         findings.attempt("segment.any_voxel_size", IMPORT, check_raw, raw, card, config.any_voxel_size)
-        findings.attempt("segment.components", "set it", decide_threshold, config, card)
-        resolve = config.predict.resolve
-        findings.attempt(
-            "segment.predict", "leave it out", resolve, card.architecture, block_vx, workers, elsewhere=elsewhere
-        )
+    findings.attempt("segment.backbone", "name each once", order_members, named)
+    if cards[0] is not None:
+        findings.attempt("segment.components", "set it", decide_threshold, config, cards[0])
+    if len(known) == len(cards):
+        findings.attempt("segment.predict", "leave it out", resolve_predict, config, config.predict, block_vx, known)
     return len(findings["wrong"]) == before
 
 
 def _check_outputs(findings: Findings, config: SegmentConfig) -> None:
     """Look whether what is written has a place of its own."""
-    inputs = {"segment.raw": config.raw, "segment.mask": config.mask, "segment.backbone": config.backbone}
+    backbones = zip(_name_keys(len(config.backbones)), config.backbones, strict=True)
+    inputs = {"segment.raw": config.raw, "segment.mask": config.mask, **dict(backbones)}
     folder = findings.attempt("segment.output", "see docs/storage.md", to_folder, config.output, "the run's folder")
     if folder is None:
         return
@@ -155,7 +173,7 @@ def _check_outputs(findings: Findings, config: SegmentConfig) -> None:
                 findings.fault(key, what, "choose another output")
 
 
-def _check_plan(findings: Findings, plan: Plan, card: Card) -> None:
+def _check_plan(findings: Findings, plan: Plan) -> None:
     """Look at a plan as a whole."""
     first, config = plan.tasks[0], plan.config
     assert config.block_vx is not None
@@ -166,8 +184,9 @@ def _check_plan(findings: Findings, plan: Plan, card: Card) -> None:
         findings.note("segment", f"{blocks} blocks of {config.block_vx} voxels" + _share(blocks, total, config.mask))
     raw = Volume.open(config.raw)
     context = context_vx(config.fragments, raw.voxel_size_nm)
-    check_memory(findings, "segment.execution", config.execution, config.predict, card, config.block_vx, context)
-    findings.note("segment.predict", f"on {config.predict.device} in {config.predict.precision}")
+    check_memory(findings, "segment.execution", config.execution, config.predict, plan.cards, config.block_vx, context)
+    passes = f"; networks see each block {plan.passes} times" if plan.passes > 1 else ""
+    findings.note("segment.predict", f"on {config.predict.device} in {config.predict.precision}{passes}")
 
 
 def _check_results(findings: Findings, plan: Plan, inputs: Inputs, overwrite: bool) -> None:

@@ -1,6 +1,7 @@
 """Verbs on a run that is under way or was stopped: how far it is, what failed and why, and doing that again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ from neuroadda.wording import format_text
 
 if TYPE_CHECKING:
     from neuroadda.blockwise.health import Health
+    from neuroadda.training.status import TrainingStatus
 
 app = typer.Typer()
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")]
@@ -26,42 +28,67 @@ def status(
 ) -> None:
     """Tell whether a run is at work, waits, or was stopped, how far each task is, why blocks failed, and what to do next."""
     from neuroadda.adaptation.status import look_at_adaptation, look_at_tuning
-    from neuroadda.blockwise.status import look_at_run
+    from neuroadda.blockwise.status import NoLedger, look_at_run
     from neuroadda.cli.console import print_json, print_table
-    from neuroadda.training.status import look_at_training
+    from neuroadda.segmentation.taken_edits import count_edits
+    from neuroadda.training.status import look_at_trainings
     from neuroadda.volumes.derived import find_stale
     from neuroadda.volumes.inputs import look_again
     from neuroadda.volumes.locations import to_location
 
+    trainings: dict[str, TrainingStatus] = {}
     if "://" not in run:
         folder = Path(run)
         stale = "what was made of it here is stale; the same command"
         look_again(folder).warn(f"{stale} makes it again", f"{stale} makes it again with --overwrite")
-        if (training := look_at_training(folder)) is not None:
-            print_json([training.to_data()]) if as_json else _print_health(training.health)
+        trainings = look_at_trainings(folder)
+        if (training := trainings.get(".")) is not None:
+            print_json([training.to_data()]) if as_json else _print_training(training)
             return
         for stage, look in (("adapt", look_at_adaptation), ("tune", look_at_tuning)):
             if (health := look(folder)) is not None:
-                print_json([{"stage": stage} | vars(health)]) if as_json else _print_health(health)
+                if as_json:
+                    told = {"trainings": _describe_trainings(trainings)} if trainings else {}
+                    print_json([{"stage": stage} | vars(health) | told])
+                else:
+                    _print_health(health)
+                    _print_trainings(trainings)
                 return
-    found = look_at_run(run, ledger)
+    try:
+        found = look_at_run(run, ledger)
+    except UserError as error:
+        if trainings:
+            print_json(_describe_trainings(trainings)) if as_json else _print_trainings(trainings)
+        if not trainings or not isinstance(error, NoLedger):
+            raise
+        if not as_json:  # what has a ledger follows when the trainings have ended
+            _print_advice([*trainings.values()][-1].health)
+        return
     for task in found.tasks:
         task["stale"] = find_stale(to_location(task["output"]))
         if task["moved"] is not None:
             mend = "write the attributes back, or give --overwrite to the same command, which makes it again"
             warn(f"{task['stage']} changed ({task['moved']}): {mend}", task["output"])
+    edits = None if "://" in run else count_edits(Path(run))
+    if edits is not None and any(t["stage"] == "relabel" and t["state"] != "finished" for t in found.tasks):
+        edits = replace(edits, applied=False)
     if as_json:
-        print_json(found.tasks)
+        for task in found.tasks:
+            task["edits"] = vars(edits) if edits is not None and task["stage"] == "components" else None
+        print_json([*_describe_trainings(trainings), *found.tasks])
         return
     print(format_text(found.health.sentence))
     hidden = () if any(task["interrupted"] for task in found.tasks) else ("interrupted",)
     print_table("tasks", [_status_row(task, hidden) for task in found.tasks])
     for task in found.tasks:
         _print_failures(task)
+    if edits is not None:
+        print(format_text(f"proofreading: {edits.advise(run)}"))
     for path, why in [stale for task in found.tasks for stale in task["stale"].items()]:
         print(format_text(f"stale: {path}: {why}"))
     if found.health.state != "finished":
         _print_advice(found.health)
+    _print_trainings(trainings)
 
 
 @app.command()
@@ -128,6 +155,24 @@ def logs(
 def _print_health(health: "Health") -> None:
     print(format_text(health.sentence))
     _print_advice(health)
+
+
+def _print_training(training: "TrainingStatus") -> None:
+    print(format_text(training.health.sentence))
+    for line in training.describe():
+        print(format_text(line))
+    _print_advice(training.health)
+
+
+def _print_trainings(trainings: Mapping[str, "TrainingStatus"]) -> None:
+    """Print how far the trainings of a run are, each by its folder in that of the run."""
+    for name, training in trainings.items():
+        for line in (training.health.sentence, *training.describe()):
+            print(format_text(f"{name}: {line}"))
+
+
+def _describe_trainings(trainings: Mapping[str, "TrainingStatus"]) -> list[dict[str, Any]]:
+    return [{"name": name} | training.to_data() for name, training in trainings.items()]
 
 
 def _print_advice(health: "Health") -> None:

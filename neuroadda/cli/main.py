@@ -15,6 +15,7 @@ from neuroadda.cli import (
     checking,
     dashboard,
     failures,
+    proofreading,
     publishing,
     pyramids,
     runs,
@@ -24,6 +25,7 @@ from neuroadda.cli import (
     volumes,
 )
 from neuroadda.cli.domains import domains, rank
+from neuroadda.cli.edits import edits
 from neuroadda.cli.interrupts import raise_by_interrupt
 from neuroadda.cli.ledger import ledger
 from neuroadda.cli.working import WorkLines
@@ -53,10 +55,12 @@ app.add_typer(view.app)
 app.add_typer(active.app)
 app.add_typer(adaptation.app)
 app.add_typer(tuning.app)
+app.add_typer(proofreading.app)
 app.add_typer(active.proposals, name="proposals")
 zoo.command()(rank)
 app.add_typer(zoo, name="zoo")
 app.add_typer(domains, name="domains")
+app.add_typer(edits, name="edits")
 app.add_typer(ledger, name="ledger")
 
 

@@ -35,6 +35,10 @@ Workers = Annotated[
     int | None, typer.Option(min=1, help="Worker processes; by default 2. They do not change the result.")
 ]
 Backbone = Annotated[str | None, typer.Option(help="An entry of the zoo, or a folder.")]
+Backbones = Annotated[
+    list[str] | None,
+    typer.Option("--backbone", help="An entry of the zoo, or a folder; again for the mean of several (an ensemble)."),
+]
 LEDGER_HELP = "URL of the ledger; else that in NEUROADDA_LEDGER, else ledger.db in the folder. A password is safer in the variable."
 Ledger = Annotated[str | None, typer.Option("--ledger", metavar="URL", help=LEDGER_HELP)]
 NO_DATA_HELP = "Where raw has no data: auto (find it first; the default), none, or a mask that `neuroadda mask` wrote."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neuroadda.cli.options import (
-    Backbone,
+    Backbones,
     ConfigFiles,
     DryRun,
     Json,
@@ -31,6 +31,7 @@ from neuroadda.errors import UserError
 if TYPE_CHECKING:
     from neuroadda.evaluation.measure import Measured
     from neuroadda.flow import RunConfig
+    from neuroadda.segmentation.pipeline import Plan
 
 app = typer.Typer()
 
@@ -44,7 +45,7 @@ AnyVoxelSize = Annotated[
 @app.command()
 def predict(
     raw: Raw = None,
-    backbone: Backbone = None,
+    backbone: Backbones = None,
     output: Output = None,
     mask: Mask = None,
     no_data: NoData = None,
@@ -67,7 +68,7 @@ def predict(
 @app.command()
 def segment(
     raw: Raw = None,
-    backbone: Backbone = None,
+    backbone: Backbones = None,
     output: Output = None,
     mask: Mask = None,
     no_data: NoData = None,
@@ -165,7 +166,7 @@ SEGMENT_USAGE = "RAW --backbone NAME --output OUT"
 
 def _segment_keys(
     raw: str | None,
-    backbone: str | None,
+    backbone: list[str] | None,
     output: str | None,
     mask: str | None,
     no_data: str | None,
@@ -174,7 +175,13 @@ def _segment_keys(
     ledger: str | None,
     trust_inputs: bool,
 ) -> Mapping[str, Any]:
-    keys: dict[str, Any] = {"raw": raw, "backbone": backbone, "output": output, "mask": mask, "no_data": no_data}
+    keys: dict[str, Any] = {
+        "raw": raw,
+        "backbone": backbone or None,
+        "output": output,
+        "mask": mask,
+        "no_data": no_data,
+    }
     keys |= {"any_voxel_size": any_voxel_size, "trust_inputs": trust_inputs or None}
     return {"segment": keys | {"ledger": ledger, "execution": {"workers": workers}}}
 
@@ -207,9 +214,11 @@ def _print_sweep(measured: "Measured") -> None:
         f"sweep ({measured.scores.units})",
         [{"threshold": t} | {name: round(getattr(s, name), 4) for name in shown} for t, s in sweep],
     )
-    told = (
-        f"at the segmentation's threshold {measured.threshold}: VOI {measured.scores.voi:.4f} {measured.scores.units}"
+    edits = (
+        f" with {measured.edits} edit{'s' * (measured.edits > 1)}, which the sweep is without" if measured.edits else ""
     )
+    scores = f"VOI {measured.scores.voi:.4f} {measured.scores.units}"
+    told = f"at the segmentation's threshold {measured.threshold}{edits}: {scores}"
     print(told + (f", {measured.trained.describe()}" if measured.trained else ""))
 
 
@@ -217,7 +226,6 @@ def _dry_run(loaded: "RunConfig", upto: str, dry_run: bool, measure: int | None,
     from neuroadda.cli.console import print_forecast, print_json, print_table
     from neuroadda.config import dump_config
     from neuroadda.segmentation.pipeline import make_plan
-    from neuroadda.volumes.arrays import Volume
     from neuroadda.wording import format_bytes, format_count
 
     if not dry_run:
@@ -228,7 +236,11 @@ def _dry_run(loaded: "RunConfig", upto: str, dry_run: bool, measure: int | None,
         from neuroadda.forecast.sampling import measure_boxes
 
         found = forecast(plan, measure_boxes(plan, measure))
-        print_json(dump_config(found)) if as_json else print_forecast(found)
+        if as_json:
+            print_json(dump_config(found))
+            return
+        print_forecast(found)
+        _print_passes(plan)
         return
     stages = plan.describe()
     if as_json:
@@ -245,6 +257,12 @@ def _dry_run(loaded: "RunConfig", upto: str, dry_run: bool, measure: int | None,
         for s in stages
     ]
     print_table("dry run: nothing was written", shown)
-    passes = plan.config.predict.count_passes(Volume.open(plan.config.raw).voxel_size_nm)
-    if passes > 1:
+    _print_passes(plan)
+
+
+def _print_passes(plan: "Plan") -> None:
+    networks, passes = len(plan.config.backbones), plan.passes
+    if networks > 1:
+        print(f"each block goes through {networks} networks, {passes // networks} times each: {passes} passes")
+    elif passes > 1:
         print(f"predict.augment: the network sees each block {passes} times")

@@ -43,9 +43,9 @@ class RankConfig(MmdConfig):
 
     by: By = "both"
     dimensions: Dimensions = "3d"
-    crops: Annotated[int, Field(ge=2, le=1000)] = 4
+    crops: Annotated[int, Field(ge=2, le=1000)] = 3
     crop_vx: Zyx | None = None
-    patches: PatchConfig = Field(default_factory=lambda: PatchConfig(count=48))
+    patches: PatchConfig = Field(default_factory=lambda: PatchConfig(count=32))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from funlib.geometry import Roi
 from pydantic import Field
 
-from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
@@ -74,6 +73,8 @@ class Measured:
     ----------
     threshold
         The segmentation's, of a run; the sweep says how others would have done.
+    edits
+        How many edits the run has taken: the scores are with them, the sweep is without.
     stages
         Every one of a run, with what it did and took.
     trained
@@ -85,6 +86,7 @@ class Measured:
     """
 
     threshold: float | None = None
+    edits: int = 0
     stages: Sequence[FinishedStage] = ()
     scores: Scores | None = None
     overlaps: Contingency | None = None
@@ -110,6 +112,7 @@ class Measured:
         quality = {"scores": self.scores, "erl": self.erl, "sweep": self.sweep}
         return {
             "threshold": self.threshold,
+            "edits": self.edits,
             **({"best_threshold": self.sweep.thresholds[self.sweep.best]} if self.sweep else {}),
             **{name: dump_config(value) for name, value in quality.items() if value is not None},
             "trained": None if self.trained is None else vars(self.trained) | {"told": self.trained.describe()},
@@ -127,11 +130,11 @@ def measure_plan(plan: Plan, config: EvaluateConfig | None) -> Measured:
     UserError
         If a stage is not finished, or the labels do not fit the segmentation.
     """
-    threshold = plan.config.components.threshold
+    threshold, edits = plan.config.components.threshold, len(plan.edits.edits) if plan.edits else 0
     assert threshold is not None
     stages = finished_stages(plan)
     if config is None:
-        return Measured(threshold, stages)
+        return Measured(threshold, edits, stages)
     labels, segmentation = Volume.open(config.labels), Volume.open(plan.output("relabel"))
     _check_content(labels, segmentation.roi)
     overlaps = overlap_volumes(segmentation, labels)
@@ -141,6 +144,7 @@ def measure_plan(plan: Plan, config: EvaluateConfig | None) -> Measured:
         trained = None
     return Measured(
         threshold,
+        edits,
         stages,
         score(overlaps),
         overlaps,
@@ -153,9 +157,11 @@ def measure_plan(plan: Plan, config: EvaluateConfig | None) -> Measured:
 
 
 def _find_trained(plan: Plan, scored: Roi) -> list[Roi]:
-    """Return what of a ROI the backbone of a plan was trained on."""
-    boxes = find_trained(load_card(plan.config.backbone), Volume.open(plan.config.raw))
-    return [both for box in boxes if not (both := box.intersect(scored)).empty]
+    """Return what of a ROI the backbones of a plan were trained on."""
+    raw = Volume.open(plan.config.raw)
+    boxes = [box for card in plan.cards for box in find_trained(card, raw)]
+    once = [box for n, box in enumerate(boxes) if box not in boxes[:n]]
+    return [both for box in once if not (both := box.intersect(scored)).empty]
 
 
 def _leave_out(

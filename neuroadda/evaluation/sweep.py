@@ -41,7 +41,7 @@ class Sweep(Config):
 
 
 def sweep_plan(plan: Plan, labels: Volume, thresholds: Sequence[float] = THRESHOLDS) -> Sweep:
-    """Score a finished agglomeration at every threshold.
+    """Score a finished agglomeration at every threshold, without edits.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from neuroadda.config import PathText, PublicConfig, dump_config, fingerprint, w
 from neuroadda.errors import UserError, in_section, warn
 from neuroadda.evaluation.labelled import Labelled
 from neuroadda.evaluation.sweep import Sweep, check_labels
-from neuroadda.prediction.augmented import predict_roi
+from neuroadda.prediction.ensemble import predict_roi
 from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments

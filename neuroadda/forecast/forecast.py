@@ -81,6 +81,8 @@ class Forecast(Config):
     ----------
     workers
         For which the wall time is forecast.
+    passes
+        How often networks see each block.
     ledger_bytes
         Of an SQLite ledger; None where it was not measured.
     measurement
@@ -90,6 +92,7 @@ class Forecast(Config):
     workers: int
     stages: list[StageForecast]
     total: StageForecast
+    passes: int = 1
     ledger_bytes: float | None
     measurement: Measurement
 
@@ -146,7 +149,14 @@ def forecast(plan: Plan, measurement: Measurement) -> Forecast:
     )
     overhead = measurement.overhead
     ledger_bytes = None if overhead is None else records * overhead.record_bytes
-    return Forecast(workers=workers, stages=stages, total=total, ledger_bytes=ledger_bytes, measurement=measurement)
+    return Forecast(
+        workers=workers,
+        stages=stages,
+        total=total,
+        passes=plan.passes,
+        ledger_bytes=ledger_bytes,
+        measurement=measurement,
+    )
 
 
 @dataclass(frozen=True)

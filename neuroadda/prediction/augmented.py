@@ -6,61 +6,28 @@ its direction round, so that the pair is found at its other end, and a transposi
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
 from typing import cast
 
 import numpy as np
-import torch
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.backbones.card import Card
-from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.config import Zyx
-from neuroadda.prediction.predict import Predict
-from neuroadda.prediction.predictor import Predictor, PredictorOutput
+from neuroadda.prediction.predictor import Predictor
+from neuroadda.prediction.symmetries import Symmetry
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.filling import FilledVolume
 
 
-@dataclass(frozen=True)
-class Symmetry:
-    """A symmetry of the section: flips first, then the transposition."""
-
-    flip_y: bool = False
-    flip_x: bool = False
-    transpose: bool = False
-
-    def apply(self, array: np.ndarray) -> np.ndarray:
-        """Return an array (..., y, x) turned."""
-        turned = np.flip(array, self._axes)
-        return np.ascontiguousarray(turned.swapaxes(-2, -1) if self.transpose else turned)
-
-    def undo(self, array: np.ndarray) -> np.ndarray:
-        """Return a turned array (..., y, x) as it was."""
-        return np.flip(array.swapaxes(-2, -1) if self.transpose else array, self._axes)
-
-    def turn(self, offset: Zyx) -> Zyx:
-        """Return an offset (zyx) turned."""
-        z, y, x = offset[0], -offset[1] if self.flip_y else offset[1], -offset[2] if self.flip_x else offset[2]
-        return (z, x, y) if self.transpose else (z, y, x)
-
-    @property
-    def _axes(self) -> tuple[int, ...]:
-        return tuple(axis for axis, flipped in ((-2, self.flip_y), (-1, self.flip_x)) if flipped)
-
-
-def list_symmetries(voxel_size: Sequence[float]) -> list[Symmetry]:
-    """Return the symmetries of sections of a voxel size (zyx): transposed, too, where voxels are square."""
-    transpositions = (False, True) if voxel_size[1] == voxel_size[2] else (False,)
-    return [Symmetry(*flags) for flags in product((False, True), (False, True), transpositions)]
-
-
 class AugmentedPredictor:
-    """A predictor that sees a volume in every symmetry of its sections.
+    """A predictor that sees a volume in symmetries of its sections.
 
-    Flips and, where voxels are square in the section, transpositions: 4 or 8 predictions, each as if the whole volume had
-    been turned on disk, so that they do not depend on the blocks either.
+    Each prediction is as if the whole volume had been turned on disk, so that it does not depend on the blocks either.
+
+    Parameters
+    ----------
+    symmetries
+        See `list_symmetries`; the first is that of the volume as it is.
 
     Attributes
     ----------
@@ -68,9 +35,9 @@ class AugmentedPredictor:
         Those of the network's offsets that are its own in every symmetry; the channels of what is yielded.
     """
 
-    def __init__(self, predictor: Predictor, card: Card, voxel_size: Sequence[float]) -> None:
+    def __init__(self, predictor: Predictor, card: Card, symmetries: Sequence[Symmetry]) -> None:
         self.predictor, self.card = predictor, card
-        self._symmetries = list_symmetries(voxel_size)
+        self._symmetries = symmetries
         self._found = {o: [_find(o, symmetry, card) for symmetry in self._symmetries] for o in card.offsets}
         self.offsets = tuple(o for o, sources in self._found.items() if None not in sources)
 
@@ -79,11 +46,10 @@ class AugmentedPredictor:
         for i in range(len(self._symmetries)):
             yield np.stack(self._see(raw, roi, i, self.offsets)[0])
 
-    def average(self, raw: Volume | FilledVolume, roi: Roi) -> PredictorOutput:
-        """Return the mean prediction of `roi`, of all the card's `predicted_offsets`.
+    def average(self, raw: Volume | FilledVolume, roi: Roi) -> tuple[np.ndarray, Counter[Zyx]]:
+        """Return the mean prediction of `roi` (float32, of all the card's `predicted_offsets`) and the tiles by their shape.
 
-        Each channel is the mean of the symmetries in which there is one that speaks for it. It is rounded in the end if the
-        predictor does not round.
+        Each channel is the mean of the symmetries in which there is one that speaks for it.
         """
         card, tiles = self.card, Counter[Zyx]()
         total = np.zeros((len(card.predicted_offsets), *(roi.shape / raw.voxel_size)), np.float32)
@@ -94,7 +60,7 @@ class AugmentedPredictor:
             for offset, member in zip(known, members, strict=True):
                 count = len(self._symmetries) - self._found[offset].count(None)
                 total[card.predicted_offsets.index(offset)] += member / np.float32(count)
-        return PredictorOutput(torch.from_numpy(total.round().astype(np.uint8)), tiles, None)
+        return total, tiles
 
     def _see(
         self, raw: Volume | FilledVolume, roi: Roi, i: int, offsets: Sequence[Zyx]
@@ -110,14 +76,6 @@ class AugmentedPredictor:
         affs = symmetry.undo(predicted)
         parts = [Roi(below + Coordinate(shift), shape).to_slices() for _, shift in sources]
         return [affs[channel][part] for (channel, _), part in zip(sources, parts, strict=True)], tiles
-
-
-def predict_roi(backbone: Backbone, parameters: Predict, raw: Volume | FilledVolume, roi: Roi) -> np.ndarray:
-    """Return the affinities (uint8, czyx) of a ROI as the stage of these parameters, which are resolved, makes them."""
-    if parameters.augment == "none":
-        return Predictor(backbone, parameters)(raw, roi)[0]
-    predictor = Predictor(backbone, parameters, rounded=False)
-    return AugmentedPredictor(predictor, backbone.card, raw.voxel_size).average(raw, roi).wait()
 
 
 def _find(offset: Zyx, symmetry: Symmetry, card: Card) -> tuple[int, Zyx] | None:

@@ -6,6 +6,7 @@ What imports torch is imported where a network runs: planning, and stages that n
 import os
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -33,7 +34,9 @@ from neuroadda.blockwise.overlap import Phases
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
 from neuroadda.errors import SettingError, UserError, in_section
-from neuroadda.prediction.tiles import choose_tile_vx, computed_vx
+from neuroadda.prediction.members import list_members, share_offsets
+from neuroadda.prediction.symmetries import list_symmetries
+from neuroadda.prediction.tiles import choose_tile_vx, count_computed
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.grey_values import check_raw_type
 from neuroadda.volumes.tissue import open_filled, open_tissue
@@ -55,6 +58,8 @@ class Predict(Stage):
     tile_vx
         Output shape of one pass through the network; a multiple of the network's alignment. By default that with the fewest
         voxels computed twice, of those that fit into `memory_gb`.
+    tiles_vx
+        The same of each network of an ensemble, in the order of the digests of their weights.
     memory_gb
         What a pass may take: by default a gigabyte on a CPU, four fifths of the memory of a CUDA device, shared by its workers.
     device
@@ -66,7 +71,7 @@ class Predict(Stage):
         Have torch compile the network: minutes at the start of each worker.
     augment
         ``section``: the mean of predictions of the volume flipped along y and x and, where voxels are square in the section,
-        transposed: 4 or 8 times the work. ``none`` is no part of the stage's identity: what is made of it is older.
+        transposed: 4 or 8 times the work.
     threads
         Of torch, in each worker. On a CPU more workers of one thread each do more: their networks run in chunks.
     """
@@ -76,6 +81,7 @@ class Predict(Stage):
     in_flight: ClassVar[int] = 3  # while one is in the network, the next is read and the last is written
 
     tile_vx: Zyx | None = None
+    tiles_vx: tuple[Zyx, ...] = ()
     memory_gb: float | None = Field(default=None, gt=0)
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -84,8 +90,10 @@ class Predict(Stage):
     threads: int = Field(default=1, ge=1)
 
     @model_serializer(mode="wrap")
-    def _leave_none_out(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {name: value for name, value in dump(self).items() if (name, value) != ("augment", "none")}
+    def _leave_neutral_out(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What was made without these keys is older than they are."""
+        neutral = {"augment": self.augment == "none", "tiles_vx": not self.tiles_vx}
+        return {name: value for name, value in dump(self).items() if not neutral.get(name)}
 
     @property
     def accelerated(self) -> bool:
@@ -102,6 +110,8 @@ class Predict(Stage):
         UserError
             If the network cannot put out `tile_vx`, or what is asked for is not there: a device, a compiler, a precision.
         """
+        if self.tiles_vx:
+            raise SettingError("tiles are given for an ensemble", "predict.tiles_vx", "set tile_vx")
         if min(block_vx) < 1:
             raise SettingError(f"blocks of {block_vx} have no voxels", "block_vx")
         device = "cuda" if elsewhere and self.device == "auto" else resolve_device(self.device)
@@ -142,18 +152,19 @@ class Predict(Stage):
 
         return precision if measure_bfloat16_speedup(network, self.threads) >= CLEARLY_FASTER else "float32"
 
-    def count_passes(self, voxel_size: Sequence[float]) -> int:
-        """Return how often the network sees a voxel of a volume of this voxel size (zyx), context aside."""
-        if self.augment == "none":
-            return 1
-        from neuroadda.prediction.augmented import list_symmetries  # imports torch
+    def count_passes(self, voxel_size: Sequence[float], networks: int = 1) -> int:
+        """Return how often networks see a voxel of a volume of this voxel size (zyx), context aside."""
+        return networks * (1 if self.augment == "none" else len(list_symmetries(voxel_size)))
 
-        return len(list_symmetries(voxel_size))
+    def list_tiles(self) -> tuple[Zyx, ...]:
+        """Return the tile of each network; the parameters are resolved."""
+        assert self.tiles_vx or self.tile_vx is not None, "resolve the parameters first"
+        return self.tiles_vx or (self.tile_vx,)  # type: ignore[return-value] # it is not None
 
     def create_output(self, task: Task) -> None:
         """Create the uint8 affinities, shape czyx, 255 for certain."""
         raw = Volume.open(task.inputs["raw"])
-        offsets = load_card(task.inputs["backbone"]).predicted_offsets
+        offsets = share_offsets([load_card(folder) for folder in list_members(task.inputs)])
         task.create_array(raw, np.uint8, channels=len(offsets), offsets=[list(o) for o in offsets])
 
     def take_device(self) -> tuple["Predict", Lease]:
@@ -164,36 +175,35 @@ class Predict(Stage):
     def open(self, task: Task) -> BlockFunction:
         """Return the function that predicts a block and reports its tiles and the voxels that went into the network."""
         from neuroadda.backbones.checkpoint import load_backbone  # these import torch
-        from neuroadda.prediction.augmented import AugmentedPredictor
+        from neuroadda.prediction.ensemble import Ensemble
         from neuroadda.prediction.predictor import Predictor, PredictorInput, PredictorOutput
 
         raw, affs = Volume.open(task.inputs["raw"]), Volume.open(task.output, "r+")
-        backbone = load_backbone(task.inputs["backbone"])
+        backbones = [load_backbone(folder) for folder in list_members(task.inputs)]
         tissue = open_tissue(task.inputs, raw, lost_sections=True)
-        network = backbone.card.architecture
-        seen = open_filled(task.inputs, raw, Coordinate(network.context_vx))
+        networks = [backbone.card.architecture for backbone in backbones]
+        seen = [open_filled(task.inputs, raw, Coordinate(network.context_vx)) for network in networks]
 
-        def write(block: Block, output: PredictorOutput) -> dict[str, Any]:
-            predicted, tiles = output.wait(), output.tiles
+        def write(block: Block, predicted: np.ndarray, passed: Sequence[Counter[Zyx]]) -> dict[str, Any]:
             affs.write(block.write_roi, predicted if tissue is None else predicted * tissue.read(block.write_roi))
-            computed = sum(count * computed_vx(network, shape) for shape, count in tiles.items())
-            return {"tiles": tiles.total(), "computed_voxels": computed}
+            computed = sum(map(count_computed, networks, passed))
+            return {"tiles": sum(tiles.total() for tiles in passed), "computed_voxels": computed}
 
-        if self.augment != "none":
-            augmented = AugmentedPredictor(Predictor(backbone, self, rounded=False), backbone.card, raw.voxel_size)
+        if self.augment != "none" or len(backbones) > 1:
+            ensemble = Ensemble(backbones, self, raw.voxel_size)
 
-            def average(roi: Roi) -> PredictorOutput:
+            def average(roi: Roi) -> tuple[np.ndarray, list[Counter[Zyx]]]:
                 set_up_thread(self.device, self.threads)
-                return augmented.average(seen, roi)
+                return ensemble(seen, roi)
 
-            return Phases(lambda block: block.write_roi, average, write)
-        predictor = Predictor(backbone, self)
+            return Phases(lambda block: block.write_roi, average, lambda block, averaged: write(block, *averaged))
+        predictor = Predictor(backbones[0], self)
         # Affinities go where the thread's last block had its own: memory that is new has to be cleared, and mapped page by page.
         own = threading.local()
 
         def read(block: Block) -> PredictorInput:
             set_up_thread(self.device, self.threads)
-            given = predictor.read(seen, block.write_roi, getattr(own, "affs", None))
+            given = predictor.read(seen[0], block.write_roi, getattr(own, "affs", None))
             own.affs = given.affs
             return given
 
@@ -201,7 +211,7 @@ class Predict(Stage):
             set_up_thread(self.device, self.threads)
             return predictor.infer(given)
 
-        return Phases(read, compute, write)
+        return Phases(read, compute, lambda block, output: write(block, output.wait(), [output.tiles]))
 
 
 def _memory_bytes(device: str, workers: int) -> float:
@@ -227,7 +237,8 @@ def check_raw(raw: Volume, card: Card, any_voxel_size: bool) -> None:
         raise UserError(f"the backbone takes {card.architecture.in_channels} channels, raw has one", card.name)
     if not any_voxel_size and is_far_in_size(raw, card):
         what = (
-            f"the voxel size of {raw.path}, {raw.voxel_size_nm} nm, is far from the backbone's {card.voxel_size_nm} nm"
+            f"the voxel size of {raw.path}, {raw.voxel_size_nm} nm, "
+            f"is far from the backbone's {card.voxel_size_nm} nm ({card.name})"
         )
         right = "choose another backbone, or set it to true (option --any-voxel-size)"
         raise SettingError(what, "any_voxel_size", right)

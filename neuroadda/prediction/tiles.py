@@ -1,5 +1,6 @@
 """The tile: what goes through a network at once, by what it costs in memory and in context computed twice."""
 
+from collections.abc import Mapping
 from itertools import product
 
 import numpy as np
@@ -44,6 +45,11 @@ def choose_tile_vx(
 def computed_vx(network: Network, tile_vx: Zyx) -> int:
     """Return the voxels that go into a network for a tile."""
     return int(np.prod(network.input_shape_vx(tile_vx)))
+
+
+def count_computed(network: Network, tiles: Mapping[Zyx, int]) -> int:
+    """Return the voxels that go into a network for tiles, counted by their shape."""
+    return sum(count * computed_vx(network, shape) for shape, count in tiles.items())
 
 
 def useful_share(network: Network, block_vx: Zyx, tile_vx: Zyx) -> float:

@@ -14,7 +14,9 @@ from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.errors import UserError
 from neuroadda.kernels.forest import number_roots, unite
 from neuroadda.segmentation.agglomerate import LEVEL, read_merges
-from neuroadda.segmentation.edges import read_sizes
+from neuroadda.segmentation.constraints import constrain
+from neuroadda.segmentation.edges import read_edges, read_sizes
+from neuroadda.segmentation.edited_fragments import EDITS, read_pairs
 from neuroadda.segmentation.ids import capacity_of, to_local
 
 LUT, FIRST = "lut.npy", "first.npy"
@@ -85,6 +87,9 @@ class Components(Stage):
         def connect(block: Block) -> dict[str, Any]:
             numbering = Numbering.read(edges, self.blocks)
             lut = connect_components(numbering, read_merges(levels), self.threshold)
+            if EDITS in task.inputs:
+                merges, splits = (numbering.to_dense(pairs) for pairs in read_pairs(task))
+                lut = constrain(lut, numbering, merges, splits, lambda index: read_edges(edges, index))
             if self.min_voxels:
                 lut = drop_small(lut, (read_sizes(edges, i) for i in blocks), self.min_voxels)
             output = Path(task.output)

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from funlib.geometry import Roi
 from pydantic import Field
 
 from neuroadda.backbones.card import Card, load_card
@@ -17,40 +16,41 @@ from neuroadda.blockwise.task import Stage, Task
 from neuroadda.config import (
     Config,
     PathText,
+    PathTexts,
     PublicConfig,
     Zyx,
     fingerprint,
-    load_config_file,
-    parse_config,
     write_json,
 )
-from neuroadda.errors import UserError, in_section, warn
+from neuroadda.errors import in_section, warn
 from neuroadda.locks import lock_folder
+from neuroadda.prediction.members import list_members, name_members, order_members, share_offsets, warn_of_unshared
 from neuroadda.prediction.predict import Predict, check_raw
 from neuroadda.segmentation.agglomerate import LEVEL, Agglomerate
 from neuroadda.segmentation.components import Components
+from neuroadda.segmentation.conflicts import refuse_conflicts
 from neuroadda.segmentation.edges import CollectEdges
-from neuroadda.segmentation.fragments import ANISOTROPIC, Fragments, context_vx
+from neuroadda.segmentation.edited_fragments import EDITS
+from neuroadda.segmentation.edits import Edits
+from neuroadda.segmentation.fragments import Fragments, context_vx
 from neuroadda.segmentation.levels import plan_levels
 from neuroadda.segmentation.relabel import Relabel
+from neuroadda.segmentation.resolving import describe_decided, resolve_config
 from neuroadda.segmentation.scoring import MEAN, choose_edges
-from neuroadda.segmentation.settings import Threshold, decide_threshold, is_tunable, take_tuned
+from neuroadda.segmentation.settings import Threshold, is_tunable
+from neuroadda.segmentation.taken_edits import TAKEN, keep_taken, read_edits, read_taken
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import Location, to_folder, to_location
 from neuroadda.volumes.masks import Mask, open_mask
-from neuroadda.volumes.no_data_mask import AUTO, NONE, identify_mask, open_no_data, recall_no_data, resolve_no_data
+from neuroadda.volumes.no_data_mask import AUTO, NONE, identify_mask, open_no_data, resolve_no_data
 from neuroadda.volumes.nodes import check_shards
 from neuroadda.volumes.regions import RoiConfig
 from neuroadda.volumes.tissue import MASK, NO_DATA
 from neuroadda.zoo.finding import find_backbone
 
 TaskInputs = dict[str, tuple[Location, str]]
-
-RESOLVED = CONFIG
-ISOTROPIC_BLOCK_VX = (128, 128, 128)
-ANISOTROPIC_BLOCK_VX = (32, 256, 256)
 
 
 class SegmentConfig(PublicConfig):
@@ -66,7 +66,8 @@ class SegmentConfig(PublicConfig):
         keeps the mask in the run's folder; "none"; or a mask, 0 where there is no data. Nothing is segmented there, and networks
         see the mirror image of the tissue. It is joined with `mask`.
     backbone
-        An entry of the zoo that comes with neuroadda, or the folder of a network.
+        An entry of the zoo that comes with neuroadda, or the folder of a network. Of a list, the mean of their affinities is taken,
+        whatever their order; the first one's card tells how it is segmented.
     output
         Folder of the run: edges, merges, lookup table, logs, config.
     volumes
@@ -90,7 +91,7 @@ class SegmentConfig(PublicConfig):
     """
 
     raw: PathText
-    backbone: PathText
+    backbone: PathTexts
     output: PathText
     volumes: PathText | None = None
     mask: PathText | None = None
@@ -109,6 +110,11 @@ class SegmentConfig(PublicConfig):
     execution: Execution = Field(default_factory=Execution)
 
     @property
+    def backbones(self) -> tuple[str, ...]:
+        """All backbones."""
+        return (self.backbone,) if isinstance(self.backbone, str) else self.backbone
+
+    @property
     def ledger_url(self) -> str:
         """The ledger's URL, with the default filled in."""
         return ledger_url(self.output, self.ledger)
@@ -120,10 +126,11 @@ class SegmentConfig(PublicConfig):
 
 
 class Plan(Config):
-    """The tasks of a segmentation in their order, with everything decided."""
+    """The tasks of a segmentation in their order, with everything decided; and the edits that components are made with."""
 
     config: SegmentConfig
     tasks: tuple[Task, ...]
+    edits: Edits | None = None
 
     def task(self, name: str) -> Task:
         """Return the task of a stage."""
@@ -142,14 +149,25 @@ class Plan(Config):
         """The folders of the merges of every level."""
         return [self.folder(task.name) for task in self.tasks if task.name.startswith(LEVEL)]
 
+    @property
+    def cards(self) -> list[Card]:
+        """The cards of the backbones, in the order in which a prediction has them."""
+        return [load_card(folder) for folder in list_members(self.task("predict").inputs)]
+
+    @property
+    def passes(self) -> int:
+        """How often networks see each block: in every symmetry, every backbone."""
+        voxel_size = Volume.open(self.config.raw).voxel_size_nm
+        return self.config.predict.count_passes(voxel_size, len(self.config.backbones))
+
     def upto(self, name: str) -> "Plan":
         """Return the plan as far as a stage."""
         names = [task.name for task in self.tasks]
         return self.model_copy(update={"tasks": self.tasks[: len(names) - names[::-1].index(name)]})
 
     def describe(self) -> list[dict[str, Any]]:
-        """Return stage, blocks, voxels and uncompressed bytes written by each task, for a dry run."""
-        per_voxel = {"predict": len(load_card(self.config.backbone).predicted_offsets), "fragments": 8, "relabel": 8}
+        """Return stage, blocks, voxels, uncompressed bytes written and passes through a network of each task, for a dry run."""
+        per_voxel = {"predict": len(share_offsets(self.cards)), "fragments": 8, "relabel": 8}
         return [
             {
                 "stage": task.name,
@@ -157,6 +175,7 @@ class Plan(Config):
                 "blocks": len(task.blocks),
                 "voxels": task.voxels,
                 "bytes": task.voxels * per_voxel.get(task.name, 0),
+                "passes": self.passes if task.name == "predict" else 0,
                 "output": task.output,
             }
             for task in self.tasks
@@ -164,11 +183,13 @@ class Plan(Config):
 
 
 @in_section("segment")
-def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
+def make_plan(config: SegmentConfig, inputs: Inputs | None = None, *, take_edits: bool = False) -> Plan:
     """Check the inputs, decide what is open, and bind every stage; nothing is written.
 
     Parameters
     ----------
+    take_edits
+        Plan with the edits that are in force now; by default, with those that the run has taken.
     inputs
         Those of the run's folder, where the caller replaces what was made of them before they were edited; else a warning says
         that it is stale.
@@ -176,18 +197,28 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
     Raises
     ------
     UserError
-        If an input is missing or does not fit the others.
+        If an input is missing or does not fit the others, or edits that are taken contradict each other or are stale.
     """
-    config = config.model_copy(update={"backbone": str(find_backbone(config.backbone))})
-    raw, card = Volume.open(config.raw), load_card(config.backbone)
-    check_raw(raw, card, config.any_voxel_size)
+    found = tuple(str(find_backbone(backbone)) for backbone in config.backbones)
+    config = config.model_copy(update={"backbone": found if len(found) > 1 else found[0]})
+    raw, cards = Volume.open(config.raw), [load_card(folder) for folder in found]
+    for card in cards:
+        check_raw(raw, card, config.any_voxel_size)
+    members = order_members(list(zip(map(Path, found), cards, strict=True)))
+    names, first = name_members(len(members)), Path(found[0])  # the first one's card tells how it is segmented
+    warn_of_unshared(cards)
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
     of_card, tuned = config.components.threshold is None, is_tunable(config)
     if of_card and (scoring := config.agglomerate.scoring) != MEAN:
         what = f"no threshold is given: the backbone's is right only if it was validated with scoring {scoring!r}"
         warn(what, "components.threshold")
+    if of_card and len(cards) > 1:
+        warn(
+            f"no threshold is given: that of {cards[0].name} is taken, which knows nothing of the mean",
+            "components.threshold",
+        )
     known = inputs or Inputs(Path(config.output), trust=config.trust_inputs)
-    config = _resolve(config, raw, roi, known.identify("raw", raw))
+    config = resolve_config(config, raw, roi, cards, known.identify("raw", raw))
     assert config.block_vx is not None
     folder, volumes = to_folder(config.output, "the run's folder"), config.arrays
     check_run_folder(folder)
@@ -198,15 +229,15 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
         assert config.block_vx is not None
         return BlockGrid.make(roi, raw.voxel_size, config.block_vx, context)
 
-    of_network: TaskInputs = {
-        "raw": (raw.path, known.identify("raw", raw)),
-        "backbone": (Path(config.backbone), card.digest),
-    }
-    known.note("backbone", Path(config.backbone), card.digest)
+    of_network: TaskInputs = {"raw": (raw.path, known.identify("raw", raw))}
+    of_network |= {name: (place, card.digest) for name, (place, card) in zip(names, members, strict=True)}
+    by_place = sorted(members, key=lambda member: member[0])  # their digests may be others than the last time
+    for name, (place, card) in zip(names, by_place, strict=True):
+        known.note(name, place, card.digest)
     if of_card:
-        known.note("threshold", Path(config.backbone), str(config.components.threshold))
+        known.note("threshold", first, str(config.components.threshold))
     if tuned:
-        known.note("settings", Path(config.backbone), fingerprint(card.segmentation))
+        known.note("settings", first, fingerprint(cards[0].segmentation))
     masks: dict[str, Mask] = {}
     if config.mask is not None:
         masks[MASK] = open_mask(config.mask, raw, roi)
@@ -221,9 +252,9 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
         stale = "what this run made of it is stale; `neuroadda segment"
         known.warn(f"{stale}` makes it again", f"{stale} --overwrite` makes it again")
 
-    def array_task(stage: Stage, inputs: TaskInputs, name: str, context: Zyx = (0, 0, 0)) -> Task:
+    def array_task(stage: Stage, inputs: TaskInputs, name: str, context: Zyx = (0, 0, 0), base: str = "") -> Task:
         return Task.make(
-            stage, inputs, volumes / name, grid(context), config.chunk_vx, blocks=tissue, shard=config.shard
+            stage, inputs, volumes / name, grid(context), config.chunk_vx, blocks=tissue, shard=config.shard, base=base
         )
 
     predict = array_task(config.predict, of_network | mask, "affs")
@@ -239,16 +270,28 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None) -> Plan:
         config.agglomerate, touching | {"edges": edge_files}, grid(), raw.voxel_size_nm, tissue, folder / "merges"
     )
     whole = BlockGrid.make(roi, raw.voxel_size, tuple(roi.shape / raw.voxel_size))
-    components = Task.make(
-        Components(**dict(config.components), blocks=grid()),
-        {"edges": edge_files} | {task.name: (Path(task.output), task.fingerprint) for task in levels},
-        folder / "lut",
-        whole,
-    )
-    lut = (folder / "lut", components.fingerprint)
+    stage = Components(**dict(config.components), blocks=grid())
+    graph: TaskInputs = {"edges": edge_files}
+    graph.update((task.name, (Path(task.output), task.fingerprint)) for task in levels)
     lost = {name: input_ for name, input_ in mask.items() if name == NO_DATA}
-    relabel = array_task(Relabel(), {"fragments": supervoxels, "lut": lut} | lost, "segmentation")
-    return Plan(config=config, tasks=(predict, fragments, edges, *levels, components, relabel))
+
+    def finish(edited: TaskInputs, bases: tuple[str, str] = ("", "")) -> tuple[Task, Task]:
+        components = Task.make(stage, graph | edited, folder / "lut", whole, base=bases[0])
+        lut = (folder / "lut", components.fingerprint)
+        return components, array_task(
+            Relabel(), {"fragments": supervoxels, "lut": lut} | lost, "segmentation", base=bases[1]
+        )
+
+    last = finish({})
+    edits = read_edits(folder) if take_edits else read_taken(folder)
+    if edits is not None:
+        if take_edits:
+            edits.check_fresh(fragments.fingerprint)
+            refuse_conflicts([edit for edit in edits.edits if edit.is_of(fragments.fingerprint)])
+        taken: tuple[Location, str] = (folder / TAKEN, edits.digest(fragments.fingerprint))
+        components, relabel = last
+        last = finish({EDITS: taken, "fragments": supervoxels}, (components.fingerprint, relabel.fingerprint))
+    return Plan(config=config, tasks=(predict, fragments, edges, *levels, *last), edits=edits)
 
 
 def segment_volume(
@@ -260,6 +303,8 @@ def segment_volume(
 ) -> Plan:
     """Run every stage up to the one named; finished blocks are skipped. Returns the plan, which says where everything lies.
 
+    It takes the edits that are in force.
+
     Raises
     ------
     UserError, RunFailed, RunStopped
@@ -267,7 +312,7 @@ def segment_volume(
     """
     folder, raw = Path(config.output), Volume.open(config.raw)
     inputs = Inputs(folder, trust=config.trust_inputs)
-    plan = make_plan(config, inputs)
+    plan = make_plan(config, inputs, take_edits=True)
     check_stored(raw)
     inputs.warn(f"{plan.tasks[0].name} and what follows are done again (unless inputs are trusted)")
     renew, overwrite = overwrite, overwrite or inputs.changed  # what was made of an input before its edit is not kept
@@ -277,12 +322,14 @@ def segment_volume(
         if (plan.config.no_data, no_data) == (AUTO, NONE):  # the tasks are the same without a mask
             plan = plan.model_copy(update={"config": plan.config.model_copy(update={"no_data": NONE})})
         elif no_data != plan.config.no_data or renew:  # else the mask is the one that the plan knows
-            plan = make_plan(plan.config.model_copy(update={"no_data": no_data}), inputs)
+            plan = make_plan(plan.config.model_copy(update={"no_data": no_data}), inputs, take_edits=True)
         with inputs.explain():
             for task in plan.upto(upto).tasks:
                 check_output(task, overwrite)
         inputs.keep_unless_changed()
-        write_json(folder / RESOLVED, _record(config, plan.config))
+        write_json(folder / CONFIG, describe_decided(config, plan.config))
+        if any(task.name == Components.kind for task in plan.upto(upto).tasks):
+            keep_taken(folder, plan.edits)
         with Engine(plan.config.ledger_url, config.execution, folder / "logs", observe=observe) as engine:
             for task in plan.upto(upto).tasks:
                 engine.run(task, overwrite=overwrite)
@@ -294,56 +341,4 @@ def segment_volume(
 def is_run(place: Location | str) -> bool:
     """Tell whether a place is the folder of a segmentation's run."""
     folder = to_location(place)
-    return isinstance(folder, Path) and (folder / RESOLVED).is_file()
-
-
-def _resolve(config: SegmentConfig, raw: Volume, roi: Roi, content: str) -> SegmentConfig:
-    block_vx = config.block_vx or default_block_vx(raw, roi)
-    card = load_card(config.backbone)
-    config = take_tuned(config, card)
-    threshold = decide_threshold(config, card)
-    return config.model_copy(
-        update={
-            "block_vx": block_vx,
-            "predict": (_remembered(config, block_vx, card) or config.predict).resolve(
-                card.architecture,
-                block_vx,
-                config.execution.workers,
-                elsewhere=config.execution.is_cluster and config.execution.job_for(True).gpus > 0,
-            ),
-            "fragments": config.fragments.resolve(raw.voxel_size_nm, card.offsets),
-            "components": config.components.model_copy(update={"threshold": threshold}),
-            "no_data": recall_no_data(config.no_data, raw, Path(config.output), content),
-            "ledger": config.ledger_url,
-        }
-    )
-
-
-def _record(config: SegmentConfig, resolved: SegmentConfig) -> dict[str, Any]:
-    """Return what was asked for and what was decided; no worker counts, and no ledger, whose URL may hold a password."""
-    hidden = {"execution", "ledger"}
-    return {
-        "requested": config.model_dump(mode="json", exclude=hidden),
-        "resolved": resolved.model_dump(mode="json", exclude=hidden),
-        "backbone": load_card(resolved.backbone).digest,
-    }
-
-
-def _remembered(config: SegmentConfig, block_vx: Zyx, card: Card) -> Predict | None:
-    """Return what an earlier run of the same prediction decided, on whatever machine that was."""
-    try:
-        before = load_config_file(Path(config.output) / RESOLVED)
-        resolved = parse_config(Predict, before["resolved"]["predict"], RESOLVED)
-        asked = parse_config(Predict, before["requested"]["predict"], RESOLVED)
-        same = before["backbone"] == card.digest and before["resolved"]["block_vx"] == list(block_vx)
-    except (UserError, KeyError, TypeError):  # nothing there, or nothing of ours
-        return None
-    return resolved if same and asked == config.predict else None
-
-
-def default_block_vx(raw: Volume, roi: Roi) -> Zyx:
-    """Return the shape of a block where none is given: by the voxel size, and at most the ROI."""
-    z, y, x = raw.voxel_size_nm
-    block = ANISOTROPIC_BLOCK_VX if z >= ANISOTROPIC * max(y, x) else ISOTROPIC_BLOCK_VX
-    z_vx, y_vx, x_vx = (min(b, s) for b, s in zip(block, roi.shape / raw.voxel_size, strict=True))
-    return z_vx, y_vx, x_vx
+    return isinstance(folder, Path) and (folder / CONFIG).is_file()

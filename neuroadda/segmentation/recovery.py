@@ -11,11 +11,12 @@ from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.repair import Finding, check_records, check_task, rebuild_task
+from neuroadda.blockwise.run_folder import CONFIG
 from neuroadda.blockwise.task import Task
 from neuroadda.config import apply_overrides, load_config_file, parse_config
 from neuroadda.errors import UserError
 from neuroadda.locks import lock_folder
-from neuroadda.segmentation.pipeline import RESOLVED, Plan, SegmentConfig, make_plan
+from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
 from neuroadda.volumes.inputs import look_again
 from neuroadda.volumes.no_data_mask import outdate_no_data
 
@@ -41,7 +42,12 @@ class Verification:
 
 
 def read_run(
-    folder: str | Path, url: str | None = None, overrides: Sequence[str] = (), *, trust_inputs: bool = False
+    folder: str | Path,
+    url: str | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    trust_inputs: bool = False,
+    take_edits: bool = False,
 ) -> Plan:
     """Return the plan that the run in a folder follows, from what it noted there.
 
@@ -55,6 +61,8 @@ def read_run(
         Of ``segment.execution``, which a run does not note.
     trust_inputs
         Plan as if no input had been edited since: for work on what the run has written.
+    take_edits
+        See `make_plan`.
 
     Raises
     ------
@@ -66,7 +74,7 @@ def read_run(
             what = f"{override.partition('=')[0]!r} is not for a run that has begun"
             raise UserError(what, "--set", "set segment.execution keys; or segment with a config")
     folder = Path(folder)
-    file = folder / RESOLVED
+    file = folder / CONFIG
     resolved = load_config_file(file).get("resolved") if file.is_file() else None
     if not isinstance(resolved, dict):
         what = "there is no run here: it is not the folder of a run of `neuroadda segment`"
@@ -76,7 +84,7 @@ def read_run(
     if Path(config.output).resolve() != folder.resolve():
         what, right = f"this run was to be in {config.output}", "start where it was started, or move it back"
         raise UserError(what, str(folder), right)
-    return make_plan(config)
+    return make_plan(config, take_edits=take_edits)
 
 
 def retry(

@@ -51,7 +51,7 @@ def take_tuned(config: "SegmentConfig", card: Card) -> "SegmentConfig":
     """
     if not card.segmentation or not is_tunable(config):
         return config
-    return lay_settings(config, card.segmentation, f"{CARD} of {config.backbone}")
+    return lay_settings(config, card.segmentation, f"{CARD} of {config.backbones[0]}")
 
 
 def lay_settings(config: "SegmentConfig", segmentation: Mapping[str, Any], where: str) -> "SegmentConfig":

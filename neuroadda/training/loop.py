@@ -19,6 +19,7 @@ from neuroadda.observing import RunObserver
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.dataset import Batch, load_batches
 from neuroadda.training.distributed import Processes
+from neuroadda.training.history import VALIDATION
 from neuroadda.training.learner import Learner, learning_rate
 from neuroadda.training.report import TrainingLog
 from neuroadda.training.sample import Sample
@@ -181,7 +182,7 @@ class Run:
             metrics = self.validate(Backbone(self.learner.network, card, self.config.output / "candidate"))
         state.validated = state.iteration
         torch.set_num_threads(self.config.threads)
-        report.log(state.iteration, {f"validation_{k}": v for k, v in metrics.items()})
+        report.log(state.iteration, {f"{VALIDATION}{k}": v for k, v in metrics.items()})
         if key is None:
             state.metrics = metrics
             return

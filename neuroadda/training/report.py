@@ -1,6 +1,7 @@
 """What a training writes for people: TensorBoard, metrics.jsonl, and pictures."""
 
 import json
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -9,6 +10,7 @@ import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 from neuroadda.observing import RunObserver
+from neuroadda.training.history import METRICS, PICTURES
 
 
 class TrainingLog:
@@ -17,7 +19,7 @@ class TrainingLog:
     def __init__(self, folder: Path, name: str, iterations: int, done: int, observer: RunObserver) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.name, self.iterations = folder, name, iterations
-        self._metrics = folder / "metrics.jsonl"
+        self._metrics = folder / METRICS
         self._drop_after(done)
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
         self._observer = observer
@@ -33,7 +35,7 @@ class TrainingLog:
     def log(self, iteration: int, values: dict[str, float]) -> None:
         """Record the values of an iteration."""
         with self._metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"iteration": iteration, **values}) + "\n")
+            file.write(json.dumps({"iteration": iteration, **values, "time": round(time.time(), 3)}) + "\n")
         for key, value in values.items():
             self._board.add_scalar(key, value, iteration)
         self._observer.on_iteration(self.name, iteration, self.iterations, values)
@@ -62,9 +64,11 @@ class TrainingLog:
             for a in (affs, predicted)
         ]
         picture = np.concatenate([grey, colours[index], *rgb], axis=1)
-        folder = self.folder / "pictures"
+        folder = self.folder / PICTURES
         folder.mkdir(exist_ok=True)
-        matplotlib.image.imsave(folder / f"{iteration:08d}.png", np.ascontiguousarray(picture))
+        final, partial = folder / f"{iteration:08d}.png", folder / ".partial"
+        matplotlib.image.imsave(partial, np.ascontiguousarray(picture), format="png")
+        partial.replace(final)  # the dashboard shows the newest
 
     def _drop_after(self, done: int) -> None:
         """Drop what was logged after the checkpoint that training goes on from: it will be logged again."""

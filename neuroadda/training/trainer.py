@@ -15,6 +15,7 @@ from neuroadda.observing import RunObserver
 from neuroadda.training.checks import check_sample, check_settings, check_sizes, find_begun, identify_training
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.distributed import Processes
+from neuroadda.training.history import METRICS, PICTURES
 from neuroadda.training.loop import CheckedTraining, Run, Validate
 from neuroadda.training.start import adopt_network
 from neuroadda.training.state import load_state
@@ -94,9 +95,9 @@ def _begin(run: Run, overwrite: bool) -> bool:
     inputs.warn("the training begins anew (unless inputs are trusted)")
     checkpoint = find_begun(config, run.checked.fingerprint, overwrite or inputs.changed)
     if checkpoint is None:
-        for name in ("checkpoints", "tensorboard", "pictures", "backbone", "candidate"):
+        for name in ("checkpoints", "tensorboard", PICTURES, "backbone", "candidate"):
             shutil.rmtree(output / name, ignore_errors=True)
-        (output / "metrics.jsonl").unlink(missing_ok=True)
+        (output / METRICS).unlink(missing_ok=True)
         inputs.keep()
         if run.checked.start is not None:
             run.learner.begin_from(run.checked.start)

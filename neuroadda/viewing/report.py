@@ -103,6 +103,8 @@ class Report:
         How settings and threshold were chosen.
     untaken
         What the run took instead.
+    edits
+        How many edits of proofreaders there are, and whether they are applied.
     config
         The resolved configuration, as plain data.
     versions, machine
@@ -124,6 +126,7 @@ class Report:
     adaptation: Mapping[str, Any] | None = None
     tuned: Tuned | None = None
     untaken: str = ""
+    edits: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)

@@ -1,6 +1,5 @@
 """The report of a run: what was measured and what lies on disk, put on one page."""
 
-import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -13,11 +12,13 @@ import numpy as np
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.active.proposals import SHEET
-from neuroadda.backbones.card import load_card
 from neuroadda.evaluation.measure import Measured, wall_seconds
 from neuroadda.evaluation.settings import Setting
 from neuroadda.evaluation.tuning import Tuned
+from neuroadda.prediction.members import find_shared
 from neuroadda.segmentation.pipeline import Plan
+from neuroadda.segmentation.taken_edits import count_edits
+from neuroadda.training.history import TrainingHistory
 from neuroadda.viewing.curves import Curve
 from neuroadda.viewing.report import Baseline, DataSource, Report, SliceView, StageRow, write_report
 from neuroadda.volumes.arrays import Volume
@@ -60,7 +61,7 @@ def report_plan(
     config
         The resolved configuration.
     """
-    raw = Volume.open(plan.config.raw)
+    raw, edits = Volume.open(plan.config.raw), count_edits(Path(plan.config.output))
     return write_report(
         target,
         Report(
@@ -85,11 +86,12 @@ def report_plan(
                 )
                 for s in measured.stages
             ],
-            training=[] if training is None else _read_losses(training / "metrics.jsonl"),
+            training=[] if training is None else _read_losses(training),
             ranking=ranking,
             adaptation=None if adaptation is None else _link_rounds(adaptation, target.parent),
             tuned=tuned,
             untaken="" if tuned is None else _tell_untaken(plan, tuned),
+            edits=edits.describe() if edits else "",
             config=config or {},
             versions={"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
             machine={"system": platform.platform(), "cores": str(os.cpu_count())},
@@ -101,7 +103,7 @@ def _tell_untaken(plan: Plan, tuned: Tuned) -> str:
     """Return what a run took instead of what was chosen; empty where it took that."""
     config, chosen = plan.config, tuned.settings[tuned.choice.setting]
     taken = Setting(fragments=config.fragments, agglomerate=config.agglomerate)
-    voxel_size_nm, offsets = Volume.open(config.raw).voxel_size_nm, load_card(config.backbone).offsets
+    voxel_size_nm, offsets = Volume.open(config.raw).voxel_size_nm, find_shared(plan.cards)
     resolved = chosen.model_copy(update={"fragments": chosen.fragments.resolve(voxel_size_nm, offsets)})
     if (taken, config.components.threshold) == (resolved, tuned.threshold):
         return ""
@@ -160,14 +162,11 @@ def _cut_slices(plan: Plan, raw: Volume, labels: Volume | None) -> list[SliceVie
     return views
 
 
-def _read_losses(path: Path) -> Sequence[Curve]:
-    if not path.exists():
-        return []
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    losses = [(row["iteration"], row["loss"]) for row in rows if "loss" in row]
+def _read_losses(training: Path) -> Sequence[Curve]:
+    losses = TrainingHistory(training).refresh().losses
     if not losses:
         return []
-    steps, values = zip(*losses, strict=True)
+    steps, values = list(losses), list(losses.values())
     width = max(1, len(values) // 200)
     means = np.convolve(values, np.ones(width) / width, "valid")
     return [Curve("loss", steps[width - 1 :], means.tolist())]

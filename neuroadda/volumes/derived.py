@@ -4,7 +4,7 @@ Beside the array, ``.derived/<array>/<digest>`` keeps where each lies and how th
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,21 +70,32 @@ def deriving(volume: Volume, made: Path, kind: Kind, also: Sequence[Volume] = ()
 
 def retire(array: Location) -> list[Path]:
     """Say what an array that is about to be replaced leaves behind: pages are named as stale, views are removed and returned."""
-    removed = []
+    removed = list_views(array)
+    remove_views(array, removed)
+    for view in removed:
+        warn(f"removed, since {array} is made anew: make it again", str(view))
     for folder, derived in list(_list_derived(array)):
         made = Path(derived.path)
-        if derived.kind == "view":
-            removed.append(made)
-            remove_at_once(made)
-            remove_at_once(folder)
-            warn(f"removed, since {array} is made anew: make it again", str(made))
-        elif derived.kind == "page":
+        if derived.kind == "page":
             made.replace(stale := made.with_name(f"{made.stem}_stale{made.suffix}"))
             remove_at_once(folder)
             warn(f"it tells of {array} as it was, which is made anew; now named {stale.name}", str(made))
         else:
             warn(f"it was made of {array} as it was, which is made anew: make it again", str(made))
     return removed
+
+
+def list_views(array: Location) -> list[Path]:
+    """Return the views of an array that are there."""
+    return [Path(derived.path) for _, derived in _list_derived(array) if derived.kind == "view"]
+
+
+def remove_views(array: Location, views: Container[Path]) -> None:
+    """Remove views of an array, and what is kept of them."""
+    for folder, derived in list(_list_derived(array)):
+        if derived.kind == "view" and Path(derived.path) in views:
+            remove_at_once(Path(derived.path))
+            remove_at_once(folder)
 
 
 def find_stale(array: Location) -> dict[str, str]:

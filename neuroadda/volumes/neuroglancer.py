@@ -88,7 +88,7 @@ def neuroglancer_state(
     voxel_size_nm = layers[0].voxel_size_nm if voxel_size_nm is None else voxel_size_nm
     position_nm = layers[0].offset_nm if position_nm is None else position_nm
     return {
-        "dimensions": _dimensions(voxel_size_nm),
+        "dimensions": dimensions_of(voxel_size_nm),
         "displayDimensions": ["x", "y", "z"],  # else z runs to the right, and sections are mirrored
         "position": [p / v for p, v in zip(position_nm, voxel_size_nm, strict=True)],
         "crossSectionScale": 1,
@@ -98,14 +98,53 @@ def neuroglancer_state(
     }
 
 
+def annotation_layer(
+    name: str, dimensions: dict[str, list[Any]], annotations: Sequence[dict[str, Any]], colour: str = "#ff9900"
+) -> dict[str, Any]:
+    """Return a layer of annotations that are kept in the state itself.
+
+    Parameters
+    ----------
+    dimensions
+        Of a state of `neuroglancer_state`: zyx, in m.
+    annotations
+        As the viewer has them; coordinates are zyx, in units of the dimensions.
+    """
+    return {
+        "type": "annotation",
+        "name": name,
+        "source": {"url": "local://annotations", "transform": {"outputDimensions": dimensions}},
+        "tab": "annotations",
+        "annotationColor": colour,
+        "annotations": list(annotations),
+    }
+
+
+def to_viewer(place_nm: Sequence[float], dimensions: dict[str, list[Any]]) -> list[float]:
+    """Return a place (zyx nm) in units of the dimensions."""
+    return [round(p / (size * 1e9), 3) for p, (size, _) in zip(place_nm, dimensions.values(), strict=True)]
+
+
+def check_url(url: str, where: str) -> None:
+    """Raise UserError if an address is not http(s), or has a user name or password, which would be in the state and the link."""
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise UserError("the address has a user name or password in it", where, "serve raw without")
+    if not url.startswith(("http://", "https://")):
+        raise UserError(f"{url!r} is not an http(s) address", where, "serve the folder first")
+
+
+def dimensions_of(voxel_size_nm: Sequence[float]) -> dict[str, list[Any]]:
+    """Return the dimensions of a state: zyx, in m."""
+    return {axis: [size / 1e9, "m"] for axis, size in zip("zyx", voxel_size_nm, strict=True)}
+
+
 def state_url(state: dict[str, Any], viewer: str = VIEWER) -> str:
     """Return the address that opens `state` in a viewer."""
     return f"{viewer.rstrip('/')}/#!{quote(json.dumps(state, separators=(',', ':')), safe='')}"
 
 
 def _layer_state(layer: Layer) -> dict[str, Any]:
-    if not layer.url.startswith(("http://", "https://")):
-        raise UserError(f"{layer.url!r} is not an http(s) address", f"layer {layer.name!r}", "serve the folder first")
+    check_url(layer.url, f"layer {layer.name!r}")
     state: dict[str, Any] = {
         "type": "segmentation" if layer.kind == "labels" else "image",
         "name": layer.name,
@@ -131,7 +170,7 @@ def _layer_state(layer: Layer) -> dict[str, Any]:
 def _transform(layer: Layer) -> dict[str, Any]:
     """Name and scale the array's axes: our arrays keep voxel size and offset where the viewer does not look."""
     lead: dict[str, list[Any]] = {"c^": [1, ""]} if layer.kind == "affs" else {}
-    output = lead | _dimensions(layer.voxel_size_nm)
+    output = lead | dimensions_of(layer.voxel_size_nm)
     offset_vx = [0.0] * len(lead) + [o / v for o, v in zip(layer.offset_nm, layer.voxel_size_nm, strict=True)]
     rank = len(output)
     matrix = [[*(float(row == column) for column in range(rank)), offset_vx[row]] for row in range(rank)]
@@ -140,7 +179,3 @@ def _transform(layer: Layer) -> dict[str, Any]:
         "outputDimensions": output,
         "matrix": matrix,
     }
-
-
-def _dimensions(voxel_size_nm: Sequence[float]) -> dict[str, list[Any]]:
-    return {axis: [size / 1e9, "m"] for axis, size in zip("zyx", voxel_size_nm, strict=True)}

@@ -22,7 +22,7 @@ def placing(target: P, overwrite: bool = False) -> Iterator[P]:
         If `target` cannot be written, exists and `overwrite` is not set, or is a folder but no zarr array (never
         deleted).
     """
-    _check_free(target, overwrite)
+    check_free(target, overwrite)
     missing = [p for p in target.parents if not p.exists()]
     partial = neighbour(target, f".{target.name}.partial")
     try:
@@ -46,7 +46,8 @@ def placing(target: P, overwrite: bool = False) -> Iterator[P]:
         raise
 
 
-def _check_free(target: Location, overwrite: bool) -> None:
+def check_free(target: Location, overwrite: bool) -> None:
+    """Raise UserError if a target exists and is not to be overwritten, or is a folder but no zarr array."""
     if not target.exists():
         return
     if not overwrite:

@@ -109,16 +109,16 @@ def add_ranks(first: Evidence, second: Evidence) -> Evidence:
     return measure
 
 
-def weigh(crops: Consistencies, mmd2: Evidence) -> Evidence:
-    """Return the way of the product: consistency less a share of MMD, sources that the guard stops last."""
+def weigh(crops: Consistencies, mmd2: Evidence, count: int = ALL) -> Evidence:
+    """Return the way of the product, by the first crops: consistency less a share of MMD, sources that the guard stops last."""
 
     def measure(target: str, sources: Sequence[str]) -> np.ndarray:
-        seen = np.array([crops.values(target, source, "3d", ALL, (2,)).mean() for source in sources])
+        seen = np.array([crops.values(target, source, "3d", count, (2,)).mean() for source in sources])
         known = mmd2(target, sources)
         median = np.nanmedian(known) if np.isfinite(known).any() else 0.0
         far = np.sqrt(np.maximum(np.where(np.isfinite(known), known, median), 0))
         stopped = (seen < FEWEST) | (seen > MOST)
-        return np.asarray(crops.evidence("3d")(target, sources) + WEIGHT * far + 10 * stopped)
+        return np.asarray(crops.evidence("3d", count)(target, sources) + WEIGHT * far + 10 * stopped)
 
     return measure
 
@@ -129,6 +129,8 @@ def list_ways(crops: Consistencies, distances: Sequence[DistanceRow]) -> dict[st
     flat, deep = crops.evidence("2d"), crops.evidence("3d")
     return {
         "consistency (3-D) less 0.3 MMD": weigh(crops, measured("own")),
+        "the same, 3 crops": weigh(crops, measured("own"), 3),
+        "the same, 2 crops": weigh(crops, measured("own"), 2),
         "consistency, 3-D": deep,
         "consistency, 2-D": flat,
         "mirror image alone, 3-D": crops.evidence("3d", columns=(0,)),

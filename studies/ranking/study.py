@@ -29,7 +29,7 @@ from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.whole import agglomerate_array
 from neuroadda.zoo.finding import open_zoo
 from studies.ranking.distances import DistanceRow, measure_distances
-from studies.ranking.targets import TARGETS, choose_part, open_raw, read_truth
+from studies.ranking.targets import TARGETS, choose_part, leave_borders_out, open_raw, read_truth
 from studies.rows import append_rows, read_table
 from studies.single_sections import split_by_section
 
@@ -77,7 +77,7 @@ def score_source(target: str, source: str, backbone: Backbone) -> list[ScoreRow]
     affs, _ = predictor(raw, roi)
     rows = [_row(target, source, "2d", _segment_sections(affs, raw.voxel_size_nm), split_by_section(truth))]
     if TARGETS[target].linked and any(offset[0] == -1 for offset in backbone.card.offsets):
-        found = agglomerate_array(affs, raw.voxel_size_nm, Fragments(method="seeds"), Agglomerate())
+        found = agglomerate_array(affs, raw.voxel_size_nm, Fragments(), Agglomerate())
         rows.append(_row(target, source, "3d", {t: found.segment(t) for t in THRESHOLDS}, truth))
     return rows
 
@@ -94,22 +94,10 @@ def _segment_sections(affs: np.ndarray, voxel_size_nm: tuple[float, ...]) -> dic
 
 
 def _row(target: str, source: str, dimensions: str, found: dict[float, np.ndarray], truth: np.ndarray) -> ScoreRow:
-    counted = _leave_borders_out(truth) if TARGETS[target].touching else truth
+    counted = leave_borders_out(truth) if TARGETS[target].touching else truth
     voi = {t: score(count_overlaps(segments, counted)).voi for t, segments in found.items()}
     best = min(voi, key=lambda t: voi[t])
     return ScoreRow(target, source, dimensions, round(voi[FIXED], 5), round(voi[best], 5), best)
-
-
-def _leave_borders_out(truth: np.ndarray) -> np.ndarray:
-    """Return labels that are 0 where a neighbour in the section has another id."""
-    border = np.zeros(truth.shape, bool)
-    for axis in (1, 2):
-        ahead, behind = [slice(None)] * 3, [slice(None)] * 3
-        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
-        differ = truth[tuple(ahead)] != truth[tuple(behind)]
-        border[tuple(ahead)] |= differ
-        border[tuple(behind)] |= differ
-    return np.where(border, 0, truth).astype(truth.dtype)
 
 
 def measure_crops(target: str, small: bool, seed: int, backbones: Mapping[str, Backbone]) -> list[CropRow]:

@@ -75,6 +75,18 @@ def _part(labels: np.ndarray) -> np.ndarray:
     return np.asarray(cc3d.connected_components(labels, connectivity=26)).astype(np.uint32)
 
 
+def leave_borders_out(truth: np.ndarray) -> np.ndarray:
+    """Return labels that are 0 where a neighbour in the section has another id."""
+    border = np.zeros(truth.shape, bool)
+    for axis in (1, 2):
+        ahead, behind = [slice(None)] * 3, [slice(None)] * 3
+        ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+        differ = truth[tuple(ahead)] != truth[tuple(behind)]
+        border[tuple(ahead)] |= differ
+        border[tuple(behind)] |= differ
+    return np.where(border, 0, truth).astype(truth.dtype)
+
+
 def choose_part(raw: Volume, small: bool) -> RoiConfig | None:
     """Return the middle 50 x 100 x 200 voxels of a volume, fewer where it has fewer, if it is to be `small`."""
     if not small:

@@ -54,8 +54,9 @@ Seung 2015, arXiv:1505.00249). VOI in nats. *validation* is the part that the tr
 in the first table `min_size_vx` and the dimensions, have the lowest VOI there. *test* is VOI on the test part, on which nothing was
 chosen; *best* is at the threshold that is best on the test part itself.
 
-In a config: `[segment.fragments]` with `method = "ascent"`, and `min_size_vx`, `low`, `high`, `sections`, as `Fragments` explains
-them (`neuroadda/segmentation/fragments.py`).
+Ascent is the default in 3-D. In a config: `[segment.fragments]` with `min_size_vx`, `low`, `high` of ascent, or `method = "seeds"`,
+as `Fragments` explains them (`neuroadda/segmentation/fragments.py`). Without a method, the parameters given decide; without any,
+seeds are the method where `sections = true` or the backbone predicts no affinities across sections.
 
 - Command: `python -m studies.segmentation.ascent`, {date}
 - Machine: {machine}, busy with other work; one process, one thread
@@ -68,8 +69,8 @@ another choice of the threshold makes.
 FOLLOWS = """## What follows
 
 - Ascent is better than seeds on all four validation parts, and on the test parts of mouse_cortex_sssem and fly_medulla_fibsem.
-  Seeds are better on the test part of fly_larva_l1_sstem, and slightly on that of fly_fibsem. So both stay.
-- In 3-D, also where z is coarse: ascent by section has a higher VOI on every validation part.
+  Seeds are better on the test part of fly_larva_l1_sstem, and slightly on that of fly_fibsem. Ascent is the default; both stay.
+- In 3-D, also where z is coarse: ascent by section has a higher VOI on every validation part. So seeds are the default there.
 - `min_size_vx` = 1600 has the lowest mean VOI on validation parts, and is the default. The best differs by volume.
 - `high` decides how much of a saturated interior is joined at once, and matters as much: 0.984 and 0.996 differ by 0.1 to 0.2. On
   validation parts 0.99 and 0.996 are alike; the default is 0.996, which joins less.

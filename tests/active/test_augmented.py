@@ -6,9 +6,10 @@ from funlib.geometry import Roi
 
 from neuroadda.backbones.card import NEAREST
 from neuroadda.backbones.checkpoint import load_backbone
-from neuroadda.prediction.augmented import AugmentedPredictor, Symmetry
+from neuroadda.prediction.augmented import AugmentedPredictor
 from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor
+from neuroadda.prediction.symmetries import Symmetry, list_symmetries
 from tests.active.networks import SHAPE_VX, write_even_backbone, write_random_backbone, write_raw
 
 TILE_VX = (5, 20, 26)
@@ -18,7 +19,7 @@ SYMMETRIES = [Symmetry(*flags) for flags in product((False, True), repeat=3)]
 def make(folder, raw) -> AugmentedPredictor:
     backbone = load_backbone(folder)
     parameters = Predict(tile_vx=TILE_VX, device="cpu", precision="float32")
-    return AugmentedPredictor(Predictor(backbone, parameters), backbone.card, raw.voxel_size)
+    return AugmentedPredictor(Predictor(backbone, parameters), backbone.card, list_symmetries(raw.voxel_size))
 
 
 def predict(augmented, raw, roi=None) -> np.ndarray:

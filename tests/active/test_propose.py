@@ -18,7 +18,7 @@ from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.config import parse_config
 from neuroadda.errors import UserError
 from neuroadda.prediction.predictor import Predictor
-from neuroadda.segmentation.pipeline import default_block_vx
+from neuroadda.segmentation.resolving import default_block_vx
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 from tests.active.networks import VOXEL_SIZE_NM, write_even_backbone, write_random_backbone, write_raw

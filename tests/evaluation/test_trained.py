@@ -65,7 +65,7 @@ def test_scores_are_of_what_was_not_trained_on(segmented: Path, command: Run) ->
     assert measured.trained == Trained(2, pytest.approx(share), True)
     told = f", without the 2 boxes that the backbone was trained on ({100 * share:.3g} % of what is labelled)"
     last = command("evaluate", segmented / "run", labels.path)[1].splitlines()[-1]
-    assert last == f"at the segmentation's threshold 0.5: VOI {measured.scores.voi:.4f} nats{told}"
+    assert last == f"at the segmentation's threshold {measured.threshold}: VOI {measured.scores.voi:.4f} nats{told}"
 
 
 def test_where_all_was_trained_on_the_line_says_so(segmented: Path, command: Run) -> None:

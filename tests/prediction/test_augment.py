@@ -9,9 +9,11 @@ from neuroadda.backbones.checkpoint import load_backbone, save_backbone
 from neuroadda.backbones.unet import UNet
 from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.config import dump_config
-from neuroadda.prediction.augmented import AugmentedPredictor, predict_roi
+from neuroadda.prediction.augmented import AugmentedPredictor
+from neuroadda.prediction.ensemble import predict_roi
 from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor
+from neuroadda.prediction.symmetries import list_symmetries
 from neuroadda.volumes.arrays import Volume
 from tests.active.networks import write_even_backbone, write_random_backbone, write_raw
 from tests.backbones import foreign_networks
@@ -60,7 +62,9 @@ def test_affinities_are_shifted_back_exactly(tmp_path, ahead):
 
 def test_it_is_the_rounded_mean_of_what_was_not_rounded(tmp_path):
     raw, backbone = write_raw(tmp_path / "raw.zarr/raw"), load_backbone(write_random_backbone(tmp_path / "random"))
-    exact = AugmentedPredictor(Predictor(backbone, PLAIN, rounded=False), backbone.card, raw.voxel_size)
+    exact = AugmentedPredictor(
+        Predictor(backbone, PLAIN, rounded=False), backbone.card, list_symmetries(raw.voxel_size)
+    )
     members = np.stack(list(exact(raw, raw.roi)))
     assert members.dtype == np.float32
     assert len(members) == AUGMENTED.count_passes(raw.voxel_size) == 8

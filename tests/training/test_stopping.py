@@ -172,10 +172,13 @@ def test_status_tells_what_a_training_does(configure: Configure, command: Callab
     with pytest.raises(RunStopped):
         train_network(config, observer=Watcher())
     out, data = told()
-    assert out.splitlines() == [
+    first, second, *others = out.splitlines()
+    assert [first, *others] == [
         "Stopped: small, 3 of 8 iterations are done; it goes on from the checkpoint of iteration 3.",
         "what to do next: Run the same command again to go on: what is done is kept.",
     ]
+    assert second.startswith("loss ")
+    assert "(mean of the last 3 iterations), learning rate " in second
     (config.output / ".lock").write_text((config.output / ".lock").read_text().replace("stopped", "killed"))
     assert told()[0].startswith("Killed (by SIGKILL")
     with pytest.raises(ZeroDivisionError), lock_folder(config.output):

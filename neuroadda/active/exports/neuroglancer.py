@@ -6,8 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from neuroadda.active.proposals import Proposals
-from neuroadda.errors import UserError
-from neuroadda.volumes.neuroglancer import Layer, neuroglancer_state
+from neuroadda.volumes.neuroglancer import (
+    Layer,
+    annotation_layer,
+    check_url,
+    neuroglancer_state,
+    to_viewer,
+)
 from neuroadda.volumes.placing import placing
 
 BOXES = "proposals"
@@ -44,8 +49,7 @@ def proposals_state(proposals: Proposals, url: str, layers: Sequence[Layer] = ()
     UserError
         If raw is not the volume of the proposals, or an address is not http(s) or has a user name or password in it.
     """
-    if "@" in url.partition("://")[2].partition("/")[0]:  # it would be in the file and the link
-        raise UserError("the address has a user name or password in it", "--url", "serve raw without")
+    check_url(url, "--url")
     raw = Layer.of(proposals.open_volume(), "raw", url, "raw")
     boxes = proposals.proposals
     centre_nm = [o + s / 2 for o, s in zip(boxes[0].offset_nm, boxes[0].shape_nm, strict=True)] if boxes else None
@@ -63,25 +67,16 @@ def boxes_layer(proposals: Proposals, dimensions: dict[str, list[Any]]) -> dict[
     dimensions
         Of a state of `neuroglancer_state`: zyx, in m.
     """
-    scale_nm = [size * 1e9 for size, _ in dimensions.values()]
-
-    def to_voxels(place_nm: Sequence[float]) -> list[float]:
-        return [round(p / s, 3) for p, s in zip(place_nm, scale_nm, strict=True)]
-
-    return {
-        "type": "annotation",
-        "name": BOXES,
-        "source": {"url": "local://annotations", "transform": {"outputDimensions": dimensions}},
-        "tab": "annotations",
-        "annotationColor": "#ff9900",
-        "annotations": [
-            {
-                "type": "axis_aligned_bounding_box",
-                "id": proposal.name,
-                "description": f"{proposal.name}, score {proposal.score:.3g}: {proposal.reason}",
-                "pointA": to_voxels(proposal.offset_nm),
-                "pointB": to_voxels([o + s for o, s in zip(proposal.offset_nm, proposal.shape_nm, strict=True)]),
-            }
-            for proposal in proposals.proposals
-        ],
-    }
+    annotations = [
+        {
+            "type": "axis_aligned_bounding_box",
+            "id": proposal.name,
+            "description": f"{proposal.name}, score {proposal.score:.3g}: {proposal.reason}",
+            "pointA": to_viewer(proposal.offset_nm, dimensions),
+            "pointB": to_viewer(
+                [o + s for o, s in zip(proposal.offset_nm, proposal.shape_nm, strict=True)], dimensions
+            ),
+        }
+        for proposal in proposals.proposals
+    ]
+    return annotation_layer(BOXES, dimensions, annotations)

@@ -2,19 +2,24 @@
 
 import math
 import shlex
+import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from neuroadda.blockwise.health import Health, Pulse, judge, split_running
 from neuroadda.blockwise.ledger.base import Summary
-from neuroadda.blockwise.status import RunLedger, describe
+from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.status import NoLedger, RunLedger, describe, find_ledger
 from neuroadda.errors import UserError
 from neuroadda.locks import LockState
 from neuroadda.viewing.dashboard.blockmap import count_history, map_blocks
 from neuroadda.viewing.dashboard.progress import DONE, FAILED, RUNNING, StageProgress
 from neuroadda.viewing.dashboard.redaction import Redaction
 from neuroadda.viewing.dashboard.slices import Slices
+from neuroadda.viewing.dashboard.trainings import Trainings
 from neuroadda.viewing.dashboard.watch import Watch, WatchedStage
 
 MOST_WORKERS = 60
@@ -22,30 +27,85 @@ MOST_GROUPS = 20
 
 
 class Facts:
-    """Answers the page's questions about a run.
+    """Answers the page's questions about a run, or about trainings where there is no ledger yet.
 
     Parameters
     ----------
-    where
-        As the user named the run; `run` is what was found there.
+    where, url
+        A run's folder or a ledger's URL, as the user named it, and the URL of the folder's ledger; see `find_ledger`.
+
+    Attributes
+    ----------
+    trainings
+        Those in the folder.
+
+    Raises
+    ------
+    UserError
+        If there is neither a ledger nor a training.
     """
 
-    def __init__(self, where: str, run: RunLedger, watch: Watch) -> None:
-        self._watch, self._hide, self._slices, self._ledger = watch, Redaction(run.url), Slices(), run
-        self._where = self._hide(where).partition("?")[0]
-        self._run = shlex.quote(str(run.folder)) if run.folder else "RUN"
+    def __init__(self, where: str, url: str | None = None) -> None:
+        self._named, self._url = where, url
+        self._attaching = threading.Lock()
+        self._ledger: RunLedger | None = None
+        self._watch: Watch | None = None
+        self._hide, self._slices = Redaction(url or ""), Slices()
+        self._run = "RUN"
         self._details: dict[str, tuple[int, dict[str, Any]]] = {}
+        self.trainings = Trainings(None if "://" in where else Path(where))
+        try:
+            self._attach()
+        except NoLedger:
+            if not self.trainings:
+                raise
+
+    def close(self) -> None:
+        """End the reading of the ledger."""
+        if self._watch is not None:
+            self._watch.close()
 
     def overview(self) -> dict[str, Any]:
-        """Return health, stages and failures."""
-        locks = self._ledger.read_locks()
-        with self._watch.stages() as stages:
-            read_at, trouble = self._watch.read_at, self._watch.trouble
+        """Return health, stages, failures and trainings."""
+        trouble = None
+        try:
+            self._attach()
+        except NoLedger:  # there is none before the training has ended
+            pass
+        except UserError as error:
+            trouble = str(error)
+        trainings = self.trainings.describe()
+        told = self._overview_of_ledger() if self._ledger is not None else _describe_none(trouble)
+        if trainings and not told["stages"] and not told["reading"]:
+            told["health"] = trainings[-1]["health"]
+        where = self._hide(self._named).partition("?")[0]
+        return dict(self._hide.clean(told | {"where": where, "trainings": trainings}))
+
+    def _attach(self) -> None:
+        """Begin to read the ledger, once it is there."""
+        with self._attaching:
+            if self._ledger is None:
+                found = find_ledger(self._named, self._url)
+                self._hide = Redaction(found.url)
+                self._watch = Watch(open_ledger(found.url), found.choose)
+                self._run = shlex.quote(str(found.folder)) if found.folder else "RUN"
+                self._ledger = found
+
+    def _read(self) -> tuple[RunLedger, Watch]:
+        if self._ledger is None or self._watch is None:
+            raise UserError("there is no ledger yet")
+        return self._ledger, self._watch
+
+    def _overview_of_ledger(self) -> dict[str, Any]:
+        ledger, watch = self._read()
+        locks = ledger.read_locks()
+        with watch.stages() as stages:
+            read_at, trouble = watch.read_at, watch.trouble
             stages = [stage for stage in stages if stage.summary]
             pulses = [_pulse(stage, locks.of(stage.task)) for stage in stages]
         # Outputs and logs are looked at without holding up the ledger's reader.
-        told: dict[str, Any] = {
-            "where": self._where,
+        return {
+            "ledger": True,
             "read_at": read_at,
             "trouble": trouble,
             "reading": not read_at or not all(stage.whole for stage in stages),
@@ -57,7 +117,6 @@ class Facts:
                 for stage, pulse in zip(stages, pulses, strict=True)
             ],
         }
-        return dict(self._hide.clean(told))
 
     def detail(self, fingerprint: str) -> dict[str, Any]:
         """Return map, history and workers of a stage.
@@ -67,11 +126,12 @@ class Facts:
         UserError
             If there is no such stage.
         """
-        locks = self._ledger.read_locks()
-        with self._watch.stages() as stages:
+        ledger, watch = self._read()
+        locks = ledger.read_locks()
+        with watch.stages() as stages:
             stage = _find(stages, fingerprint)
             lock = locks.of(stage.task)
-            at_work = judge([_pulse(stage, lock)], self._watch.read_at, lock).is_at_work
+            at_work = judge([_pulse(stage, lock)], watch.read_at, lock).is_at_work
             before, known = self._details.get(fingerprint, (-1, {}))
             if (version := _version(stage, at_work)) != before:
                 progress = stage.progress.without_interrupted(_since(lock, at_work))
@@ -94,7 +154,7 @@ class Facts:
         UserError
             If there is no such stage or block, it is not done, or its output cannot be read.
         """
-        with self._watch.stages() as stages:
+        with self._read()[1].stages() as stages:
             stage = _find(stages, fingerprint)
             done = stage.progress.statuses == DONE
             if not 0 <= block < len(done) or not done[block]:
@@ -103,7 +163,7 @@ class Facts:
 
     def _describe(self, stage: WatchedStage, pulse: Pulse, health: Health) -> dict[str, Any]:
         task = stage.task
-        told = describe(task, pulse, stage.failures[:MOST_GROUPS], self._ledger.folder, health)
+        told = describe(task, pulse, stage.failures[:MOST_GROUPS], self._read()[0].folder, health)
         return told | {
             "id": task.fingerprint,
             "version": _version(stage, health.is_at_work),
@@ -112,6 +172,12 @@ class Facts:
             "last": pulse.last,
             "picture": pulse.summary.done > 0 and self._slices.has_array(task),
         }
+
+
+def _describe_none(trouble: str | None) -> dict[str, Any]:
+    """Return the overview of a run before it has a ledger."""
+    nothing: dict[str, Any] = {"retry": "", "logs": "", "stages": [], "health": None, "reading": False}
+    return nothing | {"ledger": False, "read_at": time.time(), "trouble": trouble}
 
 
 def _since(lock: LockState | None, at_work: bool) -> float:

@@ -123,6 +123,27 @@ export function drawView(canvas, view, coloured, range, chosen, room) {
   }
 }
 
+// A line between the lowest and the highest value, which are written at its left.
+export function drawLine(canvas, x, y, write) {
+  const width = canvas.clientWidth || 300, height = 150, pen = prepare(canvas, width, height);
+  canvas.style.width = "100%";
+  const [low, high] = [Math.min(...y), Math.max(...y)], top = 16, bottom = height - 16;
+  const across = (value) => 2 + ((value - x[0]) / (x.at(-1) - x[0] || 1)) * (width - 8);
+  const up = (value) => bottom - ((value - low) / (high - low || 1)) * (bottom - top);
+  pen.fillStyle = colour("line");
+  for (const value of [low, high]) pen.fillRect(0, up(value), width, 1);
+  pen.strokeStyle = pen.fillStyle = colour("done");
+  pen.lineWidth = 1.6;
+  pen.beginPath();
+  x.forEach((value, at) => pen.lineTo(across(value), up(y[at])));
+  pen.stroke();
+  if (x.length < 40) x.forEach((value, at) => pen.fillRect(across(value) - 2.5, up(y[at]) - 2.5, 5, 5));
+  pen.fillStyle = colour("soft");
+  pen.font = "12px system-ui, sans-serif";
+  pen.fillText(write(high), 2, top - 4);
+  if (high > low) pen.fillText(write(low), 2, bottom + 13);
+}
+
 export function drawCurve(canvas, rates) {
   const width = canvas.clientWidth || 300, height = 110, pen = prepare(canvas, width, height);
   canvas.style.width = "100%";

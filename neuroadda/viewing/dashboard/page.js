@@ -1,6 +1,7 @@
 // Asks the server what the ledger says, and shows it.
 
 import { find, redrawDetail, showDetail, shown } from "./page-detail.js";
+import { redrawCurves, showTrainings } from "./page-training.js";
 import { blocks, clock, count, drawBar, duration, element } from "./page-draw.js";
 
 const EVERY = 2000;
@@ -17,6 +18,7 @@ async function refresh() {
     shown.overview = overview;
     chooseStage(overview);
     showOverview(overview);
+    await showTrainings(overview.trainings, ask);
     const stage = overview.stages.find((each) => each.id === shown.stage);
     if (stage?.whole && (shown.version !== stage.version || shown.detail?.id !== stage.id)) {
       const detail = await ask(`detail?stage=${encodeURIComponent(stage.id)}`);
@@ -59,7 +61,7 @@ function showOverview(overview) {
   const age = Date.now() / 1000 - overview.read_at;
   find("read").textContent = overview.reading
     ? "reading the ledger: map, throughput and workers follow …"
-    : `ledger read at ${clock(overview.read_at)}${age > 60 ? `, ${duration(age)} ago` : ""}; this page keeps itself up to date`;
+    : `${overview.ledger ? "ledger " : ""}read at ${clock(overview.read_at)}${age > 60 ? `, ${duration(age)} ago` : ""}; this page keeps itself up to date`;
   tellTrouble(overview.trouble && `The ledger cannot be read just now, and what is below is old: ${overview.trouble}`);
   if (overview.health) {
     const { state, sentence, advice } = overview.health;
@@ -72,6 +74,7 @@ function showOverview(overview) {
   }
   showFailures(overview);
   find("no-stages").hidden = overview.stages.length > 0;
+  find("stage-card").hidden = !overview.stages.length && overview.trainings.length > 0;
   syncStages(overview.stages, overview.read_at);
 }
 
@@ -134,6 +137,7 @@ function syncStages(stages, now) {
 function redraw() {
   if (shown.overview) syncStages(shown.overview.stages, shown.overview.read_at);
   redrawDetail();
+  redrawCurves();
 }
 
 for (const button of document.querySelectorAll("[data-colour]"))

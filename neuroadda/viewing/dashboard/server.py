@@ -7,12 +7,9 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.status import find_ledger
 from neuroadda.errors import UserError
 from neuroadda.viewing.access import COOKIE, choose_token, is_same_machine, is_token, read_token
 from neuroadda.viewing.dashboard.facts import Facts
-from neuroadda.viewing.dashboard.watch import Watch
 from neuroadda.viewing.web import HEADERS, WebHandler, WebServer
 
 FILES = {
@@ -20,6 +17,7 @@ FILES = {
     "/page.css": ("page.css", "text/css; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
     "/page-detail.js": ("page-detail.js", "text/javascript; charset=utf-8"),
+    "/page-training.js": ("page-training.js", "text/javascript; charset=utf-8"),
     "/page-draw.js": ("page-draw.js", "text/javascript; charset=utf-8"),
 }
 POLICY = (
@@ -48,21 +46,20 @@ class Dashboard(WebServer):
 def open_dashboard(
     where: str | Path, host: str = "127.0.0.1", port: int = 0, token: str | None = None, ledger: str | None = None
 ) -> Iterator[Dashboard]:
-    """Bind a dashboard of a run's folder or a ledger's URL; see `choose_token` for `token`. Port 0 is any that is free.
+    """Bind a dashboard of a run's or a training's folder, or a ledger's URL; see `choose_token`. Port 0 is any that is free.
 
     Raises
     ------
     UserError
-        If there is no ledger, the address cannot be served, or the token is easily guessed.
+        If there is neither a ledger nor a training, the address cannot be served, or the token is easily guessed.
     """
     token = choose_token(host, token)
-    found = find_ledger(where, ledger)
-    watch = Watch(open_ledger(found.url), found.choose)
+    facts = Facts(str(where), ledger)
     try:
-        with Dashboard(Facts(str(where), found, watch), host, port, token) as dashboard:
+        with Dashboard(facts, host, port, token) as dashboard:
             yield dashboard
     finally:
-        watch.close()
+        facts.close()
 
 
 class _Handler(WebHandler):
@@ -106,6 +103,10 @@ class _Handler(WebHandler):
             block = asked.get("block", "")
             picture = facts.slice(asked.get("stage", ""), int(block) if block.isdecimal() else -1)
             self.send(picture, "image/png")
+        elif path == "/curves":
+            self.send(json.dumps(facts.trainings.curves(asked.get("training", ""))).encode(), "application/json")
+        elif path == "/picture":
+            self.send(facts.trainings.picture(asked.get("training", "")), "image/png")
         elif path == "/favicon.ico":
             self.send(b"", "image/x-icon", HTTPStatus.NO_CONTENT)
         else:

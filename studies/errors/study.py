@@ -1,0 +1,172 @@
+"""Fit, judge and answer the queue of likely errors on four labelled volumes, and write docs/results/errors.md.
+
+    python -m studies.errors.study            predictions are kept in runs/segmentation_study
+    python -m studies.errors.study --report   write the page from the tables that are there
+
+The plan is in `studies/errors/__init__.py`. Volumes whose rows are in the table are not done again.
+"""
+
+import argparse
+import heapq
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from neuroadda.proofreading.candidates import Candidates, gain_of
+from neuroadda.proofreading.likelihood import LIKELIHOOD, Likelihood
+from studies.errors.fitting import Judged, fit_likelihood
+from studies.errors.oracle import Proofread
+from studies.errors.report import write_report
+from studies.errors.rows import (
+    ALL_KNOWING,
+    CURVES,
+    FITS,
+    ORDERS,
+    RANDOM,
+    ROWS,
+    CurveRow,
+    FitRow,
+    PrecisionRow,
+)
+from studies.errors.subjects import Subject, load_subjects
+from studies.rows import append_row, append_rows, read_table
+from studies.segmentation.parts import DOMAINS, ROOT
+
+DRAWS, DECISIONS = 200, 300
+
+
+@dataclass(frozen=True)
+class Answered:
+    """VOI after each decision (the first is before any), and which decisions were corrections."""
+
+    voi: list[float]
+    corrected: list[bool]
+
+
+def choose_likelihood(subjects: Sequence[Subject]) -> Likelihood:
+    """Choose how the weights are fitted, by validation parts that take no part in it, and fit them to all; write the table."""
+    judged: list[Judged] = []
+    for subject in subjects:
+        found = subject.find()
+        judged.append((found, subject.judge(found), subject.regions.threshold))
+    means = {}
+    FITS.unlink(missing_ok=True)
+    for by_gain in (False, True):
+        precisions = []
+        for place, subject in enumerate(subjects):
+            likelihood = fit_likelihood(judged[:place] + judged[place + 1 :], by_gain)
+            found = subject.find(likelihood)
+            errors = subject.judge(found.take(np.arange(min(100, len(found.a)))))
+            precisions.append((errors[:20].mean(), errors.mean()))
+            append_row(FITS, FitRow(subject.volume, "BA"[not by_gain], *map(float, precisions[-1])))
+        means[by_gain] = tuple(np.mean(precisions, axis=0))
+    return fit_likelihood(judged, by_gain=max(means, key=lambda by_gain: means[by_gain]))
+
+
+def order_candidates(found: Candidates, order: str) -> np.ndarray:
+    """Return the indices of candidates, which are ranked by expected gain, in another order."""
+    if order == "expected gain":
+        return np.arange(len(found.a))
+    values = gain_of(found.size_a, found.size_b, 1) if order == "size alone" else found.likelihood
+    return np.lexsort((found.b, found.a, -values))
+
+
+def answer(subject: Subject, found: Candidates, order: np.ndarray) -> Answered:
+    """Answer a queue one by one, and return the VOI after each decision."""
+    state, corrected = subject.start(), list[bool]()
+    voi = [state.voi()]
+    for index in order.tolist():
+        if len(voi) > DECISIONS:
+            break
+        sides = state.look(found, index)
+        if sides is None:
+            continue
+        corrected.append(state.is_error(found, index, sides))
+        if corrected[-1]:
+            state.correct(found, index)
+        voi.append(state.voi() if corrected[-1] else voi[-1])
+    return Answered(voi, corrected)
+
+
+def answer_greedily(subject: Subject, found: Candidates) -> Answered:
+    """Return what the most that is known of the truth would gain: each decision is the one after which VOI is lowest."""
+    state = subject.start()
+    voi = [state.voi()]
+    queue = [(-_fall(state, found, index), index) for index in range(len(found.a))]
+    heapq.heapify(queue)
+    while queue and len(voi) <= DECISIONS:
+        _, index = heapq.heappop(queue)
+        fall = _fall(state, found, index)
+        if queue and -fall > queue[0][0]:
+            if fall > 0:
+                heapq.heappush(queue, (-fall, index))
+            continue
+        if fall <= 0:
+            break
+        state.correct(found, index)
+        voi.append(state.voi())
+    return Answered(voi, [True] * (len(voi) - 1))
+
+
+def _fall(state: Proofread, found: Candidates, index: int) -> float:
+    sides = state.look(found, index)
+    return -np.inf if sides is None else state.truth.fall(*sides, bool(found.is_merge[index]))
+
+
+def study_volume(subject: Subject) -> tuple[list[PrecisionRow], list[CurveRow]]:
+    """Return the rows of a test part."""
+    found = subject.find()
+    errors, random = subject.judge(found), np.random.default_rng(0)
+    draws = np.mean([_precisions(random.permutation(errors)) for _ in range(DRAWS)], axis=0)
+    rows, curves = list[PrecisionRow](), list[CurveRow]()
+    for name in (*ORDERS, RANDOM):
+        order = random.permutation(len(errors)) if name == RANDOM else order_candidates(found, name)
+        answered = answer(subject, found, order)
+        at_20, at_100 = draws if name == RANDOM else _precisions(errors[order])
+        asked = _precisions(np.array(answered.corrected))
+        rows.append(PrecisionRow(subject.volume, name, round(at_20, 4), round(at_100, 4), *asked, len(errors)))
+        curves += _to_rows(subject, name, answered)
+    return rows, [*curves, *_to_rows(subject, ALL_KNOWING, answer_greedily(subject, found))]
+
+
+def _to_rows(subject: Subject, order: str, answered: Answered) -> list[CurveRow]:
+    best = round(subject.truth.best_voi(), 6)
+    return [CurveRow(subject.volume, order, n, round(voi, 6), best) for n, voi in enumerate(answered.voi)]
+
+
+def _precisions(errors: np.ndarray) -> tuple[float, float]:
+    return float(errors[:20].mean()), float(errors[:100].mean())
+
+
+def main() -> None:
+    """Do what is left of the study, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--report", action="store_true", help="write the page from the tables that are there")
+    parser.add_argument("--fit", action="store_true", help="fit the weights, print them and stop")
+    parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "segmentation_study", help="of the predictions")
+    options = parser.parse_args()
+    done = {row.volume for row in read_table(ROWS, PrecisionRow)}
+    if not options.report and (options.fit or set(DOMAINS) - done):
+        subjects = [load_subjects(volume, options.folder) for volume in DOMAINS]
+        chosen = choose_likelihood([validation for validation, _ in subjects])
+        print(chosen)
+        if options.fit:
+            return
+        if chosen != LIKELIHOOD:
+            raise SystemExit(
+                "neuroadda/proofreading/likelihood.py has other weights than these: write them there first"
+            )
+        for _, test in subjects:
+            if test.volume not in done:
+                precisions, curves = study_volume(test)
+                append_rows(CURVES, curves)
+                append_rows(ROWS, precisions)
+    write_report()
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    main()
