@@ -14,6 +14,7 @@ from neuroadda.active.labels import import_labels
 from neuroadda.active.proposals import Pool, Proposal, Proposals
 from neuroadda.backbones.card import load_card
 from neuroadda.config import write_json
+from neuroadda.segmentation.fragments import Fragments
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 from neuroadda.volumes.regions import RoiConfig
@@ -93,7 +94,7 @@ def test_a_choice_is_made_written_and_taken(command: Run, volume: Path, tmp_path
     assert "warning" not in error
     lines = told.splitlines()
     assert lines[0] == "setting\tthreshold\tVOI (95 % interval)"
-    assert lines[1].startswith("default, untuned\t0.5\t")
+    assert lines[1].startswith(f"default, untuned\t{load_card(find_backbone(BACKBONE)).metrics['threshold']}\t")
     assert "on 3 boxes, which the backbone was not trained on" in told
     assert f"next: neuroadda segment {volume / 'raw'} -c {tmp_path / 'tuned/tune.toml'} -o OUT" in told
     assert (tmp_path / "tuned/tune.png").read_bytes().startswith(b"\x89PNG")
@@ -109,7 +110,8 @@ def test_a_choice_is_made_written_and_taken(command: Run, volume: Path, tmp_path
     assert command("segment", volume / "raw", "-c", config, "-o", run, *SERIAL)[0] == 0
     resolved = json.loads((run / "config.json").read_text())["resolved"]
     assert resolved["components"]["threshold"] == record["threshold"]
-    assert resolved["fragments"] | {"sections": None} == taken["fragments"] | {"sections": None}
+    voxel_size = Volume.open(volume / "raw").voxel_size_nm
+    assert Fragments(**resolved["fragments"]) == Fragments(**taken["fragments"]).resolve(voxel_size)
 
     code, status, _ = command("status", tmp_path / "tuned")
     assert code == 0
