@@ -16,6 +16,7 @@ from neuroadda.cli.options import (
     TrustInputs,
     Zoo,
     read_box,
+    take_one,
 )
 from neuroadda.errors import UserError
 
@@ -38,7 +39,8 @@ Folder = Annotated[Path, typer.Argument(help="Folder of `propose`, or its propos
 def propose(
     volume: Annotated[str, typer.Argument(help="Zarr array of raw.")],
     backbone: Annotated[
-        str | None, typer.Option(help="An entry of the zoo, or a folder; left out, the first of the zoo's ranking.")
+        list[str] | None,
+        typer.Option("--backbone", help="An entry of the zoo, or a folder; left out, the first of the zoo's ranking."),
     ] = None,
     zoo: Zoo = None,
     ranking: RankingFile = None,
@@ -71,13 +73,14 @@ def propose(
     from neuroadda.volumes.arrays import Volume
     from neuroadda.zoo.finding import open_zoo
 
+    one = take_one(backbone, "propose")
     raw = Volume.open(volume)
     if zoo is not None:
         open_zoo(zoo)  # whether or not the backbone is one of its entries
     boxes = [box for given in exclude or [] for box in _read_boxes(given, raw)]
     data = {
         "raw": volume,
-        "backbone": backbone,
+        "backbone": one,
         "select": {"zoo": zoo, "ranking": ranking},
         "output": output,
         "shape_nm": list(shape),

@@ -19,6 +19,7 @@ from neuroadda.cli.options import (
     Zoo,
     load_run,
     refuse_many_processes,
+    take_one,
     take_section,
     trust_inputs_of,
 )
@@ -59,7 +60,7 @@ def adapt(
     keys: dict[str, Any] = {
         "raw": raw,
         "output": output,
-        "backbone": backbone,
+        "backbone": take_one(backbone, "adapt"),
         "proposals": proposals,
         "select": {"zoo": zoo, "ranking": ranking},
         "train": {"iterations": iterations},

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuroadda.cli.options import Json, NoData, Overrides, Zoo
+from neuroadda.cli.options import Json, NoData, Overrides, Zoo, take_one
 from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ def tree(
         str | None, typer.Option(help="Folder or URL of a zoo whose domains join by their features.")
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="Network that embeds: an entry of the zoo, or a folder; else its generalist.")
+        list[str] | None,
+        typer.Option("--backbone", help="Network that embeds: an entry of the zoo, or a folder; else its generalist."),
     ] = None,
     pooling: Annotated[str, typer.Option(help="mean or max")] = "mean",
     phylogeny: Annotated[Path | None, typer.Option(help="Newick file to test the distances against (Mantel).")] = None,
@@ -135,6 +136,7 @@ def tree(
     from neuroadda.volumes.locations import to_folder
     from neuroadda.zoo.finding import open_zoo
 
+    one = take_one(backbone, "tree")
     config = parse_config(TreeConfig, apply_overrides({"pooling": pooling}, overrides or []), "domains tree")
     paths = {name: Path(path) for name, path in _pairs(volumes or [], "VOLUME").items()}
     organisms = _pairs(organism or [], "--organism")
@@ -142,7 +144,7 @@ def tree(
     check_folder(folder, overwrite)
     given = read_newick(phylogeny) if phylogeny else None
     opened = open_zoo(zoo)
-    network = pick_backbone(opened, backbone)
+    network = pick_backbone(opened, one)
     survey = survey_domains(
         paths,
         network,

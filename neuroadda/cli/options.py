@@ -34,7 +34,8 @@ Output = Annotated[str | None, typer.Option("--output", "-o", help="Folder for a
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Worker processes; by default 2. They do not change the result.")
 ]
-Backbone = Annotated[str | None, typer.Option(help="An entry of the zoo, or a folder.")]
+# A list, so that a second one is refused by `take_one`: click would keep the last alone.
+Backbone = Annotated[list[str] | None, typer.Option("--backbone", help="An entry of the zoo, or a folder.")]
 Backbones = Annotated[
     list[str] | None,
     typer.Option("--backbone", help="An entry of the zoo, or a folder; again for the mean of several (an ensemble)."),
@@ -47,6 +48,13 @@ RANKING_HELP = "A ranking that `domains rank -o` wrote, or the folder that it li
 RankingFile = Annotated[Path | None, typer.Option("--ranking", metavar="FILE", help=RANKING_HELP)]
 BOX = "Z Y X DEPTH HEIGHT WIDTH"
 Triple = tuple[float, float, float]
+
+
+def take_one(given: list[str] | None, verb: str, option: str = "--backbone") -> str | None:
+    """Return the backbone that an option names, None where it is not given; raise UserError if it was given again."""
+    if given and len(given) > 1:
+        raise UserError(f"{verb} takes one backbone", option, f"it was given {len(given)} times: {', '.join(given)}")
+    return given[0] if given else None
 
 
 def print_facts(facts: dict[str, Any], as_json: bool) -> None:

@@ -19,6 +19,7 @@ from neuroadda.cli.options import (
     Zoo,
     load_run,
     print_facts,
+    take_one,
     trust_inputs_of,
 )
 from neuroadda.errors import UserError
@@ -35,7 +36,7 @@ def train(
     ] = None,
     output: Output = None,
     start: Annotated[
-        str | None, typer.Option("--from", help="Backbone to fine-tune: an entry of the zoo, or a folder.")
+        list[str] | None, typer.Option("--from", help="Backbone to fine-tune: an entry of the zoo, or a folder.")
     ] = None,
     zoo: Zoo = None,
     iterations: Annotated[
@@ -62,6 +63,7 @@ def train(
     from neuroadda.config import dump_config
     from neuroadda.training.ranks import find_rank
 
+    one = take_one(start, "train", "--from")
     rank = find_rank(os.environ)
     quiet = as_json or rank.index > 0
     if not config and output is not None:
@@ -72,11 +74,11 @@ def train(
         keys["samples"] = [{"raw": raw, "labels": labels} | ({} if no_data is None else {"no_data": no_data})]
     elif no_data is not None:
         raise UserError("it is given without RAW LABELS", "--no-data", "set no_data in each of [train].samples")
-    if start is not None:
+    if one is not None:
         from neuroadda.zoo.finding import find_backbone
 
-        keys["start"] = {"backbone": str(find_backbone(start, zoo))}
-    select = {"zoo": zoo if start is None else None}
+        keys["start"] = {"backbone": str(find_backbone(one, zoo))}
+    select = {"zoo": zoo if one is None else None}
     wanted = load_run(config, overrides, {"train": keys, "select": select}, "RAW LABELS --output OUT", quiet)
     if trust_inputs:
         wanted = trust_inputs_of(wanted)
@@ -88,8 +90,9 @@ def train(
         return
     if as_json:
         print_json(dump_config(card))
-    else:
-        print(f"{card.name}: {card.iterations} iterations in {card.cpu_minutes:.1f} CPU minutes {card.metrics or ''}")
+        return
+    taken = f"{card.iterations} iteration{'s' * (card.iterations != 1)}"
+    print(f"{card.name}: {taken} in {card.cpu_minutes:.1f} CPU minutes {card.metrics or ''}")
 
 
 @app.command()

@@ -16,6 +16,7 @@ from neuroadda.cli.options import (
     Overwrite,
     load_run,
     read_box,
+    take_one,
     take_section,
 )
 from neuroadda.errors import UserError
@@ -61,9 +62,10 @@ def tune(
     from neuroadda.cli.console import print_json
     from neuroadda.cli.progress import show_progress
 
+    one = take_one(backbone, "tune")
     keys: dict[str, Any] = {} if raw is None else _read_subject(raw)
     keys |= {"labels": labels or None, "no_data": no_data or keys.get("no_data"), "any_voxel_size": any_voxel_size}
-    given = {"backbone": backbone, "output": output, "proposals": proposals, "rois": _read_rois(roi)}
+    given = {"backbone": one, "output": output, "proposals": proposals, "rois": _read_rois(roi)}
     if labels:
         keys.pop("proposals", None)
     keys |= {key: value for key, value in given.items() if value is not None}
