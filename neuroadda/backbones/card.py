@@ -16,7 +16,7 @@ CARD, WEIGHTS = "card.json", "weights.safetensors"
 
 
 def check_offsets(offsets: tuple[Zyx, ...]) -> tuple[Zyx, ...]:
-    """Return `offsets` if they begin with the nearest neighbours (in the section, or all three) and none is repeated.
+    """Return `offsets` if they begin with the nearest neighbours (in the section, or all three) and none is 0 or repeated.
 
     Raises
     ------
@@ -27,6 +27,8 @@ def check_offsets(offsets: tuple[Zyx, ...]) -> tuple[Zyx, ...]:
         raise ValueError(
             "offsets must begin with [-1, 0, 0], [0, -1, 0], [0, 0, -1], or with the last two where none leaves its section"
         )
+    if (0, 0, 0) in offsets:
+        raise ValueError("offset [0, 0, 0] is of a voxel and itself, which is no affinity")
     if len(set(offsets)) != len(offsets):
         raise ValueError("offsets are repeated")
     return offsets

@@ -150,7 +150,8 @@ class TrainSettings(Config):
         are linked nowhere). The backbone predicts all of them.
     auxiliary_offsets
         Further affinities. The training learns them too (their weight is `loss.far`), but the backbone does not predict them.
-        They teach the network to use more of its context (Lee et al. 2017, arXiv 1706.00120).
+        They teach the network to use more of its context (Lee et al. 2017, arXiv 1706.00120). None is the mirror image of another
+        offset: that is the same affinity. All offsets are shorter than `output_shape_vx`.
     output_shape_vx
         zyx of what one sample of a batch teaches; the input is larger by the network's context.
     iterations, batch_size, learning_rate, warm_up, weight_decay, clip_gradient, ema
@@ -241,6 +242,8 @@ class TrainConfig(PublicConfig, TrainSettings):
     def _check(self) -> "TrainConfig":
         check_offsets(self.offsets)
         check_offsets(self.taught_offsets)
+        self._check_auxiliary()
+        self._check_reach()
         self.architecture.check_offsets(self.taught_offsets)
         known = self.start is None or "network" in self.model_fields_set  # else it comes with the backbone
         if known and self.output_shape_vx != self.architecture.nearest_output_shape_vx(self.output_shape_vx):
@@ -257,6 +260,22 @@ class TrainConfig(PublicConfig, TrainSettings):
                 f"start.frozen_levels is {self.start.frozen_levels} of {self.network.encoder_levels} levels"
             )
         return self
+
+    def _check_auxiliary(self) -> None:
+        """Raise ValueError if an auxiliary affinity is that of another offset, whose pairs are the same from their other ends."""
+        for number, (z, y, x) in enumerate(self.auxiliary_offsets, len(self.offsets)):
+            if (-z, -y, -x) in self.taught_offsets[:number]:
+                what = f"offsets are repeated: {[z, y, x]} is the affinity of {[-z, -y, -x]}, seen from the other end"
+                raise ValueError(f"{what}; leave auxiliary_offsets {[z, y, x]} out")
+
+    def _check_reach(self) -> None:
+        """Raise ValueError if an offset leaves what one sample of a batch teaches; neighbours never do."""
+        largest = tuple(max(1, length - 1) for length in self.output_shape_vx)
+        for offset in self.taught_offsets:
+            if any(abs(step) > most for step, most in zip(offset, largest, strict=True)):
+                key = "offsets" if offset in self.offsets else "auxiliary_offsets"
+                what = f"{key} {list(offset)} is too long for output_shape_vx {list(self.output_shape_vx)}"
+                raise ValueError(f"{what}: up to {list(largest)} (zyx) fits")
 
     def check_folder(self) -> None:
         """Raise UserError if the output folder is something else than that of a training."""

@@ -81,6 +81,33 @@ def test_auxiliary_affinities_are_no_substitute_for_the_nearest(configure: Confi
         configure(**offsets)
 
 
+@pytest.mark.parametrize(
+    ("offsets", "told"),
+    [
+        (
+            {"auxiliary_offsets": [[0, 0, -500]]},
+            "auxiliary_offsets [0, 0, -500] is too long for output_shape_vx [4, 24, 24]",
+        ),
+        ({"auxiliary_offsets": [[0, 24, 0]]}, "up to [3, 23, 23] (zyx) fits"),
+        ({"offsets": [*NEAREST, [-4, 0, 0]]}, "offsets [-4, 0, 0] is too long"),
+        ({"auxiliary_offsets": [[0, 0, 0]]}, "offset [0, 0, 0] is of a voxel and itself"),
+        ({"auxiliary_offsets": [[0, 0, 5], [0, 0, -5]]}, "repeated: [0, 0, -5] is the affinity of [0, 0, 5]"),
+        ({"auxiliary_offsets": [[0, 1, 0]]}, "repeated: [0, 1, 0] is the affinity of [0, -1, 0]"),
+    ],
+)
+def test_offsets_that_teach_nothing_are_refused(configure: Configure, offsets: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError) as caught:
+        configure(**offsets)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_longest_offsets_that_fit_and_neighbours_of_one_section_are_taken(configure: Configure) -> None:
+    assert configure(auxiliary_offsets=[[-3, 0, 0], [0, 23, -23]]).auxiliary_offsets
+    network = {"features": [4, 6], "downsample": [[1, 2, 2]], "kernels": [[[1, 3, 3]], [[1, 3, 3]]]}
+    assert configure(output_shape_vx=[1, 24, 24], network=network).offsets == NEAREST
+
+
 def test_the_same_seed_gives_the_same_weights(configure: Configure, tmp_path: Path) -> None:
     cards = [train_network(configure(output=str(tmp_path / str(w)), workers=w)) for w in (0, 1)]
     assert losses(tmp_path / "0") == losses(tmp_path / "1")
