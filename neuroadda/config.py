@@ -41,7 +41,7 @@ def _to_texts(value: Any) -> Any:
         value = [value]
     texts = tuple(map(_to_text, value))
     if not texts or not all(isinstance(text, str) for text in texts):
-        raise ValueError("Input should be a text, or a list of texts")
+        raise ValueError("Input should be a text, or a list of texts (at least one)")
     return texts[0] if len(texts) == 1 else texts
 
 
@@ -62,7 +62,7 @@ class _PublicType(type(BaseModel)):  # type: ignore[misc]
         try:
             return super().__call__(*args, **kwargs)
         except ValidationError as error:
-            raise _explain(error.errors()[0], cls, cls.__name__) from error
+            raise _explain(_list_found(error)[0], cls, cls.__name__) from error
 
 
 if TYPE_CHECKING:  # type checkers know of models by the metaclass of pydantic alone
@@ -155,7 +155,7 @@ def parse_config(model: type[C], data: Mapping[str, Any], where: str) -> C:
     try:
         return model.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
-        raise _explain(error.errors()[0], model, where) from error
+        raise _explain(_list_found(error)[0], model, where) from error
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def list_faults(model: type[C], data: Mapping[str, Any], where: str) -> list[Fau
     try:
         model.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
-        found = error.errors()
+        found = _list_found(error)
         # What holds something wrong is not told to be wrong itself: pydantic counts a list without such items.
         above = {one["loc"][:depth] for one in found for depth in range(len(one["loc"]))}
         kept = [one for one in found if one["loc"] not in above]
@@ -210,13 +210,29 @@ def without_none(given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in tables.items() if value is not None and value != {}}
 
 
+def _list_found(error: ValidationError) -> list[dict[str, Any]]:
+    """Return what pydantic found; where a list of fixed length is too short, one fault of the list for all the items it lacks."""
+    found: list[dict[str, Any]] = []
+    for told in error.errors():
+        one: dict[str, Any] = {**told}
+        if one["type"] == "missing" and isinstance(one["loc"][-1], int):
+            place, count = one["loc"][:-1], one["loc"][-1] + 1  # of the last one that is missing: the length
+            if found and found[-1]["loc"] == place:
+                found.pop()
+            values = "3 values (zyx)" if count == 3 else f"{count} values"
+            one |= {"type": "too_short", "loc": place, "msg": f"{values} are needed, not {one['input']}"}
+        found.append(one)
+    return found
+
+
 def _explain(fault: Mapping[str, Any], model: type[BaseModel], where: str) -> UserError:
     path = [str(part) for part in fault["loc"]]
     key = ".".join(part for part in path if not part.startswith(TAG)) or "the config"
     if fault["type"] == "extra_forbidden":
         known = sorted(_keys_at(model, path[:-1]))
         near = difflib.get_close_matches(path[-1], known, n=1)
-        right = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        parents = [part for part in path[:-1] if not part.startswith(TAG)]
+        right = f"did you mean {'.'.join([*parents, near[0]])!r}?" if near else f"known keys: {', '.join(known)}"
         return UserError(f"unknown key {key!r}", where, right)
     if fault["type"] == "missing":
         return UserError(f"key {key!r} is missing", where)

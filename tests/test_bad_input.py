@@ -303,7 +303,7 @@ CASES: list[tuple[Callable[[Case], tuple[int, str]], str]] = [
     (tampered_weights, "damaged"),
     (no_backbone, "there is no such folder"),
     (backbone_for_other_channels, "takes 2 channels"),
-    (unknown_key, "did you mean 'seed_distance_vx'?"),
+    (unknown_key, "did you mean 'segment.fragments.seed_distance_vx'?"),
     (wrong_type, "segment.components.threshold should be"),
     (malformed_override, "--set key.subkey=value"),
     (malformed_toml, "malformed"),

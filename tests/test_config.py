@@ -20,6 +20,7 @@ class Outer(Config):
     count: int = Field(default=1, ge=1)
     inner: Inner = Field(default_factory=Inner)
     others: tuple[Inner, ...] = ()
+    scale: tuple[float, float] = (1.0, 1.0)
 
 
 def test_toml_and_overrides_become_a_config(tmp_path):
@@ -33,13 +34,16 @@ def test_toml_and_overrides_become_a_config(tmp_path):
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        ({"inner": {"sizevx": [1, 2, 3]}}, "c.toml: unknown key 'inner.sizevx'; did you mean 'size_vx'?"),
-        ({"zzz": 1}, "known keys: count, inner, others, rate"),
+        ({"inner": {"sizevx": [1, 2, 3]}}, "c.toml: unknown key 'inner.sizevx'; did you mean 'inner.size_vx'?"),
+        ({"zzz": 1}, "known keys: count, inner, others, rate, scale"),
         ({"count": "3"}, "count should be a valid integer, not '3'"),
         ({"count": 0}, "count should be greater than or equal to 1, not 0"),
         ({"inner": {"kind": "c"}}, "inner.kind should be 'a' or 'b', not 'c'"),
-        ({"inner": {"size_vx": [1, 2]}}, "inner.size_vx"),
-        ({"others": [{"kin": "a"}]}, "did you mean 'kind'?"),
+        ({"inner": {"size_vx": [1, 2]}}, "c.toml: inner.size_vx: 3 values (zyx) are needed, not [1, 2]"),
+        ({"inner": {"size_vx": []}}, "inner.size_vx: 3 values (zyx) are needed, not []"),
+        ({"others": [{}, {"size_vx": [1]}]}, "others.1.size_vx: 3 values (zyx) are needed, not [1]"),
+        ({"scale": [1.0]}, "scale: 2 values are needed, not [1.0]"),
+        ({"others": [{"kin": "a"}]}, "did you mean 'others.0.kind'?"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(data, told):

@@ -243,7 +243,9 @@ def test_a_card_that_was_changed_is_not_that_of_the_weights(residual, tmp_path):
         load_backbone(tmp_path)
     card["architecture"] |= {"activations": "logits"}
     (tmp_path / CARD).write_text(json.dumps(card))
-    with pytest.raises(UserError, match=r"unknown key 'architecture.activations'; did you mean 'activation'"):
+    with pytest.raises(
+        UserError, match=r"unknown key 'architecture.activations'; did you mean 'architecture.activation'"
+    ):
         load_card(tmp_path)
 
 

@@ -100,7 +100,7 @@ def test_launchers_are_data():
     given = ["launcher=slurm", "workers=8", "job.queue=cpu", 'job.setup=["module load x"]', "gpu_job.gpus=1"]
     execution = parse_config(Execution, apply_overrides({}, given), "--set")
     assert (execution.launcher, execution.job.setup, execution.gpu_job.gpus) == ("slurm", ("module load x",), 1)
-    with pytest.raises(UserError, match=r"unknown key 'job.qeue'; did you mean 'queue'"):
+    with pytest.raises(UserError, match=r"unknown key 'job.qeue'; did you mean 'job.queue'"):
         parse_config(Execution, {"job": {"qeue": "cpu"}}, "--set")
     with pytest.raises(UserError, match="launcher should be 'local', 'serial', 'slurm' or 'lsf', not 'pbs'"):
         parse_config(Execution, {"launcher": "pbs"}, "--set")

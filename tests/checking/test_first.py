@@ -177,7 +177,7 @@ def test_a_backbone_of_the_same_run_is_awaited(goods: Path, tmp_path: Path) -> N
     assert not na.check(write_config(tmp_path, **both))["wrong"]
     both["train"]["batch_sise"] = 3
     (fault,) = na.check(write_config(tmp_path, **both))["wrong"]
-    assert "did you mean 'batch_size'?" in (fault.mend or "")
+    assert "did you mean 'train.batch_size'?" in (fault.mend or "")
 
 
 def test_findings_keep_the_error_of_a_single_fault() -> None:

@@ -186,7 +186,7 @@ def test_a_rerun_keeps_the_sheet_and_draws_it_where_it_is_gone(command: Run, arg
         (("--exclude", "0 0 900 240 288 288"), "lies outside of the volume"),
         (("--ranking", "nowhere"), "say what to start from"),
         (("--set", "stratgey=max"), "unknown key 'stratgey'"),
-        (("--set", "choose.shortlits=3"), "did you mean 'shortlist'?"),
+        (("--set", "choose.shortlits=3"), "did you mean 'choose.shortlist'?"),
         (("--set", "reading"), "is not an override"),
         (("--set", "reading=mode"), "reading should be 'mean' or 'median'"),
         (("--set", "block_vx=[0,8,8]"), "have no voxels"),
@@ -431,7 +431,7 @@ def test_adapt_waits_with_code_3_and_ends_with_0(command: Run, inputs, tmp_path)
 @pytest.mark.parametrize(
     ("changes", "options", "what"),
     [
-        ({"raws": "x"}, (), "did you mean 'raw'?"),
+        ({"raws": "x"}, (), "did you mean 'adapt.raw'?"),
         ({"propose": {"choose": {"strategy": "medain"}}}, (), "adapt.propose.choose.strategy should be"),
         ({"rounds": 0}, (), "adapt.rounds should be greater than or equal to 1"),
         ({"raw": "none.zarr"}, (), "none.zarr: there is no array here"),

@@ -154,7 +154,11 @@ def test_what_does_not_fit_is_told_in_a_line(raw, networks, tmp_path, command):
         ([networks[0], gone], (), "gone"),
         (networks[:2], ("--set", "segment.predict.tiles_vx=[[4,24,24]]"), "1 tiles are given for 2 backbones"),
         (networks[:1], ("--set", "segment.predict.tiles_vx=[[4,24,24],[4,24,24]]"), "2 tiles are given for 1"),
-        (networks[:1], ("--set", "segment.backbone=[]"), "segment.backbone should be a text, or a list of texts"),
+        (
+            networks[:1],
+            ("--set", "segment.backbone=[]"),
+            "segment.backbone should be a text, or a list of texts (at least one), not []",
+        ),
         (networks[:1], ("--set", "segment.backbone=[3]"), "segment.backbone should be a text, or a list of texts"),
     ):
         named = [word for backbone in backbones for word in ("--backbone", backbone)]
