@@ -21,6 +21,7 @@ from neuroadda.forecast.disk import BYTES_PER_VOXEL, ENOUGH, TOO_LITTLE
 from neuroadda.locks import read_lock
 from neuroadda.prediction.predict import Predict
 from neuroadda.volumes.locations import Location, is_inside, to_location
+from neuroadda.volumes.placing import nearest_folder
 from neuroadda.volumes.urls import Url
 from neuroadda.wording import format_bytes
 
@@ -64,11 +65,6 @@ def check_free(findings: Findings, where: str, folder: Path) -> None:
     lock = read_lock(folder)
     if lock is not None and lock.state == "held":
         findings.fault(where, f"another run is at work in {folder}", "wait for it, or stop it")
-
-
-def nearest_folder(place: Path) -> Path:
-    """Return the place, or of what it lies in, the nearest that is there."""
-    return next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())
 
 
 def check_disk(findings: Findings, where: str, folder: Location, voxels: int) -> None:

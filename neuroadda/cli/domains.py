@@ -52,15 +52,18 @@ def rank(
     from neuroadda.domains.selection import SelectConfig, rank_zoo, save_ranking
     from neuroadda.volumes.arrays import Volume
     from neuroadda.volumes.completeness import check_stored
+    from neuroadda.volumes.placing import check_writable
     from neuroadda.zoo.finding import open_zoo
 
     given: dict[str, Any] = {} if by is None else {"by": by}
     if no_data is not None:
         given["patches"] = {"no_data": no_data}
     config = parse_config(RankConfig, apply_overrides(given, overrides or []), "domains rank")
+    file = None if output is None else check_ranking_place(output)
+    if report is not None:
+        check_writable(report)
     opened, raw = open_zoo(zoo), check_stored(Volume.open(volume))
     select = SelectConfig(zoo=zoo, exclude=tuple(exclude or ()), rank=config)
-    file = None if output is None else check_ranking_place(output)
     with show_progress(as_json):
         ranking = rank_zoo(raw, opened, config, select.exclude)
         if file is not None:

@@ -37,11 +37,12 @@ def errors(
     from neuroadda.volumes.arrays import Volume
     from neuroadda.volumes.locations import to_folder
     from neuroadda.volumes.neuroglancer import check_url
-    from neuroadda.volumes.placing import check_free
+    from neuroadda.volumes.placing import check_free, check_writable
 
     folder = run / "errors" if output is None else to_folder(output, "what is written")
     for name in (TABLE, SHEET, STATE, SKELETONS):
         check_free(folder / name, overwrite)
+        check_writable(folder / name)
     if url is not None:
         check_url(url, "--url")
     queue = likely_errors(run, count=count, ledger=ledger)

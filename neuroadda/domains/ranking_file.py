@@ -9,6 +9,7 @@ from typing import Any
 
 from neuroadda.config import write_json
 from neuroadda.errors import UserError
+from neuroadda.volumes.placing import check_writable
 
 RANKING = "ranking.json"
 KEYS = {"fingerprint", "index", "volume", "folders", "ranking"}
@@ -47,11 +48,12 @@ def check_ranking_place(path: Path) -> Path:
     Raises
     ------
     UserError
-        If something else than a ranking is there.
+        If something else than a ranking is there, or it cannot be written.
     """
     file = locate_ranking(path)
     if file.exists() and read_record(file) is None:
         raise UserError("this is no ranking, and is not written over", str(file), "give another file")
+    check_writable(file)
     return file
 
 

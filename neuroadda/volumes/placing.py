@@ -1,7 +1,9 @@
 """Put a file or an array in its place only when it is whole."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from neuroadda.errors import UserError
@@ -54,6 +56,28 @@ def check_free(target: Location, overwrite: bool) -> None:
         raise UserError("it exists already", str(target), "give --overwrite or another name")
     if target.is_dir() and not is_array(target) and any(target.iterdir()):
         raise UserError("this folder is not a zarr array and is not overwritten", str(target))
+
+
+def check_writable(file: Path) -> None:
+    """Raise UserError if a file cannot be written, before the work for it begins; nothing is left there.
+
+    It tries: permissions alone do not tell, such as in /proc or as root.
+    """
+    if file.is_dir():
+        raise UserError("this is a folder", str(file), "give the name of a file")
+    there = nearest_folder(file.parent)
+    if not there.is_dir():
+        raise UserError("this is a file, where a folder is needed", str(there), "give another place")
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise UserError(f"it cannot be written: {error.strerror or error}", str(file)) from error
+
+
+def nearest_folder(place: Path) -> Path:
+    """Return the place, or of what it lies in, the nearest that is there."""
+    return next(folder for folder in (place.absolute(), *place.absolute().parents) if folder.exists())
 
 
 def _remove_empty_groups(folders: list[Location]) -> None:

@@ -129,7 +129,7 @@ def test_failed_blocks_are_done_again_and_then_the_rest(command, inputs, tmp_pat
         (["run", "--blocks", "99"], "does not do block 99; there are 8"),
         (["run", "--stage", "edges", "--blocks", "1"], "fragments is not finished, and edges reads it"),
         (["run", "--set", "segment.block_vx=[2,2,2]"], "'segment.block_vx' is not for a run that has begun"),
-        (["run", "--set", "segment.execution.worker=2"], "did you mean 'segment.execution.workers'"),
+        (["run", "--set", "segment.execution.worker=2"], "did you mean 'execution.workers'"),
         (["moved"], "this run was to be in"),
         (["lost"], "the run's ledger is not here"),
         (["run", "--ledger", "sqlite:///other.db"], "the ledger does not know this run"),

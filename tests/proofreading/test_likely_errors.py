@@ -243,6 +243,12 @@ def test_the_command_writes_all_and_does_not_write_over_it(split_run, tmp_path, 
     code, _, errors = command("errors", run, "-o", tmp_path / "other", "--url", "ftp://host")
     assert (code, (tmp_path / "other").exists()) == (2, False)
     assert command("errors", tmp_path / "nothing")[0] == 2
+    (tmp_path / "file").write_text("kept")
+    code, _, errors = command("errors", run, "-o", tmp_path / "file")
+    assert (code, errors) == (
+        2,
+        f"neuroadda: {tmp_path}/file: this is a file, where a folder is needed; give another place\n",
+    )
     assert command("errors", run, "-n", 0)[0] == 2
 
 
