@@ -61,7 +61,7 @@ class Source:
     far_in_size
         Whether that is far from the target's.
     licence
-        Of its training data, several separated by commas.
+        Of its training data, several separated by semicolons: a licence may hold commas.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Rank:
         Why its consistency says nothing, such as "sees no boundary"; empty where it does.
     mmd2, mmd2_interval
         MMD^2 of features, and its interval by bootstrap over spatial blocks; None of a source without stored features, or whose
-        patches are larger than the volume.
+        patches are larger than the volume, and of all where consistency alone ranks.
     p
         Of the permutation test of spatial blocks: that both are of one domain.
     frechet
@@ -224,7 +224,7 @@ def _find_mmd(sources: Sequence[Source], comparisons: Mapping[str, Comparison]) 
     return {source.name: known.get(source.name, median) for source in sources}
 
 
-BEST = {"both": "best by both", "consistency": "most consistent", "mmd": "nearest"}
+BEST = {"both": "best by consistency and MMD^2 together", "consistency": "most consistent", "mmd": "nearest"}
 WORSE = {"both": "behind", "consistency": "less consistent than", "mmd": "farther than"}
 
 

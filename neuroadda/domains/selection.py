@@ -168,7 +168,9 @@ def rank_zoo(
     check_excluded(zoo, exclude)
     names = zoo.names()
     kept = [name for name in names if name not in exclude]
-    stored = {name: load_embeddings(zoo.folder(name)) for name in kept if EMBEDDING in zoo.files(name)}
+    # Features serve MMD^2 alone.
+    wanted = kept if config.by != "consistency" else []
+    stored = {name: load_embeddings(zoo.folder(name)) for name in wanted if EMBEDDING in zoo.files(name)}
     if not kept or (config.by == "mmd" and not stored):
         raise UserError(
             "no entry can be ranked", zoo.where, "at least one is needed, with an embedding where MMD^2 ranks"
@@ -197,7 +199,7 @@ def rank_zoo(
         found = measure_consistency(volume, backbones[name], crops)
         consistencies[name] = found.get(config.dimensions, found["2d"])
     features_here = embed_each(volume, embedders, config.patches, shapes)
-    for _ in track("features of sources", list(embedders)):
+    for _ in track("features of sources", list(embedders)) if embedders else ():
         name, by_pooling = next(features_here)
         embedded[backbones[name].card.digest] = by_pooling[config.pooling]
     comparisons = {name: compare_embeddings(embedded[e.network], e, config, name) for name, e in features.items()}
@@ -208,7 +210,7 @@ def rank_zoo(
 def describe(volume: Volume, name: str, card: Card) -> Source:
     """Return what a ranking says of an entry itself."""
     licences = dict.fromkeys(str(data["licence"]) for data in card.training_data if data.get("licence"))
-    return Source(name, card.voxel_size_nm, is_far_in_size(volume, card), ", ".join(licences))
+    return Source(name, card.voxel_size_nm, is_far_in_size(volume, card), "; ".join(licences))
 
 
 def check_excluded(zoo: Zoo, exclude: Collection[str]) -> None:

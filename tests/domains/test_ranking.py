@@ -100,7 +100,7 @@ def test_both_weigh_consistency_against_mmd():
     }
     ranking = rank_sources([source(name) for name in found], found, compared, RankConfig())
     assert [row.name for row in ranking.rows] == ["near", "unknown", "far"]
-    assert ranking.rows[0].why == "best by both"
+    assert ranking.rows[0].why == "best by consistency and MMD^2 together"
     assert ranking.rows[2].why == "behind near"
     blind = {**found, "near": agreeing([0.9, 0.9, 0.9], 0.001)}
     assert rank_sources([source(name) for name in found], blind, compared, RankConfig()).rows[-1].name == "near"

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from neuroadda.domains.embedding import embed_volume
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.domains.ranking import RankConfig
 from neuroadda.domains.ranking_file import read_selection
-from neuroadda.domains.selection import SelectConfig, rank_zoo, select_source
+from neuroadda.domains.selection import SelectConfig, describe, rank_zoo, select_source
 from neuroadda.errors import UserError
 from neuroadda.flow import RunConfig, train_backbone
 from neuroadda.observing import RunObserver, watched_by
@@ -166,8 +167,13 @@ def test_by_consistency_all_entries_are_ranked_and_progress_is_told(made, zoo):
     assert ranking.left_out == ()
     values = [row.consistency for row in ranking.rows if not row.guard]
     assert values == sorted(values, reverse=True)
-    assert {row.name: row.mmd2 is None for row in ranking.rows} == {name: name == "generalist" for name in zoo.names()}
+    assert {row.name: row.mmd2 for row in ranking.rows} == dict.fromkeys(zoo.names())  # no features were computed
     told = [("consistency of sources", done, 4) for done in range(5)]
+    assert steps == told
+    steps.clear()
+    with watched_by(Steps()):
+        both = rank_zoo(target(made, "fine"), zoo, config.model_copy(update={"by": "both"}))
+    assert {row.name: row.mmd2 is None for row in both.rows} == {name: name == "generalist" for name in zoo.names()}
     assert steps == [*told, *(("features of sources", done, 3) for done in range(4))]
     assert rank_zoo(target(made, "fine"), zoo, config) == ranking
     assert rank_zoo(target(made, "alien"), zoo, config).winner
@@ -286,6 +292,33 @@ def test_bad_options_are_one_line_and_exit_code_2(made, command, arguments, told
     assert (code, out) == (2, "")
     assert told in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["-o", "--report"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(made, command, tmp_path, monkeypatch, option):
+    def never(*_arguments):
+        raise AssertionError("the work began")
+
+    monkeypatch.setattr("neuroadda.domains.selection.rank_zoo", never)
+    (tmp_path / "file").write_text("kept")
+    rank = ("domains", "rank", made / "test/fine.zarr/raw", "--zoo", made / "zoo", option)
+    refused = [("/proc/x.json", "it cannot be written"), (tmp_path / "file/x.json", "where a folder is needed")]
+    if option == "--report":  # of -o a folder is where its file is put
+        refused.append((tmp_path, "this is a folder; give the name of a file"))
+    for place, told in refused:
+        code, out, err = command(*rank, place)
+        assert (code, out) == (2, "")
+        assert told in err
+        assert err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["file"]
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_several_licences_are_told_apart(zoo):
+    data = ({"licence": "free, to be cited"}, {"licence": "CC0"}, {"licence": "CC0"})
+    card = zoo.card("fine").model_copy(update={"training_data": data})
+    volume = SimpleNamespace(voxel_size_nm=card.voxel_size_nm)
+    assert describe(volume, "fine", card).licence == "free, to be cited; CC0"
 
 
 def test_a_selection_is_made_once_and_again_when_the_zoo_changes(made, zoo, tmp_path, monkeypatch):
