@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from neuroadda.active.propose import ProposeConfig
-    from neuroadda.adaptation import AdaptConfig
+    from neuroadda.adaptation.config import AdaptConfig
     from neuroadda.adaptation.tune_config import TuneConfig
     from neuroadda.api.boxes import adapt, propose, rank_sources
     from neuroadda.api.checks import check

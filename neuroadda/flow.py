@@ -7,7 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from neuroadda.adaptation import Adaptation, AdaptConfig, adapt_backbone, without_secrets
+from neuroadda.adaptation.config import AdaptConfig, without_secrets
+from neuroadda.adaptation.rounds import adapt_backbone
+from neuroadda.adaptation.state import Adaptation
 from neuroadda.adaptation.tune_config import TuneConfig
 from neuroadda.adaptation.tuning import tune_backbone, tune_trained
 from neuroadda.blockwise.engine import stop_on_signals

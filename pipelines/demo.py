@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import neuroadda as na
-from neuroadda.adaptation import make_training
+from neuroadda.adaptation.training import make_training
 from neuroadda.cli.console import print_summary
 from neuroadda.cli.main import tell_errors
 from neuroadda.cli.progress import show_progress

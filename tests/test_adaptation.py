@@ -13,7 +13,8 @@ from funlib.geometry import Coordinate
 from neuroadda.active.boxes import skip_box
 from neuroadda.active.labels import import_labels
 from neuroadda.active.proposals import read_proposals
-from neuroadda.adaptation import AdaptConfig, adapt_backbone
+from neuroadda.adaptation.config import AdaptConfig
+from neuroadda.adaptation.rounds import adapt_backbone
 from neuroadda.adaptation.status import look_at_adaptation
 from neuroadda.backbones.card import load_card
 from neuroadda.config import dump_config, parse_config, write_json

@@ -12,8 +12,9 @@ from neuroadda.active.boxes import skip_box
 from neuroadda.active.labels import import_labels
 from neuroadda.active.proposals import read_proposals
 from neuroadda.active.propose import ProposeConfig, propose_boxes
-from neuroadda.adaptation import AdaptConfig, adapt_backbone
 from neuroadda.adaptation.boxes import Sources, _choose
+from neuroadda.adaptation.config import AdaptConfig
+from neuroadda.adaptation.rounds import adapt_backbone
 from neuroadda.adaptation.status import look_at_adaptation
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import load_backbone

@@ -4,10 +4,3 @@ All state lies in the output folder, so that a run that was stopped, or that wai
 ``config.json``, ``ranking.json``, ``adaptation.json``, and for every round ``uncertainty.zarr``, ``proposals.json``, the contact
 sheet, ``labels/`` and ``train/``. ``backbone`` is a link to the result of the last finished round.
 """
-
-from neuroadda.adaptation.config import AdaptConfig, without_secrets
-from neuroadda.adaptation.rounds import adapt_backbone
-from neuroadda.adaptation.state import Adaptation, Round
-from neuroadda.adaptation.training import make_training
-
-__all__ = ["AdaptConfig", "Adaptation", "Round", "adapt_backbone", "make_training", "without_secrets"]

@@ -10,7 +10,8 @@ from neuroadda.observing import RunObserver, watched_by
 
 if TYPE_CHECKING:
     from neuroadda.active.propose import Found, ProposeConfig
-    from neuroadda.adaptation import Adaptation, AdaptConfig
+    from neuroadda.adaptation.config import AdaptConfig
+    from neuroadda.adaptation.state import Adaptation
     from neuroadda.domains.ranking import Ranking
     from neuroadda.domains.selection import SelectConfig
 
@@ -177,7 +178,8 @@ def adapt(
     RunFailed, RunStopped
         As `segment` and `train`.
     """
-    from neuroadda.adaptation import AdaptConfig, adapt_backbone
+    from neuroadda.adaptation.config import AdaptConfig
+    from neuroadda.adaptation.rounds import adapt_backbone
     from neuroadda.checking.findings import Findings
     from neuroadda.checking.proposing import check_adapt
 

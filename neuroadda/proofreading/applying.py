@@ -9,12 +9,13 @@ from neuroadda.blockwise.outputs import bind_output
 from neuroadda.config import load_config_file, parse_config, write_json
 from neuroadda.errors import warn
 from neuroadda.locks import lock_folder
-from neuroadda.proofreading.edits import check_finished, read_journal
+from neuroadda.proofreading.edits import read_journal
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.conflicts import refuse_conflicts
 from neuroadda.segmentation.edit_journal import LOCKED
 from neuroadda.segmentation.edited_fragments import find_pairs
+from neuroadda.segmentation.finished import check_finished
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.segmentation.recovery import read_run
 from neuroadda.segmentation.relabel import Relabel
@@ -53,8 +54,7 @@ def apply(
     plan = read_run(folder, ledger, overrides, trust_inputs=True, take_edits=True)
     look_again(folder).warn("what is done stays as it is")
     last = [task.name for task in plan.tasks].index(Components.kind)
-    for task in plan.tasks[:last]:
-        check_finished(plan, task.name)
+    check_finished(plan, [task.name for task in plan.tasks[:last]])
     if plan.edits is not None:
         fragments = plan.task("fragments")
         pairs = find_pairs(plan.edits.edits, Volume.open(fragments.output), fragments.fingerprint)

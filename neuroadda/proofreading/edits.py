@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.outputs import bind_output
 from neuroadda.errors import UserError, warn
 from neuroadda.proofreading.decisions import Decision, End
 from neuroadda.segmentation.conflicts import Conflict, Pair, find_conflicts
@@ -18,8 +16,9 @@ from neuroadda.segmentation.edges import read_sizes
 from neuroadda.segmentation.edit_journal import JOURNAL, Journal, append
 from neuroadda.segmentation.edited_fragments import describe_whole, find_fragment, find_pair
 from neuroadda.segmentation.edits import SPLIT, Edit, Undo
+from neuroadda.segmentation.finished import check_finished
 from neuroadda.segmentation.ids import capacity_of, to_local
-from neuroadda.segmentation.pipeline import Plan
+from neuroadda.segmentation.pipeline import Plan, is_run
 from neuroadda.segmentation.recovery import read_run
 from neuroadda.volumes.arrays import Volume
 
@@ -63,8 +62,7 @@ class _Fragments:
     """The finished fragments of a run."""
 
     def __init__(self, plan: Plan) -> None:
-        for name in ("fragments", "edges"):
-            check_finished(plan, name)
+        check_finished(plan, ("fragments", "edges"))
         task = plan.task("fragments")
         self.volume, self.fingerprint = Volume.open(task.output), task.fingerprint
         self._grid, self._blocks, self._edges = task.grid, task.blocks, plan.folder("edges")
@@ -94,7 +92,7 @@ def add(run: str | Path, decisions: Sequence[Decision], ledger: str | None = Non
     plan = read_run(run, ledger, trust_inputs=True)
     fragments, when = _Fragments(plan), _now()
     pairs = [_find_ends(one, fragments) for one in decisions]
-    users = [one.who or _find_user() for one in decisions]
+    users = [_find_user(one.who, one.where) for one in decisions]
     edits, new = list[Edit](), list[int]()
 
     def make(journal: Journal) -> list[Edit]:
@@ -144,18 +142,16 @@ def undo(run: str | Path, id: int, who: str | None = None) -> Edit:
         if (before := journal.undone.get(id)) is not None:
             raise UserError(f"edit {id} is undone already ({before.who}, {before.when})", str(Path(run) / JOURNAL))
         found.append(journal.edits[id])
-        return [Undo(undo=id, who=who or _find_user(), when=_now())]
+        return [Undo(undo=id, who=_find_user(who, "--who"), when=_now())]
 
-    if not Path(run).is_dir():
-        raise UserError("there is no run here", str(run), "give the folder of a run of `neuroadda segment`")
+    _check_run(run)
     append(Path(run), make)
     return found[0]
 
 
 def read_journal(run: str | Path) -> Journal:
     """Return all edits of a run; a line that a killed writer has cut short is left out with a warning."""
-    if not Path(run).is_dir():
-        raise UserError("there is no run here", str(run), "give the folder of a run of `neuroadda segment`")
+    _check_run(run)
     journal = Journal.read(Path(run))
     if journal.torn:
         warn("the last line is cut short, as by a kill while it was added: it is left out", str(Path(run) / JOURNAL))
@@ -184,21 +180,6 @@ def check(run: str | Path, ledger: str | None = None) -> Checked:
     return Checked(find_conflicts([edit for edit in edits if edit.id in pairs], pairs), stale, lost)
 
 
-def check_finished(plan: Plan, name: str) -> None:
-    """Raise UserError if a stage of a run is not finished."""
-    task = plan.task(name)
-    bound, done = bind_output(task), 0
-    if bound is not None:
-        ledger = open_ledger(plan.config.ledger_url)
-        try:
-            done = ledger.summary(bound.key).done
-        finally:
-            ledger.close()
-    if done < len(task.blocks):
-        what = f"{name} is not finished ({done} of {len(task.blocks)} blocks)"
-        raise UserError(what, plan.config.output, "finish the run first: `neuroadda segment`, or `neuroadda retry`")
-
-
 def _find_ends(one: Decision, fragments: _Fragments) -> Pair:
     first, second = (fragments.find(end, one.where) for end in one.ends)
     if first == second and one.kind == SPLIT:
@@ -216,8 +197,17 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _find_user() -> str:
+def _check_run(run: str | Path) -> None:
+    if not is_run(run):
+        raise UserError("there is no run here", str(run), "give the folder of a run of `neuroadda segment`")
+
+
+def _find_user(given: str | None, where: str) -> str:
+    """Return who decides; a name is printed in tables, so that it has no control characters."""
     try:
-        return getpass.getuser()
+        who = given or getpass.getuser()
     except (OSError, KeyError) as error:
         raise UserError("it is not known who decides", "--who", "give a name") from error
+    if not who.isprintable():
+        raise UserError(f"the name {who!r} holds control characters", where, "give a name of letters")
+    return who

@@ -19,6 +19,7 @@ from neuroadda.segmentation.components import Lut, Numbering
 from neuroadda.segmentation.edges import read_edges, read_sizes
 from neuroadda.segmentation.edited_fragments import find_pairs
 from neuroadda.segmentation.edits import MERGE, SPLIT, Kind
+from neuroadda.segmentation.finished import check_finished
 from neuroadda.segmentation.ids import capacity_of
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
@@ -131,6 +132,7 @@ def find_likely_errors(plan: Plan, count: int) -> Queue:
     UserError
         If the run is not finished, or its fragments are not those of its edges.
     """
+    check_finished(plan)
     fragments, grid = Volume.open(plan.output("fragments")), plan.task("fragments").grid
     edges, lut = plan.folder("edges"), Lut.open(plan.folder("components"))
     numbering = Numbering(np.asarray(lut.first), capacity_of(grid))

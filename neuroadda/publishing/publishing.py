@@ -7,13 +7,16 @@ from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.ledger.url import ledger_url
 from neuroadda.blockwise.run_folder import check_run_folder
 from neuroadda.blockwise.task import Task
-from neuroadda.errors import UserError
+from neuroadda.errors import UserError, warn
 from neuroadda.locks import lock_folder
 from neuroadda.publishing.formats import find_publisher
 from neuroadda.publishing.publication import WORK, Publication, PublishConfig
-from neuroadda.pyramids.pyramid import check_finished, guess_kind
+from neuroadda.pyramids.pyramid import check_finished as check_written
+from neuroadda.pyramids.pyramid import guess_kind
+from neuroadda.segmentation.finished import check_finished
 from neuroadda.segmentation.pipeline import is_run
 from neuroadda.segmentation.recovery import read_run
+from neuroadda.segmentation.taken_edits import count_edits
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import deriving
 from neuroadda.volumes.inputs import Inputs
@@ -45,6 +48,10 @@ def publish_run(
     work = folder / WORK
     inputs = Inputs(work, trust=config.trust_inputs)
     plan = read_run(config.run) if is_run(config.run) else None
+    if plan is not None:
+        check_finished(plan)
+        if (edits := count_edits(Path(plan.config.output))) is not None and not edits.applied:
+            warn(f"it is published as it is: {edits.advise(config.run)}", config.run)
     if plan is None:
         volumes = {"segmentation": Volume.open(to_location(config.run))}
     else:
@@ -56,7 +63,7 @@ def publish_run(
         raise UserError(what, config.run, "give the folder of a run, or an array of ids of 32 or 64 bits")
     for volume in volumes.values():
         check_not_moved(volume.path)
-        check_finished(volume, ledger_url(config.run if plan else work, config.ledger))
+        check_written(volume, ledger_url(config.run if plan else work, config.ledger))
     _check_folder(folder)
     for name, volume in volumes.items():
         inputs.identify(name, volume)

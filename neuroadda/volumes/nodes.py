@@ -354,7 +354,11 @@ def _write_json(location: Location, data: Mapping[str, Any]) -> None:
 
 
 def _nearby(location: Location) -> str | None:
-    if not isinstance(location, Path) or not location.parent.is_dir():
+    """Return which folders lie in a place, or beside it."""
+    if not isinstance(location, Path):
         return None
-    names = sorted(p.name for p in location.parent.iterdir() if p.is_dir())
-    return f"beside it: {', '.join(names[:8])}" if names else None
+    for where, folder in (("in it", location), ("beside it", location.parent)):
+        found = folder.iterdir() if folder.is_dir() else ()
+        if names := sorted(path.name for path in found if path.is_dir() and path != location):
+            return f"{where}: {', '.join(names[:8])}"
+    return None

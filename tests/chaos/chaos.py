@@ -104,6 +104,7 @@ def configure(
             "ledger": ledger,
             "block_vx": BLOCK_VX,
             "chunk_vx": BLOCK_VX,
+            "trust_inputs": True,  # raw is damaged and comes back: for a run that looks, that is other raw
             "predict": {"precision": "float32"},
             "fragments": FRAGMENTS[seed % 2],
             "components": {"threshold": 0.3},

@@ -19,13 +19,16 @@ from neuroadda.evaluation.measure import EvaluateConfig, measure_plan
 from neuroadda.proofreading.applying import apply
 from neuroadda.proofreading.decisions import Decision
 from neuroadda.proofreading.edits import add, check, undo
+from neuroadda.proofreading.likely_errors import find_likely_errors
+from neuroadda.publishing.publication import PublishConfig
+from neuroadda.publishing.publishing import publish_run
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
 from neuroadda.segmentation.edit_journal import JOURNAL, Journal, append
 from neuroadda.segmentation.edits import Undo
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment_volume
 from neuroadda.segmentation.recovery import read_run
-from neuroadda.segmentation.taken_edits import TAKEN, count_edits
+from neuroadda.segmentation.taken_edits import TAKEN, count_edits, keep_taken, read_edits
 from neuroadda.volumes.arrays import Volume
 from tests.holding import hold_writes
 from tests.segmentation.synthetic import write_backbone, write_raw
@@ -259,6 +262,12 @@ def test_what_is_wrong_with_an_edit_is_one_line_and_nothing_is_written(run, tmp_
     assert not (run.folder / JOURNAL).exists()
     with pytest.raises(UserError, match="there is no run here"):
         na.add_edit(tmp_path / "nowhere", "merge", a, b)
+    for look in (na.list_edits, lambda folder: na.undo_edit(folder, 1)):
+        with pytest.raises(UserError, match="there is no run here"):
+            look(tmp_path)
+    for who in ("x\ty", "e\033[31mred"):
+        with pytest.raises(UserError, match="holds control characters"):
+            na.add_edit(run.folder, "merge", a, b, who=who)
     with pytest.raises(UserError, match="there is no edit 1"):
         na.undo_edit(run.folder, 1)
     na.add_edit(run.folder, "merge", a, b, who="ann")
@@ -350,6 +359,36 @@ def test_an_apply_that_is_killed_goes_on_to_the_same_bytes(inputs, run, tmp_path
     level = Volume.open(pyramid / "1").read()
     assert set(np.unique(level)) <= set(np.unique(run.segmentation))
     assert (Volume.open(pyramid / "0").read() == run.segmentation).all()
+
+
+def test_what_a_killed_apply_left_is_neither_searched_nor_published(run, tmp_path):
+    a, b = run.pair(together=False)
+    na.add_edit(run.folder, "merge", a, b, who="ann")
+    keep_taken(run.folder, read_edits(run.folder))  # all that an apply has done that is killed right then
+    config = PublishConfig(run=str(run.folder), output=str(tmp_path / "out"), to=("swc",))
+    for work in (lambda: find_likely_errors(read_run(run.folder), 5), lambda: publish_run(config)):
+        with pytest.raises(UserError, match=r"components is not finished \(0 of 1 blocks\)") as refused:
+            work()
+        assert f"`neuroadda edits apply {run.folder}`" in str(refused.value.right)
+    assert not (tmp_path / "out").exists()
+    apply(run.folder)
+    find_likely_errors(read_run(run.folder), 5)
+
+
+def test_edits_that_are_not_applied_are_told_by_publish(run, tmp_path):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed (pip install neuroadda[publish])")
+    a, b = run.pair(together=False)
+    na.add_edit(run.folder, "merge", a, b, who="ann")
+    config = PublishConfig(
+        run=str(run.folder), output=str(tmp_path / "out"), to=("parquet",), execution=Execution(launcher="serial")
+    )
+    with collect_warnings() as warnings:
+        publish_run(config)
+    assert ["1 edit, 0 undone, not applied yet" in what for what, _ in warnings] == [True]
+    apply(run.folder)
+    with collect_warnings() as warnings:
+        publish_run(config, overwrite=True)
+    assert not warnings
 
 
 def test_pyramids_are_made_again_of_what_was_edited(run):

@@ -12,11 +12,12 @@ import pytest
 
 import neuroadda as na
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.errors import UserError
+from neuroadda.errors import UserError, collect_warnings
 from neuroadda.publishing.publication import PublishConfig
 from neuroadda.publishing.publishing import publish_run
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, segment_volume
+from neuroadda.viewing.viewer.view import find_view
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import find_stale
 from tests.holding import hold_writes
@@ -192,12 +193,18 @@ def test_another_segmentation_is_refused_and_named_as_stale(plan, tmp_path):
     assert not find_stale(plan.output("relabel"))
     again = segment_volume(make_config(tmp_path, threshold=0.6), overwrite=True)
     assert str(out) in find_stale(again.output("relabel"))
+    with collect_warnings() as warnings:
+        find_view([out])
+    assert any("what is shown was published before that" in what for what, _ in warnings)
     with pytest.raises(UserError, match="made with other parameters or inputs"):
         publish(again, out, to=("precomputed",))
     publish(again, out, to=("precomputed",), overwrite=True)
     found, _ = read_scale(out / "precomputed/segmentation")
     assert np.array_equal(found[0], Volume.open(again.output("relabel")).read())
     assert not find_stale(again.output("relabel"))
+    with collect_warnings() as warnings:
+        find_view([out])
+    assert not warnings
     fresh = publish(again, tmp_path / "fresh", to=("precomputed",))
     assert shapes.list_files(out) == shapes.list_files(fresh)
 

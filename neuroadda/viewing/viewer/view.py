@@ -10,6 +10,7 @@ from typing import Any
 from neuroadda.active.exports.neuroglancer import boxes_layer
 from neuroadda.active.proposals import PROPOSALS, read_proposals
 from neuroadda.errors import UserError, warn
+from neuroadda.publishing.publication import WORK
 from neuroadda.pyramids.pyramid import FINEST, PyramidConfig, guess_kind
 from neuroadda.segmentation.pipeline import Plan, is_run
 from neuroadda.segmentation.recovery import read_run
@@ -22,6 +23,7 @@ from neuroadda.viewing.viewer.shown import (
 )
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import find_stale
+from neuroadda.volumes.inputs import look_again
 from neuroadda.volumes.locations import Location, to_location
 from neuroadda.volumes.moved import describe_move
 from neuroadda.volumes.multiscales import list_images, list_levels
@@ -140,6 +142,8 @@ def _look_at(place: Location) -> View:
             found = list(_search(place, DEPTH))
             if not found:
                 raise UserError("there is nothing here that can be shown", str(place), RIGHT)
+            old = "what is shown was published before that; `neuroadda publish` with --overwrite makes it again"
+            look_again(place / WORK).warn(old, old)
             return View(found)
     volume = Volume.open(place)
     return View([_show(volume, place.name, guess_kind(volume))])
