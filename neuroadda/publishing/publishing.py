@@ -11,8 +11,7 @@ from neuroadda.errors import UserError, warn
 from neuroadda.locks import lock_folder
 from neuroadda.publishing.formats import find_publisher
 from neuroadda.publishing.publication import WORK, Publication, PublishConfig
-from neuroadda.pyramids.pyramid import check_finished as check_written
-from neuroadda.pyramids.pyramid import guess_kind
+from neuroadda.pyramids.pyramid import check_written, guess_kind
 from neuroadda.segmentation.finished import check_finished
 from neuroadda.segmentation.pipeline import is_run
 from neuroadda.segmentation.recovery import read_run

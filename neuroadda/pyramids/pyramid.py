@@ -115,7 +115,7 @@ def build_pyramid(
     check_method(volume.dtype, method, config.volume)
     check_not_moved(volume.path)
     _check_place(volume, config, overwrite)
-    check_finished(volume, config.ledger_url)
+    check_written(volume, config.ledger_url)
     inputs = Inputs(group / RUN, trust=config.trust_inputs)
     if method == "mode":
         _check_ids(volume, config.copy_finest)
@@ -253,7 +253,7 @@ def _check_place(volume: Volume, config: PyramidConfig, overwrite: bool) -> None
         raise UserError(what, str(finest), "pass --copy if it is one, or --overwrite to link to the volume")
 
 
-def check_finished(volume: Volume, ledger_url: str) -> None:
+def check_written(volume: Volume, ledger_url: str) -> None:
     """Raise UserError where the ledger has the task that writes the volume, and blocks of it are left."""
     key, file = read_key(volume.path), Path(ledger_url.removeprefix(SQLITE))
     if key is None or (ledger_url.startswith(SQLITE) and not file.is_file()):
