@@ -108,6 +108,7 @@ def write_page(rows: list[Row]) -> None:
         *told,
         "",
         *_tell_adapted(),
+        *_tell_curves(),
         "Test parts were never trained on. They are segmented at their own voxel size, without any fine-tuning, by their own",
         "domain's entry and by the generalist, which has seen these domains' train parts (but fly_brain and cerebellum) at 8 nm:",
         "at other voxel sizes its scores say little. VOI in nats; voxels with truth label 0 are not scored. *chosen* is at the",
@@ -148,6 +149,19 @@ def _tell_adapted() -> list[str]:
         )
     told = "AC3 after four proposed boxes, on all the rest (`neuroadda run -c studies/zoo_ac3_four_boxes.toml`):"
     return [told, "", *lines, ""]
+
+
+def _tell_curves() -> list[str]:
+    """Return the VOI of each training's validation part by iteration; nothing where the trainings are not here."""
+    lines = []
+    for name in (GENERALIST, *dict.fromkeys(target.own for target in TARGETS.values() if target.own)):
+        path = Path("runs/first") / name / "train" / "metrics.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        curve = [f"{row['iteration']:,} {row['validation_voi']:.3f}" for row in rows if "validation_voi" in row]
+        if curve:
+            lines.append(f"- {name}: {', '.join(curve)}")
+    told = "VOI of the validation part after so many iterations, with fragments by seeds; a training is not always at its plateau:"
+    return [told, "", *lines, ""] if lines else []
 
 
 def main() -> None:
