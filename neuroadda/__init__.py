@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "active.propose": ("ProposeConfig",),
-    "adaptation": ("AdaptConfig",),
+    "adaptation.config": ("AdaptConfig",),
     "adaptation.tune_config": ("TuneConfig",),
     "api.boxes": ("adapt", "propose", "rank_sources"),
     "api.checks": ("check",),

@@ -151,7 +151,7 @@ class TrainSettings(Config):
     auxiliary_offsets
         Further affinities. The training learns them too (their weight is `loss.far`), but the backbone does not predict them.
         They teach the network to use more of its context (Lee et al. 2017, arXiv 1706.00120). None is the mirror image of another
-        offset: that is the same affinity. All offsets are shorter than `output_shape_vx`.
+        offset: that is the same affinity. All are shorter than `output_shape_vx`.
     output_shape_vx
         zyx of what one sample of a batch teaches; the input is larger by the network's context.
     iterations, batch_size, learning_rate, warm_up, weight_decay, clip_gradient, ema
@@ -269,12 +269,11 @@ class TrainConfig(PublicConfig, TrainSettings):
                 raise ValueError(f"{what}; leave auxiliary_offsets {[z, y, x]} out")
 
     def _check_reach(self) -> None:
-        """Raise ValueError if an offset leaves what one sample of a batch teaches; neighbours never do."""
+        """Raise ValueError if an auxiliary offset leaves what one sample of a batch teaches."""
         largest = tuple(max(1, length - 1) for length in self.output_shape_vx)
-        for offset in self.taught_offsets:
+        for offset in self.auxiliary_offsets:
             if any(abs(step) > most for step, most in zip(offset, largest, strict=True)):
-                key = "offsets" if offset in self.offsets else "auxiliary_offsets"
-                what = f"{key} {list(offset)} is too long for output_shape_vx {list(self.output_shape_vx)}"
+                what = f"auxiliary_offsets {list(offset)} is too long for output_shape_vx {list(self.output_shape_vx)}"
                 raise ValueError(f"{what}: up to {list(largest)} (zyx) fits")
 
     def check_folder(self) -> None:

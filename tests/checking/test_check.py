@@ -132,7 +132,12 @@ def same(change: Change) -> Callable[[Path], Change]:
 BROKEN: dict[str, tuple[Callable[[Path], Change], str, str, str]] = {
     "mistyped raw": (same({"adapt": {"raw": "runs/demo/train.zarr/row"}}), "adapt.raw", "no array here", "raw"),
     "unknown section": (same({"bogus": {"a": 1}}), "changed.json", "'bogus'", ""),
-    "unknown key": (same({"segment": {"blok_vx": [8, 8, 8]}}), "changed.json", "'segment.blok_vx'", "'block_vx'"),
+    "unknown key": (
+        same({"segment": {"blok_vx": [8, 8, 8]}}),
+        "changed.json",
+        "'segment.blok_vx'",
+        "'segment.block_vx'",
+    ),
     "wrong value": (same({"adapt": {"rounds": 0}}), "changed.json", "adapt.rounds should be", "configs/"),
     "black raw": (black_raw, "segment.raw", "of the one value 0", "import"),
     "roi outside": (

@@ -89,7 +89,6 @@ def test_auxiliary_affinities_are_no_substitute_for_the_nearest(configure: Confi
             "auxiliary_offsets [0, 0, -500] is too long for output_shape_vx [4, 24, 24]",
         ),
         ({"auxiliary_offsets": [[0, 24, 0]]}, "up to [3, 23, 23] (zyx) fits"),
-        ({"offsets": [*NEAREST, [-4, 0, 0]]}, "offsets [-4, 0, 0] is too long"),
         ({"auxiliary_offsets": [[0, 0, 0]]}, "offset [0, 0, 0] is of a voxel and itself"),
         ({"auxiliary_offsets": [[0, 0, 5], [0, 0, -5]]}, "repeated: [0, 0, -5] is the affinity of [0, 0, 5]"),
         ({"auxiliary_offsets": [[0, 1, 0]]}, "repeated: [0, 1, 0] is the affinity of [0, -1, 0]"),
