@@ -47,13 +47,12 @@ def publish_run(
     work = folder / WORK
     inputs = Inputs(work, trust=config.trust_inputs)
     plan = read_run(config.run) if is_run(config.run) else None
-    if plan is not None:
-        check_finished(plan)
-        if (edits := count_edits(Path(plan.config.output))) is not None and not edits.applied:
-            warn(f"it is published as it is: {edits.advise(config.run)}", config.run)
     if plan is None:
         volumes = {"segmentation": Volume.open(to_location(config.run))}
     else:
+        check_finished(plan)
+        if (edits := count_edits(Path(plan.config.output))) is not None and not edits.applied:
+            warn(f"it is published as it is: {edits.advise(config.run)}", config.run)
         volumes = {"raw": Volume.open(plan.config.raw)}
         volumes |= {name: Volume.open(plan.output(stage)) for name, stage in ARRAYS.items() if name != "raw"}
     segmentation = volumes["segmentation"]

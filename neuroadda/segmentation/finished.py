@@ -1,6 +1,6 @@
 """Whether the stages of a run are finished, before something is made of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from neuroadda.blockwise.ledger.open import open_ledger
@@ -21,8 +21,10 @@ def check_finished(plan: Plan, names: Iterable[str] | None = None) -> None:
     names
         Of the stages; all of them by default.
     """
-    for task in plan.tasks if names is None else map(plan.task, names):
-        if (done := _count_done(plan, task)) < len(task.blocks):
+    tasks = plan.tasks if names is None else [plan.task(name) for name in names]
+    counted = _count_done(plan, tasks)
+    for task in tasks:
+        if (done := counted.get(task.name, 0)) < len(task.blocks):
             run = plan.config.output
             edited = task.name in (Components.kind, Relabel.kind) and count_edits(Path(run)) is not None
             verb = f"neuroadda edits apply {run}" if edited else "neuroadda segment"
@@ -30,11 +32,13 @@ def check_finished(plan: Plan, names: Iterable[str] | None = None) -> None:
             raise UserError(what, run, f"finish the run first: `{verb}`, or `neuroadda retry {run}`")
 
 
-def _count_done(plan: Plan, task: Task) -> int:
-    if (bound := bind_output(task)) is None:
-        return 0
+def _count_done(plan: Plan, tasks: Sequence[Task]) -> dict[str, int]:
+    """Return how many blocks are done of each task that has an output, by name."""
+    outputs = {task.name: bound for task in tasks if (bound := bind_output(task)) is not None}
+    if not outputs:  # nor is there a ledger, and opening it would make one
+        return {}
     ledger = open_ledger(plan.config.ledger_url)
     try:
-        return ledger.summary(bound.key).done
+        return {name: ledger.summary(bound.key).done for name, bound in outputs.items()}
     finally:
         ledger.close()
