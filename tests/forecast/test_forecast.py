@@ -154,9 +154,41 @@ def test_boxes_that_differ_widen_the_interval(inputs, tmp_path):
     assert all(narrow < wide for narrow, wide in pairwise(spread(factor) for factor in (1, 2, 3)))
 
 
-def test_a_volume_without_room_for_samples_is_told(inputs, tmp_path):
-    with pytest.raises(UserError, match="no room for two samples"):
-        measure_boxes(make_plan(configure(inputs, tmp_path, block_vx=(24, 96, 150))), 2)
+@pytest.mark.parametrize(
+    ("block_vx", "boxes"),
+    [((24, 96, 300), 1), ((24, 96, 150), 1), ((24, 96, 100), 2), ((40, 200, 500), 1)],
+    ids=["one block", "two blocks", "three blocks", "less than a block"],
+)
+def test_of_a_small_volume_it_measures_what_there_is(inputs, tmp_path, command, block_vx, boxes):
+    """Boxes become smaller; where there is room for one alone, no interval is told."""
+    path = tmp_path / "run.json"
+    config = configure(inputs, tmp_path / "run", block_vx=block_vx)
+    path.write_text(json.dumps({"segment": dump_config(config)}))
+    arguments = ("segment", "-c", path, "--dry-run", "--measure", 4)
+    code, told, err = command(*arguments)
+    assert code == 0, err
+    last = told.splitlines()[-1]
+    if boxes > 1:
+        assert f"From {boxes} boxes" in last
+        assert last.endswith("in brackets 95 % by how they differ.")
+    else:
+        assert "From the one box that has room, of " in last
+        assert last.endswith("one box does not tell how boxes differ.")
+        assert "(" not in told
+    found = json.loads(command(*arguments, "--json")[1])
+    assert len(found["measurement"]["boxes"]) == boxes
+    total = found["total"]["cpu_seconds"]
+    assert total["value"] > 0
+    assert (total["low"] == total["value"] == total["high"]) or boxes > 1
+    assert [(s["stage"], s["blocks"]) for s in found["stages"]] == [
+        (t.name, len(t.blocks)) for t in make_plan(config).tasks
+    ]
+
+
+def test_no_box_with_tissue_is_told(inputs, tmp_path, monkeypatch):
+    monkeypatch.setattr("neuroadda.forecast.sampling.choose_boxes", lambda task, count: [])
+    with pytest.raises(UserError, match="no box that holds tissue"):
+        measure_boxes(make_plan(configure(inputs, tmp_path)), 2)
 
 
 def test_the_command_measures_and_writes_nothing(inputs, tmp_path, command):
