@@ -59,7 +59,7 @@ def try_in(folder: Path, program: str) -> None:
 
     run("--help")
     run("zoo", "verify")
-    run("phantom", "made.zarr", "--shape", "24", "256", "256")
+    run("phantom", "made.zarr", "--shape", "16", "192", "192")
     run("export", "made.zarr/raw", "stack.tif")
     run("import", "stack.tif", "volume.zarr/raw", "--voxel-size", "30", "6", "6")
     run("zoo", "rank", "volume.zarr/raw", "-o", "ranking.json", "--report", "ranking.html")

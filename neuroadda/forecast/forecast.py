@@ -219,7 +219,8 @@ def _scale_once(
     blocks = _blocks(cost.stage, kept)
     found = {name: float(values.sum()) for name, values in _values(blocks).items()}
     times = count / sum(parts[box] for box in kept)
-    fragments = whole["fragments"] / max(1.0, found["fragments"]) if "fragments" in whole else times
+    known = "fragments" in whole and "fragments" in found
+    fragments = whole["fragments"] / max(1.0, found["fragments"]) if known else times
     scaled = {name: value * (times if name in TIMES else fragments) for name, value in found.items()}
     return scaled | {"files": found["files"] / len(kept)}
 
