@@ -216,13 +216,13 @@ def configure_training(check: Check, name: str, iterations: int) -> TrainConfig:
         | {"samples": [{"raw": str(check.raw.path), "labels": str(check.labels.path)}], "picture_every": 0}
         | {"output_shape_vx": [8, 128, 128] if check.on_gpu else [2, 16, 16], "workers": 0, "device": check.device}
         | {"network": {"features": [8, 16], "downsample": [[1, 2, 2]], "kernels": [[[1, 3, 3]], [[3, 3, 3]]]}}
-        | {"accumulate": 2, "augment": {"elastic": 0.0}}
+        | {"accumulate": 2, "warm_up": 2, "augment": {"elastic": 0.0}}
     )
 
 
 def train(check: Check) -> str:
     """Train; the loss has to fall."""
-    config, losses = configure_training(check, "train", 60 if check.on_gpu else 12), list[float]()
+    config, losses = configure_training(check, "train", 60 if check.on_gpu else 24), list[float]()
 
     class Losses(na.RunObserver):
         def on_iteration(self, name: str, iteration: int, iterations: int, values: object) -> None:
