@@ -82,6 +82,16 @@ def digest_outputs(folder: Path) -> dict[str, str]:
     return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
 
+def describe_outputs(one: dict[str, str], other: dict[str, str]) -> str:
+    """Say how many files of each output are equal to the byte."""
+    counts: dict[str, list[bool]] = {}
+    for file, sha in sorted(one.items()):
+        folder, *rest = Path(file).parts
+        counts.setdefault(f"{folder}/{rest[0]}" if folder == OUTPUTS[0] else folder, []).append(other.get(file) == sha)
+    told = "\n".join(f"- {output}: {sum(equal)} of {len(equal)}" for output, equal in counts.items())
+    return f"The segmentation's outputs have {len(one)} and {len(other)} files. Equal to the byte:\n\n{told}"
+
+
 def write_config(folder: Path, backbone: Path, seeds: bool) -> Path:
     """Write the config of a segmentation into `folder` and return its path."""
     segment = {"raw": str(folder / "test.zarr/raw"), "backbone": str(backbone), "any_voxel_size": True}
@@ -119,9 +129,7 @@ def compare(
             unit = {"wall": "wall", "worker": "peak of a worker", "scheduler": "peak of the scheduler"}[what]
             rows.append([case, unit, *shown, f"{pair[1] / pair[0]:.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}"])
     (case, *_) = cases
-    one, other = (digests[case, name] for name in checkouts)
-    equal = sum(other.get(file) == sha for file, sha in one.items())
-    return rows, f"The segmentation's outputs: {len(one)} and {len(other)} files, {equal} of them equal to the byte."
+    return rows, describe_outputs(*(digests[case, name] for name in checkouts))
 
 
 def main() -> None:

@@ -323,4 +323,4 @@ def training_fingerprint(config: TrainConfig, volumes: list[str], start: str | N
         parameters["augment"] = {k: v for k, v in parameters["augment"].items() if k != "gamma"}
     if config.start is not None:
         parameters["start"] = {**parameters["start"], "backbone": start}
-    return fingerprint("train", 2, parameters, volumes)
+    return fingerprint("train", 3, parameters, volumes)

@@ -71,7 +71,7 @@ def test_trainings_without_later_options_keep_their_fingerprints(configure: Conf
     left_out |= {"trust_inputs", "checkpoint_every", "validate_every", "picture_every"}
     before = {key: value for key, value in dump_config(one).items() if key not in left_out}
     del before["augment"]["gamma"]
-    assert training_fingerprint(one, ["v"]) == fingerprint("train", 2, before, ["v"])
+    assert training_fingerprint(one, ["v"]) == fingerprint("train", 3, before, ["v"])
     for later in ({"accumulate": 2}, {"auxiliary_offsets": [(0, 0, -5)]}, {"augment": {"gamma": 1.5}}):
         assert training_fingerprint(configure(**later), ["v"]) != training_fingerprint(one, ["v"])
 
