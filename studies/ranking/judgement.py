@@ -15,7 +15,9 @@ from studies.ranking.targets import TARGETS
 
 GENERALIST = "generalist"
 DEFAULT = "consistency (3-D) less 2 MMD, raw standardised"
+SAME_3 = "the same, 3 crops"
 FORMER = "consistency (3-D) less 0.3 MMD, the default before"
+FORMER_3 = "the default before, 3 crops"
 RESAMPLES = 10_000
 ALL = 10**6
 
@@ -131,9 +133,10 @@ def list_ways(crops: Consistencies, distances: Sequence[DistanceRow]) -> dict[st
     flat, deep = crops.evidence("2d"), crops.evidence("3d")
     return {
         DEFAULT: weigh(crops, measured("standardised")),
-        "the same, 3 crops": weigh(crops, measured("standardised"), 3),
+        SAME_3: weigh(crops, measured("standardised"), 3),
         "the same, 2 crops": weigh(crops, measured("standardised"), 2),
         FORMER: weigh(crops, measured("own"), weight=0.3),
+        FORMER_3: weigh(crops, measured("own"), 3, weight=0.3),
         "consistency, 3-D": deep,
         "consistency, 2-D": flat,
         "mirror image alone, 3-D": crops.evidence("3d", columns=(0,)),
