@@ -15,7 +15,7 @@ from neuroadda.config import dump_config
 from neuroadda.errors import UserError
 from neuroadda.forecast.costs import BlockCost, StageCost, TaskCost
 from neuroadda.forecast.forecast import forecast
-from neuroadda.forecast.overhead import Empty, Overhead
+from neuroadda.forecast.overhead import Empty, Overhead, measure_overhead
 from neuroadda.forecast.sampling import Measurement, choose_boxes, measure_boxes
 from neuroadda.forecast.work import Work
 from neuroadda.segmentation.fragments import Fragments
@@ -182,6 +182,12 @@ def test_no_box_with_tissue_is_told(inputs, tmp_path, monkeypatch):
     monkeypatch.setattr("neuroadda.forecast.sampling.choose_boxes", lambda task, count: [])
     with pytest.raises(UserError, match="no box that holds tissue"):
         measure_boxes(make_plan(configure(inputs, tmp_path)), 2)
+
+
+def test_the_overhead_of_empty_blocks_is_measured(tmp_path):
+    found = measure_overhead(Execution(workers=2), tmp_path, blocks=60)
+    assert found.block_seconds > 0
+    assert found.record_bytes > 0
 
 
 def test_the_command_measures_and_writes_nothing(inputs, tmp_path, command):
