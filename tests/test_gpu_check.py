@@ -35,17 +35,18 @@ def test_it_runs_what_the_machine_allows_and_says_what_it_left_out(tmp_path: Pat
 
 def test_a_check_that_fails_keeps_no_other_from_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tools import gpu_check
+    from tools.gpu_checks import Setting
 
-    def fail(check: gpu_check.Check) -> str:
+    def fail(setting: Setting) -> str:
         raise RuntimeError("CUDA error: an illegal memory access\nwas encountered")
 
-    monkeypatch.setattr(gpu_check, "CHECKS", (("broken", fail, False), ("other", lambda check: "fine", False)))
+    monkeypatch.setattr(gpu_check, "CHECKS", (("broken", fail, False), ("other", lambda setting: "fine", False)))
     assert gpu_check.main(["--output", str(tmp_path / "gpu.md")]) == 1
     text = (tmp_path / "gpu.md").read_text()
     assert "FAILED: RuntimeError: CUDA error: an illegal memory access was encountered" in text
     assert "| other | " in text
     assert "fine" in text
     assert "A check failed" in text
-    monkeypatch.setattr(gpu_check, "CHECKS", (("late", lambda check: "fine", False),))
+    monkeypatch.setattr(gpu_check, "CHECKS", (("late", lambda setting: "fine", False),))
     assert gpu_check.main(["--output", str(tmp_path / "gpu.md"), "--minutes", "-1"]) == 1
     assert "not run: the time was over" in (tmp_path / "gpu.md").read_text()
