@@ -31,12 +31,12 @@ class RankConfig(MmdConfig):
         consistency less 0.3 MMD (the root of MMD^2). A source without stored features, or whose patches are larger than the volume,
         then counts as far as the others' median.
     dimensions
-        Of the boundaries that are to be consistent: "3d", or "2d" within sections. Sources that predict nothing across sections
+        Whether the boundaries are compared in "3d", or in "2d" within sections. Sources that predict nothing across sections
         are judged within sections anyway.
-    crops
+    crops : crops
         How many crops are predicted by each source.
     crop_vx
-        Their shape, zyx; by default 16 x 96 x 96, and 48 x 48 x 48 where voxels are isotropic.
+        Shape of a crop; by default 16 x 96 x 96, and 48 x 48 x 48 where voxels are isotropic.
     patches
         Which patches of the target are embedded. Crops lie where patches may.
     """
