@@ -1,4 +1,4 @@
-"""Commands and configs that the pages show: the command takes them as they stand, and so does the config."""
+"""What the pages show: the command takes their commands as they stand, their configs are some, their links lead somewhere."""
 
 import re
 import shlex
@@ -134,3 +134,23 @@ def test_every_config_of_a_page_is_one(page):
 def test_the_pages_have_commands_and_configs():
     assert sum(len(list(find_commands(text))) for text in PAGES.values()) > 80
     assert sum(len(list(find_configs(text))) for text in PAGES.values()) >= 6
+
+
+def list_anchors(text: str) -> set[str]:
+    """Return the anchors that the repository's viewer gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+?) *$", FENCED.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_of_a_page_leads_somewhere_in_the_repository(page):
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", FENCED.sub("", PAGES[page])):
+        path, _, anchor = link.partition("#")
+        if "://" in path or path.startswith("mailto:"):
+            continue
+        target = (ROOT / page).parent / path if path else ROOT / page
+        text = target.read_text() if target.suffix == ".md" and target.is_file() else ""
+        if not target.exists() or (anchor and anchor not in list_anchors(text) and "<!-- generated" not in text):
+            broken.append(link)
+    assert broken == []

@@ -18,7 +18,7 @@ from neuroadda.cli import app
 if importlib.util.find_spec("mkdocs") is None:
     pytest.skip("mkdocs is not installed (pip install neuroadda[docs])", allow_module_level=True)
 
-from tools.docs_reference import SINGLE, UNITS, choose_shown, find_home, find_tables, list_keys, read_docstrings
+from tools.docs_config import SINGLE, UNITS, choose_shown, find_home, find_tables, list_keys, read_docstrings
 
 ROOT = Path(__file__).parents[1]
 FETCHED = {
@@ -138,8 +138,8 @@ def test_the_rows_of_keys():
         row.split(" | ")[0].strip("| `"): row.split(" | ")[1:4]
         for row in list_keys(neuroadda.Execution, choose_shown())
     }
-    assert rows["workers"] == ["integer ≥ 1", "workers", "`2`"]
-    assert rows["block_timeout"] == ["number > 0", "s", "`3600.0`"]
+    assert rows["workers"] == ["integer, ≥ 1", "workers", "`2`"]
+    assert rows["block_timeout"] == ["number, > 0", "s", "`3600.0`"]
     assert rows["launcher"][0] == '`"local"` or `"serial"` or `"slurm"` or `"lsf"`'
     assert rows["job"] == ["table", "", ""]
     sample = {
@@ -147,4 +147,4 @@ def test_the_rows_of_keys():
         for row in list_keys(neuroadda.SampleConfig, choose_shown())
     }
     assert sample["raw"] == ["path", "", "required"]
-    assert sample["erode_vx"] == ["integer ≥ 0", "voxels", "`0`"]
+    assert sample["erode_vx"] == ["integer, ≥ 0", "voxels", "`0`"]

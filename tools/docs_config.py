@@ -1,15 +1,8 @@
-"""Hook of mkdocs: fills in what is generated from code, and adapts Markdown that is read in the repository, too.
-
-A line ``<!-- generated: NAME -->`` of a page becomes what `GENERATORS` makes: the commands (by Typer's own generator), the keys of
-a config (from the models and the Attributes of their docstrings), and what mkdocstrings is to show. `changelog.md` is added.
-"""
+"""The keys of every config as Markdown: type, unit, default, meaning; from the models and the Attributes of their docstrings."""
 
 import inspect
 import json
-import posixpath
 import re
-import subprocess
-import sys
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,17 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from griffe import Docstring, DocstringSectionKind
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
-from mkdocs.structure.pages import Page
 from pydantic.fields import FieldInfo
 
 import neuroadda
 from neuroadda.config import Config, PathText, PublicConfig, dump_config
 from neuroadda.domains.tree import TreeConfig
 
-ROOT = Path(__file__).parents[1]
-FENCE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 UNITS = {"_nm": "nm", "_vx": "voxels"}
 """What the name of a key ends in, and its unit. Where the name does not tell it, the docstring does: ``key : unit``."""
 
@@ -38,51 +26,6 @@ SINGLE: dict[str, type[Config]] = {
     "domains tree": TreeConfig,
 }
 """The configs of single commands, which are in no config file."""
-
-
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the changelog, which lies beside docs/."""
-    text = (ROOT / "CHANGELOG.md").read_text().replace("](docs/", "](")
-    files.append(File.generated(config, "changelog.md", content=text))
-    return files
-
-
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Fill in what is generated; keep only the text of links to files that are no pages; nest lists by four spaces.
-
-    Markdown in the repository's viewer nests lists by two, Python-Markdown by four.
-    """
-    folder = posixpath.dirname(page.file.src_uri)
-
-    def adapt(link: re.Match[str]) -> str:
-        text, target = link.groups()
-        leaves = posixpath.normpath(posixpath.join(folder, target)).startswith("../")
-        return text if leaves and "://" not in target else link.group()
-
-    parts = FENCE.split(markdown)
-    for index in range(0, len(parts), 2):
-        parts[index] = re.sub(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)", adapt, parts[index])
-        parts[index] = re.sub(r"^( +)(?=[-*] )", r"\1\1", parts[index], flags=re.MULTILINE)
-    return re.sub(r"<!-- generated: (\w+) -->", lambda found: GENERATORS[found[1]](), "".join(parts))
-
-
-def write_commands() -> str:
-    """Return every command and its options."""
-    command = [sys.executable, "-m", "typer", "neuroadda.cli.main", "utils", "docs", "--name", "neuroadda"]
-    told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT).stdout
-    return re.sub(r"docs/([\w/]+\.md)", r"[\1](../\1)", told.replace("# `neuroadda`\n", "## `neuroadda`\n", 1))
-
-
-def write_functions() -> str:
-    """Return what mkdocstrings is to show of `import neuroadda`; configs are on a page of their own."""
-    public = {name: getattr(neuroadda, name) for name in neuroadda.__all__}
-    configs = [name for name, one in public.items() if inspect.isclass(one) and issubclass(one, Config)]
-    classes = [name for name, one in public.items() if inspect.isclass(one) and name not in configs]
-    lines = []
-    for title, names in (("Functions", [*public.keys() - {*configs, *classes}]), ("Classes and errors", classes)):
-        lines += [f"## {title}", "", *(f"::: neuroadda.{name}\n" for name in sorted(names))]
-    lines += ["## Configs", "", "Each is a table of a config file; its keys are its arguments:", ""]
-    return "\n".join([*lines, *(f"- [`neuroadda.{name}`][neuroadda.{name}]" for name in configs)])
 
 
 @dataclass(frozen=True)
@@ -235,7 +178,7 @@ def name_type(kind: Any, many: bool = False) -> str:
     if origin is Annotated:
         if parts[1:] == get_args(PathText)[1:]:
             return "paths" if many else "path"
-        return " ".join([name_type(parts[0], many), *filter(None, map(describe_limits, parts[1:]))])
+        return "".join([name_type(parts[0], many), *map(describe_limits, parts[1:])])
     if origin is Literal:
         return " or ".join(f"`{json.dumps(part)}`" for part in parts)
     if origin in (Union, types.UnionType):
@@ -251,18 +194,10 @@ def name_type(kind: Any, many: bool = False) -> str:
 
 
 def describe_limits(told: Any) -> str:
-    """Return the limits that an annotation sets to a value, such as ``> 0``."""
+    """Return the limits that an annotation sets to a value, such as ``, > 0``."""
     if isinstance(told, FieldInfo):
-        return " ".join(filter(None, map(describe_limits, told.metadata)))
-    for name, sign in {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "min_length": "at least"}.items():
+        return "".join(map(describe_limits, told.metadata))
+    for name, sign in {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}.items():
         if getattr(told, name, None) is not None:
-            return f"{sign} {getattr(told, name):g}"
+            return f", {sign} {getattr(told, name)}"
     return ""
-
-
-GENERATORS = {
-    "commands": write_commands,
-    "tables": write_tables,
-    "single": write_single,
-    "functions": write_functions,
-}
