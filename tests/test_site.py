@@ -1,6 +1,7 @@
 """The site of the documentation: it is built strictly, its links lead somewhere, it needs no other host, it tells everything."""
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import typer
+from filelock import FileLock
 
 import neuroadda
 from neuroadda.cli import app
@@ -52,10 +54,14 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Page]:
     """Every page of the site, by its path."""
-    folder = tmp_path_factory.mktemp("site")
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared  # the first of xdist's processes builds it
+    folder = shared / "site"
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    assert built.returncode == 0, built.stdout
+    with FileLock(shared / "site.lock"):
+        if not (folder / "sitemap.xml").is_file():
+            built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            assert built.returncode == 0, built.stdout
     pages = {path: Page(path) for path in folder.rglob("*.html")}
     return {path: page for path, page in pages.items() if path.name != "404.html"}  # its links are those of a server
 
