@@ -148,7 +148,7 @@ def _tell_of_edits(folder: Path) -> None:
     from neuroadda.volumes.inputs import look_again
 
     beside = folder if folder.is_dir() else folder.parent
-    said = "these boxes were proposed before; the same `neuroadda propose` proposes anew"
+    said = "these boxes were proposed before; the same `neuroadda propose` proposes again"
     look_again(beside).warn(said, f"{said} with --overwrite")
 
 

@@ -87,7 +87,7 @@ def undo(
 
 @edits.command()
 def check(run: RunFolder, ledger: Ledger = None, as_json: Json = False) -> None:
-    """Tell which decisions contradict each other, or are of fragments that were made anew; exit code 2 if `apply` would refuse."""
+    """Tell which decisions contradict each other, or are of fragments that were made again; exit code 2 if `apply` would refuse."""
     from neuroadda.cli.console import print_json
     from neuroadda.config import dump_config
     from neuroadda.proofreading.edits import check as check_edits
@@ -106,7 +106,7 @@ def check(run: RunFolder, ledger: Ledger = None, as_json: Json = False) -> None:
         for edit, why in found.lost:
             print(f"{edit.describe()} is stale: {why}")
         for edit in found.stale:
-            print(f"{edit.describe()} is stale: its fragments were made anew, and are looked up again at its points")
+            print(f"{edit.describe()} is stale: its fragments were made again, and are looked up at its points")
         if not (found.conflicts or found.lost):
             print("no conflicts")
     if found.conflicts or found.lost:

@@ -119,7 +119,7 @@ def retry(
     folder = Path(folder)
     plan = read_run(folder, ledger, overrides, trust_inputs=True)
     inputs = look_again(folder)
-    inputs.warn("blocks that are done stay as they are")  # it may have been mended where blocks failed
+    inputs.warn("blocks that are done stay as they are")  # it may have been repaired where blocks failed
     config = plan.config
     if config.ledger_url == f"{SQLITE}{folder / NAME}" and not (folder / NAME).exists():
         right = f"give its URL: --ledger mongodb://..., or {VARIABLE}"
