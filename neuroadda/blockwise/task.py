@@ -201,7 +201,7 @@ class Task(Config):
 
     @property
     def key(self) -> str:
-        """The ledger's key: what is computed, and into which very output, so that a record of one output never counts for another."""
+        """The ledger's key: what is computed, and into which output: a record of one output never counts for another."""
         assert self.instance, "bind the task to its output first"
         return fingerprint(self.fingerprint, self.instance)
 

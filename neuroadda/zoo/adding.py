@@ -37,8 +37,8 @@ def add_backbone(
     Parameters
     ----------
     folder
-        With card.json, weights.safetensors and maybe embedding.safetensors; or anything that `find_backbone` takes, such as the name
-        of an entry of the zoo that comes with neuroadda.
+        With card.json, weights.safetensors and maybe embedding.safetensors; or whatever `find_backbone` takes, such as the name of
+        an entry of the zoo that comes with neuroadda.
     zoo
         A folder, or "builtin" for the zoo that comes with neuroadda.
     half
