@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+from tests.pages import PAGES, ROOT, name
+
 SOURCES = sorted((ROOT / "neuroadda").rglob("*.py"))
 LONGEST_SENTENCE = 35  # words; a piece of code counts as one
 
@@ -41,8 +41,9 @@ PRIVATE_ON_PAGES = {
 
 # Abbreviations that every reader knows, and names.
 COMMON = """
-AC3 AC4 AMD AMX API CATMAID CI CLI COSEM CPU CREMI CSV CUDA EPYC FFN GB GET GPL GPU HDF5 HEAD HTTP ID JPEG JSON LSD LSF LZW MB MIT MONAI N5
-NCCL NGFF NML OBJ OME OPTIONS PB PLY PNG PUT RGB RGBA S3 SIGINT SIGKILL SIGTERM SWC TB TCP TIFF TLS TOML UNIX URL UTC WEBKNOSSOS XML
+AC3 AC4 AMD AMX API CATMAID CI CLI COSEM CPU CREMI CSV CUDA EPYC FFN GB GET GPL GPU HDF5 HEAD HTTP ID JPEG JSON LSD LSF
+LZW MB MIT MONAI N5 NCCL NGFF NML OBJ OME OPTIONS PB PLY PNG PUT RGB RGBA S3 SIGINT SIGKILL SIGTERM SWC TB TCP TIFF TLS
+TOML UNIX URL UTC WEBKNOSSOS XML
 """
 
 
@@ -87,10 +88,6 @@ def find_abbreviations(text: str) -> set[str]:
     """Return the words in capitals of a page's running text."""
     words = (word for paragraph in paragraphs(text) for word in re.findall(r"[\w.+-]+", plain(paragraph)))
     return {w.strip(".-+") for w in words if re.fullmatch(r"[A-Z][A-Z0-9]+", w.strip(".-+"))}
-
-
-def name(path: Path) -> str:
-    return str(path.relative_to(ROOT))
 
 
 def test_the_checker_finds_what_it_looks_for() -> None:

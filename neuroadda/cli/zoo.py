@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from neuroadda.zoo.finding import Zoo
 
 zoo = typer.Typer(
-    no_args_is_help=True, help="Pretrained backbones: what there is, whose data made it, and whether it is whole."
+    no_args_is_help=True, help="Pretrained backbones: list them, show their cards, add your own, verify their files."
 )
 
 ZooArgument = Annotated[str | None, typer.Argument(metavar="ZOO", help=ZOO_HELP)]
