@@ -227,7 +227,7 @@ def _grid(room: np.ndarray, voxel_size_nm: Sequence[float]) -> np.ndarray:
 def _data_test(
     volume: Volume, setting: str, footprint: Zyx, box: tuple[slice, ...]
 ) -> Callable[[np.ndarray], bool] | None:
-    """Return what tells of an origin (zyx voxels of the volume) whether the part in `box` of a patch there has data throughout."""
+    """Return what says of an origin (zyx voxels of the volume) whether the part in `box` of a patch there has data throughout."""
     if setting == NONE:
         return None
     size, first, past = np.array(footprint), np.array([s.start for s in box]), np.array([s.stop for s in box])
@@ -251,7 +251,7 @@ def _data_test(
 
 
 def _mask_test(volume: Volume, mask_path: str, footprint: Zyx, box: tuple[slice, ...]) -> Callable[[np.ndarray], bool]:
-    """Return what tells of an origin (zyx voxels of the volume) whether the part in `box` of a patch there is masked in."""
+    """Return what says of an origin (zyx voxels of the volume) whether the part in `box` of a patch there is masked in."""
     mask = Volume.open(mask_path)
     if mask.channels is not None or not (np.issubdtype(mask.dtype, np.integer) or mask.dtype == bool):
         raise UserError(f"this is {mask.dtype} with {mask.data.ndim} axes", mask_path, "masks are integers, zyx")

@@ -162,7 +162,7 @@ def outdate_no_data(setting: str, folder: Path) -> None:
         return
     Volume.open(place, "r+").data.attrs[OUTDATED] = True
     what = "where raw has no data was found before raw changed, and this run goes on with that"
-    warn(f"{what}; `neuroadda segment --overwrite` looks again and does all of it anew", str(place))
+    warn(f"{what}; `neuroadda segment --overwrite` looks again and does all of it again", str(place))
 
 
 def open_no_data(setting: str, raw: Volume) -> Mask | None:
