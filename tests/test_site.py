@@ -55,7 +55,9 @@ class Page(HTMLParser):
 def site(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Page]:
     """Every page of the site, by its path."""
     shared = tmp_path_factory.getbasetemp()
-    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared  # the first of xdist's processes builds it
+    shared = (
+        shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    )  # the first of xdist's processes builds it
     folder = shared / "site"
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     with FileLock(shared / "site.lock"):
