@@ -44,7 +44,9 @@ Backbones = Annotated[
         "--backbone", help="An entry of the zoo, or a folder; give it again for the mean of several (an ensemble)."
     ),
 ]
-LEDGER_HELP = "URL of the ledger; by default NEUROADDA_LEDGER, else ledger.db in the folder. Passwords belong in the variable."
+LEDGER_HELP = (
+    "URL of the ledger; by default NEUROADDA_LEDGER, else ledger.db in the folder. Passwords belong in the variable."
+)
 Ledger = Annotated[str | None, typer.Option("--ledger", metavar="URL", help=LEDGER_HELP)]
 NO_DATA_HELP = "Where raw has no data: auto (find it first; the default), none, or a mask that `neuroadda mask` wrote."
 NoData = Annotated[str | None, typer.Option("--no-data", metavar="auto|none|MASK", help=NO_DATA_HELP)]
