@@ -1,4 +1,4 @@
-"""The whole road in one config: select a backbone, train or adapt it, segment, evaluate, report. Each part may be left out."""
+"""A whole run in one config: select a backbone, train or adapt it, segment, evaluate, report. Each part may be left out."""
 
 import json
 from collections.abc import Mapping, Sequence
