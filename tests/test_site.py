@@ -97,6 +97,12 @@ def test_a_browser_fetches_nothing_from_other_hosts(site):
     assert [path.name for path in site if 'class="mermaid"' in path.read_text()] == []
 
 
+def test_the_search_works_in_pages_that_are_opened_as_files(site):
+    root = min(site, key=lambda path: len(path.parts)).parent
+    assert (root / "search/search_index.js").read_text().startswith("var __index = {")
+    assert [path for path, page in site.items() if not any("iframe-worker.js" in link for link in page.fetched)] == []
+
+
 def test_lists_and_tables_are_not_left_as_text(site):
     raw = re.compile(r"<p>[^<]*\n(?:[-*] |\| |```|\d\. )")
     assert [f"{path.name}: {found[0]}" for path in site if (found := raw.search(path.read_text()))] == []
