@@ -5,9 +5,19 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import typer.main
+
+from neuroadda.cli.main import app
+
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("reference/*.md"))]
+"""What is written by hand; results are written by commands."""
+
+EVERY = [*PAGES, *sorted(DOCS.glob("results/*.md")), *(path for path in sorted(ROOT.glob("*.md")) if path not in PAGES)]
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+COMMAND = typer.main.get_command(app)
+VERBS = "|".join(COMMAND.commands)  # type: ignore[attr-defined] # of a group
 
 
 def name(page: Path) -> str:
@@ -16,22 +26,42 @@ def name(page: Path) -> str:
 
 def blocks(page: Path, *kinds: str) -> Iterator[str]:
     """Yield the code blocks of these kinds ("" for one without a name), without their indent."""
-    for indent, kind, text in BLOCK.findall(page.read_text()):
+    yield from find_blocks(page.read_text(), *kinds)
+
+
+def find_blocks(text: str, *kinds: str) -> Iterator[str]:
+    for indent, kind, body in BLOCK.findall(text):
         if kind in kinds:
-            yield re.sub(rf"^{indent}", "", text, flags=re.MULTILINE)
+            yield re.sub(rf"^{indent}", "", body, flags=re.MULTILINE)
+    if "" in kinds:  # lines that are indented by four
+        yield from re.findall(r"^    (?! )(.*)$", BLOCK.sub("", text), re.MULTILINE)
 
 
 def commands(page: Path) -> Iterator[list[str]]:
     """Yield the words of every ``neuroadda`` command in a block of a page, without comments, pipes and what it is started by."""
-    for block in blocks(page, "", "bash", "console"):
-        for line in block.replace("\\\n", " ").splitlines():
-            found = re.match(r"(?:\$ )?(?:srun \S+ |ssh .*? )?(neuroadda [^|]*)", line)
-            if found and not found.group(1).startswith("neuroadda: "):
-                yield shlex.split(found.group(1), comments=True)[1:]
+    yield from find_commands(page.read_text())
+
+
+def find_commands(text: str) -> Iterator[list[str]]:
+    for kind in ("", "bash", "console"):
+        for block in find_blocks(text, kind):
+            for line in block.replace("\\\n", " ").splitlines():
+                is_output = kind == "console" and not line.startswith("$ ")
+                found = re.match(r"(?:\$ )?neuroadda (.*)", line) or re.search(rf"\sneuroadda ((?:{VERBS})\b.*)", line)
+                if found and not is_output:
+                    yield split(found[1])
+
+
+def split(line: str) -> list[str]:
+    """Return the words of a command, without those of what it is piped to."""
+    words = shlex.shlex(line, posix=True, punctuation_chars=True)
+    words.whitespace_split, words.commenters = True, "#"
+    found = list(words)
+    return found[: next((i for i, word in enumerate(found) if re.fullmatch(r"[|&;>]+", word)), len(found))]
 
 
 def inline_commands(page: Path) -> Iterator[list[str]]:
     """Yield the words of every ``neuroadda`` command within the running text of a page."""
     text = BLOCK.sub("", page.read_text())
     for found in re.findall(r"`neuroadda ([^`]+)`", text):
-        yield shlex.split(" ".join(found.split()))
+        yield split(" ".join(found.split()))

@@ -31,10 +31,10 @@ class PatchConfig(WithNoData):
 
     Attributes
     ----------
-    count
-        How many.
+    count : patches
+        How many patches.
     seed
-        Of the random places.
+        Seed of the random places.
     mask
         Array that is non-zero where patches may lie; of any voxel size.
     no_data

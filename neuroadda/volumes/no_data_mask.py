@@ -31,7 +31,13 @@ PLACE = Path("no_data.zarr") / "mask"  # in a run's folder
 
 
 class WithNoData(Config):
-    """A config with the setting `no_data`. Its default is left out where the config is dumped: what is made of it is older."""
+    """A config with the setting `no_data`. Its default is left out where the config is dumped: what is made of it is older.
+
+    Attributes
+    ----------
+    no_data
+        Where raw has no data: "auto" for constant areas, "none", or the path of a mask, 0 where there is no data.
+    """
 
     no_data: PathText = AUTO
 
