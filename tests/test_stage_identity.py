@@ -13,8 +13,7 @@ from neuroadda.blockwise.task import STAGES, Stage, Task
 from neuroadda.forecast.overhead import Empty
 from neuroadda.prediction.predict import Predict
 from neuroadda.publishing.meshes import JoinMeshes, MeshBlocks
-from neuroadda.publishing.scale_stage import WriteScale
-from neuroadda.publishing.scales import Scale
+from neuroadda.publishing.precomputed_scales import PrecomputedScale, WritePrecomputed
 from neuroadda.publishing.segment_table import Chosen
 from neuroadda.publishing.segments import ListSegments, MeasureSegments
 from neuroadda.publishing.skeletons import WriteSkeletons
@@ -29,7 +28,7 @@ from neuroadda.segmentation.relabel import Relabel
 
 GRID = BlockGrid.make(Roi((0, 0, 0), (80, 320, 320)), Coordinate(10, 5, 5), (4, 32, 32), (1, 8, 8))
 CHOSEN = Chosen(min_size=1000, ids=None)
-SCALE = Scale(
+SCALE = PrecomputedScale(
     layer="segmentation",
     data_type="uint64",
     channels=None,
@@ -77,7 +76,7 @@ FROZEN: dict[str, tuple[Stage, str]] = {
         "170285759155dfe9b57dd9b55a235c203b85f34e2b133eafaede17f15e1beb68",
     ),
     "precomputed": (
-        WriteScale(scale=SCALE, finer=None, factor=(1, 1, 1), method="mode"),
+        WritePrecomputed(scale=SCALE, finer=None, factor=(1, 1, 1), method="mode"),
         "2b477351197ddd80704f319e3b7300ff6db8bcf2478f10f3afd0e48d97eb1a4d",
     ),
     "measure_segments": (MeasureSegments(), "7b5b9f51407d36c2b6633691b2e64eb8dcbb611053127db32dc8e63cdab5d66c"),

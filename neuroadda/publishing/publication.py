@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
@@ -14,6 +15,7 @@ from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.locations import Location
 
 WORK = ".run"
 
@@ -37,9 +39,11 @@ class PublishConfig(PublicConfig):
         Voxels: smaller segments have no mesh, skeleton or properties.
     max_error_nm
         How far the vertices of a simplified mesh may be off; by default the longest side of a voxel. 0 simplifies nothing.
+    thresholds
+        Of ``webknossos``: those besides the run's own that have a mapping.
     chunk_vx, fit_vx, shard_above
-        Of ``precomputed``: chunk shape (zyx); there are scales until each axis has at most `fit_vx` voxels; a scale of more chunks
-        than `shard_above` keeps many in one file.
+        Of ``precomputed`` and ``webknossos``: chunk shape (zyx); there are scales until each axis has at most `fit_vx` voxels. Of
+        ``precomputed``: a scale of more chunks than `shard_above` keeps many in one file.
     block_vx
         Blocks in which segments are measured and meshed, zyx; by default 128 an axis.
     ledger
@@ -56,6 +60,7 @@ class PublishConfig(PublicConfig):
     skeletons: bool = False
     ids: tuple[int, ...] | None = None
     min_size: int = Field(default=1000, ge=1)
+    thresholds: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
     max_error_nm: float | None = Field(default=None, ge=0)
     chunk_vx: Zyx = (64, 64, 64)
     fit_vx: int = Field(default=64, ge=1)
@@ -101,11 +106,11 @@ class Publication:
         """Folder of what is made on the way."""
         return self.folder / WORK
 
-    def source(self, name: str) -> tuple[Path | str, str]:
+    def source(self, name: str) -> tuple[Location, str]:
         """Return place and content of an array (``segmentation``, ``raw``, ``affs``, ``fragments``), as `Task.make` takes them."""
         volume = getattr(self, name)
         assert isinstance(volume, Volume)
-        return volume.path, self.inputs.identify(name, volume)  # type: ignore[return-value]
+        return volume.path, self.inputs.identify(name, volume)
 
     def require_run(self, name: str) -> Plan:
         """Return the plan; raise UserError where there is none, which a format needs."""
