@@ -14,7 +14,7 @@ from neuroadda.errors import UserError
 from neuroadda.publishing.fragment_numbers import find_no_data, number_fragments, read_numbering
 from neuroadda.publishing.mags import Mag, WriteMag, plan_mags
 from neuroadda.publishing.mapping_stage import WriteMapping
-from neuroadda.publishing.publication import Publication, require_packages
+from neuroadda.publishing.publication import WORK, Publication, require_packages
 from neuroadda.publishing.scale_stage import make_scale_tasks
 from neuroadda.publishing.scales import IMAGES
 from neuroadda.publishing.segments import make_row_grid
@@ -24,7 +24,7 @@ from neuroadda.segmentation.edited_fragments import EDITS, FRAGMENTS
 from neuroadda.volumes.locations import remove
 
 DATASET, MAPPINGS, CORRECTED = "datasource-properties.json", "agglomerates", "corrected"
-RAW = "raw"
+NAME, RAW = "webknossos", "raw"
 ELEMENTS = {"float32": "float"}  # other types have the same name
 
 
@@ -74,6 +74,11 @@ def publish(publication: Publication, name: str) -> None:
         "dataLayers": described,
     }
     write_json(folder / DATASET, dataset)
+
+
+def is_dataset(folder: Path) -> bool:
+    """Tell whether a folder is a data set of WEBKNOSSOS, or of those that we publish one that is not finished."""
+    return (folder / DATASET).is_file() or (folder.name == NAME and (folder.parent / WORK).is_dir())
 
 
 def _plan(publication: Publication, layer: Any, data_type: str) -> list[Mag]:
