@@ -122,9 +122,9 @@ def publish(
 
     With `to` or `config`, `target` is a folder, in which each format has a folder of its name: ``precomputed`` (volumes,
     meshes and skeletons for Neuroglancer), ``webknossos`` (raw, fragments and mappings), ``parquet`` (fragments and edges),
-    ``ply``, ``obj`` (meshes), ``swc`` (skeletons); see docs/publish.md. Without both, ``.h5``, ``.hdf``: HDF5 as CREMI lays it out; ``.tif``: OME-TIFF, 64-bit
-    ids as uint32; ``out.zarr/name``: one zarr array; a name that ends in ``.zarr``, such as ``out.ome.zarr``: OME-Zarr, the
-    volume with all its coarser scales, for viewers.
+    ``ply``, ``obj`` (meshes), ``swc`` (skeletons); see docs/publish.md. Without both, ``.h5``, ``.hdf``: HDF5 as CREMI lays it
+    out; ``.tif``: OME-TIFF, 64-bit ids as uint32; ``out.zarr/name``: one zarr array; a name that ends in ``.zarr``, such as
+    ``out.ome.zarr``: OME-Zarr, the volume with all its coarser scales, for viewers.
 
     Parameters
     ----------

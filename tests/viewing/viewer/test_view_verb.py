@@ -113,6 +113,7 @@ def test_what_is_published_is_found_with_its_largest_segments(tmp_path: Path) ->
     assert state["position"] == pytest.approx(middle)
     array = tmp_path / "out/webknossos/raw/1/zarr.json"  # one that is not finished, then one that is
     array.parent.mkdir(parents=True)
+    (tmp_path / "out/.run").mkdir()
     array.write_text('{"zarr_format": 3, "node_type": "array"}')
     assert len(find_view([tmp_path / "out"]).volumes) == 2
     (tmp_path / "out/webknossos").rename(tmp_path / "out/other")
