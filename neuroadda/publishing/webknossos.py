@@ -4,6 +4,7 @@ The form: docs.webknossos.org, "datasource-properties.json Specification". That 
 set.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from neuroadda.publishing.segments import make_row_grid
 from neuroadda.publishing.zarr3 import METADATA
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.edited_fragments import EDITS, FRAGMENTS
-from neuroadda.volumes.locations import remove
+from neuroadda.volumes.locations import Location, remove, to_location
 
 DATASET, MAPPINGS, CORRECTED = "datasource-properties.json", "agglomerates", "corrected"
 NAME, RAW = "webknossos", "raw"
@@ -52,10 +53,7 @@ def publish(publication: Publication, name: str) -> None:
     data_type = "uint32" if count < 2**32 else "uint64"
     raw = publication.raw
     assert raw is not None
-    of_raw, of_fragments = (
-        _plan(publication, RAW, str(raw.dtype)),
-        _plan(publication, FRAGMENTS, data_type),
-    )
+    of_raw, of_fragments = _plan(publication, RAW, str(raw.dtype)), _plan(publication, FRAGMENTS, data_type)
     _write_layer(publication, folder, of_raw, {"source": publication.source(RAW)})
     given = {"source": publication.source(FRAGMENTS), "numbers": numbers, **find_no_data(publication)}
     _write_layer(publication, folder, of_fragments, given)
@@ -99,30 +97,27 @@ def _write_mappings(publication: Publication, folder: Path, numbers: tuple[Path,
     components = plan.task("components")
     bound = components.bound
     assert isinstance(bound, Components)
-    given: dict[str, tuple[Path, str]] = {
-        name: (Path(path), components.input_fingerprints[name]) for name, path in components.inputs.items()
-    }
+    given = {n: (to_location(path), components.input_fingerprints[n]) for n, path in components.inputs.items()}
     edits = {name: given.pop(name) for name in (EDITS, FRAGMENTS) if name in given}
     place = folder / FRAGMENTS / MAPPINGS
 
-    def write(mapping: str, lut: tuple[Path, str], edits: dict[str, tuple[Path, str]], base: str = "") -> Task:
+    def plan_mapping(mapping: str, lut: tuple[Location, str], edits: Mapping[str, Any], base: str = "") -> Task:
         stage = WriteMapping(mapping=mapping, data_type=data_type, blocks=bound.blocks)
         inputs = {"edges": given["edges"], "numbers": numbers, "lut": lut, **edits}
         return Task.make(stage, inputs, place / mapping, make_row_grid(1, 1), base=base)
 
     tasks = []
-    own = (plan.folder("components"), components.fingerprint)
+    own: tuple[Location, str] = (plan.folder("components"), components.fingerprint)
     if edits:
-        base = write(CORRECTED, (own[0], components.base), {}).fingerprint
-        tasks.append(write(CORRECTED, own, edits, base))
+        base = plan_mapping(CORRECTED, (own[0], components.base), {}).fingerprint
+        tasks.append(plan_mapping(CORRECTED, own, edits, base))
     for threshold in dict.fromkeys((bound.threshold, *publication.config.thresholds)):
         mapping, lut = f"threshold_{threshold}", own
         if edits or threshold != bound.threshold:
             stage = bound.model_copy(update={"threshold": threshold})
-            task = Task.make(stage, given, publication.work / "luts" / mapping, components.grid)
-            task = publication.run(task)
+            task = publication.run(Task.make(stage, given, publication.work / "luts" / mapping, components.grid))
             lut = (Path(task.output), task.fingerprint)
-        tasks.append(write(mapping, lut, {}))
+        tasks.append(plan_mapping(mapping, lut, {}))
     for task in tasks:
         _run(publication, folder, task)
     names = [Path(task.output).name for task in tasks]

@@ -14,13 +14,14 @@ import neuroadda as na
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.errors import UserError
-from neuroadda.publishing import mapping_stage
+from neuroadda.publishing import agglomerates, mapping_stage
 from neuroadda.publishing.fragment_numbers import find_places
 from neuroadda.publishing.mags import WriteMag, plan_mags
 from neuroadda.publishing.publication import PublishConfig
 from neuroadda.publishing.publishing import publish_run
 from neuroadda.publishing.scale_stage import make_scale_tasks
 from neuroadda.pyramids.downsampling import downsample
+from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.edges import read_edges
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, segment_volume
@@ -140,7 +141,7 @@ def test_edges_are_those_of_the_graph_with_their_affinities(plan, tmp_path):
 def test_small_parts_give_the_same_arrays(plan, tmp_path, monkeypatch):
     whole = publish(plan, tmp_path / "whole")
     for name, value in (("EDGES_AT_ONCE", 7), ("ROWS_AT_ONCE", 50), ("CHUNK_BYTES", 16), ("CHUNK_BYTES_OF_OFFSETS", 8)):
-        monkeypatch.setattr(mapping_stage, name, value)
+        monkeypatch.setattr(mapping_stage if hasattr(mapping_stage, name) else agglomerates, name, value)
     parts = publish(plan, tmp_path / "parts")
     assert len(list(parts.glob("fragments/agglomerates/*/segment_to_agglomerate/c/*"))) > 2
     one, other = (datasets.read_mapping(dataset, "threshold_0.15") for dataset in (whole, parts))
@@ -246,6 +247,20 @@ def test_corrections_are_a_mapping_and_the_volumes_stay(inputs, tmp_path):
     assert shapes.list_files(dataset) == shapes.list_files(fresh)
 
 
+def test_other_fragments_are_refused_until_they_are_to_replace_what_is_there(inputs, tmp_path):
+    first = segment(inputs, tmp_path / "run")
+    dataset = publish(first, tmp_path / "out", thresholds=(0.3,))
+    other = first.config.model_copy(update={"fragments": Fragments(seed_distance_vx=6, boundary=0.5)})
+    again = segment_volume(other, overwrite=True)
+    assert str(tmp_path / "out") in find_stale(again.output("relabel"))
+    with pytest.raises(UserError, match="made with other parameters or inputs"):
+        publish(again, tmp_path / "out")
+    publish(again, tmp_path / "out", overwrite=True)
+    assert apply_mapping(dataset, "threshold_0.15").tobytes() == read(again, "relabel").tobytes()
+    publish(again, tmp_path / "fresh/out")
+    assert shapes.list_files(tmp_path / "out") == shapes.list_files(tmp_path / "fresh/out")
+
+
 @pytest.mark.parametrize("name", ["min_voxels", "no_data", "mask"])
 def test_what_is_in_no_segment_is_in_none_in_the_mapping(inputs, tmp_path, name):
     options = {}
@@ -266,6 +281,16 @@ def test_what_is_in_no_segment_is_in_none_in_the_mapping(inputs, tmp_path, name)
     assert apply_mapping(dataset, "threshold_0.15").tobytes() == segmentation.tobytes()
     ids = datasets.read_finest(dataset, "fragments")
     datasets.check_mapping(datasets.read_mapping(dataset, "threshold_0.15"), ids, np.array([2, 2, 0]))
+
+
+@pytest.mark.parametrize("scoring", ["waterz:mean", "quantile_75"])
+def test_agglomerates_of_other_scorings_hang_together(inputs, tmp_path, scoring):
+    plan = segment(inputs, tmp_path / "run", agglomerate=Agglomerate(scoring=scoring))
+    dataset = publish(plan, tmp_path / "out", thresholds=(0.3,))
+    assert apply_mapping(dataset, "threshold_0.15").tobytes() == read(plan, "relabel").tobytes()
+    for name in ("threshold_0.15", "threshold_0.3"):
+        mapping, ids = datasets.read_mapping(dataset, name), datasets.read_finest(dataset, "fragments")
+        datasets.check_mapping(mapping, ids, np.array([2, 2, 0]))
 
 
 def test_a_run_that_found_nothing_is_a_data_set(inputs, tmp_path):
@@ -319,15 +344,13 @@ def expected(plan, tmp_path_factory):
         ("fragment_numbers", "find_places", 3),
         ("fragment_numbers", "read_columns", 8),
         ("scale_stage", "downsample", 200),
-        ("scale_stage", "read_ids", 0),
+        ("mags", "read_ids", 0),
         ("mapping_stage", "_write_offsets", 0),
-        ("mapping_stage", "read_edges", 30),
+        ("agglomerates", "read_edges", 30),
         ("mapping_stage", "_write_offsets", 3),
     ],
 )
 def test_a_killed_publication_goes_on_to_the_same_files(plan, expected, tmp_path, module, function, limit):
-    if function == "read_ids":
-        module = "mags"
     config = PublishConfig(run=plan.config.output, output=str(tmp_path / "out"), thresholds=(0.3,), **SMALL)
     code = KILLED.format(module=module, function=function, limit=limit)
     killed = subprocess.run([sys.executable, "-c", code, config.model_dump_json()], cwd=ROOT, env=dict(os.environ))
