@@ -88,7 +88,7 @@ class Lines(WorkLines):
 
     def __init__(self) -> None:
         super().__init__()
-        self._blocks: dict[str, tuple[float, int]] = {}  # when a task was last told of, and how many blocks were done
+        self._blocks: dict[str, tuple[float, int]] = {}  # when a task was last reported, and how many blocks were done
         self._trainings: dict[str, tuple[float, int]] = {}  # when a training began here, and after which iteration
         self._told = 0.0
 
