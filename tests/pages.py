@@ -11,7 +11,7 @@ from neuroadda.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("reference/*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("reference/*.md"))]
 """What is written by hand; results are written by commands."""
 
 EVERY = [*PAGES, *sorted(DOCS.glob("results/*.md")), *(path for path in sorted(ROOT.glob("*.md")) if path not in PAGES)]

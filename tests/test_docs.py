@@ -30,6 +30,8 @@ def fault_of(words: list[str]) -> str:
     command, rest = find(words)
     if hasattr(command, "commands") and not (rest and rest[0].startswith("--")):
         return "there is no such command"
+    if rest in (["--install-completion"], ["--show-completion"]):  # to parse these is to do them
+        return ""
     try:
         command.make_context("neuroadda", list(rest))
     except typer.Exit:  # --help, --version

@@ -1,4 +1,4 @@
-"""The how-to pages on TIFF stacks and on zoos, from their first command to the last."""
+"""The how-to pages on TIFF stacks, terabytes and zoos, from their first command to the last."""
 
 import re
 from collections.abc import Callable
@@ -47,6 +47,16 @@ def test_a_tiff_stack_is_segmented_as_the_page_says(tmp_path: Path, command, mon
     assert code == 0, error
     assert times("run/volumes.zarr/affs") | times("run/edges") == kept, "only components and relabelling run again"
     assert times("run/volumes.zarr/segmentation") != remade
+
+
+def test_a_terabyte_is_planned_as_the_page_says(tmp_path: Path, command, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    na.phantom("volume.zarr", shape_vx=(16, 192, 192), seed=2)
+    (config,) = blocks(DOCS / "howto_terabyte.md", "toml")
+    small = config.replace("[3000, 6000, 6000]", "[480, 1152, 1152]").replace("[32, 256, 256]", "[16, 96, 96]")
+    Path("terabyte.toml").write_text(small)
+    run_page(command, "howto_terabyte.md", {"4": "2"})
+    assert not Path("runs/corner/volumes.zarr").exists()
 
 
 def test_a_zoo_is_made_as_the_page_says(tmp_path: Path, command, monkeypatch) -> None:

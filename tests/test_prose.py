@@ -3,9 +3,12 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 
+from neuroadda.cli.main import app
 from tests.pages import PAGES, ROOT, name
 
 SOURCES = sorted((ROOT / "neuroadda").rglob("*.py"))
@@ -41,9 +44,9 @@ PRIVATE_ON_PAGES = {
 
 # Abbreviations that every reader knows, and names.
 COMMON = """
-AC3 AC4 AMD AMX API CATMAID CI CLI COSEM CPU CREMI CSV CUDA EPYC FFN GB GET GPL GPU HDF5 HEAD HTTP ID JPEG JSON LSD LSF
-LZW MB MIT MONAI N5 NCCL NGFF NML OBJ OME OPTIONS PB PLY PNG PUT RGB RGBA S3 SIGINT SIGKILL SIGTERM SWC TB TCP TIFF TLS
-TOML UNIX URL UTC WEBKNOSSOS XML
+AC3 AC4 AGPL AMD AMX API CATMAID CI CLI COSEM CPU CREMI CSV CUDA EPYC FFN GB GET GPL GPU HDF5 HEAD HTTP ID JPEG JSON LSD
+LSF LZW MB MIT MONAI N5 NCCL NGFF NML NVIDIA OBJ OME OPTIONS PB PLY PNG PUT RGB RGBA S3 SIGINT SIGKILL SIGTERM SWC TB
+TCP TIFF TLS TOML UNIX URL UTC WEBKNOSSOS XML
 """
 
 
@@ -119,6 +122,21 @@ def test_pages_use_the_words_of_the_field(page: Path) -> None:
     text = " ".join(" ".join(paragraphs(page.read_text())).split())
     found = find_words(re.sub(r"`[^`]*`", "code", text), PRIVATE | PRIVATE_ON_PAGES)
     assert not found, "\n".join(found)
+
+
+def test_help_texts_have_short_sentences() -> None:
+    texts = list(list_help(typer.main.get_command(app)))
+    assert len(texts) > 200
+    long = [sentence for text in texts for sentence in sentences(text) if len(sentence.split()) > LONGEST_SENTENCE]
+    assert not long, "\n".join(long)
+
+
+def list_help(command: Any) -> Iterator[str]:
+    """Yield the help of a command, of its options, and of the commands below it."""
+    yield from (command.help or "").split("\n\n")
+    yield from (option.help for option in command.params if getattr(option, "help", None))
+    for below in getattr(command, "commands", {}).values():
+        yield from list_help(below)
 
 
 def test_docstrings_comments_and_messages_use_the_words_of_the_field() -> None:

@@ -18,6 +18,7 @@ from neuroadda.cli.options import (
     read_box,
     take_one,
 )
+from neuroadda.cli.verbosity import is_quiet
 from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def propose(
     config = parse_config(ProposeConfig, apply_overrides(data, overrides or ()), "propose")
     with show_progress(quiet=as_json) as observer:
         found = find(config=config, overwrite=overwrite, observer=observer)
-    _tell_voxel_size(raw, found.cards)
+    if not is_quiet():
+        _tell_voxel_size(raw, found.cards)
     if as_json:
         print_json(dump_config(found.proposals))
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuroadda.cli.verbosity import is_quiet
 from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def load_run(
     wanted = without_none(options or {})
     if usage is not None and not files and not wanted:
         raise UserError("nothing was given to work on", None, f"give {usage}, or --config FILE")
-    if not quiet and "torch" not in sys.modules and sys.stderr.isatty():
+    if not (quiet or is_quiet()) and "torch" not in sys.modules and sys.stderr.isatty():
         print("note: importing torch, which takes some seconds", file=sys.stderr, flush=True)
     from neuroadda.flow import load_config
 
