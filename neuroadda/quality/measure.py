@@ -20,7 +20,7 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.tissue import Tissue, open_tissue
 
 LARGEST = 20
-MOST_VX = 2**32  # voxels that are read for the shapes of the largest segments
+MOST_VX = 2**31  # voxels that are read for the shapes of the largest segments: some minutes
 NEAR_NM, NEAR_VOXELS = 100.0, 2  # of the border, nm and coarse voxels, whichever is more: no end is dangling there
 
 
