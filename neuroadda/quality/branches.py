@@ -6,7 +6,7 @@ import numpy as np
 
 from neuroadda.publishing.trees import Tree
 
-SHORTEST_NM, SHORTEST_RADII = 300.0, 2.0
+SHORTEST_NM, SHORTEST_RADII = 500.0, 2.0
 
 
 @dataclass(frozen=True)

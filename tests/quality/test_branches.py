@@ -47,7 +47,7 @@ def test_an_h_has_two_and_a_cross_has_one():
 
 
 @pytest.mark.parametrize(
-    ("length", "radius", "branches"), [(250, 50, 1), (350, 50, 3), (350, 200, 1), (450, 200, 3), (290, 1, 1)]
+    ("length", "radius", "branches"), [(450, 50, 1), (550, 50, 3), (550, 300, 1), (650, 300, 3), (490, 1, 1)]
 )
 def test_short_side_branches_are_cut_off_by_length_and_radius(length, radius, branches):
     tree = make_tree([[(0, 0, 0), (0, 3000, 0)], [(0, 1500, 0), (0, 1500, length)]], radius)

@@ -19,7 +19,7 @@ from tests.publishing.shapes import make_ball, make_tube, write_segmentation
 
 SHAPE, VOXEL = (48, 64, 96), 20
 THROUGH, ENDING, FORK, ORPHAN = 3, 8, 5, 2
-ARMS = [((36, 48, -9), (36, 48, 40)), ((36, 48, 40), (36, 34, 110)), ((36, 48, 40), (36, 72, 70))]
+ARMS = [((36, 40, -9), (36, 40, 40)), ((36, 40, 40), (36, 26, 110)), ((36, 40, 40), (36, 72, 70))]
 
 
 def make_ids() -> np.ndarray:
