@@ -21,7 +21,7 @@ FOLDER, RECORD = ".derived", "made.json"
 PYRAMID_RUN = ".run"  # folder of a pyramid's run, in the pyramid
 
 Kind = Literal["view", "page", "copy"]
-"""A view shows the array itself, such as a pyramid that links to it; a page tells of it; a copy has its voxels."""
+"""A view shows the array itself, such as a pyramid that links to it; a page describes it; a copy has its voxels."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,15 @@ def retire(array: Location) -> list[Path]:
     removed = list_views(array)
     remove_views(array, removed)
     for view in removed:
-        warn(f"removed, since {array} is made anew: make it again", str(view))
+        warn(f"removed, since {array} is made again: make it again", str(view))
     for folder, derived in list(_list_derived(array)):
         made = Path(derived.path)
         if derived.kind == "page":
             made.replace(stale := made.with_name(f"{made.stem}_stale{made.suffix}"))
             remove_at_once(folder)
-            warn(f"it tells of {array} as it was, which is made anew; now named {stale.name}", str(made))
+            warn(f"it describes {array} as it was, which is made again; now named {stale.name}", str(made))
         else:
-            warn(f"it was made of {array} as it was, which is made anew: make it again", str(made))
+            warn(f"it was made of {array} as it was, which is made again: repeat it", str(made))
     return removed
 
 
@@ -104,7 +104,7 @@ def find_stale(array: Location) -> dict[str, str]:
     for folder, derived in _list_derived(array):
         attrs = read_attributes(array)
         if attrs.get("fingerprint") != derived.fingerprint:
-            found[derived.path] = f"{array} was made anew since"
+            found[derived.path] = f"{array} was made again since"
         elif attrs.get("instance") == derived.instance and is_array(array):
             inputs, levels = look_again(folder), look_again(Path(derived.path) / PYRAMID_RUN)
             if edited := inputs.edited | inputs.replaced | levels.edited:

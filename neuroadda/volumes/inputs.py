@@ -162,7 +162,7 @@ class Inputs:
         before = Look.load(self._folder / f"{name}.npz")
         if before is not None and before.fingerprint != volume.fingerprint:
             if before.path == str(volume.path.resolve()):
-                what = _compare_places(before, volume) or ["it was made anew, or its attributes were edited"]
+                what = _compare_places(before, volume) or ["it was made again, or its attributes were edited"]
                 self._others[name] = str(volume.path), _say_changed(name, what, before)
             before = None  # of another array
         if self._trust:
