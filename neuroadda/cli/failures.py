@@ -94,7 +94,9 @@ def status(
 @app.command()
 def retry(
     run: RunFolder,
-    stage: Annotated[str | None, typer.Option(help="Stop after this stage, such as predict; with --blocks, the stage of the blocks.")] = None,
+    stage: Annotated[
+        str | None, typer.Option(help="Stop after this stage, such as predict; with --blocks, their stage.")
+    ] = None,
     blocks: Annotated[
         str | None,
         typer.Option(

@@ -56,13 +56,13 @@ class Predict(Stage):
     Attributes
     ----------
     tile_vx
-        Output shape of one pass through the network; a multiple of the network's alignment. By default it is chosen among the shapes
-        whose pass fits into `memory_gb`: the one for which the fewest voxels of a block are computed twice.
+        Output shape of one pass through the network; a multiple of the network's alignment. By default it is the shape for which
+        the fewest voxels of a block are computed twice, among those whose pass fits into `memory_gb`.
     tiles_vx
         The tile of each network of an ensemble. A run fills it in; set `tile_vx` instead.
     memory_gb : GB
         What a pass may take, in units of 10^9 bytes; `execution.job.memory_gb` is in units of 1024^3. It only chooses the tile. By
-        default it is 1 GB on a CPU. On a CUDA device it is four fifths of the device's memory, divided by the workers that share it.
+        default it is 1 GB on a CPU. On a CUDA device it is four fifths of its memory, divided by the workers that share it.
     device
         ``auto``: CUDA where there is one. ``cuda`` is any: each worker takes the one that fewest use; ``cuda:1`` is that one.
     precision
