@@ -84,7 +84,7 @@ class ProposeConfig(PublicConfig, ProposeSettings):
     block_vx
         Shape of a block of the scoring, rounded up to whole cells; as in segmentation by default.
     any_voxel_size
-        Let a backbone score a volume whose voxel size is far from that of its training.
+        Let a backbone score a volume whose voxel size is far from that of its training: by a factor above 1.5, along any axis.
     ledger
         URL of the ledger, as in `neuroadda.segmentation.pipeline.SegmentConfig`.
     trust_inputs

@@ -27,7 +27,8 @@ class Job(Config):
     gpus : GPUs
         GPUs of a worker.
     memory_gb : GiB
-        Memory of a worker; the cluster's default where it is not given.
+        Memory of a worker, in units of 1024^3 bytes, as clusters count it; `predict.memory_gb` is in units of 10^9. By default what
+        the cluster gives.
     hours : h
         Time after which the cluster ends the job, which the run then replaces (see `Execution.worker_restarts`).
     options
@@ -65,10 +66,11 @@ class Execution(PublicConfig):
     threads : threads
         Threads of the numerical libraries in each worker, where the stage does not fix them itself.
     retries
-        How often daisy hands out a block again that failed or whose worker died. Before a block fails, its worker has tried again
-        what may pass by itself (`blockwise.causes`).
+        How often daisy hands out a block again after it has failed, by any error, or its worker has died or was killed: with 2, a
+        block is handed out at most three times. Within each of these, the worker itself tries again what may pass (a lost
+        connection up to 7 times, too little memory twice). ``serial`` has no daisy, and hands out nothing again.
     block_timeout : s
-        Time after which a block's worker is killed, and the block is tried again.
+        Time after which a block's worker is killed. The block is then handed out again, see `retries`.
     worker_restarts
         How many workers are started again in a task before it is given up.
     same_error_limit : blocks

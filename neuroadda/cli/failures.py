@@ -94,9 +94,15 @@ def status(
 @app.command()
 def retry(
     run: RunFolder,
-    stage: Annotated[str | None, typer.Option(help="Stop after this stage, such as predict.")] = None,
+    stage: Annotated[
+        str | None, typer.Option(help="Stop after this stage, such as predict; with --blocks, their stage.")
+    ] = None,
     blocks: Annotated[
-        str | None, typer.Option(metavar="3,7,10-12", help="Do these blocks of the stage, and nothing else.")
+        str | None,
+        typer.Option(
+            metavar="3,7,10-12",
+            help="Do these blocks of one stage, and nothing else; by default of the first stage that is not finished.",
+        ),
     ] = None,
     overrides: Annotated[
         list[str] | None,

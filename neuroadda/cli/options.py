@@ -23,7 +23,10 @@ ConfigFiles = Annotated[list[Path], typer.Option("--config", "-c", help=CONFIG_H
 MaybeConfigFiles = Annotated[list[Path] | None, typer.Option("--config", "-c", help=CONFIG_HELP)]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Set a key: --set segment.components.threshold=0.4")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print blocks, voxels and bytes of each stage; write nothing.")]
-MEASURE_HELP = "With --dry-run: segment this many small boxes, and forecast time, bytes and memory of the whole."
+MEASURE_HELP = (
+    "With --dry-run: segment this many small boxes in a temporary folder, which is removed, and forecast time, bytes and memory "
+    "of the whole."
+)
 Measure = Annotated[int | None, typer.Option("--measure", min=2, metavar="BOXES", help=MEASURE_HELP)]
 Overwrite = Annotated[bool, typer.Option(help="Replace outputs that were made with other parameters or inputs.")]
 TRUST_HELP = "Do not check whether inputs were edited since the run began."

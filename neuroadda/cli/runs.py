@@ -38,7 +38,9 @@ app = typer.Typer()
 Mask = Annotated[str | None, typer.Option(help="Mask: an array that is 0 outside the tissue.")]
 AnyVoxelSize = Annotated[
     bool | None,
-    typer.Option("--any-voxel-size", help="Accept a voxel size far from that of the backbone's training."),
+    typer.Option(
+        "--any-voxel-size", help="Accept a voxel size unlike the backbone's training (by a factor above 1.5)."
+    ),
 ]
 
 

@@ -28,7 +28,7 @@ def import_(
         ),
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Name inside the file.")] = None,
-    kind: Annotated[str | None, typer.Option(help="raw or labels")] = None,
+    kind: Annotated[str | None, typer.Option(help="raw or labels; by default by data type and name.")] = None,
     contrast: Annotated[
         str, typer.Option(help="Raw as-seen in a viewer (MinIsWhite is inverted, a palette is applied), or as-stored.")
     ] = "as-seen",

@@ -50,30 +50,31 @@ VOXEL_SIZE_RATIO = 1.5
 class Predict(Stage):
     """Parameters of the prediction.
 
-    What is ``auto`` or None is decided once by `resolve`, and then part of the fingerprint: tile, precision and threads change
-    the last bits of a sum.
+    Keys that are ``auto`` or not given are decided once, when the run is planned, for this machine. What was decided is part of the
+    fingerprint: with another tile, precision or number of threads, sums are rounded differently in their last bits.
 
     Attributes
     ----------
     tile_vx
-        Output shape of one pass through the network; a multiple of the network's alignment. By default that with the fewest
-        voxels computed twice, of those that fit into `memory_gb`.
+        Output shape of one pass through the network; a multiple of the network's alignment. By default it is the shape for which
+        the fewest voxels of a block are computed twice, among those whose pass fits into `memory_gb`.
     tiles_vx
-        The same of each network of an ensemble, in the order of the digests of their weights.
+        The tile of each network of an ensemble. A run fills it in; set `tile_vx` instead.
     memory_gb : GB
-        What a pass may take: by default 1 GB on a CPU, four fifths of the memory of a CUDA device, shared by its workers.
+        What a pass may take, in units of 10^9 bytes; `execution.job.memory_gb` is in units of 1024^3. It only chooses the tile. By
+        default it is 1 GB on a CPU. On a CUDA device it is four fifths of its memory, divided by the workers that share it.
     device
         ``auto``: CUDA where there is one. ``cuda`` is any: each worker takes the one that fewest use; ``cuda:1`` is that one.
     precision
         ``auto``: bfloat16 where the hardware has it natively and, on a CPU, where it was measured to be clearly faster. float16
         needs CUDA.
     compile
-        Have torch compile the network: minutes at the start of each worker.
+        Have torch compile the network. It takes minutes at the start of each worker.
     augment
         ``section``: the mean of predictions of the volume flipped along y and x and, where voxels are square in the section,
         transposed: 4 or 8 times the work.
     threads : threads
-        Threads of torch in each worker. On a CPU more workers of one thread each do more: their networks run in chunks.
+        Threads of torch in each worker. On a CPU, more workers with one thread each do more than one worker with more threads.
     """
 
     kind: ClassVar[str] = "predict"

@@ -85,7 +85,7 @@ class SegmentConfig(PublicConfig):
     shard
         Keep each block of an array in one file of many chunks (zarr format 3).
     any_voxel_size
-        Let a backbone see a volume whose voxel size is far from that of its training.
+        Let a backbone see a volume whose voxel size is far from that of its training: by a factor above 1.5, along any axis.
     trust_inputs
         Do not look whether raw or mask was edited since the run began.
     predict

@@ -105,7 +105,7 @@ def retry(
     stage
         Go no further than this stage.
     blocks
-        Do these alone of the stage, by default that which the run has come to.
+        Do these alone, of `stage`; by default of the first stage that is not finished (of the last one, if all are).
     ledger
         URL of the ledger, which the run has not noted; see `ledger_url`.
     overrides

@@ -3,7 +3,7 @@
 An agglomeration adds up two whole numbers of edges that become parallel, and scores an edge by their ratio, a weighted mean (see
 `rag`). A scoring says what both are in the contact of two fragments:
 
-| scoring | an edge scores 1 less | weight of a contact |
+| scoring | the score of an edge is 1 minus | weight of a contact |
 |---|---|---|
 | ``mean`` | the mean affinity | its number of affinities |
 | ``contraharmonic`` | the mean of affinities weighted by themselves: the sum of squares over the sum | its sum of affinities |

@@ -78,7 +78,8 @@ def import_volume(
         Name inside an HDF5 file, below a zarr or N5 folder or a URL, or of a WEBKNOSSOS volume layer. By default
         ``volumes/raw`` of a CREMI file (for `kind` "labels", ``volumes/labels/neuron_ids``), or the one volume in the file.
     kind
-        Defaults to labels for names as in CREMI and for integers of more than 16 bits, otherwise raw.
+        By default what the source says, as WEBKNOSSOS and precomputed do. Otherwise integers are labels if they have more than 16
+        bits, or if the name of the array or file contains "label", "neuron_ids" or "segmentation". Everything else is raw.
     chunk_vx
         Chunk shape, zyx.
     contrast
