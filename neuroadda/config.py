@@ -5,14 +5,14 @@ import hashlib
 import json
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from neuroadda.errors import UserError
+from neuroadda.errors import UserError, join_errors
 from neuroadda.textfiles import read_text
 
 MALFORMED = (ValueError, RecursionError)  # of JSON and TOML: also a number of thousands of digits, and a nest too deep
@@ -62,7 +62,7 @@ class _PublicType(type(BaseModel)):  # type: ignore[misc]
         try:
             return super().__call__(*args, **kwargs)
         except ValidationError as error:
-            raise _explain(_list_found(error)[0], cls, cls.__name__) from error
+            raise join_errors([fault.error for fault in _list_faults(error, cls, cls.__name__)]) from error
 
 
 if TYPE_CHECKING:  # type checkers know of models by the metaclass of pydantic alone
@@ -150,12 +150,12 @@ def parse_config(model: type[C], data: Mapping[str, Any], where: str) -> C:
     Raises
     ------
     UserError
-        One line for the first thing that is wrong; an unknown key names its nearest neighbour.
+        One line for all that is wrong; an unknown key names its nearest neighbour.
     """
     try:
         return model.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
-        raise _explain(_list_found(error)[0], model, where) from error
+        raise join_errors([fault.error for fault in _list_faults(error, model, where)]) from error
 
 
 @dataclass(frozen=True)
@@ -172,17 +172,33 @@ class Fault:
         return any(key[: len(self.place)] == self.place[: len(key)] for key in keys)
 
 
+def raise_together(*checks: Callable[[], object]) -> None:
+    """Raise one ValueError for all that checks raise: for validators of a config whose keys contradict each other in many ways."""
+    told = []
+    for check in checks:
+        try:
+            check()
+        except ValueError as error:
+            told.append(str(error))
+    if told:
+        raise ValueError("; ".join(told))
+
+
 def list_faults(model: type[C], data: Mapping[str, Any], where: str) -> list[Fault]:
     """Return all that is wrong with plain data as `model`."""
     try:
         model.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
-        found = _list_found(error)
-        # What holds something wrong is not told to be wrong itself: pydantic counts a list without such items.
-        above = {one["loc"][:depth] for one in found for depth in range(len(one["loc"]))}
-        kept = [one for one in found if one["loc"] not in above]
-        return [Fault(one["loc"], _explain(one, model, where), one["type"] == "missing") for one in kept]
+        return _list_faults(error, model, where)
     return []
+
+
+def _list_faults(error: ValidationError, model: type[BaseModel], where: str) -> list[Fault]:
+    found = _list_found(error)
+    # What holds something wrong is not told to be wrong itself: pydantic counts a list without such items.
+    above = {one["loc"][:depth] for one in found for depth in range(len(one["loc"]))}
+    kept = [one for one in found if one["loc"] not in above]
+    return [Fault(one["loc"], _explain(one, model, where), one["type"] == "missing") for one in kept]
 
 
 def list_required(model: type[Config], section: str) -> set[str]:

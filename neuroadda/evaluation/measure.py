@@ -12,7 +12,6 @@ from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.processes import sum_usage
 from neuroadda.blockwise.repair import find_lost
-from neuroadda.blockwise.task import Task
 from neuroadda.config import PathText, PublicConfig, dump_config
 from neuroadda.errors import UserError, warn
 from neuroadda.evaluation.baselines import score_classic_recipe, score_raw_watershed
@@ -21,12 +20,12 @@ from neuroadda.evaluation.metrics import Scores, score
 from neuroadda.evaluation.skeletons import ErlScores, array_lookup, expected_run_length, skeletonize_labels
 from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, check_labels, count_boxes, overlap_volumes, sweep_plan
 from neuroadda.evaluation.trained import LEAST_LEFT, LabelsWithout, Trained, find_trained
+from neuroadda.segmentation.finished import check_finished
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.label_checks import check_truth, look_at
 from neuroadda.volumes.label_ids import read_ids
 from neuroadda.volumes.locations import Location, is_inside, to_location
-from neuroadda.volumes.moved import describe_move
 
 MIN_SKELETON_NM, MERGE_NODES = 300.0, 2
 
@@ -254,32 +253,21 @@ def finished_stages(plan: Plan) -> list[FinishedStage]:
     UserError
         If a stage's output is missing, unfinished, or made with other parameters.
     """
-    bound = {task.name: bind_output(task) for task in plan.tasks}
-    if not any(bound.values()):  # nor is there a ledger, and opening it would make one
-        raise _unfinished(plan.tasks[0], 0)
-    ledger = open_ledger(plan.config.ledger_url)
+    check_finished(plan)
+    ledger = open_ledger(plan.config.ledger_url, reading=True)
     try:
         stages = []
         for task in plan.tasks:
-            written = bound[task.name]
-            summary = Summary() if written is None else ledger.summary(written.key)
-            if written is None or summary.done < len(task.blocks):
-                raise _unfinished(task, summary.done)
+            written = bind_output(task)
+            assert written is not None
             if lost := find_lost(written, ledger).blocks:
                 what = f"{len(lost)} blocks of {task.name} are done, but not all of their output is there"
                 raise UserError(what, task.output, "`neuroadda segment` with the same config does them again")
+            summary = ledger.summary(written.key)
             stages.append(FinishedStage(task.name, summary, sum_usage(ledger, written.key).peak_bytes))
         return stages
     finally:
         ledger.close()
-
-
-def _unfinished(task: Task, done: int) -> UserError:
-    if moved := describe_move(to_location(task.output)):
-        what = f"the attributes of the output of {task.name} were edited: {moved}"
-        return UserError(what, task.output, "write them back, or run `neuroadda segment` with --overwrite")
-    what = f"{task.name} is not finished with these parameters ({done} of {len(task.blocks)} blocks)"
-    return UserError(what, task.output, "run `neuroadda segment` with the same config first")
 
 
 def wall_seconds(summary: Summary) -> float:

@@ -6,7 +6,7 @@ Beside the array, ``.derived/<array>/<digest>`` keeps where each lies and how th
 import json
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,7 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.inputs import Inputs, look_again
 from neuroadda.volumes.locations import Location, remove_at_once
 from neuroadda.volumes.nodes import is_array, read_attributes
+from neuroadda.volumes.relocation import Relocation
 
 FOLDER, RECORD = ".derived", "made.json"
 PYRAMID_RUN = ".run"  # folder of a pyramid's run, in the pyramid
@@ -34,12 +35,26 @@ class Derived:
         Where it lies.
     fingerprint, instance
         Of the array then.
+    array
+        Where the array lay then; empty in what earlier versions kept.
     """
 
     path: str
     kind: Kind
     fingerprint: str
     instance: str
+    array: str = ""
+
+    def relocate(self, now: Path) -> Relocation:
+        """Return how the array was moved that lies here now."""
+        return Relocation(Path(self.array) if self.array else now, now)
+
+    def find(self, now: Path) -> Path:
+        """Return where it lies, by where the array lies now; what was made of an array is not that of its copy."""
+        relocation = self.relocate(now)
+        if relocation.moved and is_array(relocation.then):
+            return relocation.beside(Path(self.path))
+        return Path(relocation.find(self.path))
 
 
 @contextmanager
@@ -63,7 +78,10 @@ def deriving(volume: Volume, made: Path, kind: Kind, also: Sequence[Volume] = ()
     yield
     try:
         inputs.keep(only=True)
-        write_json(folder / RECORD, vars(Derived(path, kind, attrs["fingerprint"], attrs["instance"])))
+        write_json(folder / RECORD, vars(Derived(path, kind, attrs["fingerprint"], attrs["instance"], str(array))))
+        for other, derived in list(_list_derived(array)):
+            if derived.path == path and other != folder:  # of the same, before both were moved
+                remove_at_once(other)
     except (OSError, UserError):
         warn("it cannot be noted what was made of this array, so that nothing will tell when it is stale", str(array))
 
@@ -102,11 +120,12 @@ def find_stale(array: Location) -> dict[str, str]:
     """Return what was made of an array as it is no longer: paths, and why."""
     found = {}
     for folder, derived in _list_derived(array):
-        attrs = read_attributes(array)
+        assert isinstance(array, Path)
+        attrs, find = read_attributes(array), derived.relocate(array.resolve()).find
         if attrs.get("fingerprint") != derived.fingerprint:
             found[derived.path] = f"{array} was made anew since"
         elif attrs.get("instance") == derived.instance and is_array(array):
-            inputs, levels = look_again(folder), look_again(Path(derived.path) / PYRAMID_RUN)
+            inputs, levels = look_again(folder, find), look_again(Path(derived.path) / PYRAMID_RUN, find)
             if edited := inputs.edited | inputs.replaced | levels.edited:
                 found[derived.path] = f"{', '.join(edited.values())} was edited since"
     return found
@@ -122,5 +141,6 @@ def _list_derived(array: Location) -> Iterator[tuple[Path, Derived]]:
             derived = Derived(**json.loads(record.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             continue
+        derived = replace(derived, path=str(derived.find(array)))
         if Path(derived.path).exists():
             yield record.parent, derived
