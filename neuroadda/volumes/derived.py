@@ -4,6 +4,7 @@ Beside the array, ``.derived/<array>/<digest>`` keeps where each lies and how th
 """
 
 import json
+import shlex
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -37,6 +38,8 @@ class Derived:
         Of the array then.
     array
         Where the array lay then; empty in what earlier versions kept.
+    again, of
+        The command that makes it again, with ``{of}`` and ``{made}`` for what it is made of, `of`, and for `path`; or empty.
     """
 
     path: str
@@ -44,10 +47,18 @@ class Derived:
     fingerprint: str
     instance: str
     array: str = ""
+    again: str = ""
+    of: str = ""
 
     def relocate(self, now: Path) -> Relocation:
         """Return how the array was moved that lies here now."""
         return Relocation(Path(self.array) if self.array else now, now)
+
+    def describe_again(self) -> str:
+        """Return what makes it again."""
+        if not self.again:
+            return "make it again"
+        return f"`{self.again.format(of=shlex.quote(self.of), made=shlex.quote(self.path))}` makes it again"
 
     def find(self, now: Path) -> Path:
         """Return where it lies, by where the array lies now; what was made of an array is not that of its copy."""
@@ -58,13 +69,17 @@ class Derived:
 
 
 @contextmanager
-def deriving(volume: Volume, made: Path, kind: Kind, also: Sequence[Volume] = ()) -> Iterator[None]:
+def deriving(
+    volume: Volume, made: Path, kind: Kind, also: Sequence[Volume] = (), again: str = "", of: Path | None = None
+) -> Iterator[None]:
     """Note that the block makes something of a volume, if it succeeds; of an array of a run, in a folder of this machine.
 
     Parameters
     ----------
     also
         What else it is made of, such as the labels that a report scores by.
+    again, of
+        See `Derived`; by default `of` is the volume.
     """
     array, attrs = volume.path.resolve(), volume.attrs
     if not isinstance(array, Path) or "instance" not in attrs:
@@ -78,7 +93,8 @@ def deriving(volume: Volume, made: Path, kind: Kind, also: Sequence[Volume] = ()
     yield
     try:
         inputs.keep(only=True)
-        write_json(folder / RECORD, vars(Derived(path, kind, attrs["fingerprint"], attrs["instance"], str(array))))
+        known = attrs["fingerprint"], attrs["instance"], str(array), again, str(array if of is None else of.resolve())
+        write_json(folder / RECORD, vars(Derived(path, kind, *known)))
         for other, derived in list(_list_derived(array)):
             if derived.path == path and other != folder:  # of the same, before both were moved
                 remove_at_once(other)
@@ -99,7 +115,7 @@ def retire(array: Location) -> list[Path]:
             remove_at_once(folder)
             warn(f"it tells of {array} as it was, which is made anew; now named {stale.name}", str(made))
         else:
-            warn(f"it was made of {array} as it was, which is made anew: make it again", str(made))
+            warn(f"it was made of {array} as it was, which is made anew: {derived.describe_again()}", str(made))
     return removed
 
 
@@ -123,12 +139,16 @@ def find_stale(array: Location) -> dict[str, str]:
         assert isinstance(array, Path)
         attrs, find = read_attributes(array), derived.relocate(array.resolve()).find
         if attrs.get("fingerprint") != derived.fingerprint:
-            found[derived.path] = f"{array} was made anew since"
+            found[derived.path] = f"{array} was made anew since{_tell(derived)}"
         elif attrs.get("instance") == derived.instance and is_array(array):
             inputs, levels = look_again(folder, find), look_again(Path(derived.path) / PYRAMID_RUN, find)
             if edited := inputs.edited | inputs.replaced | levels.edited:
-                found[derived.path] = f"{', '.join(edited.values())} was edited since"
+                found[derived.path] = f"{', '.join(edited.values())} was edited since{_tell(derived)}"
     return found
+
+
+def _tell(derived: Derived) -> str:
+    return f": {derived.describe_again()}" if derived.again else ""
 
 
 def _list_derived(array: Location) -> Iterator[tuple[Path, Derived]]:
@@ -141,6 +161,7 @@ def _list_derived(array: Location) -> Iterator[tuple[Path, Derived]]:
             derived = Derived(**json.loads(record.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             continue
-        derived = replace(derived, path=str(derived.find(array)))
+        find = derived.relocate(array).find
+        derived = replace(derived, path=str(derived.find(array)), of=find(derived.of) if derived.of else "")
         if Path(derived.path).exists():
             yield record.parent, derived

