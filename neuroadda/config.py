@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from neuroadda.errors import UserError, join_errors
 from neuroadda.textfiles import read_text
+from neuroadda.wholefiles import replacing
 
 MALFORMED = (ValueError, RecursionError)  # of JSON and TOML: also a number of thousands of digits, and a nest too deep
 
@@ -291,19 +292,16 @@ def fingerprint(*parts: Any) -> str:
 
 def write_json(path: Path, data: Any) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    text = json.dumps(data, indent=2, allow_nan=False) + "\n"
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def write_toml(path: Path, data: Mapping[str, Any], comment: str) -> None:
     """Write tables of plain data as TOML, below a comment of one line, as `write_json` does; keys of None are left out."""
     lines = [f"# {comment}", *_toml_lines(data, ())]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _toml_lines(table: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.listing import Listing, list_files, read_contents
 from neuroadda.volumes.nodes import is_array
 from neuroadda.volumes.places import describe_size
+from neuroadda.wholefiles import replacing
 
 INPUTS = "inputs"
 COLUMNS = ("name", "size", "modified", "status", "digest")
@@ -72,12 +73,9 @@ class Look:
         """Write it, whole or not at all."""
         about = {key: value for key, value in vars(self).items() if key != "listing"}
         columns = {column: getattr(self.listing, column) for column in COLUMNS}
-        partial = file.with_name(f".{file.name}.partial")
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as out:
+            with replacing(file) as partial, partial.open("wb") as out:
                 np.savez(out, about=np.array(json.dumps(about | {"taken": self.listing.taken})), **columns)
-            partial.replace(file)
         except OSError as error:
             raise UserError(f"it cannot be written: {error.strerror}", str(file)) from error
 
