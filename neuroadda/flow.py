@@ -38,6 +38,7 @@ from neuroadda.training.ranks import Rank
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import deriving
 from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.relocation import to_absolute
 from neuroadda.zoo.finding import zoo_name
 
 if TYPE_CHECKING:
@@ -266,9 +267,9 @@ def report(
         )
         summary = {
             "title": config.title,
-            "segmentation": str(segmentation.path),
+            "segmentation": to_absolute(str(segmentation.path)),
             "fingerprint": segmentation.fingerprint,
-            "report": str(page),
+            "report": to_absolute(str(page)),
             "tuned": tuned.describe() if tuned else None,
             **measured.to_data(),
         }

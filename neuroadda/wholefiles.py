@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def replacing(file: Path, *, shared: bool = False) -> Iterator[Path]:
-    """Yield a hidden path beside a file, whose folder is made: it replaces the file when the block succeeds, and is deleted when not.
+    """Yield a hidden path beside a file, whose folder is made: it replaces the file when the block succeeds, else it is deleted.
 
     Parameters
     ----------

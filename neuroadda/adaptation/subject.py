@@ -5,7 +5,7 @@ from typing import Any
 
 from neuroadda.adaptation.state import BACKBONE
 from neuroadda.adaptation.status import SUMMARY
-from neuroadda.blockwise.run_config import read_config
+from neuroadda.blockwise.run_config import find_relocation, read_config, with_places
 from neuroadda.blockwise.run_folder import CONFIG
 from neuroadda.config import load_config_file
 from neuroadda.errors import UserError
@@ -37,5 +37,6 @@ def read_subject(place: str) -> dict[str, Any]:
     if not (folder / BACKBONE).exists():
         raise UserError("this adaptation has no backbone yet", place, "`neuroadda status` tells what it waits for")
     known = load_config_file(folder / CONFIG)
+    known = with_places(known, find_relocation(folder).find, ("raw", "no_data"))
     keys = {"raw": known["raw"], "linked": known["labels"]["linked"], "no_data": known.get("no_data")}
     return keys | {"backbone": str(folder / BACKBONE), "proposals": place, "any_voxel_size": True}

@@ -1,7 +1,7 @@
 """What a segmentation's run has decided, kept in ``config.json`` in its folder, with places that are found from everywhere."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ RESOLVED = "resolved"
 
 def keep_config(folder: Path, described: Mapping[str, Any]) -> None:
     """Write what was asked for and decided, as `describe_decided` tells it; what was decided has absolute places."""
-    write_json(folder / CONFIG, {**described, RESOLVED: _with_places(described[RESOLVED], to_absolute)})
+    write_json(folder / CONFIG, {**described, RESOLVED: with_places(described[RESOLVED], to_absolute)})
 
 
 def read_config(folder: Path) -> dict[str, Any] | None:
@@ -37,13 +37,17 @@ def read_config(folder: Path) -> dict[str, Any] | None:
     resolved = _load(folder)
     if resolved is None:
         return None
-    return _with_places(resolved, _relocation(resolved, folder).find)
+    return with_places(resolved, _relocation(resolved, folder).find)
 
 
 def find_relocation(folder: Path) -> Relocation:
-    """Return where the folder of a run lay when it was at work, and where it lies; where that is not known, it has stayed."""
+    """Return where the folder of a run or an adaptation lay when it was at work, and where it lies.
+
+    Where that is not known, it has stayed.
+    """
     with suppress(UserError):
-        if (resolved := _load(folder)) is not None:
+        resolved = _load(folder) or load_config_file(folder / CONFIG)
+        if Path(str(resolved.get("output", ""))).is_absolute():
             return _relocation(resolved, folder)
     return Relocation(folder.absolute(), folder)
 
@@ -87,7 +91,7 @@ def _load(folder: Path) -> dict[str, Any] | None:
     if output.is_absolute():
         return resolved
     begun = _find_begun(output, folder)  # earlier versions kept places as they were given
-    return _with_places(resolved, lambda place: place if "://" in place else str(begun / place))
+    return with_places(resolved, lambda place: place if "://" in place else str(begun / place))
 
 
 def _find_begun(output: Path, folder: Path) -> Path:
@@ -105,13 +109,15 @@ def _relocation(resolved: Mapping[str, Any], folder: Path) -> Relocation:
     return Relocation(Path(resolved["output"]), folder)
 
 
-def _with_places(resolved: Mapping[str, Any], find: Callable[[str], str]) -> dict[str, Any]:
-    """Return what was decided, each of its places as `find` tells it."""
+def with_places(
+    resolved: Mapping[str, Any], find: Callable[[str], str], names: Sequence[str] = PLACES
+) -> dict[str, Any]:
+    """Return what was decided, each of its places, which are under these names, as `find` tells it."""
 
     def each(value: Any) -> Any:
         return [find(place) for place in value] if isinstance(value, list | tuple) else find(value)
 
-    places = {key: resolved[key] for key in PLACES if resolved.get(key) not in (None, AUTO, NONE)}
+    places = {key: resolved[key] for key in names if resolved.get(key) not in (None, AUTO, NONE)}
     return {**resolved, **{key: each(value) for key, value in places.items()}}
 
 
