@@ -1,23 +1,46 @@
 """Processes of a run: how they end with their parent, and what they have used so far (processor time and memory)."""
 
 import ctypes
+import os
 import re
 import resource
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from neuroadda.blockwise.ledger.base import Ledger
 
 PR_SET_PDEATHSIG = 1
+ENDED = ("Z", "X")  # states in /proc/PID/stat: a zombie, dead
 
 
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent dies (Linux), so that a killed run leaves no process behind."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def is_group_alive(group: int) -> bool:
+    """Tell whether a process of a process group has not ended yet.
+
+    A process that has ended stays in the process table until its parent collects it; in a container that can take long. On
+    Linux it counts as ended.
+    """
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    if sys.platform != "linux":
+        return True
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it may end meanwhile
+            state, _, of_group = stat.read_text().rpartition(")")[2].split()[:3]
+            if int(of_group) == group and state not in ENDED:
+                return True
+    return False
 
 
 def cpu_seconds() -> float:

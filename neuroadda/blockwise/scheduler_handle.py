@@ -16,6 +16,7 @@ from typing import Any
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockSet
 from neuroadda.blockwise.launchers import cancel_jobs
+from neuroadda.blockwise.processes import is_group_alive
 from neuroadda.blockwise.task import Task, stage_modules
 from neuroadda.blockwise.worker import WorkerConfig
 from neuroadda.config import dump_config
@@ -118,9 +119,7 @@ class SchedulerHandle:
 
 
 def _wait_for_end(group: int) -> None:
-    """Wait until the processes of a group that was killed are gone; not for long, since some systems never collect them."""
+    """Wait until the processes of a group that was killed have ended; not for long, since one may hang in the kernel."""
     deadline = time.monotonic() + KILLED_SECONDS
-    with suppress(ProcessLookupError):
-        while time.monotonic() < deadline:
-            os.killpg(group, 0)
-            time.sleep(0.002)
+    while is_group_alive(group) and time.monotonic() < deadline:
+        time.sleep(0.002)

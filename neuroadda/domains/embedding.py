@@ -12,7 +12,14 @@ from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.backbones.devices import resolve_device
 from neuroadda.backbones.normalisation import normalise
 from neuroadda.config import Zyx
-from neuroadda.domains.patches import PatchConfig, Patches, draw_places, footprint_vx, read_patches
+from neuroadda.domains.patches import (
+    PatchConfig,
+    Patches,
+    draw_places,
+    footprint_vx,
+    match_levels,
+    read_patches,
+)
 from neuroadda.volumes.arrays import Volume
 from neuroadda.zoo.embeddings import Embedding, Pooling, join_embeddings
 
@@ -49,6 +56,7 @@ def embed_patches(backbone: Backbone, patches: Patches, device: str = "auto") ->
     count, *shape = patches.raw.shape
     z, y, x = shape
     step = max(1, BATCH_VOXELS.get(place.type, 2**20) // (z * y * x))
+    mean, std = float(patches.raw.mean()), float(patches.raw.std())
     pooled: dict[Pooling, list[np.ndarray]] = {pooling: [] for pooling in get_args(Pooling)}
     for begin in range(0, count, step):
         raw = normalise(patches.raw[begin : begin + step], backbone.card.normalisation)
@@ -57,7 +65,14 @@ def embed_patches(backbone: Backbone, patches: Patches, device: str = "auto") ->
         pooled["max"].append(features.amax((2, 3, 4)).cpu().numpy())
     return {
         pooling: Embedding(
-            np.concatenate(parts), patches.blocks, backbone.card.digest, pooling, patches.pixel_nm, (z, y, x)
+            np.concatenate(parts),
+            patches.blocks,
+            backbone.card.digest,
+            pooling,
+            patches.pixel_nm,
+            (z, y, x),
+            raw_mean=mean,
+            raw_std=std,
         )
         for pooling, parts in pooled.items()
     }
@@ -80,6 +95,7 @@ def embed_each(
     config: PatchConfig,
     shapes_vx: Mapping[Name, Zyx] | None = None,
     device: str = "auto",
+    levels: Mapping[Name, tuple[float, float]] | None = None,
 ) -> Iterator[tuple[Name, dict[Pooling, Embedding]]]:
     """Embed a volume by several networks, one after the other, that all look at the same places (and so share blocks).
 
@@ -89,6 +105,8 @@ def embed_each(
         By any names; the result has the same.
     shapes_vx
         Shape of each one's patches; `patch_shape_vx` of its card by default.
+    levels
+        Of those networks that are to see raw of another mean and standard deviation: these; see `match_levels`.
 
     Raises
     ------
@@ -105,7 +123,8 @@ def embed_each(
     for view in dict.fromkeys(views.values()):
         patches = read_patches(volume, places, *view)
         for name in (name for name, other in views.items() if other == view):
-            by_pooling = embed_patches(backbones[name], patches, device)
+            seen = match_levels(patches, *levels[name]) if levels and name in levels else patches
+            by_pooling = embed_patches(backbones[name], seen, device)
             yield name, {pooling: replace(e, seed=config.seed) for pooling, e in by_pooling.items()}
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -178,6 +178,13 @@ def read_patches(volume: Volume, places: Places, pixel_nm: float, shape_vx: Zyx)
         sections = resample_sections(windows, nm, pixel_nm, first_px=(1, 1), shape_px=shape_vx[1:])
         raw[begin : begin + step] = sections.reshape(-1, *shape_vx)
     return Patches(raw, places.blocks, pixel_nm)
+
+
+def match_levels(patches: Patches, mean: float, std: float) -> Patches:
+    """Return patches whose raw has, over all of them, this mean and standard deviation (0..255), as far as uint8 can hold it."""
+    raw = patches.raw.astype(np.float32)
+    raw = (raw - raw.mean()) / max(float(raw.std()), 1.0) * np.float32(std) + np.float32(mean)
+    return replace(patches, raw=raw.round().clip(0, 255).astype(np.uint8))
 
 
 def _read_window(voxels: Any, origin: np.ndarray, size: np.ndarray, sections: tuple[int, int]) -> np.ndarray:

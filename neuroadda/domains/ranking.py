@@ -16,7 +16,7 @@ from neuroadda.intervals import half_width, is_above_zero
 
 By = Literal["both", "consistency", "mmd"]
 FEWEST, MOST = 0.02, 0.6
-WEIGHT = 0.3  # of a source's MMD against its consistency, see docs/results/ranking.md
+WEIGHT = 2.0  # of a source's MMD against its consistency, see docs/results/ranking.md
 
 
 class RankConfig(MmdConfig):
@@ -28,8 +28,11 @@ class RankConfig(MmdConfig):
     ----------
     by
         What ranks: the "consistency" of the boundaries that a source predicts, the "mmd" of features, as in the paper, or "both":
-        consistency less 0.3 MMD (the root of MMD^2). A source without stored features, or whose patches are larger than the volume,
-        then counts as far as the others' median.
+        consistency less twice the MMD (the root of MMD^2). A source without stored features, or whose patches are larger than the
+        volume, then counts as far as the others' median.
+    match_raw
+        Whether each source's own network sees the target's patches with the mean and standard deviation of the raw that it was
+        trained on, where they are known: MMD^2 then does not tell brightness and contrast apart. The paper does not do this.
     dimensions
         Of the boundaries that are to be consistent: "3d", or "2d" within sections. Sources that predict nothing across sections
         are judged within sections anyway.
@@ -42,6 +45,7 @@ class RankConfig(MmdConfig):
     """
 
     by: By = "both"
+    match_raw: bool = True
     dimensions: Dimensions = "3d"
     crops: Annotated[int, Field(ge=2, le=1000)] = 3
     crop_vx: Zyx | None = None

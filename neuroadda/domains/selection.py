@@ -1,7 +1,7 @@
 """Which backbone of a zoo fits a volume: its entries ranked by what they make of it, and by their stored features."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from pydantic import Field
@@ -198,7 +198,8 @@ def rank_zoo(
     for name in track("consistency of sources", kept):
         found = measure_consistency(volume, backbones[name], crops)
         consistencies[name] = found.get(config.dimensions, found["2d"])
-    features_here = embed_each(volume, embedders, config.patches, shapes)
+    levels = _list_levels(features, holders) if config.match_raw and config.network == "own" else {}
+    features_here = embed_each(volume, embedders, config.patches, shapes, levels=levels)
     for _ in track("features of sources", list(embedders)) if embedders else ():
         name, by_pooling = next(features_here)
         embedded[backbones[name].card.digest] = by_pooling[config.pooling]
@@ -221,6 +222,15 @@ def check_excluded(zoo: Zoo, exclude: Collection[str]) -> None:
             close = difflib.get_close_matches(name, names, n=1)
             right = f"did you mean {close[0]!r}?" if close else f"it has: {', '.join(names) or 'nothing'}"
             raise UserError(f"there is no {name!r} in the zoo to exclude", zoo.where, right)
+
+
+def _list_levels(features: Mapping[str, Embedding], holders: Mapping[str, str]) -> dict[str, tuple[float, float]]:
+    """Return mean and standard deviation of the raw that each network's stored features are of, where they are known."""
+    return {
+        holders[e.network]: (e.raw_mean, e.raw_std)
+        for e in features.values()
+        if e.raw_mean is not None and e.raw_std is not None
+    }
 
 
 def _take(stored: Embeddings, network: NetworkRole, pooling: Pooling, name: str) -> Embedding:

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.blockwise.engine import Engine
@@ -11,8 +12,10 @@ from neuroadda.blockwise.execution_config import LOOPBACK, Execution
 from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import SQLITE
+from neuroadda.blockwise.outputs import Written
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Config
+from neuroadda.segmentation.blockfiles import WrittenFiles
 
 
 class Empty(Stage):
@@ -31,6 +34,10 @@ class Empty(Stage):
             return {}
 
         return do_nothing
+
+    def written(self, task: Task) -> Written:
+        """Return that no block has a file."""
+        return WrittenFiles(Path(task.output), np.zeros(len(task.grid), bool))
 
 
 class Overhead(Config):

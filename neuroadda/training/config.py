@@ -169,7 +169,11 @@ class TrainSettings(Config):
         exponential moving average of the weights which becomes the backbone; 0 for none.
     accumulate
         Batches an iteration learns from: their mean loss, each with its own batch statistics. Processes of a training share
-        them, and how many processes there are never changes the result.
+        them.
+    reduction
+        How processes add their gradients. ``"ordered"``: in the order of the batches, so that how many processes there are never
+        changes the result. ``"ddp"``: by torch's DistributedDataParallel, which sends gradients while others are still computed;
+        sums are rounded differently, and batch norms keep the running statistics of the first process.
     batch_norm
         Train with batch norm, which is folded into the weights in the end.
     padded
@@ -208,6 +212,7 @@ class TrainSettings(Config):
     iterations: Positive
     batch_size: Positive = 1
     accumulate: Positive = 1
+    reduction: Literal["ordered", "ddp"] = "ordered"
     learning_rate: Annotated[float, Field(gt=0)] = 5e-3
     warm_up: Count = 20
     weight_decay: NotNegative = 1e-4
@@ -351,10 +356,12 @@ def training_fingerprint(config: TrainConfig, volumes: list[str], start: str | N
     # A training with these defaults has the fingerprint that it had before the keys existed.
     if config.accumulate == 1:
         del parameters["accumulate"]
+    if config.reduction == "ordered":
+        del parameters["reduction"]
     if not config.auxiliary_offsets:
         del parameters["auxiliary_offsets"]
     if config.augment.gamma == 1:
         parameters["augment"] = {k: v for k, v in parameters["augment"].items() if k != "gamma"}
     if config.start is not None:
         parameters["start"] = {**parameters["start"], "backbone": start}
-    return fingerprint("train", 2, parameters, volumes)
+    return fingerprint("train", 3, parameters, volumes)

@@ -23,11 +23,7 @@ PATIENCE_WITH_THE_FIRST = timedelta(days=2)  # which validates and ranks alone
 
 
 class Processes:
-    """The processes of a training, seen from one of them; one that is alone sends nothing.
-
-    Not torch's DistributedDataParallel: that adds gradients in an order that depends on the number of processes, and leaves each
-    process its own statistics of batch norms. Here the result has the same bits for any number of processes.
-    """
+    """The processes of a training, seen from one of them; one that is alone sends nothing."""
 
     def __init__(self, rank: Rank = Rank(), waiting: dist.ProcessGroup | None = None) -> None:
         self.rank, self._waiting = rank, waiting

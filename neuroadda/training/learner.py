@@ -15,6 +15,7 @@ from neuroadda.training.config import TrainConfig
 from neuroadda.training.dataset import Batch, load_batches
 from neuroadda.training.distributed import Processes
 from neuroadda.training.losses import affinity_loss
+from neuroadda.training.reduction import OrderedReduction, Reduction, TorchReduction
 from neuroadda.training.start import calibrate_norms, freeze, group_parameters, take_weights
 from neuroadda.training.state import pack_state, unpack_state
 
@@ -47,14 +48,11 @@ class Learner:
         self.optimizer = torch.optim.AdamW(
             group_parameters(self.model, config), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        self._parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self._statistics = [
-            buffer
-            for norm in self.model.modules()
-            if isinstance(norm, nn.BatchNorm2d) and norm.training  # those of frozen levels do not
-            for buffer in norm.buffers()
-            if buffer.is_floating_point()
-        ]
+        self._reduction: Reduction
+        if config.reduction == "ddp":
+            self._reduction = TorchReduction(self.model, processes, config.accumulate, self.device)
+        else:
+            self._reduction = OrderedReduction(self.model, processes, config.accumulate)
 
     @property
     def network(self) -> NetworkModule:
@@ -81,50 +79,26 @@ class Learner:
     def learn(self, batches: Iterable[Batch], iteration: int, rate: float) -> tuple[float, Tensor]:
         """Make the step of an iteration, from this process's batches and those of the others.
 
-        Each batch has its own loss and starts from the same running statistics; the step takes the mean of the gradients, and
-        statistics run on to the mean of theirs.
-
         Returns
         -------
         loss, logits
             The mean loss, and what the network said to this process's first batch.
         """
-        before = [buffer.clone() for buffer in self.model.buffers()]
-        said: list[Tensor] = []
-
-        def teach(batch: Batch) -> Tensor:
-            for buffer, value in zip(self.model.buffers(), before, strict=True):
-                buffer.copy_(value)
-            share, logits = self._teach(batch, self.config.is_padded(iteration))
-            if not said:
-                said.append(logits)
-            return share
-
-        total = self.processes.add(teach(batch) for batch in batches)
-        *parts, loss = (total / self.config.accumulate).split([*(p.numel() for p in self._taught()), 1])
-        for part, values in zip(self._taught(), parts, strict=True):
-            part.copy_(values.view_as(part))
+        padded = self.config.is_padded(iteration)
+        loss, logits = self._reduction.run(batches, lambda network, batch: self._compute_loss(network, batch, padded))
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_gradient)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         self.optimizer.step()
         self._run_average(iteration)
-        return float(loss), said[0]
+        return loss, logits
 
-    def _teach(self, batch: Batch, padded: bool) -> tuple[Tensor, Tensor]:
-        """Return gradients, running statistics and loss of a batch in one vector, and its logits."""
+    def _compute_loss(self, network: nn.Module, batch: Batch, padded: bool) -> tuple[Tensor, Tensor]:
         raw = batch["raw"].to(self.device, memory_format=self.layout)
         affs, mask = batch["affs"].to(self.device), batch["mask"].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            logits = self.model(raw, padded)
-        loss = affinity_loss(logits, affs, mask, self.config.loss, self.config.nearest_channels)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        share = torch.cat([part.reshape(-1) for part in (*self._taught(), loss.detach())])
-        return share, logits.detach()
-
-    def _taught(self) -> list[Tensor]:
-        return [*(p.grad for p in self._parameters if p.grad is not None), *self._statistics]
+            logits = network(raw, padded)
+        return affinity_loss(logits, affs, mask, self.config.loss, self.config.nearest_channels), logits
 
     def _run_average(self, iteration: int) -> None:
         if self.average is None:

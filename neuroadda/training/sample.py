@@ -160,9 +160,9 @@ class RandomSample(gp.BatchProvider):
 
     The mask is uint8: 0 where nothing is known, `UNLINKED` where labels are not linked across sections, else 1.
 
-    The centre of the request lies so that a box of `output_shape_vx` around it is inside the sample; where the request
-    reaches beyond the volume, raw is mirrored (as in prediction) and the mask is 0. Places with nothing to learn from are drawn
-    again.
+    The centre of `RAW` (of the whole request, if that has no raw) lies so that a box of `output_shape_vx` around it is inside
+    the sample: labels are also asked for as far as the offsets reach, on one side. Where the request reaches beyond the
+    volume, raw is mirrored (as in prediction) and the mask is 0. Places with nothing to learn from are drawn again.
 
     Raises
     ------
@@ -185,7 +185,7 @@ class RandomSample(gp.BatchProvider):
 
     def provide(self, request: gp.BatchRequest) -> gp.Batch:
         place = self.place()
-        centre = request.get_total_roi().center
+        centre = (request[RAW].roi if RAW in request else request.get_total_roi()).center
         batch = gp.Batch()
         if RAW in request:
             raw = self._read_raw(self._to_world(request[RAW].roi - centre + place))

@@ -39,6 +39,8 @@ class Embedding:
         Pixel size and shape (zyx) of the patches: only embeddings that agree in these, too, can be compared.
     seed
         Of the patches' random places, where it is known.
+    raw_mean, raw_std
+        Mean and standard deviation of the raw (0..255) that all patches show, where they are known.
     """
 
     features: np.ndarray
@@ -48,6 +50,8 @@ class Embedding:
     pixel_nm: float
     shape_vx: Zyx
     seed: int | None = None
+    raw_mean: float | None = None
+    raw_std: float | None = None
 
 
 Embeddings = Mapping[NetworkRole, Mapping[Pooling, Embedding]]
@@ -69,7 +73,19 @@ def join_embeddings(embeddings: Sequence[Embedding]) -> Embedding:
         blocks.append(numbers)
         past = int(numbers.max()) + 1
     features = np.concatenate([embedding.features for embedding in embeddings])
-    return replace(first, features=features, blocks=np.concatenate(blocks))
+    mean, std = _join_levels(embeddings)
+    return replace(first, features=features, blocks=np.concatenate(blocks), raw_mean=mean, raw_std=std)
+
+
+def _join_levels(embeddings: Sequence[Embedding]) -> tuple[float | None, float | None]:
+    """Return mean and standard deviation of the raw of all patches together; None where one is not known."""
+    levels = [(e.raw_mean, e.raw_std) for e in embeddings if e.raw_mean is not None and e.raw_std is not None]
+    if len(levels) < len(embeddings):
+        return None, None
+    counts = [len(e.features) for e in embeddings]
+    means, stds = np.array(levels).T
+    mean = np.average(means, weights=counts)
+    return float(mean), float(np.average(stds**2 + (means - mean) ** 2, weights=counts) ** 0.5)
 
 
 def check_comparable(one: Embedding, other: Embedding, where: str) -> None:
@@ -88,14 +104,16 @@ class _Origin(Config):
     shape_vx: Zyx
     count: int
     seed: int | None = None
+    raw_mean: float | None = None
+    raw_std: float | None = Field(default=None, ge=0)
 
 
 def save_embeddings(folder: Path | str, embeddings: Embeddings) -> Path:
     """Write the embeddings of a backbone's training domain into its folder, as ``embedding.safetensors``.
 
     Tensors are ``blocks`` (int64) and ``own.mean``, ``own.max``, ``reference.mean``, ``reference.max`` (float16). Origins
-    (digest, pixel size, patch shape, count, seed) are JSON under the key ``networks`` of the file's metadata. The same
-    embeddings give the same bytes.
+    (digest, pixel size, patch shape, count, seed, mean and standard deviation of raw) are JSON under the key ``networks`` of the
+    file's metadata. The same embeddings give the same bytes.
 
     Parameters
     ----------
@@ -126,6 +144,8 @@ def save_embeddings(folder: Path | str, embeddings: Embeddings) -> Path:
                 "shape_vx": list(embedding.shape_vx),
                 "count": len(half),
                 "seed": embedding.seed,
+                "raw_mean": embedding.raw_mean,
+                "raw_std": embedding.raw_std,
             }
     data = safetensors.numpy.save(tensors, {"networks": json.dumps(origins, sort_keys=True)})
     with replacing(path) as partial:
@@ -200,6 +220,8 @@ def _check(
             origin.pixel_nm,
             origin.shape_vx,
             origin.seed,
+            origin.raw_mean,
+            origin.raw_std,
         )
     if not found:
         raise UserError(f"there are no features of network {network!r}", str(path), "build the entry again")

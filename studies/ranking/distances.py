@@ -1,10 +1,9 @@
 """MMD^2 of every source and a target, in the ways that the study compares."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from neuroadda.backbones.checkpoint import Backbone
@@ -13,11 +12,11 @@ from neuroadda.domains.comparison import MmdConfig, estimate_mmd2
 from neuroadda.domains.embedding import embed_patches, pixel_of
 from neuroadda.domains.kernel import sum_pairs
 from neuroadda.domains.mmd import choose_bandwidths
-from neuroadda.domains.patches import PatchConfig, Patches, draw_places, footprint_vx, has_room, read_patches
+from neuroadda.domains.patches import PatchConfig, draw_places, footprint_vx, has_room, match_levels, read_patches
 from neuroadda.domains.ranking import RankConfig
 from neuroadda.zoo.embeddings import Embedding, find_generalist, load_embeddings
 from neuroadda.zoo.finding import open_zoo
-from studies.ranking.targets import DATA, choose_part, open_raw
+from studies.ranking.targets import choose_part, open_raw
 
 HALVINGS = 1000
 DEFAULT, PAPER = MmdConfig(), MmdConfig(pooling="mean", bandwidth="median", unbiased=False)
@@ -66,7 +65,9 @@ def measure_distances(
             continue
         patches, source = read_patches(raw, places, *views[name]), stored[name]["own"]
         here = embed_patches(backbones[name], patches)
-        alike = embed_patches(backbones[name], standardise(patches, name))
+        assert source["max"].raw_mean is not None
+        assert source["max"].raw_std is not None
+        alike = embed_patches(backbones[name], match_levels(patches, source["max"].raw_mean, source["max"].raw_std))
         own = estimate_mmd2(here["max"], source["max"], DEFAULT)
         values = (
             own,
@@ -78,15 +79,6 @@ def measure_distances(
         )
         rows.append(DistanceRow(target, int(small), name, seed, *(round(value, 5) for value in values)))
     return rows
-
-
-def standardise(patches: Patches, source: str) -> Patches:
-    """Return patches with the mean and standard deviation of a source's training raw."""
-    with h5py.File(DATA / f"{source}_train.hdf") as file:
-        there = file["volumes/raw"][:]
-    raw = patches.raw.astype(np.float32)
-    raw = (raw - raw.mean()) / max(float(raw.std()), 1.0) * there.std() + there.mean()
-    return replace(patches, raw=raw.round().clip(0, 255).astype(np.uint8))
 
 
 def measure_null(source: Embedding) -> float:

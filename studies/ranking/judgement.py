@@ -14,6 +14,10 @@ from studies.ranking.study import CropRow, ScoreRow
 from studies.ranking.targets import TARGETS
 
 GENERALIST = "generalist"
+DEFAULT = "consistency (3-D) less 2 MMD, raw standardised"
+SAME_3 = "the same, 3 crops"
+FORMER = "consistency (3-D) less 0.3 MMD, the default before"
+FORMER_3 = "the default before, 3 crops"
 RESAMPLES = 10_000
 ALL = 10**6
 
@@ -109,8 +113,8 @@ def add_ranks(first: Evidence, second: Evidence) -> Evidence:
     return measure
 
 
-def weigh(crops: Consistencies, mmd2: Evidence, count: int = ALL) -> Evidence:
-    """Return the way of the product, by the first crops: consistency less a share of MMD, sources that the guard stops last."""
+def weigh(crops: Consistencies, mmd2: Evidence, count: int = ALL, weight: float = WEIGHT) -> Evidence:
+    """Return the way of the product, by the first crops: consistency less so much of MMD, sources that the guard stops last."""
 
     def measure(target: str, sources: Sequence[str]) -> np.ndarray:
         seen = np.array([crops.values(target, source, "3d", count, (2,)).mean() for source in sources])
@@ -118,7 +122,7 @@ def weigh(crops: Consistencies, mmd2: Evidence, count: int = ALL) -> Evidence:
         median = np.nanmedian(known) if np.isfinite(known).any() else 0.0
         far = np.sqrt(np.maximum(np.where(np.isfinite(known), known, median), 0))
         stopped = (seen < FEWEST) | (seen > MOST)
-        return np.asarray(crops.evidence("3d", count)(target, sources) + WEIGHT * far + 10 * stopped)
+        return np.asarray(crops.evidence("3d", count)(target, sources) + weight * far + 10 * stopped)
 
     return measure
 
@@ -128,9 +132,11 @@ def list_ways(crops: Consistencies, distances: Sequence[DistanceRow]) -> dict[st
     measured = partial(distance, distances, crops.small)
     flat, deep = crops.evidence("2d"), crops.evidence("3d")
     return {
-        "consistency (3-D) less 0.3 MMD": weigh(crops, measured("own")),
-        "the same, 3 crops": weigh(crops, measured("own"), 3),
-        "the same, 2 crops": weigh(crops, measured("own"), 2),
+        DEFAULT: weigh(crops, measured("standardised")),
+        SAME_3: weigh(crops, measured("standardised"), 3),
+        "the same, 2 crops": weigh(crops, measured("standardised"), 2),
+        FORMER: weigh(crops, measured("own"), weight=0.3),
+        FORMER_3: weigh(crops, measured("own"), 3, weight=0.3),
         "consistency, 3-D": deep,
         "consistency, 2-D": flat,
         "mirror image alone, 3-D": crops.evidence("3d", columns=(0,)),

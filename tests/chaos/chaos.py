@@ -42,6 +42,7 @@ from tests.chaos.slurm import Slurm, local_slurm
 from tests.chaos.subject import MARK, ChaosFound, Subject, digest, stages_of
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
 
+COMMAND = (sys.executable, "-m", "tests.chaos.chaos")
 RESULTS = Path(__file__).parents[2] / "docs" / "results" / "chaos.md"
 SHAPE_VX, BLOCK_VX = (24, 120, 120), (4, 20, 20)
 FRAGMENTS = ({"min_size_vx": 60}, {"seed_distance_vx": 4, "boundary": 0.5})  # of even seeds, and of odd ones
@@ -257,7 +258,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.events is None:
         return run_seeds(options.seeds, options.faults, options.jobs, options.write)
-    if CABLE not in os.environ and (code := run_on_two_hosts([sys.executable, *sys.argv])) is not None:
+    if CABLE not in os.environ and (code := run_on_two_hosts([*COMMAND, *sys.argv[1:]])) is not None:
         return code
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="neuroadda-chaos-")))
@@ -284,17 +285,7 @@ def run_seeds(seeds: list[int], faults: int, jobs: int, write: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="neuroadda-chaos-") as folder, ThreadPoolExecutor(jobs) as pool:
         files = [Path(folder) / f"{seed}.json" for seed in seeds]
         commands = [
-            [
-                sys.executable,
-                "-m",
-                "tests.chaos.chaos",
-                "--seeds",
-                str(seed),
-                "--faults",
-                str(faults),
-                "--events",
-                str(file),
-            ]
+            [*COMMAND, "--seeds", str(seed), "--faults", str(faults), "--events", str(file)]
             for seed, file in zip(seeds, files, strict=True)
         ]
         if any(list(pool.map(subprocess.call, commands))):

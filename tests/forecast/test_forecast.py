@@ -15,7 +15,7 @@ from neuroadda.config import dump_config
 from neuroadda.errors import UserError
 from neuroadda.forecast.costs import BlockCost, StageCost, TaskCost
 from neuroadda.forecast.forecast import forecast
-from neuroadda.forecast.overhead import Empty, Overhead
+from neuroadda.forecast.overhead import Empty, Overhead, measure_overhead
 from neuroadda.forecast.sampling import Measurement, choose_boxes, measure_boxes
 from neuroadda.forecast.work import Work
 from neuroadda.segmentation.fragments import Fragments
@@ -157,6 +157,12 @@ def test_boxes_that_differ_widen_the_interval(inputs, tmp_path):
 def test_a_volume_without_room_for_samples_is_told(inputs, tmp_path):
     with pytest.raises(UserError, match="no room for two samples"):
         measure_boxes(make_plan(configure(inputs, tmp_path, block_vx=(24, 96, 150))), 2)
+
+
+def test_the_overhead_of_empty_blocks_is_measured(tmp_path):
+    found = measure_overhead(Execution(workers=2), tmp_path, blocks=60)
+    assert found.block_seconds > 0
+    assert found.record_bytes > 0
 
 
 def test_the_command_measures_and_writes_nothing(inputs, tmp_path, command):

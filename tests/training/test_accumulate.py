@@ -67,12 +67,17 @@ def test_running_statistics_are_the_mean_over_the_batches(configure: Configure, 
 def test_trainings_without_later_options_keep_their_fingerprints(configure: Configure) -> None:
     one = configure()
     left_out = {"workers", "threads", "device", "precision", "channels_last", "output"}
-    left_out |= {"accumulate", "auxiliary_offsets"}
+    left_out |= {"accumulate", "auxiliary_offsets", "reduction"}
     left_out |= {"trust_inputs", "checkpoint_every", "validate_every", "picture_every"}
     before = {key: value for key, value in dump_config(one).items() if key not in left_out}
     del before["augment"]["gamma"]
-    assert training_fingerprint(one, ["v"]) == fingerprint("train", 2, before, ["v"])
-    for later in ({"accumulate": 2}, {"auxiliary_offsets": [(0, 0, -5)]}, {"augment": {"gamma": 1.5}}):
+    assert training_fingerprint(one, ["v"]) == fingerprint("train", 3, before, ["v"])
+    for later in (
+        {"accumulate": 2},
+        {"reduction": "ddp"},
+        {"auxiliary_offsets": [(0, 0, -5)]},
+        {"augment": {"gamma": 1.5}},
+    ):
         assert training_fingerprint(configure(**later), ["v"]) != training_fingerprint(one, ["v"])
 
 

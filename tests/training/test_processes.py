@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load
 
 from neuroadda.config import dump_config
 from neuroadda.training.config import TrainConfig
@@ -98,6 +100,30 @@ def test_two_processes_train_to_the_bits_of_one(configure: Configure, tmp_path: 
     assert "".join(out for out, _ in said).count(f"{card.name}: 8 iterations") == 1  # the first one speaks
     # what is finished returns at once, and from more processes than one
     assert train_network(shared).digest == card.digest
+
+
+def test_torchs_own_reduction_gives_the_same_to_rounding(configure: Configure, tmp_path: Path) -> None:
+    options = {"accumulate": 4, "batch_norm": False, "workers": 0, "checkpoint_every": 8}
+    ordered, alone, shared = (
+        configure(output=str(tmp_path / name), reduction=reduction, **options)
+        for name, reduction in (("ordered", "ordered"), ("alone", "ddp"), ("shared", "ddp"))
+    )
+    for config in (ordered, alone):
+        train_network(config)
+    jobs = start_as_srun_does(*COMMAND, write_config(tmp_path / "config.json", shared))
+    said = [communicate(job) for job in jobs]
+    assert [job.returncode for job in jobs] == [0, 0], said
+    expected, *others = (load(state(config)) for config in (ordered, alone, shared))
+    for other in others:
+        for name, value in expected.items():
+            if name.startswith("model."):
+                torch.testing.assert_close(other[name], value, rtol=0, atol=2e-3)
+    losses = [
+        [json.loads(line)["loss"] for line in (config.output / "metrics.jsonl").open()]
+        for config in (ordered, alone, shared)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
+    assert losses[0] == pytest.approx(losses[2], rel=1e-2)
 
 
 def test_a_killed_process_ends_the_job_and_another_number_of_them_goes_on(configure: Configure, tmp_path: Path) -> None:

@@ -69,6 +69,21 @@ def test_affinities_follow_the_definition(configure: Callable[..., TrainConfig])
     assert np.abs(item["raw"]).max() <= 1
 
 
+def test_long_offsets_do_not_move_the_samples(configure: Callable[..., TrainConfig], volumes: Path) -> None:
+    offsets, shape = [*NEAREST, (-6, 0, 0), (0, -20, 0), (0, 0, -20)], (12, 56, 56)
+    raw = Volume.open(volumes / "raw").read().astype(np.float32)
+    dataset = AffinityDataset(
+        configure(augment={**CALM, "transpose": "none"}, offsets=offsets, output_shape_vx=shape, padded=1.0)
+    )
+    windows = [np.flip(raw, axes) for axes in ((), 0, 1, 2, (0, 1), (0, 2), (1, 2), (0, 1, 2))]
+    windows = [np.lib.stride_tricks.sliding_window_view(window, shape) for window in windows]
+    for index in range(8):
+        item = dataset[index]
+        got = np.round((item["raw"][0] + 1) * 127.5)
+        assert any((window == got).all((3, 4, 5)).any() for window in windows), "raw is mirrored: not inside the volume"
+        assert (item["labels"] > 0).mean() > 0.4
+
+
 def test_raw_is_normalised_as_in_prediction(configure: Callable[..., TrainConfig], volumes: Path) -> None:
     raw = Volume.open(volumes / "raw").read()
     item = AffinityDataset(configure(augment=CALM))[0]
