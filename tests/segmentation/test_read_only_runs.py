@@ -1,6 +1,7 @@
 """A run that cannot be written to, of another user: everything that only reads works, and nothing is written."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.segmentation.synthetic import VOXEL_SIZE_NM, write_backbone, write_ra
 Command = Callable[..., tuple[int, str, str]]
 SERIAL = Execution(launcher="serial")
 SHAPE = (8, 40, 80)
+AGO = re.compile(r"\d+ \w+ ago")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ def test_verbs_that_read(folder, command: Command, monkeypatch, arguments):
         code, told, err = command(*arguments)
         assert code == 0, err
         assert "warning" not in err
-        assert told == whole
+        assert AGO.sub("", told) == AGO.sub("", whole)
         assert look(folder / "run") == before
 
 
