@@ -8,7 +8,7 @@ from neuroadda.blockwise.outputs import bind_output, read_tag
 from neuroadda.blockwise.task import Task
 from neuroadda.errors import UserError
 from neuroadda.segmentation.components import Components
-from neuroadda.segmentation.pipeline import Plan
+from neuroadda.segmentation.pipeline import Plan, is_run
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.segmentation.taken_edits import count_edits
 from neuroadda.volumes.locations import to_location
@@ -41,7 +41,8 @@ def _unfinished(plan: Plan, task: Task, done: int) -> UserError:
     same = not tag or (tag.get("base") or tag.get("fingerprint")) == (task.base or task.fingerprint)
     other = "" if same else " with these parameters"
     what = f"{task.name} is not finished{other} ({done} of {len(task.blocks)} blocks)"
-    return UserError(what, run, f"finish the run first: `{verb}`, or `neuroadda retry {run}`")
+    retry = f" or `neuroadda retry {run}`" if is_run(run) else ""
+    return UserError(what, run, f"run `{verb}`{retry} first")
 
 
 def _count_done(plan: Plan, tasks: Sequence[Task]) -> dict[str, int]:
