@@ -13,7 +13,8 @@ from neuroadda.backbones.network import NEAREST
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.outputs import Written, WrittenTogether
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
-from neuroadda.config import Zyx, raise_together
+from neuroadda.config import Zyx
+from neuroadda.faults import raise_together
 from neuroadda.segmentation.ascent import absorb_small, find_basins, keep_inside
 from neuroadda.segmentation.ids import capacity_of, to_global
 from neuroadda.segmentation.seams import number_inside, write_views, written_views

@@ -17,8 +17,8 @@ from neuroadda.config import (
     ZyxFloat,
     dump_config,
     fingerprint,
-    raise_together,
 )
+from neuroadda.faults import raise_together
 from neuroadda.volumes.no_data_mask import WithNoData
 from neuroadda.volumes.regions import RoiConfig
 
