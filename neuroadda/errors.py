@@ -82,7 +82,7 @@ def _log_once(what: str, where: str) -> None:
 
 
 def forget_warnings() -> None:
-    """Log what was logged before anew, as a new process does."""
+    """Let warnings that were logged before be logged again, as in a new process."""
     _log_once.cache_clear()
 
 
@@ -137,7 +137,7 @@ class PersonNeeded(Exception):
 class RunStopped(BaseException):
     """A run was stopped by a signal: what finished is kept; exit code is 128 plus the signal's number.
 
-    Not an `Exception`, lest a block that is interrupted be taken for one that failed.
+    Not an `Exception`: a block that is interrupted must not count as failed.
     """
 
     def __init__(self, signum: int) -> None:

@@ -1,4 +1,4 @@
-"""The whole road in one config: select a backbone, train or adapt it, segment, evaluate, report. Each part may be left out."""
+"""A whole run in one config: select a backbone, train or adapt it, segment, evaluate, report. Each part may be left out."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -48,18 +48,26 @@ COMMAND_LINE = "the command line"
 
 
 class RunConfig(PublicConfig):
-    """A whole run.
+    """A whole run. Every part may be left out.
 
     Attributes
     ----------
+    title
+        Title of the report.
     select
         Rank a zoo for the raw of the first sample, and start the training from its first entry.
-    validation
-        A held-out part that is scored while training and chooses the threshold.
+    train
+        Train a backbone.
     adapt
         Adapt a backbone to a volume by labels of a few proposed boxes, instead of training on what is labelled already.
+    validation
+        A held-out part that is scored while training and chooses the threshold.
     tune
         Choose on labelled boxes how affinities are segmented; `segment` takes that unless it has settings of its own.
+    segment
+        Segment a volume.
+    evaluate
+        Score the segmentation.
     """
 
     title: str = "neuroadda"

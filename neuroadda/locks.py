@@ -89,5 +89,5 @@ def read_lock(folder: Path) -> LockState | None:
 
 
 def _note_end(folder: Path, end: End) -> None:
-    with suppress(OSError):  # a full disk is told of by what was to be written
+    with suppress(OSError):  # a full disk is reported where the data is written
         (folder / LOCK).write_text(f"{end} {socket.gethostname()}")

@@ -18,7 +18,9 @@ def format_bytes(number: float) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """Return a time such as ``0.35 s``, ``3 min 20 s`` or ``2 h 05 min``."""
+    """Return a time such as ``4 ms``, ``0.35 s``, ``3 min 20 s`` or ``2 h 05 min``."""
+    if 0 < seconds < 0.00995:
+        return f"{1000 * seconds:.2g} ms"
     if seconds < 59.95:
         return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

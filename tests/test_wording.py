@@ -9,3 +9,6 @@ def test_numbers_are_readable() -> None:
     assert [format_seconds(s) for s in (0.345, 12, 59.97, 200, 7500)] == [
         "0.34 s", "12.0 s", "1 min 00 s", "3 min 20 s", "2 h 05 min",
     ]  # fmt: skip
+    assert [format_seconds(s) for s in (0, 0.0004, 0.0042, 0.0099, 0.00996, 0.05)] == [
+        "0.00 s", "0.4 ms", "4.2 ms", "9.9 ms", "0.01 s", "0.05 s",
+    ]  # fmt: skip

@@ -95,7 +95,7 @@ def propose_boxes(
     if (known := find_known(config, request, cards, overwrite, inputs)) is not None:
         inputs.keep()
         return known
-    inputs.warn("boxes are proposed anew (unless inputs are trusted)")
+    inputs.warn("boxes are proposed again (unless inputs are trusted)")
     cells, task = plan_proposals(config, raw, roi, folders, inputs, no_data)
     ledger = ledger_url(config.output, config.ledger)
     if not ledger.startswith(SQLITE):
@@ -211,7 +211,9 @@ def find_known(
         if not _has_labels(config.output / LABELS):
             return None
         inputs.warn("people have labelled the boxes that were proposed in it")
-        right = "--trust-inputs keeps them as they are, --overwrite proposes anew and moves labels of other boxes aside"
+        right = (
+            "--trust-inputs keeps them as they are, --overwrite proposes again and moves labels of other boxes aside"
+        )
         raise UserError("the volume or its mask was edited, and its boxes are labelled", str(config.output), right)
     if not overwrite:
         with inputs.explain():

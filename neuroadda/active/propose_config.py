@@ -31,9 +31,15 @@ class ProposeSettings(Config):
     Attributes
     ----------
     shape_nm
-        Shape of a box, zyx; rounded to whole voxels, and to the whole cells by which boxes are placed.
-    score, predict, fragments
-        How the volume is scored; see `neuroadda.active.uncertainty.Uncertainty`.
+        Shape of a box; rounded to whole voxels, and to the whole cells by which boxes are placed.
+    score
+        How unsure the network is of a voxel: "entropy" of its affinities; "augmented": their variance over flips and
+        transpositions of the section; "committee": their variance over several networks; "ambiguity": entropy of the mean affinity
+        between two touching fragments, where they touch.
+    predict
+        How affinities are predicted for the score.
+    fragments
+        How fragments are found for the score "ambiguity".
     reading
         A box's score is the "mean" of its voxels' or their "median": the two readings of the paper's "median patch" (Sawmya
         et al. 2025, arXiv 2503.06196).
@@ -57,13 +63,16 @@ class ProposeConfig(PublicConfig, ProposeSettings):
 
     Attributes
     ----------
-    raw, mask
-        Arrays; outside the mask (0) is no tissue.
+    raw
+        Array of the volume: a path or a URL.
+    mask
+        Array that is 0 where no tissue is.
     no_data
         Where raw has none, as in `neuroadda.segmentation.pipeline.SegmentConfig`: it is no tissue.
-    backbone, committee
-        The network, and others that it is compared with (for the score "committee"): entries of the zoo, or folders.
-        Without a backbone, the zoo is ranked and its first entry taken.
+    backbone
+        The network that is unsure: an entry of the zoo, or a folder. Without it, the zoo is ranked and its first entry taken.
+    committee
+        Other networks that it is compared with, for the score "committee": entries of the zoo, or folders.
     select
         The zoo, and how it is ranked where no backbone is given.
     output
@@ -73,11 +82,15 @@ class ProposeConfig(PublicConfig, ProposeSettings):
     excluded
         Boxes that are labelled already: none is proposed that overlaps them, or is nearer than ``choose.min_distance_nm``.
     block_vx
-        Of the blockwise scoring, rounded up to whole cells; as in segmentation by default.
+        Shape of a block of the scoring, rounded up to whole cells; as in segmentation by default.
     any_voxel_size
         Let a backbone score a volume whose voxel size is far from that of its training.
-    ledger, trust_inputs
-        As in `neuroadda.segmentation.pipeline.SegmentConfig`.
+    ledger
+        URL of the ledger, as in `neuroadda.segmentation.pipeline.SegmentConfig`.
+    trust_inputs
+        Do not look whether raw or mask was edited since the scoring began.
+    execution
+        How blocks are carried out; it does not change the result.
     """
 
     raw: PathText

@@ -32,8 +32,8 @@ class ChooseConfig(Config):
         "median": scores nearest to the pool's median; "max", "min": highest, lowest scores; "random": any, all alike;
         "diverse": different in appearance; "median+diverse": the same among scores near the median, the best in
         docs/results/active.md.
-    count
-        How many.
+    count : boxes
+        How many boxes.
     min_distance_nm
         Least gap between two of them, face to face.
     seed
@@ -41,7 +41,7 @@ class ChooseConfig(Config):
     method
         What different in appearance means. "k-centre": each is the farthest from those before it (Sener & Savarese 2018).
         "facility": each brings the shortlist nearest to those chosen, in total (greedy facility location).
-    shortlist
+    shortlist : boxes
         How many boxes are looked at for their appearance; at least four times as many as asked for.
     """
 

@@ -16,7 +16,17 @@ from neuroadda.zoo.finding import zoo_name
 
 
 class LabelSettings(Config):
-    """How the labels of the boxes are to be read; see `neuroadda.training.config.SampleConfig`."""
+    """How the labels of the boxes are to be read; see `neuroadda.training.config.SampleConfig`.
+
+    Attributes
+    ----------
+    background
+        What label 0 means: ``"boundary"`` (affinity 0) or ``"ignore"`` (unknown, left out of the loss).
+    linked
+        Whether a label has the same id in every section; if not, affinities between sections are left out of the loss.
+    erode_vx
+        Voxels taken off every label's border, for labels that touch each other.
+    """
 
     background: Literal["boundary", "ignore"] = "boundary"
     linked: bool = True
@@ -28,8 +38,12 @@ class AdaptConfig(PublicConfig):
 
     Attributes
     ----------
-    raw, mask, roi
-        The volume, or a part of it; outside the mask (0) is no tissue.
+    raw
+        Array of the volume: a path or a URL.
+    mask
+        Array that is 0 where no tissue is.
+    roi
+        Part of the volume; all of it by default.
     no_data
         Where raw has none, as in `neuroadda.segmentation.pipeline.SegmentConfig`.
     output
@@ -46,9 +60,11 @@ class AdaptConfig(PublicConfig):
         Which boxes are proposed in a round.
     committee
         Backbones (entries of the zoo, or folders) that the one that is unsure is compared with, for the score "committee".
-    block_vx, ledger
-        Of the blockwise scoring; see `neuroadda.active.propose.ProposeConfig`.
-    rounds
+    block_vx
+        Shape of a block of the scoring; see `neuroadda.active.propose_config.ProposeConfig`.
+    ledger
+        URL of the ledger of the scoring, as in `neuroadda.segmentation.pipeline.SegmentConfig`.
+    rounds : rounds
         How often. Every round fine-tunes the first backbone on all labels there are by then, and the next one asks where the
         result is unsure.
     oracle
@@ -67,6 +83,8 @@ class AdaptConfig(PublicConfig):
         fine-tuning, else on all labelled boxes. The card of the backbone keeps it.
     trust_inputs
         Do not look whether volumes were edited since.
+    execution
+        How blocks are carried out; it does not change the result.
     """
 
     raw: PathText

@@ -29,7 +29,7 @@ class TuneConfig(PublicConfig, WithNoData):
     Attributes
     ----------
     raw
-        uint8, zyx.
+        Array of uint8, zyx.
     backbone
         An entry of the zoo, or a folder.
     output
@@ -37,7 +37,7 @@ class TuneConfig(PublicConfig, WithNoData):
     labels
         Arrays of labels on raw's voxels: each is a box; or one array, of which `rois` are the boxes.
     rois
-        Boxes in nm.
+        Boxes of the one array of `labels`.
     proposals
         Folder of `propose`, or of an adaptation, whose labelled boxes are taken, instead of `labels`.
     linked
@@ -46,12 +46,14 @@ class TuneConfig(PublicConfig, WithNoData):
         Let a backbone see a volume whose voxel size is far from that of its training.
     no_data
         Where raw has none, as in a segmentation.
+    predict
+        How affinities are predicted.
     fragments, agglomerate
         The default, with which all else is compared.
     threshold
-        That of the default; by default the one at which the backbone was validated best, or 0.5.
+        Threshold of the default; if it is not given, the one at which the backbone was validated best, or 0.5.
     level
-        Of the intervals.
+        Confidence level of the intervals.
     """
 
     raw: PathText

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from neuroadda.flow import RunConfig
 
 CONFIGS = (".toml", ".json")
-VALID = "see configs/ for examples, and the README for what each section takes"
+VALID = "see configs/ for examples, and docs/config.md for what each section takes"
 
 
 def check(

@@ -100,7 +100,7 @@ def apply_edits(
     Returns
     -------
     Volume
-        The segmentation: uint64, zyx. Ids are numbered anew.
+        The segmentation: uint64, zyx. Ids are numbered again.
 
     Raises
     ------

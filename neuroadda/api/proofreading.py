@@ -26,7 +26,7 @@ def likely_errors(
     ledger
         URL of the run's ledger, where it is not in the folder.
     observer
-        Told of the progress.
+        Receives the progress.
 
     Returns
     -------

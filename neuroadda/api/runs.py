@@ -109,7 +109,7 @@ def segment(
     overwrite
         Replace outputs in the folder that were made with other parameters or inputs.
     observer
-        Told of every stage's progress.
+        Receives every stage's progress.
 
     Returns
     -------

@@ -57,7 +57,7 @@ def load_backbone(folder: Path | str) -> Backbone:
     folder = Path(folder)
     card, data = read_weights(folder)
     if card.architecture.identity not in (None, _read_identity(folder / WEIGHTS)):
-        right = "write the card anew: `neuroadda zoo card`"
+        right = "write the card again: `neuroadda zoo card`"
         raise UserError("the weights were stored with another architecture than the card's", str(folder / CARD), right)
     model = card.architecture.build()
     try:

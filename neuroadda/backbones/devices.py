@@ -86,7 +86,7 @@ def resolve_precision(
 def keep_freed_memory() -> None:
     """Have this process use freed memory again, up to a gigabyte a tensor (glibc; elsewhere nothing changes).
 
-    By default glibc hands tensors above 32 MB back to the kernel at once, and their pages have to be cleared and mapped anew in
+    By default glibc hands tensors above 32 MB back to the kernel at once, and their pages have to be cleared and mapped again in
     every layer, which takes up to a third of a network's time on a CPU.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None

@@ -113,15 +113,17 @@ class Geometry(Config):
 
     Attributes
     ----------
-    context_vx, alignment_vx
-        As in `Network`.
+    context_vx
+        Voxels of input beyond the output on each side, as in `Network`.
+    alignment_vx
+        Output shapes are multiples of it, as in `Network`.
     lost_vx
         By how many voxels the output ends before the input, zyx, on each side: 0 of a network that pads.
     whole_tiles
         Whether values depend on all of a tile (normalisation by the statistics of its input), so that tiles should have one shape.
-    values_per_voxel
+    values_per_voxel : values
         How many values a pass holds at most, for each voxel of its input.
-    parameters
+    parameters : values
         Number of weights and biases.
     """
 

@@ -52,7 +52,7 @@ class ForeignModule(NetworkModule):
         wanted = (len(raw), len(config.channel_offsets), *left)
         if said.shape != wanted:
             what = f"it puts out {tuple(said.shape)} for {tuple(image.shape)}, the card says {wanted}"
-            raise UserError(what, config.implementation, "write its card anew: `neuroadda zoo card`")
+            raise UserError(what, config.implementation, "write its card again: `neuroadda zoo card`")
         begins = [(have - want) // 2 for have, want in zip(left, shape, strict=True)]
         parts = []
         for _, channel, shift in config.channels:

@@ -26,8 +26,10 @@ class Network(Config, ABC):
 
     Attributes
     ----------
-    in_channels, out_channels
-        Image channels in, affinity channels out.
+    in_channels : channels
+        Image channels in.
+    out_channels : channels
+        Affinity channels out.
     """
 
     in_channels: Positive = 1

@@ -20,11 +20,11 @@ class UNetConfig(Network):
 
     Attributes
     ----------
-    features
+    features : channels
         Channels of every level, finest first.
     downsample
         zyx pooling factors between the levels: one fewer than `features`.
-    kernels
+    kernels : voxels
         For every level the zyx sizes (odd) of its convolutions, on the way down and up again.
     """
 

@@ -1,4 +1,4 @@
-"""Why blocks fail: what an error tells of its cause, how often it is worth another try, and what a person can do about it."""
+"""Why blocks fail: what an error says about its cause, how often it is worth another try, and what a person can do about it."""
 
 import errno
 import random
@@ -54,7 +54,7 @@ PAUSES: dict[Cause, tuple[float, ...]] = {
 
 
 def find_cause(error: BaseException) -> Cause:
-    """Return the cause that an error, or one that it was raised from, tells of."""
+    """Return the cause of an error, or of the one that it was raised from."""
     causes = [_classify(each) for each in _chain(error)]
     return next((cause for cause in get_args(Cause) if cause in causes), "error")
 
@@ -70,7 +70,7 @@ def is_process_spoiled(error: BaseException) -> bool:
 def choose_pause(cause: Cause, tries: int, block: int) -> float | None:
     """Return the seconds to wait before a block that failed `tries` times is tried again; None where that is in vain.
 
-    The time doubles with each try and is spread by half of it, lest all workers come back at once.
+    The time doubles with each try and is spread by half of it, so that not all workers come back at once.
     """
     pauses = PAUSES.get(cause, ())
     if tries > len(pauses):

@@ -22,12 +22,14 @@ class Job(Config):
         Partition (Slurm) or queue (LSF); the cluster's default where it is not given.
     account
         Account (Slurm) or project (LSF) that is charged.
-    cpus, gpus
-        Of a worker.
-    memory_gb
-        Of a worker, in GiB.
-    hours
-        After which the cluster ends the job, which the run then replaces (see `Execution.worker_restarts`).
+    cpus : CPUs
+        CPUs of a worker.
+    gpus : GPUs
+        GPUs of a worker.
+    memory_gb : GiB
+        Memory of a worker; the cluster's default where it is not given.
+    hours : h
+        Time after which the cluster ends the job, which the run then replaces (see `Execution.worker_restarts`).
     options
         Further arguments of sbatch or bsub, such as ``--constraint=a100``.
     setup
@@ -58,18 +60,18 @@ class Execution(PublicConfig):
     launcher
         ``local``: worker processes on this machine; ``slurm``, ``lsf``: jobs of that cluster; ``serial``: in this process, for
         debugging.
-    workers
+    workers : workers
         Worker processes or jobs.
-    threads
+    threads : threads
         Threads of the numerical libraries in each worker, where the stage does not fix them itself.
     retries
         How often daisy hands out a block again that failed or whose worker died. Before a block fails, its worker has tried again
         what may pass by itself (`blockwise.causes`).
-    block_timeout
-        Seconds after which a block's worker is killed, and the block is tried again.
+    block_timeout : s
+        Time after which a block's worker is killed, and the block is tried again.
     worker_restarts
         How many workers are started again in a task before it is given up.
-    same_error_limit
+    same_error_limit : blocks
         Blocks failing with one same error at which the run is stopped early: that is a bug, not bad luck.
     host
         Address that the scheduler listens on, and workers find it by; it has no authentication, so keep it on loopback or a private

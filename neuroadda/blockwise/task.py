@@ -199,7 +199,7 @@ class Task(Config):
 
     @property
     def key(self) -> str:
-        """The ledger's key: what is computed, and into which very output, so that two outputs never vouch for each other."""
+        """The ledger's key: what is computed, and into which output: a record of one output never counts for another."""
         assert self.instance, "bind the task to its output first"
         return fingerprint(self.fingerprint, self.instance)
 
@@ -222,7 +222,7 @@ class Task(Config):
 
     @property
     def record(self) -> TaskRecord:
-        """What the ledger is told of the task."""
+        """What the ledger records of the task."""
         return TaskRecord(
             fingerprint=self.key,
             stage=self.name,

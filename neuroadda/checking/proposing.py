@@ -71,7 +71,7 @@ def check_propose(
         findings.fault(f"{section}.mask", what, "give a mask that holds tissue")
     if findings.for_run:
         return
-    findings.attempt(f"{section}.raw", TRUST, known.warn, "boxes are proposed anew (unless inputs are trusted)")
+    findings.attempt(f"{section}.raw", TRUST, known.warn, "boxes are proposed again (unless inputs are trusted)")
     mend = "give another output, or --overwrite"
     no_data = open_no_data(recall_no_data(config.no_data, raw, config.output, known.identify("raw", raw)), raw)
     request = make_request(config, raw, roi, cards, no_data)

@@ -73,8 +73,8 @@ def check_segment(
         if plan is not None:
             _check_plan(findings, plan)
             if not findings.for_run:
-                anew = f"{plan.tasks[0].name} and what follows are done again (unless inputs are trusted)"
-                findings.attempt("segment.output", TRUST, inputs.warn, anew)
+                redone = f"{plan.tasks[0].name} and what follows are done again (unless inputs are trusted)"
+                findings.attempt("segment.output", TRUST, inputs.warn, redone)
                 _check_results(findings, plan, inputs, overwrite)
     if raw is not None and roi is not None:
         check_disk(findings, "segment.output", config.arrays, int(np.prod(roi.shape / raw.voxel_size)))

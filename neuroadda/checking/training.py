@@ -88,7 +88,7 @@ def check_train(
         known = Inputs(config.output, trust=config.trust_inputs)
         identity = identify_training(adopted, samples, digest, known)
         trust = "or give --trust-inputs, where its voxels are the same"
-        findings.attempt("train.output", trust, known.warn, "the training begins anew (unless inputs are trusted)")
+        findings.attempt("train.output", trust, known.warn, "the training starts again (unless inputs are trusted)")
         mend = "give another output, or --overwrite"
         find = known.explain()(find_begun)
         begun = findings.attempt("train.output", mend, find, adopted, identity, overwrite or known.changed)

@@ -18,6 +18,7 @@ from neuroadda.cli.options import (
     read_box,
     take_one,
 )
+from neuroadda.cli.verbosity import is_quiet
 from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ app = typer.Typer()
 proposals = typer.Typer(
     no_args_is_help=True, help="Proposed boxes: show them, export them to a tool, import their labels."
 )
-EXCLUDE_HELP = f'Where no box is to lie: a folder of proposals, or "{BOX}" in nm. Several times, if need be.'
+EXCLUDE_HELP = f'Where no box may lie: a folder of proposals, or "{BOX}" in nm. May be given several times.'
 Folder = Annotated[Path, typer.Argument(help="Folder of `propose`, or its proposals.json.")]
 
 
@@ -40,7 +41,7 @@ def propose(
     volume: Annotated[str, typer.Argument(help="Zarr array of raw.")],
     backbone: Annotated[
         list[str] | None,
-        typer.Option("--backbone", help="An entry of the zoo, or a folder; left out, the first of the zoo's ranking."),
+        typer.Option("--backbone", help="An entry of the zoo, or a folder; by default the first of the zoo's ranking."),
     ] = None,
     zoo: Zoo = None,
     ranking: RankingFile = None,
@@ -49,10 +50,10 @@ def propose(
     strategy: Annotated[str | None, typer.Option(help="median, max, min, random, diverse or median+diverse.")] = None,
     score: Annotated[str, typer.Option(help="entropy, augmented, committee or ambiguity.")] = "entropy",
     min_distance: Annotated[float, typer.Option(help="Least gap between two boxes in nm.")] = 0.0,
-    mask: Annotated[str | None, typer.Option(help="Array that is 0 where no tissue is.")] = None,
+    mask: Annotated[str | None, typer.Option(help="Mask: an array that is 0 outside the tissue.")] = None,
     no_data: NoData = None,
     exclude: Annotated[list[str] | None, typer.Option(metavar="BOXES", help=EXCLUDE_HELP)] = None,
-    seed: Annotated[int, typer.Option(help="Of what is random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random choices.")] = 0,
     output: Annotated[str, typer.Option("--output", "-o", help="Folder for all that is written.")] = "proposals",
     overrides: Overrides = None,
     overwrite: Overwrite = False,
@@ -100,7 +101,8 @@ def propose(
     config = parse_config(ProposeConfig, apply_overrides(data, overrides or ()), "propose")
     with show_progress(quiet=as_json) as observer:
         found = find(config=config, overwrite=overwrite, observer=observer)
-    _tell_voxel_size(raw, found.cards)
+    if not is_quiet():
+        _tell_voxel_size(raw, found.cards)
     if as_json:
         print_json(dump_config(found.proposals))
         return
@@ -148,7 +150,7 @@ def _tell_of_edits(folder: Path) -> None:
     from neuroadda.volumes.inputs import look_again
 
     beside = folder if folder.is_dir() else folder.parent
-    said = "these boxes were proposed before; the same `neuroadda propose` proposes anew"
+    said = "these boxes were proposed before; the same `neuroadda propose` proposes again"
     look_again(beside).warn(said, f"{said} with --overwrite")
 
 
@@ -215,7 +217,7 @@ def import_(
     labels: Annotated[
         str, typer.Argument(help="Zarr, HDF5, TIFF or .npy; crops; a WEBKNOSSOS download; URL of a segmentation.")
     ],
-    rank: Annotated[int | None, typer.Option(help="The box that they are of, where that is not plain.")] = None,
+    rank: Annotated[int | None, typer.Option(help="The box that the labels belong to, if that is not clear.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Name inside the file.")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,

@@ -49,7 +49,7 @@ def adapt(
 ) -> None:
     """Adapt a backbone to a volume: rank, propose, wait for labels, fine-tune, compare. RAW -o OUT, or [adapt] of a config.
 
-    What is there already is taken: a ranking (--ranking), proposals and their labels (--proposals).
+    It reuses what exists: a ranking (--ranking), proposals and their labels (--proposals).
 
     Exit code 3: it waits for labels, import them with `neuroadda proposals import`, then run it again.
     """

@@ -19,10 +19,12 @@ def check(
     ] = None,
     config: Annotated[list[Path] | None, typer.Option("--config", "-c", help=CONFIG_HELP)] = None,
     overrides: Overrides = None,
-    overwrite: Annotated[bool, typer.Option(help="Of the run: it may replace other results.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option(help="Check the run as with --overwrite: it may replace other results.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Look at all that a run depends on, in seconds, and print what is right, doubtful and wrong; each fault with its mend.
+    """Check everything that a run depends on, in seconds: what is right, doubtful and wrong; each fault with its fix.
 
     Inputs, backbone, output, ledger, disk, workers, GPU. Nothing is written. Exit code 2: something is wrong.
     """

@@ -44,7 +44,7 @@ def print_summary(summary: Mapping[str, Any]) -> None:
             "stage": s["stage"],
             "blocks": s["blocks"],
             "time": format_seconds(s["seconds"]),
-            "rate": format_count(s["voxels"] / max(s["seconds"], 1e-3), "vx/s"),
+            "rate": format_count(s["voxels"] / s["seconds"], "vx/s") if s["seconds"] else "",
         }
         for s in summary["stages"]
     ]
@@ -94,7 +94,7 @@ def print_forecast(forecast: "Forecast") -> None:
     ]
     measured = forecast.measurement
     print_table("dry run: only samples were segmented, in a temporary folder", rows)
-    print(
-        f"{forecast.workers} workers; memory is a worker's. From {len(measured.boxes)} boxes of together "
-        f"{format_count(measured.voxels, 'vx')}; in brackets 95 % by how they differ."
-    )
+    count, voxels = len(measured.boxes), format_count(measured.voxels, "vx")
+    spread = "in brackets 95 % by how they differ" if count > 1 else "one box does not tell how boxes differ"
+    boxes = f"{count} boxes of together {voxels}" if count > 1 else f"the one box that has room, of {voxels}"
+    print(f"{forecast.workers} workers; memory is a worker's. From {boxes}; {spread}.")

@@ -10,7 +10,7 @@ from neuroadda.errors import RunStopped
 
 app = typer.Typer()
 
-TOKEN_HELP = "What opens the page; from the network one is demanded, and made up where none is given."
+TOKEN_HELP = "Token that opens the page; on the network one is required, and random by default."
 
 
 @app.command()
@@ -18,9 +18,9 @@ def dashboard(
     where: Annotated[str, typer.Argument(help="Run folder, or the ledger's URL.")],
     ledger: Ledger = None,
     host: Annotated[
-        str, typer.Option(help="Address to serve at; other machines reach only another one.")
+        str, typer.Option(help="Address to listen on; the default is reached from this machine alone.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")] = 8321,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8321,
     token: Annotated[str | None, typer.Option(envvar="NEUROADDA_DASHBOARD_TOKEN", help=TOKEN_HELP)] = None,
 ) -> None:
     """Show a run in a browser, live from its ledger alone: is it healthy, why did blocks fail, how to finish; Ctrl-C ends it."""

@@ -32,14 +32,14 @@ def add(
         typer.Option(
             "--csv",
             metavar="FILE",
-            help="The rows of a table that say yes, such as errors.csv: docs/edits.md.",
+            help="Add the rows of a table whose decision is yes, such as errors.csv: docs/edits.md.",
         ),
     ] = None,
     who: Who = None,
     ledger: Ledger = None,
     as_json: Json = False,
 ) -> None:
-    """Add decisions to a run; `apply` makes the segmentation with them. Once they are printed, no kill loses them."""
+    """Add decisions to a run; `apply` makes the segmentation with them. Printed decisions are stored safely."""
     from neuroadda.cli.console import print_json, print_table
     from neuroadda.proofreading.edits import add as add_edits
 
@@ -87,7 +87,7 @@ def undo(
 
 @edits.command()
 def check(run: RunFolder, ledger: Ledger = None, as_json: Json = False) -> None:
-    """Tell which decisions contradict each other, or are of fragments that were made anew; exit code 2 if `apply` would refuse."""
+    """Print decisions that contradict each other, or whose fragments were made again; exit code 2 if `apply` would refuse."""
     from neuroadda.cli.console import print_json
     from neuroadda.config import dump_config
     from neuroadda.proofreading.edits import check as check_edits
@@ -106,7 +106,7 @@ def check(run: RunFolder, ledger: Ledger = None, as_json: Json = False) -> None:
         for edit, why in found.lost:
             print(f"{edit.describe()} is stale: {why}")
         for edit in found.stale:
-            print(f"{edit.describe()} is stale: its fragments were made anew, and are looked up again at its points")
+            print(f"{edit.describe()} is stale: its fragments were made again, and are looked up at its points")
         if not (found.conflicts or found.lost):
             print("no conflicts")
     if found.conflicts or found.lost:
@@ -115,9 +115,9 @@ def check(run: RunFolder, ledger: Ledger = None, as_json: Json = False) -> None:
 
 @edits.command()
 def apply(run: RunFolder, workers: Workers = None, ledger: Ledger = None, as_json: Json = False) -> None:
-    """Make the segmentation with the decisions that are in force: components, relabelling, and its pyramids.
+    """Make the segmentation with the decisions that are not undone: components, relabelling, and its pyramids.
 
-    `segment` and `run` with the run's config do so too, but for the pyramids. Nothing is done again that depends on no decision.
+    `segment` and `run` with the run's config do so, too, except the pyramids. Only what depends on a decision is done again.
     """
     from neuroadda.cli.console import print_json
     from neuroadda.cli.progress import show_progress

@@ -26,7 +26,7 @@ def status(
     ledger: Ledger = None,
     as_json: Json = False,
 ) -> None:
-    """Tell whether a run is at work, waits, or was stopped, how far each task is, why blocks failed, and what to do next."""
+    """Print whether a run is at work, waits, or was stopped, how far each task is, why blocks failed, and what to do next."""
     from neuroadda.adaptation.status import look_at_adaptation, look_at_tuning
     from neuroadda.blockwise.run_config import find_relocation
     from neuroadda.blockwise.status import NoLedger, look_at_run
@@ -97,13 +97,13 @@ def status(
 @app.command()
 def retry(
     run: RunFolder,
-    stage: Annotated[str | None, typer.Option(help="Go no further than this stage, such as predict.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Stop after this stage, such as predict.")] = None,
     blocks: Annotated[
         str | None, typer.Option(metavar="3,7,10-12", help="Do these blocks of the stage, and nothing else.")
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", help="How it is done: --set segment.execution.workers=4"),
+        typer.Option("--set", help="How the work is done: --set segment.execution.workers=4"),
     ] = None,
     ledger: Ledger = None,
     as_json: Json = False,

@@ -19,10 +19,9 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a segmentati
 
 @ledger.command()
 def rebuild(run: Run, url: Ledger = None, as_json: Json = False) -> None:
-    """Record as done what a run has written and its ledger does not know: all of it, where the ledger is lost.
+    """Record as done what a run has written and its ledger does not have: everything, if the ledger is lost.
 
-    A block counts as written where every chunk and file of it is there; each is put in its place whole. What is in doubt is
-    done again by the next run, which ends in the same bytes.
+    A block counts as written if every chunk and file of it exists. The next run does again what is in doubt, with the same bytes.
     """
     from neuroadda.cli.console import print_json, print_table
     from neuroadda.segmentation.recovery import rebuild_ledger

@@ -18,6 +18,7 @@ from neuroadda.cli import (
     proofreading,
     publishing,
     pyramids,
+    reporting,
     runs,
     training,
     tuning,
@@ -28,14 +29,14 @@ from neuroadda.cli.domains import domains, rank
 from neuroadda.cli.edits import edits
 from neuroadda.cli.interrupts import raise_by_interrupt
 from neuroadda.cli.ledger import ledger
-from neuroadda.cli.working import WorkLines
+from neuroadda.cli.verbosity import QUIET, VERBOSE, is_quiet, print_traceback, take_verbosity
+from neuroadda.cli.working import Silence, WorkLines
 from neuroadda.cli.zoo import zoo
 from neuroadda.errors import WARNINGS, PersonNeeded, RunFailed, RunStopped, UserError
 from neuroadda.observing import watched_by
 from neuroadda.wording import format_text
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -50,6 +51,7 @@ app.add_typer(publishing.app)
 app.add_typer(training.app)
 app.add_typer(runs.app)
 app.add_typer(failures.app)
+app.add_typer(reporting.app)
 app.add_typer(dashboard.app)
 app.add_typer(view.app)
 app.add_typer(active.app)
@@ -67,8 +69,10 @@ app.add_typer(ledger, name="ledger")
 def main() -> None:
     """Run the command."""
     _show_warnings()
-    with tell_errors(), raise_by_interrupt(), watched_by(WorkLines()):
-        app()
+    with take_verbosity(sys.argv[1:]) as arguments:
+        observer = Silence() if is_quiet() else WorkLines()
+        with tell_errors(), raise_by_interrupt(), watched_by(observer):
+            app(arguments)
 
 
 @contextmanager
@@ -77,6 +81,7 @@ def tell_errors() -> Iterator[None]:
     try:
         yield
     except (UserError, RunFailed, PersonNeeded, RunStopped) as error:
+        print_traceback(error)
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         _fail("stopped; run the same command again to go on", 130)
@@ -103,7 +108,11 @@ def _fail(message: str, code: int) -> None:
 
 
 @app.callback(invoke_without_command=True)
-def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    quiet: Annotated[bool, typer.Option(QUIET, help="Print no progress and no notes. Also after a verb.")] = False,
+    verbose: Annotated[bool, typer.Option(VERBOSE, help="Print logs and tracebacks, too. Also after a verb.")] = False,
+) -> None:
     """From raw electron microscopy to neurons, with as few human labels as possible."""
     if show:
         print(f"neuroadda {__version__}")

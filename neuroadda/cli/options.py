@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuroadda.cli.verbosity import is_quiet
 from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
     from neuroadda.flow import RunConfig
     from neuroadda.volumes.regions import RoiConfig
 
-CONFIG_HELP = "TOML or JSON; see configs/. Given again, a later one (such as a machine's) is laid over the earlier."
+CONFIG_HELP = (
+    "TOML or JSON; see configs/. May be given several times: the keys of a later file override those of an earlier one."
+)
 ConfigFiles = Annotated[list[Path], typer.Option("--config", "-c", help=CONFIG_HELP)]
 MaybeConfigFiles = Annotated[list[Path] | None, typer.Option("--config", "-c", help=CONFIG_HELP)]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Set a key: --set segment.components.threshold=0.4")]
@@ -23,12 +26,12 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print blocks, voxels an
 MEASURE_HELP = "With --dry-run: segment this many small boxes, and forecast time, bytes and memory of the whole."
 Measure = Annotated[int | None, typer.Option("--measure", min=2, metavar="BOXES", help=MEASURE_HELP)]
 Overwrite = Annotated[bool, typer.Option(help="Replace outputs that were made with other parameters or inputs.")]
-TRUST_HELP = "Do not look whether inputs were edited since the run began."
+TRUST_HELP = "Do not check whether inputs were edited since the run began."
 TrustInputs = Annotated[bool, typer.Option("--trust-inputs", help=TRUST_HELP)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-ZOO_HELP = "Folder or URL (http, s3 ...) of a zoo; left out, the one that comes with neuroadda."
+ZOO_HELP = "Folder or URL (http, s3 ...) of a zoo; by default the one that comes with neuroadda."
 Zoo = Annotated[str | None, typer.Option("--zoo", help=ZOO_HELP)]
-RAW_HELP = "Zarr array of raw: a path or a URL. Else that of a config."
+RAW_HELP = "Zarr array of raw: a path or a URL; by default that of the config."
 Raw = Annotated[str | None, typer.Argument(metavar="RAW", help=RAW_HELP)]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="Folder for all that is written.")]
 Workers = Annotated[
@@ -38,9 +41,13 @@ Workers = Annotated[
 Backbone = Annotated[list[str] | None, typer.Option("--backbone", help="An entry of the zoo, or a folder.")]
 Backbones = Annotated[
     list[str] | None,
-    typer.Option("--backbone", help="An entry of the zoo, or a folder; again for the mean of several (an ensemble)."),
+    typer.Option(
+        "--backbone", help="An entry of the zoo, or a folder; give it again for the mean of several (an ensemble)."
+    ),
 ]
-LEDGER_HELP = "URL of the ledger; else that in NEUROADDA_LEDGER, else ledger.db in the folder. A password is safer in the variable."
+LEDGER_HELP = (
+    "URL of the ledger; by default NEUROADDA_LEDGER, else ledger.db in the folder. Passwords belong in the variable."
+)
 Ledger = Annotated[str | None, typer.Option("--ledger", metavar="URL", help=LEDGER_HELP)]
 NO_DATA_HELP = "Where raw has no data: auto (find it first; the default), none, or a mask that `neuroadda mask` wrote."
 NoData = Annotated[str | None, typer.Option("--no-data", metavar="auto|none|MASK", help=NO_DATA_HELP)]
@@ -118,7 +125,7 @@ def load_run(
     wanted = without_none(options or {})
     if usage is not None and not files and not wanted:
         raise UserError("nothing was given to work on", None, f"give {usage}, or --config FILE")
-    if not quiet and "torch" not in sys.modules and sys.stderr.isatty():
+    if not (quiet or is_quiet()) and "torch" not in sys.modules and sys.stderr.isatty():
         print("note: importing torch, which takes some seconds", file=sys.stderr, flush=True)
     from neuroadda.flow import load_config
 

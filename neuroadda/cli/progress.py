@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from neuroadda.cli.working import LATE_S, WorkLines
+from neuroadda.cli.verbosity import is_quiet
+from neuroadda.cli.working import LATE_S, Silence, WorkLines
 from neuroadda.observing import RunObserver, watched_by
 from neuroadda.wording import format_count
 
@@ -21,8 +22,8 @@ BLOCKS_EVERY_S, ITERATIONS_EVERY_S = 10.0, 15.0
 
 @contextmanager
 def show_progress(quiet: bool) -> Iterator[RunObserver]:
-    """Yield the observer that prints a run's progress; nothing if `quiet`."""
-    with _choose(quiet) as observer, watched_by(observer):
+    """Yield the observer that prints a run's progress; nothing if `quiet`, or with `--quiet`."""
+    with _choose(quiet or is_quiet()) as observer, watched_by(observer):
         yield observer
 
 
@@ -38,13 +39,6 @@ def _choose(quiet: bool) -> Iterator[RunObserver]:
             yield Bars(bars)
     else:
         yield Lines()
-
-
-class Silence(RunObserver):
-    """Prints nothing: standard output is JSON."""
-
-    def on_note(self, text: str) -> None:
-        """Say nothing."""
 
 
 class Bars(RunObserver):
@@ -88,7 +82,7 @@ class Lines(WorkLines):
 
     def __init__(self) -> None:
         super().__init__()
-        self._blocks: dict[str, tuple[float, int]] = {}  # when a task was last told of, and how many blocks were done
+        self._blocks: dict[str, tuple[float, int]] = {}  # when a task was last reported, and how many blocks were done
         self._trainings: dict[str, tuple[float, int]] = {}  # when a training began here, and after which iteration
         self._told = 0.0
 

@@ -29,7 +29,9 @@ def publish(
     max_error: Annotated[
         float | None,
         typer.Option(
-            min=0, metavar="NM", help="How far simplified meshes may be off; default: a voxel's longest side."
+            min=0,
+            metavar="NM",
+            help="How far a simplified mesh may deviate, in nm; default: the longest side of a voxel.",
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,

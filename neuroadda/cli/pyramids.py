@@ -13,7 +13,9 @@ app = typer.Typer()
 @app.command()
 def pyramid(
     volume: Annotated[str, typer.Argument(help="Zarr array.")],
-    kind: Annotated[str | None, typer.Option(help="raw, affs or labels; left out, told from the data type.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="raw, affs or labels; by default it follows from the data type.")
+    ] = None,
     output: Annotated[str | None, typer.Option("--output", "-o", help="Default: raw.ome.zarr beside raw.")] = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy level 0 instead of linking to it.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Mask = Annotated[str | None, typer.Option(help="Array that is 0 where no tissue is.")]
+Mask = Annotated[str | None, typer.Option(help="Mask: an array that is 0 outside the tissue.")]
 AnyVoxelSize = Annotated[
     bool | None,
     typer.Option("--any-voxel-size", help="Accept a voxel size far from that of the backbone's training."),

@@ -42,8 +42,10 @@ def train(
     iterations: Annotated[
         int | None, typer.Option(min=1, help=f"By default {ITERATIONS}, or what a config says.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Of the backbone; without a config, that of the folder.")] = None,
-    domain: Annotated[str | None, typer.Option(help="Kind of tissue, for the zoo; without a config, the name.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the backbone; by default that of the folder.")] = None,
+    domain: Annotated[
+        str | None, typer.Option(help="Kind of tissue, the name in a zoo; by default that of the backbone.")
+    ] = None,
     no_data: NoData = None,
     config: MaybeConfigFiles = None,
     overrides: Overrides = None,
@@ -51,11 +53,11 @@ def train(
     trust_inputs: TrustInputs = False,
     as_json: Json = False,
 ) -> None:
-    """Train a backbone; killed, it goes on from its last checkpoint. RAW LABELS -o OUT, or [train] and [validation] of a config.
+    """Train a backbone: RAW LABELS -o OUT, or [train] and [validation] of a config. If it was killed, it continues.
 
     Started by torchrun or srun, the processes share [train].accumulate batches an iteration: docs/training_cluster.md.
 
-    With --zoo alone, or with [select], the zoo is ranked for the raw of the first sample and its first entry taken.
+    With --zoo alone, or with [select], the zoo is ranked for the raw of the first sample; the first entry is the start.
     --set sets how a backbone is fine-tuned, such as train.start.encoder_rate=0.1 or train.start.frozen_levels=2.
     """
     from neuroadda.cli.console import print_json

@@ -56,7 +56,7 @@ def tune(
 ) -> None:
     """Choose fragments, agglomeration and threshold on labelled boxes: RAW LABELS --backbone NAME -o OUT, or [tune] of a config.
 
-    Every box is left out in turn; the default stays where nothing is better beyond the spread over boxes. OUT/tune.toml holds the
+    Every box is left out in turn; the default stays if nothing is better beyond the spread over boxes. OUT/tune.toml holds the
     choice: neuroadda segment RAW -c OUT/tune.toml -o RUN.
     """
     from neuroadda.cli.console import print_json

@@ -24,7 +24,7 @@ def import_(
     axes: Annotated[
         str | None,
         typer.Option(
-            metavar="zyx|xyz", help="Order in which the file gives voxel size and offset, where it does not say."
+            metavar="zyx|xyz", help="Order in which the file gives voxel size and offset, if it does not say."
         ),
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Name inside the file.")] = None,
@@ -43,7 +43,7 @@ def import_(
         str | None,
         typer.Option(
             metavar="numbers|letters|FILE",
-            help="Order of section files, where their names do not tell it; FILE lists the names, one a line.",
+            help="Order of section files, if their names do not show it; FILE lists the names, one a line.",
         ),
     ] = None,
     overwrite: Overwrite = False,

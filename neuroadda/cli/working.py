@@ -8,6 +8,13 @@ from neuroadda.observing import RunObserver
 LATE_S, EVERY_S = 2.0, 10.0
 
 
+class Silence(RunObserver):
+    """Prints nothing: standard output is JSON, or the command is quiet."""
+
+    def on_note(self, text: str) -> None:
+        """Say nothing."""
+
+
 class WorkLines(RunObserver):
     """A line on standard error once work has taken two seconds, and every ten seconds after that; none of what is short."""
 

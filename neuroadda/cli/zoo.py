@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from neuroadda.zoo.finding import Zoo
 
 zoo = typer.Typer(
-    no_args_is_help=True, help="Pretrained backbones: what there is, whose data made it, and whether it is whole."
+    no_args_is_help=True, help="Pretrained backbones: list them, show their cards, add your own, verify their files."
 )
 
 ZooArgument = Annotated[str | None, typer.Argument(metavar="ZOO", help=ZOO_HELP)]
@@ -74,10 +74,10 @@ def show(name: str, where: ZooOption = None, as_json: Json = False) -> None:
 @zoo.command()
 def card(
     draft: Annotated[Path, typer.Argument(help="TOML or JSON: the card, with what you know of the network.")],
-    weights: Annotated[Path, typer.Argument(help="safetensors, of the class's own state_dict.")],
-    folder: Annotated[Path, typer.Argument(help="Of the backbone; it must not be there.")],
+    weights: Annotated[Path, typer.Argument(help="A safetensors file of the class's state_dict.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the new backbone; it must not exist.")],
 ) -> None:
-    """Make a backbone of any torch module: run it, complete its card, store its weights. See docs/networks.md."""
+    """Make a backbone from any torch module: run it, complete its card, store its weights. See docs/networks.md."""
     from neuroadda.config import dump_config
     from neuroadda.zoo.foreign import make_foreign_backbone
 
@@ -86,22 +86,33 @@ def card(
 
 @zoo.command()
 def add(
-    folder: Annotated[Path, typer.Argument(help="Of a trained backbone: card.json and weights.safetensors.")],
-    where: Annotated[str, typer.Option("--zoo", help="Folder of the zoo; it is made if there is none.")],
+    folder: Annotated[str, typer.Argument(help="A trained backbone: its folder, or its name in the zoo of neuroadda.")],
+    where: Annotated[
+        str,
+        typer.Option(
+            "--zoo", help="Folder of the zoo; it is made if there is none. builtin: the zoo that comes with neuroadda."
+        ),
+    ],
     raw: Annotated[
-        list[str] | None, typer.Option(help="Zarr array of raw it was trained on: by its features it can be ranked.")
+        list[str] | None,
+        typer.Option(help="Zarr array of raw it was trained on. Its features are stored, for the ranking by MMD."),
     ] = None,
-    patches: Annotated[int, typer.Option(min=2, help="How many of them, of each raw.")] = 512,
+    patches: Annotated[int, typer.Option(min=2, help="With --raw: number of patches of each volume.")] = 512,
     half: Annotated[bool, typer.Option(help="Store the weights as float16.")] = True,
-    overwrite: Annotated[bool, typer.Option(help="Replace an entry of the same domain.")] = False,
+    domain: Annotated[str | None, typer.Option(help="Name of the entry, in place of the domain in the card.")] = None,
+    organism: Annotated[str | None, typer.Option(help="If the card has none.")] = None,
+    modality: Annotated[str | None, typer.Option(help="Such as ssTEM, if the card has none.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the training data, if the card has none.")] = None,
+    citation: Annotated[str | None, typer.Option(help="Of the training data, if the card has none.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an entry of the same name.")] = False,
 ) -> None:
-    """Copy a trained backbone into a zoo, named by the domain in its card; with --raw, so that `domains rank` ranks it."""
+    """Copy a trained backbone into a zoo. The domain in its card becomes its name. See docs/howto_zoo.md."""
     from neuroadda.domains.embedding import embed_volumes
     from neuroadda.domains.patches import PatchConfig
     from neuroadda.volumes.arrays import Volume
     from neuroadda.zoo.adding import Embed, add_backbone
     from neuroadda.zoo.embeddings import find_generalist
-    from neuroadda.zoo.finding import open_zoo
+    from neuroadda.zoo.finding import local_folder, open_zoo
     from neuroadda.zoo.index import INDEX
 
     embed: Embed | None = None
@@ -109,8 +120,10 @@ def add(
     if raw:
         volumes = [Volume.open(path) for path in raw]
         embed = partial(embed_volumes, volumes, config=PatchConfig(count=patches))
-        reference = find_generalist(open_zoo(where)) if (Path(where) / INDEX).is_file() else None
-    print(add_backbone(folder, where, half=half, overwrite=overwrite, embed=embed, reference=reference))
+        reference = find_generalist(open_zoo(where)) if (local_folder(where) / INDEX).is_file() else None
+    given = {"domain": domain, "organism": organism, "modality": modality, "licence": licence, "citation": citation}
+    facts = {key: value for key, value in given.items() if value is not None}
+    print(add_backbone(folder, where, half=half, overwrite=overwrite, embed=embed, reference=reference, facts=facts))
 
 
 @zoo.command()

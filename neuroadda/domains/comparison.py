@@ -24,15 +24,19 @@ class MmdConfig(Config):
     pooling
         How the features of a patch become one vector.
     bandwidth
-        Of the kernel: the "median" distance in the pooled sample, or "multi": the mean of kernels of a quarter to four
+        Bandwidth of the kernel: the "median" distance in the pooled sample, or "multi": the mean of kernels of a quarter to four
         times that.
     unbiased
         The unbiased estimator of MMD^2 between spatial blocks, or the biased one of all patches; see
         `neuroadda.domains.mmd.mmd2`.
-    permutations, resamples, level
-        Of the permutation test, of the bootstrap, and the confidence of its intervals.
+    permutations
+        How many permutations the test of the p-value makes.
+    resamples
+        How many bootstrap samples the intervals are taken from.
+    level
+        Confidence level of the intervals.
     seed
-        Of all that.
+        Seed of permutations and bootstrap.
     """
 
     network: NetworkRole = "own"

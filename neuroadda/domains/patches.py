@@ -31,10 +31,10 @@ class PatchConfig(WithNoData):
 
     Attributes
     ----------
-    count
-        How many.
+    count : patches
+        How many patches.
     seed
-        Of the random places.
+        Seed of the random places.
     mask
         Array that is non-zero where patches may lie; of any voxel size.
     no_data
@@ -234,7 +234,7 @@ def _grid(room: np.ndarray, voxel_size_nm: Sequence[float]) -> np.ndarray:
 def _data_test(
     volume: Volume, setting: str, footprint: Zyx, box: tuple[slice, ...]
 ) -> Callable[[np.ndarray], bool] | None:
-    """Return what tells of an origin (zyx voxels of the volume) whether the part in `box` of a patch there has data throughout."""
+    """Return what says of an origin (zyx voxels of the volume) whether the part in `box` of a patch there has data throughout."""
     if setting == NONE:
         return None
     size, first, past = np.array(footprint), np.array([s.start for s in box]), np.array([s.stop for s in box])
@@ -258,7 +258,7 @@ def _data_test(
 
 
 def _mask_test(volume: Volume, mask_path: str, footprint: Zyx, box: tuple[slice, ...]) -> Callable[[np.ndarray], bool]:
-    """Return what tells of an origin (zyx voxels of the volume) whether the part in `box` of a patch there is masked in."""
+    """Return what says of an origin (zyx voxels of the volume) whether the part in `box` of a patch there is masked in."""
     mask = Volume.open(mask_path)
     if mask.channels is not None or not (np.issubdtype(mask.dtype, np.integer) or mask.dtype == bool):
         raise UserError(f"this is {mask.dtype} with {mask.data.ndim} axes", mask_path, "masks are integers, zyx")

@@ -34,12 +34,12 @@ class RankConfig(MmdConfig):
         Whether each source's own network sees the target's patches with the mean and standard deviation of the raw that it was
         trained on, where they are known: MMD^2 then does not tell brightness and contrast apart. The paper does not do this.
     dimensions
-        Of the boundaries that are to be consistent: "3d", or "2d" within sections. Sources that predict nothing across sections
+        Whether the boundaries are compared in "3d", or in "2d" within sections. Sources that predict nothing across sections
         are judged within sections anyway.
-    crops
+    crops : crops
         How many crops are predicted by each source.
     crop_vx
-        Their shape, zyx; by default 16 x 96 x 96, and 48 x 48 x 48 where voxels are isotropic.
+        Shape of a crop; by default 16 x 96 x 96, and 48 x 48 x 48 where voxels are isotropic.
     patches
         Which patches of the target are embedded. Crops lie where patches may.
     """

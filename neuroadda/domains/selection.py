@@ -34,7 +34,7 @@ class SelectConfig(PublicConfig):
         A ranking of this volume that is there already (``neuroadda domains rank RAW -o FILE``), or the folder that it lies in:
         the zoo is not ranked again.
     exclude
-        Entries that are not to be ranked, such as one trained on this very volume.
+        Entries that are not ranked, such as one trained on this very volume.
     rank
         How they are ranked.
     """

@@ -41,20 +41,20 @@ class TreeConfig(Config):
     pooling
         How the features of a patch become one vector.
     bandwidth
-        Of the kernel, the same for all pairs: the "median" distance in the pooled sample of all domains, or "multi":
+        Bandwidth of the kernel, the same for all pairs: the "median" distance in the pooled sample of all domains, or "multi":
         the mean of kernels of a quarter to four times that.
     method
-        Of clustering; "average" is UPGMA.
+        How domains are clustered; "average" is UPGMA.
     correlation
-        Of the Mantel test. MMD is bounded, so it can follow a phylogeny's branch lengths no further than in rank.
+        Correlation of the Mantel test. MMD is bounded, so it can follow a phylogeny's branch lengths no further than in rank.
     patches
         Which patches of each volume.
     resamples
-        Of the bootstrap over spatial blocks.
+        How many bootstrap samples over spatial blocks.
     permutations
-        Of the Mantel test, where there are more than eight domains.
+        How many permutations of the Mantel test, where there are more than eight domains.
     seed
-        Of all that.
+        Seed of patches, bootstrap and permutations.
     """
 
     pooling: Pooling = "mean"

@@ -31,9 +31,9 @@ class EvaluateConfig(PublicConfig):
     Attributes
     ----------
     labels
-        Truth, on the voxel grid of raw.
+        Array of the truth, on the voxel grid of raw.
     thresholds
-        Of the sweep.
+        Thresholds that are tried; each is scored.
     skeletons
         Also measure the expected run length on skeletons of the labels, which are then read into memory. Skeletons shorter than
         300 nm are left out, and a segment holds part of a skeleton if it holds two of its nodes.

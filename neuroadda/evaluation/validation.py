@@ -35,14 +35,20 @@ class ValidateConfig(PublicConfig, WithNoData):
 
     Attributes
     ----------
-    raw, labels
-        Arrays on one voxel grid.
+    raw
+        Array of uint8, zyx.
+    labels
+        Array of the truth, on the voxels of raw.
     no_data
         Where raw has none, as in a segmentation: "auto" for constant areas, "none", or a mask, 0 where there is no data.
     roi
         The part; all of the labels by default.
     linked
         Whether a label has the same id in every section; if not, each section is scored by itself.
+    predict
+        How affinities are predicted.
+    fragments, agglomerate
+        How segments are made of affinities.
     """
 
     raw: PathText

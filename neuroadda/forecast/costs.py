@@ -76,7 +76,7 @@ def measure_tasks(
     execution: Execution,
     folder: Path,
 ) -> StageCost:
-    """Do blocks of tasks of one stage, whose outputs are made anew, with as many processes at once as there are workers.
+    """Do blocks of tasks of one stage, whose outputs are made again, with as many processes at once as there are workers.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ GLOBAL_BYTES_PER_FRAGMENT = 16  # the global step's union-find and lookup table
 
 
 class Interval(Config):
-    """A forecast value, and between what it lies by the samples' spread."""
+    """A forecast value, and between what it lies by the samples' spread; of a single sample all three are the same."""
 
     value: float
     low: float
@@ -120,7 +120,7 @@ def forecast(plan: Plan, measurement: Measurement) -> Forecast:
         return [*rows, {name: sum(row[name] for row in rows) for name in ADDED}]
 
     whole = extrapolate(boxes)
-    without = [extrapolate([b for b in boxes if b != left_out]) for left_out in boxes]
+    without = [extrapolate([b for b in boxes if b != left_out]) for left_out in boxes] if len(boxes) > 1 else []
     rows = [
         {name: _spread(value, [other[n][name] for other in without]) for name, value in row.items()}
         for n, row in enumerate(whole)
@@ -219,7 +219,8 @@ def _scale_once(
     blocks = _blocks(cost.stage, kept)
     found = {name: float(values.sum()) for name, values in _values(blocks).items()}
     times = count / sum(parts[box] for box in kept)
-    fragments = whole["fragments"] / max(1.0, found["fragments"]) if "fragments" in whole else times
+    known = "fragments" in whole and "fragments" in found
+    fragments = whole["fragments"] / max(1.0, found["fragments"]) if known else times
     scaled = {name: value * (times if name in TIMES else fragments) for name, value in found.items()}
     return scaled | {"files": found["files"] / len(kept)}
 
@@ -256,8 +257,10 @@ def _fit(sizes: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _spread(value: float, without: Sequence[float]) -> Interval:
-    """Return a value with its interval, from those that came out without each box in turn."""
+    """Return a value with its interval, from those that came out without each box in turn; one box tells none."""
     n = len(without)
+    if n < 2:
+        return Interval(value=value, low=value, high=value)
     error = math.sqrt((n - 1) / n * float(np.sum((np.array(without) - np.mean(without)) ** 2)))
     reach = float(student.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
     return Interval(value=value, low=max(0.0, value - reach), high=value + reach)

@@ -18,7 +18,7 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.regions import RoiConfig
 
 TRIES = 1000  # a box: little of a volume may be tissue
-BOX_BLOCKS = 2  # along each axis, beside the shell
+BOX_BLOCKS = 2  # along each axis, beside the shell; 1 in a small volume
 
 
 class Measurement(Config):
@@ -48,12 +48,20 @@ class Measurement(Config):
 def choose_boxes(task: Task, count: int, seed: int = 0) -> list[Roi]:
     """Return boxes of `BOX_BLOCKS` whole blocks an axis, spread over a task's blocks (Halton's points), that do not touch.
 
-    Each has a block that is done. A grid with room for fewer has fewer. Beyond a box is at least one more whole block, where the
-    grid has as many.
+    Each has a block that is done. Beyond a box is at least one more whole block, where the grid has as many. In a grid without room
+    for two such boxes, they are of one block; where there is no room for two of these either, there is one box.
     """
+    boxes = _choose_boxes(task, count, seed, BOX_BLOCKS)
+    if len(boxes) > 1:
+        return boxes
+    small = _choose_boxes(task, count, seed, 1)
+    return small if len(small) > 1 else boxes or small
+
+
+def _choose_boxes(task: Task, count: int, seed: int, blocks: int) -> list[Roi]:
     grid, done = task.grid, task.blocks.to_mask().reshape(task.grid.counts)
     whole = [max(1, s // b) for s, b in zip(grid.shape, grid.block, strict=True)]
-    sides = Coordinate(min(BOX_BLOCKS, n) for n in whole)
+    sides = Coordinate(min(blocks, n) for n in whole)
     places = [max(1, n - s) for n, s in zip(whole, sides, strict=True)]
     chosen: list[Roi] = []
     for point in qmc.Halton(3, rng=seed).random(TRIES * count):
@@ -75,14 +83,14 @@ def measure_boxes(plan: Plan, count: int) -> Measurement:
     Raises
     ------
     UserError
-        If the volume has no room for two boxes.
+        If no box with a block to do is found.
     RunFailed
         If a block fails.
     """
     execution, first = plan.config.execution, plan.tasks[0]
     boxes = choose_boxes(first, count)
-    if len(boxes) < 2:
-        raise UserError("the volume has no room for two samples", "--measure", "segment it, or choose smaller blocks")
+    if not boxes:
+        raise UserError("no box that holds tissue was found", "--measure", "look at the mask")
     raw = Volume.open(plan.config.raw)
     context = Coordinate(max(task.grid.context[axis] for task in plan.tasks) for axis in range(3))
     shell = Coordinate(max(c, v) for c, v in zip(context, raw.voxel_size, strict=True))

@@ -60,8 +60,8 @@ class Predict(Stage):
         voxels computed twice, of those that fit into `memory_gb`.
     tiles_vx
         The same of each network of an ensemble, in the order of the digests of their weights.
-    memory_gb
-        What a pass may take: by default a gigabyte on a CPU, four fifths of the memory of a CUDA device, shared by its workers.
+    memory_gb : GB
+        What a pass may take: by default 1 GB on a CPU, four fifths of the memory of a CUDA device, shared by its workers.
     device
         ``auto``: CUDA where there is one. ``cuda`` is any: each worker takes the one that fewest use; ``cuda:1`` is that one.
     precision
@@ -72,8 +72,8 @@ class Predict(Stage):
     augment
         ``section``: the mean of predictions of the volume flipped along y and x and, where voxels are square in the section,
         transposed: 4 or 8 times the work.
-    threads
-        Of torch, in each worker. On a CPU more workers of one thread each do more: their networks run in chunks.
+    threads : threads
+        Threads of torch in each worker. On a CPU more workers of one thread each do more: their networks run in chunks.
     """
 
     kind: ClassVar[str] = "predict"

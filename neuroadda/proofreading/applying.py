@@ -27,7 +27,7 @@ from neuroadda.volumes.inputs import look_again
 from neuroadda.volumes.locations import to_location
 from neuroadda.volumes.urls import Url
 
-PYRAMIDS = "pyramids.json"  # those that are to be made again, lest a kill forgets them
+PYRAMIDS = "pyramids.json"  # those that are to be made again, so that a kill does not lose them
 
 
 def apply(

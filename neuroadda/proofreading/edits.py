@@ -48,7 +48,7 @@ class Checked:
     conflicts
         Splits that merges contradict.
     stale
-        Edits whose fragments were made anew, and were looked up again.
+        Edits whose fragments were made again, and were looked up again.
     lost
         Stale edits whose fragments are not found, and why.
     """
@@ -159,7 +159,7 @@ def read_journal(run: str | Path) -> Journal:
 
 
 def check(run: str | Path, ledger: str | None = None) -> Checked:
-    """Find edits that contradict each other, and those whose fragments were made anew.
+    """Find edits that contradict each other, and those whose fragments were made again.
 
     Raises
     ------

@@ -29,23 +29,32 @@ class PublishConfig(PublicConfig):
         Folder of this machine. Each format has its own folder in it; ``.run`` holds ledger, logs and what goes on after a stop.
     to
         Formats; see `FORMATS`.
-    affs, meshes, skeletons
-        What of these is written to ``precomputed``.
+    affs
+        Write the affinities to ``precomputed``.
+    meshes
+        Write meshes to ``precomputed``.
+    skeletons
+        Write skeletons to ``precomputed``.
     ids
         Segments whose meshes and skeletons are written; by default all.
-    min_size
-        Voxels: smaller segments have no mesh, skeleton or properties.
+    min_size : voxels
+        Smaller segments have no mesh, skeleton or properties.
     max_error_nm
         How far the vertices of a simplified mesh may be off; by default the longest side of a voxel. 0 simplifies nothing.
-    chunk_vx, fit_vx, shard_above
-        Of ``precomputed``: chunk shape (zyx); there are scales until each axis has at most `fit_vx` voxels; a scale of more chunks
-        than `shard_above` keeps many in one file.
+    chunk_vx
+        Chunk shape of ``precomputed``.
+    fit_vx
+        Scales of ``precomputed`` are made until each axis has at most this many voxels.
+    shard_above : chunks
+        A scale of ``precomputed`` with more chunks keeps many in one file.
     block_vx
-        Blocks in which segments are measured and meshed, zyx; by default 128 an axis.
+        Blocks in which segments are measured and meshed; by default 128 an axis.
     ledger
-        By default one in ``<output>/.run``.
+        URL of the ledger; by default one in ``<output>/.run``.
     trust_inputs
         Do not look whether arrays were edited since.
+    execution
+        How blocks are carried out; it does not change the result.
     """
 
     run: PathText

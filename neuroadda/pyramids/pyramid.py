@@ -206,7 +206,7 @@ def _copy(volume: Volume, origin: str, config: PyramidConfig, method: Method) ->
 
 
 def _check_ids(volume: Volume, copied: bool) -> None:
-    """Raise UserError if ids are negative, as far as was looked; warn of those that are no neurons and would be shown as such."""
+    """Raise UserError if ids are negative, as far as was looked; warn of those that are not neurons and would be shown as such."""
     tally = look_at(volume, volume.roi)
     if not copied:
         tally.warn_of_unlabelled(

@@ -40,7 +40,7 @@ def find_fragment(fragments: Volume, point: ZyxFloat, where: str) -> int:
 
 
 def find_pair(edit: Edit, fragments: Volume, content: str) -> Pair:
-    """Return the fragments of an edit, looked up again at its points if those with its ids were made anew.
+    """Return the fragments of an edit, looked up at its points if those with its ids were made again.
 
     Parameters
     ----------
@@ -56,7 +56,9 @@ def find_pair(edit: Edit, fragments: Volume, content: str) -> Pair:
         return edit.fragments
     where = f"{edit.describe()}, which is stale"
     if edit.points is None:
-        raise UserError("its fragments were made anew, and it has no points", where, "undo it, and decide it by points")
+        raise UserError(
+            "its fragments were made again, and it has no points", where, "undo it, and decide it by points"
+        )
     first, second = (find_fragment(fragments, point, where) for point in edit.points)
     if edit.kind == "split" and first == second:
         raise UserError(describe_whole(first), where, "undo it, or make smaller fragments")

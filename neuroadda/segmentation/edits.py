@@ -27,7 +27,7 @@ class Edit(Config):
     made_of
         Fingerprint of the fragments that have these ids.
     points
-        A place in each (zyx, nm), where fragments that are made anew are looked up again; None where only ids were given.
+        A place in each (zyx, nm), where fragments that are made again are looked up once more; None where only ids were given.
     who
         Who decided.
     when
@@ -86,7 +86,7 @@ class Edits(Config):
         """Raise UserError if an edit is stale and has no points by which its fragments could be looked up."""
         stale = [edit for edit in self.edits if not edit.is_of(fragments) and edit.points is None]
         if stale:
-            what = f"{stale[0].describe()} is stale: its fragments {' and '.join(map(str, stale[0].fragments))} were made anew"
+            what = f"{stale[0].describe()} is stale: its fragments {' and '.join(map(str, stale[0].fragments))} were made again"
             more = f", as are {len(stale) - 1} others" if len(stale) > 1 else ""
             right = f"`neuroadda edits undo RUN {stale[0].id}`, and decide it by points"
             raise UserError(what + more + ", and it has no points", "edits", right)

@@ -48,17 +48,19 @@ class Fragments(Stage):
         Find the fragments of each z section alone (``true``) or in 3-D (``false``). None is ``true`` where the backbone predicts no
         affinities across sections, else 3-D; for ``seeds`` also ``true`` where z is at least twice as coarse as xy.
     min_size_vx
-        Of ``ascent``: a fragment of fewer voxels merges; 0 keeps all.
-    low, high
-        Of ``ascent``: affinities below `low` do not count, those of at least `high` always join.
+        For ``ascent``: a fragment of fewer voxels merges; 0 keeps all.
+    low
+        For ``ascent``: affinities below it do not count.
+    high
+        For ``ascent``: affinities of at least this always join.
     boundary
-        Of ``seeds``: boundary probability above which a voxel is a boundary.
+        For ``seeds``: boundary probability above which a voxel is a boundary.
     smoothing_vx
-        Of ``seeds``: sigma of the Gaussian on the boundary map, in xy voxels.
+        For ``seeds``: sigma of the Gaussian on the boundary map, in xy voxels.
     seed_distance_vx
-        Of ``seeds``: they are maxima within this many xy voxels.
+        For ``seeds``: a seed is the maximum within this many xy voxels.
     distance_weight
-        Of ``seeds``: how far the distance to the boundary lowers the flooded map, 0 to 1.
+        For ``seeds``: how far the distance to the boundary lowers the flooded map, 0 to 1.
     min_affinity
         Fragments with a lower mean affinity are dropped (they are background); 0 keeps all.
     """

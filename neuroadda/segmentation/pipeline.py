@@ -58,8 +58,10 @@ class SegmentConfig(PublicConfig):
 
     Attributes
     ----------
-    raw, mask
-        Arrays, at paths or URLs; outside the mask (0) is no tissue: nothing is predicted, and blocks all outside cost nothing.
+    raw
+        Array of the volume: a path or a URL.
+    mask
+        Array, a path or a URL: outside it (0) is no tissue. Nothing is predicted there, and blocks all outside cost nothing.
         Its voxels may be coarser than those of raw by whole factors.
     no_data
         Where raw has none: "auto" finds constant areas (black rims, lost tiles, blank sections) and repeated sections first, and
@@ -86,8 +88,14 @@ class SegmentConfig(PublicConfig):
         Let a backbone see a volume whose voxel size is far from that of its training.
     trust_inputs
         Do not look whether raw or mask was edited since the run began.
+    predict
+        How affinities are predicted.
     fragments, agglomerate
         How segments are made of affinities; where neither is given, as the backbone's card says (see `take_tuned`).
+    components
+        Which fragments are one segment.
+    execution
+        How blocks are carried out; it does not change the result.
     """
 
     raw: PathText

@@ -125,7 +125,7 @@ def contract(rag: Rag, limit: float, frozen: np.ndarray | None = None) -> Contra
     total, number = rag.sum.copy(), rag.count.copy()
     lowest, kept, merged, scores = merge(len(regions), u, v, total, number, limit, FULL, held.view(np.uint8))
     renamed = regions[lowest]
-    # u and v have become the regions' current numbers, by which the edges are named anew.
+    # u and v have become the regions' current numbers, by which the edges are named again.
     first, second = renamed[u[kept]], renamed[v[kept]]
     left = Rag(
         np.minimum(first, second),

@@ -118,10 +118,10 @@ def retry(
     refuse_copy(folder)
     plan = read_run(folder, ledger, overrides, trust_inputs=True)
     inputs = look_again(folder, find_relocation(folder).find)
-    inputs.warn("blocks that are done stay as they are")  # it may have been mended where blocks failed
+    inputs.warn("blocks that are done stay as they are")  # it may have been repaired where blocks failed
     config = plan.config
     if config.ledger_url == f"{SQLITE}{folder / NAME}" and not (folder / NAME).exists():
-        right = f"give its URL: --ledger mongodb://..., or {VARIABLE}"
+        right = f"give its URL: --ledger mongodb://host/database, or {VARIABLE}"
         raise UserError("the run's ledger is not here", str(folder), right)
     names = [task.name for task in plan.tasks]
     if stage is not None and stage not in names:

@@ -20,8 +20,13 @@ DEFAULT_THRESHOLD = 0.5
 class Threshold(Config):
     """The part of the components stage that a user chooses; see `Components`.
 
-    A threshold of None is the one that the backbone was tuned to, or at which it was validated best, or 0.5 where its card tells
-    neither.
+    Attributes
+    ----------
+    threshold
+        Fragments are one segment where they merge at a score below it; at most `agglomerate.limit`. By default the threshold
+        that the backbone was tuned to, or at which it was validated best, or 0.5 where its card tells neither.
+    min_voxels : voxels
+        Segments of fewer voxels become background.
     """
 
     threshold: float | None = Field(default=None, gt=0, le=1)

@@ -33,8 +33,12 @@ class SampleConfig(PublicConfig, WithNoData):
 
     Attributes
     ----------
-    raw, labels, mask
-        Arrays on one voxel grid: uint8 raw, integer labels, and where labels count (non-zero; everywhere by default).
+    raw
+        Array of uint8, zyx.
+    labels
+        Array of integers, on the voxels of raw.
+    mask
+        Array on the voxels of raw; labels count where it is not 0. Everywhere by default.
     no_data
         Where raw has none, which teaches nothing: "auto" for constant areas, "none", or a mask, 0 where there is no data. The
         network sees the mirror image of the tissue there.
@@ -73,18 +77,30 @@ class AugmentConfig(Config):
     transpose
         Which axes may be exchanged: ``"yx"``, or ``"zyx"`` for isotropic volumes; mirroring is always along all of them
         and z.
-    elastic, elastic_spacing_vx, elastic_jitter_vx, elastic_scale
-        Probability of an elastic deformation with rotation in the section, the spacing (zyx) of its control points,
-        their jitter's standard deviation (zyx), and the interval of scale factors (of all axes: leave it at
-        1 where sections are thick).
-    misalign, max_misalign_vx
-        Probability, for each section, that it slips (and, as often, that all after it shift) by up to that many voxels.
-    contrast, brightness
-        Intensities (0..1) are scaled by 1 ± contrast and shifted by ± brightness; by section if `sectionwise`.
+    elastic
+        Probability of an elastic deformation with a rotation in the section.
+    elastic_spacing_vx
+        Distance of the control points of an elastic deformation.
+    elastic_jitter_vx
+        Standard deviation of the control points' places.
+    elastic_scale
+        Smallest and largest scale factor of an elastic deformation, for all axes: leave it at 1 where sections are thick.
+    misalign
+        Probability, for each section of a sample that is deformed elastically, that it slips; as often, all after it shift.
+    max_misalign_vx
+        Largest slip or shift.
+    contrast
+        Intensities (0 to 1) are scaled by a factor between 1 - contrast and 1 + contrast; by section if `sectionwise`.
+    brightness
+        Intensities are shifted by up to this, up or down; by section if `sectionwise`.
     gamma
         Intensities are raised to a power between 1 / gamma and gamma (as likely below 1 as above); by section if `sectionwise`.
-    missing, low_contrast
-        Probability of each section to be black, or nearly without contrast.
+    sectionwise
+        Draw contrast, brightness and gamma for each section, not once for a sample.
+    missing
+        Probability of each section to be black.
+    low_contrast
+        Probability of each section to be nearly without contrast.
     noise
         Standard deviation of Gaussian noise (raw in 0..1), used for half of the batches.
     """
@@ -149,51 +165,80 @@ class TrainSettings(Config):
 
     Attributes
     ----------
-    name, domain, organism, region, modality
-        For the card.
+    name
+        Name of the backbone, for the card.
+    domain
+        Kind of tissue and imaging, for the card; the name in a zoo.
+    organism
+        For the card; `zoo add` needs it.
+    region
+        Part of the organism, for the card.
+    modality
+        How it was imaged, for the card; `zoo add` needs it.
     any_voxel_size
         Allow samples of different voxel sizes; the card then has their geometric mean.
     network
         The U-Net; its `out_channels` follow from `offsets`. A backbone to start from brings its own.
-    offsets
+    offsets : voxels
         Affinity channels; the first three are the nearest neighbours (or the first two those in the section, for labels that
         are linked nowhere). The backbone predicts all of them.
-    auxiliary_offsets
+    auxiliary_offsets : voxels
         Further affinities. The training learns them too (their weight is `loss.far`), but the backbone does not predict them.
         They teach the network to use more of its context (Lee et al. 2017, arXiv 1706.00120). None is the mirror image of another
         offset: that is the same affinity. All are shorter than `output_shape_vx`.
+    augment
+        Random changes to what the network sees.
+    loss
+        How far predicted affinities are from the truth.
     output_shape_vx
-        zyx of what one sample of a batch teaches; the input is larger by the network's context.
-    iterations, batch_size, learning_rate, warm_up, weight_decay, clip_gradient, ema
-        AdamW with linear warm-up over `warm_up` iterations, then cosine decay to 0. `ema` is the decay of an
-        exponential moving average of the weights which becomes the backbone; 0 for none.
-    accumulate
+        Shape of what one sample of a batch teaches; the input is larger by the network's context.
+    iterations : iterations
+        Length of the training.
+    batch_size : samples
+        Samples of a batch.
+    accumulate : batches
         Batches an iteration learns from: their mean loss, each with its own batch statistics. Processes of a training share
         them.
     reduction
         How processes add their gradients. ``"ordered"``: in the order of the batches, so that how many processes there are never
         changes the result. ``"ddp"``: by torch's DistributedDataParallel, which sends gradients while others are still computed;
         sums are rounded differently, and batch norms keep the running statistics of the first process.
+    learning_rate
+        Largest learning rate of AdamW. It falls to 0 at the end by a cosine.
+    warm_up : iterations
+        Iterations in which the learning rate rises linearly.
+    weight_decay
+        Weight decay of AdamW.
+    clip_gradient
+        Largest norm of the gradient; a longer one is scaled down.
     batch_norm
         Train with batch norm, which is folded into the weights in the end.
     padded
         Fraction of the iterations, the first ones, in which the network sees zeros for context: several times as many voxels
         teach in the same time. The rest is trained as the network is used.
+    ema
+        Decay of an exponential moving average of the weights, which becomes the backbone; 0 for none.
     seed
         Sample i of a training depends on it and i alone.
-    workers, threads
-        Processes that make batches (0: this one), and threads of the network.
+    workers : processes
+        Processes that make batches; 0: this one.
+    threads : threads
+        Threads of the network.
     device
         ``"auto"``: CUDA where there is one.
     precision
         ``"auto"``: bfloat16 on GPUs that have it natively, else float32; see `resolve_precision`.
     channels_last
         Memory layout of the network.
-    checkpoint_every, validate_every, picture_every
-        In iterations; 0 for never.
+    checkpoint_every : iterations
+        How often the state is kept, from which a killed training goes on; 0 for never.
+    validate_every : iterations
+        How often the backbone is scored on the held-out part; 0 for never.
+    picture_every : iterations
+        How often a picture of a batch is written; 0 for never.
     keep_best
         Name of a validation metric (lower is better): the backbone is then the best validated one, not the last.
-    patience
+    patience : validations
         Stop after so many validations without a better one (needs `keep_best`); 0 for never.
     """
 

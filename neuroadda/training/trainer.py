@@ -44,9 +44,9 @@ def train_network(
     validate
         Called every `config.validate_every` iterations with the backbone so far; returns metrics.
     observer
-        Told of every iteration and every validation, in the first process.
+        Receives every iteration and every validation, in the first process.
     overwrite
-        Begin anew where another training (other data or parameters) lies in the output folder.
+        Start again where another training (other data or parameters) lies in the output folder.
     processes
         Those that share the work, each of which calls this; the result has the same bits for any number of them.
 
@@ -92,7 +92,7 @@ def _check(config: TrainConfig, validate: Validate | None, processes: Processes)
 def _begin(run: Run, overwrite: bool) -> bool:
     """Bring a run to where its folder says that it is; return whether that is its end."""
     config, output, inputs = run.config, run.config.output, run.checked.inputs
-    inputs.warn("the training begins anew (unless inputs are trusted)")
+    inputs.warn("the training starts again (unless inputs are trusted)")
     checkpoint = find_begun(config, run.checked.fingerprint, overwrite or inputs.changed)
     if checkpoint is None:
         for name in ("checkpoints", "tensorboard", PICTURES, "backbone", "candidate"):

@@ -66,7 +66,7 @@ class WebServer(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Tell of a bug; one who hangs up is none."""
+        """Print the traceback of an error, unless the client has closed the connection."""
         if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
             traceback.print_exc()
 

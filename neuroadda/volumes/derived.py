@@ -23,7 +23,7 @@ FOLDER, RECORD = ".derived", "made.json"
 PYRAMID_RUN = ".run"  # folder of a pyramid's run, in the pyramid
 
 Kind = Literal["view", "page", "copy"]
-"""A view shows the array itself, such as a pyramid that links to it; a page tells of it; a copy has its voxels."""
+"""A view shows the array itself, such as a pyramid that links to it; a page describes it; a copy has its voxels."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Derived:
     def describe_again(self) -> str:
         """Return what makes it again."""
         if not self.again:
-            return "make it again"
+            return "repeat it"
         return f"`{self.again.format(of=shlex.quote(self.of), made=shlex.quote(self.path))}` makes it again"
 
     def find(self, now: Path) -> Path:
@@ -107,15 +107,15 @@ def retire(array: Location) -> list[Path]:
     removed = list_views(array)
     remove_views(array, removed)
     for view in removed:
-        warn(f"removed, since {array} is made anew: make it again", str(view))
+        warn(f"removed, since {array} is made again: make it again", str(view))
     for folder, derived in list(_list_derived(array)):
         made = Path(derived.path)
         if derived.kind == "page":
             made.replace(stale := made.with_name(f"{made.stem}_stale{made.suffix}"))
             remove_at_once(folder)
-            warn(f"it tells of {array} as it was, which is made anew; now named {stale.name}", str(made))
+            warn(f"it describes {array} as it was, which is made again; now named {stale.name}", str(made))
         else:
-            warn(f"it was made of {array} as it was, which is made anew: {derived.describe_again()}", str(made))
+            warn(f"it was made of {array} as it was, which is made again: {derived.describe_again()}", str(made))
     return removed
 
 
@@ -139,7 +139,7 @@ def find_stale(array: Location) -> dict[str, str]:
         assert isinstance(array, Path)
         attrs, find = read_attributes(array), derived.relocate(array.resolve()).find
         if attrs.get("fingerprint") != derived.fingerprint:
-            found[derived.path] = f"{array} was made anew since{_tell(derived)}"
+            found[derived.path] = f"{array} was made again since{_tell(derived)}"
         elif attrs.get("instance") == derived.instance and is_array(array):
             inputs, levels = look_again(folder, find), look_again(Path(derived.path) / PYRAMID_RUN, find)
             if edited := inputs.edited | inputs.replaced | levels.edited:

@@ -57,7 +57,7 @@ def import_volume(
     viewer shows: inverted where a TIFF says MinIsWhite, and the greys of a palette. Labels become uint64, the values that are
     stored; ids that other tools keep for what is not labelled become 0 (see `label_ids`). What was done is said in the provenance's
     `notes`, and logged.
-    Provenance (source, its sha256, what it tells of itself, the scale) and fingerprint are attributes of the result.
+    Provenance (source, its sha256, what it says about itself, the scale) and fingerprint are attributes of the result.
     Memory holds one box of 64 MiB, or for image stacks the pages of one layer of chunks (on disk when over 512 MiB).
 
     Parameters

@@ -172,7 +172,7 @@ class Inputs:
                 self._known[name] = moved
                 return moved.identity
             if before.path == str(volume.path.resolve()):
-                what = _compare_places(before, volume) or ["it was made anew, or its attributes were edited"]
+                what = _compare_places(before, volume) or ["it was made again, or its attributes were edited"]
                 self._others[name] = str(volume.path), _say_changed(name, what, before)
             before = None  # of another array
         if self._trust:

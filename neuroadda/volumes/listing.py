@@ -82,7 +82,7 @@ class Listing:
 
 
 def list_files(volume: Volume) -> Listing | None:
-    """List the files of an array; None where that cannot be done, as of a web server that does not tell of its files.
+    """List the files of an array; None where that cannot be done, as of a web server that does not list its files.
 
     A local listing takes about 5 microseconds a file, one at an object store a request a thousand files. A web server is asked for
     each chunk, `MOST_ASKED` of them at most.

@@ -31,7 +31,13 @@ PLACE = Path("no_data.zarr") / "mask"  # in a run's folder
 
 
 class WithNoData(Config):
-    """A config with the setting `no_data`. Its default is left out where the config is dumped: what is made of it is older."""
+    """A config with the setting `no_data`. Its default is left out where the config is dumped: what is made of it is older.
+
+    Attributes
+    ----------
+    no_data
+        Where raw has no data: "auto" for constant areas, "none", or the path of a mask, 0 where there is no data.
+    """
 
     no_data: PathText = AUTO
 
@@ -156,7 +162,7 @@ def outdate_no_data(setting: str, folder: Path) -> None:
         return
     Volume.open(place, "r+").data.attrs[OUTDATED] = True
     what = "where raw has no data was found before raw changed, and this run goes on with that"
-    warn(f"{what}; `neuroadda segment --overwrite` looks again and does all of it anew", str(place))
+    warn(f"{what}; `neuroadda segment --overwrite` looks again and does all of it again", str(place))
 
 
 def open_no_data(setting: str, raw: Volume) -> Mask | None:

@@ -26,8 +26,10 @@ class PhantomConfig(PublicConfig):
 
     Attributes
     ----------
-    shape_vx, voxel_size_nm
-        zyx.
+    shape_vx
+        Shape of the volume.
+    voxel_size_nm
+        Size of a voxel.
     seed
         Another seed is another tissue.
     neurite_spacing_nm
@@ -40,14 +42,20 @@ class PhantomConfig(PublicConfig):
         Thickness of the two membranes between neurites.
     membrane_label0
         Whether membrane is labelled 0, or goes to the nearest neurite.
-    mitochondria_rate, bouton_rate
-        Part of the neurites' pieces (a spacing long) that hold a mitochondrion, or vesicles and synapses.
-    noise
-        Standard deviation, grey values.
+    mitochondria_rate
+        Part of the neurites' pieces (a spacing long) that hold a mitochondrion.
+    bouton_rate
+        Part of the neurites' pieces that hold vesicles and synapses.
+    noise : grey values
+        Standard deviation of the noise.
     shift_nm
         Largest shift of a section in y and in x; raw and labels shift together.
-    missing_rate, contrast_rate, fold_rate
-        Part of the sections that are lost (raw is 0), have another contrast, or a dark fold.
+    missing_rate
+        Part of the sections that are lost: raw is 0.
+    contrast_rate
+        Part of the sections that have another contrast.
+    fold_rate
+        Part of the sections that have a dark fold.
     """
 
     shape_vx: Zyx

@@ -8,7 +8,15 @@ from neuroadda.volumes.arrays import Volume, describe_roi
 
 
 class RoiConfig(Config):
-    """A box in nm, zyx."""
+    """A box in nm, zyx.
+
+    Attributes
+    ----------
+    offset_nm
+        Its first corner, in the world coordinates of the volume; on the voxel grid.
+    shape_nm
+        Its lengths, whole voxels.
+    """
 
     offset_nm: ZyxFloat
     shape_nm: ZyxFloat

@@ -4,17 +4,18 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
-from neuroadda.backbones.card import CARD, WEIGHTS
+from neuroadda.backbones.card import CARD, WEIGHTS, Card
 from neuroadda.backbones.checkpoint import Backbone, load_backbone, save_backbone
 from neuroadda.config import dump_config, write_json
-from neuroadda.errors import UserError
+from neuroadda.errors import UserError, warn
 from neuroadda.locks import lock_folder
 from neuroadda.zoo.embeddings import Embeddings, NetworkRole, save_embeddings
 from neuroadda.zoo.fetching import FileRecord
-from neuroadda.zoo.finding import local_folder
+from neuroadda.zoo.finding import builtin_folder, find_backbone, local_folder
 from neuroadda.zoo.index import EMBEDDING, FILES, INDEX, Index, check_name, read_index
-from neuroadda.zoo.verifying import check_embedding, check_finite, check_provenance
+from neuroadda.zoo.verifying import PROVENANCE, check_embedding, check_finite, check_provenance
 
 Embed = Callable[[Mapping[NetworkRole, Backbone]], Embeddings]
 
@@ -27,6 +28,7 @@ def add_backbone(
     overwrite: bool = False,
     embed: Embed | None = None,
     reference: str | None = None,
+    facts: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """Copy a trained backbone, and its embedding if it has one, into a local zoo as the entry named by its domain.
 
@@ -35,9 +37,10 @@ def add_backbone(
     Parameters
     ----------
     folder
-        With card.json, weights.safetensors and maybe embedding.safetensors.
+        With card.json, weights.safetensors and maybe embedding.safetensors; or whatever `find_backbone` takes, such as the name of
+        an entry of the zoo that comes with neuroadda.
     zoo
-        A folder, or "builtin".
+        A folder, or "builtin" for the zoo that comes with neuroadda.
     half
         Store the weights as float16.
     overwrite
@@ -48,6 +51,9 @@ def add_backbone(
         ranked; an embedding in `folder` is not copied then.
     reference
         Entry (it may be the new one) that all entries are embedded by, too.
+    facts
+        What the card does not say: `organism` and `modality`; `licence` and `citation` of the samples that have none. `domain`
+        replaces the card's. The card in `folder` stays as it is.
 
     Returns
     -------
@@ -61,15 +67,18 @@ def add_backbone(
         is of other weights (as when `half` changes them: give `embed`), the entry exists, a volume cannot be embedded, or the
         zoo is at a URL or cannot be written.
     """
+    folder, root = find_backbone(folder), local_folder(zoo)
     backbone = load_backbone(folder)
-    folder, card, root = Path(folder), backbone.card, local_folder(zoo)
+    card = _complete(backbone.card, facts)
     check_provenance(card, str(folder / CARD))
     try:
         name = check_name(card.domain)
     except ValueError as error:
-        raise UserError(f"domain: {error}", str(folder / CARD)) from error
+        right = "it becomes the name of the entry: give another one (--domain)"
+        raise UserError(f"domain: {error}", str(folder / CARD), right) from error
     with _changing(root):
-        index = read_index(root) if (root / INDEX).is_file() else Index()
+        new = not (root / INDEX).is_file()
+        index = Index() if new else read_index(root)
         entry, partial, old = root / name, root / f".{name}.partial", root / f".{name}.old"
         if not overwrite and (name in index.entries or entry.exists()):
             raise UserError(f"the zoo has an entry {name!r} already", str(root), "--overwrite replaces it")
@@ -98,11 +107,16 @@ def add_backbone(
                 old.rename(entry)
         _write(root, Index(entries=entries))
         shutil.rmtree(old, ignore_errors=True)
+    if new and root != builtin_folder():
+        right = (
+            "to rank the backbones that come with neuroadda, too, add them by name: neuroadda zoo add NAME --zoo ZOO"
+        )
+        warn(f"this zoo is new and ranks {name} alone; {right}", str(root))
     return entry
 
 
 def write_index(zoo: Path | str) -> Index:
-    """Write ``zoo.json`` anew from the files that a local zoo has now, vouching for all of them.
+    """Write ``zoo.json`` from the files that a local zoo has now, with the digests of all of them.
 
     For a zoo whose entries were made or changed by other means than `add_backbone`.
 
@@ -122,6 +136,19 @@ def write_index(zoo: Path | str) -> Index:
         index = Index(entries=entries)
         _write(root, index)
     return index
+
+
+def _complete(card: Card, facts: Mapping[str, str]) -> Card:
+    own = {key: facts[key] for key in ("organism", "modality") if key in facts and not getattr(card, key).strip()}
+    domain = facts.get("domain", card.domain)
+    of_samples = {key: facts[key] for key in PROVENANCE if key in facts}
+    if of_samples:
+        of_samples.setdefault("name", domain)
+    samples = tuple(
+        sample | {key: value for key, value in of_samples.items() if not str(sample.get(key) or "").strip()}
+        for sample in card.training_data
+    )
+    return card.model_copy(update={**own, "domain": domain, "training_data": samples})
 
 
 def _records(entry: Path) -> dict[str, FileRecord]:

@@ -65,7 +65,7 @@ class Zoo:
         Raises
         ------
         UserError
-            If there is no such entry, its card cannot be had, is malformed, or is another's.
+            If there is no such entry, its card cannot be read, is malformed, or is another's.
         """
         path = self.file(name, CARD)
         card = load_card(path.parent)
@@ -82,14 +82,14 @@ class Zoo:
         Raises
         ------
         UserError
-            If there is no such entry, a file cannot be had or is not the one that the index says, or there is one that it
+            If there is no such entry, a file cannot be read or is not the one that the index says, or there is one that it
             does not know.
         """
         paths = [self.file(name, file) for file in self.files(name)]
         folder = paths[0].parent
         for file in FILES:
             if (folder / file).exists() and folder / file not in paths:
-                raise UserError(f"the file is not in {INDEX}, so nobody vouches for it", str(folder / file))
+                raise UserError(f"the file is not in {INDEX}, so its digest is not known", str(folder / file))
         return folder
 
     def backbone(self, name: str) -> "Backbone":
@@ -111,7 +111,7 @@ class Zoo:
         Raises
         ------
         UserError
-            If it cannot be had or is not the one that the index says.
+            If it cannot be read or is not the one that the index says.
         """
         files = self.files(name)
         if file not in files:
@@ -213,7 +213,7 @@ def find_backbone(backbone: str | Path, zoo: Zoo | str | Path | None = None) -> 
     Raises
     ------
     UserError
-        If it is neither, or a file of the entry cannot be had or is not the one that the zoo's index says.
+        If it is neither, or a file of the entry cannot be read or is not the one that the zoo's index says.
     """
     folder = Path(backbone)
     if str(backbone) != folder.name:  # a path: no zoo is asked

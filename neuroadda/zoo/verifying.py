@@ -80,7 +80,8 @@ def check_provenance(card: Card, where: str) -> None:
     for i, sample in enumerate(card.training_data):
         missing += [f"training_data[{i}].{key}" for key in PROVENANCE if not str(sample.get(key) or "").strip()]
     if missing:
-        raise UserError(f"the card lacks {', '.join(missing)}", where, "a zoo says whose data made its backbones")
+        right = "a zoo says whose data made its backbones: give it (--organism, --modality, --licence, --citation)"
+        raise UserError(f"the card lacks {', '.join(missing)}", where, right)
 
 
 def check_finite(backbone: Backbone) -> None:

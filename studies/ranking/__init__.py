@@ -47,7 +47,7 @@ one draw, is no more than 2 points of per cent above that by four, on either set
 A hypothesis after the third run, judged on networks that it was not made from (2026-11-29). The rows of the third run suggested:
 consistency less 2 MMD, where the target's patches have the mean and standard deviation of the source's raw, chooses better than
 the default, consistency less 0.3 MMD of raw as it is. The second run's rows are of the same targets, but of other networks (the
-zoo before); they are `ranking_second_*.csv`. Rule: the hypothesis becomes the default if, by one draw with three crops (the mean over
+zoo before): `ranking_second_*.csv`. Rule: the hypothesis becomes the default if, by one draw with three crops (the mean over
 seeds), its mean regret over all cases of the second run is no higher than that of the default. Distances of the third run are
 measured again, now with the mean and standard deviation that an entry of the zoo holds (of the patches, no longer of the volume).
 """

@@ -15,9 +15,9 @@ from studies.ranking.targets import TARGETS
 
 GENERALIST = "generalist"
 DEFAULT = "consistency (3-D) less 2 MMD, raw standardised"
-SAME_3 = "the same, 3 crops"
+SAME_3 = "less 2 MMD, raw standardised, 3 crops"
 FORMER = "consistency (3-D) less 0.3 MMD, the default before"
-FORMER_3 = "the default before, 3 crops"
+FORMER_3 = "less 0.3 MMD, the default before, 3 crops"
 RESAMPLES = 10_000
 ALL = 10**6
 

@@ -93,7 +93,8 @@ means that the chosen source's VOI is 10 % above that of the best candidate. Sou
 generalist saw most of the domains and is a row of its own. {len(TARGETS)} targets, {seeds} seeds of crops and patches; in brackets
 95 % intervals by bootstrap over targets.
 
-Commands: `python -m studies.ranking.study`, `python -m studies.ranking.report`; 2026-11-29, AMD EPYC, 2 cores; the third run.
+Commands: `python -m studies.ranking.study`, `python -m studies.ranking.report`; 2026-11-29, AMD EPYC, 2 cores;
+the third run, distances measured again.
 """
 
 

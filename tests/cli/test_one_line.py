@@ -104,7 +104,7 @@ def test_every_verb_finds_the_ledger_in_the_same_way(
     code, _, error = command("status", run)
     assert code == 2
     assert "--ledger, or NEUROADDA_LEDGER" in error
-    assert "--ledger mongodb://..., or NEUROADDA_LEDGER" in command("retry", run)[2]
+    assert "--ledger mongodb://host/database, or NEUROADDA_LEDGER" in command("retry", run)[2]
     for verb in (("status", run, "--json"), ("retry", run, "--stage", "predict", *SERIAL), ("ledger", "verify", run)):
         assert command(*verb, "--ledger", elsewhere)[0] == 0
     assert command("predict", *given, "--ledger", elsewhere)[0] == 0

@@ -12,6 +12,7 @@ from neuroadda.backbones.card import CARD, WEIGHTS
 from neuroadda.backbones.unet import UNet
 from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.zoo.adding import add_backbone
+from neuroadda.zoo.finding import builtin_folder
 from tests.zoo.small_zoo import SAMPLE, SMALL, serve, write_embedding, write_trained
 
 
@@ -107,6 +108,92 @@ def test_add_twice(command, tmp_path):
     assert (tmp_path / "zoo/fly" / WEIGHTS).read_bytes() == half
     assert command(*add, "--no-half", "--overwrite")[0] == 0
     assert (tmp_path / "zoo/fly" / WEIGHTS).read_bytes() == (tmp_path / "t" / WEIGHTS).read_bytes()
+
+
+def test_a_new_zoo_tells_that_it_ranks_its_own_entries_alone(command, tmp_path):
+    for number, domain in enumerate(("fly", "mouse", "fish")):
+        write_trained(tmp_path / domain, domain, seed=number)
+        code, _, error = command("zoo", "add", tmp_path / domain, "--zoo", tmp_path / "zoo")
+        assert code == 0
+        assert error.count("ranks fly alone") == (number == 0)
+    error = command("zoo", "add", tmp_path / "fly", "--zoo", tmp_path / "other")[2]
+    assert error.startswith(f"neuroadda: warning: {tmp_path / 'other'}: this zoo is new and ranks fly alone; to rank")
+
+
+@pytest.mark.parametrize("name", ["fly_fibsem", "generalist", "fly_larva_l3_sstem"])
+def test_a_backbone_that_comes_with_neuroadda_is_copied_by_its_name(command, tmp_path, name):
+    assert command("zoo", "add", name, "--zoo", tmp_path / "zoo")[0] == 0
+    files = sorted(path.name for path in (builtin_folder() / name).iterdir())
+    assert sorted(path.name for path in (tmp_path / "zoo" / name).iterdir()) == files
+    for file in files:
+        if file != CARD:
+            assert (tmp_path / "zoo" / name / file).read_bytes() == (builtin_folder() / name / file).read_bytes()
+    assert command("zoo", "verify", tmp_path / "zoo")[0] == 0
+
+
+def test_an_entry_of_the_zoo_of_neuroadda(command, tmp_path, monkeypatch):
+    shipped = tmp_path / "package"
+    for module in ("finding", "adding"):
+        monkeypatch.setattr(f"neuroadda.zoo.{module}.builtin_folder", lambda: shipped)
+    write_trained(tmp_path / "t", "fly")
+    write_trained(tmp_path / "u", "mouse", seed=1)
+    add_backbone(tmp_path / "t", shipped)
+    code, told, error = command("zoo", "add", tmp_path / "u", "--zoo", "builtin")
+    assert (code, told, error) == (0, f"{shipped / 'mouse'}\n", "")
+    for zoo in ((), ("builtin",)):
+        assert [line.split("\t")[0] for line in command("zoo", "list", *zoo)[1].splitlines()[1:]] == ["fly", "mouse"]
+    assert not Path("builtin").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"organism": ""}, "the card lacks organism; a zoo says whose data made its backbones: give it (--organism"),
+        ({"training_data": ({"name": "mine"},)}, "the card lacks training_data[0].licence, training_data[0].citation;"),
+        (
+            {"domain": "my tissue"},
+            "domain: 'my tissue' is no name: letters, digits and _ . - only; it becomes the name of",
+        ),
+    ],
+)
+def test_what_a_card_lacks_is_told_with_the_file_to_change(command, tmp_path, changes, told):
+    write_trained(tmp_path / "t", **changes)
+    code, _, error = command("zoo", "add", tmp_path / "t", "--zoo", tmp_path / "zoo")
+    assert (code, error.count("\n")) == (2, 1)
+    assert error.startswith(f"neuroadda: {tmp_path / 't' / CARD}: {told}")
+    assert not (tmp_path / "zoo" / "zoo.json").exists()
+
+
+def test_what_a_card_lacks_may_be_given(command, tmp_path):
+    bare = {"organism": "", "modality": "", "training_data": ({"raw": "a"}, SAMPLE, {"raw": "b", "licence": "CC0"})}
+    write_trained(tmp_path / "t", "my tissue", **bare)
+    before = (tmp_path / "t" / CARD).read_bytes()
+    facts = (
+        "--domain",
+        "mine",
+        "--organism",
+        "Mus",
+        "--modality",
+        "SBEM",
+        "--licence",
+        "CC BY 4.0",
+        "--citation",
+        "Me",
+    )
+    assert command("zoo", "add", tmp_path / "t", "--zoo", tmp_path / "zoo", *facts)[:2] == (
+        0,
+        f"{tmp_path / 'zoo/mine'}\n",
+    )
+    card = json.loads((tmp_path / "zoo/mine" / CARD).read_text())
+    assert (card["domain"], card["organism"], card["modality"]) == ("mine", "Mus", "SBEM")
+    given = {"name": "mine", "licence": "CC BY 4.0", "citation": "Me"}
+    assert card["training_data"] == [{"raw": "a", **given}, SAMPLE, {"raw": "b", **given, "licence": "CC0"}]
+    assert (tmp_path / "t" / CARD).read_bytes() == before
+    assert command("zoo", "verify", tmp_path / "zoo")[0] == 0
+    write_trained(tmp_path / "full")
+    command("zoo", "add", tmp_path / "full", "--zoo", tmp_path / "zoo", *facts[2:])
+    card = json.loads((tmp_path / "zoo/fly" / CARD).read_text())
+    assert (card["organism"], card["modality"], card["training_data"]) == ("Drosophila", "FIB-SEM", [SAMPLE])
 
 
 def test_verify_exits_1_if_anything_is_wrong(command, made, tmp_path):

@@ -174,7 +174,7 @@ def test_a_preempted_job_is_replaced_at_no_cost(slurm, tmp_path, gate):
 
 
 def test_a_ledger_of_one_machine_is_not_for_many(slurm, tmp_path):
-    with pytest.raises(UserError, match="an SQLite ledger is for one machine; set ledger = mongodb"):
+    with pytest.raises(UserError, match='an SQLite ledger is for one machine; set ledger = "mongodb'):
         go(make_task(tmp_path), tmp_path, "slurm", host="10.77.0.1")
 
 

@@ -1,5 +1,6 @@
 """Embeddings: what the encoder says, pooled; and a file that is checked before it is believed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from neuroadda.backbones.unet import UNet
 from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.domains import embedding as module
 from neuroadda.domains.embedding import embed_patches, embed_volume, patch_shape_vx
-from neuroadda.domains.patches import PatchConfig, Patches, draw_patches
+from neuroadda.domains.patches import PatchConfig, Patches, draw_patches, match_levels
 from neuroadda.volumes.arrays import Volume
+from neuroadda.zoo.embeddings import join_embeddings, load_embeddings, save_embeddings
 
 SHALLOW = UNetConfig(features=(4, 8), downsample=((1, 2, 2),), kernels=(((1, 3, 3), (1, 3, 3)), ((3, 3, 3),)))
 FLAT = UNetConfig(features=(4, 6), out_channels=2, downsample=((1, 2, 2),), kernels=(((1, 3, 3),), ((1, 3, 3),)))
@@ -55,6 +57,33 @@ def test_features_are_the_encoders_pooled_whatever_the_batch(monkeypatch, config
         assert one.features.dtype == np.float32
         assert (one.network, one.pooling, one.pixel_nm, one.shape_vx) == (network.card.digest, pooling, 4.0, shape)
         np.testing.assert_array_equal(one.blocks, patches.blocks)
+
+
+@pytest.mark.parametrize("level", [(120.0, 30.0), (60.0, 10.0), (200.0, 20.0)])
+def test_patches_take_over_mean_and_spread(level):
+    noise = np.random.default_rng(1).normal(90, 25, (6, 3, 24, 24)).clip(0, 255).astype(np.uint8)
+    patches = Patches(noise, np.arange(6), 4.0)
+    matched = match_levels(patches, *level)
+    assert matched.raw.dtype == np.uint8
+    assert (float(matched.raw.mean()), float(matched.raw.std())) == pytest.approx(level, rel=0.02)
+    assert np.corrcoef(matched.raw.ravel(), noise.ravel())[0, 1] > 0.99
+    blank = match_levels(Patches(np.full((2, 3, 24, 24), 7, np.uint8), np.arange(2), 4.0), *level)
+    assert (blank.raw == level[0]).all()
+
+
+def test_an_embedding_knows_the_raw_that_it_is_of(tmp_path):
+    network = backbone(FLAT)
+    shape = patch_shape_vx(network.card)
+    both = random_patches(shape, 9)
+    parts = [Patches(both.raw[part], both.blocks[part], 4.0) for part in (slice(0, 2), slice(2, 9))]
+    joined = join_embeddings([embed_patches(network, part, "cpu")["max"] for part in parts])
+    assert (joined.raw_mean, joined.raw_std) == pytest.approx((both.raw.mean(), both.raw.std()))
+    save_embeddings(tmp_path, {"own": {"max": joined}})
+    assert load_embeddings(tmp_path)["own"]["max"].raw_std == pytest.approx(both.raw.std())
+    unknown = replace(joined, raw_mean=None, raw_std=None)
+    save_embeddings(tmp_path, {"own": {"max": unknown}})
+    assert load_embeddings(tmp_path)["own"]["max"].raw_mean is None
+    assert join_embeddings([joined, unknown]).raw_std is None
 
 
 def test_several_networks_see_the_same_places(tmp_path):

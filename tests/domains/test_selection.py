@@ -103,6 +103,20 @@ def test_the_domain_a_volume_is_of_ranks_first(made, zoo, name, network):
     assert again == ranking
 
 
+def test_brightness_and_contrast_make_no_domain_far(made, zoo, tmp_path):
+    plain = target(made, "fine")
+    dim = Volume.create(tmp_path / "dim.zarr/raw", plain.shape_vx, plain.voxel_size_nm, np.uint8)
+    dim.data[:] = np.round(plain.read() * 0.6 + 10).astype(np.uint8)
+
+    def measure(volume: Volume, config: RankConfig) -> dict[str, float]:
+        return {row.name: row.mmd2 for row in rank_zoo(volume, zoo, config).rows}
+
+    matched, raw = CONFIG, CONFIG.model_copy(update={"match_raw": False})
+    for name, mmd2 in measure(plain, matched).items():
+        assert measure(dim, matched)[name] == pytest.approx(mmd2, abs=0.02)
+    assert measure(dim, raw)["fine"] > measure(plain, raw)["fine"] + 0.1
+
+
 REAL = ("fly_larva_l1_sstem", "fly_medulla_fibsem", "mouse_cortex_sssem")
 
 

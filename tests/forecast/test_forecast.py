@@ -154,9 +154,34 @@ def test_boxes_that_differ_widen_the_interval(inputs, tmp_path):
     assert all(narrow < wide for narrow, wide in pairwise(spread(factor) for factor in (1, 2, 3)))
 
 
-def test_a_volume_without_room_for_samples_is_told(inputs, tmp_path):
-    with pytest.raises(UserError, match="no room for two samples"):
-        measure_boxes(make_plan(configure(inputs, tmp_path, block_vx=(24, 96, 150))), 2)
+@pytest.mark.parametrize(
+    ("block_vx", "boxes"),
+    [((8, 32, 80), 1), ((8, 32, 40), 1), ((8, 32, 16), 2), ((40, 200, 500), 1)],
+    ids=["one block", "two blocks", "five blocks", "less than a block"],
+)
+def test_of_a_small_volume_it_measures_what_there_is(inputs, tmp_path, command, block_vx, boxes):
+    """Boxes become smaller; where there is room for one alone, no interval is told."""
+    raw, path = write_raw(tmp_path / "raw.zarr/raw", (8, 32, 80)), tmp_path / "run.json"
+    config = configure(inputs, tmp_path / "run", raw=str(raw.path), block_vx=block_vx)
+    path.write_text(json.dumps({"segment": dump_config(config)}))
+    code, told, err = command("segment", "-c", path, "--dry-run", "--measure", 4)
+    assert code == 0, err
+    _, *rows, last = told.splitlines()
+    assert [row.split("\t")[:2] for row in rows[:-1]] == [[t.name, str(len(t.blocks))] for t in make_plan(config).tasks]
+    assert rows[-1].startswith("total\t")
+    if boxes > 1:
+        assert f"From {boxes} boxes" in last
+        assert last.endswith("in brackets 95 % by how they differ.")
+    else:
+        assert "From the one box that has room, of " in last
+        assert last.endswith("one box does not tell how boxes differ.")
+        assert "(" not in told
+
+
+def test_no_box_with_tissue_is_told(inputs, tmp_path, monkeypatch):
+    monkeypatch.setattr("neuroadda.forecast.sampling.choose_boxes", lambda task, count: [])
+    with pytest.raises(UserError, match="no box that holds tissue"):
+        measure_boxes(make_plan(configure(inputs, tmp_path)), 2)
 
 
 def test_the_overhead_of_empty_blocks_is_measured(tmp_path):

@@ -318,7 +318,7 @@ def test_fragments_that_are_gone_are_refused_by_name(run):
     na.add_edit(run.folder, "merge", a, b, who="ann")
     other = run.config.model_copy(update={"fragments": Fragments(seed_distance_vx=6, boundary=0.5)})
     before = content(run.plan)
-    with pytest.raises(UserError, match=r"merge 1 \(ann, .*\) is stale: its fragments .* were made anew.*no points"):
+    with pytest.raises(UserError, match=r"merge 1 \(ann, .*\) is stale: its fragments .* were made again.*no points"):
         segment_volume(other, overwrite=True)
     assert content(run.plan) == before  # nothing was written
     na.undo_edit(run.folder, 1)

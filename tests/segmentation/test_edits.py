@@ -194,7 +194,7 @@ def test_stale_edits_are_known_by_their_points():
     assert stale[0].digest("others") == stale[1].digest("others") != stale[0].digest("f")
     stale[0].check_fresh("others")
     with pytest.raises(
-        UserError, match=r"merge 1 \(ann, 2026.*is stale: its fragments 1 and 2 were made anew.*no points"
+        UserError, match=r"merge 1 \(ann, 2026.*is stale: its fragments 1 and 2 were made again.*no points"
     ):
         Edits(edits=(edit(1),)).check_fresh("others")
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neuroadda.adaptation.subject import read_subject
+from neuroadda.adaptation.tune_config import list_labelled
 from neuroadda.blockwise.run_config import read_config
+from neuroadda.errors import UserError
 from neuroadda.segmentation.recovery import read_run
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import find_stale
@@ -179,3 +182,28 @@ def test_a_copy_is_read_and_leaves_the_original_as_it_is(project, command, tmp_p
     assert not (copy / "volumes.zarr/segmentation.ome.zarr").exists()
     assert json.loads((copy / "config.json").read_text())["resolved"]["output"] == str(copy)
     assert command("retry", copy, "--set", SERIAL)[0] == 0  # it is a run of its own now
+
+
+def test_a_moved_run_is_found_in_a_ledger_that_it_shares(project, command, tmp_path):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    shutil.move(project / "runs/a/ledger.db", tmp_path / "shared.db")
+    run = Path(shutil.move(project / "runs/a", tmp_path / "b"))
+    tasks = json.loads(command("status", run, "--ledger", url, "--json")[1])
+    assert {task["state"] for task in tasks} == {"finished"}
+    assert {Path(task["output"]).is_relative_to(run) for task in tasks} == {True}
+    assert command("evaluate", run, project / "data/labels.zarr/labels", "--ledger", url)[0] == 0
+
+
+def test_an_adaptation_that_was_moved_with_its_raw_is_known(tmp_path):
+    write_raw(tmp_path / "old/raw.zarr/raw", SHAPE)
+    folder = tmp_path / "old/adapt"
+    (folder / "backbone").mkdir(parents=True)
+    (folder / "adaptation.json").write_text(json.dumps({"rounds": [{"proposals": str(folder / "round_1")}]}))
+    known = {"output": str(folder), "raw": str(tmp_path / "old/raw.zarr/raw"), "labels": {"linked": True}}
+    (folder / "config.json").write_text(json.dumps(known))
+    shutil.move(tmp_path / "old", tmp_path / "new")
+    subject = read_subject(str(tmp_path / "new/adapt"))
+    assert subject["raw"] == str(tmp_path / "new/raw.zarr/raw")
+    assert subject["backbone"] == str(tmp_path / "new/adapt/backbone")
+    with pytest.raises(UserError, match=str(tmp_path / "new/adapt/round_1")):
+        list_labelled(tmp_path / "new/adapt", Volume.open(subject["raw"]))

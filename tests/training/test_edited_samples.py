@@ -1,4 +1,4 @@
-"""Samples that were edited in place: the training begins anew, and says so."""
+"""Samples that were edited in place: the training starts again, and says so."""
 
 import json
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def test_one_voxel_is_enough(
     edit(volumes / name, 0 if name == "mask" else 7)
     second = train_network(config)
     assert f"{name}_0 changed (1 of " in caplog.text
-    assert "the training begins anew" in caplog.text
+    assert "the training starts again" in caplog.text
     rows = [json.loads(line) for line in (config.output / "metrics.jsonl").read_text().splitlines()]
     assert sum("loss" in row for row in rows) == config.iterations  # of the second alone
     fresh = train_network(config.model_copy(update={"output": volumes / "fresh"}))

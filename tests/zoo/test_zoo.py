@@ -159,7 +159,7 @@ def test_a_file_of_another_size_is_given_up_early(zoo: Path, cache: Path) -> Non
 
 def test_a_file_that_the_index_does_not_know_is_not_given(zoo: Path) -> None:
     write_embedding(zoo / "mouse", "0" * 64)
-    with pytest.raises(UserError, match="nobody vouches"):
+    with pytest.raises(UserError, match="its digest is not known"):
         open_zoo(zoo).folder("mouse")
     assert open_zoo(zoo).card("mouse").domain == "mouse"
 

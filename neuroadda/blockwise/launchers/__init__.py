@@ -49,7 +49,9 @@ def check_launcher(execution: Execution, ledger_url: str) -> None:
         right = "give an address of this machine that they reach, of a private interface"
         raise UserError(what, "execution.host", right)
     if ledger_url.startswith(SQLITE) and not execution.is_loopback:
-        right = "set ledger = mongodb://host/database, or execution.host to loopback where all jobs run on this machine"
+        right = (
+            'set ledger = "mongodb://host/database", or execution.host to loopback where all jobs run on this machine'
+        )
         raise UserError("an SQLite ledger is for one machine", ledger_url, right)
 
 

@@ -83,7 +83,7 @@ class BlockRecord(Config):
     block
         Dense index in the task's grid.
     attempts
-        How many tries this record adds to the block's count (1 for a try that has just begun, or one told of only now).
+        How many tries this record adds to the block's count (1 for a try that has just begun, or one reported only now).
     results
         What the stage reports, such as ``{"fragments": 120}``.
     """

@@ -15,9 +15,9 @@ from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.status import NoLedger, RunLedger, describe, find_ledger
 from neuroadda.errors import UserError
 from neuroadda.locks import LockState
+from neuroadda.redaction import Redaction
 from neuroadda.viewing.dashboard.blockmap import count_history, map_blocks
 from neuroadda.viewing.dashboard.progress import DONE, FAILED, RUNNING, StageProgress
-from neuroadda.viewing.dashboard.redaction import Redaction
 from neuroadda.viewing.dashboard.slices import Slices
 from neuroadda.viewing.dashboard.trainings import Trainings
 from neuroadda.viewing.dashboard.watch import Watch, WatchedStage

@@ -1,6 +1,6 @@
 // What is shown of one stage: map, throughput, slices and workers.
 
-import { bytes, clock, count, drawCurve, drawView, duration, element, viridis } from "./page-draw.js";
+import { bytes, clock, count, drawCurve, drawView, duration, element, toRates, viridis } from "./page-draw.js";
 
 export const find = (id) => document.getElementById(id);
 export const shown = { stage: null, byHand: false, version: null, colour: "state", cell: null, block: null, overview: null, detail: null };
@@ -101,8 +101,7 @@ function showHistory() {
     box.replaceChildren(...[0, 1].map(() => element("figure", { class: "chart" }, element("figcaption"), element("canvas", { role: "img" }), element("figcaption", { class: "ends" }))));
   const end = history.start + history.span;
   [["blocks", "blocks/s"], ["voxels", "vx/s"]].forEach(([name, unit], place) => {
-    // The last bin has not gone by yet.
-    const rates = history[name].map((n, bin) => n / Math.max(Math.min(history.width, history.span - bin * history.width), history.width / 4));
+    const rates = toRates(history, history[name]);
     const [title, canvas, ends] = box.children[place].children;
     const most = Math.max(...rates), mean = history[name].reduce((a, b) => a + b, 0) / Math.max(history.span, 1e-3);
     title.textContent = `at most ${count(most, unit)}, on average ${count(mean, unit)}`;

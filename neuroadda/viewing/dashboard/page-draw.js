@@ -25,6 +25,20 @@ export function duration(seconds) {
   return hours ? `${hours} h ${two(minutes % 60)} min` : `${minutes} min ${two(Math.floor(seconds % 60))} s`;
 }
 
+// How long something took, which is never 0.
+export function took(seconds) {
+  if (seconds < 0.01) return "less than 0.01 s";
+  return seconds < 9.995 ? `${seconds.toFixed(2)} s` : duration(seconds);
+}
+
+// What was done in each bar of time, a second. The last bar takes what is left over of the time, too: so the highest rate is
+// never below the mean.
+export function toRates({ width, span }, counts) {
+  const bars = Math.max(1, Math.floor(span / width)), sums = new Array(bars).fill(0);
+  counts.forEach((n, bin) => { sums[Math.min(bin, bars - 1)] += n; });
+  return sums.map((n, bar) => n / (bar < bars - 1 ? width : Math.max(span - bar * width, 1e-3)));
+}
+
 export function bytes(number) {
   for (const [power, unit] of [[3, "GiB"], [2, "MiB"], [1, "KiB"]])
     if (number >= 1024 ** power) return `${(number / 1024 ** power).toFixed(1)} ${unit}`;

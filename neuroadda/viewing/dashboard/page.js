@@ -2,7 +2,7 @@
 
 import { find, redrawDetail, showDetail, shown } from "./page-detail.js";
 import { redrawCurves, showTrainings } from "./page-training.js";
-import { blocks, clock, count, drawBar, duration, element } from "./page-draw.js";
+import { blocks, clock, count, drawBar, duration, element, took } from "./page-draw.js";
 
 const EVERY = 2000;
 
@@ -126,9 +126,9 @@ function syncStages(stages, now) {
     const told = [`${stage.done.toLocaleString("en")} of ${blocks(stage.blocks)} (${percent} %)`];
     if (stage.running) told.push(`${stage.running.toLocaleString("en")} running`);
     if (stage.eta_seconds !== null) told.push(`about ${duration(stage.eta_seconds)} left`);
-    if (stage.eta_seconds !== null && stage.voxels_per_second) told.push(count(stage.voxels_per_second, "vx/s"));
+    if (stage.eta_seconds !== null && stage.voxels_per_second) told.push(`${count(stage.voxels_per_second, "vx/s")} now`);
     if (stage.first !== null && stage.last !== null)
-      told.push(stage.done >= stage.blocks ? `took ${duration(stage.last - stage.first)}` : `began ${duration(now - stage.first)} ago`);
+      told.push(stage.done >= stage.blocks ? `took ${took(stage.last - stage.first)}` : `began ${duration(now - stage.first)} ago`);
     facts.replaceChildren(...told.map((text) => element("span", {}, text)));
     if (stage.failed) facts.prepend(element("strong", {}, `${stage.failed.toLocaleString("en")} failed`));
   });

@@ -67,7 +67,7 @@ class StageProgress:
         self.worker = np.zeros(size, np.int32)
 
     def update(self, columns: BlockColumns) -> bool:
-        """Take in what the ledger tells of some blocks; return whether that was news."""
+        """Take in what the ledger says about some blocks; return whether that was news."""
         known = columns.blocks < len(self.statuses)
         blocks, statuses, when = (each[known] for each in (columns.blocks, columns.statuses, columns.when))
         seconds = np.nan_to_num(columns.seconds[known])

@@ -16,7 +16,7 @@ NO_SCORE = "threshold"  # a metric that is neither better nor worse
 
 
 class Trainings:
-    """The trainings in the folder of a run, which are read anew whenever they are asked for.
+    """The trainings in the folder of a run, which are read again whenever they are asked for.
 
     Parameters
     ----------

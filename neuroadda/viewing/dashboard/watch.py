@@ -75,7 +75,7 @@ class Watch:
 
     @contextmanager
     def stages(self) -> Iterator[list[WatchedStage]]:
-        """Hold what is known of every task still, oldest first; what nobody looked at for a while is read anew before."""
+        """Hold what is known of every task still, oldest first; what nobody looked at for a while is read again first."""
         with self._changed:
             idle, self._asked = self._is_idle(), time.monotonic()
             if idle:

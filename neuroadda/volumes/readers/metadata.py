@@ -1,4 +1,4 @@
-"""What a source tells of itself: JSON metadata and attributes."""
+"""What a source says about itself: JSON metadata and attributes."""
 
 import json
 import math

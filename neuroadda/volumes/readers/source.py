@@ -108,7 +108,7 @@ class Source:
     kind
         Where the source says.
     attributes
-        What the source tells of itself (organism, modality, licence, ...).
+        What the source says about itself (organism, modality, licence, ...).
     endless
         Boxes beyond `shape` can be read, too: what is not stored is 0.
     parts

@@ -162,7 +162,7 @@ def _check_photometric(pages: Sequence[PageTags], path: Path) -> None:
 
 
 def _check_count(file: tifffile.TiffFile, pages: int, depth: int, path: Path) -> None:
-    """Raise UserError if the metadata tell of more images, or of fewer, than the file has."""
+    """Raise UserError if the metadata name more images, or fewer, than the file has."""
     coarser = [level for series in file.series for level in series.levels[1:] if not level.keyframe.is_subifd]
     pages -= sum(len(level.pages) for level in coarser)
     in_one_run = file.series[0].dataoffset is not None

@@ -1,5 +1,6 @@
 """The dashboard as a person sees it: in headless Chromium, narrow and wide, light and dark."""
 
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -122,6 +123,36 @@ def test_the_two_questions_are_answered_and_the_page_keeps_up(browser: Browser, 
         assert not browser.ask("document.getElementById('why').checkVisibility()")
         assert "64 of 64 blocks (100 %)" in text(browser, ".stage .facts")
     browser.wait(lambda: "does not answer" in text(browser, "#trouble"), "the end of the dashboard")
+    ledger.close()
+
+
+@pytest.mark.parametrize("finished", [[0.004], [0.3], [0.3, 1.01], [0.5, 0.9, 1.02, 7.4]], ids=str)
+def test_rates_agree_and_nothing_took_no_time(browser: Browser, tmp_path: Path, finished: list[float]) -> None:
+    """The highest rate is never below the mean, and the mean is that of the time that the stage took."""
+    ledger, now = open_ledger(f"sqlite:///{tmp_path}/ledger.db"), time.time() - 60
+    task = TaskRecord(fingerprint="f" * 64, stage="s", blocks=len(finished), voxels=8 * len(finished), output="/o")
+    ledger.register(task.model_copy(update={"created": now}))
+    about = {"fingerprint": task.fingerprint, "worker": Worker(host="h", pid=1), "status": "done", "voxels": 8}
+    ledger.write(
+        [
+            BlockRecord(**about, block=block, started=now, finished=now + end, seconds=end)
+            for block, end in enumerate(finished)
+        ]
+    )
+    with serve(str(tmp_path)) as dashboard:
+        look(browser, dashboard.url)
+        facts = text(browser, ".stage .facts")
+        assert "took 0 s" not in facts
+        assert ("took less than 0.01 s" in facts) == (finished[-1] < 0.01)
+        for unit in ("blocks/s", "vx/s"):
+            titles = browser.ask("[...document.querySelectorAll('#history figcaption')].map(c => c.innerText)")
+            title = next(t for t in titles if unit in t)
+            most, mean = (float(n) for n in re.findall(r"([\d.]+) (?:k)?(?:blocks|vx)/s", title))
+            assert most >= mean
+        took = re.search(r"took ([\d.]+) s", facts)
+        if took is not None:
+            blocks = re.search(r"on average ([\d.]+) blocks/s", " ".join(titles))
+            assert float(blocks[1]) * float(took[1]) == pytest.approx(len(finished), rel=0.05)
     ledger.close()
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from neuroadda.viewing.dashboard.redaction import Redaction
+from neuroadda.redaction import Redaction
 
 URL = "mongodb://anna:s3cr%40t-word@db.lab:27017,db2.lab:27017/runs?authSource=admin&tlsCertificateKeyFilePassword=k3y-phrase"
 
