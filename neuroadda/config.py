@@ -1,23 +1,21 @@
 """Strict configuration: TOML or JSON in, frozen pydantic models out, and the fingerprints made of them."""
 
-import difflib
 import hashlib
 import json
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from neuroadda.errors import UserError
+from neuroadda.errors import UserError, join_errors
+from neuroadda.faults import Fault, explain_faults, is_model
 from neuroadda.textfiles import read_text
+from neuroadda.wholefiles import replacing
 
 MALFORMED = (ValueError, RecursionError)  # of JSON and TOML: also a number of thousands of digits, and a nest too deep
-
-TAG = "="  # begins the name of a kind of section, where a section may be of several; no key begins so
 
 Zyx = tuple[int, int, int]
 ZyxFloat = tuple[float, float, float]
@@ -62,7 +60,7 @@ class _PublicType(type(BaseModel)):  # type: ignore[misc]
         try:
             return super().__call__(*args, **kwargs)
         except ValidationError as error:
-            raise _explain(_list_found(error)[0], cls, cls.__name__) from error
+            raise join_errors([fault.error for fault in explain_faults(error, cls, cls.__name__)]) from error
 
 
 if TYPE_CHECKING:  # type checkers know of models by the metaclass of pydantic alone
@@ -150,26 +148,12 @@ def parse_config(model: type[C], data: Mapping[str, Any], where: str) -> C:
     Raises
     ------
     UserError
-        One line for the first thing that is wrong; an unknown key names its nearest neighbour.
+        One line for all that is wrong; an unknown key names its nearest neighbour.
     """
     try:
         return model.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
-        raise _explain(_list_found(error)[0], model, where) from error
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong with plain data: where in it, the error, and whether a key is missing there."""
-
-    place: tuple[int | str, ...]
-    error: UserError
-    is_missing: bool
-
-    def is_set_by(self, overrides: Iterable[str]) -> bool:
-        """Whether one of some overrides (``a.b=1``) set what is wrong, or a part of it."""
-        keys = (tuple(override.partition("=")[0].strip().split(".")) for override in overrides)
-        return any(key[: len(self.place)] == self.place[: len(key)] for key in keys)
+        raise join_errors([fault.error for fault in explain_faults(error, model, where)]) from error
 
 
 def list_faults(model: type[C], data: Mapping[str, Any], where: str) -> list[Fault]:
@@ -177,18 +161,14 @@ def list_faults(model: type[C], data: Mapping[str, Any], where: str) -> list[Fau
     try:
         model.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
-        found = _list_found(error)
-        # What holds something wrong is not told to be wrong itself: pydantic counts a list without such items.
-        above = {one["loc"][:depth] for one in found for depth in range(len(one["loc"]))}
-        kept = [one for one in found if one["loc"] not in above]
-        return [Fault(one["loc"], _explain(one, model, where), one["type"] == "missing") for one in kept]
+        return explain_faults(error, model, where)
     return []
 
 
 def list_required(model: type[Config], section: str) -> set[str]:
     """Return the keys that a section must have."""
     annotation = model.model_fields[section].annotation
-    found = next((part for part in (annotation, *getattr(annotation, "__args__", ())) if _is_model(part)), None)
+    found = next((part for part in (annotation, *getattr(annotation, "__args__", ())) if is_model(part)), None)
     return set() if found is None else {name for name, field in found.model_fields.items() if field.is_required()}
 
 
@@ -210,58 +190,6 @@ def without_none(given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in tables.items() if value is not None and value != {}}
 
 
-def _list_found(error: ValidationError) -> list[dict[str, Any]]:
-    """Return what pydantic found; where a list of fixed length is too short, one fault of the list for all the items it lacks."""
-    found: list[dict[str, Any]] = []
-    for told in error.errors():
-        one: dict[str, Any] = {**told}
-        if one["type"] == "missing" and isinstance(one["loc"][-1], int):
-            place, count = one["loc"][:-1], one["loc"][-1] + 1  # of the last one that is missing: the length
-            if found and found[-1]["loc"] == place:
-                found.pop()
-            values = "3 values (zyx)" if count == 3 else f"{count} values"
-            one |= {"type": "too_short", "loc": place, "msg": f"{values} are needed, not {one['input']}"}
-        found.append(one)
-    return found
-
-
-def _explain(fault: Mapping[str, Any], model: type[BaseModel], where: str) -> UserError:
-    path = [str(part) for part in fault["loc"]]
-    key = ".".join(part for part in path if not part.startswith(TAG)) or "the config"
-    if fault["type"] == "extra_forbidden":
-        known = sorted(_keys_at(model, path[:-1]))
-        near = difflib.get_close_matches(path[-1], known, n=1)
-        parents = [part for part in path[:-1] if not part.startswith(TAG)]
-        right = f"did you mean {'.'.join([*parents, near[0]])!r}?" if near else f"known keys: {', '.join(known)}"
-        return UserError(f"unknown key {key!r}", where, right)
-    if fault["type"] == "missing":
-        return UserError(f"key {key!r} is missing", where)
-    given = fault.get("input")
-    shown = "" if isinstance(given, dict) else f", not {given!r}"
-    message = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-    return UserError(
-        f"{key} should be {message}{shown}" if "Input should be" in fault["msg"] else f"{key}: {message}", where
-    )
-
-
-def _keys_at(model: type[BaseModel], path: list[str]) -> set[str]:
-    tags = {part.removeprefix(TAG) for part in path if part.startswith(TAG)}
-    for part in (part for part in path if not part.startswith(TAG)):
-        field = model.model_fields.get(part)
-        annotation = field.annotation if field else None
-        options = (annotation, *getattr(annotation, "__args__", ()))
-        nested = [a for a in (getattr(option, "__origin__", option) for option in options) if _is_model(a)]
-        nested.sort(key=lambda one: one.__name__ not in tags)
-        if not nested:
-            return set(model.model_fields)
-        model = nested[0]
-    return set(model.model_fields)
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
 def dump_config(config: BaseModel) -> dict[str, Any]:
     """Return the config as plain JSON data."""
     return config.model_dump(mode="json")
@@ -275,19 +203,16 @@ def fingerprint(*parts: Any) -> str:
 
 def write_json(path: Path, data: Any) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    text = json.dumps(data, indent=2, allow_nan=False) + "\n"
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def write_toml(path: Path, data: Mapping[str, Any], comment: str) -> None:
     """Write tables of plain data as TOML, below a comment of one line, as `write_json` does; keys of None are left out."""
     lines = [f"# {comment}", *_toml_lines(data, ())]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _toml_lines(table: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The errors a user can cause, the failures a run can end in, and warnings."""
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -39,6 +39,24 @@ class UserError(Exception):
         self.what, self.where, self.right = what, where, right
         line = shorten(what) if where is None else f"{shorten(where)}: {shorten(what)}"
         super().__init__(line if right is None else f"{line}; {shorten(right)}")
+
+
+def join_errors(errors: Sequence[UserError], told_by: str = "") -> UserError:
+    """Return one error, still of one line, that tells the first with its mend, and what the others are.
+
+    Parameters
+    ----------
+    told_by
+        What tells the mend of each, if something does.
+    """
+    first, *others = errors
+    if not others:
+        return first
+    told = "; ".join(shorten(one.what if one.where == first.where else f"{one.where}: {one.what}") for one in others)
+    right = "" if first.right is None else f"{first.right}; "
+    joined = UserError(first.what, first.where, f"{right}also wrong{told_by and f' (see {told_by})'}: {told}")
+    joined.args = (f"{UserError(first.what, first.where)}; {' '.join(str(joined.right).splitlines())}",)
+    return joined
 
 
 def warn(what: str, where: str) -> None:

@@ -40,6 +40,7 @@ from neuroadda.training.ranks import Rank
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.derived import deriving
 from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.relocation import to_absolute
 from neuroadda.zoo.finding import zoo_name
 
 if TYPE_CHECKING:
@@ -262,9 +263,9 @@ def report(
     before = find_before(numbers, segmentation.fingerprint)
     summary = {
         "title": config.title,
-        "segmentation": str(segmentation.path),
+        "segmentation": to_absolute(str(segmentation.path)),
         "fingerprint": segmentation.fingerprint,
-        "report": str(page),
+        "report": to_absolute(str(page)),
         "tuned": tuned.describe() if tuned else None,
         **measured.to_data(),
         "quality": dump_config(inspected.quality),

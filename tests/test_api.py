@@ -237,7 +237,11 @@ def test_a_volume_tells_what_it_is(volume: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda: na.TrainConfig(name="a"), r"^TrainConfig: key 'domain' is missing$"),
+        (
+            lambda: na.TrainConfig(name="a"),
+            r"^TrainConfig: key 'domain' is missing; also wrong: key 'iterations' is missing; key 'samples' is missing; "
+            r"key 'output' is missing$",
+        ),
         (lambda: na.Execution(worker=2), r"^Execution: unknown key 'worker'; did you mean 'workers'\?$"),
         (
             lambda: na.SegmentConfig(raw=1, backbone="b", output="c"),
@@ -246,7 +250,10 @@ def test_a_volume_tells_what_it_is(volume: Path) -> None:
         (lambda: na.SegmentConfig(raw="a", backbone="b", output=""), r"^SegmentConfig: output: the path is empty$"),
         (lambda: na.PhantomConfig(shape_vx=(0, 1, 1)), "shape_vx and voxel_size_nm should be positive"),
         (lambda: na.ProposeConfig(raw="a", output="b", choose={"count": 0}), r"choose\.count should be greater than"),
-        (lambda: na.RunConfig(segment={"raw": "a"}), r"^RunConfig: key 'segment\.backbone' is missing$"),
+        (
+            lambda: na.RunConfig(segment={"raw": "a"}),
+            r"^RunConfig: key 'segment\.backbone' is missing; also wrong: key 'segment\.output' is missing$",
+        ),
         (lambda: na.SampleConfig(raw="a", labels="b", roi={"offset_nm": 1}), r"^SampleConfig: roi\.offset_nm"),
     ],
 )

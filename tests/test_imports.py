@@ -24,7 +24,7 @@ LAYERS = (
     ("backbones", "blockwise"),
     ("volumes",),
     ("config",),
-    ("intervals", "kernels", "locks", "redaction", "textfiles", "wording"),
+    ("faults", "intervals", "kernels", "locks", "redaction", "textfiles", "wholefiles", "wording"),
     ("errors", "observing"),
 )
 """From the top. A package imports packages of lower layers only; those of one layer do not know each other."""

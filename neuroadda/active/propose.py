@@ -32,6 +32,7 @@ from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.masks import Mask
 from neuroadda.volumes.no_data_mask import AUTO, identify_mask, open_no_data, recall_no_data, resolve_no_data
 from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.relocation import to_absolute
 from neuroadda.volumes.tissue import NO_DATA
 from neuroadda.zoo.finding import find_backbone
 
@@ -124,7 +125,7 @@ def propose_boxes(
         chosen, reasons = choose(candidates, config.choose, _embed_by(folders[0], raw))
         proposals = Proposals(
             **dict(request),
-            volume=config.raw,
+            volume=to_absolute(config.raw),
             backbone=cards[0].name,
             pool=_describe_pool(candidates),
             proposals=tuple(

@@ -19,6 +19,7 @@ from neuroadda.adaptation.tuning import is_trained_on, tune_adapted
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.blockwise.engine import stop_on_signals
+from neuroadda.blockwise.run_config import with_places
 from neuroadda.blockwise.run_folder import CONFIG, check_run_folder
 from neuroadda.config import fingerprint, load_config_file, write_json
 from neuroadda.domains.selection import find_start
@@ -32,6 +33,7 @@ from neuroadda.volumes.completeness import check_stored
 from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.no_data_mask import recall_no_data
 from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.relocation import to_absolute
 
 
 @in_section("adapt")
@@ -130,7 +132,8 @@ def _resolve(config: AdaptConfig, start: Path) -> dict[str, Any]:
     resolved = without_secrets(config)
     select = resolved.select.model_copy(update={"ranking": None})  # it led to the backbone
     resolved = resolved.model_copy(update={"backbone": str(start), "select": select, "train": train})
-    return resolved.model_dump(mode="json", exclude={"execution", "ledger"})
+    known = resolved.model_dump(mode="json", exclude={"execution", "ledger"})
+    return with_places(known, to_absolute, ("raw", "mask", "no_data", "backbone", "oracle", "proposals", "output"))
 
 
 def _ask(

@@ -120,8 +120,8 @@ class Adaptation:
     def to_data(self) -> dict[str, Any]:
         """Return it as plain data."""
         return {
-            "start": str(self.start),
-            "backbone": None if self.backbone is None else str(self.backbone),
+            "start": str(self.start.absolute()),
+            "backbone": None if self.backbone is None else str(self.backbone.absolute()),
             "before": self.before,
             "validation_seen": self.validation_seen,
             "ranking": self.ranking,
@@ -130,13 +130,13 @@ class Adaptation:
             "tuned": None if self.tuned is None else self.tuned.to_data(),
             "rounds": [
                 {
-                    "folder": str(r.folder),
-                    "proposals": str(r.asked),
+                    "folder": str(r.folder.absolute()),
+                    "proposals": str(r.asked.absolute()),
                     "strategy": r.proposals.strategy,
                     "boxes": [dump_config(proposal) for proposal in r.proposals.proposals],
                     "waiting_for": list(r.missing),
                     "left_out": list(r.left_out),
-                    "backbone": None if r.backbone is None else str(r.backbone),
+                    "backbone": None if r.backbone is None else str(r.backbone.absolute()),
                     "after": r.metrics,
                 }
                 for r in self.rounds

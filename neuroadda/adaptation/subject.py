@@ -5,10 +5,10 @@ from typing import Any
 
 from neuroadda.adaptation.state import BACKBONE
 from neuroadda.adaptation.status import SUMMARY
+from neuroadda.blockwise.run_config import find_relocation, read_config, with_places
 from neuroadda.blockwise.run_folder import CONFIG
 from neuroadda.config import load_config_file
 from neuroadda.errors import UserError
-from neuroadda.segmentation.pipeline import is_run
 from neuroadda.volumes.locations import to_location
 
 
@@ -25,8 +25,8 @@ def read_subject(place: str) -> dict[str, Any]:
     folder = to_location(place)
     if not isinstance(folder, Path):
         return {"raw": place}
-    if is_run(folder) and "resolved" in (known := load_config_file(folder / CONFIG)):
-        keys = {key: known["resolved"].get(key) for key in ("raw", "backbone", "no_data", "any_voxel_size")}
+    if (decided := read_config(folder)) is not None:
+        keys = {key: decided.get(key) for key in ("raw", "backbone", "no_data", "any_voxel_size")}
         if isinstance(keys["backbone"], list):
             raise UserError(
                 "this run has several backbones: a tuning is of one", place, "give RAW LABELS --backbone NAME"
@@ -37,5 +37,6 @@ def read_subject(place: str) -> dict[str, Any]:
     if not (folder / BACKBONE).exists():
         raise UserError("this adaptation has no backbone yet", place, "`neuroadda status` tells what it waits for")
     known = load_config_file(folder / CONFIG)
+    known = with_places(known, find_relocation(folder).find, ("raw", "no_data"))
     keys = {"raw": known["raw"], "linked": known["labels"]["linked"], "no_data": known.get("no_data")}
     return keys | {"backbone": str(folder / BACKBONE), "proposals": place, "any_voxel_size": True}

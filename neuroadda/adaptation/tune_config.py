@@ -9,6 +9,7 @@ from neuroadda.active.boxes import is_labelled, labels_path
 from neuroadda.active.proposals import LABELS, PROPOSALS, read_proposals
 from neuroadda.adaptation.status import SUMMARY
 from neuroadda.backbones.card import Card
+from neuroadda.blockwise.run_config import find_relocation
 from neuroadda.config import FolderPath, PathText, PublicConfig, load_config_file
 from neuroadda.errors import SettingError, UserError
 from neuroadda.evaluation.choosing import LEVEL
@@ -123,7 +124,8 @@ def list_labelled(folder: Path, raw: Volume) -> dict[str, Path]:
     """
     asked = [folder]
     if (folder / SUMMARY).is_file() and not (folder / PROPOSALS).exists():
-        asked = [Path(one["proposals"]) for one in load_config_file(folder / SUMMARY)["rounds"]]
+        find = find_relocation(folder).find
+        asked = [Path(find(one["proposals"])) for one in load_config_file(folder / SUMMARY)["rounds"]]
     found = {}
     for number, place in enumerate(asked, start=1):
         for box in read_proposals(place, raw).proposals:

@@ -6,7 +6,7 @@ from pydantic import Discriminator, Tag
 
 from neuroadda.backbones.foreign import ForeignNetwork
 from neuroadda.backbones.unet_config import UNetConfig
-from neuroadda.config import TAG
+from neuroadda.faults import TAG
 
 
 def _find_kind(value: Any) -> str:

@@ -12,6 +12,7 @@ from neuroadda.backbones.card import CARD, WEIGHTS, Card, read_weights
 from neuroadda.backbones.module import NetworkModule
 from neuroadda.config import dump_config, write_json
 from neuroadda.errors import UserError
+from neuroadda.wholefiles import replacing
 
 IDENTITY = "architecture"  # in the metadata of weights
 
@@ -38,9 +39,8 @@ def save_backbone(folder: Path | str, model: NetworkModule, card: Card, half: bo
     identity = model.config.identity
     data = safetensors.torch.save(tensors, None if identity is None else {IDENTITY: identity})
     card = card.model_copy(update={"digest": hashlib.sha256(data).hexdigest(), "architecture": model.config})
-    partial = folder / f".{WEIGHTS}.partial"
-    partial.write_bytes(data)
-    partial.replace(folder / WEIGHTS)
+    with replacing(folder / WEIGHTS) as partial:
+        partial.write_bytes(data)
     write_json(folder / CARD, dump_config(card))
     return card
 

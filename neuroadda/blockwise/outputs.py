@@ -100,8 +100,11 @@ def prepare_output(task: "Task", ledger: Ledger, overwrite: bool) -> "Task":
                 ledger.reset(known.fingerprint)
         bound = task.model_copy(update={"instance": secrets.token_hex(8)})
         _create_at_once(bound, output)
-    if ledger.task(bound.key) is None:
+    record = ledger.task(bound.key)
+    if record is None:
         ledger.register(bound.record)
+    elif record.output != bound.output_on_record:  # its folder was moved
+        ledger.register(bound.record.model_copy(update={"created": record.created}))
     return bound
 
 

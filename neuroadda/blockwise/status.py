@@ -15,12 +15,13 @@ from neuroadda.blockwise.ledger.base import FailureGroup, Ledger, TaskRecord
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
 from neuroadda.blockwise.outputs import read_key
-from neuroadda.config import load_config_file
+from neuroadda.blockwise.run_config import find_arrays, find_relocation, read_config
 from neuroadda.errors import UserError
 from neuroadda.locks import LOCK, LockState, read_lock
 from neuroadda.volumes.derived import PYRAMID_RUN
 from neuroadda.volumes.locations import Location, is_inside, to_location
 from neuroadda.volumes.moved import describe_move
+from neuroadda.volumes.relocation import Relocation
 
 LOGS = "logs"  # folder of a run's logs
 SHOWN_BLOCKS = 20
@@ -55,13 +56,16 @@ class RunLedger:
         return RunLocks(self.folder)
 
     def choose(self, tasks: Sequence[TaskRecord]) -> list[TaskRecord]:
-        """Return the tasks of the run: those whose output lies in its folder or where its config says."""
+        """Return the tasks of the run, with their outputs where they are now: in its folder, or where its config says."""
+        if self.folder is None:
+            return list(tasks)
+        places: list[Location] = [self.folder.parent if self.folder.name == PYRAMID_RUN else self.folder]
+        with suppress(UserError):
+            places.append(find_arrays(self.folder, read_config(self.folder)))
+            if (relocation := find_relocation(self.folder)).moved:
+                tasks = [_relocate(task, relocation) for task in tasks]
         if not self.shared:
             return list(tasks)
-        assert self.folder is not None
-        places: list[Location] = [self.folder.parent if self.folder.name == PYRAMID_RUN else self.folder]
-        with suppress(UserError, LookupError, TypeError):
-            places.append(to_location(load_config_file(self.folder / "config.json")["resolved"]["volumes"]))
         found = ((task, _locate(task)) for task in tasks)
         return [task for task, output in found if output and any(is_inside(output, place) for place in places)]
 
@@ -106,6 +110,14 @@ def _locate(task: TaskRecord) -> Location | None:
         return None
 
 
+def _relocate(task: TaskRecord, relocation: Relocation) -> TaskRecord:
+    """Return a task with its output where it is now, if it was moved with the folder."""
+    output = _locate(task)
+    if not isinstance(output, Path) or read_key(found := Path(relocation.find(str(output)))) != task.fingerprint:
+        return task
+    return task.model_copy(update={"output": str(found.absolute())})
+
+
 def _find_move(task: TaskRecord) -> str | None:
     """Return how the place that the output of a task says was edited; None if it was not."""
     output = _locate(task)
@@ -148,7 +160,7 @@ def look_at_run(where: str | Path, url: str | None = None) -> RunStatus:
     if (begun := _look_at_beginning(where, url, now)) is not None:
         return begun
     found = find_ledger(where, url)
-    ledger = open_ledger(found.url)
+    ledger = open_ledger(found.url, reading=True)
     try:
         locks = found.read_locks()  # before the records: a run that ends now has written them
         tasks = found.choose(ledger.tasks())

@@ -152,9 +152,7 @@ class Task(Config):
             If the blocks are not aligned to the chunks.
         """
         chunk_vx = chunk_vx or _choose_chunk_vx(grid.block_vx)
-        if any(c < 1 or b % c for b, c in zip(grid.block_vx, chunk_vx, strict=True)):
-            what = f"blocks of {grid.block_vx} voxels are not aligned to chunks of {chunk_vx}"
-            raise UserError(what, "chunk_vx", "choose a chunk shape that divides block_vx")
+        check_chunks(grid.block_vx, chunk_vx)
         return cls(
             kind=stage.kind,
             version=stage.version,
@@ -267,6 +265,13 @@ class Task(Config):
 def stage_modules() -> list[str]:
     """Return the modules of the stages that this process has imported: a run's workers find them imported, too."""
     return sorted({stage.__module__ for stage in STAGES.values()})
+
+
+def check_chunks(block_vx: Zyx, chunk_vx: Zyx) -> None:
+    """Raise UserError if blocks are not of whole chunks: no two blocks write to one."""
+    if any(c < 1 or b % c for b, c in zip(block_vx, chunk_vx, strict=True)):
+        what = f"blocks of {block_vx} voxels are not aligned to chunks of {chunk_vx}"
+        raise UserError(what, "chunk_vx", "choose a chunk shape that divides block_vx")
 
 
 def _choose_chunk_vx(block_vx: Zyx) -> Zyx:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, ParamSpec, TypeVar
 
-from neuroadda.errors import SettingError, UserError, collect_warnings, warn
+from neuroadda.errors import SettingError, UserError, collect_warnings, join_errors, warn
 
 Level = Literal["right", "doubtful", "wrong"]
 LEVELS: tuple[Level, ...] = ("right", "doubtful", "wrong")
@@ -119,12 +119,9 @@ class Findings:
             If something is wrong: the first fault with its mend, and what the others are.
         """
         if self._errors:
-            first, *others = self._errors
-            if not others:
-                raise first
-            told = "; ".join(f"{other.where}: {other.what}" for other in others)
-            right = f"{first.right}; " if first.right else ""
-            raise UserError(first.what, first.where, f"{right}also wrong (see `neuroadda check`): {told}") from first
+            raise join_errors(self._errors, "`neuroadda check`") from (
+                self._errors[0] if len(self._errors) > 1 else None
+            )
         for finding in self["doubtful"]:
             warn(*self._warnings.get(finding, (f"{finding.what}; {finding.mend}", finding.where)))
 

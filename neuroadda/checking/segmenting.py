@@ -8,8 +8,10 @@ from funlib.geometry import Roi
 
 from neuroadda.active.propose_config import ProposeConfig
 from neuroadda.backbones.card import Card
+from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.ledger.url import SQLITE
 from neuroadda.blockwise.outputs import bind_output, check_output
+from neuroadda.blockwise.task import check_chunks
 from neuroadda.checking.backbones import check_backbone
 from neuroadda.checking.findings import Findings
 from neuroadda.checking.looking import look_at_labels, look_at_masked, look_at_raw
@@ -59,8 +61,7 @@ def check_segment(
         look_at_raw(findings, "segment.raw", raw, roi)
     cards = _check_backbones(findings, config, made)
     tissue = check_masks(findings, "segment", config, raw, roi)
-    whole = raw is not None and roi is not None and tissue and _check_settings(findings, config, raw, roi, cards)
-    whole = whole and None not in cards
+    whole = _check_settings(findings, config, raw, roi, cards) and tissue and None not in (raw, roi, *cards)
     _check_outputs(findings, config)
     check_workers(findings, "segment.execution", config.execution)
     check_records(findings, "segment", config.ledger_url, config.execution)
@@ -133,21 +134,31 @@ def _look_at_no_data(setting: str, raw: Volume) -> None:
 
 
 def _check_settings(
-    findings: Findings, config: SegmentConfig, raw: Volume, roi: Roi, cards: Sequence[Card | None]
+    findings: Findings, config: SegmentConfig, raw: Volume | None, roi: Roi | None, cards: Sequence[Card | None]
 ) -> bool:
-    """Look at settings one by one, since `make_plan` tells the first that is wrong; return whether all are right."""
+    """Look at settings one by one, since `make_plan` tells the first that is wrong; return whether all are right.
+
+    Each is looked at as far as what it needs is known.
+    """
     before = len(findings["wrong"])
-    block_vx = config.block_vx or default_block_vx(raw, roi)
+    block_vx = config.block_vx
+    if block_vx is None and raw is not None and roi is not None:
+        block_vx = default_block_vx(raw, roi)
     if config.shard:
         findings.attempt("segment.shard", "leave it out", check_shards)
+    if block_vx is not None and config.chunk_vx is not None:
+        findings.attempt("segment.chunk_vx", "leave it out", check_chunks, block_vx, config.chunk_vx)
     named = [(Path(place), card) for place, card in zip(config.backbones, cards, strict=True) if card is not None]
     known = [card for _, card in named]
-    for card in known:
-        findings.attempt("segment.any_voxel_size", IMPORT, check_raw, raw, card, config.any_voxel_size)
+    if raw is not None:
+        for card in known:
+            findings.attempt("segment.any_voxel_size", IMPORT, check_raw, raw, card, config.any_voxel_size)
+        if roi is not None and block_vx is not None:
+            findings.attempt("segment.block_vx", "leave it out", BlockGrid.make, roi, raw.voxel_size, block_vx)
     findings.attempt("segment.backbone", "name each once", order_members, named)
     if cards[0] is not None:
         findings.attempt("segment.components", "set it", decide_threshold, config, cards[0])
-    if len(known) == len(cards):
+    if len(known) == len(cards) and block_vx is not None:
         findings.attempt("segment.predict", "leave it out", resolve_predict, config, config.predict, block_vx, known)
     return len(findings["wrong"]) == before
 

@@ -28,6 +28,7 @@ def status(
 ) -> None:
     """Print whether a run is at work, waits, or was stopped, how far each task is, why blocks failed, and what to do next."""
     from neuroadda.adaptation.status import look_at_adaptation, look_at_tuning
+    from neuroadda.blockwise.run_config import find_relocation
     from neuroadda.blockwise.status import NoLedger, look_at_run
     from neuroadda.cli.console import print_json, print_table
     from neuroadda.segmentation.taken_edits import count_edits
@@ -40,7 +41,9 @@ def status(
     if "://" not in run:
         folder = Path(run)
         stale = "what was made of it here is stale; the same command"
-        look_again(folder).warn(f"{stale} makes it again", f"{stale} makes it again with --overwrite")
+        look_again(folder, find_relocation(folder).find).warn(
+            f"{stale} makes it again", f"{stale} makes it again with --overwrite"
+        )
         trainings = look_at_trainings(folder)
         if (training := trainings.get(".")) is not None:
             print_json([training.to_data()]) if as_json else _print_training(training)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neuroadda.cli.dry_runs import print_dry_run
 from neuroadda.cli.options import (
     Backbones,
     ConfigFiles,
@@ -31,7 +32,6 @@ from neuroadda.errors import UserError
 if TYPE_CHECKING:
     from neuroadda.evaluation.measure import Measured
     from neuroadda.flow import RunConfig
-    from neuroadda.segmentation.pipeline import Plan
 
 app = typer.Typer()
 
@@ -151,7 +151,7 @@ def run(
     if trust_inputs:
         loaded = trust_inputs_of(loaded)
     if dry_run or measure:
-        _dry_run(loaded, "relabel", dry_run, measure, as_json)
+        print_dry_run(loaded, "relabel", dry_run, measure, as_json)
         return
     from neuroadda import flow  # torch's import takes seconds, of which `load_run` has told
 
@@ -197,7 +197,7 @@ def _segment(
 
     config = take_section(loaded, "segment")
     if dry_run or measure:
-        _dry_run(loaded, upto, dry_run, measure, as_json)
+        print_dry_run(loaded, upto, dry_run, measure, as_json)
         return
     make = api.segment if upto == "relabel" else api.predict
     with show_progress(quiet=as_json) as observer:
@@ -222,49 +222,3 @@ def _print_sweep(measured: "Measured") -> None:
     scores = f"VOI {measured.scores.voi:.4f} {measured.scores.units}"
     told = f"at the segmentation's threshold {measured.threshold}{edits}: {scores}"
     print(told + (f", {measured.trained.describe()}" if measured.trained else ""))
-
-
-def _dry_run(loaded: "RunConfig", upto: str, dry_run: bool, measure: int | None, as_json: bool) -> None:
-    from neuroadda.cli.console import print_forecast, print_json, print_table
-    from neuroadda.config import dump_config
-    from neuroadda.segmentation.pipeline import make_plan
-    from neuroadda.wording import format_bytes, format_count
-
-    if not dry_run:
-        raise UserError("nothing is measured but for a dry run", "--measure", "add --dry-run")
-    plan = make_plan(take_section(loaded, "segment")).upto(upto)
-    if measure is not None:
-        from neuroadda.forecast.forecast import forecast
-        from neuroadda.forecast.sampling import measure_boxes
-
-        found = forecast(plan, measure_boxes(plan, measure))
-        if as_json:
-            print_json(dump_config(found))
-            return
-        print_forecast(found)
-        _print_passes(plan)
-        return
-    stages = plan.describe()
-    if as_json:
-        print_json(stages)
-        return
-    shown = [
-        {
-            "stage": s["stage"],
-            "blocks": s["blocks"],
-            "voxels": format_count(s["voxels"], "vx"),
-            "bytes, uncompressed": format_bytes(s["bytes"]),
-            "output": s["output"],
-        }
-        for s in stages
-    ]
-    print_table("dry run: nothing was written", shown)
-    _print_passes(plan)
-
-
-def _print_passes(plan: "Plan") -> None:
-    networks, passes = len(plan.config.backbones), plan.passes
-    if networks > 1:
-        print(f"each block goes through {networks} networks, {passes // networks} times each: {passes} passes")
-    elif passes > 1:
-        print(f"predict.augment: the network sees each block {passes} times")

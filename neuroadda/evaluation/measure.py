@@ -7,16 +7,11 @@ from typing import Annotated, Any
 from funlib.geometry import Roi
 from pydantic import Field
 
-from neuroadda.blockwise.ledger.base import Summary
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.outputs import bind_output
-from neuroadda.blockwise.processes import sum_usage
-from neuroadda.blockwise.repair import find_lost
-from neuroadda.blockwise.task import Task
 from neuroadda.config import PathText, PublicConfig, dump_config
 from neuroadda.errors import UserError, warn
 from neuroadda.evaluation.baselines import score_classic_recipe, score_raw_watershed
 from neuroadda.evaluation.contingency import Contingency, merge
+from neuroadda.evaluation.cost import FinishedStage, finished_stages, wall_seconds
 from neuroadda.evaluation.metrics import Scores, score
 from neuroadda.evaluation.skeletons import ErlScores, array_lookup, expected_run_length, skeletonize_labels
 from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, check_labels, count_boxes, overlap_volumes, sweep_plan
@@ -26,7 +21,6 @@ from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.label_checks import check_truth, look_at
 from neuroadda.volumes.label_ids import read_ids
 from neuroadda.volumes.locations import Location, is_inside, to_location
-from neuroadda.volumes.moved import describe_move
 
 MIN_SKELETON_NM, MERGE_NODES = 300.0, 2
 
@@ -54,15 +48,6 @@ class EvaluateConfig(PublicConfig):
     skeletons: bool = False
     baselines: bool = False
     compare: dict[str, PathText] = Field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class FinishedStage:
-    """A stage, its progress (blocks, voxels, seconds), and the most memory that a process which did its blocks has held."""
-
-    name: str
-    summary: Summary
-    peak_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -244,47 +229,6 @@ def check_segmentation(segmentation: Volume, labels: Volume) -> None:
     tally.warn_of_unlabelled("they are taken for unsegmented", where)
     if not tally.labelled:
         warn("nothing is segmented: there is nothing but 0", where)
-
-
-def finished_stages(plan: Plan) -> list[FinishedStage]:
-    """Return what every stage did and took.
-
-    Raises
-    ------
-    UserError
-        If a stage's output is missing, unfinished, or made with other parameters.
-    """
-    bound = {task.name: bind_output(task) for task in plan.tasks}
-    if not any(bound.values()):  # nor is there a ledger, and opening it would make one
-        raise _unfinished(plan.tasks[0], 0)
-    ledger = open_ledger(plan.config.ledger_url)
-    try:
-        stages = []
-        for task in plan.tasks:
-            written = bound[task.name]
-            summary = Summary() if written is None else ledger.summary(written.key)
-            if written is None or summary.done < len(task.blocks):
-                raise _unfinished(task, summary.done)
-            if lost := find_lost(written, ledger).blocks:
-                what = f"{len(lost)} blocks of {task.name} are done, but not all of their output is there"
-                raise UserError(what, task.output, "`neuroadda segment` with the same config does them again")
-            stages.append(FinishedStage(task.name, summary, sum_usage(ledger, written.key).peak_bytes))
-        return stages
-    finally:
-        ledger.close()
-
-
-def _unfinished(task: Task, done: int) -> UserError:
-    if moved := describe_move(to_location(task.output)):
-        what = f"the attributes of the output of {task.name} were edited: {moved}"
-        return UserError(what, task.output, "write them back, or run `neuroadda segment` with --overwrite")
-    what = f"{task.name} is not finished with these parameters ({done} of {len(task.blocks)} blocks)"
-    return UserError(what, task.output, "run `neuroadda segment` with the same config first")
-
-
-def wall_seconds(summary: Summary) -> float:
-    """Return the seconds from the first block's start to the last block's end."""
-    return (summary.finished or 0.0) - (summary.started or 0.0)
 
 
 def _score_baselines(plan: Plan, labels: Volume, thresholds: Sequence[float]) -> dict[str, Scores]:

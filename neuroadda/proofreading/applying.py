@@ -6,6 +6,7 @@ from pathlib import Path
 
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.outputs import bind_output
+from neuroadda.blockwise.run_config import find_relocation, refuse_copy
 from neuroadda.config import load_config_file, parse_config, write_json
 from neuroadda.errors import warn
 from neuroadda.locks import lock_folder
@@ -51,8 +52,9 @@ def apply(
     """
     folder = Path(run)
     read_journal(folder)
+    refuse_copy(folder)
     plan = read_run(folder, ledger, overrides, trust_inputs=True, take_edits=True)
-    look_again(folder).warn("what is done stays as it is")
+    look_again(folder, find_relocation(folder).find).warn("what is done stays as it is")
     last = [task.name for task in plan.tasks].index(Components.kind)
     check_finished(plan, [task.name for task in plan.tasks[:last]])
     if plan.edits is not None:
@@ -85,7 +87,7 @@ def _note_pyramids(folder: Path, plan: Plan) -> dict[Path, PyramidConfig]:
         if not config.is_file():
             warn("how it was made is not known, so that it is not made again", str(view))
             continue
-        found[str(view)] = load_config_file(config)
+        found[str(view)] = load_config_file(config) | {"volume": str(segmentation), "output": str(view)}
     if found:
         write_json(file, found)
     return {Path(view): parse_config(PyramidConfig, config, str(file)) for view, config in found.items()}

@@ -8,17 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from neuroadda.blockwise.grid import Block, BlockGrid
+from neuroadda.wholefiles import replacing
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, then rename: a second writer of the same content does no harm."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    """Write a file, whole; a second writer of the same content does no harm."""
+    with replacing(path, shared=True) as partial:
         partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,19 @@ class PublishConfig(PublicConfig):
     trust_inputs: bool = False
     execution: Execution = Field(default_factory=Execution)
 
+    @property
+    def again(self) -> str:
+        """The command that publishes it again, with ``{of}`` for the run and ``{made}`` for the output."""
+        words = ["neuroadda publish {of} {made}", *(f"--to {name}" for name in self.to)]
+        if self.ids is not None:
+            words.append(f"--ids {','.join(map(str, self.ids))}")
+        words += [f"--{name}" for name in ("skeletons", "affs") if getattr(self, name)]
+        words += [] if self.meshes else ["--no-meshes"]
+        for name, key in (("min-size", "min_size"), ("max-error", "max_error_nm")):
+            if (value := getattr(self, key)) != type(self).model_fields[key].default:
+                words.append(f"--{name} {value}")
+        return " ".join([*words, "--overwrite"])
+
 
 @dataclass(frozen=True)
 class Publication:

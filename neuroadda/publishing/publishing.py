@@ -77,8 +77,9 @@ def publish_run(
 
     for name, publisher in publishers.items():
         publisher.check(make(_refuse), name)
+    others = [volume for name, volume in volumes.items() if name != "segmentation"]
     with (
-        deriving(segmentation, folder, "copy", [volume for name, volume in volumes.items() if name != "segmentation"]),
+        deriving(segmentation, folder, "copy", others, config.again, Path(config.run) if plan else None),
         lock_folder(work),
         Engine(ledger_url(work, config.ledger), config.execution, work / "logs", observe=observe) as engine,
         inputs.explain(),

@@ -63,7 +63,7 @@ class PyramidConfig(PublicConfig):
     block_vx, chunk_vx
         Of every coarser level; a block is 128 voxels an axis by default, and 64 where a voxel has many bytes.
     ledger
-        By default that of the run which the volume belongs to, else one in the group.
+        By default that of the run which the volume belongs to, where that can be written, else one in the group.
     trust_inputs
         Do not look whether the volume was edited since.
     """
@@ -90,9 +90,19 @@ class PyramidConfig(PublicConfig):
     @property
     def ledger_url(self) -> str:
         """The ledger's URL, with the default filled in."""
-        own, of_run = self.group / RUN, Path(self.volume).parent.parent
-        shared = (of_run / NAME).is_file() and not (own / NAME).is_file()
+        own, of_run = self.group / RUN, self._run_folder
+        shared = os.access(of_run / NAME, os.W_OK, effective_ids=True) and not (own / NAME).is_file()
         return ledger_url(of_run if shared else own, self.ledger)
+
+    @property
+    def volume_ledger_url(self) -> str:
+        """The URL of the ledger that may know the volume."""
+        return ledger_url(self._run_folder, self.ledger) if (self._run_folder / NAME).is_file() else self.ledger_url
+
+    @property
+    def _run_folder(self) -> Path:
+        """Of the run, if the volume belongs to one."""
+        return Path(self.volume).parent.parent
 
 
 def build_pyramid(
@@ -115,7 +125,7 @@ def build_pyramid(
     check_method(volume.dtype, method, config.volume)
     check_not_moved(volume.path)
     _check_place(volume, config, overwrite)
-    check_written(volume, config.ledger_url)
+    check_written(volume, config.volume_ledger_url)
     inputs = Inputs(group / RUN, trust=config.trust_inputs)
     if method == "mode":
         _check_ids(volume, config.copy_finest)
@@ -258,7 +268,7 @@ def check_written(volume: Volume, ledger_url: str) -> None:
     key, file = read_key(volume.path), Path(ledger_url.removeprefix(SQLITE))
     if key is None or (ledger_url.startswith(SQLITE) and not file.is_file()):
         return
-    ledger = open_ledger(ledger_url)
+    ledger = open_ledger(ledger_url, reading=True)
     try:
         record = ledger.task(key)
         done = record and ledger.summary(key).done

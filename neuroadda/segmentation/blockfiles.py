@@ -1,7 +1,6 @@
 """Small per-block files of columns, written whole or not at all."""
 
 import io
-import os
 import re
 import zipfile
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from neuroadda.blockwise.grid import Block
 from neuroadda.volumes.locations import Location, P, remove
 from neuroadda.volumes.stored import list_sizes
 from neuroadda.volumes.urls import Url
+from neuroadda.wholefiles import replacing
 
 BLOCK_NAME = re.compile(r"\d{9}\.npz")
 
@@ -70,16 +70,10 @@ def write_columns(path: Location, **columns: np.ndarray) -> None:
         np.savez(content, **columns)  # type: ignore[arg-type]
         path.write_bytes(content.getvalue())
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     for left_by_a_killed_worker in path.parent.glob(f".{path.name}.*"):
         left_by_a_killed_worker.unlink(missing_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(partial, "wb") as file:
-            np.savez(file, **columns)  # type: ignore[arg-type]
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path, shared=True) as partial, open(partial, "wb") as file:
+        np.savez(file, **columns)  # type: ignore[arg-type]
 
 
 def read_columns(path: Location, *names: str) -> dict[str, np.ndarray]:

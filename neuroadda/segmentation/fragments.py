@@ -14,6 +14,7 @@ from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.outputs import Written, WrittenTogether
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
+from neuroadda.faults import raise_together
 from neuroadda.segmentation.ascent import absorb_small, find_basins, keep_inside
 from neuroadda.segmentation.ids import capacity_of, to_global
 from neuroadda.segmentation.seams import number_inside, write_views, written_views
@@ -80,6 +81,10 @@ class Fragments(Stage):
 
     @model_validator(mode="after")
     def _check(self) -> "Fragments":
+        raise_together(self._check_method, self._check_range)
+        return self
+
+    def _check_method(self) -> None:
         given = self._list_given()
         for method, name in given.items():
             if self.method not in (None, method):
@@ -87,9 +92,10 @@ class Fragments(Stage):
         if len(given) > 1:
             told = " and ".join(f"{name} of {method!r}" for method, name in given.items())
             raise ValueError(f"{told} are of two methods: leave one of them out")
+
+    def _check_range(self) -> None:
         if self.low >= self.high:
             raise ValueError(f"low, {self.low}, should be below high, {self.high}")
-        return self
 
     def resolve(self, voxel_size_nm: tuple[float, ...], offsets: Sequence[Zyx] = NEAREST) -> "Fragments":
         """Return the parameters with `method` and `sections` decided.

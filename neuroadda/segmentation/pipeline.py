@@ -11,6 +11,7 @@ from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockGrid, find_tissue_of
 from neuroadda.blockwise.ledger.url import ledger_url
 from neuroadda.blockwise.outputs import check_output
+from neuroadda.blockwise.run_config import keep_config
 from neuroadda.blockwise.run_folder import CONFIG, check_run_folder
 from neuroadda.blockwise.task import Stage, Task
 from neuroadda.config import (
@@ -20,7 +21,6 @@ from neuroadda.config import (
     PublicConfig,
     Zyx,
     fingerprint,
-    write_json,
 )
 from neuroadda.errors import in_section, warn
 from neuroadda.locks import lock_folder
@@ -335,7 +335,7 @@ def segment_volume(
             for task in plan.upto(upto).tasks:
                 check_output(task, overwrite)
         inputs.keep_unless_changed()
-        write_json(folder / CONFIG, describe_decided(config, plan.config))
+        keep_config(folder, describe_decided(config, plan.config))
         if any(task.name == Components.kind for task in plan.upto(upto).tasks):
             keep_taken(folder, plan.edits)
         with Engine(plan.config.ledger_url, config.execution, folder / "logs", observe=observe) as engine:

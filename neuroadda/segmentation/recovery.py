@@ -1,7 +1,7 @@
 """Work on a run that has begun, by what is in its folder: do failed blocks again, rebuild or verify its ledger."""
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +11,12 @@ from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.repair import Finding, check_records, check_task, rebuild_task
+from neuroadda.blockwise.run_config import find_relocation, read_config, refuse_copy, refuse_gone
 from neuroadda.blockwise.run_folder import CONFIG
 from neuroadda.blockwise.task import Task
-from neuroadda.config import apply_overrides, load_config_file, parse_config
+from neuroadda.config import apply_overrides, parse_config
 from neuroadda.errors import UserError
-from neuroadda.locks import lock_folder
+from neuroadda.locks import lock_folder, read_lock
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
 from neuroadda.volumes.inputs import look_again
 from neuroadda.volumes.no_data_mask import outdate_no_data
@@ -67,23 +68,20 @@ def read_run(
     Raises
     ------
     UserError
-        If no run is there, it was started from elsewhere, its inputs are gone, or overrides would change the result.
+        If no run is there, its inputs are gone, or overrides would change the result.
     """
     for override in overrides:
         if not override.startswith(SETTABLE):
             what = f"{override.partition('=')[0]!r} is not for a run that has begun"
             raise UserError(what, "--set", "set segment.execution keys; or segment with a config")
     folder = Path(folder)
-    file = folder / CONFIG
-    resolved = load_config_file(file).get("resolved") if file.is_file() else None
-    if not isinstance(resolved, dict):
+    resolved = read_config(folder)
+    if resolved is None:
         what = "there is no run here: it is not the folder of a run of `neuroadda segment`"
         raise UserError(what, str(folder), "what another command began, the same command goes on with")
     data = apply_overrides({"segment": resolved | {"ledger": ledger_url(folder, url)}}, overrides)["segment"]
-    config = parse_config(SegmentConfig, data | ({"trust_inputs": True} if trust_inputs else {}), str(file))
-    if Path(config.output).resolve() != folder.resolve():
-        what, right = f"this run was to be in {config.output}", "start where it was started, or move it back"
-        raise UserError(what, str(folder), right)
+    config = parse_config(SegmentConfig, data | ({"trust_inputs": True} if trust_inputs else {}), str(folder / CONFIG))
+    refuse_gone(folder, resolved)
     return make_plan(config, take_edits=take_edits)
 
 
@@ -117,8 +115,9 @@ def retry(
         As `segment`; also UserError if the folder is no run's, or is given what cannot be done again.
     """
     folder = Path(folder)
+    refuse_copy(folder)
     plan = read_run(folder, ledger, overrides, trust_inputs=True)
-    inputs = look_again(folder)
+    inputs = look_again(folder, find_relocation(folder).find)
     inputs.warn("blocks that are done stay as they are")  # it may have been repaired where blocks failed
     config = plan.config
     if config.ledger_url == f"{SQLITE}{folder / NAME}" and not (folder / NAME).exists():
@@ -167,8 +166,9 @@ def rebuild_ledger(folder: str | Path, url: str | None = None) -> list[StageReco
     Raises
     ------
     UserError
-        If no run is in the folder, its inputs are gone, or it is at work.
+        If no run is in the folder, its inputs are gone, it is at work, or it is a copy.
     """
+    refuse_copy(Path(folder))
     plan = read_run(folder, url, trust_inputs=True)
     with lock_folder(Path(folder)), _opened(plan.config.ledger_url) as ledger:
         found = [rebuild_task(task, ledger) for task in plan.tasks]
@@ -195,11 +195,13 @@ def verify_ledger(
     UserError
         If there is no run or no ledger, or the ledger knows nothing of the run; with `repair`, if the run is at work.
     """
+    if repair:
+        refuse_copy(Path(folder))
     plan = read_run(folder, url, trust_inputs=True)
     url = plan.config.ledger_url
     if url.startswith(SQLITE) and not Path(url.removeprefix(SQLITE)).exists():
         raise UserError("there is no ledger", url, f"`neuroadda ledger rebuild {folder}` makes it from what is written")
-    with _locked(Path(folder), needed=repair) as at_work, _opened(url) as ledger:
+    with _locked(Path(folder), needed=repair) as at_work, _opened(url, reading=not repair) as ledger:
         keys = {bound.key for bound in map(bind_output, plan.tasks) if bound is not None}
         if keys and not keys & {*ledger.recorded(), *(task.fingerprint for task in ledger.tasks())}:
             what = "the ledger knows nothing of this run"
@@ -251,8 +253,8 @@ def _count(plan: Plan, ledger: Ledger, found: list[int]) -> list[StageRecord]:
 
 
 @contextmanager
-def _opened(url: str) -> Iterator[Ledger]:
-    ledger = open_ledger(url)
+def _opened(url: str, *, reading: bool = False) -> Iterator[Ledger]:
+    ledger = open_ledger(url, reading=reading)
     try:
         yield ledger
     finally:
@@ -261,13 +263,10 @@ def _opened(url: str) -> Iterator[Ledger]:
 
 @contextmanager
 def _locked(folder: Path, needed: bool) -> Iterator[bool]:
-    """Hold the folder, so that no run is at work in it; yield whether one is, which is an error where the lock is needed."""
-    with ExitStack() as held:
-        at_work = False
-        try:
-            held.enter_context(lock_folder(folder))
-        except UserError:
-            if needed:
-                raise
-            at_work = True
-        yield at_work
+    """Yield whether a run is at work in the folder; where the lock is needed, that is an error, and the folder is held."""
+    if needed:
+        with lock_folder(folder):
+            yield False
+        return
+    lock = read_lock(folder)
+    yield lock is not None and lock.state == "held"

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuroadda.blockwise.outputs import read_tag
-from neuroadda.blockwise.run_folder import CONFIG
+from neuroadda.blockwise.run_config import find_arrays, read_config
 from neuroadda.config import dump_config, load_config_file, parse_config, write_json
 from neuroadda.segmentation.edit_journal import Journal
 from neuroadda.segmentation.edits import Edit, Edits
-from neuroadda.volumes.locations import to_location
 
 TAKEN = "edits_taken.json"
 
@@ -70,8 +69,7 @@ def count_edits(run: Path) -> EditCounts | None:
 
 def _is_applied(run: Path, in_force: Sequence[Edit]) -> bool:
     """Tell by the tags of the outputs whether lookup table and segmentation are made with these edits."""
-    resolved = load_config_file(run / CONFIG).get("resolved", {}) if (run / CONFIG).is_file() else {}
-    volumes = to_location(resolved.get("volumes") or run / "volumes.zarr")
+    volumes = find_arrays(run, read_config(run))
     tags = (read_tag(place) or {} for place in (volumes / "fragments", run / "lut", volumes / "segmentation"))
     fragments, lut, segmentation = tags
     wanted = Edits(edits=tuple(in_force)).digest(fragments.get("fingerprint", "")) if in_force else None

@@ -8,7 +8,17 @@ from neuroadda.backbones.architecture import Architecture
 from neuroadda.backbones.card import NEAREST, check_offsets
 from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.blockwise.run_folder import check_run_folder
-from neuroadda.config import Config, FolderPath, PathText, PublicConfig, Zyx, ZyxFloat, dump_config, fingerprint
+from neuroadda.config import (
+    Config,
+    FolderPath,
+    PathText,
+    PublicConfig,
+    Zyx,
+    ZyxFloat,
+    dump_config,
+    fingerprint,
+)
+from neuroadda.faults import raise_together
 from neuroadda.volumes.no_data_mask import WithNoData
 from neuroadda.volumes.regions import RoiConfig
 
@@ -290,26 +300,50 @@ class TrainConfig(PublicConfig, TrainSettings):
 
     @model_validator(mode="after")
     def _check(self) -> "TrainConfig":
+        raise_together(
+            self._check_offsets,
+            self._check_reach,
+            self._check_shape,
+            self._check_best,
+            self._check_patience,
+            self._check_transpose,
+            self._check_frozen,
+        )
+        return self
+
+    def _check_offsets(self) -> None:
         check_offsets(self.offsets)
         check_offsets(self.taught_offsets)
         self._check_auxiliary()
-        self._check_reach()
         self.architecture.check_offsets(self.taught_offsets)
-        known = self.start is None or "network" in self.model_fields_set  # else it comes with the backbone
-        if known and self.output_shape_vx != self.architecture.nearest_output_shape_vx(self.output_shape_vx):
-            near = self.architecture.nearest_output_shape_vx(self.output_shape_vx)
+
+    @property
+    def _has_network(self) -> bool:
+        """Whether the network is known; else it comes with the backbone."""
+        return self.start is None or "network" in self.model_fields_set
+
+    def _check_shape(self) -> None:
+        near = self.architecture.nearest_output_shape_vx(self.output_shape_vx)
+        if self._has_network and self.output_shape_vx != near:
             raise ValueError(f"output_shape_vx {self.output_shape_vx} is not possible; the nearest is {near}")
+
+    def _check_best(self) -> None:
         if self.keep_best and not self.validate_every:
             raise ValueError("keep_best needs validate_every")
+
+    def _check_patience(self) -> None:
         if self.patience and not self.keep_best:
             raise ValueError("patience needs keep_best")
+
+    def _check_transpose(self) -> None:
         if self.augment.transpose == "zyx" and not all(sample.linked for sample in self.samples):
             raise ValueError('labels that are not linked across sections cannot be transposed "zyx"')
-        if known and self.start and self.start.frozen_levels > self.network.encoder_levels:
+
+    def _check_frozen(self) -> None:
+        if self._has_network and self.start and self.start.frozen_levels > self.network.encoder_levels:
             raise ValueError(
                 f"start.frozen_levels is {self.start.frozen_levels} of {self.network.encoder_levels} levels"
             )
-        return self
 
     def _check_auxiliary(self) -> None:
         """Raise ValueError if an auxiliary affinity is that of another offset, whose pairs are the same from their other ends."""

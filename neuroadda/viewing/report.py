@@ -22,6 +22,7 @@ from neuroadda.viewing.curves import Curve, PlottedSweep, Themed, plot_curves, p
 from neuroadda.viewing.pages import open_template
 from neuroadda.viewing.shapes import Shapes
 from neuroadda.viewing.surface import plot_surface
+from neuroadda.wholefiles import replacing
 from neuroadda.wording import format_bytes, format_count, format_seconds
 
 # Slices are thinned out to this many pixels a side: enough to see errors, and a page of a few megabytes.
@@ -174,11 +175,9 @@ def write_report(target: Path, report: Report) -> Path:
         If it cannot be written, or the report contradicts itself (such as baselines in other units).
     """
     page = render_report(report)
-    partial = target.with_name(f".{target.name}.partial")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(page, encoding="utf-8")
-        partial.replace(target)
+        with replacing(target) as partial:
+            partial.write_text(page, encoding="utf-8")
     except OSError as error:
         raise UserError(f"the report cannot be written: {error.strerror or error}", str(target)) from error
     return target

@@ -12,7 +12,8 @@ import numpy as np
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.active.proposals import SHEET
-from neuroadda.evaluation.measure import Measured, wall_seconds
+from neuroadda.evaluation.cost import wall_seconds
+from neuroadda.evaluation.measure import Measured
 from neuroadda.evaluation.settings import Setting
 from neuroadda.evaluation.tuning import Tuned
 from neuroadda.prediction.members import find_shared

@@ -217,10 +217,13 @@ class Volume:
     @cached_property
     def fingerprint(self) -> str:
         """What determines its content: the fingerprint it was written with, else its metadata and place."""
+        return self.fingerprint_at(str(self.path.resolve()))
+
+    def fingerprint_at(self, place: str) -> str:
+        """Return the fingerprint that it would have at another place (a path or URL, resolved)."""
         attrs = self.attrs
         if "fingerprint" in attrs:
             return str(attrs["fingerprint"])
-        place = str(self.path.resolve())
         return fingerprint(place, list(self.data.shape), str(self.dtype), json.loads(json.dumps(attrs)))
 
     def to_slices(self, roi: Roi) -> tuple[slice, ...]:

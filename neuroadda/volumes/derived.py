@@ -4,9 +4,10 @@ Beside the array, ``.derived/<array>/<digest>`` keeps where each lies and how th
 """
 
 import json
+import shlex
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.inputs import Inputs, look_again
 from neuroadda.volumes.locations import Location, remove_at_once
 from neuroadda.volumes.nodes import is_array, read_attributes
+from neuroadda.volumes.relocation import Relocation
 
 FOLDER, RECORD = ".derived", "made.json"
 PYRAMID_RUN = ".run"  # folder of a pyramid's run, in the pyramid
@@ -34,22 +36,50 @@ class Derived:
         Where it lies.
     fingerprint, instance
         Of the array then.
+    array
+        Where the array lay then; empty in what earlier versions kept.
+    again, of
+        The command that makes it again, with ``{of}`` and ``{made}`` for what it is made of, `of`, and for `path`; or empty.
     """
 
     path: str
     kind: Kind
     fingerprint: str
     instance: str
+    array: str = ""
+    again: str = ""
+    of: str = ""
+
+    def relocate(self, now: Path) -> Relocation:
+        """Return how the array was moved that lies here now."""
+        return Relocation(Path(self.array) if self.array else now, now)
+
+    def describe_again(self) -> str:
+        """Return what makes it again."""
+        if not self.again:
+            return "repeat it"
+        return f"`{self.again.format(of=shlex.quote(self.of), made=shlex.quote(self.path))}` makes it again"
+
+    def find(self, now: Path) -> Path:
+        """Return where it lies, by where the array lies now; what was made of an array is not that of its copy."""
+        relocation = self.relocate(now)
+        if relocation.moved and is_array(relocation.then):
+            return relocation.beside(Path(self.path))
+        return Path(relocation.find(self.path))
 
 
 @contextmanager
-def deriving(volume: Volume, made: Path, kind: Kind, also: Sequence[Volume] = ()) -> Iterator[None]:
+def deriving(
+    volume: Volume, made: Path, kind: Kind, also: Sequence[Volume] = (), again: str = "", of: Path | None = None
+) -> Iterator[None]:
     """Note that the block makes something of a volume, if it succeeds; of an array of a run, in a folder of this machine.
 
     Parameters
     ----------
     also
         What else it is made of, such as the labels that a report scores by.
+    again, of
+        See `Derived`; by default `of` is the volume.
     """
     array, attrs = volume.path.resolve(), volume.attrs
     if not isinstance(array, Path) or "instance" not in attrs:
@@ -63,7 +93,11 @@ def deriving(volume: Volume, made: Path, kind: Kind, also: Sequence[Volume] = ()
     yield
     try:
         inputs.keep(only=True)
-        write_json(folder / RECORD, vars(Derived(path, kind, attrs["fingerprint"], attrs["instance"])))
+        known = attrs["fingerprint"], attrs["instance"], str(array), again, str(array if of is None else of.resolve())
+        write_json(folder / RECORD, vars(Derived(path, kind, *known)))
+        for other, derived in list(_list_derived(array)):
+            if derived.path == path and other != folder:  # of the same, before both were moved
+                remove_at_once(other)
     except (OSError, UserError):
         warn("it cannot be noted what was made of this array, so that nothing will tell when it is stale", str(array))
 
@@ -81,7 +115,7 @@ def retire(array: Location) -> list[Path]:
             remove_at_once(folder)
             warn(f"it describes {array} as it was, which is made again; now named {stale.name}", str(made))
         else:
-            warn(f"it was made of {array} as it was, which is made again: repeat it", str(made))
+            warn(f"it was made of {array} as it was, which is made again: {derived.describe_again()}", str(made))
     return removed
 
 
@@ -102,14 +136,19 @@ def find_stale(array: Location) -> dict[str, str]:
     """Return what was made of an array as it is no longer: paths, and why."""
     found = {}
     for folder, derived in _list_derived(array):
-        attrs = read_attributes(array)
+        assert isinstance(array, Path)
+        attrs, find = read_attributes(array), derived.relocate(array.resolve()).find
         if attrs.get("fingerprint") != derived.fingerprint:
-            found[derived.path] = f"{array} was made again since"
+            found[derived.path] = f"{array} was made again since{_tell(derived)}"
         elif attrs.get("instance") == derived.instance and is_array(array):
-            inputs, levels = look_again(folder), look_again(Path(derived.path) / PYRAMID_RUN)
+            inputs, levels = look_again(folder, find), look_again(Path(derived.path) / PYRAMID_RUN, find)
             if edited := inputs.edited | inputs.replaced | levels.edited:
-                found[derived.path] = f"{', '.join(edited.values())} was edited since"
+                found[derived.path] = f"{', '.join(edited.values())} was edited since{_tell(derived)}"
     return found
+
+
+def _tell(derived: Derived) -> str:
+    return f": {derived.describe_again()}" if derived.again else ""
 
 
 def _list_derived(array: Location) -> Iterator[tuple[Path, Derived]]:
@@ -122,5 +161,7 @@ def _list_derived(array: Location) -> Iterator[tuple[Path, Derived]]:
             derived = Derived(**json.loads(record.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             continue
+        find = derived.relocate(array).find
+        derived = replace(derived, path=str(derived.find(array)), of=find(derived.of) if derived.of else "")
         if Path(derived.path).exists():
             yield record.parent, derived

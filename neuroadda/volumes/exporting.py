@@ -60,7 +60,7 @@ def export_volume(volume: Volume, target: str | Path, format: Format | None = No
     format = format or _format_of(target)
     if format != "zarr" and volume.channels is not None:
         raise UserError(f"it has {volume.channels} channels", str(volume.path), "export it to zarr")
-    with deriving(volume, target, "copy"):
+    with deriving(volume, target, "copy", again="neuroadda export {of} {made} --overwrite"):
         if format == "zarr":
             with placing(target, overwrite) as partial:
                 _write_zarr(volume, partial)

@@ -6,7 +6,7 @@ files of each input (``inputs/<name>.npz``), and the next run compares.
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.listing import Listing, list_files, read_contents
 from neuroadda.volumes.nodes import is_array
 from neuroadda.volumes.places import describe_size
+from neuroadda.wholefiles import replacing
 
 INPUTS = "inputs"
 COLUMNS = ("name", "size", "modified", "status", "digest")
@@ -42,6 +43,8 @@ class Look:
         Of its files.
     place
         Its voxel size and offset (nm, zyx), by attribute; empty in what earlier versions kept.
+    moved_from
+        Path that is in the fingerprint of an array of another program, which was moved since; else empty.
     """
 
     path: str
@@ -51,6 +54,7 @@ class Look:
     content: str
     listing: Listing
     place: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    moved_from: str = ""
 
     @property
     def identity(self) -> str:
@@ -69,12 +73,9 @@ class Look:
         """Write it, whole or not at all."""
         about = {key: value for key, value in vars(self).items() if key != "listing"}
         columns = {column: getattr(self.listing, column) for column in COLUMNS}
-        partial = file.with_name(f".{file.name}.partial")
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as out:
+            with replacing(file) as partial, partial.open("wb") as out:
                 np.savez(out, about=np.array(json.dumps(about | {"taken": self.listing.taken})), **columns)
-            partial.replace(file)
         except OSError as error:
             raise UserError(f"it cannot be written: {error.strerror}", str(file)) from error
 
@@ -97,13 +98,19 @@ def read_content(volume: Volume) -> str:
     return volume.fingerprint if listing is None else Look.first_of(volume, listing).content
 
 
-def look_again(folder: Path) -> "Inputs":
-    """Return the inputs that results in a folder were made of, those on this machine, as they look now."""
+def look_again(folder: Path, find: Callable[[str], str] = str) -> "Inputs":
+    """Return the inputs that results in a folder were made of, those on this machine, as they look now.
+
+    Parameters
+    ----------
+    find
+        Returns where a place is now that was noted in the folder, which may have been moved.
+    """
     inputs = Inputs(folder)
     for file in sorted((folder / INPUTS).glob("[!.]*.npz")):
         look = Look.load(file)
-        if look is not None and look.fingerprint and is_array(Path(look.path)):
-            inputs.look_again(file.stem, look)
+        if look is not None and look.fingerprint and is_array(Path(find(look.path))):
+            inputs.look_again(file.stem, replace(look, path=find(look.path)))
     return inputs
 
 
@@ -155,12 +162,15 @@ class Inputs:
         UserError
             If its files cannot be listed.
         """
-        if name in self._known and self._known[name].fingerprint == volume.fingerprint:
+        if name in self._known and _is_of(self._known[name], volume):
             return self._known[name].identity
         if name in self._new and self._new[name][0].fingerprint == volume.fingerprint:
             return volume.fingerprint  # listed once
         before = Look.load(self._folder / f"{name}.npz")
-        if before is not None and before.fingerprint != volume.fingerprint:
+        if before is not None and not _is_of(before, volume):
+            if (moved := _find_moved(before, volume)) is not None:
+                self._known[name] = moved
+                return moved.identity
             if before.path == str(volume.path.resolve()):
                 what = _compare_places(before, volume) or ["it was made again, or its attributes were edited"]
                 self._others[name] = str(volume.path), _say_changed(name, what, before)
@@ -265,6 +275,29 @@ class Inputs:
             self._changes[name] = str(volume.path), _say_changed(name, what or ["its metadata"], before)
             look = replace(look, content=fingerprint(metadata, listing.content))
         return look
+
+
+def _is_of(look: Look, volume: Volume) -> bool:
+    """Tell whether a look is of the array with this fingerprint, which may name the place where it lay before it was moved."""
+    here = str(volume.path.resolve())
+    place = look.moved_from if look.moved_from and look.path == here else here
+    return look.fingerprint == volume.fingerprint_at(place)
+
+
+def _find_moved(before: Look, volume: Volume) -> Look | None:
+    """Return how an array looks that was moved, and whose fingerprint names its place; None if it is another array.
+
+    It has the same attributes, and files of the same bytes or, where these are too many to be read, of the same times.
+    """
+    place = before.moved_from or before.path
+    if before.fingerprint != volume.fingerprint_at(place) or _describe(volume) != before.metadata:
+        return None
+    if (listing := list_files(volume)) is None:
+        return None
+    listing = read_contents(listing, before.listing, volume.path)
+    if listing.count_changes(before.listing):
+        return None
+    return replace(before, path=str(volume.path.resolve()), listing=listing, moved_from=place)
 
 
 def _say_changed(name: str, what: Sequence[str], before: Look) -> str:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from neuroadda.config import Config, Zyx, parse_config
 from neuroadda.errors import UserError
+from neuroadda.wholefiles import replacing
 from neuroadda.zoo.finding import Zoo
 from neuroadda.zoo.index import EMBEDDING
 
@@ -147,10 +148,8 @@ def save_embeddings(folder: Path | str, embeddings: Embeddings) -> Path:
                 "raw_std": embedding.raw_std,
             }
     data = safetensors.numpy.save(tensors, {"networks": json.dumps(origins, sort_keys=True)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_bytes(data)
     return path
 
 

@@ -300,3 +300,65 @@ def test_what_cannot_go_together_is_wrong(goods: Path, tmp_path: Path) -> None:
     ):
         (fault,) = na.check(write_config(tmp_path, **sections))["wrong"]
         assert (fault.where, words in fault.what) == (where, True), fault
+
+
+@pytest.mark.parametrize("verb", ["run", "check", "segment"])
+def test_settings_that_contradict_each_other_are_named_together(
+    command: Run, goods: Path, tmp_path: Path, verb: str
+) -> None:
+    wrong = segment_of(
+        goods,
+        tmp_path / "run",
+        raw=str(tmp_path / "none.zarr/raw"),
+        mask=str(tmp_path / "none.zarr/mask"),
+        chunk_vx=[3, 20, 20],
+        components={"threshold": 0.9},
+        agglomerate={"limit": 0.6},
+        ledger="redis://host",
+    )
+    code, told, err = command(verb, *([] if verb == "check" else ["-c"]), write_config(tmp_path, segment=wrong))
+    assert code == 2
+    assert err.count("\n") == 1
+    found = told if verb == "check" else err
+    for part in (
+        "none.zarr/raw: there is no array here",
+        "none.zarr/mask: there is no array here",
+        "blocks of (4, 20, 20) voxels are not aligned to chunks of (3, 20, 20)",
+        "threshold 0.9 is above agglomerate.limit 0.6",
+        "this URL does not name a ledger",
+    ):
+        assert part in found
+    assert list_names(tmp_path) == set()
+
+
+@pytest.mark.parametrize("verb", ["run", "check", "train"])
+def test_values_that_cannot_be_are_named_together(command: Run, goods: Path, tmp_path: Path, verb: str) -> None:
+    wrong = {
+        "train": train_of(goods, tmp_path / "train", iterations=-3, batch_sise=2, learning_rate="fast"),
+        "segment": segment_of(goods, tmp_path / "run", block_vx=[4, 20], fragments={"low": 0.9, "high": 0.2}),
+        "evaluate": {},
+    }
+    code, told, err = command(verb, *([] if verb == "check" else ["-c"]), write_config(tmp_path, **wrong))
+    assert code == 2
+    assert err.count("\n") == 1
+    found = told if verb == "check" else err
+    for part in (
+        "train.iterations should be greater than 0, not -3",
+        "unknown key 'train.batch_sise'",
+        "train.learning_rate should be",
+        "segment.block_vx: 3 values (zyx) are needed",
+        "segment.fragments: low, 0.9, should be below high, 0.2",
+        "'evaluate.labels' is missing",
+    ):
+        assert part in found
+    assert list_names(tmp_path) == set()
+
+
+def test_keys_of_a_training_that_contradict_each_other_are_named_together(goods: Path, tmp_path: Path) -> None:
+    sample = {"raw": str(goods / "v.zarr/raw"), "labels": str(goods / "v.zarr/labels"), "linked": False}
+    changes = {"samples": [sample], "patience": 3, "output_shape_vx": [4, 9, 8], "augment": {"transpose": "zyx"}}
+    fault, *_ = na.check(write_config(tmp_path, train=train_of(goods, tmp_path / "train", **changes)))["wrong"]
+    for part in ("(4, 9, 8) is not possible", "patience needs keep_best", "cannot be transposed"):
+        assert part in fault.what
+    with pytest.raises(UserError, match=r"^SegmentConfig: .*raw.*; also wrong: .*block_vx"):
+        na.SegmentConfig(raw="", backbone="b", output="o", block_vx=(1, 2))

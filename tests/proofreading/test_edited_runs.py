@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -389,6 +390,25 @@ def test_edits_that_are_not_applied_are_told_by_publish(run, tmp_path):
     with collect_warnings() as warnings:
         publish_run(config, overwrite=True)
     assert not warnings
+
+
+def test_what_was_published_before_edits_is_named_with_the_command_that_updates_it(run, tmp_path, command):
+    a, b = run.pair(together=False)
+    options = {"run": str(run.folder), "output": str(tmp_path / "out 1"), "to": ("precomputed",), "min_size": 10}
+    config = PublishConfig(**options, execution=Execution(launcher="serial"))
+    publish_run(config)
+    array = tmp_path / "out 1/precomputed/raw"
+    raw = {path: path.stat().st_mtime_ns for path in array.rglob("*") if path.is_file() and path.name != "info"}
+    na.add_edit(run.folder, "merge", a, b)
+    with collect_warnings() as warnings:
+        na.apply_edits(run.folder)
+    again = f"neuroadda publish {run.folder} '{tmp_path / 'out 1'}' --to precomputed --min-size 10 --overwrite"
+    assert [(where, f"`{again}` makes it again" in what) for what, where in warnings] == [(config.output, True)]
+    code, told, _ = command("status", run.folder)
+    assert (code, again in told) == (0, True)
+    assert command(*shlex.split(again)[1:])[0] == 0
+    assert "stale" not in command("status", run.folder)[1]
+    assert {path: path.stat().st_mtime_ns for path in array.rglob("*") if path.is_file() and path.name != "info"} == raw
 
 
 def test_pyramids_are_made_again_of_what_was_edited(run):

@@ -10,7 +10,7 @@ from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.status import read_status
 from neuroadda.errors import forget_warnings
-from neuroadda.evaluation.measure import finished_stages
+from neuroadda.evaluation.cost import finished_stages
 from neuroadda.segmentation.blockfiles import block_file
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment_volume

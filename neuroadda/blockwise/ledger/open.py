@@ -7,11 +7,13 @@ from neuroadda.blockwise.ledger.sqlite import SqliteLedger, check_file
 from neuroadda.blockwise.ledger.url import MONGO, SQLITE, check_url
 
 
-def open_ledger(url: str) -> Ledger:
+def open_ledger(url: str, *, reading: bool = False) -> Ledger:
     """Open a ledger, making it if it is new.
 
     Parameters
     ----------
+    reading
+        Nothing is to be written: a file may be one that cannot be.
     url
         ``sqlite:///run/ledger.db`` (relative), ``sqlite:////data/run/ledger.db`` (absolute), ``mongodb://host/database``
         or ``mongodb+srv://host/database``.
@@ -23,7 +25,7 @@ def open_ledger(url: str) -> Ledger:
     """
     path = _sqlite_path(url)
     if path is not None:
-        return SqliteLedger(path)
+        return SqliteLedger(path, reading=reading)
     from neuroadda.blockwise.ledger.mongo import MongoLedger  # pymongo takes a moment to import
 
     return MongoLedger(url)

@@ -30,6 +30,7 @@ from neuroadda.blockwise.ledger.records import (
     to_columns,
     to_json,
 )
+from neuroadda.blockwise.ledger.unwritable import UNWRITABLE, read_unwritable
 from neuroadda.errors import UserError
 
 BUSY_SECONDS = 30.0
@@ -81,6 +82,8 @@ class SqliteLedger:
     ----------
     path
         The file; it and its parent folders are made if missing.
+    reading
+        Nothing is to be written: where the file cannot be, it is read all the same.
 
     Raises
     ------
@@ -88,10 +91,10 @@ class SqliteLedger:
         If the file cannot be read and written, is no SQLite database, or was made by another version.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path).absolute()
-        # One connection a thread and process: SQLite connections must not be shared over a fork.
-        self._connections: dict[tuple[int, int], sqlite3.Connection] = {}
+    def __init__(self, path: Path, *, reading: bool = False) -> None:
+        self.path, self._reading = Path(path).absolute(), reading
+        # One connection a thread and process: SQLite connections must not be shared over a fork. None: it can only be read.
+        self._connections: dict[tuple[int, int], sqlite3.Connection | None] = {}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -197,7 +200,8 @@ class SqliteLedger:
 
     def close(self) -> None:
         for key in [key for key in self._connections if key[0] == os.getpid()]:
-            self._connections.pop(key).close()
+            if (connection := self._connections.pop(key)) is not None:
+                connection.close()
 
     def columns(self, fingerprint: str, since: float = 0.0) -> Iterator[BlockColumns]:
         changed = (
@@ -219,13 +223,27 @@ class SqliteLedger:
         key = os.getpid(), threading.get_ident()
         try:
             if key not in self._connections:
-                self._connections[key] = self._connect()
-            yield self._connections[key]
+                self._connections[key] = self._connect_if_writable()
+            if (kept := self._connections[key]) is not None:
+                yield kept
+            else:
+                with read_unwritable(self.path) as connection:
+                    _check_version(_version(connection), self.path)
+                    yield connection
         except sqlite3.DatabaseError as error:
             explained = self._explain(error)
             if explained is None:
                 raise
             raise explained from error
+
+    def _connect_if_writable(self) -> sqlite3.Connection | None:
+        """Return a connection; None where the file can only be read and that is enough."""
+        try:
+            return self._connect()
+        except sqlite3.OperationalError as error:
+            if self._reading and error.sqlite_errorcode & 0xFF in UNWRITABLE:
+                return None
+            raise
 
     def _connect(self) -> sqlite3.Connection:
         # Autocommit, with explicit transactions; closed by close(), which another thread may call.
@@ -253,7 +271,9 @@ class SqliteLedger:
             return LedgerUnavailable("the ledger is locked by another process", str(self.path))
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             return UserError(f"the ledger is no intact SQLite database ({error})", str(self.path), RIGHT_INTACT)
-        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
+        if code in UNWRITABLE:
+            if self._reading:
+                return UserError(f"the ledger cannot be read ({error})", str(self.path))
             return UserError(f"the ledger cannot be opened for writing ({error})", str(self.path), RIGHT_FILE)
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             return UserError(f"the ledger cannot be written ({error})", str(self.path), "is the disk full?")

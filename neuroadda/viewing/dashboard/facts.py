@@ -87,7 +87,7 @@ class Facts:
             if self._ledger is None:
                 found = find_ledger(self._named, self._url)
                 self._hide = Redaction(found.url)
-                self._watch = Watch(open_ledger(found.url), found.choose)
+                self._watch = Watch(open_ledger(found.url, reading=True), found.choose)
                 self._run = shlex.quote(str(found.folder)) if found.folder else "RUN"
                 self._ledger = found
 
