@@ -1,4 +1,4 @@
-"""What a run's segmentation was before: the numbers of the last summary that told of another one."""
+"""What a run's segmentation was before: the numbers of the last summary of another one."""
 
 import json
 from collections.abc import Mapping
@@ -58,7 +58,7 @@ class Glance(Config):
 def find_before(summary: Path, fingerprint: str) -> Glance | None:
     """Return the numbers of the segmentation that was in a run's folder before this one; None where none is known.
 
-    They are read from the last summary, also if it was renamed as stale because the segmentation was made anew. A summary of this
+    They are read from the last summary, also if it was renamed as stale because the volume was segmented again. A summary of this
     very segmentation says itself what was before.
 
     Parameters

@@ -57,7 +57,7 @@ class LargeSegment(Config):
 
 
 class Quality(Config):
-    """What is told of a segmentation without truth.
+    """What is measured of a segmentation without truth.
 
     Attributes
     ----------
