@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.machine import describe_run
 from benchmarks.tables import to_markdown
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.identity.inputs import Inputs
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "inputs.md"
 CHUNK = 8

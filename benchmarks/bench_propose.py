@@ -28,7 +28,7 @@ from neuroadda.active.pool import find_candidates
 from neuroadda.active.strategies import ChooseConfig, choose
 from neuroadda.cli.console import print_table
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig
 from neuroadda.wording import format_bytes
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "propose.md"

@@ -38,9 +38,9 @@ from neuroadda.segmentation.settings import is_tunable, lay_settings
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.ranks import Rank
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.derived import deriving
-from neuroadda.volumes.inputs import Inputs
-from neuroadda.volumes.relocation import to_absolute
+from neuroadda.volumes.identity.derived import deriving
+from neuroadda.volumes.identity.inputs import Inputs
+from neuroadda.volumes.identity.relocation import to_absolute
 from neuroadda.zoo.finding import zoo_name
 
 if TYPE_CHECKING:

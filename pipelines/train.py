@@ -7,7 +7,7 @@ import argparse
 import sys
 
 import neuroadda as na
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ import numpy as np
 
 from neuroadda.config import fingerprint
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.placing import placing
 from neuroadda.volumes.resampling import resample_sections
+from neuroadda.volumes.storage.placing import placing
 
 PIXEL_NM = 8.0
 

@@ -13,7 +13,7 @@ from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation
 from neuroadda.flow import load_config
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
-from neuroadda.volumes.urls import Url
+from neuroadda.volumes.storage.urls import Url
 from neuroadda.zoo.finding import open_zoo
 
 Run = Callable[..., tuple[int, str, str]]

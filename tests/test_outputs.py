@@ -8,7 +8,7 @@ import pytest
 
 import neuroadda as na
 from neuroadda.blockwise.run_folder import check_run_folder
-from neuroadda.volumes.locations import to_location
+from neuroadda.volumes.storage.locations import to_location
 
 Run = Callable[..., tuple[int, str, str]]
 BACKBONE = "mouse_cortex_sssem"

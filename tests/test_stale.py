@@ -23,8 +23,8 @@ from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import SegmentConfig, Threshold, make_plan, segment_volume
 from neuroadda.viewing.viewer.view import show_plan
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.derived import find_stale
 from neuroadda.volumes.exporting import export_volume
+from neuroadda.volumes.identity.derived import find_stale
 from neuroadda.volumes.info import describe
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 from tests.segmentation.synthetic import write_backbone, write_raw

@@ -7,8 +7,8 @@ from neuroadda.active.proposals import Proposal, Proposals
 from neuroadda.config import dump_config, load_config_file, parse_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.placing import placing
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig
+from neuroadda.volumes.storage.placing import placing
 
 State = Literal["labelled", "skipped", "waiting"]
 

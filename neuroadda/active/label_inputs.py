@@ -14,7 +14,7 @@ from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
 from neuroadda.volumes.importing import boxes
 from neuroadda.volumes.readers import Box, Source, open_source, to_source_location
-from neuroadda.volumes.urls import Url
+from neuroadda.volumes.storage.urls import Url
 
 CROP_LABELS = "labels/neurons/0"
 RANK = re.compile(r"(?<![a-z0-9])roi_?(\d{1,9})(?!\d)", re.IGNORECASE)

@@ -15,12 +15,12 @@ from neuroadda.active.proposals import Proposal, Proposals
 from neuroadda.config import fingerprint
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.label_checks import LabelTally
-from neuroadda.volumes.label_ids import clean_ids, count_unlabelled, describe_unlabelled
-from neuroadda.volumes.places import describe_size, same_size
-from neuroadda.volumes.placing import placing
+from neuroadda.volumes.contents.label_checks import LabelTally
+from neuroadda.volumes.contents.label_ids import clean_ids, count_unlabelled, describe_unlabelled
+from neuroadda.volumes.geometry.places import describe_size, same_size
 from neuroadda.volumes.readers import Box, Source
-from neuroadda.volumes.urls import Url
+from neuroadda.volumes.storage.placing import placing
+from neuroadda.volumes.storage.urls import Url
 
 ID_BITS = 63
 FULLY_LABELLED = 0.7

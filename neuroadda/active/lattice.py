@@ -7,7 +7,7 @@ import numpy as np
 
 from neuroadda.config import Zyx
 from neuroadda.volumes.arrays import PM_PER_NM, Volume
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig
 
 T = TypeVar("T")
 CELLS = (4, 5, 3, 6, 2)  # along an axis of a box, the best first

@@ -12,7 +12,7 @@ from neuroadda.active.scores import FULL
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig
 
 Reading = Literal["mean", "median"]
 SLAB_BYTES = 32 * 2**20

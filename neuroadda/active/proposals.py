@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from neuroadda.config import Config, dump_config, load_config_file, parse_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig
 
 PROPOSALS, SHEET, LABELS = "proposals.json", "contact_sheet.html", "labels"  # in the folder of `propose`
 

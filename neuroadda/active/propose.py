@@ -27,13 +27,13 @@ from neuroadda.errors import SettingError, UserError, warn
 from neuroadda.locks import lock_folder
 from neuroadda.segmentation.resolving import default_block_vx
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.completeness import check_stored
-from neuroadda.volumes.inputs import Inputs
-from neuroadda.volumes.masks import Mask
-from neuroadda.volumes.no_data_mask import AUTO, identify_mask, open_no_data, recall_no_data, resolve_no_data
-from neuroadda.volumes.regions import RoiConfig
-from neuroadda.volumes.relocation import to_absolute
-from neuroadda.volumes.tissue import NO_DATA
+from neuroadda.volumes.coverage.masks import Mask
+from neuroadda.volumes.coverage.no_data_mask import AUTO, identify_mask, open_no_data, recall_no_data, resolve_no_data
+from neuroadda.volumes.coverage.tissue import NO_DATA
+from neuroadda.volumes.geometry.regions import RoiConfig
+from neuroadda.volumes.identity.inputs import Inputs
+from neuroadda.volumes.identity.relocation import to_absolute
+from neuroadda.volumes.storage.completeness import check_stored
 from neuroadda.zoo.finding import find_backbone
 
 __all__ = ["Found", "ProposeConfig", "ProposeSettings", "box_shape_vx", "propose_boxes"]

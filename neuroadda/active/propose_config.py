@@ -18,9 +18,9 @@ from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.resolving import default_block_vx
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.masks import Mask, open_mask
-from neuroadda.volumes.no_data_mask import AUTO
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.coverage.masks import Mask, open_mask
+from neuroadda.volumes.coverage.no_data_mask import AUTO
+from neuroadda.volumes.geometry.regions import RoiConfig
 
 CELLS_A_BLOCK = 4  # along an axis of the default block, at least
 

@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 from neuroadda.active.pool import Candidates
 from neuroadda.config import Config
 from neuroadda.errors import UserError
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig
 
 Strategy = Literal["median", "max", "min", "random", "diverse", "median+diverse"]
 Embed = Callable[[Sequence[RoiConfig]], np.ndarray]

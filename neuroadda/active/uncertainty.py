@@ -25,11 +25,11 @@ from neuroadda.prediction.resolving import resolve_each
 from neuroadda.prediction.symmetries import list_symmetries
 from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragments
 from neuroadda.volumes.arrays import Volume, describe_roi
-from neuroadda.volumes.inputs import Inputs
-from neuroadda.volumes.locations import Location
-from neuroadda.volumes.masks import Mask, open_mask
-from neuroadda.volumes.no_data_mask import identify_mask
-from neuroadda.volumes.tissue import MASK, NO_DATA, Tissue, open_filled, open_tissue
+from neuroadda.volumes.coverage.masks import Mask, open_mask
+from neuroadda.volumes.coverage.no_data_mask import identify_mask
+from neuroadda.volumes.coverage.tissue import MASK, NO_DATA, Tissue, open_filled, open_tissue
+from neuroadda.volumes.identity.inputs import Inputs
+from neuroadda.volumes.storage.locations import Location
 
 Score = Literal["entropy", "augmented", "committee", "ambiguity"]
 

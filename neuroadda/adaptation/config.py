@@ -10,8 +10,8 @@ from neuroadda.config import Config, FolderPath, PathText, PublicConfig, Zyx
 from neuroadda.domains.selection import SelectConfig
 from neuroadda.evaluation.validation import ValidateConfig
 from neuroadda.training.config import TrainSettings
-from neuroadda.volumes.no_data_mask import AUTO
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.coverage.no_data_mask import AUTO
+from neuroadda.volumes.geometry.regions import RoiConfig
 from neuroadda.zoo.finding import zoo_name
 
 

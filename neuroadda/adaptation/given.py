@@ -8,7 +8,7 @@ from neuroadda.adaptation.config import AdaptConfig
 from neuroadda.domains.ranking_file import RANKING
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.identity.inputs import Inputs
 
 
 def take_given(config: AdaptConfig, folder: Path, raw: Volume) -> tuple[AdaptConfig, Proposals]:

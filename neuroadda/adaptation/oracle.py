@@ -8,9 +8,9 @@ from neuroadda.active.proposals import Proposal, Proposals
 from neuroadda.errors import UserError
 from neuroadda.evaluation.sweep import check_labels
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.label_checks import look_at
-from neuroadda.volumes.label_ids import read_ids
-from neuroadda.volumes.locations import remove
+from neuroadda.volumes.contents.label_checks import look_at
+from neuroadda.volumes.contents.label_ids import read_ids
+from neuroadda.volumes.storage.locations import remove
 
 
 def open_oracle(path: Path | str, raw: Volume) -> Volume:
@@ -35,7 +35,7 @@ def ask_oracle(
     Parameters
     ----------
     content
-        What determines the oracle's content, see `neuroadda.volumes.inputs.Inputs`; by default its fingerprint.
+        What determines the oracle's content, see `neuroadda.volumes.identity.inputs.Inputs`; by default its fingerprint.
 
     Raises
     ------

@@ -29,11 +29,11 @@ from neuroadda.locks import lock_folder
 from neuroadda.observing import RunObserver
 from neuroadda.prediction.predict import is_far_in_size
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.completeness import check_stored
-from neuroadda.volumes.inputs import Inputs
-from neuroadda.volumes.no_data_mask import recall_no_data
-from neuroadda.volumes.regions import RoiConfig
-from neuroadda.volumes.relocation import to_absolute
+from neuroadda.volumes.coverage.no_data_mask import recall_no_data
+from neuroadda.volumes.geometry.regions import RoiConfig
+from neuroadda.volumes.identity.inputs import Inputs
+from neuroadda.volumes.identity.relocation import to_absolute
+from neuroadda.volumes.storage.completeness import check_stored
 
 
 @in_section("adapt")

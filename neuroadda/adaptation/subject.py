@@ -9,7 +9,7 @@ from neuroadda.blockwise.run_config import find_relocation, read_config, with_pl
 from neuroadda.blockwise.run_folder import CONFIG
 from neuroadda.config import load_config_file
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import to_location
+from neuroadda.volumes.storage.locations import to_location
 
 
 def read_subject(place: str) -> dict[str, Any]:

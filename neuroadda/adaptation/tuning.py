@@ -28,8 +28,8 @@ from neuroadda.prediction.predict import check_raw
 from neuroadda.segmentation.settings import DEFAULT_THRESHOLD
 from neuroadda.training.config import TrainConfig
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.inputs import read_content
-from neuroadda.volumes.placing import placing
+from neuroadda.volumes.identity.inputs import read_content
+from neuroadda.volumes.storage.placing import placing
 from neuroadda.zoo.finding import find_backbone
 
 TUNING = "tuning"  # folder of an adaptation's round

@@ -7,7 +7,7 @@ from typing import Any
 from neuroadda.segmentation.pipeline import is_run
 from neuroadda.segmentation.recovery import read_run
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.locations import to_location
+from neuroadda.volumes.storage.locations import to_location
 
 StrPath = str | Path
 VolumeLike = str | Path | Volume

@@ -8,7 +8,7 @@ from neuroadda.api.inputs import StrPath, VolumeLike, to_text
 from neuroadda.config import configure, dump_config
 from neuroadda.observing import RunObserver, watched_by
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig
 
 if TYPE_CHECKING:
     from neuroadda.adaptation.tune_config import TuneConfig

@@ -10,7 +10,7 @@ from neuroadda.errors import UserError, warn
 from neuroadda.observing import RunObserver
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.locations import to_folder
+from neuroadda.volumes.storage.locations import to_folder
 
 if TYPE_CHECKING:
     from neuroadda.publishing.publication import PublishConfig
@@ -62,8 +62,8 @@ def mask(raw: VolumeLike, output: StrPath | None = None) -> Volume:
     UserError
         If raw has channels, or something else lies at `output`.
     """
-    from neuroadda.volumes.inputs import read_content
-    from neuroadda.volumes.no_data_mask import find_no_data_mask, is_mask_of, write_no_data_mask
+    from neuroadda.volumes.coverage.no_data_mask import find_no_data_mask, is_mask_of, write_no_data_mask
+    from neuroadda.volumes.identity.inputs import read_content
 
     source = to_volume(raw)
     path = source.path.with_name(f"{source.path.name}_mask") if output is None else str(output)

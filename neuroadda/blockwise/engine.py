@@ -34,8 +34,8 @@ from neuroadda.blockwise.repair import find_lost
 from neuroadda.blockwise.scheduler_handle import SchedulerHandle
 from neuroadda.blockwise.task import Task
 from neuroadda.errors import RunFailed, RunStopped, UserError, warn
-from neuroadda.volumes.locations import to_location
-from neuroadda.volumes.urls import Url
+from neuroadda.volumes.storage.locations import to_location
+from neuroadda.volumes.storage.urls import Url
 
 PROGRESS_SECONDS = 0.5
 STUCK_SECONDS = 60.0

@@ -15,7 +15,7 @@ from neuroadda.config import Config, Zyx
 from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
-    from neuroadda.volumes.masks import Mask
+    from neuroadda.volumes.coverage.masks import Mask
 
 PAGE = 4096  # bytes
 
@@ -206,7 +206,7 @@ def find_tissue(mask: "Mask", grid: BlockGrid) -> BlockSet:
     Chunks of the mask that were never written are not read, nor those all of whose blocks are known to have tissue; memory is
     a byte a block.
     """
-    from neuroadda.volumes.masks import stored_chunks  # zarr, which the scheduler does without
+    from neuroadda.volumes.coverage.masks import stored_chunks  # zarr, which the scheduler does without
 
     found = np.zeros(grid.counts, bool)
     chunk_vx, shape_vx = mask.volume.chunk_vx, mask.volume.shape_vx

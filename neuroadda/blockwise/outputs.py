@@ -14,11 +14,19 @@ from neuroadda.blockwise.ledger.base import Ledger
 from neuroadda.config import Zyx, fingerprint
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.derived import retire
-from neuroadda.volumes.locations import Location, is_inside, move, neighbour, remove, remove_at_once, to_location
-from neuroadda.volumes.moved import describe_move, keep_place
-from neuroadda.volumes.nodes import is_array, read_attributes
-from neuroadda.volumes.stored import file_vx, list_stored, stored_file
+from neuroadda.volumes.identity.derived import retire
+from neuroadda.volumes.identity.moved import describe_move, keep_place
+from neuroadda.volumes.storage.locations import (
+    Location,
+    is_inside,
+    move,
+    neighbour,
+    remove,
+    remove_at_once,
+    to_location,
+)
+from neuroadda.volumes.storage.nodes import is_array, read_attributes
+from neuroadda.volumes.storage.stored import file_vx, list_stored, stored_file
 
 if TYPE_CHECKING:
     from neuroadda.blockwise.task import Task

@@ -18,7 +18,7 @@ from neuroadda.blockwise.ledger.base import BlockRecord, Ledger, Worker
 from neuroadda.blockwise.outputs import Written, bind_output, read_key
 from neuroadda.blockwise.task import Task
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import to_location
+from neuroadda.volumes.storage.locations import to_location
 
 BATCH = 1000
 BROKEN = (

@@ -10,9 +10,9 @@ from neuroadda.blockwise.outputs import read_key
 from neuroadda.blockwise.run_folder import CONFIG
 from neuroadda.config import load_config_file, write_json
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import Location, to_location
-from neuroadda.volumes.no_data_mask import AUTO, NONE
-from neuroadda.volumes.relocation import Relocation, to_absolute
+from neuroadda.volumes.coverage.no_data_mask import AUTO, NONE
+from neuroadda.volumes.identity.relocation import Relocation, to_absolute
+from neuroadda.volumes.storage.locations import Location, to_location
 
 PLACES = ("raw", "mask", "no_data", "backbone", "output", "volumes")
 RESOLVED = "resolved"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from neuroadda.config import load_config_file
 from neuroadda.errors import UserError
-from neuroadda.volumes.nodes import is_array
+from neuroadda.volumes.storage.nodes import is_array
 
 CONFIG = "config.json"  # what a run notes of itself
 OF_VOLUMES = (".zarray", ".zgroup", ".zattrs", "zarr.json", "attributes.json")

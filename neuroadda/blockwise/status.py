@@ -18,10 +18,10 @@ from neuroadda.blockwise.outputs import read_key
 from neuroadda.blockwise.run_config import find_arrays, find_relocation, read_config
 from neuroadda.errors import UserError
 from neuroadda.locks import LOCK, LockState, read_lock
-from neuroadda.volumes.derived import PYRAMID_RUN
-from neuroadda.volumes.locations import Location, is_inside, to_location
-from neuroadda.volumes.moved import describe_move
-from neuroadda.volumes.relocation import Relocation
+from neuroadda.volumes.identity.derived import PYRAMID_RUN
+from neuroadda.volumes.identity.moved import describe_move
+from neuroadda.volumes.identity.relocation import Relocation
+from neuroadda.volumes.storage.locations import Location, is_inside, to_location
 
 LOGS = "logs"  # folder of a run's logs
 SHOWN_BLOCKS = 20

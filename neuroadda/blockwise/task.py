@@ -15,7 +15,7 @@ from neuroadda.blockwise.outputs import TAG_FILE, Written, WrittenArray
 from neuroadda.config import Config, Zyx, dump_config, fingerprint, parse_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.locations import Location, to_folder, to_location
+from neuroadda.volumes.storage.locations import Location, to_folder, to_location
 
 BlockFunction = Callable[[Block], dict[str, Any]]
 CHUNK_VX = 64

@@ -9,10 +9,10 @@ from funlib.geometry import Roi
 from neuroadda.checking.findings import Findings
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume, describe_roi
-from neuroadda.volumes.completeness import describe_stored
-from neuroadda.volumes.grey_values import GreyTally
-from neuroadda.volumes.label_checks import check_truth, look_at, spread_boxes
-from neuroadda.volumes.masks import Mask
+from neuroadda.volumes.contents.grey_values import GreyTally
+from neuroadda.volumes.contents.label_checks import check_truth, look_at, spread_boxes
+from neuroadda.volumes.coverage.masks import Mask
+from neuroadda.volumes.storage.completeness import describe_stored
 from neuroadda.wording import format_bytes
 
 SAMPLE_BYTES = 16 * 2**20

@@ -20,9 +20,9 @@ from neuroadda.config import Zyx
 from neuroadda.forecast.disk import BYTES_PER_VOXEL, ENOUGH, TOO_LITTLE
 from neuroadda.locks import read_lock
 from neuroadda.prediction.predict import Predict
-from neuroadda.volumes.locations import Location, is_inside, to_location
-from neuroadda.volumes.placing import nearest_folder
-from neuroadda.volumes.urls import Url
+from neuroadda.volumes.storage.locations import Location, is_inside, to_location
+from neuroadda.volumes.storage.placing import nearest_folder
+from neuroadda.volumes.storage.urls import Url
 from neuroadda.wording import format_bytes
 
 PROCESS_BYTES = 400 * 2**20  # of a worker with torch, beside its blocks; measured in docs/results/plan.md

@@ -22,9 +22,9 @@ from neuroadda.checking.segmenting import IMPORT, TRUST, check_masks, open_roi
 from neuroadda.checking.training import check_validation
 from neuroadda.errors import UserError, in_section
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.grey_values import open_raw
-from neuroadda.volumes.inputs import Inputs
-from neuroadda.volumes.no_data_mask import open_no_data, recall_no_data
+from neuroadda.volumes.contents.grey_values import open_raw
+from neuroadda.volumes.coverage.no_data_mask import open_no_data, recall_no_data
+from neuroadda.volumes.identity.inputs import Inputs
 
 
 def check_propose(

@@ -14,7 +14,7 @@ from neuroadda.checking.sources import check_source, is_source
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.info import describe
-from neuroadda.volumes.locations import Location, to_location
+from neuroadda.volumes.storage.locations import Location, to_location
 
 if TYPE_CHECKING:
     from neuroadda.flow import RunConfig

@@ -25,14 +25,14 @@ from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
 from neuroadda.segmentation.resolving import default_block_vx, resolve_predict
 from neuroadda.segmentation.settings import decide_threshold
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.grey_values import open_raw
-from neuroadda.volumes.inputs import Inputs
-from neuroadda.volumes.label_checks import check_mask
-from neuroadda.volumes.locations import is_inside, to_folder, to_location
-from neuroadda.volumes.masks import open_mask
-from neuroadda.volumes.no_data_mask import RIGHT as NO_DATA_MEND
-from neuroadda.volumes.no_data_mask import open_no_data
-from neuroadda.volumes.nodes import check_shards
+from neuroadda.volumes.contents.grey_values import open_raw
+from neuroadda.volumes.contents.label_checks import check_mask
+from neuroadda.volumes.coverage.masks import open_mask
+from neuroadda.volumes.coverage.no_data_mask import RIGHT as NO_DATA_MEND
+from neuroadda.volumes.coverage.no_data_mask import open_no_data
+from neuroadda.volumes.identity.inputs import Inputs
+from neuroadda.volumes.storage.locations import is_inside, to_folder, to_location
+from neuroadda.volumes.storage.nodes import check_shards
 
 IMPORT = "give a zarr array that `neuroadda import` has made"
 TRUST = "or give --trust-inputs, where its voxels are the same"

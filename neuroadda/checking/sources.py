@@ -5,10 +5,10 @@ from typing import Any
 
 from neuroadda.checking.findings import Findings
 from neuroadda.volumes.importing import guess_kind, take_source
-from neuroadda.volumes.locations import Location, to_location
-from neuroadda.volumes.nodes import GROUP_METADATA, find_n5, is_array
 from neuroadda.volumes.readers import open_source
-from neuroadda.volumes.urls import LAYERS
+from neuroadda.volumes.storage.locations import Location, to_location
+from neuroadda.volumes.storage.nodes import GROUP_METADATA, find_n5, is_array
+from neuroadda.volumes.storage.urls import LAYERS
 
 IMPORT = "see `neuroadda import --help` for the option that says it"
 

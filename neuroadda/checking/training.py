@@ -14,7 +14,7 @@ from neuroadda.errors import in_section
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.training.config import TrainConfig
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.identity.inputs import Inputs
 
 if TYPE_CHECKING:
     from neuroadda.training.sample import Sample

@@ -11,7 +11,7 @@ from neuroadda.checking.segmenting import IMPORT
 from neuroadda.checking.training import check_validation
 from neuroadda.prediction.predict import check_raw
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.locations import is_inside
+from neuroadda.volumes.storage.locations import is_inside
 
 
 def check_tune(findings: Findings, config: TuneConfig, *, made: Sequence[Path] = ()) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from neuroadda.active.proposals import Proposals
     from neuroadda.backbones.card import Card
-    from neuroadda.volumes.regions import RoiConfig
+    from neuroadda.volumes.geometry.regions import RoiConfig
 
 app = typer.Typer()
 proposals = typer.Typer(
@@ -147,7 +147,7 @@ def _tell_voxel_size(raw: Any, cards: "Sequence[Card]") -> None:
 
 def _tell_of_edits(folder: Path) -> None:
     """Warn if the volume, or its mask, was edited since its boxes were proposed."""
-    from neuroadda.volumes.inputs import look_again
+    from neuroadda.volumes.identity.inputs import look_again
 
     beside = folder if folder.is_dir() else folder.parent
     said = "these boxes were proposed before; the same `neuroadda propose` proposes again"
@@ -190,8 +190,8 @@ def export(
 
     from neuroadda.active.exports import NAMES, Export, export_proposals
     from neuroadda.active.proposals import read_proposals
-    from neuroadda.volumes.locations import to_folder
     from neuroadda.volumes.neuroglancer import state_url
+    from neuroadda.volumes.storage.locations import to_folder
 
     if to not in get_args(Export):
         raise UserError(f"{to!r} is no kind of export", "--to", f"one of: {', '.join(get_args(Export))}")

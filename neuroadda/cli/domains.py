@@ -51,8 +51,8 @@ def rank(
     from neuroadda.domains.ranking_file import check_ranking_place
     from neuroadda.domains.selection import SelectConfig, rank_zoo, save_ranking
     from neuroadda.volumes.arrays import Volume
-    from neuroadda.volumes.completeness import check_stored
-    from neuroadda.volumes.placing import check_writable
+    from neuroadda.volumes.storage.completeness import check_stored
+    from neuroadda.volumes.storage.placing import check_writable
     from neuroadda.zoo.finding import open_zoo
 
     given: dict[str, Any] = {} if by is None else {"by": by}
@@ -136,7 +136,7 @@ def tree(
         survey_domains,
     )
     from neuroadda.viewing.domain_figures import plot_dendrogram, plot_heatmap, plot_map, save_figure
-    from neuroadda.volumes.locations import to_folder
+    from neuroadda.volumes.storage.locations import to_folder
     from neuroadda.zoo.finding import open_zoo
 
     one = take_one(backbone, "tree")

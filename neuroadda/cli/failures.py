@@ -33,9 +33,9 @@ def status(
     from neuroadda.cli.console import print_json, print_table
     from neuroadda.segmentation.taken_edits import count_edits
     from neuroadda.training.status import look_at_trainings
-    from neuroadda.volumes.derived import find_stale
-    from neuroadda.volumes.inputs import look_again
-    from neuroadda.volumes.locations import to_location
+    from neuroadda.volumes.identity.derived import find_stale
+    from neuroadda.volumes.identity.inputs import look_again
+    from neuroadda.volumes.storage.locations import to_location
 
     trainings: dict[str, TrainingStatus] = {}
     if "://" not in run:

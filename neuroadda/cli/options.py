@@ -14,7 +14,7 @@ from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
     from neuroadda.flow import RunConfig
-    from neuroadda.volumes.regions import RoiConfig
+    from neuroadda.volumes.geometry.regions import RoiConfig
 
 CONFIG_HELP = (
     "TOML or JSON; see configs/. May be given several times: the keys of a later file override those of an earlier one."
@@ -83,7 +83,7 @@ def _round(value: Any) -> Any:
 
 def read_box(given: str, option: str, right: str) -> "RoiConfig | None":
     """Return the box that six numbers, as in `BOX`, say; None where these are no numbers."""
-    from neuroadda.volumes.regions import RoiConfig
+    from neuroadda.volumes.geometry.regions import RoiConfig
 
     numbers = given.replace(",", " ").split()
     try:

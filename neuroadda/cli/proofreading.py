@@ -35,9 +35,9 @@ def errors(
     from neuroadda.proofreading.exports import SKELETONS, STATE, TABLE, write_skeletons, write_state, write_table
     from neuroadda.viewing.error_sheet import SHEET, write_error_sheet
     from neuroadda.volumes.arrays import Volume
-    from neuroadda.volumes.locations import to_folder
     from neuroadda.volumes.neuroglancer import check_url
-    from neuroadda.volumes.placing import check_free, check_writable
+    from neuroadda.volumes.storage.locations import to_folder
+    from neuroadda.volumes.storage.placing import check_free, check_writable
 
     folder = run / "errors" if output is None else to_folder(output, "what is written")
     for name in (TABLE, SHEET, STATE, SKELETONS):

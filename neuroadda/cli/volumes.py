@@ -84,7 +84,7 @@ def export(
     """Write a volume as CREMI HDF5, multi-page TIFF or Zarr."""
     from neuroadda.volumes.arrays import Volume
     from neuroadda.volumes.exporting import export_volume
-    from neuroadda.volumes.locations import to_folder
+    from neuroadda.volumes.storage.locations import to_folder
 
     print(export_volume(Volume.open(source), to_folder(target, "what is exported to"), overwrite=overwrite))
 
@@ -113,7 +113,7 @@ def mask(
     from dataclasses import asdict
 
     from neuroadda.api.volumes import mask as write
-    from neuroadda.volumes.no_data_mask import read_facts
+    from neuroadda.volumes.coverage.no_data_mask import read_facts
 
     written = write(raw, output)
     share, faults = read_facts(written)
@@ -133,8 +133,8 @@ def phantom(
     """Write a synthetic volume with exact labels, of any size."""
     from neuroadda.config import apply_overrides, parse_config
     from neuroadda.volumes.info import describe
-    from neuroadda.volumes.locations import to_folder
     from neuroadda.volumes.phantom import PhantomConfig, write_phantom
+    from neuroadda.volumes.storage.locations import to_folder
 
     data = apply_overrides({"shape_vx": list(shape), "seed": seed}, overrides or ())
     folder = to_folder(target, "a phantom's place")

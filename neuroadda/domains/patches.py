@@ -12,11 +12,11 @@ from pydantic import Field
 from neuroadda.config import PathText, Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.filling import Data
-from neuroadda.volumes.grey_values import check_raw_type
-from neuroadda.volumes.no_data import FoundData, has_constant_runs
-from neuroadda.volumes.no_data_mask import AUTO, NONE, WithNoData, open_no_data
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.contents.grey_values import check_raw_type
+from neuroadda.volumes.coverage.filling import Data
+from neuroadda.volumes.coverage.no_data import FoundData, has_constant_runs
+from neuroadda.volumes.coverage.no_data_mask import AUTO, NONE, WithNoData, open_no_data
+from neuroadda.volumes.geometry.regions import RoiConfig
 from neuroadda.volumes.resampling import check_pixel, resample_sections
 
 ROUNDS = 100

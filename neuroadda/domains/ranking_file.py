@@ -9,7 +9,7 @@ from typing import Any
 
 from neuroadda.config import write_json
 from neuroadda.errors import UserError
-from neuroadda.volumes.placing import check_writable
+from neuroadda.volumes.storage.placing import check_writable
 
 RANKING = "ranking.json"
 KEYS = {"fingerprint", "index", "volume", "folders", "ranking"}

@@ -53,7 +53,7 @@ def select_source(
     Parameters
     ----------
     content
-        What determines the volume's content, see `neuroadda.volumes.inputs.Inputs`; by default its fingerprint.
+        What determines the volume's content, see `neuroadda.volumes.identity.inputs.Inputs`; by default its fingerprint.
     begun
         A training has begun from what is recorded: it holds although the zoo has changed since. Else it holds while nothing
         that it depends on changes.

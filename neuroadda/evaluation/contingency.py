@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroadda.errors import UserError
-from neuroadda.volumes.label_ids import negative_ids
+from neuroadda.volumes.contents.label_ids import negative_ids
 
 # Runs are found in pieces of this many voxels: temporary arrays stay in cache, and memory does not follow the volume.
 PIECE_VX = 1 << 19

@@ -18,9 +18,9 @@ from neuroadda.evaluation.sweep import THRESHOLDS, Sweep, check_labels, count_bo
 from neuroadda.evaluation.trained import LEAST_LEFT, LabelsWithout, Trained, find_trained
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume, describe_roi
-from neuroadda.volumes.label_checks import check_truth, look_at
-from neuroadda.volumes.label_ids import read_ids
-from neuroadda.volumes.locations import Location, is_inside, to_location
+from neuroadda.volumes.contents.label_checks import check_truth, look_at
+from neuroadda.volumes.contents.label_ids import read_ids
+from neuroadda.volumes.storage.locations import Location, is_inside, to_location
 
 MIN_SKELETON_NM, MERGE_NODES = 300.0, 2
 

@@ -16,9 +16,9 @@ from neuroadda.segmentation.components import Numbering, connect_components, dro
 from neuroadda.segmentation.edges import read_sizes
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume, describe_roi
-from neuroadda.volumes.grids import check_grid
-from neuroadda.volumes.label_ids import read_ids
-from neuroadda.volumes.locations import Location
+from neuroadda.volumes.contents.label_ids import read_ids
+from neuroadda.volumes.geometry.grids import check_grid
+from neuroadda.volumes.storage.locations import Location
 
 BOX_VX = 256
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 19))

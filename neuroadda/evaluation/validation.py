@@ -18,16 +18,16 @@ from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.volumes.arrays import Volume, describe_roi
-from neuroadda.volumes.filling import Data, FilledVolume
-from neuroadda.volumes.grey_values import open_raw
-from neuroadda.volumes.inputs import Inputs
-from neuroadda.volumes.label_checks import check_truth
-from neuroadda.volumes.label_ids import read_ids
-from neuroadda.volumes.masks import open_mask
-from neuroadda.volumes.no_data import FoundData, has_data, has_gaps
-from neuroadda.volumes.no_data_mask import AUTO, NONE, WithNoData
-from neuroadda.volumes.regions import RoiConfig
-from neuroadda.volumes.tissue import NO_DATA, WithLostSections
+from neuroadda.volumes.contents.grey_values import open_raw
+from neuroadda.volumes.contents.label_checks import check_truth
+from neuroadda.volumes.contents.label_ids import read_ids
+from neuroadda.volumes.coverage.filling import Data, FilledVolume
+from neuroadda.volumes.coverage.masks import open_mask
+from neuroadda.volumes.coverage.no_data import FoundData, has_data, has_gaps
+from neuroadda.volumes.coverage.no_data_mask import AUTO, NONE, WithNoData
+from neuroadda.volumes.coverage.tissue import NO_DATA, WithLostSections
+from neuroadda.volumes.geometry.regions import RoiConfig
+from neuroadda.volumes.identity.inputs import Inputs
 
 
 class ValidateConfig(PublicConfig, WithNoData):

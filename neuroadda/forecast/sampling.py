@@ -15,7 +15,7 @@ from neuroadda.forecast.costs import StageCost, measure_tasks
 from neuroadda.forecast.overhead import Overhead, measure_overhead
 from neuroadda.segmentation.pipeline import Plan, make_plan
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig
 
 TRIES = 1000  # a box: little of a volume may be tissue
 BOX_BLOCKS = 2  # along each axis, beside the shell; 1 in a small volume

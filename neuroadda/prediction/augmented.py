@@ -16,7 +16,7 @@ from neuroadda.config import Zyx
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.prediction.symmetries import Symmetry
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.filling import FilledVolume
+from neuroadda.volumes.coverage.filling import FilledVolume
 
 
 class AugmentedPredictor:

@@ -14,7 +14,7 @@ from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.prediction.symmetries import Symmetry, list_symmetries
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.filling import FilledVolume
+from neuroadda.volumes.coverage.filling import FilledVolume
 
 
 def make_predictors(

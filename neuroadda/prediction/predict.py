@@ -38,8 +38,8 @@ from neuroadda.prediction.members import list_members, share_offsets
 from neuroadda.prediction.symmetries import list_symmetries
 from neuroadda.prediction.tiles import choose_tile_vx, count_computed
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.grey_values import check_raw_type
-from neuroadda.volumes.tissue import open_filled, open_tissue
+from neuroadda.volumes.contents.grey_values import check_raw_type
+from neuroadda.volumes.coverage.tissue import open_filled, open_tissue
 
 CPU_MEMORY_GB = 1.0
 CUDA_SHARE = 0.8  # of a device's memory; the rest is the driver's and the libraries'

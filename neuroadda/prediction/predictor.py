@@ -21,7 +21,7 @@ from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.quantising import make_quantiser
 from neuroadda.prediction.tiles import cover_box, halve_tile
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.filling import FilledVolume
+from neuroadda.volumes.coverage.filling import FilledVolume
 
 log = logging.getLogger(__name__)
 

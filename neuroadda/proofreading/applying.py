@@ -22,10 +22,10 @@ from neuroadda.segmentation.recovery import read_run
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.segmentation.taken_edits import keep_taken
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.derived import PYRAMID_RUN, list_views, remove_views
-from neuroadda.volumes.inputs import look_again
-from neuroadda.volumes.locations import to_location
-from neuroadda.volumes.urls import Url
+from neuroadda.volumes.identity.derived import PYRAMID_RUN, list_views, remove_views
+from neuroadda.volumes.identity.inputs import look_again
+from neuroadda.volumes.storage.locations import to_location
+from neuroadda.volumes.storage.urls import Url
 
 PYRAMIDS = "pyramids.json"  # those that are to be made again, so that a kill does not lose them
 

@@ -19,7 +19,7 @@ from neuroadda.volumes.neuroglancer import (
     to_viewer,
 )
 from neuroadda.volumes.nml import NmlTree, write_nml
-from neuroadda.volumes.placing import placing
+from neuroadda.volumes.storage.placing import placing
 
 TABLE, STATE, SKELETONS = "errors.csv", "neuroglancer.json", "webknossos.nml"
 POINTS, FRAGMENTS = (("z1", "y1", "x1"), ("z2", "y2", "x2")), ("fragment_1", "fragment_2")

@@ -19,9 +19,9 @@ from neuroadda.segmentation.blockfiles import WrittenFiles, block_file, read_col
 from neuroadda.segmentation.components import Numbering
 from neuroadda.segmentation.ids import capacity_of, to_local_of
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.locations import Location, to_location
-from neuroadda.volumes.masks import Mask
-from neuroadda.volumes.tissue import NO_DATA
+from neuroadda.volumes.coverage.masks import Mask
+from neuroadda.volumes.coverage.tissue import NO_DATA
+from neuroadda.volumes.storage.locations import Location, to_location
 
 FRAGMENTS, PLACES = "fragments", "places"
 NUMBERS_FILE, PLACES_FILE = "numbers.npz", "places.npy"

@@ -19,8 +19,8 @@ from neuroadda.publishing.scales import Layer, Scale, plan_extents
 from neuroadda.publishing.whole_voxels import first_voxel, read_ids
 from neuroadda.publishing.zarr3 import describe_array, open_array
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.masks import Mask
-from neuroadda.volumes.tissue import NO_DATA
+from neuroadda.volumes.coverage.masks import Mask
+from neuroadda.volumes.coverage.tissue import NO_DATA
 
 SHARD_CHUNKS = 4  # along each axis of a file
 AXES = ("c", "x", "y", "z")

@@ -14,8 +14,8 @@ from neuroadda.config import PathText, PublicConfig, Zyx
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.inputs import Inputs
-from neuroadda.volumes.locations import Location
+from neuroadda.volumes.identity.inputs import Inputs
+from neuroadda.volumes.storage.locations import Location
 
 WORK = ".run"
 

@@ -17,10 +17,10 @@ from neuroadda.segmentation.pipeline import is_run
 from neuroadda.segmentation.recovery import read_run
 from neuroadda.segmentation.taken_edits import count_edits
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.derived import deriving
-from neuroadda.volumes.inputs import Inputs
-from neuroadda.volumes.locations import to_folder, to_location
-from neuroadda.volumes.moved import check_not_moved
+from neuroadda.volumes.identity.derived import deriving
+from neuroadda.volumes.identity.inputs import Inputs
+from neuroadda.volumes.identity.moved import check_not_moved
+from neuroadda.volumes.storage.locations import to_folder, to_location
 
 COPY = "publish to a folder, and copy it there without .run: aws s3 sync OUT s3://BUCKET/NAME --exclude '.run/*'"
 ARRAYS = {"raw": "raw", "affs": "predict", "fragments": "fragments", "segmentation": "relabel"}

@@ -19,7 +19,7 @@ from neuroadda.publishing.scales import Scale
 from neuroadda.publishing.whole_voxels import first_voxel, read_ids, to_box
 from neuroadda.pyramids.downsampling import Halving, Method, downsample
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.locations import Location
+from neuroadda.volumes.storage.locations import Location
 
 Read = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

@@ -22,7 +22,7 @@ from neuroadda.publishing.segments import make_row_grid
 from neuroadda.publishing.zarr3 import METADATA
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.edited_fragments import EDITS, FRAGMENTS
-from neuroadda.volumes.locations import Location, remove, to_location
+from neuroadda.volumes.storage.locations import Location, remove, to_location
 
 DATASET, MAPPINGS, CORRECTED = "datasource-properties.json", "agglomerates", "corrected"
 NAME, RAW = "webknossos", "raw"

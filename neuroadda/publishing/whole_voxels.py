@@ -11,7 +11,7 @@ from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.label_ids import clean_ids
+from neuroadda.volumes.contents.label_ids import clean_ids
 
 
 def first_voxel(volume: Volume) -> np.ndarray:

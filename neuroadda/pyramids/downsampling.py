@@ -14,7 +14,7 @@ from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.label_ids import clean_ids, describe_unlabelled
+from neuroadda.volumes.contents.label_ids import clean_ids, describe_unlabelled
 
 Method = Literal["mean", "mode"]
 Halving = tuple[Literal[1, 2], Literal[1, 2], Literal[1, 2]]

@@ -26,14 +26,14 @@ from neuroadda.pyramids.downsampling import (
 )
 from neuroadda.pyramids.ngff import label_image, write_multiscales
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.derived import PYRAMID_RUN as RUN
-from neuroadda.volumes.derived import deriving
-from neuroadda.volumes.inputs import Inputs
-from neuroadda.volumes.label_checks import look_at
-from neuroadda.volumes.label_ids import count_unlabelled, describe_unlabelled
-from neuroadda.volumes.locations import remove_at_once, to_folder
-from neuroadda.volumes.moved import check_not_moved
-from neuroadda.volumes.nodes import is_array
+from neuroadda.volumes.contents.label_checks import look_at
+from neuroadda.volumes.contents.label_ids import count_unlabelled, describe_unlabelled
+from neuroadda.volumes.identity.derived import PYRAMID_RUN as RUN
+from neuroadda.volumes.identity.derived import deriving
+from neuroadda.volumes.identity.inputs import Inputs
+from neuroadda.volumes.identity.moved import check_not_moved
+from neuroadda.volumes.storage.locations import remove_at_once, to_folder
+from neuroadda.volumes.storage.nodes import is_array
 
 Kind = Literal["raw", "affs", "labels"]
 FINEST, LEVEL = "0", "level_"

@@ -10,7 +10,7 @@ from neuroadda.config import ZyxFloat
 from neuroadda.observing import track
 from neuroadda.publishing.skeletons import Crop
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.label_ids import read_ids
+from neuroadda.volumes.contents.label_ids import read_ids
 
 MAX_VOXELS = 2**19
 

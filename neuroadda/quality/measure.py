@@ -17,7 +17,7 @@ from neuroadda.quality.sizes import Sizes, gather_sizes
 from neuroadda.segmentation.components import Lut
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.tissue import Tissue, open_tissue
+from neuroadda.volumes.coverage.tissue import Tissue, open_tissue
 
 LARGEST = 20
 MOST_VX = 2**31  # voxels that are read for the shapes of the largest segments: some minutes

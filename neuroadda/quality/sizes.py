@@ -14,7 +14,7 @@ from neuroadda.segmentation.components import Lut
 from neuroadda.segmentation.edges import read_sizes
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.tissue import Tissue
+from neuroadda.volumes.coverage.tissue import Tissue
 
 
 @dataclass(frozen=True)

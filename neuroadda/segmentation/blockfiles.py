@@ -10,9 +10,9 @@ from typing import cast
 import numpy as np
 
 from neuroadda.blockwise.grid import Block
-from neuroadda.volumes.locations import Location, P, remove
-from neuroadda.volumes.stored import list_sizes
-from neuroadda.volumes.urls import Url
+from neuroadda.volumes.storage.locations import Location, P, remove
+from neuroadda.volumes.storage.stored import list_sizes
+from neuroadda.volumes.storage.urls import Url
 from neuroadda.wholefiles import replacing
 
 BLOCK_NAME = re.compile(r"\d{9}\.npz")

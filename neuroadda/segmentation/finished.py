@@ -11,8 +11,8 @@ from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.pipeline import Plan, is_run
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.segmentation.taken_edits import count_edits
-from neuroadda.volumes.locations import to_location
-from neuroadda.volumes.moved import describe_move
+from neuroadda.volumes.identity.moved import describe_move
+from neuroadda.volumes.storage.locations import to_location
 
 
 def check_finished(plan: Plan, names: Iterable[str] | None = None) -> None:

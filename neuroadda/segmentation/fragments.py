@@ -20,8 +20,8 @@ from neuroadda.segmentation.ids import capacity_of, to_global
 from neuroadda.segmentation.seams import number_inside, write_views, written_views
 from neuroadda.segmentation.watershed import find_maxima, flood, smooth
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.locations import to_location
-from neuroadda.volumes.tissue import open_tissue
+from neuroadda.volumes.coverage.tissue import open_tissue
+from neuroadda.volumes.storage.locations import to_location
 
 ANISOTROPIC = 2.0
 Method = Literal["ascent", "seeds"]

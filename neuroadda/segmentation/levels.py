@@ -10,7 +10,7 @@ from neuroadda.blockwise.task import Task
 from neuroadda.segmentation.agglomerate import FAN_OUT, Agglomerate, AgglomerateLevel, count_levels, level_grid
 from neuroadda.segmentation.by_waterz import AgglomerateByWaterz, context_vx
 from neuroadda.segmentation.scoring import is_by_waterz
-from neuroadda.volumes.locations import Location
+from neuroadda.volumes.storage.locations import Location
 
 
 def plan_levels(

@@ -40,14 +40,14 @@ from neuroadda.segmentation.scoring import MEAN, choose_edges
 from neuroadda.segmentation.settings import Threshold, is_tunable
 from neuroadda.segmentation.taken_edits import TAKEN, keep_taken, read_edits, read_taken
 from neuroadda.volumes.arrays import Volume, describe_roi
-from neuroadda.volumes.completeness import check_stored
-from neuroadda.volumes.inputs import Inputs
-from neuroadda.volumes.locations import Location, to_folder, to_location
-from neuroadda.volumes.masks import Mask, open_mask
-from neuroadda.volumes.no_data_mask import AUTO, NONE, identify_mask, open_no_data, resolve_no_data
-from neuroadda.volumes.nodes import check_shards
-from neuroadda.volumes.regions import RoiConfig
-from neuroadda.volumes.tissue import MASK, NO_DATA
+from neuroadda.volumes.coverage.masks import Mask, open_mask
+from neuroadda.volumes.coverage.no_data_mask import AUTO, NONE, identify_mask, open_no_data, resolve_no_data
+from neuroadda.volumes.coverage.tissue import MASK, NO_DATA
+from neuroadda.volumes.geometry.regions import RoiConfig
+from neuroadda.volumes.identity.inputs import Inputs
+from neuroadda.volumes.storage.completeness import check_stored
+from neuroadda.volumes.storage.locations import Location, to_folder, to_location
+from neuroadda.volumes.storage.nodes import check_shards
 from neuroadda.zoo.finding import find_backbone
 
 TaskInputs = dict[str, tuple[Location, str]]

@@ -18,8 +18,8 @@ from neuroadda.config import apply_overrides, parse_config
 from neuroadda.errors import UserError
 from neuroadda.locks import lock_folder, read_lock
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
-from neuroadda.volumes.inputs import look_again
-from neuroadda.volumes.no_data_mask import outdate_no_data
+from neuroadda.volumes.coverage.no_data_mask import outdate_no_data
+from neuroadda.volumes.identity.inputs import look_again
 
 SETTABLE = "segment.execution."
 

@@ -10,8 +10,8 @@ from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.segmentation.components import Lut
 from neuroadda.segmentation.ids import capacity_of, to_local_of
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.masks import Mask
-from neuroadda.volumes.tissue import NO_DATA
+from neuroadda.volumes.coverage.masks import Mask
+from neuroadda.volumes.coverage.tissue import NO_DATA
 
 
 class Relabel(Stage):

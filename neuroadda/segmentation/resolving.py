@@ -16,7 +16,7 @@ from neuroadda.prediction.resolving import resolve_members
 from neuroadda.segmentation.fragments import ANISOTROPIC
 from neuroadda.segmentation.settings import decide_threshold, take_tuned
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.no_data_mask import recall_no_data
+from neuroadda.volumes.coverage.no_data_mask import recall_no_data
 
 if TYPE_CHECKING:
     from neuroadda.segmentation.pipeline import SegmentConfig

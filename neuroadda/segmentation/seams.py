@@ -10,7 +10,7 @@ import numpy as np
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.segmentation.blockfiles import WrittenFiles, block_file, read_columns, write_columns
 from neuroadda.segmentation.ids import to_global
-from neuroadda.volumes.locations import Location
+from neuroadda.volumes.storage.locations import Location
 
 VIEWS = ".views"
 AXES = ("z", "y", "x")

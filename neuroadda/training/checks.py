@@ -9,8 +9,8 @@ from neuroadda.errors import SettingError, UserError
 from neuroadda.training.config import SampleConfig, TrainConfig, training_fingerprint
 from neuroadda.training.sample import RandomSample, Sample, check_labels, open_sample
 from neuroadda.training.state import find_state
-from neuroadda.volumes.completeness import check_stored
-from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.identity.inputs import Inputs
+from neuroadda.volumes.storage.completeness import check_stored
 
 
 def check_settings(config: TrainConfig, validated: bool, processes: int = 1) -> None:

@@ -19,8 +19,8 @@ from neuroadda.config import (
     fingerprint,
 )
 from neuroadda.faults import raise_together
-from neuroadda.volumes.no_data_mask import WithNoData
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.coverage.no_data_mask import WithNoData
+from neuroadda.volumes.geometry.regions import RoiConfig
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -49,7 +49,7 @@ class SampleConfig(PublicConfig, WithNoData):
     background
         What label 0 means: ``"boundary"`` (affinity 0) or ``"ignore"`` (unknown, left out of the loss).
         Ids that mean "not labelled" in other tools are left out of the loss in any case, and so is 0 in labels that were imported
-        with such ids; see `neuroadda.volumes.label_ids`.
+        with such ids; see `neuroadda.volumes.contents.label_ids`.
     linked
         Whether a label has the same id in every section; if not, affinities between sections are left out of the loss.
     erode_vx

@@ -25,7 +25,7 @@ from neuroadda.training.report import TrainingLog
 from neuroadda.training.sample import Sample
 from neuroadda.training.state import TrainingProgress, save_state
 from neuroadda.training.stopping import StopRequest
-from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.identity.inputs import Inputs
 
 Validate = Callable[[Backbone], dict[str, float]]
 

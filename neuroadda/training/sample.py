@@ -13,13 +13,13 @@ from neuroadda.config import Zyx
 from neuroadda.errors import UserError, warn
 from neuroadda.training.config import SampleConfig
 from neuroadda.volumes.arrays import Volume, describe_roi
-from neuroadda.volumes.filling import Data, fill_gaps
-from neuroadda.volumes.grey_values import open_raw
-from neuroadda.volumes.grids import check_grid
-from neuroadda.volumes.label_checks import LabelTally, check_mask, check_truth
-from neuroadda.volumes.label_ids import clean_ids, count_unlabelled
-from neuroadda.volumes.no_data import FoundData, has_gaps
-from neuroadda.volumes.no_data_mask import AUTO, open_no_data
+from neuroadda.volumes.contents.grey_values import open_raw
+from neuroadda.volumes.contents.label_checks import LabelTally, check_mask, check_truth
+from neuroadda.volumes.contents.label_ids import clean_ids, count_unlabelled
+from neuroadda.volumes.coverage.filling import Data, fill_gaps
+from neuroadda.volumes.coverage.no_data import FoundData, has_gaps
+from neuroadda.volumes.coverage.no_data_mask import AUTO, open_no_data
+from neuroadda.volumes.geometry.grids import check_grid
 
 RAW, LABELS, MASK = gp.ArrayKey("RAW"), gp.ArrayKey("LABELS"), gp.ArrayKey("MASK")
 TRIES = 200

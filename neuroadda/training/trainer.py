@@ -19,7 +19,7 @@ from neuroadda.training.history import METRICS, PICTURES
 from neuroadda.training.loop import CheckedTraining, Run, Validate
 from neuroadda.training.start import adopt_network
 from neuroadda.training.state import load_state
-from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.identity.inputs import Inputs
 
 
 @in_section("train", keep=("validation",))

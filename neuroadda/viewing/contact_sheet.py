@@ -30,7 +30,7 @@ from neuroadda.viewing.panels import (
     project,
 )
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.placing import placing
+from neuroadda.volumes.storage.placing import placing
 
 CHOSEN, BAR = LIGHT.lines[2], "#7d8893"
 BINS = 48

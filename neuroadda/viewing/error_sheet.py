@@ -15,7 +15,7 @@ from neuroadda.viewing import figures
 from neuroadda.viewing.pages import open_template
 from neuroadda.viewing.panels import plain
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.placing import placing
+from neuroadda.volumes.storage.placing import placing
 
 SHEET = "errors.html"
 REACH_NM = 1000.0  # shown on each side of the place

@@ -12,7 +12,7 @@ from neuroadda.active.scores import FULL
 from neuroadda.errors import UserError
 from neuroadda.viewing import figures
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig
 
 SIDE = 512  # pixels of a picture's longer side, at most
 MOST_BOXES = 48  # of one sheet: a page of megabytes, and a picture that fits memory

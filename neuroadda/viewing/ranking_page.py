@@ -21,7 +21,7 @@ from neuroadda.segmentation.whole import agglomerate_array
 from neuroadda.viewing import figures
 from neuroadda.viewing.pages import open_template
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.placing import placing
+from neuroadda.volumes.storage.placing import placing
 from neuroadda.zoo.finding import Zoo
 
 TEMPLATE = "ranking.html"

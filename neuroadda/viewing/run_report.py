@@ -26,7 +26,7 @@ from neuroadda.viewing.curves import Curve
 from neuroadda.viewing.report import Baseline, DataSource, Report, SliceView, StageRow, write_report
 from neuroadda.viewing.shapes import draw_shapes
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.label_ids import clean_ids
+from neuroadda.volumes.contents.label_ids import clean_ids
 
 VERSIONS = ("neuroadda", "torch", "daisy", "gunpowder", "zarr", "numpy")
 SECTIONS = 3

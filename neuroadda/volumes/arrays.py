@@ -19,7 +19,7 @@ from funlib.geometry import Coordinate, Roi
 
 from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError, warn
-from neuroadda.volumes.axes import (
+from neuroadda.volumes.geometry.axes import (
     ASK_OFFSET,
     ASK_SIZE,
     NM,
@@ -27,9 +27,9 @@ from neuroadda.volumes.axes import (
     describe_axes,
     read_units,
 )
-from neuroadda.volumes.locations import Location, remove, to_location
-from neuroadda.volumes.nodes import check_names, create_array, find_n5, open_array, read_groups
-from neuroadda.volumes.places import Answers, find_place, list_doubts
+from neuroadda.volumes.geometry.places import Answers, find_place, list_doubts
+from neuroadda.volumes.storage.locations import Location, remove, to_location
+from neuroadda.volumes.storage.nodes import check_names, create_array, find_n5, open_array, read_groups
 
 if TYPE_CHECKING:
     import zarr

@@ -12,17 +12,17 @@ import tifffile
 from neuroadda.errors import UserError, warn
 from neuroadda.observing import track
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.derived import deriving
+from neuroadda.volumes.contents.label_checks import LabelTally
+from neuroadda.volumes.contents.label_ids import count_unlabelled, describe_unlabelled
+from neuroadda.volumes.identity.derived import deriving
+from neuroadda.volumes.identity.moved import PLACE, check_not_moved
 from neuroadda.volumes.importing import boxes
-from neuroadda.volumes.label_checks import LabelTally
-from neuroadda.volumes.label_ids import count_unlabelled, describe_unlabelled
-from neuroadda.volumes.moved import PLACE, check_not_moved
-from neuroadda.volumes.placing import placing
 from neuroadda.volumes.readers import Box
 from neuroadda.volumes.readers.choosing import CREMI_LABELS, CREMI_RAW
 from neuroadda.volumes.readers.hdf5 import HDF5_SUFFIXES
 from neuroadda.volumes.readers.pages import layer_buffer
 from neuroadda.volumes.readers.tiff import TIFF_SUFFIXES
+from neuroadda.volumes.storage.placing import placing
 
 Format = Literal["zarr", "hdf5", "tiff"]
 

@@ -15,17 +15,17 @@ from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError, warn
 from neuroadda.observing import track
 from neuroadda.volumes.arrays import Volume, is_whole_pm, world_units
-from neuroadda.volumes.axes import ORDERS, Order
-from neuroadda.volumes.label_checks import LabelTally
-from neuroadda.volumes.label_ids import count_unlabelled, describe_unlabelled
-from neuroadda.volumes.locations import Location, to_location
-from neuroadda.volumes.nodes import check_target
-from neuroadda.volumes.places import Answers, describe_size, list_doubts
-from neuroadda.volumes.placing import placing
+from neuroadda.volumes.contents.label_checks import LabelTally
+from neuroadda.volumes.contents.label_ids import count_unlabelled, describe_unlabelled
+from neuroadda.volumes.contents.scaling import Scale, ValueRange, find_scale
+from neuroadda.volumes.geometry.axes import ORDERS, Order
+from neuroadda.volumes.geometry.places import Answers, describe_size, list_doubts
 from neuroadda.volumes.readers import Box, Source, open_source
 from neuroadda.volumes.readers.choosing import CREMI_LABELS, CREMI_RAW
 from neuroadda.volumes.readers.source import Contrast, Gaps
-from neuroadda.volumes.scaling import Scale, ValueRange, find_scale
+from neuroadda.volumes.storage.locations import Location, to_location
+from neuroadda.volumes.storage.nodes import check_target
+from neuroadda.volumes.storage.placing import placing
 
 Kind = Literal["raw", "labels"]
 Progress = Callable[[int, int], None]
@@ -53,8 +53,8 @@ def import_volume(
     WEBKNOSSOS annotation; see `volumes.readers`.
 
     Raw becomes uint8: uint8 stays as it is; other integers are scaled linearly, so that the 0.1st and 99.9th percentile
-    (of 16 sections spread over the stack) become 0 and 255, and what lies outside is clipped. See `volumes.scaling`. Raw is what a
-    viewer shows: inverted where a TIFF says MinIsWhite, and the greys of a palette. Labels become uint64, the values that are
+    (of 16 sections spread over the stack) become 0 and 255, and what lies outside is clipped (`contents.scaling`). Raw is what
+    a viewer shows: inverted where a TIFF says MinIsWhite, and the greys of a palette. Labels become uint64, the values that are
     stored; ids that other tools keep for what is not labelled become 0 (see `label_ids`). What was done is said in the provenance's
     `notes`, and logged.
     Provenance (source, its sha256, what it says about itself, the scale) and fingerprint are attributes of the result.

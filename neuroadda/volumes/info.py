@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.locations import count_bytes
-from neuroadda.volumes.moved import describe_move
-from neuroadda.volumes.no_data_mask import survey_no_data
+from neuroadda.volumes.coverage.no_data_mask import survey_no_data
+from neuroadda.volumes.identity.moved import describe_move
+from neuroadda.volumes.storage.locations import count_bytes
 
 SAMPLE_BYTES, SURVEY_BYTES = 64 * 2**20, 256 * 2**20
 

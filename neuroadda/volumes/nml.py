@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.locations import Location
+from neuroadda.volumes.storage.locations import Location
 
 COLOUR = {"color.r": "1", "color.g": "0.6", "color.b": "0", "color.a": "1"}
 

@@ -15,7 +15,7 @@ from neuroadda.errors import UserError
 from neuroadda.kernels.phantom_geometry import build_links
 from neuroadda.kernels.phantom_rendering import REACH, render
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.placing import placing
+from neuroadda.volumes.storage.placing import placing
 
 VERSION = 1  # of the phantom: raise it when any voxel changes
 JITTER = 0.2  # of sites, to both sides, in spacings

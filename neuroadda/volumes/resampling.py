@@ -11,9 +11,9 @@ from scipy.sparse import csr_array
 from neuroadda.config import fingerprint
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import PM_PER_NM, Volume
+from neuroadda.volumes.contents.label_ids import count_unlabelled, describe_unlabelled
 from neuroadda.volumes.importing import boxes
-from neuroadda.volumes.label_ids import count_unlabelled, describe_unlabelled
-from neuroadda.volumes.placing import placing
+from neuroadda.volumes.storage.placing import placing
 
 Kind = Literal["raw", "labels"]
 Yx = tuple[float, float]

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from neuroadda.config import Config
 from neuroadda.errors import UserError
-from neuroadda.volumes.urls import Url
+from neuroadda.volumes.storage.urls import Url
 
 CACHE_VARIABLE = "NEUROADDA_CACHE"
 

@@ -10,7 +10,7 @@ from neuroadda.backbones.card import CARD, WEIGHTS, Card, load_card
 from neuroadda.backbones.foreign import ForeignNetwork
 from neuroadda.config import fingerprint, parse_config
 from neuroadda.errors import UserError
-from neuroadda.volumes.urls import Url
+from neuroadda.volumes.storage.urls import Url
 from neuroadda.zoo.fetching import FileRecord, cache_folder, fetch, missing_file
 from neuroadda.zoo.index import FILES, INDEX, Index, read_index
 

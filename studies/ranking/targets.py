@@ -10,8 +10,8 @@ import numpy as np
 
 from neuroadda.config import Zyx
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.geometry.regions import RoiConfig
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.regions import RoiConfig
 
 DATA = Path(os.environ.get("NEUROADDA_DATA", "../shared/data"))
 FOLDER = Path("runs/ranking")

@@ -14,8 +14,8 @@ from neuroadda.active.proposals import Proposals
 from neuroadda.adaptation.oracle import ask_oracle, open_oracle
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.contents.label_ids import count_unlabelled
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.label_ids import count_unlabelled
 from tests.active.label_fixtures import (
     BOX,
     FIRST,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from neuroadda.active.pool import Candidates, find_candidates
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig
 
 FULL = 65535
 CELL_NM = (240.0, 128.0, 128.0)

@@ -20,7 +20,7 @@ from neuroadda.errors import UserError
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.resolving import default_block_vx
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig
 from tests.active.networks import VOXEL_SIZE_NM, write_even_backbone, write_random_backbone, write_raw
 
 SHAPE_VX = (10, 95, 119)

@@ -12,7 +12,7 @@ from neuroadda.active import strategies
 from neuroadda.active.pool import Candidates
 from neuroadda.active.strategies import ChooseConfig, choose
 from neuroadda.errors import UserError
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig
 
 CELL_NM = (240.0, 100.0, 100.0)
 

@@ -17,8 +17,8 @@ from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.fragments import Fragments, find_fragments
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.geometry.regions import RoiConfig
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.regions import RoiConfig
 from neuroadda.zoo.finding import open_zoo
 from tests.active.networks import SHAPE_VX, VOXEL_SIZE_NM, write_even_backbone, write_random_backbone, write_raw
 

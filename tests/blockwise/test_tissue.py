@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from neuroadda.blockwise.grid import BlockGrid, BlockSet, coarsen_blocks, find_tissue
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.masks import Mask, open_mask, stored_chunks
-from neuroadda.volumes.nodes import ZARR3
+from neuroadda.volumes.coverage.masks import Mask, open_mask, stored_chunks
+from neuroadda.volumes.storage.nodes import ZARR3
 
 RAW_NM = (30, 6, 6)
 RAW_SHAPE = (7, 26, 31)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.outputs import WrittenArray
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.nodes import ZARR3
-from neuroadda.volumes.stored import list_stored, stored_file
+from neuroadda.volumes.storage.nodes import ZARR3
+from neuroadda.volumes.storage.stored import list_stored, stored_file
 
 side = st.integers(1, 4)
 layouts = st.sampled_from(["chunks", "shards"] if ZARR3 else ["chunks"])

@@ -17,7 +17,7 @@ from neuroadda.blockwise.task import Task
 from neuroadda.segmentation.blockfiles import block_file
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.stored import stored_file
+from neuroadda.volumes.storage.stored import stored_file
 
 MARK = "NEUROADDA_CHAOS"  # a variable of all processes of a run
 PATIENCE_SECONDS = 180.0  # without any progress

@@ -16,8 +16,8 @@ from neuroadda.backbones.card import load_card
 from neuroadda.config import write_json
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.geometry.regions import RoiConfig
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
-from neuroadda.volumes.regions import RoiConfig
 from neuroadda.zoo.finding import find_backbone
 
 Run = Callable[..., tuple[int, str, str]]

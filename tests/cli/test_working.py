@@ -10,8 +10,9 @@ import neuroadda as na
 from neuroadda.cli import working
 from neuroadda.cli.working import WorkLines
 from neuroadda.observing import RunObserver, track, watched_by
-from neuroadda.volumes import exporting, importing, no_data_mask
+from neuroadda.volumes import exporting, importing
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.coverage import no_data_mask
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -18,8 +18,8 @@ from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment_vo
 from neuroadda.segmentation.recovery import rebuild_ledger, verify_ledger
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.locations import to_location
-from neuroadda.volumes.urls import Url
+from neuroadda.volumes.storage.locations import to_location
+from neuroadda.volumes.storage.urls import Url
 from tests.distributed.s3_server import BUCKET, run_s3_server
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
 from tests.waiting import Gate, wait_until

@@ -21,7 +21,7 @@ pytest.importorskip("moto", reason="pip install neuroadda[test]")
 from pymongo import MongoClient
 
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.urls import Url
+from neuroadda.volumes.storage.urls import Url
 from tests.blockwise.certificates import make_authority
 from tests.distributed.s3_server import BUCKET, run_s3_server
 from tests.holding import hold_writes

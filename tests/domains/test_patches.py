@@ -11,7 +11,7 @@ from neuroadda.domains import patches
 from neuroadda.domains.patches import PatchConfig, draw_patches, draw_places, footprint_vx, read_patches
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig
 from neuroadda.volumes.resampling import resample_sections
 
 SHAPE, NM = (6, 60, 90), (40.0, 4.0, 4.0)

@@ -26,8 +26,8 @@ from neuroadda.errors import UserError
 from neuroadda.flow import RunConfig, train_backbone
 from neuroadda.observing import RunObserver, watched_by
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.geometry.regions import RoiConfig
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.regions import RoiConfig
 from neuroadda.zoo.adding import add_backbone, write_index
 from neuroadda.zoo.embeddings import load_embeddings, save_embeddings
 from neuroadda.zoo.finding import Zoo, open_zoo

@@ -21,7 +21,7 @@ from neuroadda.forecast.work import Work
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment_volume
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, write_backbone, write_raw
 
 BLOCK_VX = (8, 32, 32)

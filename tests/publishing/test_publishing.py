@@ -19,7 +19,7 @@ from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, segment_volume
 from neuroadda.viewing.viewer.view import find_view
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.derived import find_stale
+from neuroadda.volumes.identity.derived import find_stale
 from tests.holding import hold_writes
 from tests.publishing import shapes
 from tests.publishing.test_precomputed import read_scale

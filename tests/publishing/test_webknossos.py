@@ -26,7 +26,7 @@ from neuroadda.segmentation.edges import read_edges
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, segment_volume
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.derived import find_stale
+from neuroadda.volumes.identity.derived import find_stale
 from tests.publishing import datasets, shapes
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, write_backbone, write_raw
 

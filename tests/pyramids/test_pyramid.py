@@ -20,7 +20,7 @@ from neuroadda.pyramids import downsampling as stage_module
 from neuroadda.pyramids.downsampling import downsample
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.nodes import ZARR3
+from neuroadda.volumes.storage.nodes import ZARR3
 from tests.volumes.funlib_arrays import check_opened_by_funlib
 
 SHAPE, VOXEL_NM, OFFSET_NM = (9, 50, 37), (40.0, 4.6, 4.6), (80.0, 46.0, 23.0)

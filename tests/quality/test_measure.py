@@ -13,8 +13,8 @@ from neuroadda.quality.measure import Inspected, classify, find_blocks, inspect_
 from neuroadda.quality.sizes import Sizes, find_beside_gaps
 from neuroadda.segmentation.components import Lut
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.masks import Mask
-from neuroadda.volumes.tissue import Tissue
+from neuroadda.volumes.coverage.masks import Mask
+from neuroadda.volumes.coverage.tissue import Tissue
 from tests.publishing.shapes import make_ball, make_tube, write_segmentation
 
 SHAPE, VOXEL = (48, 64, 96), 20

@@ -8,8 +8,8 @@ import pytest
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment_volume
 from neuroadda.segmentation.recovery import retry
-from neuroadda.volumes import inputs as inputs_module
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.identity import inputs as inputs_module
 from tests.segmentation.synthetic import write_backbone, write_raw
 from tests.segmentation.test_pipeline import configure as configure_whole
 from tests.segmentation.test_pipeline import tries

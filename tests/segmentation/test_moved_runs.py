@@ -14,7 +14,7 @@ from neuroadda.blockwise.run_config import read_config
 from neuroadda.errors import UserError
 from neuroadda.segmentation.recovery import read_run
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.derived import find_stale
+from neuroadda.volumes.identity.derived import find_stale
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, write_backbone, write_raw
 
 Command = Callable[..., tuple[int, str, str]]

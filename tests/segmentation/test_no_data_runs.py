@@ -11,7 +11,7 @@ from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment_volume
 from neuroadda.segmentation.recovery import read_run, retry
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.no_data_mask import write_no_data_mask
+from neuroadda.volumes.coverage.no_data_mask import write_no_data_mask
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
 
 SHAPE_VX = (10, 96, 112)

@@ -11,7 +11,7 @@ from neuroadda.errors import SettingError, UserError
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import SegmentConfig, Threshold, make_plan
-from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.identity.inputs import Inputs
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 from neuroadda.zoo.finding import find_backbone
 

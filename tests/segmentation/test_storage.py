@@ -23,7 +23,7 @@ from neuroadda.segmentation.edges import CollectEdges
 from neuroadda.segmentation.fragments import Fragments, context_vx
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.nodes import ZARR3, check_shards
+from neuroadda.volumes.storage.nodes import ZARR3, check_shards
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, phantom_affs
 from tests.volumes.funlib_arrays import check_opened_by_funlib
 

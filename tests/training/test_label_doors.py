@@ -17,9 +17,9 @@ from neuroadda.training.distributed import Processes
 from neuroadda.training.sample import RandomSample, check_labels, open_sample
 from neuroadda.training.trainer import _check, train_network
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.contents.label_checks import LabelTally
+from neuroadda.volumes.contents.label_ids import RESERVED
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.label_checks import LabelTally
-from neuroadda.volumes.label_ids import RESERVED
 from tests.training.conftest import SHAPE, VOXEL_SIZE_NM
 
 Configure = Callable[..., TrainConfig]

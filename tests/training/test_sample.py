@@ -14,7 +14,7 @@ from neuroadda.errors import UserError
 from neuroadda.training.config import SampleConfig
 from neuroadda.training.sample import LABELS, MASK, RAW, RandomSample, erode, open_sample
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.no_data_mask import write_no_data_mask
+from neuroadda.volumes.coverage.no_data_mask import write_no_data_mask
 
 SHAPE = (14, 64, 64)
 

@@ -23,7 +23,7 @@ from neuroadda.viewing.panels import (
     project,
 )
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig
 from tests.viewing.test_report import HOSTILE, Page
 
 VOXEL_NM, OFFSET_NM = (30.0, 4.6, 4.0), (300.0, 46.0, 0.0)

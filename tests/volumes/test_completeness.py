@@ -11,9 +11,9 @@ from numcodecs import Blosc, GZip, Zlib, Zstd
 
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.completeness import check_stored, describe_stored
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.nodes import ZARR3, open_array
+from neuroadda.volumes.storage.completeness import check_stored, describe_stored
+from neuroadda.volumes.storage.nodes import ZARR3, open_array
 from tests.active.label_fixtures import serving
 from tests.volumes.test_readers import smooth, write_precomputed
 

@@ -12,9 +12,9 @@ from PIL import Image
 
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.contents.scaling import ValueRange
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.readers.tiff import open_tiff
-from neuroadda.volumes.scaling import ValueRange
 
 NM = (50, 4, 4)
 SHAPE = (5, 20, 24)

@@ -5,7 +5,7 @@ import pytest
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.filling import FilledVolume, find_lost_sections
+from neuroadda.volumes.coverage.filling import FilledVolume, find_lost_sections
 
 SHAPE_VX, REACH_VX = (9, 60, 70), Coordinate(2, 8, 8)
 NM = (40, 4, 4)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.axes import looks_like_xyz
+from neuroadda.volumes.geometry.axes import looks_like_xyz
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.nodes import ZARR3
+from neuroadda.volumes.storage.nodes import ZARR3
 from tests.volumes.writers import (
     ARRAYS,
     DOUBTFUL,

@@ -12,8 +12,8 @@ from neuroadda.evaluation.sweep import overlap_volumes
 from neuroadda.training.config import SampleConfig
 from neuroadda.training.sample import open_sample
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.grids import check_grid
-from neuroadda.volumes.masks import Mask
+from neuroadda.volumes.coverage.masks import Mask
+from neuroadda.volumes.geometry.grids import check_grid
 
 SHAPE = (8, 16, 16)
 

@@ -17,7 +17,7 @@ from PIL import Image
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import boxes, import_volume
-from neuroadda.volumes.nodes import ZARR3
+from neuroadda.volumes.storage.nodes import ZARR3
 
 DATA = Path(os.environ.get("NEUROADDA_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SHAPE = (7, 50, 61)

@@ -16,13 +16,13 @@ import pytest
 import zarr
 
 from neuroadda.errors import UserError
-from neuroadda.volumes import inputs as module
-from neuroadda.volumes import listing as listing_module
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.inputs import Inputs, look_again
-from neuroadda.volumes.listing import list_files, read_contents
-from neuroadda.volumes.nodes import ZARR3
-from neuroadda.volumes.urls import Url
+from neuroadda.volumes.identity import inputs as module
+from neuroadda.volumes.identity.inputs import Inputs, look_again
+from neuroadda.volumes.storage import listing as listing_module
+from neuroadda.volumes.storage.listing import list_files, read_contents
+from neuroadda.volumes.storage.nodes import ZARR3
+from neuroadda.volumes.storage.urls import Url
 
 SHAPE, NM = (12, 20, 20), (40, 4, 4)
 VOXELS = np.random.default_rng(0).integers(1, 200, SHAPE).astype(np.uint8)

@@ -12,8 +12,8 @@ from funlib.geometry import Roi
 
 from neuroadda.errors import UserError, forget_warnings
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.contents.label_checks import MOST_VX, LabelTally, check_mask, check_truth, look_at
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.label_checks import MOST_VX, LabelTally, check_mask, check_truth, look_at
 
 DATA = Path(os.environ.get("NEUROADDA_DATA", Path(__file__).parents[3] / "shared" / "data"))
 NM = (40.0, 4.0, 4.0)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from neuroadda.errors import UserError, forget_warnings
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.contents.label_ids import RESERVED, clean_ids, count_unlabelled
 from neuroadda.volumes.exporting import export_volume
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.label_ids import RESERVED, clean_ids, count_unlabelled
 from neuroadda.volumes.resampling import resample_volume
 
 NM = (40.0, 4.0, 4.0)

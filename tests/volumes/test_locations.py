@@ -10,9 +10,9 @@ from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.info import describe
-from neuroadda.volumes.locations import is_inside, move, to_folder, to_location
-from neuroadda.volumes.nodes import is_array, open_array
-from neuroadda.volumes.urls import Url
+from neuroadda.volumes.storage.locations import is_inside, move, to_folder, to_location
+from neuroadda.volumes.storage.nodes import is_array, open_array
+from neuroadda.volumes.storage.urls import Url
 
 NM = (40, 4, 4)
 

@@ -9,9 +9,9 @@ import zarr
 
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.geometry.places import Answers, Place, find_place
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.nodes import ZARR3
-from neuroadda.volumes.places import Answers, Place, find_place
+from neuroadda.volumes.storage.nodes import ZARR3
 from tests.volumes.writers import FORMAT_2
 
 FINE, COARSE = (4, 8, 8), (4, 4, 4)

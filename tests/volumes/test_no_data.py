@@ -12,12 +12,12 @@ from scipy.ndimage import binary_dilation, gaussian_filter
 
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
-from neuroadda.volumes import no_data, no_data_mask
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.masks import Mask
-from neuroadda.volumes.no_data import FoundData, find_constant, has_gaps
-from neuroadda.volumes.no_data_mask import read_facts, write_no_data_mask
-from neuroadda.volumes.sections import SectionFaults
+from neuroadda.volumes.contents.sections import SectionFaults
+from neuroadda.volumes.coverage import no_data, no_data_mask
+from neuroadda.volumes.coverage.masks import Mask
+from neuroadda.volumes.coverage.no_data import FoundData, find_constant, has_gaps
+from neuroadda.volumes.coverage.no_data_mask import read_facts, write_no_data_mask
 
 
 def find_plainly(sections, sides, borders):

@@ -13,7 +13,7 @@ import zarr
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.nodes import ZARR3
+from neuroadda.volumes.storage.nodes import ZARR3
 from tests.volumes.writers import FORMAT_2, _tensorstore_n5
 
 SHAPE = (4, 6, 8)

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from neuroadda.errors import UserError, forget_warnings
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.axes import check_order
+from neuroadda.volumes.geometry.axes import check_order
+from neuroadda.volumes.geometry.places import Answers, Place, find_place
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.nodes import ZARR3
-from neuroadda.volumes.places import Answers, Place, find_place
-from neuroadda.volumes.stored import list_stored
+from neuroadda.volumes.storage.nodes import ZARR3
+from neuroadda.volumes.storage.stored import list_stored
 from tests.active.label_fixtures import serving
 from tests.volumes.writers import FORMAT_2
 

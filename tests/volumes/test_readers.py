@@ -13,8 +13,8 @@ from neuroadda.errors import UserError
 from neuroadda.volumes import readers
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.locations import Location
 from neuroadda.volumes.readers.source import Format, Source, Wanted
+from neuroadda.volumes.storage.locations import Location
 from tests.active.label_fixtures import make_truth, serving
 from tests.active.test_labels_webknossos import pack, write_annotation, zarr3_members
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from neuroadda.volumes.relocation import Relocation, to_absolute
+from neuroadda.volumes.identity.relocation import Relocation, to_absolute
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import tifffile
 import zarr
 
 from neuroadda.config import ZyxFloat
-from neuroadda.volumes.nodes import ZARR3
+from neuroadda.volumes.storage.nodes import ZARR3
 
 FORMAT_2: dict[str, Any] = {"zarr_format": 2} if ZARR3 else {}  # the line for zarr 2 writes no other
 UNITS = {"nm": 1.0, "um": 1e3, "pm": 1e-3}

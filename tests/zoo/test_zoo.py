@@ -14,7 +14,7 @@ import torch
 from neuroadda.backbones.card import CARD, WEIGHTS
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.errors import UserError
-from neuroadda.volumes.urls import Url
+from neuroadda.volumes.storage.urls import Url
 from neuroadda.zoo.adding import add_backbone, write_index
 from neuroadda.zoo.fetching import FileRecord, cache_folder
 from neuroadda.zoo.finding import Zoo, builtin_folder, find_backbone, open_zoo

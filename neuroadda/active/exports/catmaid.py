@@ -4,7 +4,7 @@ from pathlib import Path
 
 from neuroadda.active.exports.csv_table import format_number
 from neuroadda.active.proposals import Proposals
-from neuroadda.volumes.placing import placing
+from neuroadda.volumes.storage.placing import placing
 
 
 def export_catmaid(proposals: Proposals, target: Path, *, overwrite: bool = False) -> Path:

@@ -12,7 +12,7 @@ from neuroadda.config import dump_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.pyramids.ngff import label_image, write_multiscales
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.placing import placing
+from neuroadda.volumes.storage.placing import placing
 
 LABELS = "neurons"
 

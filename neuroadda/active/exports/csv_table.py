@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from neuroadda.active.proposals import Proposals
-from neuroadda.volumes.placing import placing
+from neuroadda.volumes.storage.placing import placing
 
 COLUMNS = (
     "rank",

@@ -13,7 +13,7 @@ from neuroadda.volumes.neuroglancer import (
     neuroglancer_state,
     to_viewer,
 )
-from neuroadda.volumes.placing import placing
+from neuroadda.volumes.storage.placing import placing
 
 BOXES = "proposals"
 

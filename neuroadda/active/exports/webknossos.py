@@ -4,7 +4,7 @@ from pathlib import Path
 
 from neuroadda.active.proposals import Proposals
 from neuroadda.volumes.nml import NmlBox, NmlTree, write_nml
-from neuroadda.volumes.placing import placing
+from neuroadda.volumes.storage.placing import placing
 
 
 def export_webknossos(

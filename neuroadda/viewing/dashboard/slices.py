@@ -11,8 +11,8 @@ from neuroadda.blockwise.ledger.base import TaskRecord
 from neuroadda.errors import UserError
 from neuroadda.viewing import figures
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.locations import to_location
-from neuroadda.volumes.nodes import is_array
+from neuroadda.volumes.storage.locations import to_location
+from neuroadda.volumes.storage.nodes import is_array
 
 SIDE_VX = (
     256  # of a picture: smaller blocks are shown with what is around them, larger ones in part, so that little is read

@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import Location
+from neuroadda.volumes.storage.locations import Location
 
 ADDRESS = "%/:@[]?#&=+,;!$()*~"  # what an address is made of, and what is encoded in it already
 

@@ -9,8 +9,8 @@ from typing import Any
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.locations import Location, leaves
 from neuroadda.volumes.neuroglancer import Kind, Layer, Scheme
+from neuroadda.volumes.storage.locations import Location, leaves
 
 INFO = "info"  # of a precomputed volume, and of its segment properties
 SIZES = ("voxels", "size", "num_voxels", "voxel_count")  # numbers by which a segment is large

@@ -23,13 +23,13 @@ from neuroadda.viewing.viewer.shown import (
     show_volume,
 )
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.derived import find_stale
-from neuroadda.volumes.inputs import look_again
-from neuroadda.volumes.locations import Location, to_location
-from neuroadda.volumes.moved import describe_move
-from neuroadda.volumes.multiscales import list_images, list_levels
+from neuroadda.volumes.geometry.multiscales import list_images, list_levels
+from neuroadda.volumes.identity.derived import find_stale
+from neuroadda.volumes.identity.inputs import look_again
+from neuroadda.volumes.identity.moved import describe_move
 from neuroadda.volumes.neuroglancer import Kind, neuroglancer_state
-from neuroadda.volumes.nodes import is_array, read_attributes
+from neuroadda.volumes.storage.locations import Location, to_location
+from neuroadda.volumes.storage.nodes import is_array, read_attributes
 
 OF_A_RUN: tuple[tuple[str, str, Kind, bool], ...] = (
     ("affs", "predict", "affs", False),

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import Location, to_location
-from neuroadda.volumes.places import Answers
+from neuroadda.volumes.geometry.places import Answers
 from neuroadda.volumes.readers import hdf5, images, npy, precomputed, tiff, webknossos, zarr, zarr_url
 from neuroadda.volumes.readers.source import Box, Gaps, Source, Wanted
-from neuroadda.volumes.urls import LAYERS, Url
+from neuroadda.volumes.storage.locations import Location, to_location
+from neuroadda.volumes.storage.urls import LAYERS, Url
 
 FORMATS = (
     webknossos.FORMAT,

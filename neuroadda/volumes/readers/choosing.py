@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import to_name
-from neuroadda.volumes.nodes import list_some
 from neuroadda.volumes.readers.source import Wanted
+from neuroadda.volumes.storage.locations import to_name
+from neuroadda.volumes.storage.nodes import list_some
 
 CREMI_RAW = "volumes/raw"
 CREMI_LABELS = "volumes/labels/neuron_ids"

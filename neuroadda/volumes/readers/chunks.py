@@ -12,9 +12,9 @@ import numpy as np
 
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
-from neuroadda.volumes.completeness import describe_missing
-from neuroadda.volumes.locations import Location
 from neuroadda.volumes.readers.source import Box
+from neuroadda.volumes.storage.completeness import describe_missing
+from neuroadda.volumes.storage.locations import Location
 
 FETCHES = 8
 MAX_CHUNK_BYTES = 2**30

@@ -9,13 +9,13 @@ from pathlib import Path
 import h5py
 
 from neuroadda.errors import UserError
-from neuroadda.volumes.axes import check_order
-from neuroadda.volumes.locations import Location, to_name
-from neuroadda.volumes.places import PLACE_KEYS, describe_unread, find_place
+from neuroadda.volumes.geometry.axes import check_order
+from neuroadda.volumes.geometry.places import PLACE_KEYS, describe_unread, find_place
 from neuroadda.volumes.readers.choosing import CREMI_LABELS, CREMI_RAW, choose
 from neuroadda.volumes.readers.hdf5_storage import describe_storage
 from neuroadda.volumes.readers.metadata import plain_attributes
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted, first_line
+from neuroadda.volumes.storage.locations import Location, to_name
 
 HDF5_SUFFIXES = (".h5", ".hdf", ".hdf5", ".he5")
 

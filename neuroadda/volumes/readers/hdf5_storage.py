@@ -5,7 +5,7 @@ import math
 import h5py
 
 from neuroadda.errors import UserError
-from neuroadda.volumes.completeness import AGAIN, describe_missing
+from neuroadda.volumes.storage.completeness import AGAIN, describe_missing
 
 
 def describe_storage(node: h5py.Dataset, where: str, *, may_be_empty: bool = False) -> tuple[str, ...]:

@@ -12,14 +12,14 @@ from PIL.PngImagePlugin import PngImageFile
 
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import Location
-from neuroadda.volumes.places import Answers
+from neuroadda.volumes.geometry.places import Answers
 from neuroadda.volumes.readers.looks import Look, look_of_grey, look_of_palette
 from neuroadda.volumes.readers.pages import Stack
 from neuroadda.volumes.readers.series import NAMED, arrange
 from neuroadda.volumes.readers.source import BROKEN, Format, Gaps, Source, Wanted
 from neuroadda.volumes.readers.tiff import ORIENTATION, TIFF_SUFFIXES, describe_orientation, open_tiff
 from neuroadda.volumes.readers.tiff_places import describe_sections
+from neuroadda.volumes.storage.locations import Location
 
 MODES: dict[str, np.dtype[Any]] = {  # of Pillow
     "1": np.dtype(bool),

@@ -7,11 +7,11 @@ from typing import Any
 
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import Location, leaves
-from neuroadda.volumes.multiscales import list_images, list_levels
-from neuroadda.volumes.nodes import list_some
-from neuroadda.volumes.places import Answers, describe_size, find_place, same_size
+from neuroadda.volumes.geometry.multiscales import list_images, list_levels
+from neuroadda.volumes.geometry.places import Answers, describe_size, find_place, same_size
 from neuroadda.volumes.readers.source import Wanted
+from neuroadda.volumes.storage.locations import Location, leaves
+from neuroadda.volumes.storage.nodes import list_some
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from neuroadda.errors import UserError
-from neuroadda.volumes.places import PLACE_KEYS
+from neuroadda.volumes.geometry.places import PLACE_KEYS
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import Location
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted, first_line
+from neuroadda.volumes.storage.locations import Location
 
 
 def _recognises(location: Location, wanted: Wanted) -> bool:

@@ -18,9 +18,7 @@ from pydantic import BaseModel, Field, PositiveInt
 
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.completeness import check_files
-from neuroadda.volumes.locations import Location
-from neuroadda.volumes.places import describe_size, same_size
+from neuroadda.volumes.geometry.places import describe_size, same_size
 from neuroadda.volumes.readers.chunks import (
     MAX_CHUNK_BYTES,
     MAX_METADATA_BYTES,
@@ -31,7 +29,9 @@ from neuroadda.volumes.readers.chunks import (
 )
 from neuroadda.volumes.readers.metadata import parse_metadata
 from neuroadda.volumes.readers.source import Format, Source, Wanted
-from neuroadda.volumes.stored import list_sizes
+from neuroadda.volumes.storage.completeness import check_files
+from neuroadda.volumes.storage.locations import Location
+from neuroadda.volumes.storage.stored import list_sizes
 
 ENCODINGS = {
     "raw": ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32"),

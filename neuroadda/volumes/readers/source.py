@@ -13,8 +13,8 @@ import tifffile
 
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import Location, leaves, to_name
-from neuroadda.volumes.places import Answers
+from neuroadda.volumes.geometry.places import Answers
+from neuroadda.volumes.storage.locations import Location, leaves, to_name
 
 Box = tuple[slice, slice, slice]
 Contrast = Literal["as-seen", "as-stored"]

@@ -12,13 +12,13 @@ import tifffile
 
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import Location
-from neuroadda.volumes.multiscales import Place
-from neuroadda.volumes.places import Answers
+from neuroadda.volumes.geometry.multiscales import Place
+from neuroadda.volumes.geometry.places import Answers
 from neuroadda.volumes.readers.looks import Look, look_of_grey, look_of_page
 from neuroadda.volumes.readers.pages import Stack
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted
 from neuroadda.volumes.readers.tiff_places import read_place
+from neuroadda.volumes.storage.locations import Location
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf")
 AS_SECTIONS = "ZIQ"  # I and Q are what tifffile calls pages of which nothing is said

@@ -9,9 +9,9 @@ import tifffile
 
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.axes import ASK_OFFSET, ASK_SIZE, KNOWN, NM
-from neuroadda.volumes.multiscales import Place
-from neuroadda.volumes.places import Answers, describe_size
+from neuroadda.volumes.geometry.axes import ASK_OFFSET, ASK_SIZE, KNOWN, NM
+from neuroadda.volumes.geometry.multiscales import Place
+from neuroadda.volumes.geometry.places import Answers, describe_size
 
 NO_LENGTHS = ("pixel", "reference frame")  # units of OME that say nothing of a size
 NEAR, FAR = 0.01, 0.5  # parts of a voxel: what is nearer is rounding, what is farther is another place

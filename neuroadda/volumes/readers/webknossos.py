@@ -18,11 +18,11 @@ import numpy as np
 
 from neuroadda.config import Zyx, ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.axes import ASK_SIZE, NM
-from neuroadda.volumes.locations import Location
+from neuroadda.volumes.geometry.axes import ASK_SIZE, NM
 from neuroadda.volumes.readers.chunks import paste
 from neuroadda.volumes.readers.source import BROKEN, Box, Format, Source, Wanted, first_line
 from neuroadda.volumes.readers.zarr3 import Zarr3
+from neuroadda.volumes.storage.locations import Location
 
 MAX_BYTES = 8 * 2**30
 MAX_NML_BYTES = 256 * 2**20

@@ -6,10 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from neuroadda.volumes.axes import check_order
-from neuroadda.volumes.completeness import describe_stored
-from neuroadda.volumes.locations import Location
-from neuroadda.volumes.nodes import (
+from neuroadda.volumes.geometry.axes import check_order
+from neuroadda.volumes.geometry.places import PLACE_KEYS, describe_unread, find_place
+from neuroadda.volumes.readers.choosing import choose
+from neuroadda.volumes.readers.levels import Chosen, choose_level
+from neuroadda.volumes.readers.metadata import plain_attributes
+from neuroadda.volumes.readers.source import Format, Source, Wanted
+from neuroadda.volumes.storage.completeness import describe_stored
+from neuroadda.volumes.storage.locations import Location
+from neuroadda.volumes.storage.nodes import (
     check_names,
     find_n5,
     is_array,
@@ -18,11 +23,6 @@ from neuroadda.volumes.nodes import (
     read_attributes,
     read_groups,
 )
-from neuroadda.volumes.places import PLACE_KEYS, describe_unread, find_place
-from neuroadda.volumes.readers.choosing import choose
-from neuroadda.volumes.readers.levels import Chosen, choose_level
-from neuroadda.volumes.readers.metadata import plain_attributes
-from neuroadda.volumes.readers.source import Format, Source, Wanted
 
 MARKS = (".zarray", ".zgroup", "attributes.json", "zarr.json")
 

@@ -17,14 +17,14 @@ from pydantic import BaseModel, Field, PositiveInt
 
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
-from neuroadda.volumes.axes import check_order
-from neuroadda.volumes.completeness import refuse_names
-from neuroadda.volumes.locations import Location
-from neuroadda.volumes.nodes import read_groups
-from neuroadda.volumes.places import PLACE_KEYS, describe_unread, find_place
+from neuroadda.volumes.geometry.axes import check_order
+from neuroadda.volumes.geometry.places import PLACE_KEYS, describe_unread, find_place
 from neuroadda.volumes.readers.chunks import MAX_CHUNK_BYTES, MAX_METADATA_BYTES, SLACK_BYTES, Chunks, read_file
 from neuroadda.volumes.readers.metadata import parse_metadata, plain_attributes
 from neuroadda.volumes.readers.source import BROKEN, Format, Source, Wanted, first_line
+from neuroadda.volumes.storage.completeness import refuse_names
+from neuroadda.volumes.storage.locations import Location
+from neuroadda.volumes.storage.nodes import read_groups
 
 COMPRESSORS = {"blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd"}
 

@@ -10,8 +10,23 @@ from typing import Any, Literal
 
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.axes import ASK_OFFSET, ASK_SIZE, Order, check_count, looks_like_other_unit, looks_like_xyz
-from neuroadda.volumes.multiscales import OFFSET, Place, find_factors, is_level, read_image, read_transform, to_triple
+from neuroadda.volumes.geometry.axes import (
+    ASK_OFFSET,
+    ASK_SIZE,
+    Order,
+    check_count,
+    looks_like_other_unit,
+    looks_like_xyz,
+)
+from neuroadda.volumes.geometry.multiscales import (
+    OFFSET,
+    Place,
+    find_factors,
+    is_level,
+    read_image,
+    read_transform,
+    to_triple,
+)
 
 Form = Literal["zarr", "N5", "HDF5"]
 Groups = Sequence[tuple[str, Mapping[str, Any]]]

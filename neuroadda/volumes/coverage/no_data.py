@@ -23,7 +23,7 @@ Borders = Sequence[tuple[bool, bool]]
 
 
 class FoundData:
-    """Where raw has data, found from the voxels of each box as it is read; as `neuroadda.volumes.masks.Mask`, to the voxel."""
+    """Where raw has data, found from the voxels of each box as it is read; as `coverage.masks.Mask`, to the voxel."""
 
     def __init__(self, raw: Volume) -> None:
         self.raw = raw

@@ -10,9 +10,9 @@ import numpy as np
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.locations import Location
-from neuroadda.volumes.nodes import find_n5
-from neuroadda.volumes.urls import ARRAY_METADATA, Url
+from neuroadda.volumes.storage.locations import Location
+from neuroadda.volumes.storage.nodes import find_n5
+from neuroadda.volumes.storage.urls import ARRAY_METADATA, Url
 
 PAGE = 10_000  # places yielded at once at most, however many one folder has
 CHUNK_NAME = re.compile(r"\d+([./]\d+)*")  # 1.2.3 in one folder, or 1/2/3 in three

@@ -6,8 +6,8 @@ import numpy as np
 
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.locations import Location
-from neuroadda.volumes.no_data import SIDE_VX, find_constant
+from neuroadda.volumes.coverage.no_data import SIDE_VX, find_constant
+from neuroadda.volumes.storage.locations import Location
 
 LOW_CONTRAST = 24  # grey values between the 1st and the 99th percentile
 BLANK_SHARE = 0.25
@@ -39,7 +39,7 @@ class GreyTally:
     Attributes
     ----------
     voxels, blank
-        Seen, and without data by the rule of `neuroadda.volumes.no_data`.
+        Seen, and without data by the rule of `neuroadda.volumes.coverage.no_data`.
     """
 
     voxels: int = 0

@@ -7,8 +7,8 @@ import numpy as np
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.filling import LOST_SECTIONS, Data, FilledVolume, find_lost_sections
-from neuroadda.volumes.masks import Mask
+from neuroadda.volumes.coverage.filling import LOST_SECTIONS, Data, FilledVolume, find_lost_sections
+from neuroadda.volumes.coverage.masks import Mask
 
 MASK, NO_DATA = "mask", "no_data"
 """Names of the inputs."""

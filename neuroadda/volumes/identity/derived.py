@@ -14,10 +14,10 @@ from typing import Literal
 from neuroadda.config import fingerprint, write_json
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.inputs import Inputs, look_again
-from neuroadda.volumes.locations import Location, remove_at_once
-from neuroadda.volumes.nodes import is_array, read_attributes
-from neuroadda.volumes.relocation import Relocation
+from neuroadda.volumes.identity.inputs import Inputs, look_again
+from neuroadda.volumes.identity.relocation import Relocation
+from neuroadda.volumes.storage.locations import Location, remove_at_once
+from neuroadda.volumes.storage.nodes import is_array, read_attributes
 
 FOLDER, RECORD = ".derived", "made.json"
 PYRAMID_RUN = ".run"  # folder of a pyramid's run, in the pyramid

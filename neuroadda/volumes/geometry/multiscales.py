@@ -13,8 +13,8 @@ from typing import Any
 
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.volumes.axes import ASK_OFFSET, ASK_SIZE, Order, check_count, in_nm, read_units
-from neuroadda.volumes.locations import to_name
+from neuroadda.volumes.geometry.axes import ASK_OFFSET, ASK_SIZE, Order, check_count, in_nm, read_units
+from neuroadda.volumes.storage.locations import to_name
 
 OFFSET = "offset"
 LEVEL = re.compile(r"s(\d{1,3})")

@@ -13,12 +13,12 @@ from neuroadda.config import Config, PathText, fingerprint
 from neuroadda.errors import SettingError, UserError, warn
 from neuroadda.observing import track
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.inputs import Inputs
-from neuroadda.volumes.locations import Location, remove, to_location
-from neuroadda.volumes.masks import Mask, open_mask
-from neuroadda.volumes.no_data import BOX_VOXELS, BOX_YX, SIDE_VX, mark_cells, read_without_data
-from neuroadda.volumes.nodes import is_array
-from neuroadda.volumes.sections import SAMPLE_VX, SectionFaults, SectionStatistics
+from neuroadda.volumes.contents.sections import SAMPLE_VX, SectionFaults, SectionStatistics
+from neuroadda.volumes.coverage.masks import Mask, open_mask
+from neuroadda.volumes.coverage.no_data import BOX_VOXELS, BOX_YX, SIDE_VX, mark_cells, read_without_data
+from neuroadda.volumes.identity.inputs import Inputs
+from neuroadda.volumes.storage.locations import Location, remove, to_location
+from neuroadda.volumes.storage.nodes import is_array
 
 VERSION = 1
 MOST_REPEATED = 0.25

@@ -9,7 +9,7 @@ from funlib.geometry import Coordinate, Roi
 
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume, describe_roi
-from neuroadda.volumes.label_ids import RESERVED, clean_ids
+from neuroadda.volumes.contents.label_ids import RESERVED, clean_ids
 
 BOX_VX = 2**18  # small chunks are read together
 MOST_BOXES, MOST_VX = 128, 2**26  # of a look: about a second

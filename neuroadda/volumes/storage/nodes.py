@@ -17,9 +17,9 @@ import zarr
 from numcodecs import Blosc, blosc
 
 from neuroadda.errors import UserError
-from neuroadda.volumes.axes import check_order
-from neuroadda.volumes.locations import Location, remove
-from neuroadda.volumes.urls import ARRAY_METADATA, ATTRIBUTES, CHANGES, LAYERS, Url
+from neuroadda.volumes.geometry.axes import check_order
+from neuroadda.volumes.storage.locations import Location, remove
+from neuroadda.volumes.storage.urls import ARRAY_METADATA, ATTRIBUTES, CHANGES, LAYERS, Url
 
 ZARR3 = int(zarr.__version__.partition(".")[0]) >= 3
 CODECS = (

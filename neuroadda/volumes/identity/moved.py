@@ -1,8 +1,8 @@
 """Whether the place that an output of a task says was edited since the task wrote it."""
 
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import Location
-from neuroadda.volumes.nodes import is_array, open_array, read_attributes
+from neuroadda.volumes.storage.locations import Location
+from neuroadda.volumes.storage.nodes import is_array, open_array, read_attributes
 
 PLACE = "place"  # attribute: voxel size, offset and units as they were written
 

@@ -18,9 +18,9 @@ import numpy as np
 from neuroadda.config import fingerprint
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.listing import Listing, list_files, read_contents
-from neuroadda.volumes.nodes import is_array
-from neuroadda.volumes.places import describe_size
+from neuroadda.volumes.geometry.places import describe_size
+from neuroadda.volumes.storage.listing import Listing, list_files, read_contents
+from neuroadda.volumes.storage.nodes import is_array
 from neuroadda.wholefiles import replacing
 
 INPUTS = "inputs"

@@ -11,10 +11,10 @@ from funlib.geometry import Coordinate, Roi
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import PM_PER_NM, Volume, describe_roi
-from neuroadda.volumes.grids import check_shift
-from neuroadda.volumes.locations import Location
-from neuroadda.volumes.places import describe_size
-from neuroadda.volumes.stored import list_stored
+from neuroadda.volumes.geometry.grids import check_shift
+from neuroadda.volumes.geometry.places import describe_size
+from neuroadda.volumes.storage.locations import Location
+from neuroadda.volumes.storage.stored import list_stored
 
 RIGHT = "its voxels are those of raw, or a whole number of them along each axis"
 

@@ -16,8 +16,8 @@ import numpy as np
 from neuroadda.errors import UserError
 from neuroadda.observing import track
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.locations import Location
-from neuroadda.volumes.urls import ARRAY_METADATA, PIECE_BYTES, Url
+from neuroadda.volumes.storage.locations import Location
+from neuroadda.volumes.storage.urls import ARRAY_METADATA, PIECE_BYTES, Url
 
 DIGEST_BYTES = 4 * 2**30  # of files: of larger arrays only sizes and times are compared
 CLOCK_NS = 2 * 10**9  # how coarse the clock of a file system may be

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from neuroadda.volumes.locations import to_location
+from neuroadda.volumes.storage.locations import to_location
 
 
 def to_absolute(place: str) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from neuroadda.errors import UserError
-from neuroadda.volumes.locations import Location, move, neighbour, remove
-from neuroadda.volumes.nodes import GROUP_METADATA, is_array
-from neuroadda.volumes.urls import Url
+from neuroadda.volumes.storage.locations import Location, move, neighbour, remove
+from neuroadda.volumes.storage.nodes import GROUP_METADATA, is_array
+from neuroadda.volumes.storage.urls import Url
 
 P = TypeVar("P", bound=Location)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from neuroadda.errors import UserError
-from neuroadda.volumes.urls import Url
+from neuroadda.volumes.storage.urls import Url
 
 Location = Path | Url
 P = TypeVar("P", bound=Location)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuroadda.volumes.no_data import mark_cells
+from neuroadda.volumes.coverage.no_data import mark_cells
 
 SAMPLE_VX = 8
 FEWEST_SAMPLES, FEWEST_PAIRS = 64, 8

@@ -13,7 +13,7 @@ LOST_SECTIONS = 2
 
 
 class Data(Protocol):
-    """Tells where raw has data; `neuroadda.volumes.masks.Mask` and `neuroadda.volumes.no_data.FoundData` do."""
+    """Tells where raw has data; `neuroadda.volumes.coverage.masks.Mask` and `neuroadda.volumes.coverage.no_data.FoundData` do."""
 
     def read(self, roi: Roi) -> np.ndarray:
         """Return bool for each voxel of `roi`, in the world units of raw."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import PM_PER_NM, Volume
-from neuroadda.volumes.places import describe_size
+from neuroadda.volumes.geometry.places import describe_size
 
 
 def check_grid(volume: Volume, other: Volume, name: str) -> None:

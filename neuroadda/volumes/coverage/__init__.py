@@ -1,0 +1,1 @@
+"""Where a volume has data, and where it has tissue."""

@@ -1,0 +1,1 @@
+"""Where voxels lie in the world: axes, units, voxel sizes, offsets, regions."""

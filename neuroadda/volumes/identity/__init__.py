@@ -1,0 +1,1 @@
+"""What results were made of, and whether it was edited since."""
