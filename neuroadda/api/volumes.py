@@ -121,10 +121,10 @@ def publish(
     """Write a volume or a run for other programs: in the formats `to`, or in the one that the name of `target` says.
 
     With `to` or `config`, `target` is a folder, in which each format has a folder of its name: ``precomputed`` (volumes,
-    meshes and skeletons for Neuroglancer), ``parquet`` (fragments and edges), ``ply``, ``obj`` (meshes), ``swc``
-    (skeletons); see docs/publish.md. Without both, ``.h5``, ``.hdf``: HDF5 as CREMI lays it out; ``.tif``: OME-TIFF, 64-bit
-    ids as uint32; ``out.zarr/name``: one zarr array; a name that ends in ``.zarr``, such as ``out.ome.zarr``: OME-Zarr, the
-    volume with all its coarser scales, for viewers.
+    meshes and skeletons for Neuroglancer), ``webknossos`` (raw, fragments and mappings), ``parquet`` (fragments and edges),
+    ``ply``, ``obj`` (meshes), ``swc`` (skeletons); see docs/publish.md. Without both, ``.h5``, ``.hdf``: HDF5 as CREMI lays it
+    out; ``.tif``: OME-TIFF, 64-bit ids as uint32; ``out.zarr/name``: one zarr array; a name that ends in ``.zarr``, such as
+    ``out.ome.zarr``: OME-Zarr, the volume with all its coarser scales, for viewers.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def publish(
     ids, min_size
         Only with `to` or `config`: segments whose meshes and skeletons are written, and the smallest size in voxels.
     config
-        All else that `to` can be given, such as ``skeletons``; other arguments take precedence.
+        All else that `to` can be given, such as ``skeletons`` or ``thresholds``; other arguments take precedence.
     workers
         Worker processes; by default 2.
 

@@ -29,9 +29,10 @@ TAG_FILE = "task.json"
 def read_tag(output: Location) -> dict[str, Any] | None:
     """Return the tag of an output array or folder; None when nothing is there, empty when it has none.
 
-    A tag without an array is what is left where one was being made or removed: nothing is there.
+    A tag without an array is what is left where one was being made or removed: nothing is there. An array in
+    whose attributes nothing of ours belongs has its tag in a file beside its metadata.
     """
-    if is_array(output):
+    if is_array(output) and not (isinstance(output, Path) and (output / TAG_FILE).is_file()):
         return read_attributes(output)
     try:
         return dict(json.loads((output / TAG_FILE).read_text(encoding="utf-8")))

@@ -9,7 +9,7 @@ from neuroadda.errors import UserError
 
 app = typer.Typer()
 
-TO_HELP = "precomputed, parquet, ply, obj or swc; give it again for several."
+TO_HELP = "precomputed, webknossos, parquet, ply, obj or swc; give it again for several."
 
 
 @app.command()
@@ -26,6 +26,10 @@ def publish(
     meshes: Annotated[bool, typer.Option(help="Write meshes to precomputed.")] = True,
     skeletons: Annotated[bool, typer.Option(help="Write skeletons to precomputed.")] = False,
     affs: Annotated[bool, typer.Option(help="Write the affinities to precomputed.")] = False,
+    thresholds: Annotated[
+        str | None,
+        typer.Option(metavar="0.2,0.3", help="Of webknossos: thresholds that get a mapping besides the run's own."),
+    ] = None,
     max_error: Annotated[
         float | None,
         typer.Option(
@@ -40,7 +44,7 @@ def publish(
     trust_inputs: TrustInputs = False,
     as_json: Json = False,
 ) -> None:
-    """Write a run for Neuroglancer (volumes, meshes, skeletons) and analysts (Parquet, PLY, OBJ, SWC)."""
+    """Write a run for Neuroglancer (volumes, meshes, skeletons), WEBKNOSSOS and analysts (Parquet, PLY, OBJ, SWC)."""
     from neuroadda.blockwise.execution_config import Execution
     from neuroadda.cli.console import print_json
     from neuroadda.cli.progress import show_progress
@@ -56,6 +60,7 @@ def publish(
         meshes=meshes,
         skeletons=skeletons,
         affs=affs,
+        thresholds=() if thresholds is None else _read_thresholds(thresholds),
         max_error_nm=max_error,
         ledger=ledger,
         trust_inputs=trust_inputs,
@@ -71,3 +76,15 @@ def _read_ids(text: str) -> tuple[int, ...]:
     if not words or not all(word.isdecimal() and 0 < int(word) < 2**64 for word in words):
         raise UserError(f"{text!r} is no list of ids", "--ids", "whole numbers above 0, such as 1,2,3")
     return tuple(map(int, words))
+
+
+def _read_thresholds(text: str) -> tuple[float, ...]:
+    try:
+        found = tuple(float(word) for word in text.replace(",", " ").split())
+    except ValueError:
+        found = ()
+    if not found or not all(0 < threshold <= 1 for threshold in found):
+        raise UserError(
+            f"{text!r} is no list of thresholds", "--thresholds", "numbers above 0, at most 1, such as 0.2,0.3"
+        )
+    return found

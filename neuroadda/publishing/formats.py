@@ -8,6 +8,7 @@ from neuroadda.publishing.publication import Publication
 
 FORMATS: dict[str, str] = {
     "precomputed": "neuroadda.publishing.precomputed",
+    "webknossos": "neuroadda.publishing.webknossos",
     "parquet": "neuroadda.publishing.tables",
     "ply": "neuroadda.publishing.mesh_files",
     "obj": "neuroadda.publishing.mesh_files",

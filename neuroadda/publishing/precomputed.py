@@ -10,15 +10,15 @@ from neuroadda.blockwise.outputs import bind_output
 from neuroadda.config import write_json
 from neuroadda.errors import UserError
 from neuroadda.publishing.meshes import write_meshes
+from neuroadda.publishing.precomputed_scales import PrecomputedScale, WritePrecomputed, describe_scales, plan_scales
 from neuroadda.publishing.publication import Publication, require_packages
 from neuroadda.publishing.scale_stage import make_scale_tasks
-from neuroadda.publishing.scales import Layer, Scale, describe_scales, plan_scales
+from neuroadda.publishing.scales import IMAGES, Layer
 from neuroadda.publishing.segment_table import Chosen, describe_segments
 from neuroadda.publishing.segments import list_segments
 from neuroadda.publishing.skeletons import write_skeletons
 from neuroadda.volumes.arrays import Volume
 
-IMAGES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32")
 INFO, MESH, SKELETONS, PROPERTIES = "info", "mesh", "skeletons", "segment_properties"
 
 
@@ -39,7 +39,7 @@ def publish(publication: Publication, name: str) -> None:
     """Write ``precomputed/raw``, ``affs`` (if wanted) and ``segmentation``."""
     for layer, volume in _list_layers(publication):
         folder, scales = publication.folder / name / layer, _plan(publication, layer, volume)
-        for task in make_scale_tasks(scales, publication.source(layer), folder):  # type: ignore[arg-type]
+        for task in make_scale_tasks(WritePrecomputed, scales, {"source": publication.source(layer)}, folder):
             if bind_output(task) is None:
                 (folder / INFO).unlink(missing_ok=True)
             publication.run(task)
@@ -70,6 +70,6 @@ def _list_layers(publication: Publication) -> list[tuple[Layer, Volume]]:
     return [(layer, volume) for layer, volume in layers.items() if volume is not None]
 
 
-def _plan(publication: Publication, layer: Layer, volume: Volume) -> list[Scale]:
+def _plan(publication: Publication, layer: Layer, volume: Volume) -> list[PrecomputedScale]:
     config = publication.config
     return plan_scales(layer, volume, publication.segmentation, config.chunk_vx, config.fit_vx, config.shard_above)

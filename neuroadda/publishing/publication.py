@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
@@ -14,6 +15,7 @@ from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.inputs import Inputs
+from neuroadda.volumes.locations import Location
 
 WORK = ".run"
 
@@ -41,10 +43,12 @@ class PublishConfig(PublicConfig):
         Smaller segments have no mesh, skeleton or properties.
     max_error_nm
         How far the vertices of a simplified mesh may be off; by default the longest side of a voxel. 0 simplifies nothing.
+    thresholds
+        Thresholds that have a mapping in ``webknossos`` besides the run's own.
     chunk_vx
-        Chunk shape of ``precomputed``.
+        Chunk shape of ``precomputed`` and ``webknossos``.
     fit_vx
-        Scales of ``precomputed`` are made until each axis has at most this many voxels.
+        Scales of ``precomputed`` and ``webknossos`` are made until each axis has at most this many voxels.
     shard_above : chunks
         A scale of ``precomputed`` with more chunks keeps many in one file.
     block_vx
@@ -65,6 +69,7 @@ class PublishConfig(PublicConfig):
     skeletons: bool = False
     ids: tuple[int, ...] | None = None
     min_size: int = Field(default=1000, ge=1)
+    thresholds: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
     max_error_nm: float | None = Field(default=None, ge=0)
     chunk_vx: Zyx = (64, 64, 64)
     fit_vx: int = Field(default=64, ge=1)
@@ -110,11 +115,11 @@ class Publication:
         """Folder of what is made on the way."""
         return self.folder / WORK
 
-    def source(self, name: str) -> tuple[Path | str, str]:
+    def source(self, name: str) -> tuple[Location, str]:
         """Return place and content of an array (``segmentation``, ``raw``, ``affs``, ``fragments``), as `Task.make` takes them."""
         volume = getattr(self, name)
         assert isinstance(volume, Volume)
-        return volume.path, self.inputs.identify(name, volume)  # type: ignore[return-value]
+        return volume.path, self.inputs.identify(name, volume)
 
     def require_run(self, name: str) -> Plan:
         """Return the plan; raise UserError where there is none, which a format needs."""

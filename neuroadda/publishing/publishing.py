@@ -22,6 +22,7 @@ from neuroadda.volumes.inputs import Inputs
 from neuroadda.volumes.locations import to_folder, to_location
 from neuroadda.volumes.moved import check_not_moved
 
+COPY = "publish to a folder, and copy it there without .run: aws s3 sync OUT s3://BUCKET/NAME --exclude '.run/*'"
 ARRAYS = {"raw": "raw", "affs": "predict", "fragments": "fragments", "segmentation": "relabel"}
 
 
@@ -42,7 +43,9 @@ def publish_run(
     """
     if not config.to:
         raise UserError("no format is given", "--to", "such as --to precomputed")
-    folder = to_folder(config.output, "what is published to")
+    if config.thresholds and "webknossos" not in config.to:
+        raise UserError("thresholds are for the mappings of webknossos", "--thresholds", "add --to webknossos")
+    folder = to_folder(config.output, "what is published to", COPY)
     publishers = {name: find_publisher(name) for name in config.to}
     work = folder / WORK
     inputs = Inputs(work, trust=config.trust_inputs)

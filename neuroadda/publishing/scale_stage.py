@@ -1,33 +1,31 @@
-"""The stage that writes one scale of a precomputed volume: the finest from the source, a coarser one from the next finer.
+"""The stage that writes one scale of a volume: the finest from the source, a coarser one from the next finer.
 
 tensorstore is imported where it is used: a forked child must not use it after its parent did.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from funlib.geometry import Coordinate, Roi
 
-from neuroadda.blockwise.grid import Block, BlockGrid
+from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.outputs import Written
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.publishing.named_files import WrittenNames
 from neuroadda.publishing.scales import Scale
-from neuroadda.publishing.whole_voxels import first_voxel
+from neuroadda.publishing.whole_voxels import first_voxel, read_ids, to_box
 from neuroadda.pyramids.downsampling import Halving, Method, downsample
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.label_ids import clean_ids
 from neuroadda.volumes.locations import Location
 
 Read = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class WriteScale(Stage):
-    """Parameters of one scale.
+    """Parameters of one scale; each format has a subclass for its own `Scale`.
 
     Attributes
     ----------
@@ -36,8 +34,6 @@ class WriteScale(Stage):
     factor
         Voxels of the finer one in a voxel, zyx.
     """
-
-    kind: ClassVar[str] = "precomputed"
 
     scale: Scale
     finer: Scale | None
@@ -62,7 +58,7 @@ class WriteScale(Stage):
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes a block and reports its files."""
         scale, factor = self.scale, np.array(self.factor)
-        output, read = scale.open(Path(task.output).parent), self._open_source(task.inputs["source"])
+        output, read = scale.open(Path(task.output).parent), self._open_source(task)
         low, high = (scale if self.finer is None else self.finer).box
 
         def make(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
@@ -76,11 +72,14 @@ class WriteScale(Stage):
             import tensorstore
 
             begin, shape = np.array(block.write_roi.begin), np.array(block.write_roi.shape)
-            voxels = np.empty((scale.channels or 1, *shape), scale.data_type)
+            voxels = np.zeros((scale.channels or 1, *shape), scale.data_type)
+            inside = np.maximum(begin, scale.begin_vx) - begin  # a file may begin before the volume
             for place in product(*(range(0, s, c) for s, c in zip(shape, scale.chunk_vx, strict=True))):
+                start = np.maximum(place, inside)
                 stop = np.minimum(np.array(place) + scale.chunk_vx, shape)
-                part = tuple(slice(a, b) for a, b in zip(place, stop, strict=True))
-                voxels[(slice(None), *part)] = make(begin + place, begin + stop)
+                if (start < stop).all():
+                    part = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+                    voxels[(slice(None), *part)] = make(begin + start, begin + stop)
             box = tuple(slice(int(a), int(b)) for a, b in zip(begin[::-1], (begin + shape)[::-1], strict=True))
             with tensorstore.Transaction() as transaction:  # a shard is written once, whole
                 output.with_transaction(transaction)[box].write(voxels.T).result()
@@ -88,24 +87,24 @@ class WriteScale(Stage):
 
         return write
 
-    def _open_source(self, source: str) -> Read:
-        """Return a function of first voxel and the one after the last: ``[c,] z, y, x``."""
-        if self.finer is not None:
-            array = self.finer.open(Path(source).parent)
+    def _open_source(self, task: Task) -> Read:
+        if self.finer is None:
+            return self.open_volume(task)
+        array = self.finer.open(Path(task.inputs["source"]).parent)
 
-            def read_finer(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
-                box = tuple(slice(int(a), int(b)) for a, b in zip(begin[::-1], end[::-1], strict=True))
-                return np.asarray(array[box].read().result()).T
+        def read_finer(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+            box = tuple(slice(int(a), int(b)) for a, b in zip(begin[::-1], end[::-1], strict=True))
+            return np.asarray(array[box].read().result()).T
 
-            return read_finer
-        volume = Volume.open(source)
-        first, labels = first_voxel(volume), self.scale.layer == "segmentation"
+        return read_finer
 
-        def read_source(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
-            voxels = volume.read_box([slice(int(a), int(b)) for a, b in zip(begin - first, end - first, strict=True)])
-            return clean_ids(voxels, source)[0] if labels else voxels
-
-        return read_source
+    def open_volume(self, task: Task) -> Read:
+        """Return a function of first voxel and the one after the last of the finest scale: ``[c,] z, y, x``."""
+        volume = Volume.open(task.inputs["source"])
+        if self.scale.layer == "segmentation":
+            return lambda begin, end: read_ids(volume, begin, end)
+        first = first_voxel(volume)
+        return lambda begin, end: volume.read_box(to_box(begin - first, end - first))
 
 
 @dataclass(frozen=True)
@@ -121,15 +120,22 @@ class WrittenBlocks(WrittenNames):
         array[tuple(slice(int(a), int(b)) for a, b in zip(begin, end, strict=True))].read().result()
 
 
-def make_scale_tasks(scales: Sequence[Scale], source: tuple[Location, str], folder: Path) -> Iterator[Task]:
-    """Yield the task of each scale of the volume in a folder, from fine to coarse."""
-    method: Method = "mode" if scales[0].layer == "segmentation" else "mean"
+def make_scale_tasks(
+    stage: type[WriteScale], scales: Sequence[Scale], inputs: Mapping[str, tuple[Location, str]], folder: Path
+) -> Iterator[Task]:
+    """Yield the task of each scale of the volume in a folder, from fine to coarse.
+
+    Parameters
+    ----------
+    inputs
+        Of the finest scale: ``source``, the volume, and what else `WriteScale.open_volume` needs.
+    """
+    method: Method = "mean" if scales[0].layer in ("raw", "affs") else "mode"
     finer: Scale | None = None
     for scale in scales:
         sizes = zip(scale.voxel_size_nm, (finer or scale).voxel_size_nm, strict=True)
         factor: Any = tuple(round(coarse / fine) for coarse, fine in sizes)
-        stage = WriteScale(scale=scale, finer=finer, factor=factor, method=method)
-        grid = BlockGrid.make(Roi(scale.begin_vx, scale.shape_vx), Coordinate(1, 1, 1), scale.block_vx)
-        task = Task.make(stage, {"source": source}, folder / scale.key, grid, scale.chunk_vx)
+        bound = stage(scale=scale, finer=finer, factor=factor, method=method)
+        task = Task.make(bound, inputs, folder / scale.key, scale.grid, scale.chunk_vx)
         yield task
-        source, finer = (folder / scale.key, task.fingerprint), scale
+        inputs, finer = {"source": (folder / scale.key, task.fingerprint)}, scale

@@ -83,7 +83,7 @@ def list_segments(publication: Publication) -> tuple[SegmentTable, tuple[Path, s
     """Measure all segments; return the table, its place and content for the tasks that read it, and the grid of its blocks."""
     grid = make_voxel_grid(publication.segmentation, publication.config.block_vx)
     work, source = publication.work, {SEGMENTATION: publication.source(SEGMENTATION)}
-    parts = publication.run(Task.make(MeasureSegments(), source, work / "parts", grid))  # type: ignore[arg-type]
+    parts = publication.run(Task.make(MeasureSegments(), source, work / "parts", grid))
     inputs = {"parts": (work / "parts", parts.fingerprint)}
     listed = publication.run(Task.make(ListSegments(blocks=grid), inputs, work / "segments", make_row_grid(1, 1)))
     return SegmentTable.load(listed.output), (work / "segments", listed.fingerprint), grid

@@ -1,4 +1,4 @@
-"""Places in whole voxels from the origin: what precomputed volumes, meshes and skeletons are placed by.
+"""Places in whole voxels from the origin: what published volumes, meshes and skeletons are placed by.
 
 A voxel i spans ``i .. i + 1`` times the voxel size, and its centre lies half a voxel above i. Surfaces of segments lie where voxels
 meet, skeletons go through centres.
@@ -26,7 +26,7 @@ def first_voxel(volume: Volume) -> np.ndarray:
     if rest.any():
         what = f"its offset {volume.offset_nm} nm is not a whole number of voxels of {volume.voxel_size_nm} nm"
         raise UserError(
-            what, str(volume.path), "precomputed and meshes have whole voxel offsets: import it with another --offset"
+            what, str(volume.path), "published volumes have whole voxel offsets: import it with another --offset"
         )
     return begin.astype(np.int64)
 
@@ -41,5 +41,9 @@ def make_voxel_grid(volume: Volume, block_vx: Zyx) -> BlockGrid:
 def read_ids(volume: Volume, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Return uint64 ids of the voxels ``begin .. end``, zyx from the origin; 0 where nothing is labelled."""
     first = first_voxel(volume)
-    box = [slice(int(a), int(b)) for a, b in zip(begin - first, end - first, strict=True)]
-    return clean_ids(volume.read_box(box), str(volume.path))[0]
+    return clean_ids(volume.read_box(to_box(begin - first, end - first)), str(volume.path))[0]
+
+
+def to_box(begin: np.ndarray, end: np.ndarray) -> list[slice]:
+    """Return the slices of the voxels ``begin .. end`` along each axis."""
+    return [slice(int(a), int(b)) for a, b in zip(begin, end, strict=True)]

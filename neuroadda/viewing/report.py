@@ -14,16 +14,30 @@ from neuroadda.evaluation.contingency import Contingency, count_overlaps, merge
 from neuroadda.evaluation.metrics import Scores
 from neuroadda.evaluation.skeletons import ErlScores
 from neuroadda.evaluation.tuning import Tuned
+from neuroadda.quality.change import Glance
+from neuroadda.quality.measure import LargeSegment, Quality
 from neuroadda.viewing import figures
 from neuroadda.viewing.colours import Palette
 from neuroadda.viewing.curves import Curve, PlottedSweep, Themed, plot_curves, plot_sweep
 from neuroadda.viewing.pages import open_template
+from neuroadda.viewing.shapes import Shapes
 from neuroadda.viewing.surface import plot_surface
 from neuroadda.wording import format_bytes, format_count, format_seconds
 
 # Slices are thinned out to this many pixels a side: enough to see errors, and a page of a few megabytes.
 PANEL_SIDE = 512
 TEMPLATE = "report.html"
+CHANGES = (
+    ("threshold", "threshold", "{:g}"),
+    ("edits", "edits", "{:,}"),
+    ("VOI, nats", "voi", "{:.3f}"),
+    ("segments", "segments", "{:,}"),
+    ("segments that hold half", "half", "{:,}"),
+    ("orphans", "orphans", "{:,}"),
+    ("share of orphans", "orphan_share", "{:.2%}"),
+    ("dangling ends of the largest", "dangling", "{:,}"),
+)
+"""Rows of the table of what changed: name, attribute of `Glance`, format."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +119,12 @@ class Report:
         What the run took instead.
     edits
         How many edits of proofreaders there are, and whether they are applied.
+    quality
+        Of the segmentation, without truth.
+    shapes
+        Pictures of its largest segments.
+    before, now
+        Numbers of the segmentation that was there before, and of this one.
     config
         The resolved configuration, as plain data.
     versions, machine
@@ -127,6 +147,10 @@ class Report:
     tuned: Tuned | None = None
     untaken: str = ""
     edits: str = ""
+    quality: Quality | None = None
+    shapes: Shapes | None = None
+    before: Glance | None = None
+    now: Glance | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)
@@ -171,6 +195,8 @@ def render_report(report: Report) -> str:
     return template.render(
         report=report,
         sections=_draw_slices(report),
+        shapes=_embed_shapes(report.shapes),
+        changes=CHANGES,
         tuned_picture=_addresses(plot_surface(report.tuned)) if report.tuned else None,
         sweep_picture=_addresses(plot_sweep(report.sweep)) if report.sweep else None,
         training_picture=_addresses(plot_curves(report.training, "step", "loss")) if report.training else None,
@@ -213,6 +239,15 @@ def _draw_slices(report: Report) -> list[tuple[str, list[Picture]]]:
     if overlaps is None and pairs:
         overlaps = merge(count_overlaps(segmentation, truth) for segmentation, truth in pairs)
     return [(view.title, _draw_slice(view, overlaps)) for view in views]
+
+
+def _embed_shapes(shapes: Shapes | None) -> list[tuple[LargeSegment, list[Picture]]]:
+    found = []
+    for one in shapes.pictures if shapes else ():
+        images = {"segmentation": one.image} | ({} if one.truth is None else {"truth": one.truth})
+        pictures = [Picture(name, figures.to_data_uri(figures.to_png(image))) for name, image in images.items()]
+        found.append((one.segment, pictures))
+    return found
 
 
 def _thin_out(view: SliceView) -> SliceView:

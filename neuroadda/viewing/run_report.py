@@ -16,11 +16,14 @@ from neuroadda.evaluation.measure import Measured, wall_seconds
 from neuroadda.evaluation.settings import Setting
 from neuroadda.evaluation.tuning import Tuned
 from neuroadda.prediction.members import find_shared
+from neuroadda.quality.change import Glance
+from neuroadda.quality.measure import Inspected
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.segmentation.taken_edits import count_edits
 from neuroadda.training.history import TrainingHistory
 from neuroadda.viewing.curves import Curve
 from neuroadda.viewing.report import Baseline, DataSource, Report, SliceView, StageRow, write_report
+from neuroadda.viewing.shapes import draw_shapes
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.label_ids import clean_ids
 
@@ -35,6 +38,9 @@ def report_plan(
     plan: Plan,
     measured: Measured,
     *,
+    inspected: Inspected,
+    before: Glance | None,
+    now: Glance,
     labels: Volume | None = None,
     training: Path | None = None,
     ranking: Mapping[str, Any] | None = None,
@@ -48,6 +54,10 @@ def report_plan(
     ----------
     target
         The page, an .html file.
+    inspected
+        Its quality without truth, and the shapes that are drawn.
+    before, now
+        Numbers of the segmentation that was there before, if it is known, and of this one.
     labels
         Truth, shown beside the segmentation.
     training
@@ -92,6 +102,10 @@ def report_plan(
             tuned=tuned,
             untaken="" if tuned is None else _tell_untaken(plan, tuned),
             edits=edits.describe() if edits else "",
+            quality=inspected.quality,
+            shapes=draw_shapes(inspected, labels, measured.overlaps),
+            before=before,
+            now=now,
             config=config or {},
             versions={"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
             machine={"system": platform.platform(), "cores": str(os.cpu_count())},

@@ -39,11 +39,11 @@ def to_location(location: Location | str | os.PathLike[str]) -> Location:
     return Url(location) if "://" in location else Path(location)
 
 
-def to_folder(location: Location | str, what: str) -> Path:
-    """Return a path; raise UserError for a URL, where `what` must be a folder of this machine."""
+def to_folder(location: Location | str, what: str, right: str = "see docs/storage.md") -> Path:
+    """Return a path; raise UserError for a URL, where `what` must be a folder of this machine; `right` tells what to do instead."""
     found = to_location(location)
     if isinstance(found, Url):
-        raise UserError(f"{what} must be a folder of this machine", str(found), "see docs/storage.md")
+        raise UserError(f"{what} must be a folder of this machine", str(found), right)
     return found
 
 

@@ -65,9 +65,7 @@ def open_array(location: Location, mode: str = "r") -> zarr.Array:
     is_format_3 = (location / ARRAY_METADATA[1]).is_file()  # asked of zarr 3, too: it says why a URL cannot be reached
     if is_format_3 and not ZARR3:
         raise UserError(
-            "this is zarr format 3",
-            str(location),
-            "format 2 or N5 is expected; with Python 3.12 or later, format 3 is read",
+            "this is zarr format 3", str(location), "give format 2 or N5; with Python 3.12 or later, format 3 is read"
         )
     _check_codecs(location)
     try:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from neuroadda.errors import UserError
+from neuroadda.publishing.precomputed_scales import WritePrecomputed, describe_scales, plan_scales
 from neuroadda.publishing.scale_stage import make_scale_tasks
-from neuroadda.publishing.scales import describe_scales, plan_scales
 from neuroadda.pyramids.downsampling import downsample
 from neuroadda.volumes.arrays import Volume
 from tests.publishing import shapes
@@ -118,7 +118,7 @@ def test_images_keep_voxels_channels_and_types(tmp_path, dtype, channels):
 def write_scales(volume, scales, folder):
     from neuroadda.blockwise.engine import run_task
 
-    for task in make_scale_tasks(scales, (volume.path, volume.fingerprint), folder):
+    for task in make_scale_tasks(WritePrecomputed, scales, {"source": (volume.path, volume.fingerprint)}, folder):
         run_task(task, f"sqlite:///{folder}/ledger.db", shapes.SERIAL, folder / "logs")
     (folder / "info").write_text(json.dumps(describe_scales(scales)))
 

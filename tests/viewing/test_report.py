@@ -17,6 +17,8 @@ from neuroadda.evaluation.metrics import Scores, score
 from neuroadda.evaluation.settings import Setting
 from neuroadda.evaluation.skeletons import ErlScores
 from neuroadda.evaluation.tuning import Tuned
+from neuroadda.quality.change import Glance
+from neuroadda.quality.measure import LargeSegment, Quality, SizeClass
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.viewing.curves import Curve
@@ -30,6 +32,7 @@ from neuroadda.viewing.report import (
     render_report,
     write_report,
 )
+from neuroadda.viewing.shapes import ShapePicture, Shapes
 from neuroadda.viewing.surface import draw_surface, plot_surface
 
 VOID = {"meta", "img", "source", "br", "link", "input", "hr"}
@@ -133,6 +136,41 @@ def test_the_page_tells_the_given_numbers() -> None:
         "2026-01-02 03:04 UTC", '"block_vx"', "1.2.3", "real data",
     ):  # fmt: skip
         assert expected in text
+
+
+def test_the_page_tells_of_quality_without_truth() -> None:
+    size = SizeClass(from_um3=0.01, segments=1200, voxels=75, orphans=7)
+    large = LargeSegment(
+        id=2**40, voxels=60, exits=3, length_nm=2340.0, branches=1, branch_points=0, ends=2, dangling_nm=((1, 2, 3),)
+    )
+    quality = Quality(
+        voxels=200, segmented=100, voxel_size_nm=(100, 100, 100), segments=1234, half=5, at_border=34, orphans=1200,
+        orphan_voxels=25, sizes=(size,), coarse_nm=(200, 200, 200), largest=(large,),
+    )  # fmt: skip
+    before, now = (
+        Glance(
+            fingerprint=f, threshold=t, edits=0, voi=voi, segments=n, half=5, orphans=7, orphan_share=0.25, dangling=1
+        )
+        for f, t, voi, n in (("a", 0.5, None, 9), ("b", 0.25, 0.75, 1234))
+    )
+    before = before.model_copy(update={"written": datetime(2026, 5, 6, 7, 8, tzinfo=UTC)})
+    grey = np.full((8, 8, 3), 99, np.uint8)
+    shapes = Shapes([ShapePicture(large, grey, grey)], 500.0)
+    source = DataSource("name", "real")
+    page = Page(render_report(Report("title", source, quality=quality, shapes=shapes, before=before, now=now)))
+    for expected in (
+        "1,234", "50.0 % of the voxels", "touch no border: 25 % of what is segmented", "of the 1 largest: in tissue",
+        "0.01 to 0.1 1,200 7 75.0 %", f"{2**40} 0.06 3 2.34 1 2 1", f"{2**40} : 0.06 µm³, 1 branch, 1 dangling end",
+        "What changed since 2026-05-06 07:08 UTC", "threshold 0.5 0.25", "VOI, nats \u2013 0.750", "segments 9 1,234",
+        "Each bar is 0.5 µm", "Voxels of 200 \u00d7 200 \u00d7 200 nm", "Right: what the truth has there",
+    ):  # fmt: skip
+        assert expected in page.text
+    assert len(page.tags("img")) == 2
+    untraced = quality.model_copy(update={"largest": ()})
+    alone = Page(render_report(Report("title", source, quality=untraced, shapes=Shapes([], 500.0))))
+    assert "neuroadda publish writes their meshes and skeletons" in alone.text
+    assert "Largest segments" not in alone.text
+    assert "What changed" not in alone.text
 
 
 def test_the_page_needs_nothing_from_elsewhere() -> None:

@@ -11,6 +11,7 @@ from neuroadda.active.exports.neuroglancer import boxes_layer
 from neuroadda.active.proposals import PROPOSALS, read_proposals
 from neuroadda.errors import UserError, warn
 from neuroadda.publishing.publication import WORK
+from neuroadda.publishing.webknossos import is_dataset
 from neuroadda.pyramids.pyramid import FINEST, PyramidConfig, guess_kind
 from neuroadda.segmentation.pipeline import Plan, is_run
 from neuroadda.segmentation.recovery import read_run
@@ -150,7 +151,9 @@ def _look_at(place: Location) -> View:
 
 
 def _search(folder: Path, depth: int) -> Iterator[Shown]:
-    """Yield the volumes in a folder, or that it is itself."""
+    """Yield the volumes in a folder, or that it is itself; not those of a data set of WEBKNOSSOS."""
+    if is_dataset(folder):
+        return
     if is_precomputed(folder):
         yield show_precomputed(folder, folder.name)
     elif is_array(folder):

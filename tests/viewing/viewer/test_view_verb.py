@@ -111,6 +111,14 @@ def test_what_is_published_is_found_with_its_largest_segments(tmp_path: Path) ->
     shape_nm = [n * v for n, v in zip(raw.shape_vx, raw.voxel_size_nm, strict=True)]
     middle = [(o + s / 2) / v for o, s, v in zip(raw.offset_nm, shape_nm, raw.voxel_size_nm, strict=True)]
     assert state["position"] == pytest.approx(middle)
+    array = tmp_path / "out/webknossos/raw/1/zarr.json"  # one that is not finished, then one that is
+    array.parent.mkdir(parents=True)
+    (tmp_path / "out/.run").mkdir()
+    array.write_text('{"zarr_format": 3, "node_type": "array"}')
+    assert len(find_view([tmp_path / "out"]).volumes) == 2
+    (tmp_path / "out/webknossos").rename(tmp_path / "out/other")
+    (tmp_path / "out/other/datasource-properties.json").write_text("{}")
+    assert len(find_view([tmp_path / "out"]).volumes) == 2
     both = find_view([tmp_path / "v.zarr", tmp_path / "out"])
     assert [(s.name, s.scheme) for s in both.volumes] == [
         ("raw", "precomputed"),
