@@ -31,7 +31,7 @@ from neuroadda.evaluation.measure import EvaluateConfig, Measured, measure_plan
 from neuroadda.evaluation.tuning import Tuned
 from neuroadda.evaluation.validation import ValidateConfig, Validator, keep_metrics
 from neuroadda.observing import RunObserver
-from neuroadda.quality.change import BEFORE, Glance, find_before
+from neuroadda.quality.change import BEFORE, KeyNumbers, find_before
 from neuroadda.quality.measure import inspect_plan
 from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment_volume
 from neuroadda.segmentation.settings import is_tunable, lay_settings
@@ -281,7 +281,7 @@ def report(
             measured,
             inspected=inspected,
             before=before,
-            now=Glance.of(summary),
+            now=KeyNumbers.of(summary),
             labels=also[0] if also else None,
             training=training,
             ranking=ranking,

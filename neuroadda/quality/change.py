@@ -12,7 +12,7 @@ from neuroadda.quality.measure import Quality
 BEFORE = "before"
 
 
-class Glance(Config):
+class KeyNumbers(Config):
     """The few numbers by which two segmentations of one run's folder are compared.
 
     Attributes
@@ -22,7 +22,7 @@ class Glance(Config):
     dangling
         Dangling ends of the largest segments.
     written
-        When its summary was, UTC; None of what is told now.
+        When its summary was, UTC; None of the present one.
     """
 
     fingerprint: str
@@ -55,7 +55,7 @@ class Glance(Config):
         )
 
 
-def find_before(summary: Path, fingerprint: str) -> Glance | None:
+def find_before(summary: Path, fingerprint: str) -> KeyNumbers | None:
     """Return the numbers of the segmentation that was in a run's folder before this one; None where none is known.
 
     They are read from the last summary, also if it was renamed as stale because the volume was segmented again. A summary of this
@@ -72,8 +72,8 @@ def find_before(summary: Path, fingerprint: str) -> Glance | None:
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
             if told["fingerprint"] != fingerprint:
-                return Glance.of(told, datetime.fromtimestamp(int(path.stat().st_mtime), UTC))
-            return None if told[BEFORE] is None else Glance.model_validate(told[BEFORE])
+                return KeyNumbers.of(told, datetime.fromtimestamp(int(path.stat().st_mtime), UTC))
+            return None if told[BEFORE] is None else KeyNumbers.model_validate(told[BEFORE])
         except (OSError, ValueError, KeyError, TypeError):  # there is none, or it is of an earlier version
             continue
     return None

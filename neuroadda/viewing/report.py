@@ -14,7 +14,7 @@ from neuroadda.evaluation.contingency import Contingency, count_overlaps, merge
 from neuroadda.evaluation.metrics import Scores
 from neuroadda.evaluation.skeletons import ErlScores
 from neuroadda.evaluation.tuning import Tuned
-from neuroadda.quality.change import Glance
+from neuroadda.quality.change import KeyNumbers
 from neuroadda.quality.measure import LargeSegment, Quality
 from neuroadda.viewing import figures
 from neuroadda.viewing.colours import Palette
@@ -38,7 +38,7 @@ CHANGES = (
     ("share of orphans", "orphan_share", "{:.2%}"),
     ("dangling ends of the largest", "dangling", "{:,}"),
 )
-"""Rows of the table of what changed: name, attribute of `Glance`, format."""
+"""Rows of the table of what changed: name, attribute of `KeyNumbers`, format."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,8 @@ class Report:
     edits: str = ""
     quality: Quality | None = None
     shapes: Shapes | None = None
-    before: Glance | None = None
-    now: Glance | None = None
+    before: KeyNumbers | None = None
+    now: KeyNumbers | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: Mapping[str, str] = field(default_factory=dict)

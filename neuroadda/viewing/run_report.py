@@ -17,7 +17,7 @@ from neuroadda.evaluation.measure import Measured
 from neuroadda.evaluation.settings import Setting
 from neuroadda.evaluation.tuning import Tuned
 from neuroadda.prediction.members import find_shared
-from neuroadda.quality.change import Glance
+from neuroadda.quality.change import KeyNumbers
 from neuroadda.quality.measure import Inspected
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.segmentation.taken_edits import count_edits
@@ -40,8 +40,8 @@ def report_plan(
     measured: Measured,
     *,
     inspected: Inspected,
-    before: Glance | None,
-    now: Glance,
+    before: KeyNumbers | None,
+    now: KeyNumbers,
     labels: Volume | None = None,
     training: Path | None = None,
     ranking: Mapping[str, Any] | None = None,

@@ -6,10 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neuroadda.config import dump_config
 from neuroadda.errors import UserError
+from neuroadda.evaluation.measure import measure_plan
 from neuroadda.proofreading.decisions import read_decisions
+from neuroadda.quality.change import KeyNumbers
+from neuroadda.quality.measure import inspect_plan
 from neuroadda.segmentation.edit_journal import JOURNAL
 from neuroadda.segmentation.pipeline import segment_volume
+from neuroadda.segmentation.recovery import read_run
 from neuroadda.segmentation.taken_edits import count_edits
 from neuroadda.viewing.run_report import report_plan
 from neuroadda.volumes.arrays import Volume
@@ -76,15 +81,15 @@ def test_a_person_decides_looks_and_applies(run, command):
     assert (code, out[:19]) == (0, "undone: merge 1 (an")
     assert out.splitlines()[-1] == f"2 edits, 1 undone, {advice}"
     assert command("edits", "list", run.folder)[1].splitlines()[-1] == f"2 edits, 1 undone, {advice}"
-    page = report_plan(run.folder / "r.html", "t", run.plan, measured(run))
+    page = write_report(run)
     assert "Proofreading: 2 edits, 1 undone, not applied yet" in page.read_text()
 
 
-def measured(run: Run):
-    from neuroadda.evaluation.measure import measure_plan
-    from neuroadda.segmentation.recovery import read_run
-
-    return measure_plan(read_run(run.folder), None)
+def write_report(run: Run) -> Path:
+    measured, inspected = measure_plan(read_run(run.folder), None), inspect_plan(run.plan)
+    summary = {"fingerprint": "f", **measured.to_data(), "quality": dump_config(inspected.quality)}
+    now = KeyNumbers.of(summary)
+    return report_plan(run.folder / "r.html", "t", run.plan, measured, inspected=inspected, before=None, now=now)
 
 
 def test_contradictions_end_with_exit_code_2_and_name_both(run, command):
@@ -203,7 +208,7 @@ def test_what_is_wrong_with_a_table_is_said_by_its_line(tmp_path, lines, told):
 
 def test_a_report_without_edits_says_nothing_of_them(run, command):
     segment_volume(run.config)
-    page = report_plan(run.folder / "r.html", "t", run.plan, measured(run))
+    page = write_report(run)
     assert "Proofreading" not in page.read_text()
     assert "proofreading" not in command("status", run.folder)[1]
     assert command("edits", "list", run.folder)[:2] == (0, "no edits\n")

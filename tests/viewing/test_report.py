@@ -17,7 +17,7 @@ from neuroadda.evaluation.metrics import Scores, score
 from neuroadda.evaluation.settings import Setting
 from neuroadda.evaluation.skeletons import ErlScores
 from neuroadda.evaluation.tuning import Tuned
-from neuroadda.quality.change import Glance
+from neuroadda.quality.change import KeyNumbers
 from neuroadda.quality.measure import LargeSegment, Quality, SizeClass
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
@@ -148,7 +148,7 @@ def test_the_page_tells_of_quality_without_truth() -> None:
         orphan_voxels=25, sizes=(size,), coarse_nm=(200, 200, 200), largest=(large,),
     )  # fmt: skip
     before, now = (
-        Glance(
+        KeyNumbers(
             fingerprint=f, threshold=t, edits=0, voi=voi, segments=n, half=5, orphans=7, orphan_share=0.25, dangling=1
         )
         for f, t, voi, n in (("a", 0.5, None, 9), ("b", 0.25, 0.75, 1234))
