@@ -126,3 +126,7 @@ def test_stages_have_the_names_of_today(page: Path) -> None:
         shown = re.findall(r"^(\S+): \d+/\d+ blocks", text, re.MULTILINE)
         shown += re.findall(r"^(\S+)\t", table.group(1), re.MULTILINE) if table else []
         assert not [one for one in shown if not re.fullmatch(rf"(?:{names}|agglomerate-\d+)", one)]
+
+
+def test_the_page_on_clusters_shows_the_config_that_comes_along() -> None:
+    assert (ROOT / "configs/machines/slurm.toml").read_text() in (ROOT / "docs/cluster.md").read_text()

@@ -15,7 +15,8 @@ from neuroadda.blockwise.outputs import TAG_FILE, Written, WrittenArray
 from neuroadda.config import Config, Zyx, dump_config, fingerprint, parse_config, write_json
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.storage.locations import Location, to_folder, to_location
+from neuroadda.volumes.identity.relocation import to_absolute
+from neuroadda.volumes.storage.locations import Location, to_folder
 
 BlockFunction = Callable[[Block], dict[str, Any]]
 CHUNK_VX = 64
@@ -218,7 +219,7 @@ class Task(Config):
     @property
     def output_on_record(self) -> str:
         """Where the output lies, as the ledger names it."""
-        return str(to_location(self.output).absolute())
+        return to_absolute(self.output)
 
     @property
     def record(self) -> TaskRecord:

@@ -31,6 +31,7 @@ def check(
     from neuroadda.api.checks import CONFIGS
     from neuroadda.api.checks import check as look
     from neuroadda.cli.console import print_json, print_table
+    from neuroadda.segmentation.pipeline import is_run
 
     given = [] if target is None else [target]
     if not given and not config:
@@ -38,6 +39,10 @@ def check(
     if target is not None and Path(target).suffix.lower() not in CONFIGS:
         if config or overrides:
             raise UserError("this is no config", target, "a volume is looked at alone, without --config and --set")
+        if is_run(target):
+            raise UserError(
+                "this is the folder of a run", target, "`neuroadda status` shows it; give a config or a volume"
+            )
         found = look(target)
     else:
         found = look([*given, *(config or [])], overrides=overrides or (), overwrite=overwrite)

@@ -1,6 +1,6 @@
 """Verbs on domains: how far volumes are from each other and from the zoo."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +10,7 @@ from neuroadda.cli.options import Json, NoData, Overrides, Zoo, take_one
 from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
-    from neuroadda.domains.ranking import Rank
+    from neuroadda.domains.ranking import Rank, Ranking
 
 domains = typer.Typer(
     no_args_is_help=True, help="Distances between domains: which backbones are near, and the tree of domains."
@@ -80,10 +80,21 @@ def rank(
         print(f"not ranked, for want of an embedding: {', '.join(ranking.left_out)}")
     if report is not None:
         print(f"report: {report}")
-    start = ranking.winner if zoo is None else opened.folder(ranking.winner)
-    print(f"start from {ranking.winner}: neuroadda train RAW LABELS -o OUT --from {start}")
+    for line in _advise(ranking, volume, lambda name: name if zoo is None else str(opened.folder(name)), file):
+        print(line)
+
+
+def _advise(ranking: "Ranking", volume: str, name_of: Callable[[str], str], file: Path | None) -> Iterator[str]:
+    """Yield the next commands; a backbone that learned at a voxel size far from the volume's is taken only if one says so."""
+    first = ranking.rows[0]
+    near = next((row for row in ranking.rows if not row.far_in_size), None)
+    far = " --any-voxel-size" if first.far_in_size else ""
+    yield f"segment with the first: neuroadda segment {volume} --backbone {name_of(first.name)}{far} -o OUT"
+    if first.far_in_size and near is not None:
+        yield f"or with the first of this voxel size: neuroadda segment {volume} --backbone {name_of(near.name)} -o OUT"
+    yield f"or fine-tune it on labels: neuroadda train RAW LABELS -o OUT --from {name_of(first.name)}"
     if file is not None:
-        print(f"or from labels of a few boxes: neuroadda propose {volume} --ranking {file} -o OUT")
+        yield f"or on labels of a few boxes: neuroadda propose {volume} --ranking {file} -o OUT"
 
 
 def _show(row: "Rank") -> dict[str, str]:

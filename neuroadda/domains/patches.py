@@ -145,7 +145,9 @@ def draw_places(volume: Volume, footprint: Zyx, config: PatchConfig) -> Places:
         _mask_test(volume, config.mask, footprint, box) if config.mask else None,
         _data_test(volume, config.no_data, footprint, box),
     ]
-    origins = first + _draw(rng, room, config, lambda at: all(test is None or test(first + at) for test in tests))
+    origins = first + _draw(
+        rng, room, config, lambda at: all(test is None or test(first + at) for test in tests), str(volume.path)
+    )
     cells = _grid(room, volume.voxel_size_nm)
     blocks = np.ravel_multi_index(tuple(((origins - first) * cells // room).T), tuple(cells))
     centres = origins + np.array(footprint) // 2
@@ -198,9 +200,13 @@ def _read_window(voxels: Any, origin: np.ndarray, size: np.ndarray, sections: tu
 
 
 def _draw(
-    rng: np.random.Generator, room: np.ndarray, config: PatchConfig, allowed: Callable[[np.ndarray], bool]
+    rng: np.random.Generator,
+    room: np.ndarray,
+    config: PatchConfig,
+    allowed: Callable[[np.ndarray], bool],
+    where: str,
 ) -> np.ndarray:
-    """Return int64 (count, 3): random allowed places within `room`."""
+    """Return int64 (count, 3): random allowed places within `room`; `where` names the volume if there is none."""
     found = []
     for _ in range(ROUNDS):
         for place in rng.integers(room, size=(config.count, 3)):
@@ -211,7 +217,8 @@ def _draw(
     if not found:
         if config.mask is None:
             what = f"of {ROUNDS * config.count} random places none has data in all of its patch"
-            raise UserError(what, "no_data", f'give a roi that has data, or set no_data to "{NONE}"')
+            right = f'give a roi that has data, or set no_data to "{NONE}" if constant areas are tissue'
+            raise UserError(what, where, right)
         what = f"of {ROUNDS * config.count} random places none has its centre and half of its patch in the mask"
         raise UserError(what, config.mask, "give a larger mask, or a roi around it")
     repeated = rng.integers(len(found), size=config.count - len(found))

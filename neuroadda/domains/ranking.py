@@ -162,10 +162,12 @@ def rank_sources(
     consistencies
         Of all sources, on the same crops.
     comparisons
-        Of those with stored features, at the same places. Where MMD^2 ranks, the others are left out.
+        Of those with stored features, at the same places. Where MMD^2 ranks, the others are left out. Without any, consistency
+        alone ranks.
     """
     by_mmd = config.by == "mmd"
     kept = [source for source in sources if source.name in comparisons or not by_mmd]
+    ranked_by: By = "consistency" if config.by == "both" and not comparisons else config.by
     guards = {source.name: guard(consistencies[source.name]) for source in kept}
     far = _find_mmd(kept, comparisons) if config.by == "both" else {}
     values = {source.name: consistencies[source.name].values - WEIGHT * far.get(source.name, 0.0) for source in kept}
@@ -198,7 +200,7 @@ def rank_sources(
                 p=None if compared is None else compared.p,
                 frechet=None if compared is None else compared.frechet,
                 tied=source.name in tied or (not place and bool(tied)),
-                why=_explain(place, source, first, tied, guards[source.name], config.by),
+                why=_explain(place, source, first, tied, guards[source.name], ranked_by),
             )
         )
     left_out = tuple(source.name for source in sources if source not in kept)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from neuroadda.blockwise.run_config import refuse_copy
 from neuroadda.errors import UserError, warn
 from neuroadda.proofreading.decisions import Decision, End
 from neuroadda.segmentation.conflicts import Conflict, Pair, find_conflicts
@@ -87,8 +88,10 @@ def add(run: str | Path, decisions: Sequence[Decision], ledger: str | None = Non
     Raises
     ------
     UserError
-        If the run's fragments are not finished, or an edit is wrong: no fragment is at a point or has an id, or both ends are one.
+        If the run's fragments are not finished, the folder is a copy of a run that is still there, or an edit is wrong: no
+        fragment is at a point or has an id, or both ends are one.
     """
+    refuse_copy(Path(run))
     plan = read_run(run, ledger, trust_inputs=True)
     fragments, when = _Fragments(plan), _now()
     pairs = [_find_ends(one, fragments) for one in decisions]
@@ -131,8 +134,9 @@ def undo(run: str | Path, id: int, who: str | None = None) -> Edit:
     Raises
     ------
     UserError
-        If there is no such edit, or it is undone already.
+        If there is no such edit, it is undone already, or the folder is a copy of a run that is still there.
     """
+    refuse_copy(Path(run))
     found = list[Edit]()
 
     def make(journal: Journal) -> list[Undo]:

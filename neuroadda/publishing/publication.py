@@ -79,10 +79,11 @@ class PublishConfig(PublicConfig):
     trust_inputs: bool = False
     execution: Execution = Field(default_factory=Execution)
 
-    @property
-    def again(self) -> str:
-        """The command that publishes it again, with ``{of}`` for the run and ``{made}`` for the output."""
-        words = ["neuroadda publish {of} {made}", *(f"--to {name}" for name in self.to)]
+    def again(self, name: str) -> str:
+        """Return the command that publishes one format again, with ``{of}`` for the run and ``{folder}`` for the output."""
+        words = [f"neuroadda publish {{of}} {{folder}} --to {name}"]
+        if name == "webknossos" and self.thresholds:
+            words.append(f"--thresholds {','.join(f'{threshold:g}' for threshold in self.thresholds)}")
         if self.ids is not None:
             words.append(f"--ids {','.join(map(str, self.ids))}")
         words += [f"--{name}" for name in ("skeletons", "affs") if getattr(self, name)]

@@ -1,6 +1,7 @@
 """Publish a run: everything is checked, then each format is written by stages on the engine."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from neuroadda.blockwise.engine import Engine, Observer
@@ -45,6 +46,9 @@ def publish_run(
         raise UserError("no format is given", "--to", "such as --to precomputed")
     if config.thresholds and "webknossos" not in config.to:
         raise UserError("thresholds are for the mappings of webknossos", "--thresholds", "add --to webknossos")
+    if config.ids is not None and set(config.to) <= {"webknossos", "parquet"}:
+        what = f"no format that is asked for ({', '.join(config.to)}) has parts of single segments"
+        raise UserError(what, "--ids", "leave it out, or add --to precomputed, ply, obj or swc")
     folder = to_folder(config.output, "what is published to", COPY)
     publishers = {name: find_publisher(name) for name in config.to}
     work = folder / WORK
@@ -78,12 +82,15 @@ def publish_run(
     for name, publisher in publishers.items():
         publisher.check(make(_refuse), name)
     others = [volume for name, volume in volumes.items() if name != "segmentation"]
-    with (
-        deriving(segmentation, folder, "copy", others, config.again, Path(config.run) if plan else None),
-        lock_folder(work),
-        Engine(ledger_url(work, config.ledger), config.execution, work / "logs", observe=observe) as engine,
-        inputs.explain(),
-    ):
+    with ExitStack() as stack:
+        for name in publishers:
+            of = Path(config.run) if plan else None
+            stack.enter_context(deriving(segmentation, folder / name, "copy", others, config.again(name), of))
+        stack.enter_context(lock_folder(work))
+        engine = stack.enter_context(
+            Engine(ledger_url(work, config.ledger), config.execution, work / "logs", observe=observe)
+        )
+        stack.enter_context(inputs.explain())
         inputs.keep_unless_changed()
         done: dict[str, Task] = {}
 

@@ -243,8 +243,38 @@ def test_the_command_prints_a_table_and_what_to_do(made, command):
     assert lines[0].split("\t")[-3:] == ["40 4.6 4.6", "nearest", "CC0"]
     assert lines[3] == "not ranked, for want of an embedding: generalist"
     folder = made / "zoo/medium"
-    assert lines[4] == f"start from medium: neuroadda train RAW LABELS -o OUT --from {folder}"
+    volume = made / "test/medium.zarr/raw"
+    assert lines[4:] == [
+        f"segment with the first: neuroadda segment {volume} --backbone {folder} -o OUT",
+        f"or fine-tune it on labels: neuroadda train RAW LABELS -o OUT --from {folder}",
+    ]
     assert (folder / "weights.safetensors").is_file()
+
+
+def test_a_blank_volume_is_named_and_small_ones_are_ranked_by_what_fits(zoo, made, command, tmp_path):
+    blank = Volume.create(tmp_path / "blank.zarr/raw", (4, 160, 160), (40, 4, 4), np.uint8)
+    blank.data[:] = 0
+    code, _, err = command("domains", "rank", blank.path, "--zoo", made / "zoo")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert f"{blank.path}: of " in err
+    small = tmp_path / "small.zarr/raw"
+    Volume.create(small, (4, 18, 18), (40, 4, 4), np.uint8).data[:] = target(made, "fine").read()[:, :18, :18]
+    config = RankConfig(crop_vx=(4, 16, 16), patches=PatchConfig(count=8))
+    ranking = rank_zoo(Volume.open(small), zoo, config)
+    assert {row.mmd2 for row in ranking.rows} == {None}
+    assert "MMD" not in ranking.rows[0].why
+
+
+def test_where_the_first_learned_at_another_voxel_size_the_commands_say_so(zoo, made, command, tmp_path):
+    raw = write_tissue(tmp_path / "t.zarr/raw", 8, 150, 40, 9.0, 3)
+    code, out, _ = command("domains", "rank", raw.path, "--zoo", made / "zoo", *SET)
+    assert code == 0
+    rows = [line.split("\t") for line in out.splitlines() if "\t" in line][1:]
+    first, near = rows[0][0], next(row[0] for row in rows if "another voxel size" not in row[4])
+    assert (first, near) == ("fine", "coarse")
+    segment = f"neuroadda segment {raw.path} --backbone {made / 'zoo'}"
+    assert f"segment with the first: {segment}/{first} --any-voxel-size -o OUT\n" in out
+    assert f"or with the first of this voxel size: {segment}/{near} -o OUT\n" in out
 
 
 def test_the_page_shows_each_source_on_the_same_crops(made, command, tmp_path):

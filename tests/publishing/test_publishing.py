@@ -189,10 +189,11 @@ def test_deleted_files_are_written_again(plan, tmp_path):
 
 
 def test_another_segmentation_is_refused_and_named_as_stale(plan, tmp_path):
-    out = publish(plan, tmp_path / "out", to=("precomputed",))
+    out = publish(plan, tmp_path / "out", to=("parquet",))
+    publish(plan, out, to=("precomputed",))
     assert not find_stale(plan.output("relabel"))
     again = segment_volume(make_config(tmp_path, threshold=0.6), overwrite=True)
-    assert str(out) in find_stale(again.output("relabel"))
+    assert set(find_stale(again.output("relabel"))) == {str(out / "parquet"), str(out / "precomputed")}
     with collect_warnings() as warnings:
         find_view([out])
     assert any("what is shown was published before that" in what for what, _ in warnings)
@@ -201,11 +202,15 @@ def test_another_segmentation_is_refused_and_named_as_stale(plan, tmp_path):
     publish(again, out, to=("precomputed",), overwrite=True)
     found, _ = read_scale(out / "precomputed/segmentation")
     assert np.array_equal(found[0], Volume.open(again.output("relabel")).read())
+    (where, told), *others = find_stale(again.output("relabel")).items()  # a format that was not made again stays stale
+    assert (where, others) == (str(out / "parquet"), [])
+    assert f"{out} --to parquet " in told
+    publish(again, out, to=("parquet",), overwrite=True)
     assert not find_stale(again.output("relabel"))
     with collect_warnings() as warnings:
         find_view([out])
     assert not warnings
-    fresh = publish(again, tmp_path / "fresh", to=("precomputed",))
+    fresh = publish(again, tmp_path / "fresh", to=("precomputed", "parquet"))
     assert shapes.list_files(out) == shapes.list_files(fresh)
 
 

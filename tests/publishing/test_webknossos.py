@@ -247,12 +247,19 @@ def test_corrections_are_a_mapping_and_the_volumes_stay(inputs, tmp_path):
     assert shapes.list_files(dataset) == shapes.list_files(fresh)
 
 
+def test_ids_are_for_formats_that_have_parts_of_single_segments(inputs, tmp_path):
+    plan = segment(inputs, tmp_path / "run")
+    with pytest.raises(UserError, match=r"no format that is asked for \(webknossos\) has parts of single segments"):
+        publish(plan, tmp_path / "out", ids=(1,))
+    assert not (tmp_path / "out").exists()
+
+
 def test_other_fragments_are_refused_until_they_are_to_replace_what_is_there(inputs, tmp_path):
     first = segment(inputs, tmp_path / "run")
     dataset = publish(first, tmp_path / "out", thresholds=(0.3,))
     other = first.config.model_copy(update={"fragments": Fragments(seed_distance_vx=6, boundary=0.5)})
     again = segment_volume(other, overwrite=True)
-    assert str(tmp_path / "out") in find_stale(again.output("relabel"))
+    assert str(tmp_path / "out/webknossos") in find_stale(again.output("relabel"))
     with pytest.raises(UserError, match="made with other parameters or inputs"):
         publish(again, tmp_path / "out")
     publish(again, tmp_path / "out", overwrite=True)

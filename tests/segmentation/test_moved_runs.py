@@ -97,6 +97,10 @@ def test_a_run_with_relative_paths_is_known_everywhere(project, command, tmp_pat
     ask(command, project / "runs/a", project / "data/labels.zarr/labels", tmp_path / "out")
     told = command("edits", "check", "../project/runs/a")
     assert told[:2] == (0, "no conflicts\n")
+    code, out, _ = command("ledger", "verify", "../project/runs/a")
+    assert (code, out.splitlines()[-1]) == (0, "ledger and outputs agree")
+    code, _, err = command("check", "../project/runs/a")
+    assert (code, "this is the folder of a run" in err) == (2, True)
     edit(command, project / "runs/a")
 
 
@@ -166,7 +170,8 @@ def test_a_copy_is_read_and_leaves_the_original_as_it_is(project, command, tmp_p
     assert page.is_file()
     shutil.copytree(run, copy, symlinks=True)
     assert command("evaluate", copy, project / "data/labels.zarr/labels")[0] == 0
-    for arguments in (["retry", copy], ["ledger", "rebuild", copy]):
+    merge = ["edits", "add", copy, "--merge", 1, 2]
+    for arguments in (["retry", copy], ["ledger", "rebuild", copy], merge, ["edits", "undo", copy, 1]):
         code, _, err = command(*arguments)
         assert (code, len(err.splitlines())) == (2, 1)
         assert f"this run was to be in {run}, and is there; this is a copy" in err

@@ -39,7 +39,8 @@ class Derived:
     array
         Where the array lay then; empty in what earlier versions kept.
     again, of
-        The command that makes it again, with ``{of}`` and ``{made}`` for what it is made of, `of`, and for `path`; or empty.
+        The command that makes it again, with ``{of}`` for what it is made of, `of`, and ``{made}`` or ``{folder}`` for `path` or
+        the folder above it; or empty.
     """
 
     path: str
@@ -58,7 +59,10 @@ class Derived:
         """Return what makes it again."""
         if not self.again:
             return "repeat it"
-        return f"`{self.again.format(of=shlex.quote(self.of), made=shlex.quote(self.path))}` makes it again"
+        made = Path(self.path)
+        places = {"of": self.of, "made": str(made), "folder": str(made.parent)}
+        command = self.again.format(**{name: shlex.quote(place) for name, place in places.items()})
+        return f"`{command}` makes it again"
 
     def find(self, now: Path) -> Path:
         """Return where it lies, by where the array lies now; what was made of an array is not that of its copy."""

@@ -10,7 +10,10 @@ from neuroadda.volumes.storage.locations import to_location
 def to_absolute(place: str) -> str:
     """Return a path that holds in whatever folder it is read; a URL as it is."""
     location = to_location(place)
-    return str(location.absolute()) if isinstance(location, Path) else place
+    if not isinstance(location, Path):
+        return place
+    # Only where it has to be: a link that a user has named stays as it is named.
+    return str(location.resolve() if ".." in location.parts else location.absolute())
 
 
 @dataclass(frozen=True)
