@@ -34,14 +34,19 @@ def times(folder: str) -> dict[Path, int]:
 
 def test_a_tiff_stack_is_segmented_as_the_page_says(tmp_path: Path, command, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    raw, _ = na.phantom("made.zarr", shape_vx=(16, 192, 192), seed=1)
+    raw, labels = na.phantom("made.zarr", shape_vx=(16, 192, 192), seed=1)
     tifffile.imwrite("stack.tif", raw.read(), photometric="minisblack")
+    tifffile.imwrite("labels.tif", labels.read().astype(np.uint8), photometric="minisblack")
+    (config,) = re.findall(r"```toml\n(.*?)```", (DOCS / "howto_tiff.md").read_text(), re.DOTALL)
+    of_phantoms = 'backbone = "fly_larva_l1_sstem"\nany_voxel_size = true'
+    Path("run.toml").write_text(config.replace('backbone = "mouse_cortex_sssem"', of_phantoms))
     fits_phantoms = {"mouse_cortex_sssem": "fly_larva_l1_sstem --any-voxel-size"}
     run_page(command, "howto_tiff.md", fits_phantoms)
+    assert Path("run/report.html").is_file()
     before = tifffile.imread("segmentation.tif")
     assert before.shape == (16, 192, 192)
     assert len(np.unique(before)) > 3
-    (line,) = re.findall(r"`neuroadda (segment [^`]*threshold=0.6 --overwrite)`", (DOCS / "howto_tiff.md").read_text())
+    (line,) = re.findall(r"`neuroadda (segment [^`]*threshold=0.8 --overwrite)`", (DOCS / "howto_tiff.md").read_text())
     kept, remade = times("run/volumes.zarr/affs") | times("run/edges"), times("run/volumes.zarr/segmentation")
     code, _, error = command(*change(line.split(), fits_phantoms))
     assert code == 0, error
