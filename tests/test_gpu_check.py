@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_it_runs_what_the_machine_allows_and_says_what_it_left_out(tmp_path: Path) -> None:
     page = tmp_path / "gpu.md"
     command = [sys.executable, "-m", "tools.gpu_check", "--output", str(page), "--minutes", "1000"]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tifffile
 
 import neuroadda as na
@@ -54,6 +55,7 @@ def test_a_tiff_stack_is_segmented_as_the_page_says(tmp_path: Path, command, mon
     assert times("run/volumes.zarr/segmentation") != remade
 
 
+@pytest.mark.slow
 def test_a_terabyte_is_planned_as_the_page_says(tmp_path: Path, command, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     na.phantom("volume.zarr", shape_vx=(16, 192, 192), seed=2)
