@@ -116,9 +116,8 @@ class Run:
         before, self._clock = self._clock, time.process_time()
         state.cpu_seconds += self.processes.total(self._clock - before + self._made_seconds)
         if not math.isfinite(loss):
-            raise RunFailed(
-                f"the loss is {loss} at iteration {state.iteration}: lower learning_rate ({config.learning_rate})"
-            )
+            right = f"lower learning_rate ({config.learning_rate}), with another output or --overwrite"
+            raise RunFailed(f"the loss is {loss} at iteration {state.iteration}: {right}")
         if report:
             report.log(state.iteration, {"loss": loss, "lr": rate, "cpu_seconds": round(state.cpu_seconds, 2)})
         if report and self._is_due(config.picture_every):
