@@ -137,7 +137,7 @@ def test_a_run_that_was_moved(project, command, tmp_path, how):
     assert command("ledger", "verify", run, "--repair")[0] == 0
     edit(command, run)
     stale = find_stale(run / "volumes.zarr/segmentation")
-    assert set(stale) == {str(tmp_path / "out/swc")}
+    assert set(stale) == {str(tmp_path / "out/swc/swc")}
     assert f"stale: {tmp_path / 'out/swc'}" in command("status", run)[1]
 
 
