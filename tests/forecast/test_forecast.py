@@ -156,8 +156,12 @@ def test_boxes_that_differ_widen_the_interval(inputs, tmp_path):
 
 @pytest.mark.parametrize(
     ("block_vx", "boxes"),
-    [((8, 32, 80), 1), ((8, 32, 40), 1), ((8, 32, 16), 2), ((40, 200, 500), 1)],
-    ids=["one block", "two blocks", "five blocks", "less than a block"],
+    [
+        pytest.param((8, 32, 80), 1, id="one block"),
+        pytest.param((8, 32, 40), 1, id="two blocks", marks=pytest.mark.slow),
+        pytest.param((8, 32, 16), 2, id="five blocks"),
+        pytest.param((40, 200, 500), 1, id="less than a block", marks=pytest.mark.slow),
+    ],
 )
 def test_of_a_small_volume_it_measures_what_there_is(inputs, tmp_path, command, block_vx, boxes):
     """Boxes become smaller; where there is room for one alone, no interval is told."""
