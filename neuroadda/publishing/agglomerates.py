@@ -47,7 +47,7 @@ class Members:
 
     @cached_property
     def local(self) -> np.ndarray:
-        """int64, by dense number: the how many-th of its agglomerate it is, from 0."""
+        """int64, by dense number: its number within its agglomerate, from 0."""
         local = np.zeros(len(self.lut), np.int64)
         local[self.order] = np.arange(len(self.order)) - self.offsets[self.lut[self.order]]
         return local

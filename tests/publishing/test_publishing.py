@@ -22,6 +22,7 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity.derived import find_stale
 from tests.holding import hold_writes
 from tests.publishing import shapes
+from tests.publishing.killing import publish_until_killed
 from tests.publishing.test_precomputed import read_scale
 from tests.segmentation.synthetic import write_backbone, write_raw
 from tests.waiting import Gate, descendants, wait_until, wait_until_gone
@@ -104,22 +105,6 @@ def test_any_number_of_workers_and_a_second_time_give_the_same_files(plan, tmp_p
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "a").rglob("*.mesh")}
 
 
-KILLED = """
-import sys
-from neuroadda.publishing import {module}
-from tests.publishing.test_publishing import *
-number, limit = [0], {limit}
-real = {module}.{function}
-def counting(*args, **named):
-    number[0] += 1
-    if number[0] > limit:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*args, **named)
-{module}.{function} = counting
-publish_run(PublishConfig.model_validate_json(sys.argv[1]))
-"""
-
-
 @pytest.mark.parametrize(
     ("module", "function", "limit"),
     [
@@ -135,9 +120,7 @@ def test_a_killed_publication_goes_on_to_the_same_files(plan, tmp_path, module, 
         {"run": plan.config.output, "output": str(tmp_path / "out"), "execution": shapes.SERIAL} | EVERYTHING | SMALL
     )
     config = PublishConfig(**given)
-    code = KILLED.format(module=module, function=function, limit=limit)
-    killed = subprocess.run([sys.executable, "-c", code, config.model_dump_json()], cwd=Path(na.__file__).parents[1])
-    assert killed.returncode == -signal.SIGKILL
+    publish_until_killed(config, module, function, limit)
     started = tmp_path / "out/precomputed/segmentation"
     assert not (started / "info").exists()  # nothing is taken for whole
     publish_run(config)

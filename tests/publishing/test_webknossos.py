@@ -1,10 +1,6 @@
 """Data sets of WEBKNOSSOS, read back: ids, places, scales, mappings, edits; killed and resumed."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +24,7 @@ from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, segm
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity.derived import find_stale
 from tests.publishing import datasets, shapes
+from tests.publishing.killing import publish_until_killed
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, write_backbone, write_raw
 
 pytest.importorskip("tensorstore", reason="tensorstore is not installed (pip install neuroadda[publish])")
@@ -322,22 +319,6 @@ def test_a_place_is_a_voxel_near_the_middle():
     assert find_places(np.zeros((2, 2, 2), np.int64), np.zeros((2, 2, 2), bool), (1, 1, 1)).shape == (0, 3)
 
 
-KILLED = """
-import os, signal, sys
-from neuroadda.publishing import {module}
-from tests.publishing.test_webknossos import *
-number, limit = [0], {limit}
-real = {module}.{function}
-def counting(*args, **named):
-    number[0] += 1
-    if number[0] > limit:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*args, **named)
-{module}.{function} = counting
-publish_run(PublishConfig.model_validate_json(sys.argv[1]))
-"""
-
-
 @pytest.fixture(scope="module")
 def expected(plan, tmp_path_factory):
     folder = tmp_path_factory.mktemp("expected")
@@ -359,9 +340,7 @@ def expected(plan, tmp_path_factory):
 )
 def test_a_killed_publication_goes_on_to_the_same_files(plan, expected, tmp_path, module, function, limit):
     config = PublishConfig(run=plan.config.output, output=str(tmp_path / "out"), thresholds=(0.3,), **SMALL)
-    code = KILLED.format(module=module, function=function, limit=limit)
-    killed = subprocess.run([sys.executable, "-c", code, config.model_dump_json()], cwd=ROOT, env=dict(os.environ))
-    assert killed.returncode == -signal.SIGKILL
+    publish_until_killed(config, module, function, limit)
     assert not (tmp_path / "out/webknossos/datasource-properties.json").exists()  # nothing is taken for whole
     publish_run(config)
     found = shapes.list_files(tmp_path / "out")

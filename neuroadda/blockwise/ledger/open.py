@@ -13,7 +13,7 @@ def open_ledger(url: str, *, reading: bool = False) -> Ledger:
     Parameters
     ----------
     reading
-        Nothing is to be written: a file may be one that cannot be.
+        The ledger is only read. Then a file that cannot be written is opened, too.
     url
         ``sqlite:///run/ledger.db`` (relative), ``sqlite:////data/run/ledger.db`` (absolute), ``mongodb://host/database``
         or ``mongodb+srv://host/database``.

@@ -83,7 +83,7 @@ class SqliteLedger:
     path
         The file; it and its parent folders are made if missing.
     reading
-        Nothing is to be written: where the file cannot be, it is read all the same.
+        The ledger is only read. Then a file that cannot be written is opened, too.
 
     Raises
     ------
