@@ -31,10 +31,10 @@ WITHOUT_TORCH := tests/volumes tests/blockwise tests/pyramids tests/segmentation
 FAST := tests/volumes tests/evaluation tests/pyramids tests/test_config.py tests/test_imports.py tests/test_kernels.py tests/test_locks.py \
 	tests/test_outputs.py tests/test_packaging.py tests/test_redaction.py tests/test_requirements.py tests/test_wording.py
 
-.PHONY: demo test test-fast test-without-torch lint docs bench chaos test-slow constraints clean
+.PHONY: demo test test-fast test-system test-without-torch lint docs bench chaos test-slow constraints clean
 
 # A thread of torch that waits shall sleep: where other work goes on, it would spin on the processor that others need to finish.
-demo test test-fast test-slow test-without-torch: export OMP_WAIT_POLICY := passive
+demo test test-fast test-system test-slow test-without-torch: export OMP_WAIT_POLICY := passive
 
 demo: $(INSTALLED)
 	$(BIN)/python pipelines/demo.py
@@ -46,7 +46,7 @@ test-fast: $(TESTABLE)
 	$(BIN)/python -m pytest -q -n 2 $(FAST)
 
 test-without-torch: $(BARE)/installed
-	$(BARE)/bin/python -m pytest -q -n 2 $(WITHOUT_TORCH)
+	$(BARE)/bin/python -m pytest -q -n 2 -m 'not slow and not gpu' $(WITHOUT_TORCH)
 
 lint: $(TESTABLE)
 	$(BIN)/ruff check .
@@ -62,6 +62,10 @@ bench: $(TESTABLE)
 
 chaos: $(TESTABLE)
 	$(BIN)/python -m tests.chaos.chaos --seeds 0 1 2 --jobs 3
+
+# Most of its time is spent waiting for processes: three at once.
+test-system: $(TESTABLE)
+	$(BIN)/python -m pytest -q -n 3 -m 'system and not slow and not gpu'
 
 test-slow: $(TESTABLE)
 	$(BIN)/python -m pytest -q -m slow

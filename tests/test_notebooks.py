@@ -9,6 +9,8 @@ nbclient = pytest.importorskip("nbclient", reason="pip install neuroadda[test]")
 pytest.importorskip("ipykernel", reason="pip install neuroadda[test]")
 pytest.importorskip("torch")
 
+pytestmark = pytest.mark.system
+
 FIRST_STEPS = Path(__file__).parents[1] / "docs/notebooks/first_steps.ipynb"
 
 

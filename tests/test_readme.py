@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import neuroadda as na
 
@@ -18,6 +19,7 @@ def count_large(labels: np.ndarray) -> int:
     return int((sizes >= 500).sum())
 
 
+@pytest.mark.system
 def test_the_quick_start_runs(tmp_path: Path) -> None:
     (code,) = re.findall(r"## Quick start in Python\n\n```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
     assert len(code.splitlines()) <= 25

@@ -29,6 +29,8 @@ from neuroadda.volumes.info import describe
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 from tests.segmentation.synthetic import write_backbone, write_raw
 
+pytestmark = pytest.mark.system
+
 Command = Callable[..., tuple[int, str, str]]
 SERIAL = Execution(launcher="serial")
 SHAPE = (16, 72, 80)

@@ -113,11 +113,13 @@ def test_a_worker_that_dies_costs_nothing_but_its_blocks_done_again(tmp_path, ki
     assert (filled(task) == expected()).all()
 
 
+@pytest.mark.system
 def test_a_worker_that_is_frozen_costs_no_more_than_a_blocks_time(tmp_path):
     task = go(make_task(tmp_path, freeze_once_in=(3,)), tmp_path, "local", block_timeout=2.0)
     assert (filled(task) == expected()).all()
 
 
+@pytest.mark.system
 def test_a_frozen_worker_does_not_hold_a_run_that_is_given_up(tmp_path):
     task = make_task(tmp_path, freeze_once_in=(3,), die_in=(5, 6, 7))
     with pytest.raises(RunFailed, match=r"fill: .* blocks are left"):
@@ -125,6 +127,7 @@ def test_a_frozen_worker_does_not_hold_a_run_that_is_given_up(tmp_path):
     assert processes_about(tmp_path) == []
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("kind", [Fill, FillTogether])
 @pytest.mark.parametrize("hang_in", ["python", "c"])
 def test_an_only_worker_that_hangs_costs_no_more_than_a_blocks_time(tmp_path, kind, hang_in):
@@ -301,6 +304,7 @@ def test_no_worker_outlives_a_killed_run(tmp_path, state):
     wait_until(lambda: processes_about(tmp_path) == [])
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("victim", ["scheduler", "forkserver"])
 def test_a_run_survives_the_death_of_any_of_its_helpers(tmp_path, victim):
     gate = Gate(tmp_path / "gate")

@@ -161,6 +161,7 @@ def test_the_default_database_is_neuroadda() -> None:
         assert database.name == "neuroadda"
 
 
+@pytest.mark.system
 def test_a_refused_login_and_a_stopped_server(
     tmp_path: Path, mongo_server: Callable[..., AbstractContextManager[str]]
 ) -> None:

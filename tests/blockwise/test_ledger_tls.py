@@ -43,6 +43,7 @@ def server(tmp_path_factory, mongo_server, authority) -> Iterator[Callable[..., 
         yield url
 
 
+@pytest.mark.system
 def test_a_ledger_behind_a_login_and_tls(server) -> None:
     ledger = open_ledger(server(serverSelectionTimeoutMS=30_000))
     ledger.write([RECORD])
@@ -65,6 +66,7 @@ def mistakes(server, authority: Authority, folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.system
 def test_each_mistake_is_one_line_without_the_password(server, authority, tmp_path) -> None:
     for told, url in mistakes(server, authority, tmp_path).items():
         with pytest.raises(UserError) as caught:

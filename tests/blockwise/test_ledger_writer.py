@@ -212,6 +212,7 @@ def opened(url: str) -> Iterator[Ledger]:
     ledger.close()
 
 
+@pytest.mark.system
 def test_processes_write_at_once(url: str) -> None:
     task, each = secrets.token_hex(16), 50
     children = [
@@ -262,6 +263,7 @@ def test_a_forked_process_uses_connections_of_its_own(url: str, opened: Ledger) 
     assert opened.done_mask(task, 3).all()
 
 
+@pytest.mark.system
 def test_processes_make_the_same_new_file_at_once(tmp_path: Path) -> None:
     # Without a second try of the switch to WAL, about one opening in a hundred was refused as locked.
     for number in range(20):

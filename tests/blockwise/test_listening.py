@@ -14,6 +14,8 @@ from neuroadda.blockwise.task import Task
 from tests.blockwise.test_engine import make_task
 from tests.waiting import Gate, descendants
 
+pytestmark = pytest.mark.system
+
 LISTEN = "0A"
 
 

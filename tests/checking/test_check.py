@@ -257,6 +257,7 @@ def test_what_is_broken_is_named_with_its_mend(
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda *given, **more: None)
     monkeypatch.setattr("neuroadda.backbones.devices.count_cuda_devices", lambda: 0)
+    monkeypatch.setattr("neuroadda.volumes.contents.label_checks.MOST_BOXES", 16)
     change, where, what, mend = BROKEN[name]
     config = write_config(tmp_path, change(tmp_path))
     before = list_files(here), list_files(tmp_path)

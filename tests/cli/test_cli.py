@@ -44,6 +44,7 @@ def test_version_and_help():
         assert f" {verb} " in told
 
 
+@pytest.mark.system
 def test_the_whole_road_on_a_phantom(command, tmp_path):
     facts = json.loads(command("phantom", tmp_path / "p.zarr", "--shape", 12, 96, 96, "--seed", 3, "--json"))
     assert facts["shape"] == [12, 96, 96]
@@ -119,6 +120,7 @@ def test_the_whole_road_on_a_phantom(command, tmp_path):
     assert json.loads(command("info", tmp_path / "back.zarr/labels", "--json"))["shape"] == [12, 96, 96]
 
 
+@pytest.mark.system
 def test_failures_are_told_with_one_traceback_and_exit_code_1(tmp_path):
     raw = write_raw(tmp_path / "v.zarr/raw", shape=(8, 40, 40))
     config = {

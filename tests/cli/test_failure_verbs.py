@@ -273,6 +273,7 @@ def stop(command: list[str], signum: int, output: Path, gate: Gate) -> str:
     return told
 
 
+@pytest.mark.system
 def test_exit_codes_where_a_command_is_stopped(inputs, tmp_path):
     command = [sys.executable, "-m", "neuroadda.cli"]
     phantom = [*command, "phantom", str(tmp_path / "p.zarr"), "--shape", "100", "100", "100"]

@@ -57,9 +57,14 @@ def ask_dashboard(where: Path | str, **options: str) -> dict:
         return told
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("signum", "state", "code"),
-    [(signal.SIGINT, "stopped", 130), (signal.SIGTERM, "stopped", 143), (signal.SIGKILL, "killed", -9)],
+    [
+        (signal.SIGINT, "stopped", 130),
+        pytest.param(signal.SIGTERM, "stopped", 143, marks=pytest.mark.slow),
+        (signal.SIGKILL, "killed", -9),
+    ],
 )
 def test_how_a_run_ended_is_told_at_once(command, inputs, tmp_path, signum, state, code):
     output, gate = tmp_path / "run", Gate(tmp_path / "gate")

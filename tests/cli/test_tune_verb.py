@@ -215,6 +215,7 @@ def test_boxes_that_the_backbone_was_trained_on_are_left_out_or_told(volume: Pat
     assert len(none.boxes) == 3
 
 
+@pytest.mark.system
 def test_a_choice_on_real_tissue_holds_on_other_boxes(tmp_path: Path) -> None:
     """On boxes that took no part in it, the choice is no worse than the default."""
     if not (file := DATA / "mouse_cortex_sssem_test.hdf").exists():
@@ -235,6 +236,7 @@ def test_a_choice_on_real_tissue_holds_on_other_boxes(tmp_path: Path) -> None:
     assert chosen <= 1.02 * means[0, tuned.choice.default_threshold]
 
 
+@pytest.mark.system
 def test_labels_that_are_edited_in_place_are_tuned_on_again(volume: Path, tmp_path: Path) -> None:
     shutil.copytree(volume, tmp_path / "p.zarr")
     labels = Volume.open(tmp_path / "p.zarr/labels", "r+")

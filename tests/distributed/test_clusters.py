@@ -16,6 +16,8 @@ from neuroadda.errors import RunFailed, UserError
 from tests.blockwise.test_engine import BLOCKS, executed, expected, filled, go, make_task
 from tests.waiting import PATIENCE_SECONDS, Gate, meanwhile, wait_until
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Gate:

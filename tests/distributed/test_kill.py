@@ -16,6 +16,8 @@ from neuroadda.segmentation.recovery import retry
 from tests.holding import hold_writes
 from tests.waiting import Gate, descendants, wait_until, wait_until_gone
 
+pytestmark = pytest.mark.system
+
 
 def configure(inputs: Path, output: Path, **options) -> SegmentConfig:
     known = {
@@ -61,7 +63,7 @@ def wait_for_writes(process: subprocess.Popen, gate: Gate, number: int) -> list[
     return gate.held
 
 
-@pytest.mark.parametrize("store", ["sqlite", "mongo"])
+@pytest.mark.parametrize("store", ["sqlite", pytest.param("mongo", marks=pytest.mark.slow)])
 def test_killed_workers_and_a_killed_run_leave_the_same_bytes(inputs, tmp_path, undisturbed, store, request):
     ledger = None if store == "sqlite" else request.getfixturevalue("mongo_url")
     config = configure(inputs, tmp_path / "run", ledger=ledger)

@@ -24,6 +24,8 @@ from tests.distributed.s3_server import BUCKET, run_s3_server
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
 from tests.waiting import Gate, wait_until
 
+pytestmark = pytest.mark.system
+
 RAW = f"s3://{BUCKET}/raw.zarr/raw"
 
 

@@ -28,6 +28,8 @@ from tests.holding import hold_writes
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, write_backbone, write_raw
 from tests.waiting import PATIENCE_SECONDS, Gate, descendants, wait_until, wait_until_gone
 
+pytestmark = pytest.mark.system
+
 VOLUMES = f"s3://{BUCKET}/run.zarr"
 
 

@@ -39,6 +39,7 @@ def tissue() -> tuple[np.ndarray, np.ndarray]:
         return data["volumes/raw"][box], data["volumes/labels/neuron_ids"][box].astype(np.uint64)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("black", ["rim", "sections", "half"])
 def test_a_part_with_black_scores_as_the_part_cut_at_it(tmp_path, tissue, black):
     pads = {"rim": ((0, 0), (RIM_VX, RIM_VX), (RIM_VX, RIM_VX)), "sections": ((3, 3), (0, 0), (0, 0))}

@@ -154,10 +154,11 @@ def test_boxes_that_differ_widen_the_interval(inputs, tmp_path):
     assert all(narrow < wide for narrow, wide in pairwise(spread(factor) for factor in (1, 2, 3)))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("block_vx", "boxes"),
     [
-        pytest.param((8, 32, 80), 1, id="one block"),
+        pytest.param((8, 32, 80), 1, id="one block", marks=pytest.mark.slow),
         pytest.param((8, 32, 40), 1, id="two blocks", marks=pytest.mark.slow),
         pytest.param((8, 32, 16), 2, id="five blocks"),
         pytest.param((40, 200, 500), 1, id="less than a block", marks=pytest.mark.slow),

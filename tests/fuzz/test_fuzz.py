@@ -8,7 +8,7 @@ from tests.fuzz.goods import write_goods
 from tests.fuzz.harness import fuzz
 from tests.fuzz.kinds import KINDS
 
-INPUTS, MANY = 13, 60
+INPUTS, MANY = 6, 60
 APART = ("config", "card", "nml")
 
 

@@ -5,10 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from neuroadda.backbones.card import load_card
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 from neuroadda.zoo.finding import open_zoo
+
+pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -7,6 +7,8 @@ import pytest
 
 from neuroadda.volumes.arrays import Volume
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parent.parent.parent
 DATA = Path(os.environ.get("NEUROADDA_DATA", ROOT.parent / "shared" / "data"))
 

@@ -9,6 +9,8 @@ import pytest
 import neuroadda as na
 from neuroadda.backbones.card import load_card
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parent.parent.parent
 BACKBONE = "fly_larva_l1_sstem"
 

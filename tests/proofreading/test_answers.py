@@ -28,6 +28,7 @@ def ask(run: str) -> list[LikelyError]:
     return find_likely_errors(read_run(run), 50).errors
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("kind", ["merge", "split"])
 def test_an_error_that_is_answered_with_yes_is_corrected_and_asked_no_more(tmp_path, kind, command: Callable):
     plan = segment_planted(tmp_path, plant(split=kind == "merge", merge=kind == "split"))

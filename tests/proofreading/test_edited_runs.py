@@ -35,6 +35,8 @@ from tests.holding import hold_writes
 from tests.segmentation.synthetic import write_backbone, write_raw
 from tests.waiting import Gate, wait_until
 
+pytestmark = pytest.mark.system
+
 SHAPE = (12, 60, 64)
 LAYOUTS = ((12, 60, 64), (4, 20, 32), (5, 17, 64))
 
@@ -173,7 +175,7 @@ def test_other_runs_in_the_folder_do_not_take_the_edits_of_what_is_not_reached(r
     assert not (run.folder / TAKEN).exists()
 
 
-@pytest.mark.parametrize("block_vx", LAYOUTS)
+@pytest.mark.parametrize("block_vx", [*LAYOUTS[:2], pytest.param(LAYOUTS[2], marks=pytest.mark.slow)])
 def test_a_thousand_edits_with_undo_give_the_bytes_of_those_in_force_alone(inputs, tmp_path, block_vx):
     rng = np.random.default_rng(7)
     runs = [Run(configure(inputs, tmp_path / name, block_vx=block_vx)) for name in ("steps", "once")]

@@ -95,6 +95,7 @@ def test_a_run_in_every_format(plan, tmp_path):
         assert all(segment_of[fragment] == segment for fragment, segment in pairs)
 
 
+@pytest.mark.system
 def test_any_number_of_workers_and_a_second_time_give_the_same_files(plan, tmp_path):
     first = shapes.list_files(publish(plan, tmp_path / "a"))
     second = shapes.list_files(publish(plan, tmp_path / "b", execution=Execution(workers=3)))
@@ -105,6 +106,7 @@ def test_any_number_of_workers_and_a_second_time_give_the_same_files(plan, tmp_p
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "a").rglob("*.mesh")}
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("module", "function", "limit"),
     [
@@ -129,6 +131,7 @@ def test_a_killed_publication_goes_on_to_the_same_files(plan, tmp_path, module, 
     assert [name for name in found if found[name] != expected[name]] == []
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("held", [".run/mesh_pieces", "precomputed/segmentation/mesh"])
 def test_a_publication_that_is_killed_while_its_workers_write_goes_on_to_the_same_files(plan, tmp_path, held):
     expected = shapes.list_files(publish(plan, tmp_path / "whole"))

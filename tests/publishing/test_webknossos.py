@@ -200,6 +200,7 @@ def test_no_two_magnifications_that_are_named_have_the_same_largest_factor(tmp_p
     assert [max(mag) for mag in named] == [2**power for power in range(len(named))]
 
 
+@pytest.mark.system
 def test_corrections_are_a_mapping_and_the_volumes_stay(inputs, tmp_path):
     plan = segment(inputs, tmp_path / "run")
     before, ids = read(plan, "relabel"), read(plan, "fragments")
@@ -326,6 +327,7 @@ def expected(plan, tmp_path_factory):
     return shapes.list_files(folder / "out")
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("module", "function", "limit"),
     [
@@ -348,6 +350,7 @@ def test_a_killed_publication_goes_on_to_the_same_files(plan, expected, tmp_path
     assert [name for name in found if found[name] != expected[name]] == []
 
 
+@pytest.mark.system
 def test_any_number_of_workers_gives_the_same_files_and_deleted_ones_are_written_again(plan, expected, tmp_path):
     options = {"thresholds": (0.3,), "execution": Execution(workers=3)}
     dataset = publish(plan, tmp_path / "out", **options)

@@ -38,6 +38,7 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.system
 def test_a_run_tells_its_quality_and_what_changed(command: Run, phantom: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
     segment = {"raw": str(phantom / "raw"), "backbone": "fly_larva_l1_sstem", "output": str(output)}

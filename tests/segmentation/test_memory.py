@@ -22,6 +22,8 @@ from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan, segm
 from neuroadda.volumes.arrays import Volume
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
 
+pytestmark = pytest.mark.system
+
 MB = 1_000_000
 LARVA = Path(neuroadda.__file__).parent / "zoo" / "data" / "fly_larva_l1_sstem"
 

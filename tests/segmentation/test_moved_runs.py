@@ -17,6 +17,8 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity.derived import find_stale
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, write_backbone, write_raw
 
+pytestmark = pytest.mark.system
+
 Command = Callable[..., tuple[int, str, str]]
 SHAPE = (8, 40, 80)
 CONFIG = """

@@ -91,6 +91,7 @@ def undisturbed(truth_and_affs, tmp_path_factory):
     return run(make_tasks(truth_and_affs[1], folder, shard=False), folder, Execution(launcher="serial"))
 
 
+@pytest.mark.system
 def test_a_segmentation_without_torch(truth_and_affs, undisturbed, tmp_path):
     labels, affs = truth_and_affs
     found = run(make_tasks(affs, tmp_path, shard=False), tmp_path, Execution(workers=2))

@@ -20,6 +20,8 @@ from tests.holding import hold_writes
 from tests.ports import find_port
 from tests.waiting import PATIENCE_SECONDS, Gate, children, descendants, wait_until, wait_until_gone
 
+pytestmark = pytest.mark.system
+
 Configure = Callable[..., TrainConfig]
 COMMAND = ("-m", "neuroadda.cli", "train", "-c")
 

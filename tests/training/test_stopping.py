@@ -50,6 +50,7 @@ class Killer(RunObserver):
         self.notes.append(text)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("signum", "workers"), [(signal.SIGINT, 2), (signal.SIGTERM, 1), (signal.SIGINT, 0)])
 def test_a_signal_to_all_processes_writes_a_checkpoint(
     configure: Configure, tmp_path: Path, signum: int, workers: int
@@ -193,6 +194,7 @@ def test_status_tells_what_a_training_does(configure: Configure, command: Callab
     assert told()[1]["state"] == "finished"
 
 
+@pytest.mark.system
 def test_two_processes_stop_together(configure: Configure, tmp_path: Path) -> None:
     alone, shared = (
         configure(output=str(tmp_path / name), accumulate=2, iterations=12) for name in ("alone", "shared")

@@ -89,6 +89,7 @@ def errors(browser: Browser) -> list[str]:
     return [complaint for complaint in browser.complaints if "404" not in complaint and "favicon" not in complaint]
 
 
+@pytest.mark.system
 def test_meshes_of_the_selected_segments_are_drawn_in_3d(browser: Browser, published: Path, tmp_path: Path) -> None:
     with serving(find_view([published])) as server:
         panels = look(browser, server.url, tmp_path / "a.png", lambda panels: share_coloured(panels[IN_3D]) > 0.1)
