@@ -156,8 +156,7 @@ def _check_settings(
         if roi is not None and block_vx is not None:
             findings.attempt("segment.block_vx", "leave it out", BlockGrid.make, roi, raw.voxel_size, block_vx)
     findings.attempt("segment.backbone", "name each once", order_members, named)
-    if cards[0] is not None:
-        findings.attempt("segment.components", "set it", decide_threshold, config, cards[0])
+    findings.attempt("segment.components", "set it", decide_threshold, config, cards[0])
     if len(known) == len(cards) and block_vx is not None:
         findings.attempt("segment.predict", "leave it out", resolve_predict, config, config.predict, block_vx, known)
     return len(findings["wrong"]) == before
