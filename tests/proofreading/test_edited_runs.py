@@ -32,7 +32,8 @@ from neuroadda.segmentation.recovery import read_run
 from neuroadda.segmentation.taken_edits import TAKEN, count_edits, keep_taken, read_edits
 from neuroadda.volumes.arrays import Volume
 from tests.holding import hold_writes
-from tests.segmentation.synthetic import write_backbone, write_raw
+from tests.segmentation import synthetic
+from tests.segmentation.synthetic import write_inputs
 from tests.waiting import Gate, wait_until
 
 SHAPE = (12, 60, 64)
@@ -41,23 +42,11 @@ LAYOUTS = ((12, 60, 64), (4, 20, 32), (5, 17, 64))
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("inputs")
-    write_raw(folder / "raw.zarr/raw", SHAPE)
-    write_backbone(folder / "backbone")
-    return folder
+    return write_inputs(tmp_path_factory.mktemp("inputs"), SHAPE)
 
 
 def configure(inputs: Path, output: Path, **options) -> SegmentConfig:
-    known = {
-        "raw": str(inputs / "raw.zarr/raw"),
-        "backbone": str(inputs / "backbone"),
-        "output": str(output),
-        "block_vx": (4, 20, 32),
-        "fragments": Fragments(seed_distance_vx=4, boundary=0.5),
-        "components": Threshold(threshold=0.15),
-        "execution": Execution(launcher="serial"),
-    }
-    return SegmentConfig(**(known | options))
+    return synthetic.configure(inputs, output, **({"block_vx": (4, 20, 32)} | options))
 
 
 class Run:
