@@ -31,12 +31,14 @@ def describe_label_signs(source: Source) -> str | None:
     """Return what speaks for labels in a source that would be imported as raw, None where nothing does.
 
     The centres of `SECTIONS` sections are looked at. Raw differs from voxel to voxel, labels are constant in each segment; see
-    `GreyTally`. A name that labels have counts where the voxels do not show raw. What has two values, as a mask, is left alone.
+    `GreyTally`. A name that labels have counts where the voxels do not show raw. What has two values, as a mask, or one value a section is left alone.
     """
     if source.kind is not None or source.dtype.kind not in "iu" or source.dtype.itemsize > 2:
         return None
-    tally = _look_at(source)
-    if len(tally.values) <= 2:
+    sections = _read_sections(source)
+    tally = GreyTally()
+    tally.add(sections)
+    if len(tally.values) <= 2 or not np.any(sections != sections[:, :1, :1]):  # a mask, or blank sections
         return None
     if tally.is_smooth:
         return f"{1 - tally.differing:.0%} of neighbouring voxels are equal, as in labels"
@@ -53,17 +55,16 @@ def ask_kind(source: Source) -> None:
         raise UserError(f"is it raw or labels? {signs}", str(source), "give --kind raw or --kind labels")
 
 
-def _look_at(source: Source) -> GreyTally:
+def _read_sections(source: Source) -> np.ndarray:
+    """Return the centres of some sections as uint8, zyx, in which what was equal is equal, and hardly anything else."""
     depth, *plane = source.shape
     centre = [slice(begin := max(0, (size - SIDE_VX) // 2), min(size, begin + SIDE_VX)) for size in plane]
     layers = np.unique(np.linspace(0, depth - 1, 2 * SECTIONS + 1).astype(int)[1::2])
     sections = np.concatenate([source.read((slice(int(z), int(z) + 1), *centre)) for z in layers])  # type: ignore[arg-type]
-    if sections.dtype != np.uint8:  # their order, on as many values as uint8 has
-        values, order = np.unique(sections, return_inverse=True)
-        sections = (order.reshape(sections.shape) * min(256, len(values)) // len(values)).astype(np.uint8)
-    tally = GreyTally()
-    tally.add(sections)
-    return tally
+    if sections.dtype == np.uint8:
+        return sections
+    values, order = np.unique(sections, return_inverse=True)
+    return (order.reshape(sections.shape) * min(256, len(values)) // len(values)).astype(np.uint8)
 
 
 def _find_doubtful_name(source: Source) -> str | None:
