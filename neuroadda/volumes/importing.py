@@ -14,13 +14,14 @@ import numpy as np
 from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError, warn
 from neuroadda.observing import track
-from neuroadda.volumes.arrays import Volume, is_whole_pm, world_units
+from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.contents.kinds import Kind, ask_kind, guess_kind
 from neuroadda.volumes.contents.label_checks import LabelTally
 from neuroadda.volumes.contents.label_ids import count_unlabelled, describe_unlabelled
 from neuroadda.volumes.contents.scaling import Scale, ValueRange, find_scale
 from neuroadda.volumes.geometry.axes import ORDERS, Order
 from neuroadda.volumes.geometry.places import Answers, describe_size, list_doubts
+from neuroadda.volumes.geometry.world import is_whole_pm, world_units
 from neuroadda.volumes.readers import Box, Source, open_source
 from neuroadda.volumes.readers.choosing import CREMI_LABELS, CREMI_RAW
 from neuroadda.volumes.readers.source import Contrast, Gaps
