@@ -20,8 +20,9 @@ from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation, check
 from neuroadda.evaluation.sweep import check_thresholds
 from neuroadda.prediction.members import order_members
 from neuroadda.prediction.predict import check_raw
+from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.fragments import context_vx
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
+from neuroadda.segmentation.pipeline import Plan, make_plan
 from neuroadda.segmentation.resolving import default_block_vx, resolve_predict
 from neuroadda.segmentation.settings import decide_threshold
 from neuroadda.volumes.arrays import Volume

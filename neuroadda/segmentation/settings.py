@@ -12,7 +12,7 @@ from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 
 if TYPE_CHECKING:
-    from neuroadda.segmentation.pipeline import SegmentConfig
+    from neuroadda.segmentation.config import SegmentConfig
 
 DEFAULT_THRESHOLD = 0.5
 

@@ -24,11 +24,13 @@ from neuroadda.proofreading.likely_errors import find_likely_errors
 from neuroadda.publishing.publication import PublishConfig
 from neuroadda.publishing.publishing import publish_run
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
+from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.edit_journal import JOURNAL, Journal, append
 from neuroadda.segmentation.edits import Undo
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment_volume
+from neuroadda.segmentation.pipeline import Plan, make_plan, segment_volume
 from neuroadda.segmentation.recovery import read_run
+from neuroadda.segmentation.settings import Threshold
 from neuroadda.segmentation.taken_edits import TAKEN, count_edits, keep_taken, read_edits
 from neuroadda.volumes.arrays import Volume
 from tests.holding import hold_writes

@@ -20,7 +20,8 @@ from neuroadda.pyramids.downsampling import downsample
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.edges import read_edges
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import Plan, Threshold, segment_volume
+from neuroadda.segmentation.pipeline import Plan, segment_volume
+from neuroadda.segmentation.settings import Threshold
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity.derived import find_stale
 from tests.publishing import datasets, shapes

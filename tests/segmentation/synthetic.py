@@ -10,7 +10,7 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import Phantom, PhantomConfig
 
 if TYPE_CHECKING:
-    from neuroadda.segmentation.pipeline import SegmentConfig
+    from neuroadda.segmentation.config import SegmentConfig
 
 VOXEL_SIZE_NM = (30, 6, 6)
 BLOCK_VX = (8, 32, 32)
@@ -81,8 +81,9 @@ def write_inputs(folder: Path, shape=SHAPE_VX) -> Path:
 def configure(inputs: Path, output: Path, **options) -> "SegmentConfig":
     """Return the config of a small run of `write_inputs`, in blocks of `BLOCK_VX`, in this process."""
     from neuroadda.blockwise.execution_config import Execution
+    from neuroadda.segmentation.config import SegmentConfig
     from neuroadda.segmentation.fragments import Fragments
-    from neuroadda.segmentation.pipeline import SegmentConfig, Threshold
+    from neuroadda.segmentation.settings import Threshold
 
     known = {
         "raw": str(inputs / "raw.zarr/raw"),

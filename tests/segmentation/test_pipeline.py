@@ -8,8 +8,10 @@ from neuroadda.errors import UserError
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.measure import measure_plan
 from neuroadda.evaluation.metrics import score
+from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment_volume
+from neuroadda.segmentation.pipeline import Plan, make_plan, segment_volume
+from neuroadda.segmentation.settings import Threshold
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.geometry.regions import RoiConfig
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, configure, phantom_affs, write_backbone, write_inputs
