@@ -31,7 +31,8 @@ def describe_label_signs(source: Source) -> str | None:
     """Return what speaks for labels in a source that would be imported as raw, None where nothing does.
 
     The centres of `SECTIONS` sections are looked at. Raw differs from voxel to voxel, labels are constant in each segment; see
-    `GreyTally`. A name that labels have counts where the voxels do not show raw. What has two values, as a mask, or one value a section is left alone.
+    `GreyTally`. A name that labels have counts where the voxels do not show raw. A mask of two values is left alone, and so are
+    sections of one value each.
     """
     if source.kind is not None or source.dtype.kind not in "iu" or source.dtype.itemsize > 2:
         return None
