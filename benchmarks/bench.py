@@ -23,7 +23,8 @@ from neuroadda.blockwise.processes import sum_usage
 from neuroadda.cli.console import print_table
 from neuroadda.config import Zyx, dump_config
 from neuroadda.evaluation.cost import wall_seconds
-from neuroadda.segmentation.pipeline import SegmentConfig, make_plan
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import make_plan
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 from neuroadda.wording import format_bytes, format_count
 

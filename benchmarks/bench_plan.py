@@ -32,7 +32,8 @@ from neuroadda.cli.console import print_forecast, print_table
 from neuroadda.config import Zyx, dump_config, parse_config
 from neuroadda.forecast.forecast import Forecast, StageForecast, forecast
 from neuroadda.forecast.sampling import choose_boxes
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import Plan, make_plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import Phantom, PhantomConfig
 from neuroadda.wording import format_bytes, format_count, format_seconds

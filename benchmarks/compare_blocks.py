@@ -19,7 +19,8 @@ from neuroadda.cli.console import print_table
 from neuroadda.config import Zyx
 from neuroadda.evaluation.metrics import score
 from neuroadda.evaluation.sweep import overlap_volumes
-from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment_volume
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import make_plan, segment_volume
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.zoo.finding import builtin_folder

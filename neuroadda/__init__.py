@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from neuroadda.flow import RunConfig, load_config, run
     from neuroadda.observing import RunObserver
     from neuroadda.publishing.publication import PublishConfig
-    from neuroadda.segmentation.pipeline import SegmentConfig
-    from neuroadda.training.config import SampleConfig, StartConfig, TrainConfig
+    from neuroadda.segmentation.config import SegmentConfig
+    from neuroadda.training.config import StartConfig, TrainConfig
+    from neuroadda.training.sample_config import SampleConfig
     from neuroadda.volumes.arrays import Volume
     from neuroadda.volumes.phantom import PhantomConfig
 
@@ -56,8 +57,9 @@ _HOMES = {
     "flow": ("RunConfig", "load_config", "run"),
     "observing": ("RunObserver",),
     "publishing.publication": ("PublishConfig",),
-    "segmentation.pipeline": ("SegmentConfig",),
-    "training.config": ("SampleConfig", "StartConfig", "TrainConfig"),
+    "segmentation.config": ("SegmentConfig",),
+    "training.config": ("StartConfig", "TrainConfig"),
+    "training.sample_config": ("SampleConfig",),
     "volumes.arrays": ("Volume",),
     "volumes.phantom": ("PhantomConfig",),
 }

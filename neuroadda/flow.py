@@ -33,7 +33,8 @@ from neuroadda.evaluation.validation import ValidateConfig, Validator, keep_metr
 from neuroadda.observing import RunObserver
 from neuroadda.quality.change import BEFORE, KeyNumbers, find_before
 from neuroadda.quality.measure import inspect_plan
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, segment_volume
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import Plan, segment_volume
 from neuroadda.segmentation.settings import is_tunable, lay_settings
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.ranks import Rank

@@ -83,3 +83,18 @@ def track(what: str, parts: Sequence[T]) -> Iterator[T]:
         observer.on_progress(what, done, len(parts))
         yield part
     observer.on_progress(what, len(parts), len(parts))
+
+
+@contextmanager
+def taking_logs(handler: logging.Handler) -> Iterator[None]:
+    """Have a handler take what this process logs in the block: ours from level INFO on, others' as Python has it."""
+    root, ours = logging.getLogger(), logging.getLogger("neuroadda")
+    level = ours.level
+    root.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        ours.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()

@@ -23,7 +23,8 @@ from neuroadda.domains.selection import SelectConfig, select_source
 from neuroadda.errors import UserError
 from neuroadda.evaluation.validation import ValidateConfig, Validator, to_metrics
 from neuroadda.observing import RunObserver
-from neuroadda.segmentation.pipeline import SegmentConfig, make_plan
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import make_plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 from neuroadda.zoo.adding import write_index

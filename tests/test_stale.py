@@ -19,8 +19,10 @@ from neuroadda.evaluation.measure import EvaluateConfig
 from neuroadda.flow import RunConfig
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
 from neuroadda.segmentation import pipeline
+from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import SegmentConfig, Threshold, make_plan, segment_volume
+from neuroadda.segmentation.pipeline import make_plan, segment_volume
+from neuroadda.segmentation.settings import Threshold
 from neuroadda.viewing.viewer.view import show_plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.exporting import export_volume

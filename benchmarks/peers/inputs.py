@@ -9,7 +9,8 @@ from funlib.geometry import Coordinate, Roi
 
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.config import Zyx
-from neuroadda.segmentation.pipeline import SegmentConfig, segment_volume
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import segment_volume
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.zoo.finding import builtin_folder

@@ -11,7 +11,8 @@ from typing import Any
 
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.prediction.predict import Predict
-from neuroadda.segmentation.pipeline import SegmentConfig, segment_volume
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import segment_volume
 
 
 def config_of(job: dict[str, Any]) -> SegmentConfig:

@@ -18,7 +18,8 @@ from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.processes import sum_usage
 from neuroadda.prediction.predict import Predict
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import Plan, make_plan
 from neuroadda.volumes.arrays import Volume
 
 RAW = "raw.zarr/raw"

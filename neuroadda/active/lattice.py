@@ -6,8 +6,9 @@ from typing import TypeVar
 import numpy as np
 
 from neuroadda.config import Zyx
-from neuroadda.volumes.arrays import PM_PER_NM, Volume
+from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.geometry.regions import RoiConfig
+from neuroadda.volumes.geometry.world import PM_PER_NM
 
 T = TypeVar("T")
 CELLS = (4, 5, 3, 6, 2)  # along an axis of a box, the best first

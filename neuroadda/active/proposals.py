@@ -167,6 +167,9 @@ def read_proposals(path: Path, raw: Volume | None = None) -> Proposals:
         If it is missing or malformed, or they are of another volume.
     """
     file = path / PROPOSALS if path.is_dir() else path
+    if path.is_dir() and not file.exists():
+        what = f"there are no proposals in this folder: it has no {PROPOSALS}"
+        raise UserError(what, str(path), "name a folder of `neuroadda propose`")
     found = parse_config(Proposals, load_config_file(file), str(file))
     if raw is not None and found.volume_fingerprint != raw.fingerprint:
         raise UserError(f"these boxes lie in another volume, {found.volume}", str(path), "name proposals of this one")

@@ -168,8 +168,9 @@ def plan_proposals(
     cells = cut_box(config, raw, roi)
     shape_vx, extent_vx = to_zyx(n * c for n, c in cells), roi.shape / raw.voxel_size
     if any(s > e for s, e in zip(shape_vx, extent_vx, strict=True)):
+        most = " ".join(f"{e * v:g}" for e, v in zip(extent_vx, raw.voxel_size_nm, strict=True))
         what = f"boxes of {shape_vx} voxels are larger than the {tuple(extent_vx)} that they are looked for in"
-        raise SettingError(what, "shape_nm", "propose smaller boxes")
+        raise SettingError(what, "shape_nm", f"give at most {most} nm (zyx; option --shape of `propose`)")
     block_vx = config.block_vx or default_block_vx(raw, roi)
     return cells, make_uncertainty_task(
         raw,

@@ -68,7 +68,7 @@ class ProposeConfig(PublicConfig, ProposeSettings):
     mask
         Array that is 0 where no tissue is.
     no_data
-        Where raw has none, as in `neuroadda.segmentation.pipeline.SegmentConfig`: it is no tissue.
+        Where raw has none, as in `neuroadda.segmentation.config.SegmentConfig`: it is no tissue.
     backbone
         The network that is unsure: an entry of the zoo, or a folder. Without it, the zoo is ranked and its first entry taken.
     committee
@@ -86,7 +86,7 @@ class ProposeConfig(PublicConfig, ProposeSettings):
     any_voxel_size
         Let a backbone score a volume whose voxel size is far from that of its training: by a factor above 1.5, along any axis.
     ledger
-        URL of the ledger, as in `neuroadda.segmentation.pipeline.SegmentConfig`.
+        URL of the ledger, as in `neuroadda.segmentation.config.SegmentConfig`.
     trust_inputs
         Do not look whether raw or mask was edited since the scoring began.
     execution

@@ -16,7 +16,7 @@ from neuroadda.zoo.finding import zoo_name
 
 
 class LabelSettings(Config):
-    """How the labels of the boxes are to be read; see `neuroadda.training.config.SampleConfig`.
+    """How the labels of the boxes are to be read; see `neuroadda.training.sample_config.SampleConfig`.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class AdaptConfig(PublicConfig):
     roi
         Part of the volume; all of it by default.
     no_data
-        Where raw has none, as in `neuroadda.segmentation.pipeline.SegmentConfig`.
+        Where raw has none, as in `neuroadda.segmentation.config.SegmentConfig`.
     output
         Folder of the state and the results.
     backbone
@@ -63,7 +63,7 @@ class AdaptConfig(PublicConfig):
     block_vx
         Shape of a block of the scoring; see `neuroadda.active.propose_config.ProposeConfig`.
     ledger
-        URL of the ledger of the scoring, as in `neuroadda.segmentation.pipeline.SegmentConfig`.
+        URL of the ledger of the scoring, as in `neuroadda.segmentation.config.SegmentConfig`.
     rounds : rounds
         How often. Every round fine-tunes the first backbone on all labels there are by then, and the next one asks where the
         result is unsure.

@@ -11,7 +11,8 @@ from neuroadda.adaptation.config import AdaptConfig
 from neuroadda.adaptation.state import Round
 from neuroadda.config import dump_config, parse_config
 from neuroadda.errors import SettingError, UserError, in_section
-from neuroadda.training.config import SampleConfig, TrainConfig
+from neuroadda.training.config import TrainConfig
+from neuroadda.training.sample_config import SampleConfig
 from neuroadda.volumes.arrays import Volume
 
 

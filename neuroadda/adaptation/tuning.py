@@ -28,7 +28,7 @@ from neuroadda.prediction.predict import check_raw
 from neuroadda.segmentation.settings import DEFAULT_THRESHOLD
 from neuroadda.training.config import TrainConfig
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.identity.inputs import read_content
+from neuroadda.volumes.identity.look import read_content
 from neuroadda.volumes.storage.placing import placing
 from neuroadda.zoo.finding import find_backbone
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from neuroadda.backbones.checkpoint import Backbone
     from neuroadda.evaluation.measure import EvaluateConfig, Measured
     from neuroadda.evaluation.validation import ValidateConfig
-    from neuroadda.segmentation.pipeline import SegmentConfig
+    from neuroadda.segmentation.config import SegmentConfig
     from neuroadda.training.config import TrainConfig
 
 
@@ -230,7 +230,8 @@ def _run(
 ) -> Volume:
     from neuroadda.checking.findings import Findings
     from neuroadda.checking.segmenting import check_segment
-    from neuroadda.segmentation.pipeline import SegmentConfig, segment_volume
+    from neuroadda.segmentation.config import SegmentConfig
+    from neuroadda.segmentation.pipeline import segment_volume
 
     wanted, findings = configure(SegmentConfig, config, "segment", given), Findings(for_run=True)
     with watched_by(observer):

@@ -63,7 +63,7 @@ def mask(raw: VolumeLike, output: StrPath | None = None) -> Volume:
         If raw has channels, or something else lies at `output`.
     """
     from neuroadda.volumes.coverage.no_data_mask import find_no_data_mask, is_mask_of, write_no_data_mask
-    from neuroadda.volumes.identity.inputs import read_content
+    from neuroadda.volumes.identity.look import read_content
 
     source = to_volume(raw)
     path = source.path.with_name(f"{source.path.name}_mask") if output is None else str(output)

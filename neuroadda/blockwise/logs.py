@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from neuroadda.observing import taking_logs
+
 SERIAL = "serial.log"
 EXTRA = ("block", "cause", "traceback")  # what an event may tell beside its message
 
@@ -64,16 +66,8 @@ def log_events(stage: str, file: Path | None = None) -> Iterator[None]:
     """Have what this process logs meanwhile go to a file, made at the first event, or to its standard error."""
     handler = logging.StreamHandler() if file is None else EventFile(file)
     handler.setFormatter(EventFormatter(stage))
-    root, ours = logging.getLogger(), logging.getLogger("neuroadda")
-    level = ours.level
-    root.addHandler(handler)
-    ours.setLevel(logging.INFO)
-    try:
+    with taking_logs(handler):
         yield
-    finally:
-        ours.setLevel(level)
-        root.removeHandler(handler)
-        handler.close()
 
 
 def read_events(

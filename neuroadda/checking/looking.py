@@ -46,7 +46,9 @@ def look_at_raw(findings: Findings, where: str, raw: Volume, roi: Roi | None = N
     low, high = tally.contrast
     shape = " x ".join(map(str, raw.shape_vx))
     size = " x ".join(f"{v:g}" for v in raw.voxel_size_nm)
-    findings.note(where, f"{raw.path}: {shape} voxels of {size} nm, grey values {low} to {high}")
+    findings.note(
+        where, f"{raw.path}: {shape} voxels of {size} nm, grey values {low} to {high} (1st and 99th percentile)"
+    )
 
 
 def look_at_labels(

@@ -20,8 +20,9 @@ from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation, check
 from neuroadda.evaluation.sweep import check_thresholds
 from neuroadda.prediction.members import order_members
 from neuroadda.prediction.predict import check_raw
+from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.fragments import context_vx
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
+from neuroadda.segmentation.pipeline import Plan, make_plan
 from neuroadda.segmentation.resolving import default_block_vx, resolve_predict
 from neuroadda.segmentation.settings import decide_threshold
 from neuroadda.volumes.arrays import Volume
@@ -156,8 +157,7 @@ def _check_settings(
         if roi is not None and block_vx is not None:
             findings.attempt("segment.block_vx", "leave it out", BlockGrid.make, roi, raw.voxel_size, block_vx)
     findings.attempt("segment.backbone", "name each once", order_members, named)
-    if cards[0] is not None:
-        findings.attempt("segment.components", "set it", decide_threshold, config, cards[0])
+    findings.attempt("segment.components", "set it", decide_threshold, config, cards[0])
     if len(known) == len(cards) and block_vx is not None:
         findings.attempt("segment.predict", "leave it out", resolve_predict, config, config.predict, block_vx, known)
     return len(findings["wrong"]) == before

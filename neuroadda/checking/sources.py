@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from neuroadda.checking.findings import Findings
-from neuroadda.volumes.importing import guess_kind, take_source
+from neuroadda.volumes.contents.kinds import describe_label_signs, guess_kind
+from neuroadda.volumes.importing import take_source
 from neuroadda.volumes.readers import open_source
 from neuroadda.volumes.storage.locations import Location, to_location
 from neuroadda.volumes.storage.nodes import GROUP_METADATA, find_n5, is_array
@@ -25,16 +26,18 @@ def is_source(place: Location | str) -> bool:
 
 
 def check_source(findings: Findings, where: str, place: Location | str) -> None:
-    """Look at what a foreign file says of itself; no voxel is read."""
+    """Look at what a foreign file says of itself, and at a few sections: is it raw?"""
     facts = findings.attempt(where, IMPORT, _describe, place)
     if facts is None:
         return
-    notes = facts.pop("notes")
+    notes, signs = facts.pop("notes"), facts.pop("signs")
     findings.facts = facts
     for note in notes:
         findings.doubt(where, note, IMPORT)
     if facts["voxel_size_nm"] is None:
         findings.doubt(where, "it does not say its voxel size", "give --voxel-size Z Y X (nm) when you import it")
+    if signs is not None:
+        findings.doubt(where, signs, "say --kind raw or --kind labels when you import it")
     if facts["dtype"].startswith("float"):
         findings.doubt(
             where, f"its data type is {facts['dtype']}", "scale raw to uint8 first; labels are whole numbers"
@@ -44,7 +47,8 @@ def check_source(findings: Findings, where: str, place: Location | str) -> None:
 
 def _describe(place: Location | str) -> dict[str, Any]:
     with open_source(place) as opened:
-        source = take_source(opened, guess_kind(opened))
+        kind = guess_kind(opened)
+        source = take_source(opened, kind)
         return {
             "path": str(source.location),
             "dataset": source.dataset,
@@ -55,4 +59,5 @@ def _describe(place: Location | str) -> dict[str, Any]:
             "offset_nm": None if source.offset_nm is None else list(source.offset_nm),
             "attributes": source.attributes,
             "notes": list(source.notes),
+            "signs": describe_label_signs(opened) if kind == "raw" else None,
         }

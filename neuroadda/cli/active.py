@@ -52,6 +52,13 @@ def propose(
     min_distance: Annotated[float, typer.Option(help="Least gap between two boxes in nm.")] = 0.0,
     mask: Annotated[str | None, typer.Option(help="Mask: an array that is 0 outside the tissue.")] = None,
     no_data: NoData = None,
+    any_voxel_size: Annotated[
+        bool,
+        typer.Option(
+            "--any-voxel-size/--same-voxel-size",
+            help="Accept a voxel size unlike the backbone's training (by a factor above 1.5), and say so; or refuse it.",
+        ),
+    ] = True,
     exclude: Annotated[list[str] | None, typer.Option(metavar="BOXES", help=EXCLUDE_HELP)] = None,
     seed: Annotated[int, typer.Option(help="Seed of the random choices.")] = 0,
     output: Annotated[str, typer.Option("--output", "-o", help="Folder for all that is written.")] = "proposals",
@@ -95,7 +102,7 @@ def propose(
             "min_distance_nm": min_distance,
             **({} if strategy is None else {"strategy": strategy}),
         },
-        "any_voxel_size": True,
+        "any_voxel_size": any_voxel_size,
         "trust_inputs": trust_inputs,
     }
     config = parse_config(ProposeConfig, apply_overrides(data, overrides or ()), "propose")

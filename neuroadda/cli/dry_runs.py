@@ -16,8 +16,9 @@ def print_dry_run(loaded: "RunConfig", upto: str, dry_run: bool, measure: int | 
     Raises
     ------
     UserError
-        If it is not a dry run, but something is to be measured; also as `make_plan`.
+        If it is not a dry run, but something is to be measured; also for all that is wrong with the config, as a run itself.
     """
+    from neuroadda.checking.runs import check_run
     from neuroadda.cli.console import print_forecast, print_json, print_table
     from neuroadda.config import dump_config
     from neuroadda.segmentation.pipeline import make_plan
@@ -25,7 +26,9 @@ def print_dry_run(loaded: "RunConfig", upto: str, dry_run: bool, measure: int | 
 
     if not dry_run:
         raise UserError("nothing is measured but for a dry run", "--measure", "add --dry-run")
-    plan = make_plan(take_section(loaded, "segment")).upto(upto)
+    segment = take_section(loaded, "segment")
+    check_run(loaded, for_run=True).enforce()
+    plan = make_plan(segment).upto(upto)
     if measure is not None:
         from neuroadda.forecast.forecast import forecast
         from neuroadda.forecast.sampling import measure_boxes

@@ -51,6 +51,8 @@ Backbones = Annotated[
 LEDGER_HELP = (
     "URL of the ledger; by default NEUROADDA_LEDGER, else ledger.db in the folder. Passwords belong in the variable."
 )
+SIZE_HELP = "Accept a voxel size unlike the backbone's training (by a factor above 1.5)."
+AnyVoxelSize = Annotated[bool | None, typer.Option("--any-voxel-size", help=SIZE_HELP)]
 Ledger = Annotated[str | None, typer.Option("--ledger", metavar="URL", help=LEDGER_HELP)]
 NO_DATA_HELP = "Where raw has no data: auto (find it first; the default), none, or a mask that `neuroadda mask` wrote."
 NoData = Annotated[str | None, typer.Option("--no-data", metavar="auto|none|MASK", help=NO_DATA_HELP)]

@@ -7,6 +7,7 @@ import typer
 
 from neuroadda.cli.dry_runs import print_dry_run
 from neuroadda.cli.options import (
+    AnyVoxelSize,
     Backbones,
     ConfigFiles,
     DryRun,
@@ -36,12 +37,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 Mask = Annotated[str | None, typer.Option(help="Mask: an array that is 0 outside the tissue.")]
-AnyVoxelSize = Annotated[
-    bool | None,
-    typer.Option(
-        "--any-voxel-size", help="Accept a voxel size unlike the backbone's training (by a factor above 1.5)."
-    ),
-]
 
 
 @app.command()
@@ -197,7 +192,8 @@ def _segment(
 
     config = take_section(loaded, "segment")
     if dry_run or measure:
-        print_dry_run(loaded, upto, dry_run, measure, as_json)
+        alone = loaded.model_copy(update=dict.fromkeys(("select", "train", "adapt", "validation", "tune", "evaluate")))
+        print_dry_run(alone, upto, dry_run, measure, as_json)
         return
     make = api.segment if upto == "relabel" else api.predict
     with show_progress(quiet=as_json) as observer:

@@ -7,6 +7,7 @@ import typer
 
 from neuroadda.cli.options import (
     BOX,
+    AnyVoxelSize,
     Backbone,
     Json,
     MaybeConfigFiles,
@@ -45,10 +46,7 @@ def tune(
     roi: Annotated[list[str] | None, typer.Option(metavar="BOX", help=ROI_HELP)] = None,
     proposals: Annotated[Path | None, typer.Option(metavar="FOLDER", help=PROPOSALS_HELP)] = None,
     no_data: NoData = None,
-    any_voxel_size: Annotated[
-        bool | None,
-        typer.Option("--any-voxel-size", help="Accept a voxel size far from that of the backbone's training."),
-    ] = None,
+    any_voxel_size: AnyVoxelSize = None,
     config: MaybeConfigFiles = None,
     overrides: Overrides = None,
     overwrite: Overwrite = False,

@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 
 from neuroadda.errors import WARNINGS
+from neuroadda.observing import taking_logs
 from neuroadda.wording import format_bytes, format_seconds, format_text
 
 QUIET, VERBOSE = "--quiet", "--verbose"
@@ -42,17 +43,13 @@ def print_traceback(error: BaseException) -> None:
 @contextmanager
 def _log_to_stderr() -> Iterator[None]:
     """Print what the library logs from level INFO on, and at the end how long the command took, and the most memory it held."""
-    handler, logger, begun = logging.StreamHandler(sys.stderr), logging.getLogger("neuroadda"), time.monotonic()
+    handler, begun = logging.StreamHandler(sys.stderr), time.monotonic()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handler.addFilter(lambda record: record.name != WARNINGS)  # they are printed anyway
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
     try:
-        yield
+        with taking_logs(handler):
+            yield
     finally:
-        logger.setLevel(level)
-        logger.removeHandler(handler)
         from neuroadda.blockwise.processes import peak_bytes  # imports numpy
 
         took = format_seconds(time.monotonic() - begun)

@@ -107,6 +107,19 @@ def has_room(volume: Volume, footprint: Zyx, config: PatchConfig) -> bool:
     return all(s.stop - s.start >= n for s, n in zip(box[1:], footprint[1:], strict=True))
 
 
+def check_room(volume: Volume, footprint: Zyx, config: PatchConfig) -> None:
+    """Raise UserError unless a patch of this footprint fits; see `has_room`."""
+    if has_room(volume, footprint, config):
+        return
+    box = volume.to_slices(config.roi.to_roi(volume) if config.roi else volume.roi)
+    needed, there = (
+        " x ".join(f"{n * nm:g}" for n, nm in zip(shape, volume.voxel_size_nm, strict=True))
+        for shape in (footprint, [s.stop - s.start for s in box])
+    )
+    what = f"a patch of {needed} nm (zyx) does not fit into the {'ROI' if config.roi else 'volume'} of {there} nm"
+    raise UserError(what, str(volume.path), "take a larger one, or a network of smaller patches or pixels")
+
+
 def draw_places(volume: Volume, footprint: Zyx, config: PatchConfig) -> Places:
     """Draw places for patches, uniformly and with replacement: they overlap where the volume is small.
 
@@ -128,17 +141,12 @@ def draw_places(volume: Volume, footprint: Zyx, config: PatchConfig) -> Places:
         If the volume is not uint8 zyx, the ROI or mask are wrong, or not one patch fits.
     """
     check_raw_type(volume)
+    check_room(volume, footprint, config)
     box = volume.to_slices(config.roi.to_roi(volume) if config.roi else volume.roi)
     begin = np.array([s.start for s in box])
     shape = np.array([s.stop - s.start for s in box])
     lacking = np.array([max(0, footprint[0] - int(shape[0])), 0, 0])
     room = shape + lacking - footprint + 1
-    if room.min() < 1:
-        needed, there = (
-            " x ".join(f"{n * nm:g}" for n, nm in zip(s, volume.voxel_size_nm, strict=True)) for s in (footprint, shape)
-        )
-        what = f"a patch of {needed} nm (zyx) does not fit into the {'ROI' if config.roi else 'volume'} of {there} nm"
-        raise UserError(what, str(volume.path), "take a larger one, or a network of smaller patches or pixels")
     first = begin - lacking // 2
     rng = np.random.default_rng(config.seed)
     tests = [

@@ -11,7 +11,7 @@ from neuroadda.config import FolderPath, PathText, PublicConfig, dump_config, fi
 from neuroadda.domains.comparison import compare_embeddings
 from neuroadda.domains.consistency import draw_crops, measure_consistency
 from neuroadda.domains.embedding import embed_each, pixel_of
-from neuroadda.domains.patches import footprint_vx, has_room
+from neuroadda.domains.patches import check_room, footprint_vx, has_room
 from neuroadda.domains.ranking import RankConfig, Ranking, Source, rank_sources
 from neuroadda.domains.ranking_file import RANKING, Selection, read_record, take_ranking, to_selection, write_record
 from neuroadda.errors import UserError
@@ -182,13 +182,12 @@ def rank_zoo(
             what = f"the features of {name!r} are of a network ({embedding.network[:12]}) that no entry has"
             raise UserError(what, zoo.where, "build its embedding again")
     shapes = {holders[e.network]: e.shape_vx for e in features.values()}
-    if config.by != "mmd":  # where patches do not fit, the evidence is what is left
-        pixels = {name: pixel_of(zoo.card(name)) for name in shapes}
-        shapes = {
-            name: shape
-            for name, shape in shapes.items()
-            if has_room(volume, footprint_vx(volume, pixels[name], shape), config.patches)
-        }
+    footprints = {name: footprint_vx(volume, pixel_of(zoo.card(name)), shape) for name, shape in shapes.items()}
+    if config.by == "mmd":
+        for footprint in footprints.values():
+            check_room(volume, footprint, config.patches)
+    else:  # where patches do not fit, the evidence is what is left
+        shapes = {name: s for name, s in shapes.items() if has_room(volume, footprints[name], config.patches)}
         features = {name: e for name, e in features.items() if holders[e.network] in shapes}
     backbones = {name: zoo.backbone(name) for name in dict.fromkeys([*kept, *shapes])}
     networks = [backbones[name].card.architecture for name in kept]

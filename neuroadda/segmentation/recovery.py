@@ -17,7 +17,8 @@ from neuroadda.blockwise.task import Task
 from neuroadda.config import apply_overrides, parse_config
 from neuroadda.errors import UserError
 from neuroadda.locks import lock_folder, read_lock
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import Plan, make_plan
 from neuroadda.volumes.coverage.no_data_mask import outdate_no_data
 from neuroadda.volumes.identity.inputs import look_again
 

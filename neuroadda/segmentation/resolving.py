@@ -19,7 +19,7 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.coverage.no_data_mask import recall_no_data
 
 if TYPE_CHECKING:
-    from neuroadda.segmentation.pipeline import SegmentConfig
+    from neuroadda.segmentation.config import SegmentConfig
 
 ISOTROPIC_BLOCK_VX = (128, 128, 128)
 ANISOTROPIC_BLOCK_VX = (32, 256, 256)

@@ -12,7 +12,7 @@ from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 
 if TYPE_CHECKING:
-    from neuroadda.segmentation.pipeline import SegmentConfig
+    from neuroadda.segmentation.config import SegmentConfig
 
 DEFAULT_THRESHOLD = 0.5
 
@@ -68,10 +68,17 @@ def lay_settings(config: "SegmentConfig", segmentation: Mapping[str, Any], where
     return config.model_copy(update=parts)
 
 
-def decide_threshold(config: "SegmentConfig", card: Card) -> float:
-    """Return the threshold of the segmentation; raise UserError if it is above the limit of the agglomeration."""
-    config = take_tuned(config, card)
-    threshold = config.components.threshold or card.metrics.get("threshold", DEFAULT_THRESHOLD)
+def decide_threshold(config: "SegmentConfig", card: Card | None) -> float:
+    """Return the threshold of the segmentation; raise UserError if it is above the limit of the agglomeration.
+
+    Parameters
+    ----------
+    card
+        Of the first backbone; None where it is not known, so that the config alone decides.
+    """
+    config = config if card is None else take_tuned(config, card)
+    validated = DEFAULT_THRESHOLD if card is None else card.metrics.get("threshold", DEFAULT_THRESHOLD)
+    threshold = config.components.threshold or validated
     if threshold > config.agglomerate.limit:
         what = (
             f"threshold {threshold} is above agglomerate.limit {config.agglomerate.limit}, up to which fragments merge"

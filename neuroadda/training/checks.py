@@ -6,8 +6,9 @@ from pathlib import Path
 from neuroadda.backbones.devices import check_device, resolve_device, resolve_precision
 from neuroadda.config import Zyx
 from neuroadda.errors import SettingError, UserError
-from neuroadda.training.config import SampleConfig, TrainConfig, training_fingerprint
+from neuroadda.training.config import TrainConfig, training_fingerprint
 from neuroadda.training.sample import RandomSample, Sample, check_labels, open_sample
+from neuroadda.training.sample_config import SampleConfig
 from neuroadda.training.state import find_state
 from neuroadda.volumes.identity.inputs import Inputs
 from neuroadda.volumes.storage.completeness import check_stored

@@ -1,6 +1,6 @@
 """What determines a training: one strict model and its parts."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,114 +11,18 @@ from neuroadda.blockwise.run_folder import check_run_folder
 from neuroadda.config import (
     Config,
     FolderPath,
-    PathText,
     PublicConfig,
     Zyx,
-    ZyxFloat,
     dump_config,
     fingerprint,
 )
 from neuroadda.faults import raise_together
-from neuroadda.volumes.coverage.no_data_mask import WithNoData
-from neuroadda.volumes.geometry.regions import RoiConfig
+from neuroadda.training.augment_config import AugmentConfig
+from neuroadda.training.sample_config import SampleConfig
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
-Probability = Annotated[float, Field(ge=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
-
-
-class SampleConfig(PublicConfig, WithNoData):
-    """One labelled volume.
-
-    Attributes
-    ----------
-    raw
-        Array of uint8, zyx.
-    labels
-        Array of integers, on the voxels of raw.
-    mask
-        Array on the voxels of raw; labels count where it is not 0. Everywhere by default.
-    no_data
-        Where raw has none, which teaches nothing: "auto" for constant areas, "none", or a mask, 0 where there is no data. The
-        network sees the mirror image of the tissue there.
-    roi
-        Part of the labels to train on; all of them by default.
-    weight
-        How often it is drawn, relative to the other samples.
-    background
-        What label 0 means: ``"boundary"`` (affinity 0) or ``"ignore"`` (unknown, left out of the loss).
-        Ids that mean "not labelled" in other tools are left out of the loss in any case, and so is 0 in labels that were imported
-        with such ids; see `neuroadda.volumes.contents.label_ids`.
-    linked
-        Whether a label has the same id in every section; if not, affinities between sections are left out of the loss.
-    erode_vx
-        Voxels taken off every label's border, for labels that touch each other.
-    provenance
-        Name, licence and citation, for the card.
-    """
-
-    raw: PathText
-    labels: PathText
-    mask: PathText | None = None
-    roi: RoiConfig | None = None
-    weight: Annotated[float, Field(gt=0)] = 1.0
-    background: Literal["boundary", "ignore"] = "boundary"
-    linked: bool = True
-    erode_vx: Count = 0
-    provenance: dict[str, Any] = Field(default_factory=dict)
-
-
-class AugmentConfig(Config):
-    """Random changes to what the network sees. Probabilities of 0 turn them off.
-
-    Attributes
-    ----------
-    transpose
-        Which axes may be exchanged: ``"yx"``, or ``"zyx"`` for isotropic volumes; mirroring is always along all of them
-        and z.
-    elastic
-        Probability of an elastic deformation with a rotation in the section.
-    elastic_spacing_vx
-        Distance of the control points of an elastic deformation.
-    elastic_jitter_vx
-        Standard deviation of the control points' places.
-    elastic_scale
-        Smallest and largest scale factor of an elastic deformation, for all axes: leave it at 1 where sections are thick.
-    misalign
-        Probability, for each section of a sample that is deformed elastically, that it slips; as often, all after it shift.
-    max_misalign_vx
-        Largest slip or shift.
-    contrast
-        Intensities (0 to 1) are scaled by a factor between 1 - contrast and 1 + contrast; by section if `sectionwise`.
-    brightness
-        Intensities are shifted by up to this, up or down; by section if `sectionwise`.
-    gamma
-        Intensities are raised to a power between 1 / gamma and gamma (as likely below 1 as above); by section if `sectionwise`.
-    sectionwise
-        Draw contrast, brightness and gamma for each section, not once for a sample.
-    missing
-        Probability of each section to be black.
-    low_contrast
-        Probability of each section to be nearly without contrast.
-    noise
-        Standard deviation of Gaussian noise (raw in 0..1), used for half of the batches.
-    """
-
-    transpose: Literal["none", "yx", "zyx"] = "yx"
-    elastic: Probability = 0.5
-    elastic_spacing_vx: Zyx = (4, 48, 48)
-    elastic_jitter_vx: ZyxFloat = (0.0, 2.0, 2.0)
-    elastic_scale: tuple[float, float] = (1.0, 1.0)
-    misalign: Probability = 0.0
-    max_misalign_vx: Count = 8
-    contrast: NotNegative = 0.15
-    brightness: NotNegative = 0.1
-    gamma: Annotated[float, Field(ge=1)] = 1.0
-    sectionwise: bool = True
-    missing: Probability = 0.0
-    low_contrast: Probability = 0.0
-    noise: NotNegative = 0.02
 
 
 class LossConfig(Config):

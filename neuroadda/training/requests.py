@@ -6,7 +6,8 @@ import gunpowder as gp
 import numpy as np
 
 from neuroadda.config import Zyx
-from neuroadda.training.config import AugmentConfig, TrainConfig
+from neuroadda.training.augment_config import AugmentConfig
+from neuroadda.training.config import TrainConfig
 from neuroadda.training.sample import LABELS, MASK, RAW, UNLINKED, RandomSample, Sample
 
 AFFS, AFFS_MASK = gp.ArrayKey("AFFS"), gp.ArrayKey("AFFS_MASK")

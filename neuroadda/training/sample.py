@@ -11,7 +11,7 @@ from funlib.geometry import Coordinate, Roi
 
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError, warn
-from neuroadda.training.config import SampleConfig
+from neuroadda.training.sample_config import SampleConfig
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.contents.grey_values import open_raw
 from neuroadda.volumes.contents.label_checks import LabelTally, check_mask, check_truth

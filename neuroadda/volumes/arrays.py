@@ -1,14 +1,13 @@
 """Arrays with a place in the world, in a folder or at a URL.
 
-World units are whole nanometres; a volume whose voxel size is not a whole number of nanometres is kept in picometres,
-because `Roi` and `Coordinate` hold integers. Code that works in voxels, or in a volume's own units, need not know.
+`Roi` and `Coordinate` are in world units: nm, or pm where a voxel size is not whole nm (`geometry.world`). Code that works in
+voxels, or in a volume's own units, need not know.
 
 The attributes are those of funlib.persistence: its `open_ds` opens what `Volume.create` writes, and `Volume.open` opens what its
 `prepare_ds` writes, also in other units.
 """
 
 import json
-import math
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -20,23 +19,19 @@ from funlib.geometry import Coordinate, Roi
 from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.geometry.axes import (
-    ASK_OFFSET,
-    ASK_SIZE,
-    NM,
     check_order,
     describe_axes,
     read_units,
 )
-from neuroadda.volumes.geometry.places import Answers, find_place, list_doubts
+from neuroadda.volumes.geometry.places import list_doubts
+from neuroadda.volumes.geometry.world import PM_PER_NM, is_plain, read_place, world_units
 from neuroadda.volumes.storage.locations import Location, remove, to_location
-from neuroadda.volumes.storage.nodes import check_names, create_array, find_n5, open_array, read_groups
+from neuroadda.volumes.storage.nodes import check_names, create_array, find_n5, open_array
 
 if TYPE_CHECKING:
     import zarr
     from funlib.persistence import Array
 
-PM_PER_NM = 1000
-FARTHEST_NM = 2.0**40  # a kilometre: whole picometres are exact in a float64
 DAMAGED = (RuntimeError, ValueError, TypeError, EOFError, zlib.error)
 
 
@@ -100,11 +95,11 @@ class Volume:
         attrs, in_n5 = dict(data.attrs), find_n5(path) is not None
         check_names(data, str(path))
         check_order(attrs, str(path), in_n5, data.ndim)
-        plain = _is_plain(attrs, in_n5)
+        plain = is_plain(attrs, in_n5)
         volume = cls(path, data) if plain else None
         if volume is not None and "fingerprint" in attrs:
             return volume
-        told = cls(path, data, *_place_of(attrs, path, in_n5, data.ndim))
+        told = cls(path, data, *read_place(attrs, path, in_n5, data.ndim))
         if volume is None or (volume.roi, volume.voxel_size, volume.unit) != (told.roi, told.voxel_size, told.unit):
             volume = told  # the groups above it say more, or in other units
         volume.says_offset = told.says_offset
@@ -301,83 +296,3 @@ def _mirror(index: np.ndarray, size: int) -> np.ndarray:
     period = 2 * (size - 1)
     index = np.abs(index) % period
     return np.where(index >= size, period - index, index)
-
-
-def is_whole_pm(lengths_nm: Sequence[float]) -> bool:
-    """Tell whether lengths are whole picometres, but for the rounding of a float of 32 bits."""
-    pm = [length * PM_PER_NM for length in lengths_nm]
-    return all(math.isclose(length, round(length), rel_tol=1e-6) for length in pm)
-
-
-def world_units(
-    voxel_size_nm: Sequence[float], offset_nm: Sequence[float], where: str | None = None
-) -> tuple[int, str]:
-    """Return (world units in a nm, their name) for a voxel size and offset (zyx).
-
-    Parameters
-    ----------
-    where
-        The file that says them, for the error; None where the user gives them.
-
-    Raises
-    ------
-    UserError
-        If they are not three lengths each, or the voxel size is not positive.
-    """
-    in_file = where is not None
-    if len(voxel_size_nm) != 3 or not all(1 / PM_PER_NM <= v < FARTHEST_NM for v in voxel_size_nm):
-        what, right = f"voxel size {tuple(voxel_size_nm)}", ASK_SIZE if in_file else "give Z Y X in nm"
-        if len(voxel_size_nm) == 3 and 0 < max(voxel_size_nm) < 1 / PM_PER_NM and min(voxel_size_nm) > 0:
-            metres = " ".join(f"{v * NM['m']:g}" for v in voxel_size_nm)
-            raise UserError(
-                f"{what} is less than a picometre: it looks like metres, taken as nm", where, f"{right}: {metres}?"
-            )
-        raise UserError(f"{what} is not three positive lengths", where, right)
-    if len(offset_nm) != 3 or not all(-FARTHEST_NM < o < FARTHEST_NM for o in offset_nm):
-        what = f"offset {tuple(offset_nm)} is not three lengths"
-        raise UserError(what, where, ASK_OFFSET if in_file else "give Z Y X in nm")
-    whole = all(float(v).is_integer() for v in (*voxel_size_nm, *offset_nm))
-    return (1, "nm") if whole else (PM_PER_NM, "pm")
-
-
-def _is_plain(attrs: Mapping[str, Any], in_n5: bool) -> bool:
-    """Tell whether an array has its place as funlib.persistence and `Volume.create` write it, and nothing that may say another.
-
-    That is whole numbers of a length: `Coordinate` would cut 4.6 to 4.
-    """
-    named = not in_n5 or "axis_names" in attrs
-    if "voxel_size" not in attrs or not named or {"transform", "downsamplingFactors"} & set(attrs):
-        return False
-    place, units = (attrs["voxel_size"], attrs.get("offset", (0, 0, 0))), attrs.get("units")
-    if not all(map(_is_triple, place)) or min(place[0]) <= 0 or not _are_units(units):
-        return False
-    lengths, nm = (*place[0], *place[1]), read_units(units, "")
-    farthest = max(abs(length) * one for length, one in zip(lengths, nm + nm, strict=True))
-    return farthest < FARTHEST_NM and all(float(length).is_integer() for length in lengths)
-
-
-def _are_units(units: Any) -> bool:
-    names = units if isinstance(units, list) else [units]
-    return len(names) in (1, 3) and all(name is None or (isinstance(name, str) and name in {*NM, ""}) for name in names)
-
-
-def _place_of(attrs: Mapping[str, Any], path: Location, in_n5: bool, ndim: int) -> tuple[dict[str, Any], bool]:
-    """Return our attributes of the place of an array that others wrote, and whether it says its offset."""
-    place = find_place(attrs, str(path), "N5" if in_n5 else "zarr", read_groups(path), Answers(), ndim)
-    if place.voxel_size_nm is None:
-        raise UserError("the array has no voxel_size", str(path), ASK_SIZE)
-    offset = [round(o, 3) for o in place.offset_nm or (0.0, 0.0, 0.0)]
-    if not is_whole_pm(place.voxel_size_nm):
-        right = "import it first"
-        raise UserError(f"its voxel size {place.voxel_size_nm} in nm is not whole nm or pm", str(path), right)
-    scale, unit = world_units(place.voxel_size_nm, offset, str(path))
-    return {
-        "voxel_size": [round(v * scale) for v in place.voxel_size_nm],
-        "offset": [round(o * scale) for o in offset],
-        **describe_axes(ndim == 4, unit),
-    }, place.offset_nm is not None
-
-
-def _is_triple(values: Any) -> bool:
-    numbers = isinstance(values, Sequence) and all(isinstance(v, int | float) for v in values)
-    return numbers and len(values) == 3 and all(abs(v) < FARTHEST_NM * PM_PER_NM for v in values)

@@ -7,19 +7,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from neuroadda.config import ZyxFloat, fingerprint
 from neuroadda.errors import UserError, warn
 from neuroadda.observing import track
-from neuroadda.volumes.arrays import Volume, is_whole_pm, world_units
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.contents.kinds import Kind, ask_kind, guess_kind
 from neuroadda.volumes.contents.label_checks import LabelTally
 from neuroadda.volumes.contents.label_ids import count_unlabelled, describe_unlabelled
 from neuroadda.volumes.contents.scaling import Scale, ValueRange, find_scale
 from neuroadda.volumes.geometry.axes import ORDERS, Order
 from neuroadda.volumes.geometry.places import Answers, describe_size, list_doubts
+from neuroadda.volumes.geometry.world import is_whole_pm, world_units
 from neuroadda.volumes.readers import Box, Source, open_source
 from neuroadda.volumes.readers.choosing import CREMI_LABELS, CREMI_RAW
 from neuroadda.volumes.readers.source import Contrast, Gaps
@@ -27,7 +29,6 @@ from neuroadda.volumes.storage.locations import Location, to_location
 from neuroadda.volumes.storage.nodes import check_target
 from neuroadda.volumes.storage.placing import placing
 
-Kind = Literal["raw", "labels"]
 Progress = Callable[[int, int], None]
 BOX_BYTES = 64 * 2**20
 UNSET_NM = (1.0, 1e3, 1e6, 1e9)
@@ -79,7 +80,8 @@ def import_volume(
         ``volumes/raw`` of a CREMI file (for `kind` "labels", ``volumes/labels/neuron_ids``), or the one volume in the file.
     kind
         By default what the source says, as WEBKNOSSOS and precomputed do. Otherwise integers are labels if they have more than 16
-        bits, or if the name of the array or file contains "label", "neuron_ids" or "segmentation". Everything else is raw.
+        bits, or if the name of the array or file contains "label", "neuron_ids" or "segmentation". Everything else is raw,
+        unless it looks like labels: then it is refused, and this must be given.
     chunk_vx
         Chunk shape, zyx.
     contrast
@@ -136,6 +138,8 @@ def import_volume(
             _plan(take_source(opened, kind, contrast, voxel_size_nm), kind, voxel_size_nm, offset_nm)
             for opened, _, kind in jobs
         ]
+        if kind is None and found == "raw":
+            ask_kind(first)
         for plan in plans:
             for note in plan.notes:
                 warn(note, str(plan.source))
@@ -194,15 +198,6 @@ class _Plan:
         if self.kind == "labels":
             return self.tally.add(voxels, str(self.source))
         return voxels.astype(np.uint8) if self.scale is None else self.scale.apply(voxels)
-
-
-def guess_kind(source: Source) -> Kind:
-    """Return what a source is imported as where nobody says it."""
-    if source.kind is not None:
-        return source.kind
-    name = (source.dataset or source.location.name).rsplit("/", 1)[-1].lower()
-    named = any(word in name for word in ("label", "neuron_ids", "segmentation"))
-    return "labels" if source.dtype.kind in "iu" and (named or source.dtype.itemsize > 2) else "raw"
 
 
 def take_source(

@@ -21,8 +21,9 @@ def describe(volume: Volume) -> dict[str, Any]:
     dict
         ``path``, ``shape`` (with channels), ``dtype``, ``voxel_size_nm``, ``offset_nm``, ``roi_nm`` (begin and end),
         ``chunks``, ``bytes`` (of the voxels), ``bytes_on_disk``, ``fingerprint``, ``provenance``, and ``sample``:
-        ``box_vx`` (begin and end) of at most 64 MiB around the centre, and in it ``min``, ``max`` and ``mean``, or for
-        integers of more than 8 bits the number of ``ids`` other than 0. Of raw (uint8, zyx) of at most 256 MiB also ``no_data``:
+        ``box_vx`` (begin and end) of at most 64 MiB around the centre, and in it ``min``, ``max`` and ``mean`` of the values, for
+        uint8 also ``percentiles_1_99`` (98 % of the values are within them), or for integers of more than 8 bits the number of
+        ``ids`` other than 0. Of raw (uint8, zyx) of at most 256 MiB also ``no_data``:
         the ``share`` of voxels without data, and which sections are ``blank``, ``repeated`` and ``jumped`` (z, from 0); of larger
         raw it says that `neuroadda mask` finds them. ``edited``, if its attributes say another place than the run that wrote it.
     """
@@ -68,9 +69,8 @@ def _sample(volume: Volume) -> dict[str, Any]:
     if volume.dtype.kind in "iu" and volume.dtype.itemsize > 1:
         ids = np.unique(voxels)
         return {**sample, "ids": int(np.count_nonzero(ids))}
-    return {
-        **sample,
-        "min": voxels.min().item(),
-        "max": voxels.max().item(),
-        "mean": float(voxels.mean(dtype=np.float64)),
-    }
+    sample |= {"min": voxels.min().item(), "max": voxels.max().item(), "mean": float(voxels.mean(dtype=np.float64))}
+    if voxels.dtype == np.uint8:
+        counts = np.cumsum(np.bincount(voxels.ravel(), minlength=256))
+        sample["percentiles_1_99"] = np.searchsorted(counts, np.array([0.01, 0.99]) * counts[-1]).tolist()
+    return sample

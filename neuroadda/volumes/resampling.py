@@ -10,8 +10,9 @@ from scipy.sparse import csr_array
 
 from neuroadda.config import fingerprint
 from neuroadda.errors import UserError
-from neuroadda.volumes.arrays import PM_PER_NM, Volume
+from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.contents.label_ids import count_unlabelled, describe_unlabelled
+from neuroadda.volumes.geometry.world import PM_PER_NM
 from neuroadda.volumes.importing import boxes
 from neuroadda.volumes.storage.placing import placing
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks.scale import TODAY
-from neuroadda.segmentation.pipeline import SegmentConfig, make_plan
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import make_plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.zoo.finding import builtin_folder
 

@@ -32,7 +32,8 @@ import numpy as np
 from benchmarks.machine import describe_run
 from benchmarks.tables import to_markdown
 from neuroadda.cli.console import print_table
-from neuroadda.segmentation.pipeline import SegmentConfig, segment_volume
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import segment_volume
 from neuroadda.volumes.arrays import Volume
 from neuroadda.wording import format_seconds
 from tests.chaos.kinds import FAULTS

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from neuroadda.blockwise.task import Task
 from neuroadda.segmentation.blockfiles import block_file
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import Plan, make_plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.storage.stored import stored_file
 

@@ -148,6 +148,9 @@ def test_a_far_voxel_size_is_told(command: Run, arguments, inputs, tmp_path):
     code, _, told = command(*far, "--json")
     assert code == 0
     assert "runs on voxels of 30 x 6 x 6 nm (zyx), and was trained on 30 x 12 x 6 nm" in told
+    assert command(*far, "--any-voxel-size", "--json")[0] == 0
+    told = refused(command(*far, "-o", tmp_path / "refused", "--same-voxel-size"))
+    assert "is far from the backbone's" in told
     assert "voxels of" not in command(*arguments, "-o", tmp_path / "near", "--json")[2]
 
 
@@ -174,6 +177,7 @@ def test_a_rerun_keeps_the_sheet_and_draws_it_where_it_is_gone(command: Run, arg
         (("-n", -3), "choose.count should be greater than or equal to 1, not -3"),
         (("--shape", 240, 288, 0), "shape_nm.2 should be greater than 0"),
         (("--shape", 1000, 1000, 1000), "are larger than the (10, 144, 144)"),
+        (("--shape", 1000, 1000, 1000), "give at most 300 864 864 nm (zyx; option --shape of `propose`)"),
         (("--shape", 1e12, 288, 288), "are larger than"),
         (("--shape", "inf", 288, 288), "shape_nm.0"),
         (("--shape", "nan", 288, 288), "shape_nm.0"),
@@ -272,6 +276,13 @@ def test_proposals_that_cannot_be_read(command: Run, tmp_path, verb, text, what)
     assert what in told
     assert str(tmp_path / "there" / PROPOSALS) in told
     assert [p.name for p in (tmp_path / "there").iterdir()] == [PROPOSALS] * (text is not None)
+
+
+@pytest.mark.parametrize("verb", [("show",), ("export", "--to", "csv"), ("import", "labels.npy"), ("skip", 1)])
+def test_a_folder_without_proposals(command: Run, tmp_path, verb):
+    name, *rest = verb
+    told = refused(command("proposals", name, tmp_path, *rest))
+    assert f"{tmp_path}: there are no proposals in this folder: it has no {PROPOSALS}; name a folder of" in told
 
 
 def test_export(command: Run, folder, tmp_path):

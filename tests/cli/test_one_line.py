@@ -69,6 +69,25 @@ def test_options_override_a_config_and_a_zoo_name_is_a_backbone_in_it(
     assert json.loads(told)[0]["output"] == str(tmp_path / "other/volumes.zarr/affs")
 
 
+@pytest.mark.parametrize("verb", ["segment", "run"])
+def test_a_dry_run_names_all_that_is_wrong(command: Run, volume: Path, tmp_path: Path, verb: str) -> None:
+    segment = {
+        "raw": str(volume / "raw"),
+        "backbone": "mouse",
+        "output": str(tmp_path / "run"),
+        "block_vx": [4, 64, 64],
+        "chunk_vx": [3, 64, 64],
+        "components": {"threshold": 0.99},
+    }
+    (tmp_path / "c.json").write_text(json.dumps({"segment": segment, "evaluate": {"labels": str(volume / "none")}}))
+    code, told, error = command(verb, "-c", tmp_path / "c.json", "--dry-run")
+    assert (code, told, error.count("\n")) == (2, "", 1)
+    for what in ("'mouse' is no entry of the zoo", "threshold 0.99 is above agglomerate.limit 0.95", "chunk_vx"):
+        assert what in error
+    assert (str(volume / "none") in error) == (verb == "run")  # `segment` takes nothing of [evaluate]
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("verb", "what"),
     [

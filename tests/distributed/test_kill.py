@@ -11,7 +11,8 @@ import pytest
 
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
-from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment_volume
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import make_plan, segment_volume
 from neuroadda.segmentation.recovery import retry
 from tests.holding import hold_writes
 from tests.waiting import Gate, descendants, wait_until, wait_until_gone

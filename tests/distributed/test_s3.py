@@ -14,7 +14,8 @@ pytest.importorskip("moto", reason="pip install neuroadda[test]")
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output, read_tag
 from neuroadda.errors import UserError
-from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment_volume
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import make_plan, segment_volume
 from neuroadda.segmentation.recovery import rebuild_ledger, verify_ledger
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume

@@ -13,7 +13,8 @@ import pytest
 
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.config import load_config_file, parse_config
-from neuroadda.segmentation.pipeline import SegmentConfig, segment_volume
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import segment_volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.zoo.finding import open_zoo
 from tests.distributed.clusters import TOOLS, skip_without_slurm

@@ -206,7 +206,7 @@ def changed(made, tmp_path):
     return change
 
 
-def test_what_a_zoo_lacks_is_told_in_one_line(made, zoo, changed, tmp_path):
+def test_what_a_zoo_lacks_is_told_in_one_line(made, zoo, changed, tmp_path, monkeypatch):
     volume = target(made, "fine")
     with pytest.raises(UserError, match="there is no 'fime' in the zoo to exclude; did you mean 'fine'"):
         rank_zoo(volume, zoo, CONFIG, exclude=["fime"])
@@ -229,6 +229,7 @@ def test_what_a_zoo_lacks_is_told_in_one_line(made, zoo, changed, tmp_path):
     tight = RankConfig(patches=PatchConfig(roi=RoiConfig(offset_nm=(0, 0, 0), shape_nm=(40, 80, 80))))
     with pytest.raises(UserError, match=r"a crop of 32 x 32 voxels \(yx\) does not fit into the ROI"):
         rank_zoo(small, zoo, tight)
+    monkeypatch.setattr("neuroadda.domains.selection.draw_crops", lambda *_: pytest.fail("it works before it refuses"))
     with pytest.raises(UserError, match=r"a patch of .* does not fit into the ROI"):
         rank_zoo(small, zoo, tight.model_copy(update={"by": "mmd", "crop_vx": (1, 16, 16)}))
 

@@ -18,34 +18,17 @@ from neuroadda.forecast.forecast import forecast
 from neuroadda.forecast.overhead import Empty, Overhead, measure_overhead
 from neuroadda.forecast.sampling import Measurement, choose_boxes, measure_boxes
 from neuroadda.forecast.work import Work
-from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment_volume
+from neuroadda.segmentation.pipeline import make_plan, segment_volume
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.geometry.regions import RoiConfig
-from tests.segmentation.synthetic import VOXEL_SIZE_NM, write_backbone, write_raw
+from tests.segmentation.synthetic import VOXEL_SIZE_NM, configure, write_inputs, write_raw
 
-BLOCK_VX = (8, 32, 32)
 METADATA = (".zarray", ".zattrs", "task.json")  # written once, by no block
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("inputs")
-    write_raw(folder / "raw.zarr/raw", (24, 96, 300))
-    write_backbone(folder / "backbone")
-    return folder
-
-
-def configure(inputs: Path, output: Path, **options) -> SegmentConfig:
-    known = {
-        "raw": str(inputs / "raw.zarr/raw"),
-        "backbone": str(inputs / "backbone"),
-        "output": str(output),
-        "block_vx": BLOCK_VX,
-        "fragments": Fragments(seed_distance_vx=4, boundary=0.5),
-        "execution": Execution(launcher="serial"),
-    }
-    return SegmentConfig(**(known | options))
+    return write_inputs(tmp_path_factory.mktemp("inputs"), (24, 96, 300))
 
 
 def make_task(counts: tuple[int, ...], blocks=None) -> Task:

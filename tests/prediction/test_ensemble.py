@@ -18,7 +18,8 @@ from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.prediction.resolving import resolve_members
 from neuroadda.prediction.symmetries import list_symmetries
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan, segment_volume
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import Plan, make_plan, segment_volume
 from neuroadda.volumes.arrays import Volume
 from tests.active.networks import VOXEL_SIZE_NM, write_random_backbone, write_raw
 

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from neuroadda.blockwise.execution_config import Execution
+from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, segment_volume
+from neuroadda.segmentation.pipeline import Plan, segment_volume
+from neuroadda.segmentation.settings import Threshold
 from neuroadda.volumes.arrays import Volume
 from tests.segmentation.synthetic import write_backbone, write_raw
 

@@ -24,15 +24,18 @@ from neuroadda.proofreading.likely_errors import find_likely_errors
 from neuroadda.publishing.publication import PublishConfig
 from neuroadda.publishing.publishing import publish_run
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
+from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.edit_journal import JOURNAL, Journal, append
 from neuroadda.segmentation.edits import Undo
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment_volume
+from neuroadda.segmentation.pipeline import Plan, make_plan, segment_volume
 from neuroadda.segmentation.recovery import read_run
+from neuroadda.segmentation.settings import Threshold
 from neuroadda.segmentation.taken_edits import TAKEN, count_edits, keep_taken, read_edits
 from neuroadda.volumes.arrays import Volume
 from tests.holding import hold_writes
-from tests.segmentation.synthetic import write_backbone, write_raw
+from tests.segmentation import synthetic
+from tests.segmentation.synthetic import write_inputs
 from tests.waiting import Gate, wait_until
 
 pytestmark = pytest.mark.system
@@ -43,23 +46,11 @@ LAYOUTS = ((12, 60, 64), (4, 20, 32), (5, 17, 64))
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("inputs")
-    write_raw(folder / "raw.zarr/raw", SHAPE)
-    write_backbone(folder / "backbone")
-    return folder
+    return write_inputs(tmp_path_factory.mktemp("inputs"), SHAPE)
 
 
 def configure(inputs: Path, output: Path, **options) -> SegmentConfig:
-    known = {
-        "raw": str(inputs / "raw.zarr/raw"),
-        "backbone": str(inputs / "backbone"),
-        "output": str(output),
-        "block_vx": (4, 20, 32),
-        "fragments": Fragments(seed_distance_vx=4, boundary=0.5),
-        "components": Threshold(threshold=0.15),
-        "execution": Execution(launcher="serial"),
-    }
-    return SegmentConfig(**(known | options))
+    return synthetic.configure(inputs, output, **({"block_vx": (4, 20, 32)} | options))
 
 
 class Run:

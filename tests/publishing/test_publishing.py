@@ -15,8 +15,10 @@ from neuroadda.blockwise.execution_config import Execution
 from neuroadda.errors import UserError, collect_warnings
 from neuroadda.publishing.publication import PublishConfig
 from neuroadda.publishing.publishing import publish_run
+from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, segment_volume
+from neuroadda.segmentation.pipeline import Plan, segment_volume
+from neuroadda.segmentation.settings import Threshold
 from neuroadda.viewing.viewer.view import find_view
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity.derived import find_stale

@@ -20,12 +20,13 @@ from neuroadda.pyramids.downsampling import downsample
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.edges import read_edges
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, segment_volume
+from neuroadda.segmentation.pipeline import Plan, segment_volume
+from neuroadda.segmentation.settings import Threshold
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity.derived import find_stale
 from tests.publishing import datasets, shapes
 from tests.publishing.killing import publish_until_killed
-from tests.segmentation.synthetic import VOXEL_SIZE_NM, write_backbone, write_raw
+from tests.segmentation.synthetic import VOXEL_SIZE_NM, configure, write_inputs
 
 pytest.importorskip("tensorstore", reason="tensorstore is not installed (pip install neuroadda[publish])")
 SHAPE = (13, 70, 77)
@@ -35,23 +36,11 @@ ROOT = Path(na.__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("inputs")
-    write_raw(folder / "raw.zarr/raw", SHAPE)
-    write_backbone(folder / "backbone")
-    return folder
+    return write_inputs(tmp_path_factory.mktemp("inputs"), SHAPE)
 
 
 def segment(inputs: Path, output: Path, **options) -> Plan:
-    known = {
-        "raw": str(inputs / "raw.zarr/raw"),
-        "backbone": str(inputs / "backbone"),
-        "output": str(output),
-        "block_vx": (5, 32, 40),
-        "fragments": Fragments(seed_distance_vx=4, boundary=0.5),
-        "components": Threshold(threshold=0.15),
-        "execution": shapes.SERIAL,
-    }
-    return segment_volume(SegmentConfig(**(known | options)))
+    return segment_volume(configure(inputs, output, **({"block_vx": (5, 32, 40)} | options)))
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Small made-up affinities with known structure, shared by the tests of the segmentation."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -8,7 +9,12 @@ from scipy.ndimage import gaussian_filter
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import Phantom, PhantomConfig
 
+if TYPE_CHECKING:
+    from neuroadda.segmentation.config import SegmentConfig
+
 VOXEL_SIZE_NM = (30, 6, 6)
+BLOCK_VX = (8, 32, 32)
+SHAPE_VX = (24, 90, 100)
 
 
 def smooth_noise(shape, sigma, seed=0) -> np.ndarray:
@@ -35,7 +41,7 @@ def phantom_affs(shape, seed=0) -> tuple[np.ndarray, np.ndarray]:
     return labels, (np.clip(gaussian_filter(affs, (0, 0, 1, 1)) + noise, 0, 1) * 255).astype(np.uint8)
 
 
-def write_raw(path: Path, shape=(24, 90, 100), seed=0) -> Volume:
+def write_raw(path: Path, shape=SHAPE_VX, seed=0) -> Volume:
     raw = Volume.create(path, shape, VOXEL_SIZE_NM, np.uint8, offset_nm=(60, 12, 0))
     raw.write(raw.roi, (smooth_noise(shape, (1, 4, 4), seed) * 255).astype(np.uint8))
     return raw
@@ -63,3 +69,29 @@ def write_backbone(folder: Path, seed=0, gain=4.0) -> Path:
         Card(name="t", domain="t", voxel_size_nm=VOXEL_SIZE_NM, architecture=architecture, offsets=NEAREST),
     )
     return folder
+
+
+def write_inputs(folder: Path, shape=SHAPE_VX) -> Path:
+    """Write what `configure` makes a run of into a folder; return it."""
+    write_raw(folder / "raw.zarr/raw", shape)
+    write_backbone(folder / "backbone")
+    return folder
+
+
+def configure(inputs: Path, output: Path, **options) -> "SegmentConfig":
+    """Return the config of a small run of `write_inputs`, in blocks of `BLOCK_VX`, in this process."""
+    from neuroadda.blockwise.execution_config import Execution
+    from neuroadda.segmentation.config import SegmentConfig
+    from neuroadda.segmentation.fragments import Fragments
+    from neuroadda.segmentation.settings import Threshold
+
+    known = {
+        "raw": str(inputs / "raw.zarr/raw"),
+        "backbone": str(inputs / "backbone"),
+        "output": str(output),
+        "block_vx": BLOCK_VX,
+        "fragments": Fragments(seed_distance_vx=4, boundary=0.5),
+        "components": Threshold(threshold=0.15),
+        "execution": Execution(launcher="serial"),
+    }
+    return SegmentConfig(**(known | options))

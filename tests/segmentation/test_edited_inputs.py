@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from neuroadda.errors import UserError
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment_volume
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import Plan, make_plan, segment_volume
 from neuroadda.segmentation.recovery import retry
+from neuroadda.segmentation.settings import Threshold
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity import inputs as inputs_module
 from tests.segmentation.synthetic import write_backbone, write_raw

@@ -17,8 +17,9 @@ from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.task import Task
 from neuroadda.config import Zyx
 from neuroadda.prediction.predict import Predict
+from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, make_plan, segment_volume
+from neuroadda.segmentation.pipeline import Plan, make_plan, segment_volume
 from neuroadda.volumes.arrays import Volume
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone
 

@@ -7,9 +7,11 @@ import pytest
 
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.errors import UserError
+from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment_volume
+from neuroadda.segmentation.pipeline import Plan, make_plan, segment_volume
 from neuroadda.segmentation.recovery import read_run, retry
+from neuroadda.segmentation.settings import Threshold
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.coverage.no_data_mask import write_no_data_mask
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone

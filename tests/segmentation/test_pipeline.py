@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -10,34 +8,18 @@ from neuroadda.errors import UserError
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.measure import measure_plan
 from neuroadda.evaluation.metrics import score
+from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment_volume
+from neuroadda.segmentation.pipeline import Plan, make_plan, segment_volume
+from neuroadda.segmentation.settings import Threshold
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.geometry.regions import RoiConfig
-from tests.segmentation.synthetic import VOXEL_SIZE_NM, phantom_affs, write_backbone, write_raw
-
-BLOCK_VX = (8, 32, 32)
+from tests.segmentation.synthetic import VOXEL_SIZE_NM, configure, phantom_affs, write_backbone, write_inputs
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("inputs")
-    write_raw(folder / "raw.zarr/raw")
-    write_backbone(folder / "backbone")
-    return folder
-
-
-def configure(inputs: Path, output: Path, **options) -> SegmentConfig:
-    known = {
-        "raw": str(inputs / "raw.zarr/raw"),
-        "backbone": str(inputs / "backbone"),
-        "output": str(output),
-        "block_vx": BLOCK_VX,
-        "fragments": Fragments(seed_distance_vx=4, boundary=0.5),
-        "components": Threshold(threshold=0.15),
-        "execution": Execution(launcher="serial"),
-    }
-    return SegmentConfig(**(known | options))
+    return write_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 def content(plan: Plan) -> dict[str, bytes]:

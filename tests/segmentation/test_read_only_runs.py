@@ -17,7 +17,8 @@ from neuroadda.errors import UserError
 from neuroadda.publishing.publication import PublishConfig
 from neuroadda.publishing.publishing import publish_run
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
-from neuroadda.segmentation.pipeline import SegmentConfig, segment_volume
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import segment_volume
 from neuroadda.volumes.arrays import Volume
 from tests.reading import NOBODY, look, open_to_all, reading_only
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, write_backbone, write_raw

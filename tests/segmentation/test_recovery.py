@@ -14,7 +14,8 @@ from neuroadda.blockwise.status import look_at_run
 from neuroadda.errors import UserError
 from neuroadda.locks import lock_folder
 from neuroadda.segmentation.blockfiles import block_file
-from neuroadda.segmentation.pipeline import SegmentConfig, make_plan, segment_volume
+from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.pipeline import make_plan, segment_volume
 from neuroadda.segmentation.recovery import rebuild_ledger, verify_ledger
 from neuroadda.segmentation.seams import VIEWS
 from neuroadda.volumes.arrays import Volume

@@ -10,8 +10,9 @@ from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.metrics import score
 from neuroadda.evaluation.sweep import sweep_plan
 from neuroadda.segmentation.agglomerate import Agglomerate
-from neuroadda.segmentation.pipeline import Plan, Threshold, make_plan, segment_volume
+from neuroadda.segmentation.pipeline import Plan, make_plan, segment_volume
 from neuroadda.segmentation.recovery import read_run
+from neuroadda.segmentation.settings import Threshold
 from neuroadda.volumes.arrays import Volume
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, phantom_affs, write_backbone, write_raw
 from tests.segmentation.test_pipeline import configure, run_by_hand, tries

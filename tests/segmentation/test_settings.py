@@ -9,8 +9,10 @@ from neuroadda.backbones.card import load_card
 from neuroadda.config import load_config_file, write_json, write_toml
 from neuroadda.errors import SettingError, UserError
 from neuroadda.segmentation.agglomerate import Agglomerate
+from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import SegmentConfig, Threshold, make_plan
+from neuroadda.segmentation.pipeline import make_plan
+from neuroadda.segmentation.settings import Threshold
 from neuroadda.volumes.identity.inputs import Inputs
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 from neuroadda.zoo.finding import find_backbone

@@ -12,8 +12,10 @@ from neuroadda.blockwise.status import read_status
 from neuroadda.errors import forget_warnings
 from neuroadda.evaluation.cost import finished_stages
 from neuroadda.segmentation.blockfiles import block_file
+from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.fragments import Fragments
-from neuroadda.segmentation.pipeline import Plan, SegmentConfig, Threshold, make_plan, segment_volume
+from neuroadda.segmentation.pipeline import Plan, make_plan, segment_volume
+from neuroadda.segmentation.settings import Threshold
 from neuroadda.volumes.arrays import Volume
 from tests.segmentation.synthetic import write_backbone, write_raw
 

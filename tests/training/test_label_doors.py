@@ -12,9 +12,10 @@ from funlib.geometry import Coordinate
 from neuroadda.errors import UserError, forget_warnings
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.flow import RunConfig, train_backbone, validate_backbone
-from neuroadda.training.config import SampleConfig, TrainConfig
+from neuroadda.training.config import TrainConfig
 from neuroadda.training.distributed import Processes
 from neuroadda.training.sample import RandomSample, check_labels, open_sample
+from neuroadda.training.sample_config import SampleConfig
 from neuroadda.training.trainer import _check, train_network
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.contents.label_checks import LabelTally

@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from neuroadda.config import dump_config, parse_config
 from neuroadda.errors import UserError
-from neuroadda.training.config import SampleConfig
 from neuroadda.training.sample import LABELS, MASK, RAW, RandomSample, erode, open_sample
+from neuroadda.training.sample_config import SampleConfig
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.coverage.no_data_mask import write_no_data_mask
 

@@ -9,8 +9,8 @@ import pytest
 
 from neuroadda.errors import UserError
 from neuroadda.evaluation.sweep import overlap_volumes
-from neuroadda.training.config import SampleConfig
 from neuroadda.training.sample import open_sample
+from neuroadda.training.sample_config import SampleConfig
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.coverage.masks import Mask
 from neuroadda.volumes.geometry.grids import check_grid

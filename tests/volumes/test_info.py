@@ -22,8 +22,18 @@ def test_raw(tmp_path: Path) -> None:
     assert (told["voxel_size_nm"], told["offset_nm"]) == ([30, 4.6, 4.6], [30, 0, 0])
     assert told["roi_nm"] == [[30, 0, 0], [150, 27.6, 36.8]]
     assert (told["fingerprint"], told["provenance"]) == ("ab", {"source": "a.hdf"})
-    assert told["sample"] == {"box_vx": [[0, 0, 0], [4, 6, 8]], "min": 0, "max": 100, "mean": 50}
+    values = {"min": 0, "max": 100, "mean": 50, "percentiles_1_99": [0, 100]}
+    assert told["sample"] == {"box_vx": [[0, 0, 0], [4, 6, 8]]} | values
     assert told["bytes_on_disk"] == sum(p.stat().st_size for p in volume.path.rglob("*") if p.is_file()) > 0
+
+
+def test_percentiles_are_told_beside_the_extremes(tmp_path: Path) -> None:
+    volume = Volume.create(tmp_path / "v.zarr/raw", (10, 10, 10), (30, 4, 4), np.uint8)
+    voxels = np.full((10, 10, 10), 100, np.uint8)
+    voxels[0, 0, :4], voxels[0, 1, :4], voxels[0, 2:6], voxels[1, 2:6] = 0, 255, 34, 246
+    volume.data[:] = voxels
+    sample = describe(volume)["sample"]
+    assert (sample["min"], sample["max"], sample["percentiles_1_99"]) == (0, 255, [34, 246])
 
 
 def test_labels_are_counted(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from neuroadda.volumes.storage.locations import Location
 LOW_CONTRAST = 24  # grey values between the 1st and the 99th percentile
 BLANK_SHARE = 0.25
 SMOOTH = 0.3  # of neighbouring voxels in a section differ 0.78 to 1 in raw, and 0.01 to 0.14 in labels (docs/check.md)
+ROUGH = 0.5
 FEWEST_PAIRS = 1000
 INSIDE = ((True, True), (True, True))  # a box counts as a volume
 
@@ -79,18 +80,34 @@ class GreyTally:
         low, high = np.searchsorted(counts, np.array([0.01, 0.99]) * counts[-1])
         return int(low), int(high)
 
+    @property
+    def differing(self) -> float:
+        """Share of the neighbours in a section, of voxels with data, that differ; 1 where there are none."""
+        differ, pairs = self._pairs
+        return float(differ / pairs) if pairs else 1.0
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether neighbouring voxels are equal as often as in labels, never in raw."""
+        return bool(self._pairs[1] >= FEWEST_PAIRS) and self.differing < SMOOTH
+
+    @property
+    def is_rough(self) -> bool:
+        """Whether neighbouring voxels differ as often as in raw, never in labels."""
+        return bool(self._pairs[1] >= FEWEST_PAIRS) and self.differing > ROUGH
+
     def doubts(self) -> list[tuple[str, str]]:
         """Return what is doubtful of boxes with more than one value: what it is, and its mend."""
         found, values, (low, high) = [], self.values, self.contrast
-        share, (differ, pairs) = self.blank_share, self._pairs
+        share = self.blank_share
         if len(values) == 2:
             what = f"it has two values only, {values[0]} and {values[1]}"
             return [(what, "is it a mask? raw is grey")]
         if share >= BLANK_SHARE:
             what = f"{share:.0%} of the voxels looked at are blank: they lie in constant areas, without data"
             found.append((what, "give a mask, or a roi that holds tissue"))
-        if pairs >= FEWEST_PAIRS and differ < SMOOTH * pairs:
-            what = f"{1 - differ / pairs:.0%} of neighbouring voxels are equal: it looks like labels, not like raw"
+        if self.is_smooth:
+            what = f"{1 - self.differing:.0%} of neighbouring voxels are equal: it looks like labels, not like raw"
             found.append((what, "give raw; labels are for training and evaluation"))
         elif high - low < LOW_CONTRAST:
             what = f"98 % of its voxels are between {low} and {high} of 255"

@@ -10,9 +10,10 @@ from funlib.geometry import Coordinate, Roi
 
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
-from neuroadda.volumes.arrays import PM_PER_NM, Volume, describe_roi
+from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.geometry.grids import check_shift
 from neuroadda.volumes.geometry.places import describe_size
+from neuroadda.volumes.geometry.world import PM_PER_NM
 from neuroadda.volumes.storage.locations import Location
 from neuroadda.volumes.storage.stored import list_stored
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from neuroadda.errors import UserError
-from neuroadda.volumes.arrays import PM_PER_NM, Volume
+from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.geometry.places import describe_size
+from neuroadda.volumes.geometry.world import PM_PER_NM
 
 
 def check_grid(volume: Volume, other: Volume, name: str) -> None:

@@ -4,98 +4,30 @@ An array's fingerprint says which array it is, and stays when its voxels are edi
 files of each input (``inputs/<name>.npz``), and the next run compares.
 """
 
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from neuroadda.config import fingerprint
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.geometry.places import describe_size
+from neuroadda.volumes.identity.look import (
+    Look,
+    compare_places,
+    describe_metadata,
+    find_moved,
+    find_place,
+    is_of,
+    say_changed,
+)
 from neuroadda.volumes.storage.listing import Listing, list_files, read_contents
 from neuroadda.volumes.storage.nodes import is_array
-from neuroadda.wholefiles import replacing
 
 INPUTS = "inputs"
-COLUMNS = ("name", "size", "modified", "status", "digest")
-
-
-@dataclass(frozen=True)
-class Look:
-    """How an input looked.
-
-    Attributes
-    ----------
-    path, fingerprint
-        Of the array.
-    metadata
-        What says how its files are read.
-    first, content
-        What determined the content when results were first made of it, and does now.
-    listing
-        Of its files.
-    place
-        Its voxel size and offset (nm, zyx), by attribute; empty in what earlier versions kept.
-    moved_from
-        Path that is in the fingerprint of an array of another program, which was moved since; else empty.
-    """
-
-    path: str
-    fingerprint: str
-    metadata: str
-    first: str
-    content: str
-    listing: Listing
-    place: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    moved_from: str = ""
-
-    @property
-    def identity(self) -> str:
-        """Fingerprint of the array with its content: the array's own until its content changes."""
-        return self.fingerprint if self.content == self.first else fingerprint("edited", self.fingerprint, self.content)
-
-    @classmethod
-    def first_of(cls, volume: Volume, listing: Listing) -> "Look":
-        """Return the look of an array that nothing was made of before."""
-        metadata, listing = _describe(volume), read_contents(listing, None, volume.path)
-        content = fingerprint(metadata, listing.content)
-        path, place = str(volume.path.resolve()), _find_place(volume)
-        return cls(path, volume.fingerprint, metadata, content, content, listing, place)
-
-    def save(self, file: Path) -> None:
-        """Write it, whole or not at all."""
-        about = {key: value for key, value in vars(self).items() if key != "listing"}
-        columns = {column: getattr(self.listing, column) for column in COLUMNS}
-        try:
-            with replacing(file) as partial, partial.open("wb") as out:
-                np.savez(out, about=np.array(json.dumps(about | {"taken": self.listing.taken})), **columns)
-        except OSError as error:
-            raise UserError(f"it cannot be written: {error.strerror}", str(file)) from error
-
-    @classmethod
-    def load(cls, file: Path) -> "Look | None":
-        """Return what a file keeps; None where there is none that is whole."""
-        try:
-            with np.load(file) as data:
-                about: dict[str, Any] = json.loads(str(data["about"]))
-                name, size, modified, status, digest = (data[column] for column in COLUMNS)
-                listing = Listing(name, size, modified, status, digest, about.pop("taken"))
-                return cls(**about, listing=listing)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
-            return None
-
-
-def read_content(volume: Volume) -> str:
-    """Return what determines an array's content now, as far as its files tell; its fingerprint where they cannot be listed."""
-    listing = list_files(volume)
-    return volume.fingerprint if listing is None else Look.first_of(volume, listing).content
 
 
 def look_again(folder: Path, find: Callable[[str], str] = str) -> "Inputs":
@@ -162,18 +94,18 @@ class Inputs:
         UserError
             If its files cannot be listed.
         """
-        if name in self._known and _is_of(self._known[name], volume):
+        if name in self._known and is_of(self._known[name], volume):
             return self._known[name].identity
         if name in self._new and self._new[name][0].fingerprint == volume.fingerprint:
             return volume.fingerprint  # listed once
         before = Look.load(self._folder / f"{name}.npz")
-        if before is not None and not _is_of(before, volume):
-            if (moved := _find_moved(before, volume)) is not None:
+        if before is not None and not is_of(before, volume):
+            if (moved := find_moved(before, volume)) is not None:
                 self._known[name] = moved
                 return moved.identity
             if before.path == str(volume.path.resolve()):
-                what = _compare_places(before, volume) or ["it was made again, or its attributes were edited"]
-                self._others[name] = str(volume.path), _say_changed(name, what, before)
+                what = compare_places(before, volume) or ["it was made again, or its attributes were edited"]
+                self._others[name] = str(volume.path), say_changed(name, what, before)
             before = None  # of another array
         if self._trust:
             return volume.fingerprint if before is None else before.identity
@@ -195,14 +127,14 @@ class Inputs:
         if not self._trust:
             self._known[name] = look
             if before is not None and before.path == look.path and before.content != content:
-                self._changes[name] = str(path), _say_changed(name, [], before)
+                self._changes[name] = str(path), say_changed(name, [], before)
 
     def look_again(self, name: str, before: Look) -> None:
         """Identify an array that results were made of, where it lay then; one that cannot be opened any more was edited."""
         try:
             self.identify(name, Volume.open(before.path))
         except UserError as error:
-            self._changes[name] = before.path, _say_changed(name, [error.what], before)
+            self._changes[name] = before.path, say_changed(name, [error.what], before)
 
     def warn(self, what: str, of_others: str | None = None) -> None:
         """Log a line for each input that was edited, with what comes of it.
@@ -263,60 +195,15 @@ class Inputs:
             self.keep()
 
     def _compare(self, name: str, volume: Volume, listing: Listing, before: Look) -> Look:
-        path, metadata = str(volume.path.resolve()), _describe(volume)
+        path, metadata = str(volume.path.resolve()), describe_metadata(volume)
         listing = read_contents(listing, before.listing, volume.path)
-        look = replace(before, path=path, metadata=metadata, listing=listing, place=_find_place(volume))
+        look = replace(before, path=path, metadata=metadata, listing=listing, place=find_place(volume))
         if before.path != path and not (listing.digested and before.listing.digested):
             return look  # a copy of the same fingerprint, too large for reading it
         changes = listing.count_changes(before.listing)
         if changes or metadata != before.metadata:
             what = [f"{changes} of {len(listing)} files"] if changes else []
-            what += _compare_places(before, volume)
-            self._changes[name] = str(volume.path), _say_changed(name, what or ["its metadata"], before)
+            what += compare_places(before, volume)
+            self._changes[name] = str(volume.path), say_changed(name, what or ["its metadata"], before)
             look = replace(look, content=fingerprint(metadata, listing.content))
         return look
-
-
-def _is_of(look: Look, volume: Volume) -> bool:
-    """Tell whether a look is of the array with this fingerprint, which may name the place where it lay before it was moved."""
-    here = str(volume.path.resolve())
-    place = look.moved_from if look.moved_from and look.path == here else here
-    return look.fingerprint == volume.fingerprint_at(place)
-
-
-def _find_moved(before: Look, volume: Volume) -> Look | None:
-    """Return how an array looks that was moved, and whose fingerprint names its place; None if it is another array.
-
-    It has the same attributes, and files of the same bytes or, where these are too many to be read, of the same times.
-    """
-    place = before.moved_from or before.path
-    if before.fingerprint != volume.fingerprint_at(place) or _describe(volume) != before.metadata:
-        return None
-    if (listing := list_files(volume)) is None:
-        return None
-    listing = read_contents(listing, before.listing, volume.path)
-    if listing.count_changes(before.listing):
-        return None
-    return replace(before, path=str(volume.path.resolve()), listing=listing, moved_from=place)
-
-
-def _say_changed(name: str, what: Sequence[str], before: Look) -> str:
-    told = f" ({'; '.join(what)})" if what else ""
-    return (
-        f"{name} changed{told} since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(before.listing.taken / 1e9))}"
-    )
-
-
-def _find_place(volume: Volume) -> dict[str, list[float]]:
-    return {"voxel_size": list(volume.voxel_size_nm), "offset": list(volume.offset_nm)}
-
-
-def _compare_places(before: Look, volume: Volume) -> list[str]:
-    """Return which attributes of an array's place are others than before, with both values."""
-    pairs = ((key, before.place.get(key, now), now) for key, now in _find_place(volume).items())
-    return [f"its {key} was {describe_size(old)}, and is {describe_size(now)}" for key, old, now in pairs if old != now]
-
-
-def _describe(volume: Volume) -> str:
-    data, place = volume.data, [list(volume.voxel_size_nm), list(volume.offset_nm)]
-    return fingerprint(list(data.shape), list(data.chunks), str(volume.dtype), str(data.fill_value), place)

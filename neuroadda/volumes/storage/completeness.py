@@ -16,8 +16,9 @@ import numpy as np
 
 from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import DAMAGED, Volume
+from neuroadda.volumes.storage.codecs import check_blosc
 from neuroadda.volumes.storage.locations import Location
-from neuroadda.volumes.storage.nodes import check_blosc, find_n5
+from neuroadda.volumes.storage.nodes import find_n5
 from neuroadda.volumes.storage.stored import CHUNK_NAME, list_sizes
 from neuroadda.volumes.storage.urls import ARRAY_METADATA, Url
 
