@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from neuroadda.backbones.card import Card
+from neuroadda.backbones.devices import count_cores
 from neuroadda.backbones.fast_path import runs_in_chunks
 from neuroadda.backbones.memory import AT_ONCE, CHUNK_VALUES, count_pass_bytes
 from neuroadda.blockwise.execution_config import Execution
@@ -153,11 +154,6 @@ def check_memory(
 
 def _say(number: int, thing: str) -> str:
     return f"{number} {thing}{'s' if number > 1 else ''}"
-
-
-def count_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def count_available_bytes() -> int | None:

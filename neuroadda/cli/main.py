@@ -83,6 +83,14 @@ def tell_errors() -> Iterator[None]:
     except (UserError, RunFailed, PersonNeeded, RunStopped) as error:
         print_traceback(error)
         _fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "torch":
+            raise
+        print_traceback(error)
+        lacking = UserError(
+            "the package torch is missing", sys.prefix, "pip install torch; docs/install.md has its builds"
+        )
+        _fail(str(lacking), lacking.exit_code)
     except KeyboardInterrupt:
         _fail("stopped; run the same command again to go on", 130)
     except BrokenPipeError:

@@ -129,8 +129,10 @@ def measure_consistency(volume: Volume, backbone: Backbone, crops: Sequence[Roi]
         predict them.
     """
     network, offsets = backbone.card.architecture, backbone.card.predicted_offsets
-    shape: Zyx = tuple(crops[0].shape / volume.voxel_size)
-    predictor = Predictor(backbone, Predict(device=device, precision="float32").resolve(network, shape))
+    (depth, height, width), (step_z, step_y, _) = crops[0].shape / volume.voxel_size, network.alignment_vx
+    # A crop may begin off the alignment along z and y. A tile of the crop's size would leave edges for more tiles.
+    covering: Zyx = (depth + step_z - 1, height + step_y - 1, width)
+    predictor = Predictor(backbone, Predict(device=device, precision="float32").resolve(network, covering))
     channels = find_neighbours(backbone.card)
     found: dict[Dimensions, list[tuple[list[float], float, float]]] = {dimensions: [] for dimensions in channels}
     for crop in crops:

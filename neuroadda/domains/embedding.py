@@ -1,6 +1,7 @@
 """What a network makes of patches: one feature vector each."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from typing import TypeVar, get_args
 
@@ -96,6 +97,7 @@ def embed_each(
     shapes_vx: Mapping[Name, Zyx] | None = None,
     device: str = "auto",
     levels: Mapping[Name, tuple[float, float]] | None = None,
+    pool: Executor | None = None,
 ) -> Iterator[tuple[Name, dict[Pooling, Embedding]]]:
     """Embed a volume by several networks, one after the other, that all look at the same places (and so share blocks).
 
@@ -107,6 +109,8 @@ def embed_each(
         Shape of each one's patches; `patch_shape_vx` of its card by default.
     levels
         Of those networks that are to see raw of another mean and standard deviation: these; see `match_levels`.
+    pool
+        Threads for the networks, such as `backbones.devices.compute_in_threads`.
 
     Raises
     ------
@@ -120,12 +124,15 @@ def embed_each(
     footprints = [footprint_vx(volume, *view) for view in views.values()]
     z, y, x = (max(sizes) for sizes in zip(*footprints, strict=True))
     places = draw_places(volume, (z, y, x), config)
-    for view in dict.fromkeys(views.values()):
-        patches = read_patches(volume, places, *view)
-        for name in (name for name, other in views.items() if other == view):
-            seen = match_levels(patches, *levels[name]) if levels and name in levels else patches
-            by_pooling = embed_patches(backbones[name], seen, device)
-            yield name, {pooling: replace(e, seed=config.seed) for pooling, e in by_pooling.items()}
+
+    def embed(name: Name) -> tuple[Name, dict[Pooling, Embedding]]:
+        patches = read_patches(volume, places, *views[name])
+        if levels and name in levels:
+            patches = match_levels(patches, *levels[name])
+        by_pooling = embed_patches(backbones[name], patches, device)
+        return name, {pooling: replace(e, seed=config.seed) for pooling, e in by_pooling.items()}
+
+    yield from map(embed, views) if pool is None else pool.map(embed, views)
 
 
 def embed_volumes(

@@ -7,9 +7,10 @@ from pathlib import Path
 from pydantic import Field
 
 from neuroadda.backbones.card import Card, load_card
+from neuroadda.backbones.devices import compute_in_threads, count_cores
 from neuroadda.config import FolderPath, PathText, PublicConfig, dump_config, fingerprint
 from neuroadda.domains.comparison import compare_embeddings
-from neuroadda.domains.consistency import draw_crops, measure_consistency
+from neuroadda.domains.consistency import Consistency, draw_crops, measure_consistency
 from neuroadda.domains.embedding import embed_each, pixel_of
 from neuroadda.domains.patches import check_room, footprint_vx, has_room
 from neuroadda.domains.ranking import RankConfig, Ranking, Source, rank_sources
@@ -193,15 +194,20 @@ def rank_zoo(
     networks = [backbones[name].card.architecture for name in kept]
     crops = draw_crops(volume, networks, config.patches.model_copy(update={"count": config.crops}), config.crop_vx)
     embedders = {name: backbones[name] for name in shapes}
-    consistencies, embedded = {}, {}
-    for name in track("consistency of sources", kept):
-        found = measure_consistency(volume, backbones[name], crops)
-        consistencies[name] = found.get(config.dimensions, found["2d"])
     levels = _list_levels(features, holders) if config.match_raw and config.network == "own" else {}
-    features_here = embed_each(volume, embedders, config.patches, shapes, levels=levels)
-    for _ in track("features of sources", list(embedders)) if embedders else ():
-        name, by_pooling = next(features_here)
-        embedded[backbones[name].card.digest] = by_pooling[config.pooling]
+
+    def measure(name: str) -> Consistency:
+        found = measure_consistency(volume, backbones[name], crops)
+        return found.get(config.dimensions, found["2d"])
+
+    consistencies, embedded = {}, {}
+    with compute_in_threads(min(count_cores(), len(backbones))) as pool:
+        for name, found in zip(track("consistency of sources", kept), pool.map(measure, kept), strict=True):
+            consistencies[name] = found
+        features_here = embed_each(volume, embedders, config.patches, shapes, levels=levels, pool=pool)
+        for _ in track("features of sources", list(embedders)) if embedders else ():
+            name, by_pooling = next(features_here)
+            embedded[backbones[name].card.digest] = by_pooling[config.pooling]
     comparisons = {name: compare_embeddings(embedded[e.network], e, config, name) for name, e in features.items()}
     sources = [describe(volume, name, backbones[name].card) for name in kept]
     return rank_sources(sources, consistencies, comparisons, config)

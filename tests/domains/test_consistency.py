@@ -1,14 +1,30 @@
 """The consistency of boundaries: a mirrored crop's affinities come back to their voxels, and agreement is between 0 and 1."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
+from funlib.geometry import Roi
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuroadda.backbones.card import Card
+from neuroadda.backbones.card import NEAREST, Card
+from neuroadda.backbones.checkpoint import Backbone
+from neuroadda.backbones.devices import compute_in_threads
+from neuroadda.backbones.unet import UNet
 from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.config import Zyx
-from neuroadda.domains.consistency import agree, boundary_entropy, find_neighbours, to_boundary, unflip
+from neuroadda.domains import consistency
+from neuroadda.domains.consistency import (
+    agree,
+    boundary_entropy,
+    find_neighbours,
+    measure_consistency,
+    to_boundary,
+    unflip,
+)
+from neuroadda.volumes.arrays import Volume
 
 OFFSETS: tuple[Zyx, ...] = ((-1, 0, 0), (0, -1, 0), (0, 0, -1), (0, 0, 3))
 
@@ -47,3 +63,36 @@ def test_neighbours_are_of_the_channels_that_are_predicted() -> None:
     assert find_neighbours(card(OFFSETS)) == {"2d": [1, 2], "3d": [0, 1, 2]}
     assert find_neighbours(card(OFFSETS[1:3])) == {"2d": [1, 2]}
     assert to_boundary(np.ones((4, 1, 2, 3), np.float32), [1, 2]).shape == (1, 2, 2)
+
+
+@pytest.mark.parametrize("begin", [(0, 0, 0), (1, 3, 4), (3, 1, 8)])
+def test_a_crop_goes_through_the_network_once_a_transformation_wherever_it_begins(
+    begin: Zyx, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    network = UNetConfig(features=(4, 6), downsample=((2, 2, 2),), kernels=(((3, 3, 3),), ((3, 3, 3),)))
+    card = Card(name="t", domain="t", voxel_size_nm=(8, 8, 8), architecture=network, offsets=NEAREST)
+    volume = Volume.create(tmp_path / "v.zarr/raw", (16, 40, 40), (8, 8, 8), np.uint8)
+    volume.data[:] = np.random.default_rng(0).integers(1, 256, (16, 40, 40), dtype=np.uint8)
+    crop = Roi(begin, (8, 16, 16)) * volume.voxel_size
+    passed = []
+    infer = consistency.Predictor.infer
+
+    def count(self, given):
+        passed.append(len(given.tiles))
+        return infer(self, given)
+
+    monkeypatch.setattr(consistency.Predictor, "infer", count)
+    measure_consistency(volume, Backbone(UNet(network).eval(), card, Path("t")), [crop])
+    assert passed == [1, 1, 1]  # as it is, mirrored, bent
+
+
+def test_in_a_thread_of_the_pool_torch_computes_alone() -> None:
+    before = torch.get_num_threads()
+    with compute_in_threads(2) as pool:
+        assert set(pool.map(lambda _: torch.get_num_threads(), range(4))) == {1}
+        assert torch.get_num_threads() == before
+    assert torch.get_num_threads() == before
+    with pytest.raises(ZeroDivisionError), compute_in_threads(2) as pool:
+        list(pool.map(lambda number: 1 / number, range(2)))
+    assert torch.get_num_threads() == before
