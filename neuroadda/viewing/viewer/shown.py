@@ -9,10 +9,11 @@ from typing import Any
 
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
-from neuroadda.pyramids.pyramid import FINEST
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.geometry.multiscales import list_images, list_levels
 from neuroadda.volumes.neuroglancer import Kind, Layer, Scheme
 from neuroadda.volumes.storage.locations import Location, leaves
+from neuroadda.volumes.storage.nodes import read_attributes
 
 INFO = "info"  # of a precomputed volume, and of its segment properties
 SIZES = ("voxels", "size", "num_voxels", "voxel_count")  # numbers by which a segment is large
@@ -66,8 +67,10 @@ class Shown:
             return 0
         if self.scheme == "precomputed":
             return _read_precomputed(Path(str(self.location)), at)
-        finest = self.levels.get(FINEST, self.location)
-        return int(Volume.open(finest).data[tuple(at)])
+        array = self.location
+        if self.places_itself:
+            array /= list_levels(list_images(read_attributes(array))[0])[0][0]
+        return int(Volume.open(array).data[tuple(at)])
 
 
 def show_volume(volume: Volume, name: str, kind: Kind, visible: bool = True) -> Shown:

@@ -117,6 +117,16 @@ def test_each_error_has_a_state_and_what_is_no_queue_is_refused(plan: Plan, comm
     run = Path(plan.config.output)
     code, out, _ = command("errors", run, "-n", 2)
     assert f"neuroadda view {run} {run}/errors --error 1\n" in out
+    ids = find_view([run]).volumes[-1].read_id
+    points = [error.points_nm for error in find_view([run, run / "errors"]).errors.values()]
+    found = [ids(point) for pair in points for point in pair]
+    assert command("pyramid", plan.output("relabel"))[0] == 0
+    shown = find_view([run, run / "errors"]).volumes[-1]
+    assert (str(shown.location)[-9:], [shown.read_id(point) for pair in points for point in pair]) == (
+        ".ome.zarr",
+        found,
+    )
+    assert min(found) > 0 == shown.read_id((-30.0, 0.0, 0.0)) == shown.read_id((1e6, 12.0, 0.0))
     with serving(find_view([run, run / "errors"])) as server:
         states = [read_state(f"{server.url}errors/{rank}") for rank in (1, 2)]
         assert states[0]["layers"][-1]["name"].startswith("error 1: ")
