@@ -87,6 +87,7 @@ def view(
         if error is not None:
             print(found.errors[error].describe(found.volumes), file=sys.stderr)
             print(f"each of {len(found.errors)} errors has an address: {served.url}errors/RANK", file=sys.stderr)
+            print(f"yes or no goes into the column decision of {found.errors[error].table}", file=sys.stderr)
         print_json({"url": url, "state": served.state(error=error)}) if as_json else print(url)
         sys.stdout.flush()
         if open_:

@@ -23,9 +23,10 @@ from tests.walks.tutorial import ROOT, run_line, shorten
 PAGE, FOLDER = ROOT / "docs/howto_corrections.md", ROOT / "runs/corrections"
 PART = re.compile(r"^```console\n(.*?)^```$|^!\[.*?\]\((pictures/\S+)\)$", re.DOTALL | re.MULTILINE)
 DRAWN = "[...viewer.display.panels].every(panel => !panel.shouldDraw || panel.isReady())"
-PROGRESS = re.compile(r"^(\S+: \d+/\d+ blocks|[a-z ]+: \d+ %).*\n", re.MULTILINE)
+PROGRESS = re.compile(r"^(\S+: \d+/\d+ blocks.*|.*: \d+ %)\n", re.MULTILINE)
 PORT = 8322  # that `neuroadda view` takes by default; the walk takes any that is free
 WIDTH, HEIGHT = 1200, 800
+LONGEST_LINE = 300
 PATIENCE_SECONDS = 300.0
 
 
@@ -51,8 +52,8 @@ def look_at_view(line: str, environment: dict[str, str], browser: Browser, pictu
 
 
 def look_at_page(line: str, browser: Browser, picture: Path) -> None:
-    """Open a page of likely errors, and write a picture of the card that the address names, such as ``errors.html#2``."""
-    file, _, rank = line.split()[-1].partition("#")
+    """Open a page of likely errors, and write a picture of a card: ``xdg-open errors.html  # error 2``."""
+    _, file, *_, rank = line[2:].split()
     browser.open((FOLDER / file).resolve().as_uri())
     browser.ask(f"document.querySelectorAll('article')[{int(rank) - 1}].scrollIntoView()")
     browser.picture(picture)
@@ -90,7 +91,7 @@ def main() -> None:
                     look_at_page(line, browser, picture)
                 else:
                     told = PROGRESS.sub("", run_line(line, FOLDER, environment))
-                shown += [line, *shorten(told, FOLDER)]
+                shown += [line, *shorten(told, FOLDER, LONGEST_LINE)]
             if picture.exists():
                 with Image.open(picture) as seen:
                     seen.convert("RGB").save(ROOT / "docs" / after, quality=80, optimize=True)

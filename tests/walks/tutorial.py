@@ -47,9 +47,9 @@ def run_line(line: str, folder: Path, environment: dict[str, str]) -> str:
     return str(done.stdout)
 
 
-def shorten(told: str, folder: Path) -> list[str]:
+def shorten(told: str, folder: Path, width: int = WIDTH) -> list[str]:
     """Return the lines of an output as a page has them."""
-    lines = [out[:WIDTH].rstrip() for out in told.replace(f"{folder}/", "").replace(f"{ROOT}/", "").splitlines()]
+    lines = [out[:width].rstrip() for out in told.replace(f"{folder}/", "").replace(f"{ROOT}/", "").splitlines()]
     return [*lines[: LINES // 2], "...", *lines[-LINES // 2 :]] if len(lines) > LINES else lines
 
 
