@@ -1,11 +1,15 @@
 """Verbs of proofreading: the queue of likely errors."""
 
+import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neuroadda.cli.options import Json, Ledger, Overwrite
+
+if TYPE_CHECKING:
+    from neuroadda.segmentation.pipeline import Plan
 
 app = typer.Typer()
 SHOWN = 10
@@ -72,6 +76,15 @@ def errors(
     )
     for path in written:
         print(path)
+    print(f"see the first in Neuroglancer: neuroadda view {_find_shown(run, queue.plan)} {folder} --error 1")
     print(
         f"write yes or no into the column decision of {folder / TABLE}, then: neuroadda edits add {run} --csv {folder / TABLE}"
     )
+
+
+def _find_shown(run: Path, plan: "Plan") -> str:
+    """Return what a viewer takes to show a run: where it is published with meshes, else the run itself."""
+    from neuroadda.volumes.identity.derived import list_copies
+
+    published = list_copies(plan.output("relabel"), "precomputed")
+    return shlex.quote(str(published[0].parent if published else run))

@@ -1,5 +1,7 @@
 """The verb that writes a run in formats of others."""
 
+import shlex
+import sys
 from typing import Annotated
 
 import typer
@@ -69,6 +71,8 @@ def publish(
     with show_progress(quiet=as_json) as observer:
         folder = publish_run(config, overwrite=overwrite, observe=observer.on_blocks)
     print_json({"output": str(folder), "formats": list(config.to)}) if as_json else print(folder)
+    if "precomputed" in config.to:
+        print(f"look at it: neuroadda view {shlex.quote(str(folder))}", file=sys.stderr)
 
 
 def _read_ids(text: str) -> tuple[int, ...]:

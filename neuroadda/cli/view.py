@@ -11,7 +11,7 @@ from neuroadda.errors import RunStopped, UserError
 
 app = typer.Typer()
 
-PLACES_HELP = "Run folder, volume, pyramid, published folder, proposals, or exported Neuroglancer state; or several."
+PLACES_HELP = "Run folder, volume, pyramid, published folder, proposals, likely errors, or exported Neuroglancer state; or several."
 HOST_HELP = "Address to listen on. With another than this machine's own, the network can connect, and needs the token."
 TOKEN_HELP = "Secret part of the address; default: none on this machine, a random one on the network."
 VIEWER_HELP = (
@@ -29,6 +29,10 @@ def view(
     segments: Annotated[
         list[int] | None, typer.Option("--segment", min=1, help="Id to show in 3-D; default: the largest.")
     ] = None,
+    error: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="RANK", help="Likely error to show; default: the first, if a queue is given."),
+    ] = None,
     host: Annotated[str, typer.Option(help=HOST_HELP)] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8322,
     token: Annotated[str | None, typer.Option(envvar="NEUROADDA_VIEW_TOKEN", help=TOKEN_HELP)] = None,
@@ -40,7 +44,10 @@ def view(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show a run in Neuroglancer: raw, affinities, segmentation, meshes, proposals. Only these are served; Ctrl-C ends it."""
+    """Show a run in Neuroglancer: raw, affinities, segmentation, meshes, proposals, likely errors.
+
+    Only these are served; Ctrl-C ends it.
+    """
     from neuroadda.cli.console import print_json
     from neuroadda.viewing.viewer.view import find_view
 
@@ -52,11 +59,20 @@ def view(
         loaded = load_run(config, overrides, usage="RUN", quiet=as_json)
         shown.append(take_section(loaded, "segment", config).output)
     found = find_view(shown, segments or ())
+    if error is not None and error not in found.errors:
+        what = f"there is no likely error {error}" if found.errors else "no likely errors are given"
+        right = (
+            f"1 to {len(found.errors)}"
+            if found.errors
+            else "name the folder that `neuroadda errors` wrote, such as run/errors"
+        )
+        raise UserError(what, "--error", right)
+    error = error or min(found.errors, default=None)
     if root is not None or base_url is not None:
         from neuroadda.viewing.viewer.addresses import served_address
         from neuroadda.volumes.neuroglancer import VIEWER, state_url
 
-        state = found.to_state(lambda one: served_address(one.location, root or Path(), base_url or BASE_URL))
+        state = found.to_state(lambda one: served_address(one.location, root or Path(), base_url or BASE_URL), error)
         print_json(state) if as_json else print(state_url(state, viewer or VIEWER))
         return
     from neuroadda.viewing.access import warn_of_network
@@ -67,12 +83,17 @@ def view(
             print(warning, file=sys.stderr)
         if served.viewer is not None:
             print(f"the browser loads the viewer from {served.viewer}, and the volumes from here", file=sys.stderr)
-        print_json({"url": served.url, "state": served.state()}) if as_json else print(served.url)
+        url = served.url if error is None else f"{served.url}errors/{error}"
+        if error is not None:
+            print(found.errors[error].describe(found.volumes), file=sys.stderr)
+            print(f"each of {len(found.errors)} errors has an address: {served.url}errors/RANK", file=sys.stderr)
+            print(f"yes or no goes into the column decision of {found.errors[error].table}", file=sys.stderr)
+        print_json({"url": url, "state": served.state(error=error)}) if as_json else print(url)
         sys.stdout.flush()
         if open_:
             import webbrowser
 
-            webbrowser.open(served.url)
+            webbrowser.open(url)
         try:
             served.serve_forever()
         except (KeyboardInterrupt, RunStopped):

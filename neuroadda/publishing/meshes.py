@@ -6,6 +6,7 @@ once: there are no gaps and no doubled faces, and vertices on a border are the s
 half voxels until then.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +16,7 @@ from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.outputs import Written
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import ZyxFloat
+from neuroadda.publishing import kept_meshes
 from neuroadda.publishing.mesh_forms import FORMS, Form, Mesh
 from neuroadda.publishing.named_files import WrittenNames, write_file
 from neuroadda.publishing.publication import Publication
@@ -38,6 +40,7 @@ class MeshBlocks(Stage):
     def create_output(self, task: Task) -> None:
         """Create the folder of the blocks' files."""
         task.create_folder()
+        kept_meshes.begin(Path(task.output).parent)
 
     def written(self, task: Task) -> Written:
         """Return which blocks' files are there."""
@@ -142,6 +145,7 @@ class JoinMeshes(Stage):
         """Return the function that writes some segments' meshes."""
         table = SegmentTable.load(task.inputs[TABLE])
         rows, pieces, form = self.chosen.find_rows(table), Path(task.inputs["pieces"]), FORMS[self.form]
+        settings = self.version, self.voxel_size_nm, self.max_error_nm
 
         def join(block: Block) -> dict[str, Any]:
             faces = 0
@@ -152,13 +156,16 @@ class JoinMeshes(Stage):
                     with np.load(block_file(pieces, index)) as file:
                         if f"v{id_}" in file.files:
                             found.append((file[f"v{id_}"], file[f"f{id_}"]))
-                mesh = simplify(join_pieces(found), self.voxel_size_nm, self.max_error_nm)
+                mesh = kept_meshes.find_or_make(pieces.parent, found, settings, partial(self._join, found))
                 for name, content in form.write(id_, mesh).items():
                     write_file(Path(task.output) / name, content)
                 faces += len(mesh.faces)
             return {"faces": faces}
 
         return join
+
+    def _join(self, pieces: list[tuple[np.ndarray, np.ndarray]]) -> Mesh:
+        return simplify(join_pieces(pieces), self.voxel_size_nm, self.max_error_nm)
 
 
 def join_pieces(pieces: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

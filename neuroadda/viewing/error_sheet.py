@@ -46,20 +46,21 @@ def write_error_sheet(queue: Queue, target: Path, *, overwrite: bool = False) ->
     panels = [cut_panel(queue, raw, fragments, error) for error in track("pictures of errors", queue.errors[:MOST])]
     with placing(target, overwrite) as partial:
         partial.write_text(
-            render_error_page(panels, len(queue.errors), str(queue.plan.config.output)), encoding="utf-8"
+            render_error_page(panels, len(queue.errors), str(queue.plan.config.output), str(target.parent)),
+            encoding="utf-8",
         )
     return target
 
 
-def render_error_page(panels: Sequence[ErrorPanel], count: int, run: str) -> str:
-    """Return the page as text."""
+def render_error_page(panels: Sequence[ErrorPanel], count: int, run: str, folder: str) -> str:
+    """Return the page, which lies in a folder with the queue's table, as text."""
     shown = [
         (p, [(name, figures.to_data_uri(figures.to_png(image)), ratio) for name, image, ratio in p.pictures])
         for p in panels
     ]
     colours = ["#{:02x}{:02x}{:02x}".format(*colour) for colour in COLOURS]
     return open_template(SHEET, plain=plain).render(
-        panels=shown, count=count, run=run, colours=colours, created=datetime.now(UTC)
+        panels=shown, count=count, run=run, folder=folder, colours=colours, created=datetime.now(UTC)
     )
 
 

@@ -30,28 +30,27 @@ def run_block(text: str, environment: dict[str, str]) -> str:
     """Return a console block with fresh output."""
     shown = []
     for line in text.splitlines():
-        if not line.startswith("$ "):
-            continue
-        said = EXIT.search(line)
-        print(line, flush=True)
-        done = subprocess.run(
-            ["bash", "-c", line[2:]],
-            cwd=FOLDER,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        print(done.stdout, flush=True)
-        if done.returncode != (int(said.group(1)) if said else 0):
-            sys.exit(f"exit code {done.returncode}: {line}")
-        lines = [
-            out[:WIDTH].rstrip() for out in done.stdout.replace(f"{FOLDER}/", "").replace(f"{ROOT}/", "").splitlines()
-        ]
-        if len(lines) > LINES:
-            lines = [*lines[: LINES // 2], "...", *lines[-LINES // 2 :]]
-        shown += [line, *lines]
+        if line.startswith("$ "):
+            print(line, flush=True)
+            shown += [line, *shorten(run_line(line, FOLDER, environment), FOLDER)]
     return "\n".join(shown) + "\n"
+
+
+def run_line(line: str, folder: Path, environment: dict[str, str]) -> str:
+    """Return what a line ``$ command`` prints, run by bash in a folder; another exit code than the one it says ends all."""
+    said = EXIT.search(line)
+    told = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = subprocess.run(["bash", "-c", line[2:]], cwd=folder, env=environment, **told)  # type: ignore[call-overload]
+    print(done.stdout, flush=True)
+    if done.returncode != (int(said.group(1)) if said else 0):
+        sys.exit(f"exit code {done.returncode}: {line}")
+    return str(done.stdout)
+
+
+def shorten(told: str, folder: Path, width: int = WIDTH) -> list[str]:
+    """Return the lines of an output as a page has them."""
+    lines = [out[:width].rstrip() for out in told.replace(f"{folder}/", "").replace(f"{ROOT}/", "").splitlines()]
+    return [*lines[: LINES // 2], "...", *lines[-LINES // 2 :]] if len(lines) > LINES else lines
 
 
 def main() -> None:

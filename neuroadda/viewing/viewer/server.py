@@ -25,6 +25,7 @@ from neuroadda.volumes.neuroglancer import VIEWER
 
 PAGE, EVENTS = "v/view/", "events/view"  # the client's script wants v/ and events/
 DATA, STATE, ICON = "data/", "state.json", "favicon.ico"
+ERROR = re.compile(r"errors/([1-9]\d{0,8})(/state\.json)?")
 POLICY = (  # the client's blosc decoder makes functions of text
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; connect-src 'self' https: http: data: blob:; "
@@ -49,7 +50,7 @@ class ViewServer(WebServer):
     Attributes
     ----------
     url
-        What a person opens, with the token where there is one.
+        What a person opens, with the token where there is one. Below it, ``errors/RANK`` shows a likely error.
     viewer
         Address of the Neuroglancer that is opened; None for the one that is served here.
     """
@@ -67,14 +68,17 @@ class ViewServer(WebServer):
         self.prefix = f"/{quote(token, safe='')}/" if token else "/"
         self.url = self.address + self.prefix
 
-    def state(self, address: str | None = None) -> dict[str, Any]:
-        """Return the viewer's state, for who reaches this server at an address (by default its own), such as through a tunnel."""
+    def state(self, address: str | None = None, error: int | None = None) -> dict[str, Any]:
+        """Return the viewer's state, for who reaches this server at an address (by default its own), such as through a tunnel.
+
+        `error` is the rank of the likely error that it shows; None for the whole.
+        """
         base = f"{address or self.address}{self.prefix}{DATA}"
 
         def locate(shown: Shown) -> str:
             return base + quote(shown.name, safe="") if shown.name in self.mounts else str(shown.location)
 
-        return self.view.to_state(locate)
+        return self.view.to_state(locate, error)
 
     def server_close(self) -> None:
         """Stop listening, and end streams."""
@@ -111,14 +115,16 @@ class _Handler(WebHandler):
         if (path := self._admit()) is None:
             return
         if path == "":
-            self._send_on()
+            self._send_on(STATE)
         elif path == STATE:
-            self.send(json.dumps(self.server.state(self._address())).encode(), "application/json", headers=self._cors())
+            self._send_state(None)
+        elif (found := ERROR.fullmatch(path)) and int(found[1]) in self.server.view.errors:
+            self._send_state(int(found[1])) if found[2] else self._send_on(f"{path}/{STATE}")
         elif path.startswith(DATA):
             self._answer_data(path.removeprefix(DATA))
         elif path.startswith(PAGE) and self.server.client is not None:
-            found = read_client(self.server.client, path.removeprefix(PAGE))
-            self.send(*found) if found else self._refuse_here()
+            file = read_client(self.server.client, path.removeprefix(PAGE))
+            self.send(*file) if file else self._refuse_here()
         elif path == ICON:
             self.send_head(HTTPStatus.NO_CONTENT, "image/x-icon", 0, {})
         elif path == EVENTS and self.command == "GET":
@@ -180,9 +186,13 @@ class _Handler(WebHandler):
     def _address(self) -> str:
         return f"http://{self.headers.get('Host')}"
 
-    def _send_on(self) -> None:
-        """Lead to the viewer, which then loads its state from here."""
-        state = f"{self._address()}{self.server.prefix}{STATE}"
+    def _send_state(self, error: int | None) -> None:
+        state = self.server.state(self._address(), error)
+        self.send(json.dumps(state).encode(), "application/json", headers=self._cors())
+
+    def _send_on(self, path: str) -> None:
+        """Lead to the viewer, which then loads the state at a path from here."""
+        state = f"{self._address()}{self.server.prefix}{path}"
         page = self.server.prefix + PAGE if self.server.viewer is None else f"{self.server.viewer.rstrip('/')}/"
         self.send(b"", "text/plain", HTTPStatus.SEE_OTHER, {"Location": f"{page}#!{state}"})
 

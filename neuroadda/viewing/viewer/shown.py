@@ -1,7 +1,8 @@
 """A volume that a viewer shows, in any of the forms that Neuroglancer reads itself."""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 from neuroadda.config import ZyxFloat
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.geometry.multiscales import list_images, list_levels
 from neuroadda.volumes.neuroglancer import Kind, Layer, Scheme
 from neuroadda.volumes.storage.locations import Location, leaves
+from neuroadda.volumes.storage.nodes import read_attributes
 
 INFO = "info"  # of a precomputed volume, and of its segment properties
 SIZES = ("voxels", "size", "num_voxels", "voxel_count")  # numbers by which a segment is large
@@ -48,6 +51,26 @@ class Shown:
         """Return the layer of it, where it is served at `url`."""
         place = self.voxel_size_nm, self.offset_nm, self.scheme, self.places_itself
         return Layer(self.name, url, self.kind, *place, self.visible, self.segments)
+
+    def read_id(self, place_nm: ZyxFloat) -> int:
+        """Return the id of labels at a place (zyx), 0 outside.
+
+        Raises
+        ------
+        UserError
+            If it is precomputed and tensorstore is missing.
+        """
+        near = zip(place_nm, self.offset_nm, self.voxel_size_nm, strict=True)
+        at = [math.floor((place - offset) / size) for place, offset, size in near]
+        extent = zip(at, self.shape_nm, self.voxel_size_nm, strict=True)
+        if not all(0 <= index < round(shape / size) for index, shape, size in extent):
+            return 0
+        if self.scheme == "precomputed":
+            return _read_precomputed(Path(str(self.location)), at)
+        array = self.location
+        if self.places_itself:
+            array /= list_levels(list_images(read_attributes(array))[0])[0][0]
+        return int(Volume.open(array).data[tuple(at)])
 
 
 def show_volume(volume: Volume, name: str, kind: Kind, visible: bool = True) -> Shown:
@@ -122,6 +145,22 @@ def read_info(folder: Path) -> dict[str, Any]:
 def is_precomputed(folder: Path) -> bool:
     """Tell whether a folder is that of a precomputed volume."""
     return "scales" in read_info(folder)
+
+
+def _read_precomputed(folder: Path, at: Sequence[int]) -> int:
+    """Return a voxel (zyx, from the first) of the finest scale."""
+    try:
+        import tensorstore
+    except ImportError as error:
+        right = "pip install neuroadda[publish]"
+        raise UserError(
+            "it is precomputed, for which the package tensorstore is missing", str(folder), right
+        ) from error
+    spec = {"driver": "neuroglancer_precomputed", "kvstore": {"driver": "file", "path": f"{folder.resolve()}/"}}
+    array = tensorstore.open(spec, read=True).result()
+    z, y, x = at
+    begin = array.domain.origin
+    return int(array[begin[0] + x, begin[1] + y, begin[2] + z, 0].read().result())
 
 
 def _find_largest(folder: Path, info: Mapping[str, Any]) -> tuple[int, ...]:

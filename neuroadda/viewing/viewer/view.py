@@ -15,6 +15,7 @@ from neuroadda.publishing.webknossos import is_dataset
 from neuroadda.pyramids.pyramid import FINEST, PyramidConfig, guess_kind
 from neuroadda.segmentation.pipeline import Plan, is_run
 from neuroadda.segmentation.recovery import read_run
+from neuroadda.viewing.viewer.error_views import ErrorPlace, is_queue, read_queue, show_error
 from neuroadda.viewing.viewer.shown import (
     Shown,
     is_precomputed,
@@ -36,7 +37,9 @@ OF_A_RUN: tuple[tuple[str, str, Kind, bool], ...] = (
     ("fragments", "fragments", "labels", False),
     ("segmentation", "relabel", "labels", True),
 )
-RIGHT = "a run's folder, a volume, a pyramid, a published folder, proposals, or a state that was exported is expected"
+RIGHT = (
+    "a run, a volume, a pyramid, a published folder, proposals, likely errors, or a state that was exported is expected"
+)
 MARGIN = 1.2  # of the picture in 3-D around the volume
 SECTION_PIXELS = 450  # a smaller volume is magnified in the sections to about this width
 TILT = (0.9, 0.35, 0.1, 0.25)  # quaternion by which it is looked at in 3-D: from above and aside
@@ -53,23 +56,28 @@ class View:
         From bottom to top.
     annotations
         More layers, as a viewer's state has them: boxes and points over the volumes.
+    errors
+        Likely errors, by rank: each has a state of its own.
     """
 
     volumes: list[Shown] = field(default_factory=list)
     annotations: list[dict[str, Any]] = field(default_factory=list)
+    errors: dict[int, ErrorPlace] = field(default_factory=dict)
 
     def __add__(self, other: "View") -> "View":
         """Add what is at another place; of two volumes of one name the later is shown."""
         named = {shown.name: shown for shown in (*self.volumes, *other.volumes)}
-        return View(list(named.values()), self.annotations + other.annotations)
+        return View(list(named.values()), self.annotations + other.annotations, self.errors | other.errors)
 
-    def to_state(self, address: Callable[[Shown], str]) -> dict[str, Any]:
+    def to_state(self, address: Callable[[Shown], str], error: int | None = None) -> dict[str, Any]:
         """Return the viewer's state as plain JSON data, at the middle of the first volume.
 
         Parameters
         ----------
         address
             Returns the http(s) address at which a volume is served.
+        error
+            Rank of the likely error that is shown, instead of the largest segments.
         """
         first, *_ = self.volumes
         middle_nm = [o + s / 2 for o, s in zip(first.offset_nm, first.shape_nm, strict=True)]
@@ -85,6 +93,8 @@ class View:
                 "selectedLayer": {"layer": selected[-1], "visible": False},
             }
         state["layers"] += self.annotations
+        if error is not None:
+            show_error(state, self.errors[error], self.volumes)
         return state
 
 
@@ -108,9 +118,9 @@ def find_view(places: Sequence[Location | str], segments: Sequence[int] = ()) ->
         raise UserError("there is no volume to show the rest over", str(places[0]), "name a run or a volume, too")
     if segments:
         chosen = [replace(v, segments=tuple(segments)) if v.kind == "labels" else v for v in view.volumes]
-        view = View(chosen, view.annotations)
+        view = replace(view, volumes=chosen)
     # Raw lies below all else, wherever it was found.
-    return View(sorted(view.volumes, key=lambda v: v.kind != "raw"), view.annotations)
+    return replace(view, volumes=sorted(view.volumes, key=lambda v: v.kind != "raw"))
 
 
 def show_plan(plan: Plan) -> View:
@@ -139,6 +149,8 @@ def _look_at(place: Location) -> View:
             return show_plan(read_run(place, trust_inputs=True))
         if (place / PROPOSALS).is_file():
             return _show_proposals(place)
+        if is_queue(place):
+            return View(errors=read_queue(place))
         if not is_array(place):
             found = list(_search(place, DEPTH))
             if not found:

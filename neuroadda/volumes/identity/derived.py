@@ -128,6 +128,12 @@ def list_views(array: Location) -> list[Path]:
     return [Path(derived.path) for _, derived in _list_derived(array) if derived.kind == "view"]
 
 
+def list_copies(array: Location, name: str) -> list[Path]:
+    """Return the copies of an array that are there and have that name, such as ``precomputed`` of a published folder."""
+    found = [Path(derived.path) for _, derived in _list_derived(array) if derived.kind == "copy"]
+    return [path for path in found if path.name == name]
+
+
 def remove_views(array: Location, views: Container[Path]) -> None:
     """Remove views of an array, and what is kept of them."""
     for folder, derived in list(_list_derived(array)):
