@@ -6,17 +6,19 @@ from studies.segmentation.parts import ROOT
 
 RESULTS = ROOT / "docs" / "results"
 ORDERS, RANDOM, ALL_KNOWING = ("expected gain", "size alone", "likelihood alone"), "random", "all-knowing"
-FITS, ROWS, CURVES = (RESULTS / f"errors{part}.csv" for part in ("_validation", "", "_curves"))
+VALIDATION, ROWS, CURVES = (RESULTS / f"errors{part}.csv" for part in ("_validation", "", "_curves"))
 
 
 @dataclass(frozen=True)
-class FitRow:
-    """A validation part, ranked by weights from the other volumes."""
+class HeldOutRow:
+    """A validation part, ranked by weights from the other volumes: precision of the list, and shares of the reachable fall of VOI."""
 
     volume: str
-    fit: str
+    order: str
     at_20: float
     at_100: float
+    share_50: float
+    share_100: float
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class PrecisionRow:
         Of the segmentation as it is before any decision; of random orders, the mean.
     asked_20, asked_100
         Of the first decisions that an oracle makes, each applied before the next.
+    candidates, errors
+        How many there are in the list.
     """
 
     volume: str
@@ -38,14 +42,31 @@ class PrecisionRow:
     asked_20: float
     asked_100: float
     candidates: int
+    errors: int
 
 
 @dataclass(frozen=True)
 class CurveRow:
-    """VOI (nats) of a test part after so many decisions, and the lowest that decisions can reach."""
+    """VOI (nats) of a test part after so many decisions.
+
+    Attributes
+    ----------
+    best_voi
+        The lowest that decisions can reach: regions of one label that touch are one segment.
+    lowest_voi
+        All regions of one label are one segment, whether or not they touch.
+    """
 
     volume: str
     order: str
     decision: int
     voi: float
     best_voi: float
+    lowest_voi: float
+
+
+def share(curve: list[CurveRow], decisions: int) -> float:
+    """Return the share of the reachable fall of VOI after so many decisions; 0 where nothing can fall."""
+    before, after = curve[0], max((row for row in curve if row.decision <= decisions), key=lambda row: row.decision)
+    reachable = before.voi - before.best_voi
+    return (before.voi - after.voi) / reachable if reachable > 0 else 0.0

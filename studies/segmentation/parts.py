@@ -52,6 +52,22 @@ def predict_parts(domain: str, folder: Path, backbone: str | None = None) -> tup
     return tuple(Part(kept[f"{p}_affs"], kept[f"{p}_labels"], voxel_size_nm) for p in ("validation", "test"))  # type: ignore[return-value]
 
 
+def predict_part(name: str, backbone: str, folder: Path, roi: Roi | None = None) -> Part:
+    """Return a labelled volume, or a part of it, predicted by a backbone of the zoo; the prediction is kept in `folder`."""
+    place = "" if roi is None else "_from_" + "_".join(str(int(n)) for n in roi.begin)
+    path = folder / f"{name}{place}-{backbone}.npz"
+    if not path.exists():
+        target = Path("runs/data") / f"{name}.zarr"
+        import_labelled(target)
+        raw, labels = Volume.open(target / "raw"), Volume.open(target / "labels")
+        roi = roi or labels.roi
+        affs = _predict_roi(load_backbone(open_zoo().folder(backbone)), raw, roi)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, voxel_size_nm=raw.voxel_size_nm, affs=affs, labels=labels.read(roi))
+    kept = np.load(path)
+    return Part(kept["affs"], kept["labels"], tuple(float(v) for v in kept["voxel_size_nm"]))
+
+
 def _predict(domain: str, name: str, path: Path) -> None:
     file = ROOT / "configs" / f"{domain}.toml"
     config = parse_config(flow.RunConfig, load_config_file(file), str(file))
