@@ -55,7 +55,7 @@ class Truth:
         return float((-change if is_merge else change) / self.overlaps.sum())
 
     def main_labels(self) -> np.ndarray:
-        """Return int64, by region: the label that it shares most voxels with; those that share none with any have numbers below 0."""
+        """Return int64, by region: the label that it shares most voxels with; a number below 0 where there is none."""
         alone = -1 - np.arange(len(self.overlaps))
         return np.where(self.overlaps.any(axis=1), self.overlaps.argmax(axis=1), alone)
 

@@ -32,8 +32,8 @@ HEAD = """# The queue of likely errors
 
 `neuroadda errors` ranks places by likelihood of an error times the fall of VOI if it is corrected ([errors.md](../errors.md)).
 Here it is judged by truth. Hypothesis, rule and analysis were written first: `studies/errors/__init__.py`. Affinities are those of
-each volume's own backbone of the zoo on its test part (of mouse_cortex_ac3_test: the one of mouse cortex; nothing was chosen on this
-volume), segmented with the defaults. VOI in nats.
+each volume's own backbone of the zoo on its test part (of mouse_cortex_ac3_test: the one of mouse cortex; nothing was chosen on
+this volume), segmented with the defaults. VOI in nats.
 
 - Command: `python -m studies.errors.study`, {date}; machine: {machine}
 - Every row is in [errors.csv](errors.csv), [errors_curves.csv](errors_curves.csv), [errors_validation.csv](errors_validation.csv)

@@ -11,7 +11,7 @@ VALIDATION, ROWS, CURVES = (RESULTS / f"errors{part}.csv" for part in ("_validat
 
 @dataclass(frozen=True)
 class HeldOutRow:
-    """A validation part, ranked by weights from the other volumes: precision of the list, and shares of the reachable fall of VOI."""
+    """A validation part, ranked by weights from the other volumes: precision of the list, shares of the reachable fall."""
 
     volume: str
     order: str
