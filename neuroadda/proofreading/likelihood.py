@@ -1,7 +1,8 @@
-"""How likely a candidate is an error: a logistic function of what a run knows of the contact of its two sides.
+"""How likely a candidate is an error: of a merge, a logistic function of what a run knows of the contact of its two sides.
 
 The weights are from candidates of four volumes whose truth is known, on parts that were neither trained on nor used to judge the
-queue (`python -m studies.errors.study --fit`; docs/results/errors.md). A score far above the threshold speaks against a merge.
+queue (`python -m studies.errors.study --fit`; docs/results/errors.md). A score far above the threshold speaks against a merge. Of
+cuts, the parts hold too few errors to fit more than how many of them are errors.
 """
 
 from dataclasses import dataclass
@@ -13,21 +14,23 @@ Weights = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Likelihood:
-    """A logistic function for each kind of candidate.
+    """How likely candidates of each kind are errors.
 
     Attributes
     ----------
-    merge, split
-        Weights of the columns of `describe`.
+    merge
+        Weights of the columns of `describe`, whose sum a logistic function makes a likelihood of.
+    split
+        Likelihood of every cut.
     """
 
     merge: Weights
-    split: Weights
+    split: float
 
     def of(self, is_merge: np.ndarray, described: np.ndarray) -> np.ndarray:
         """Return float64, 0 to 1, of candidates (bool: which are merges) that `describe` describes."""
-        weights = np.where(is_merge[:, None], np.array(self.merge), np.array(self.split))
-        return np.asarray(1 / (1 + np.exp(-(described * weights).sum(axis=1))))
+        merge = 1 / (1 + np.exp(-(described * np.array(self.merge)).sum(axis=1)))
+        return np.where(is_merge, merge, self.split)
 
 
 def describe(above: np.ndarray, contact: np.ndarray, smaller: np.ndarray) -> np.ndarray:
@@ -53,7 +56,4 @@ def describe(above: np.ndarray, contact: np.ndarray, smaller: np.ndarray) -> np.
     return np.stack([np.asarray(column, np.float64) for column in columns], axis=1)
 
 
-LIKELIHOOD = Likelihood(
-    merge=(7.578, -10.863, -0.189, -0.833),
-    split=(-15.327, 3.353, 0.96, 1.393),
-)
+LIKELIHOOD = Likelihood(merge=(7.578, -10.863, -0.189, -0.833), split=0.069)

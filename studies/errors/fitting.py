@@ -1,11 +1,11 @@
-"""Weights of the likelihood, from candidates whose truth is known."""
+"""The likelihood of errors, from candidates whose truth is known."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from neuroadda.proofreading.candidates import Candidates
-from neuroadda.proofreading.likelihood import Likelihood, Weights
+from neuroadda.proofreading.likelihood import Likelihood
 
 PENALTY, STEPS, WEIGHT_OF_VOLUME = 1.0, 100, 200.0
 
@@ -14,19 +14,16 @@ Judged = tuple[Candidates, np.ndarray, float]
 
 
 def fit_likelihood(volumes: Sequence[Judged]) -> Likelihood:
-    """Return the weights that candidates of some volumes give; see `studies.errors`."""
-    return Likelihood(merge=_fit_kind(volumes, True), split=_fit_kind(volumes, False))
-
-
-def _fit_kind(volumes: Sequence[Judged], is_merge: bool) -> Weights:
+    """Return the likelihood that candidates of some volumes give; see `studies.errors`."""
     described, truth, weights = [], [], []
     for candidates, errors, threshold in volumes:
-        chosen = candidates.is_merge == is_merge
+        chosen = candidates.is_merge
         described.append(candidates.take(chosen).describe(threshold))
         truth.append(errors[chosen].astype(np.float64))
         weights.append(np.full(chosen.sum(), WEIGHT_OF_VOLUME / max(chosen.sum(), 1)))
-    found = _regress(np.concatenate(described), np.concatenate(truth), np.concatenate(weights))
-    return tuple(round(float(w), 3) for w in found)  # type: ignore[return-value] # four
+    merge = _regress(np.concatenate(described), np.concatenate(truth), np.concatenate(weights))
+    split = np.mean([errors[~candidates.is_merge].mean() for candidates, errors, _ in volumes])
+    return Likelihood(tuple(round(float(w), 3) for w in merge), round(float(split), 3))  # type: ignore[arg-type] # four
 
 
 def _regress(columns: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:

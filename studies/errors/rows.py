@@ -6,7 +6,7 @@ from studies.segmentation.parts import ROOT
 
 RESULTS = ROOT / "docs" / "results"
 ORDERS, RANDOM, ALL_KNOWING = ("expected gain", "size alone", "likelihood alone"), "random", "all-knowing"
-VALIDATION, ROWS, CURVES = (RESULTS / f"errors{part}.csv" for part in ("_validation", "", "_curves"))
+VALIDATION, FIRST, ROWS, CURVES = (RESULTS / f"errors{part}.csv" for part in ("_validation", "_first", "", "_curves"))
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class PrecisionRow:
         Of the first decisions that an oracle makes, each applied before the next.
     candidates, errors
         How many there are in the list.
+    share_50, most_50
+        Share of the reachable fall of VOI after 50 decisions in this order, and in the all-knowing one.
     """
 
     volume: str
@@ -43,6 +45,8 @@ class PrecisionRow:
     asked_100: float
     candidates: int
     errors: int
+    share_50: float
+    most_50: float
 
 
 @dataclass(frozen=True)

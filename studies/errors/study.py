@@ -122,19 +122,18 @@ def study_volume(subject: Subject) -> tuple[list[PrecisionRow], list[CurveRow]]:
     found = subject.find()
     errors, random = subject.judge(found), np.random.default_rng(0)
     draws = np.mean([_precisions(random.permutation(errors)) for _ in range(DRAWS)], axis=0)
+    most = _to_rows(subject, ALL_KNOWING, answer_greedily(subject, found))
     rows, curves = list[PrecisionRow](), list[CurveRow]()
     for name in (*ORDERS, RANDOM):
         order = random.permutation(len(errors)) if name == RANDOM else order_candidates(found, name)
         answered = answer(subject, found, order)
-        at_20, at_100 = draws if name == RANDOM else _precisions(errors[order])
+        curve = _to_rows(subject, name, answered)
+        listed = tuple(round(float(d), 4) for d in draws) if name == RANDOM else _precisions(errors[order])
         asked = _precisions(np.array(answered.corrected))
-        rows.append(
-            PrecisionRow(
-                subject.volume, name, round(at_20, 4), round(at_100, 4), *asked, len(errors), int(errors.sum())
-            )
-        )
-        curves += _to_rows(subject, name, answered)
-    return rows, [*curves, *_to_rows(subject, ALL_KNOWING, answer_greedily(subject, found))]
+        shares = (round(share(some, 50), 4) for some in (curve, most))
+        rows.append(PrecisionRow(subject.volume, name, *listed, *asked, len(errors), int(errors.sum()), *shares))
+        curves += curve
+    return rows, [*curves, *most]
 
 
 def _to_rows(subject: Subject, order: str, answered: Answered) -> list[CurveRow]:
