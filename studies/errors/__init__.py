@@ -17,9 +17,9 @@ in the table.
 
 Choice. On what the trainings of the backbones held out (*validation*), and by nothing else. Of merges, logistic regression with an
 L2 penalty of 1 on standardised columns but the first; each volume has the same sum of weights. Columns: 1, the score above the
-threshold, the logarithm of the contact over the smaller side to the 2/3, the logarithm of the smaller side. Of splits, the mean share
-of errors among the cuts of a volume (see below). For mouse cortex the validation part is all of the sections 48 to 55 of AC4. Each
-validation part is also ranked by what the other three give.
+threshold, the logarithm of the contact over the smaller side to the 2/3, the logarithm of the smaller side. Of splits, the mean
+share of errors among the cuts of a volume (see below). For mouse cortex the validation part is all of the sections 48 to 55 of AC4.
+Each validation part is also ranked by what the other three give.
 
 Tried on validation parts alone, and left out: the score times the logarithm of the contact, and the orphan (columns of the first
 plan: worse); rivals, by how much the best other contact of the smaller and of the larger side scores above this one (equal but for
@@ -27,10 +27,10 @@ the place of one error, with a sign that makes no sense); the share of the small
 likelihood squared times gain (more errors among the first 20, less gain after 50).
 
 Changed after the first judgement. Splits had a regression of their own, with the columns of merges. On mouse_cortex_ac3_test, whose
-segments are larger than any of a validation part, it expected 72 of 434 cuts to be errors, where 28 are, and put cuts of the largest
-segment first: with 12 errors among the cuts of all validation parts, the weight of the size was an extrapolation. Ranking each
-validation part by what the others give, a constant reaches more after 50 decisions (and less after 100), so it replaced the
-regression; nothing else was changed. The volume is since then not untouched. The page has the results of both.
+segments are larger than any of a validation part, it expected 72 of 434 cuts to be errors, where 28 are, and put cuts of the
+largest segment first: with 12 errors among the cuts of all validation parts, the weight of the size was an extrapolation.
+Ranking each validation part by what the others give, a constant reached more after 50 decisions (and less after 100), so it
+replaced the regression; nothing else was changed. The volume is since then not untouched. The page has the results of both.
 
 Judgement. Test parts, on which no backbone was trained and no weight was chosen: precision at 20 and at 100 of four orders
 (expected gain; size alone; likelihood alone; the mean of 200 random orders), all of the same candidates. Then an oracle answers

@@ -6,7 +6,9 @@ from studies.segmentation.parts import ROOT
 
 RESULTS = ROOT / "docs" / "results"
 ORDERS, RANDOM, ALL_KNOWING = ("expected gain", "size alone", "likelihood alone"), "random", "all-knowing"
-VALIDATION, FIRST, ROWS, CURVES = (RESULTS / f"errors{part}.csv" for part in ("_validation", "_first", "", "_curves"))
+VALIDATION, FIRST, ROWS, CURVES, UNLIKELY = (
+    RESULTS / f"errors{part}.csv" for part in ("_validation", "_first", "", "_curves", "_unlikely")
+)
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,26 @@ class CurveRow:
     voi: float
     best_voi: float
     lowest_voi: float
+
+
+@dataclass(frozen=True)
+class UnlikelyRow:
+    """The first 50 decisions of the all-knowing order, and those of them that the queue takes to be no errors.
+
+    Attributes
+    ----------
+    likelihood
+        Those below it are counted.
+    share, share_unlikely
+        Of the reachable fall of VOI: what all of them gain, and what those gain.
+    """
+
+    volume: str
+    decisions: int
+    likelihood: float
+    unlikely: int
+    share: float
+    share_unlikely: float
 
 
 def share(curve: list[CurveRow], decisions: int) -> float:

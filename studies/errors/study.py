@@ -27,17 +27,19 @@ from studies.errors.rows import (
     ORDERS,
     RANDOM,
     ROWS,
+    UNLIKELY,
     VALIDATION,
     CurveRow,
     HeldOutRow,
     PrecisionRow,
+    UnlikelyRow,
     share,
 )
 from studies.errors.subjects import VOLUMES, Subject, load_test, load_validation
 from studies.rows import append_row, append_rows, read_table
 from studies.segmentation.parts import DOMAINS, ROOT
 
-DRAWS, DECISIONS = 200, 300
+DRAWS, DECISIONS, UNLIKELY_BELOW = 200, 300, 0.05
 KEPT = (*range(0, 100, 5), *range(100, DECISIONS + 1, 25))  # decisions of a curve that are written down
 
 
@@ -92,10 +94,13 @@ def answer(subject: Subject, found: Candidates, order: np.ndarray) -> Answered:
     return Answered(voi, corrected)
 
 
-def answer_greedily(subject: Subject, found: Candidates) -> Answered:
-    """Return what the most that is known of the truth would gain: each decision is the one after which VOI is lowest."""
+def answer_greedily(subject: Subject, found: Candidates) -> tuple[Answered, np.ndarray]:
+    """Return what the most that is known of the truth would gain: each decision is the one after which VOI is lowest.
+
+    The second is the indices of the candidates.
+    """
     state = subject.start()
-    voi = [state.voi()]
+    voi, chosen = [state.voi()], list[int]()
     queue = [(-_fall(state, found, index), index) for index in range(len(found.a))]
     heapq.heapify(queue)
     while queue and len(voi) <= DECISIONS:
@@ -108,8 +113,9 @@ def answer_greedily(subject: Subject, found: Candidates) -> Answered:
         if fall <= 0:
             break
         state.correct(found, index)
+        chosen.append(index)
         voi.append(state.voi())
-    return Answered(voi, [True] * (len(voi) - 1))
+    return Answered(voi, [True] * len(chosen)), np.array(chosen, int)
 
 
 def _fall(state: Proofread, found: Candidates, index: int) -> float:
@@ -117,12 +123,13 @@ def _fall(state: Proofread, found: Candidates, index: int) -> float:
     return -np.inf if sides is None else state.truth.fall(*sides, bool(found.is_merge[index]))
 
 
-def study_volume(subject: Subject) -> tuple[list[PrecisionRow], list[CurveRow]]:
+def study_volume(subject: Subject) -> tuple[list[PrecisionRow], list[CurveRow], UnlikelyRow]:
     """Return the rows of a test part."""
     found = subject.find()
     errors, random = subject.judge(found), np.random.default_rng(0)
     draws = np.mean([_precisions(random.permutation(errors)) for _ in range(DRAWS)], axis=0)
-    most = _to_rows(subject, ALL_KNOWING, answer_greedily(subject, found))
+    all_knowing, chosen = answer_greedily(subject, found)
+    most = _to_rows(subject, ALL_KNOWING, all_knowing)
     rows, curves = list[PrecisionRow](), list[CurveRow]()
     for name in (*ORDERS, RANDOM):
         order = random.permutation(len(errors)) if name == RANDOM else order_candidates(found, name)
@@ -133,7 +140,14 @@ def study_volume(subject: Subject) -> tuple[list[PrecisionRow], list[CurveRow]]:
         shares = (round(share(some, 50), 4) for some in (curve, most))
         rows.append(PrecisionRow(subject.volume, name, *listed, *asked, len(errors), int(errors.sum()), *shares))
         curves += curve
-    return rows, [*curves, *most]
+    return rows, [*curves, *most], _count_unlikely(subject, found, all_knowing, chosen[:50])
+
+
+def _count_unlikely(subject: Subject, found: Candidates, answered: Answered, chosen: np.ndarray) -> UnlikelyRow:
+    falls = -np.diff(answered.voi)[: len(chosen)] / (answered.voi[0] - subject.reachable_voi())
+    unlikely = found.likelihood[chosen] < UNLIKELY_BELOW
+    shares = (round(float(some.sum()), 4) for some in (falls, falls[unlikely]))
+    return UnlikelyRow(subject.volume, len(chosen), UNLIKELY_BELOW, int(unlikely.sum()), *shares)
 
 
 def _to_rows(subject: Subject, order: str, answered: Answered) -> list[CurveRow]:
@@ -165,7 +179,8 @@ def main() -> None:
             )
         for volume in VOLUMES:
             if volume not in done:
-                precisions, curves = study_volume(load_test(volume, options.folder))
+                precisions, curves, unlikely = study_volume(load_test(volume, options.folder))
+                append_row(UNLIKELY, unlikely)
                 append_rows(CURVES, curves)
                 append_rows(ROWS, precisions)
     write_report()
