@@ -11,11 +11,11 @@ gains is counted after those before it were made.
 
 import heapq
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from neuroadda.proofreading.likelihood import LIKELIHOOD, Likelihood
+from neuroadda.proofreading.likelihood import LIKELIHOOD, Likelihood, describe
 from neuroadda.proofreading.links import Links
 from neuroadda.proofreading.merge_tree import MergeTree
 from neuroadda.proofreading.regions import Regions
@@ -69,6 +69,10 @@ class Candidates:
     def smaller(self) -> np.ndarray:
         """int64, voxels of the smaller side."""
         return np.minimum(self.size_a, self.size_b)
+
+    def describe(self, threshold: float) -> np.ndarray:
+        """Return what the likelihood is a function of; see `likelihood.describe`."""
+        return describe(self.score - threshold, self.contact, self.smaller)
 
 
 def gain_of(size_a: np.ndarray, size_b: np.ndarray, voxels: int) -> np.ndarray:
@@ -151,13 +155,18 @@ def _find_splits(regions: Regions, tree: MergeTree, voxels: int, likelihood: Lik
 def _make(
     links: Links, found: dict[str, np.ndarray], kind: Kind, threshold: float, voxels: int, likelihood: Likelihood
 ) -> Candidates:
-    smaller = np.minimum(found["size_a"], found["size_b"])
-    is_merge = np.full(len(links.u), kind == MERGE)
-    likely = likelihood.of(is_merge, found["score"] - threshold, links.count, smaller, found["orphan"])
-    gain = likely * gain_of(found["size_a"], found["size_b"], voxels)
-    return Candidates(
-        is_merge=is_merge, contact=links.count, a=links.a, b=links.b, likelihood=likely, gain=gain, **found
+    none = np.zeros(len(links.u))
+    made = Candidates(
+        is_merge=np.full(len(links.u), kind == MERGE),
+        contact=links.count,
+        a=links.a,
+        b=links.b,
+        likelihood=none,
+        gain=none,
+        **found,
     )
+    likely = likelihood.of(made.is_merge, made.describe(threshold))
+    return replace(made, likelihood=likely, gain=likely * gain_of(made.size_a, made.size_b, voxels))
 
 
 def _choose_cuts(splits: Candidates, tree: MergeTree, voxels: int, count: int) -> tuple[np.ndarray, np.ndarray]:

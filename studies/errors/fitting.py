@@ -1,11 +1,11 @@
-"""Weights of the likelihood, from candidates whose truth is known."""
+"""The likelihood of errors, from candidates whose truth is known."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from neuroadda.proofreading.candidates import Candidates, gain_of
-from neuroadda.proofreading.likelihood import Likelihood, Weights, describe
+from neuroadda.proofreading.candidates import Candidates
+from neuroadda.proofreading.likelihood import Likelihood
 
 PENALTY, STEPS, WEIGHT_OF_VOLUME = 1.0, 100, 200.0
 
@@ -13,27 +13,29 @@ Judged = tuple[Candidates, np.ndarray, float]
 """Candidates, bool: which are errors, and the threshold of their segmentation."""
 
 
-def fit_likelihood(volumes: Sequence[Judged], by_gain: bool) -> Likelihood:
-    """Return the weights that candidates of some volumes give; see the plan in `studies.errors`."""
-    return Likelihood(merge=_fit_kind(volumes, True, by_gain), split=_fit_kind(volumes, False, by_gain))
-
-
-def _fit_kind(volumes: Sequence[Judged], is_merge: bool, by_gain: bool) -> Weights:
-    rows, truth, weights = [], [], []
+def fit_likelihood(volumes: Sequence[Judged]) -> Likelihood:
+    """Return the likelihood that candidates of some volumes give; see `studies.errors`."""
+    described, truth, weights = [], [], []
     for candidates, errors, threshold in volumes:
-        chosen = candidates.is_merge == is_merge
-        some = candidates.take(chosen)
-        rows.append(describe(some.score - threshold, some.contact, some.smaller, some.orphan))
+        chosen = candidates.is_merge
+        described.append(candidates.take(chosen).describe(threshold))
         truth.append(errors[chosen].astype(np.float64))
-        weight = gain_of(some.size_a, some.size_b, 1) if by_gain else np.ones(len(some.a))
-        weights.append(WEIGHT_OF_VOLUME * weight / weight.sum())
-    found = _regress(np.concatenate(rows), np.concatenate(truth), np.concatenate(weights))
-    return tuple(round(float(w), 3) for w in found)  # type: ignore[return-value] # five
+        weights.append(np.full(chosen.sum(), WEIGHT_OF_VOLUME / max(chosen.sum(), 1)))
+    merge = _regress(np.concatenate(described), np.concatenate(truth), np.concatenate(weights))
+    split = np.mean([errors[~candidates.is_merge].mean() for candidates, errors, _ in volumes])
+    return Likelihood(tuple(round(float(w), 3) for w in merge), round(float(split), 3))  # type: ignore[arg-type] # four
 
 
-def _regress(rows: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the weights of a logistic regression with an L2 penalty on all but the first, by Newton's method."""
-    found, penalty = np.zeros(rows.shape[1]), PENALTY * np.eye(rows.shape[1])
+def _regress(columns: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weights of a logistic regression by Newton's method.
+
+    All columns but the first, which is 1, are standardised, and have an L2 penalty. A column of one value has the weight 0.
+    """
+    mean, spread = columns.mean(axis=0), columns.std(axis=0)
+    mean[0] = 0
+    spread[spread == 0] = 1
+    rows, found = (columns - mean) / spread, np.zeros(columns.shape[1])
+    penalty = PENALTY * np.eye(len(found))
     penalty[0, 0] = 1e-6
     for _ in range(STEPS):
         likely = 1 / (1 + np.exp(-np.clip(rows @ found, -30, 30)))
@@ -43,4 +45,5 @@ def _regress(rows: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.nda
         found = found + step
         if np.abs(step).max() < 1e-9:
             break
-    return found
+    found = found / spread
+    return np.asarray(np.r_[found[0] - found[1:] @ mean[1:], found[1:]])

@@ -54,10 +54,14 @@ class Truth:
         change = change - 2 * (_n_log_n(both) - _n_log_n(first) - _n_log_n(second)).sum()
         return float((-change if is_merge else change) / self.overlaps.sum())
 
+    def main_labels(self) -> np.ndarray:
+        """Return int64, by region: the label that it shares most voxels with; a number below 0 where there is none."""
+        alone = -1 - np.arange(len(self.overlaps))
+        return np.where(self.overlaps.any(axis=1), self.overlaps.argmax(axis=1), alone)
+
     def best_voi(self) -> float:
-        """Return the VOI that is reached when each region has the segment of its main label."""
-        main = self.overlaps.argmax(axis=1)
-        return self.voi(np.where(self.overlaps.any(axis=1), main, -1 - np.arange(len(main))))
+        """Return the VOI that is reached when each region has the segment of its main label, whether or not regions touch."""
+        return self.voi(self.main_labels())
 
 
 class Proofread:

@@ -52,17 +52,30 @@ def predict_parts(domain: str, folder: Path, backbone: str | None = None) -> tup
     return tuple(Part(kept[f"{p}_affs"], kept[f"{p}_labels"], voxel_size_nm) for p in ("validation", "test"))  # type: ignore[return-value]
 
 
+def predict_part(name: str, backbone: str, folder: Path, roi: Roi | None = None) -> Part:
+    """Return a labelled volume, or a part of it, predicted by a backbone of the zoo; the prediction is kept in `folder`."""
+    place = "" if roi is None else "_from_" + "_".join(str(int(n)) for n in roi.begin)
+    path = folder / f"{name}{place}-{backbone}.npz"
+    if not path.exists():
+        target = Path("runs/data") / f"{name}.zarr"
+        import_labelled(target)
+        raw, labels = Volume.open(target / "raw"), Volume.open(target / "labels")
+        roi = roi or labels.roi
+        affs = _predict_roi(load_backbone(open_zoo().folder(backbone)), raw, roi)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, voxel_size_nm=raw.voxel_size_nm, affs=affs, labels=labels.read(roi))
+    kept = np.load(path)
+    return Part(kept["affs"], kept["labels"], tuple(float(v) for v in kept["voxel_size_nm"]))
+
+
 def _predict(domain: str, name: str, path: Path) -> None:
-    data = Path(os.environ.get("NEUROADDA_DATA", ROOT.parent / "shared" / "data"))
-    for part in ("train", "test"):
-        target = Path("runs/data") / f"{domain}_{part}.zarr"
-        if not (target / "labels").exists():
-            import_volume(data / f"{domain}_{part}.hdf", target)
     file = ROOT / "configs" / f"{domain}.toml"
     config = parse_config(flow.RunConfig, load_config_file(file), str(file))
     assert config.validation is not None
     assert config.segment is not None
     assert config.evaluate is not None
+    for target in (Path(config.validation.raw).parent, Path(config.segment.raw).parent):
+        import_labelled(target)
     held_out, held_out_labels, roi = Validator(config.validation).check()
     test, labels = Volume.open(config.segment.raw), Volume.open(config.evaluate.labels)
     backbone = load_backbone(open_zoo().folder(name))
@@ -75,6 +88,13 @@ def _predict(domain: str, name: str, path: Path) -> None:
         test_affs=_predict_roi(backbone, test, labels.roi),
         test_labels=labels.read(labels.roi),
     )
+
+
+def import_labelled(target: Path) -> None:
+    """Import the labelled volume of this name (``NAME.zarr``) unless it is there."""
+    data = Path(os.environ.get("NEUROADDA_DATA", ROOT.parent / "shared" / "data"))
+    if not (target / "labels").exists():
+        import_volume(data / f"{target.stem}.hdf", target)
 
 
 def _predict_roi(backbone: Backbone, raw: Volume, roi: Roi) -> np.ndarray:

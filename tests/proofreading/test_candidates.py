@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.kernels.merge_forest import find_joins, hang, sum_below
 from neuroadda.proofreading.candidates import Candidates, find_candidates, gain_of, make_tree
-from neuroadda.proofreading.likelihood import LIKELIHOOD
+from neuroadda.proofreading.likelihood import LIKELIHOOD, describe
 from neuroadda.proofreading.regions import Regions, gather_regions
 from neuroadda.segmentation.components import Numbering, connect_components
 from neuroadda.segmentation.contacts import FULL
@@ -173,9 +173,15 @@ def test_joins_are_those_of_the_merges(number, data):
         assert last[root] - first[root] == (part == part[root]).sum()
 
 
-def test_likelihood_falls_with_the_evidence_against_a_merge():
-    above, contact = np.array([0.01, 0.5, 0.5]), np.array([100, 100, 1000])
-    likely = LIKELIHOOD.of(np.ones(3, bool), above, contact, np.full(3, 1000), np.zeros(3, bool))
-    assert likely[0] > likely[1] > likely[2] > 0
-    orphan = LIKELIHOOD.of(np.ones(1, bool), above[:1], contact[:1], np.array([1000]), np.ones(1, bool))
-    assert orphan[0] > likely[0]
+def test_likelihood_falls_with_the_evidence_against_a_merge_and_with_the_size():
+    above, smaller = np.array([0.01, 0.2, 0.5, 0.5]), np.array([1000, 1000, 1000, 10**6])
+    likely = LIKELIHOOD.of(np.ones(4, bool), describe(above, np.full(4, 100), smaller))
+    assert 1 > likely[0] > likely[1] > likely[2] > likely[3] > 0
+
+
+def test_every_cut_is_as_likely_whatever_its_size():
+    """Sizes far beyond those that the likelihood was fitted on, and contacts of none, are no certain errors."""
+    described = describe(np.array([-0.5, -0.01, -0.2]), np.array([0, 100, 10**7]), np.array([0, 10**3, 10**9]))
+    likely = LIKELIHOOD.of(np.zeros(3, bool), described)
+    assert len(set(likely.tolist())) == 1
+    assert 0 < likely[0] < 0.5

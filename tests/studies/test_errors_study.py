@@ -11,11 +11,13 @@ from neuroadda.segmentation.components import Numbering
 from neuroadda.segmentation.edges import collect_edges
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.whole import Agglomerate, agglomerate_array
+from studies.errors.fitting import fit_likelihood
 from studies.errors.oracle import Truth
 from studies.errors.subjects import Subject
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, phantom_affs
 
-answer = pytest.importorskip("studies.errors.study").answer
+study = pytest.importorskip("studies.errors.study")
+answer = study.answer
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +72,20 @@ def test_a_queue_is_answered_in_its_order_and_does_not_ask_twice(subject):
     assert len(answered.voi) == len(answered.corrected) + 1 <= len(found.a) + 1
     changed = np.diff(answered.voi) != 0
     assert not changed[~np.array(answered.corrected)].any()
+
+
+def test_the_all_knowing_order_only_gains_and_no_further_than_contacts_allow(subject):
+    found = find_candidates(subject.regions, 10**6)
+    answered, chosen = study.answer_greedily(subject, found)
+    assert (np.diff(answered.voi) < 0).all()
+    assert len(set(chosen.tolist())) == len(chosen) == len(answered.corrected)
+    assert subject.truth.best_voi() <= subject.reachable_voi() + 1e-9 <= answered.voi[0]
+
+
+def test_as_many_errors_are_expected_as_there_are_in_what_was_fitted(subject):
+    found = find_candidates(subject.regions, 10**6)
+    errors = subject.judge(found)
+    likelihood = fit_likelihood([(found, errors, subject.regions.threshold)])
+    likely = likelihood.of(found.is_merge, found.describe(subject.regions.threshold))
+    for kind in (found.is_merge, ~found.is_merge):
+        assert likely[kind].mean() == pytest.approx(errors[kind].mean(), abs=0.01)
