@@ -182,11 +182,11 @@ def look_at_run(where: str | Path, url: str | None = None) -> RunStatus:
         health = locks.judge(tasks, pulses, now)
         if "://" not in str(where) and not health.is_at_work:  # by a URL, outputs may be those of another machine
             gone = [row for task, pulse, row in zip(tasks, pulses, told, strict=True) if _is_gone(task, pulse)]
-            if gone:
-                stages = " and ".join(row["stage"] for row in gone)
-                health = Health("stopped", f"Incomplete: what {stages} wrote is gone.", MAKE_AGAIN)
             for row in gone:
                 row["state"] = "gone"
+            if gone and health.state == "finished":
+                stages = " and ".join(row["stage"] for row in gone)
+                health = Health("stopped", f"Incomplete: what {stages} wrote is gone.", MAKE_AGAIN)
         moved = [task["stage"] for task in told if task["moved"]]
         if moved and not health.is_at_work:
             health = Health(
