@@ -1,6 +1,7 @@
 """Imports between the packages of neuroadda run downward."""
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -106,3 +107,16 @@ def f():
 """
     found = [module for module, _ in find_imports(ast.parse(text))]
     assert found == ["neuroadda.zoo.index", "neuroadda.config", "neuroadda.blockwise.task"]
+
+
+def test_the_page_on_the_architecture_has_these_layers():
+    page = (ROOT.parent / "docs/architecture.md").read_text().partition("## Packages")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\d+) \| (`[^|]+) \|", page, re.MULTILINE)
+    told = {
+        name.rstrip("/").removesuffix(".py"): int(layer)
+        for layer, names in rows
+        for name in re.findall(r"`([^`]+)`", names)
+    }
+    shown = {package: level + 1 for package, level in LEVEL.items() if package in told}
+    assert told == shown
+    assert {package for package, level in LEVEL.items() if (ROOT / package).is_dir()} <= told.keys()

@@ -1,7 +1,7 @@
 """Hook of mkdocs: fills in what is generated from code, and adapts Markdown that is read in the repository, too.
 
 A line ``<!-- generated: NAME -->`` of a page becomes what `GENERATORS` makes: the commands (by Typer's own generator), the keys of
-a config (`docs_config`), and what mkdocstrings is to show. `changelog.md` is added.
+a config (`docs_config`), and what mkdocstrings is to show. What lies beside docs/ is added (`BESIDE`).
 """
 
 import inspect
@@ -20,7 +20,7 @@ import neuroadda
 from neuroadda.config import Config
 
 ROOT = Path(__file__).parents[1]
-BESIDE = {"changelog.md": "CHANGELOG.md"}
+BESIDE = {"changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"}
 FENCE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 
 
@@ -36,12 +36,15 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     Markdown in the repository's viewer nests lists by two, Python-Markdown by four.
     """
-    folder = posixpath.dirname(page.file.src_uri)
+    folder, pages = posixpath.dirname(page.file.src_uri), {path: name for name, path in BESIDE.items()}
 
     def adapt(link: re.Match[str]) -> str:
         text, target = link.groups()
-        leaves = posixpath.normpath(posixpath.join(folder, target)).startswith("../")
-        return text if leaves and "://" not in target else link.group()
+        path, _, anchor = target.partition("#")
+        place = posixpath.normpath(posixpath.join(folder, path))
+        if (name := pages.get(place.removeprefix("../"))) is not None:  # also from a page that lies beside docs/ itself
+            return f"[{text}]({posixpath.relpath(name, folder)}{'#' + anchor if anchor else ''})"
+        return text if place.startswith("../") and "://" not in target else link.group()
 
     parts = FENCE.split(markdown)
     for index in range(0, len(parts), 2):

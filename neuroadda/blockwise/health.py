@@ -17,6 +17,7 @@ AT_WORK_SECONDS = 3.0  # without a record, of a run that has its lock: records a
 BETWEEN_SECONDS = 30.0  # a stage that has just begun, or just ended
 LOOK = "Look whether the run's processes are alive; if they are not, they were killed."
 GO_ON = "Run the same command again to go on: what is done is kept."
+MAKE_AGAIN = "The same command makes it again, all of it; what else is done is kept."
 WRITE_BACK = "Write the attributes back, or give --overwrite to the same command, which makes it again."
 
 

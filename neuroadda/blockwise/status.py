@@ -10,7 +10,7 @@ from typing import Any
 
 from neuroadda.blockwise.causes import advise, describe_cause
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.blockwise.health import WRITE_BACK, Health, Pulse, judge, split_running
+from neuroadda.blockwise.health import MAKE_AGAIN, WRITE_BACK, Health, Pulse, judge, split_running
 from neuroadda.blockwise.ledger.base import FailureGroup, Ledger, TaskRecord
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
@@ -118,6 +118,12 @@ def _relocate(task: TaskRecord, relocation: Relocation) -> TaskRecord:
     return task.model_copy(update={"output": str(found.absolute())})
 
 
+def _is_gone(task: TaskRecord, pulse: Pulse) -> bool:
+    """Tell whether what a task has written is no longer at its place, though the ledger has blocks of it as done."""
+    output = _locate(task)
+    return pulse.summary.done > 0 and output is not None and read_key(output) != task.fingerprint
+
+
 def _find_move(task: TaskRecord) -> str | None:
     """Return how the place that the output of a task says was edited; None if it was not."""
     output = _locate(task)
@@ -174,6 +180,13 @@ def look_at_run(where: str | Path, url: str | None = None) -> RunStatus:
             for task, pulse in zip(tasks, pulses, strict=True)
         ]
         health = locks.judge(tasks, pulses, now)
+        if "://" not in str(where) and not health.is_at_work:  # by a URL, outputs may be those of another machine
+            gone = [row for task, pulse, row in zip(tasks, pulses, told, strict=True) if _is_gone(task, pulse)]
+            for row in gone:
+                row["state"] = "gone"
+            if gone and health.state == "finished":
+                stages = " and ".join(row["stage"] for row in gone)
+                health = Health("stopped", f"Incomplete: what {stages} wrote is gone.", MAKE_AGAIN)
         moved = [task["stage"] for task in told if task["moved"]]
         if moved and not health.is_at_work:
             health = Health(

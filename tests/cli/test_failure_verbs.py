@@ -163,6 +163,23 @@ def begun(inputs, tmp_path_factory):
     return run
 
 
+def test_status_says_that_an_output_is_gone(command, inputs, tmp_path):
+    run = Run(inputs, tmp_path)
+    assert command("segment", "-c", run.config)[0] == 0
+    assert command("status", run.output)[1].startswith("Finished")
+    affs = run.output / "volumes.zarr/affs"
+    shutil.rmtree(affs)
+    code, out, _ = command("status", run.output)
+    assert code == 0
+    assert out.startswith("Incomplete: what predict wrote is gone.")
+    assert "what to do next: The same command makes it again" in out
+    tasks = json.loads(command("status", run.output, "--json")[1])
+    assert [task["stage"] for task in tasks if task["state"] == "gone"] == ["predict"]
+    assert [task["stage"] for task in tasks if task["state"] != "finished"] == ["predict"]
+    assert command("segment", "-c", run.config)[0] == 0
+    assert command("status", run.output)[1].startswith("Finished")
+
+
 def test_status_groups_failures_by_cause_with_one_traceback_each(command, tmp_path):
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     ledger = open_ledger(url)
