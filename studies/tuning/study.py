@@ -62,9 +62,10 @@ is better.
 |---|---|---|---|---|---|---|---|---|
 """
 GUARDS = f"""
-Two guards: today's intervals of {GUARD:g} (of quarters {GUARD_OF_QUARTERS:g}), and stricter ones of {STRICT} ({STRICT_OF_QUARTERS}). The stricter
-ones were found on the two FIB-SEM volumes by their own backbones, and are judged on all others, by a criterion that was written down
-before (`studies/tuning/__init__.py`): worse by over 2 % at most half as often, at least 80 % of the gain. All numbers of boxes.
+Two guards: today's, by intervals of {GUARD:g} (of quarters {GUARD_OF_QUARTERS:g}), and a stricter one, by {STRICT} ({STRICT_OF_QUARTERS}). The
+stricter one was found on the two FIB-SEM volumes by their own backbones. It is judged on all others, by a criterion that was
+written down before (`studies/tuning/__init__.py`): worse by over 2 % at most half as often, and at least 80 % of the gain.
+All numbers of boxes together.
 
 | sets | guard | change | better | the same | worse by > 2 % | better, of those changed |
 |---|---|---|---|---|---|---|
