@@ -62,8 +62,8 @@ is better.
 |---|---|---|---|---|---|---|---|---|
 """
 GUARDS = f"""
-Two guards: today's, by intervals of {GUARD:g} (of quarters {GUARD_OF_QUARTERS:g}), and a stricter one, by {STRICT} ({STRICT_OF_QUARTERS}). The
-stricter one was found on the two FIB-SEM volumes by their own backbones. It is judged on all others, by a criterion that was
+Two guards: today's, by intervals of {GUARD:g} (of quarters {GUARD_OF_QUARTERS:g}), and a stricter one, by {STRICT}
+({STRICT_OF_QUARTERS}). The stricter one was found on the two FIB-SEM volumes by their own backbones. It is judged on all others, by a criterion that was
 written down before (`studies/tuning/__init__.py`): worse by over 2 % at most half as often, and at least 80 % of the gain.
 All numbers of boxes together.
 
