@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.peers.contestants import VOLARA, segmenters
 from benchmarks.peers.prediction import compare_prediction
 from benchmarks.peers.report import (
+    ABISS,
     PREDICTION_NOTE,
     SEGMENTATION_NOTE,
     SIZES_NOTE,
@@ -43,7 +44,7 @@ def to_size(text: str) -> Zyx:
 def main() -> None:
     """Measure, print, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--write", action="store_true", help=f"write {REPORT.relative_to(ROOT)}")
+    parser.add_argument("--write", action="store_true", help=f"write what was measured into {REPORT.relative_to(ROOT)}")
     parser.add_argument("--only", choices=("prediction", "segmentation"))
     parser.add_argument("--volumes", nargs="*", default=VOLUMES, help="of the segmentation; the first is mirrored, too")
     parser.add_argument("--sizes", nargs="*", type=to_size, help="how often a volume is repeated along z, y, x")
@@ -53,17 +54,23 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("NEUROADDA_DATA", "../shared/data")))
     options = parser.parse_args()
     folder, data, workers = options.venvs.absolute(), options.data, options.workers
-    domain, parts = options.volumes[0], []
+    domain = options.volumes[0]
+    parts: dict[str, list[tuple[str, list[Table]]]] = {}
     if options.only != "segmentation":
         predicted = compare_prediction(domain, options.sizes or PREDICTED_SIZES, workers, data, folder)
-        parts.append((PREDICTION_NOTE.format(domain=domain), prediction_tables(predicted)))
+        parts["Prediction"] = [(PREDICTION_NOTE.format(domain=domain), prediction_tables(predicted))]
     if options.only != "prediction":
         tools = [tool for tool in segmenters(folder) if options.tools is None or tool.name in options.tools]
         volumes = compare_volumes(tools, options.volumes, workers, data, folder)
-        parts.append((SEGMENTATION_NOTE, volume_tables(volumes)))
+        abiss = ", ".join(f"{name} {voi}" for name, voi in ABISS.items())
         sizes = SIZES if options.sizes is None else options.sizes
-        parts.append((SIZES_NOTE, size_tables(compare_sizes(tools, domain, sizes, workers, data, folder))))
-    _print(parts)
+        sized = compare_sizes(tools, domain, sizes, workers, data, folder)
+        parts["Segmentation"] = [
+            (SEGMENTATION_NOTE.format(abiss=abiss), volume_tables(volumes)),
+            (SIZES_NOTE, size_tables(sized)),
+        ]
+    for half in parts.values():
+        _print(half)
     if options.write:
         own = ("gunpowder", "torch", "daisy", "zarr", "scikit-image", "scipy", "waterz")
         versions = ", ".join([*(f"{name} {version(name)}" for name in own), VOLARA.replace("==", " ")])

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.inputs import Inputs
-from neuroadda.config import dump_config
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.metrics import Scores, score
 from neuroadda.evaluation.sweep import evaluate_volume
@@ -37,23 +36,26 @@ class Contestant:
 
     Attributes
     ----------
+    grid
+        Settings to try, each at all thresholds; empty where the tool has its own way.
+    chooser
+        The verb that tells what each setting is worth (``sweep``), or that chooses (``tune``); None runs the tool's defaults.
+    recipe
+        Tools of one recipe share a choice.
     verbs
         What is done before the measured run (untimed), and after it.
-    is_transferred
-        Whether settings are chosen on another volume, too: volara takes minutes for each.
-    grid
-        Settings to try; each at all thresholds.
     """
 
     name: str
     python: Path
     script: str
-    grid: tuple[Settings, ...]
+    grid: tuple[Settings, ...] = ()
+    chooser: str | None = "sweep"
+    recipe: str = ""
     verbs: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     thresholds: tuple[float, ...] = THRESHOLDS
     extra: Mapping[str, Any] = field(default_factory=dict)
     segmentation: str = "segmentation.npy"
-    is_transferred: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,33 +70,33 @@ class Cost:
 
 
 def segmenters(venvs: Path) -> list[Contestant]:
-    """Return neuroadda, volara and the classic recipe; volara's virtual environment is made unless it is there."""
+    """Return neuroadda tuned and as it is, volara and the classic recipe; volara's environment is made unless it is there."""
     own = Path(sys.executable)
     classic = tuple(
         {"seed_distance": d, "scorer": s} for d, s in product((6, 10), ("mean", "quantile 50", "quantile 75"))
     )
     volara = tuple(
         {"bias": -bias, "noise": 0.0, "seed_distance": seeds, "voronoi": None, "bulk": True}
-        for bias, seeds in ((0.9, None), (0.5, 10), (0.7, 10))
+        for bias, seeds in ((0.5, 10), (0.7, 10))
     )
-    recipe = partial(Contestant, python=own, script="classic_segment.py", grid=classic)
+    ours = partial(
+        Contestant,
+        python=own,
+        script="neuroadda_segment.py",
+        verbs=(("prepare",), ()),
+        segmentation="run/volumes.zarr/segmentation",
+    )
+    recipe = partial(Contestant, python=own, script="classic_segment.py", grid=classic, recipe="classic")
     return [
-        Contestant(
-            "neuroadda",
-            own,
-            "neuroadda_segment.py",
-            ({},),
-            (("prepare",), ()),
-            segmentation="run/volumes.zarr/segmentation",
-        ),
+        ours("neuroadda", chooser="tune"),
+        ours("neuroadda, default", chooser=None),
         Contestant(
             "volara",
             make_venv(venvs / "volara", VOLARA),
             "volara_segment.py",
             volara,
-            ((), ("export",)),
+            verbs=((), ("export",)),
             thresholds=(*THRESHOLDS, 0.92, 0.94, 0.96, 0.98),
-            is_transferred=False,
         ),
         recipe(
             "classic, blockwise, database",
@@ -140,32 +142,44 @@ def score_output(segmentation: Path, inputs: Inputs) -> Scores:
     return evaluate_volume(segmentation, inputs.labels)
 
 
-def try_settings(contestant: Contestant, inputs: Inputs, backbone: str, folder: Path) -> list[tuple[Settings, Scores]]:
-    """Score every setting of a contestant at every threshold."""
-    done = folder / "tried.json"
+def choose_settings(contestant: Contestant, inputs: Inputs, backbone: str, folder: Path) -> Settings:
+    """Return the settings of a contestant that are best on a labelled volume; they are kept in the folder."""
+    if contestant.chooser is None:
+        return {}
+    place = folder / f"{contestant.recipe or contestant.name}-{inputs.name}"
+    done = place / "chosen.json"
     if not done.exists():
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
         lists = {"grid": contestant.grid, "thresholds": contestant.thresholds}
-        job = _write_job(contestant, inputs, backbone, folder, settings={"threshold": 0.5}, workers=1, **lists)
-        _call(contestant, "sweep", job)
-        labels, tried = Volume.open(inputs.labels).read(), []
-        for number, settings in enumerate(contestant.grid):
-            found = np.load(folder / f"output/{number}.npz")
-            overlaps = count_overlaps(found["fragments"].astype(np.uint64), labels)
-            ids = found["ids"].astype(np.uint64)
-            for threshold, segments in zip(contestant.thresholds, found["segments"].astype(np.uint64), strict=True):
-                tried.append(
-                    (settings | {"threshold": threshold}, dump_config(score(overlaps.relabel((ids, segments)))))
-                )
-        done.write_text(json.dumps(tried))
-        shutil.rmtree(folder / "output")
-    return [(settings, Scores.model_validate(scores)) for settings, scores in json.loads(done.read_text())]
+        job = _write_job(contestant, inputs, backbone, place, settings={}, workers=1, **lists)
+        _call(contestant, contestant.chooser, job)
+        output = place / "output"
+        chosen = (
+            json.loads((output / "tuned.json").read_text())
+            if contestant.chooser == "tune"
+            else min(_score_swept(contestant, inputs, output), key=lambda pair: pair[1])[0]
+        )
+        done.write_text(json.dumps(chosen))
+        shutil.rmtree(output)
+    return dict(json.loads(done.read_text()))
+
+
+def _score_swept(contestant: Contestant, inputs: Inputs, output: Path) -> Iterator[tuple[Settings, float]]:
+    """Yield each setting and threshold with its VOI."""
+    labels = Volume.open(inputs.labels).read()
+    for number, settings in enumerate(contestant.grid):
+        found = np.load(output / f"{number}.npz")
+        overlaps = count_overlaps(found["fragments"].astype(np.uint64), labels)
+        ids = found["ids"].astype(np.uint64)
+        for threshold, segments in zip(contestant.thresholds, found["segments"].astype(np.uint64), strict=True):
+            yield settings | {"threshold": threshold}, score(overlaps.relabel((ids, segments))).voi
 
 
 def _write_job(contestant: Contestant, inputs: Inputs, backbone: str, folder: Path, **more: Any) -> Path:
     affs = Volume.open(inputs.affs)
     job = {
         "affs": str(inputs.affs.absolute()),
+        "labels": str(inputs.labels.absolute()),
         "output": str((folder / "output").absolute()),
         "backbone": str(builtin_folder() / backbone),
         "block_vx": default_block_vx(affs, affs.roi),

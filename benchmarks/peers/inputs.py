@@ -46,14 +46,15 @@ def import_part(data: Path, domain: str, part: str, folder: Path) -> Path:
     return target
 
 
-def predict_part(data: Path, domain: str, part: str, folder: Path) -> Inputs:
-    """Return the affinities of a labelled volume by the backbone of its domain, predicted unless they are there."""
+def predict_part(data: Path, domain: str, part: str, folder: Path, backbone: str | None = None) -> Inputs:
+    """Return the affinities of a labelled volume by the backbone of its domain, or another, predicted unless they are there."""
     container = import_part(data, domain, part, folder)
-    output = folder / f"{domain}_{part}_predicted"
+    output = folder / f"{domain}_{part}_predicted{'_by_' + backbone if backbone else ''}"
     config = SegmentConfig(
         raw=str(container / "raw"),
-        backbone=str(builtin_folder() / domain),
+        backbone=str(builtin_folder() / (backbone or domain)),
         output=str(output),
+        any_voxel_size=backbone is not None,
         execution=Execution(launcher="serial"),
     )
     plan = segment_volume(config, upto="predict")

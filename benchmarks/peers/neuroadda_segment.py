@@ -1,8 +1,8 @@
 """Segment affinities with neuroadda: every task of a plan after the prediction, by its engine.
 
-    python -m benchmarks.peers.neuroadda_segment prepare|run|sweep JOB.json
+    python -m benchmarks.peers.neuroadda_segment prepare|run|tune JOB.json
 
-`prepare` places the affinities; `run` is what is measured; `sweep` tells what the fragments become at each threshold.
+`prepare` places the affinities; `run` is what is measured; `tune` chooses settings as `neuroadda tune` does on one labelled volume.
 """
 
 import json
@@ -17,8 +17,14 @@ from neuroadda.blockwise.engine import Engine
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.processes import sum_usage
+from neuroadda.config import dump_config
+from neuroadda.evaluation.labelled import Labelled
+from neuroadda.evaluation.settings import Setting, list_settings
+from neuroadda.evaluation.tuning import tune_boxes
 from neuroadda.prediction.predict import Predict
+from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.config import SegmentConfig
+from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, make_plan
 from neuroadda.volumes.arrays import Volume
 
@@ -36,7 +42,7 @@ def plan_job(job: dict[str, Any]) -> Plan:
             output=str(folder / "run"),
             block_vx=job["block_vx"],
             predict=Predict(device="cpu", precision="float32", tile_vx=tile_vx),
-            components={"threshold": job["settings"]["threshold"]},
+            **job["settings"],
             execution=Execution(workers=job["workers"], launcher="local" if job["workers"] > 1 else "serial"),
         )
     )
@@ -73,26 +79,19 @@ def make_engine(plan: Plan) -> Engine:
     return Engine(plan.config.ledger_url, plan.config.execution, Path(plan.config.output) / "logs")
 
 
-def sweep(job: dict[str, Any]) -> None:
-    """Write the fragments, and what they become at each threshold."""
-    import numpy as np  # before neuroadda, it would have other threads than in the command, which imports neuroadda first
-
-    prepare(job)
-    run(job)
-    plan = plan_job(job)
-    fragments = Volume.open(plan.output("fragments")).read()
-    ids, first = np.unique(fragments, return_index=True)
-    segments = []
-    for threshold in job["thresholds"]:
-        at = plan_job(job | {"settings": {"threshold": threshold}})
-        with make_engine(at) as engine:
-            for task in at.tasks[-2:]:
-                engine.run(task, overwrite=True)
-        segmentation = Volume.open(at.output("relabel")).read()
-        segments.append(segmentation.ravel()[first])
-    np.savez(Path(job["output"]) / "0.npz", fragments=fragments, ids=ids, segments=np.array(segments))
+def tune(job: dict[str, Any]) -> None:
+    """Write the part of a config that holds the choice; the default, from the card of the backbone, is compared with."""
+    affs, labels, card = Volume.open(job["affs"]), Volume.open(job["labels"]), load_card(job["backbone"])
+    box = Labelled(affs.read(labels.roi)[:3], labels.read().astype("uint64"), affs.voxel_size_nm)
+    default = Setting(fragments=Fragments(), agglomerate=Agglomerate())
+    settings = list_settings(default, affs.voxel_size_nm, card.offsets)
+    tuned = tune_boxes({"the train part": lambda: box}, settings, card.metrics["threshold"], "the train part")
+    chosen = settings[tuned.choice.setting]
+    place = Path(job["output"]) / "tuned.json"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps(dump_config(chosen) | {"components": {"threshold": tuned.threshold}}))
 
 
 if __name__ == "__main__":
     job = json.loads(Path(sys.argv[2]).read_text())
-    {"prepare": prepare, "run": run, "sweep": sweep}[sys.argv[1]](job)
+    {"prepare": prepare, "run": run, "tune": tune}[sys.argv[1]](job)

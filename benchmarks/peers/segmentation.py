@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.peers.contestants import Contestant, Cost, Settings, measure, score_output, try_settings
+from benchmarks.peers.contestants import Contestant, Cost, Settings, choose_settings, measure, score_output
 from benchmarks.peers.inputs import predict_part, tile_inputs
 from neuroadda.config import Zyx
 from neuroadda.evaluation.metrics import Scores
@@ -19,9 +19,7 @@ class Result:
     Attributes
     ----------
     settings, scores
-        The best on the very volume, and what they gave in the measured run.
-    transferred
-        The scores with the settings that are best on the train part of the volume, where that was tried.
+        Those that were chosen on the train part, and what they gave in the measured run.
     """
 
     contestant: str
@@ -31,7 +29,6 @@ class Result:
     cost: Cost
     settings: Settings
     scores: Scores | None = None
-    transferred: Scores | None = None
 
     @property
     def rate(self) -> float:
@@ -52,23 +49,16 @@ class Line:
 def compare_volumes(
     contestants: Sequence[Contestant], domains: Sequence[str], workers: Sequence[int], data: Path, folder: Path
 ) -> list[Result]:
-    """Measure all contestants on the test part of each volume, each at its best settings there."""
+    """Measure all contestants on the test part of each volume, with the settings that each chose on its train part."""
     results = []
     for domain in domains:
         test, train = (predict_part(data, domain, part, folder / "data") for part in ("test", "train"))
         for contestant in contestants:
-            place = folder / "runs" / contestant.name.replace(", ", "-")
-            tried = try_settings(contestant, test, domain, place / f"{test.name}-sweep")
-            best, _ = min(tried, key=lambda pair: pair[1].voi)
-            transferred = None
-            if contestant.is_transferred:
-                before = try_settings(contestant, train, domain, place / f"{train.name}-sweep")
-                chosen, _ = min(before, key=lambda pair: pair[1].voi)
-                transferred = next(scores for settings, scores in tried if settings == chosen)
+            chosen = choose_settings(contestant, train, domain, folder / "chosen")
             for n in workers:
-                cost = measure(contestant, test, domain, best, n, place / f"{test.name}-{n}")
+                cost = measure(contestant, test, domain, chosen, n, _place(folder, contestant) / f"{test.name}-{n}")
                 scores = score_output(cost.segmentation, test)
-                results.append(Result(contestant.name, domain, test.voxels, n, cost, best, scores, transferred))
+                results.append(Result(contestant.name, domain, test.voxels, n, cost, chosen, scores))
                 _tell(results[-1])
     return results
 
@@ -81,20 +71,22 @@ def compare_sizes(
     data: Path,
     folder: Path,
 ) -> list[Result]:
-    """Measure all contestants on a volume mirrored to several sizes, each at its best settings for the volume itself."""
-    test = predict_part(data, domain, "test", folder / "data")
+    """Measure all contestants on a volume mirrored to several sizes, with the settings that each chose on its train part."""
+    test, train = (predict_part(data, domain, part, folder / "data") for part in ("test", "train"))
     tiled = [tile_inputs(test, size, folder / "data") for size in sizes]
     results = []
     for contestant in contestants:
-        place = folder / "runs" / contestant.name.replace(", ", "-")
-        tried = try_settings(contestant, test, domain, place / f"{test.name}-sweep")
-        best, _ = min(tried, key=lambda pair: pair[1].voi)
+        chosen = choose_settings(contestant, train, domain, folder / "chosen")
         for inputs in tiled:
             for n in workers:
-                cost = measure(contestant, inputs, domain, best, n, place / "size")
-                results.append(Result(contestant.name, inputs.name, inputs.voxels, n, cost, best))
+                cost = measure(contestant, inputs, domain, chosen, n, _place(folder, contestant) / "size")
+                results.append(Result(contestant.name, inputs.name, inputs.voxels, n, cost, chosen))
                 _tell(results[-1])
     return results
+
+
+def _place(folder: Path, contestant: Contestant) -> Path:
+    return folder / "runs" / contestant.name.replace(", ", "-")
 
 
 def fit_lines(results: Sequence[Result]) -> list[Line]:

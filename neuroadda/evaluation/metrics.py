@@ -86,7 +86,7 @@ def score(
     """
     if not base > 1:
         raise UserError(f"{base} is not above 1", "base", "e for nats, 2 for bits")
-    keep = ~np.isin(contingency.labels, _ids(ignore_labels)) & ~np.isin(contingency.segments, _ids(ignore_segments))
+    keep = ~(_is_among(contingency.labels, ignore_labels) | _is_among(contingency.segments, ignore_segments))
     joint = contingency.counts[keep].astype(np.float64)
     if not joint.size:
         raise UserError("there is no labelled voxel to score", "labels", "do segmentation and labels overlap?")
@@ -112,8 +112,11 @@ def score(
     )
 
 
-def _ids(ids: Collection[int]) -> np.ndarray:
-    return np.fromiter(ids, np.uint64, len(ids))
+def _is_among(ids: np.ndarray, few: Collection[int]) -> np.ndarray:
+    found = np.zeros(ids.shape, bool)
+    for one in few:
+        found |= ids == one
+    return found
 
 
 def _marginal(ids: np.ndarray, joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -86,10 +86,14 @@ def sweep_contingency(
 ) -> Sweep:
     """Score fragments merged by ``lut_at(threshold)`` at every threshold, from their overlaps with the truth."""
     ascending = sorted(set(thresholds))
-    return Sweep(
-        thresholds=tuple(ascending),
-        scores=tuple(score(fragments.relabel(lut_at(threshold))) for threshold in ascending),
-    )
+    scores: list[Scores] = []
+    before = None
+    for threshold in ascending:
+        segments = lut_at(threshold)(fragments.segments)
+        same = before is not None and np.array_equal(segments, before)  # nothing merges between many thresholds
+        scores.append(scores[-1] if same else score(fragments.relabel(lambda _, segments=segments: segments)))
+        before = segments
+    return Sweep(thresholds=tuple(ascending), scores=tuple(scores))
 
 
 def overlap_volumes(segmentation: Volume, labels: Volume) -> Contingency:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.peers.classic_segment import merge_scores
-from benchmarks.peers.contestants import measure, score_output, segmenters
+from benchmarks.peers.contestants import choose_settings, measure, score_output, segmenters
 from benchmarks.peers.inputs import Inputs, mirror_affs, mirror_voxels, tile_inputs
 from benchmarks.peers.report import size_tables, volume_tables, write_report
 from benchmarks.peers.segmentation import Result, fit_lines
@@ -53,20 +53,28 @@ def test_edges_score_when_their_ends_become_one():
     assert merge_scores(5, [(1, 2), (2, 3), (1, 3), (1, 4)], history) == [0.2, 0.2, 0.2, float("inf")]
 
 
-@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
 def test_a_contestant_is_measured_and_scored(inputs, tmp_path, monkeypatch, number):
     monkeypatch.setattr("benchmarks.peers.contestants.make_venv", lambda folder, *packages: folder / "bin/python")
     tool = [t for t in segmenters(tmp_path) if t.name != "volara"][number]
-    settings = tool.grid[0] | {"threshold": 0.5}
+    settings = choose_settings(tool, inputs, "mouse_cortex_sssem", tmp_path / "chosen")
     cost = measure(tool, inputs, "mouse_cortex_sssem", settings, 1, tmp_path / "run")
     assert 0 < sum(cost.stages.values()) <= cost.cpu
     assert cost.peak_bytes > 2**20
     scores = score_output(cost.segmentation, inputs)
     assert scores.voxels == (Volume.open(inputs.labels).read() > 0).sum()
     results = [
-        Result(tool.name, "p", voxels, 1, cost, settings, scores, scores)
-        for voxels in (inputs.voxels, 2 * inputs.voxels)
+        Result(tool.name, "p", voxels, 1, cost, settings, scores) for voxels in (inputs.voxels, 2 * inputs.voxels)
     ]
     assert len(fit_lines(results)) == 1
-    write_report(tmp_path / "r.md", "v", [("note", volume_tables(results)), ("note", size_tables(results))])
-    assert tool.name in (tmp_path / "r.md").read_text()
+    page, half = tmp_path / "r.md", [("first note", volume_tables(results)), ("second note", size_tables(results))]
+    page.write_text("# Old\n\n## Prediction\n\nas it was\n\n## Segmentation\n\nstale\n")
+    write_report(page, "v", {"Segmentation": half})
+    text = page.read_text()
+    assert (
+        text.index("## Prediction\n\nas it was\n\n## Segmentation")
+        < text.index("first note")
+        < text.index("second note")
+    )
+    assert f"| {tool.name} | 1 |" in text
+    assert "stale" not in text
