@@ -82,9 +82,9 @@ def publish_run(
         publisher.check(make(_refuse), name)
     others = [volume for name, volume in volumes.items() if name != "segmentation"]
     with ExitStack() as stack:
-        for name in publishers if isinstance(folder, Path) else ():
-            of = Path(config.run) if plan else None
-            stack.enter_context(deriving(segmentation, folder / name, "copy", others, config.again(name), of))
+        of = Path(config.run) if plan else None
+        for made in [folder / name for name in publishers] if isinstance(folder, Path) else []:
+            stack.enter_context(deriving(segmentation, made, "copy", others, config.again(made.name), of))
         stack.enter_context(lock_folder(work))
         engine = stack.enter_context(
             Engine(ledger_url(work, config.ledger), config.execution, work / "logs", observe=observe)
@@ -122,8 +122,9 @@ def _find_places(config: PublishConfig) -> tuple[Location, Path]:
 
 def _check_folders(folder: Location, work: Path, formats: Sequence[str]) -> None:
     check_run_folder(work.parent)
-    own = [work.parent] if isinstance(folder, Path) else [work.parent, *(folder / name for name in formats)]
-    for place in own:
+    places: list[Location] = [work.parent]
+    places += [] if isinstance(folder, Path) else [folder / name for name in formats]
+    for place in places:
         if place.exists() and any(place.iterdir()) and not work.is_dir():
             raise UserError("something lies here already", str(place), "give a folder of its own")
 
