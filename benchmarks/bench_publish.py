@@ -4,13 +4,12 @@
 
 Sizes are in 10^6 voxels. The phantoms' exact ids are the segmentation. Volumes and properties are of all segments, meshes, PLY and
 skeletons of the N largest. Virtual environments of navis and igneous are made on first use; both are run as separate programs.
-Phantoms and results stay in the folder: the page is written of all results there.
+Phantoms and results stay in the folder: a run that was stopped goes on, and the page is written of all results there.
 """
 
 import argparse
 import json
 import math
-import shutil
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -55,9 +54,8 @@ def describe_cost(mvx: int, name: str, segments: int, voxels: int, cost: Cost) -
 
 
 def publish_size(mvx: int, largest: int, workers: int, folder: Path) -> tuple[list[Row], list[Segment]]:
-    """Publish one size from the start; return the costs, and the segments that have meshes."""
+    """Publish one size; return the costs, and the segments that have meshes."""
     labels, output = make_labels(mvx, folder), folder / "published"
-    shutil.rmtree(output, ignore_errors=True)
     total = math.prod(Volume.open(labels).shape_vx)
     cost = publish(labels, output, first_step(labels), workers, folder)
     listed = list_segments(output)

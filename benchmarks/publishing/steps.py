@@ -70,13 +70,22 @@ def run_measured(command: Sequence[object], report: Path) -> Cost:
 
 
 def publish(labels: Path, output: Path, step: Step, workers: int, reports: Path) -> Cost:
-    """Publish what a step adds, in processes that are killed once; return the cost of both parts together."""
+    """Publish what a step adds, in processes that are killed once; return the cost of both parts together.
+
+    What was measured before is not measured again.
+    """
+    report = reports / f"{step.name}.json"
+    if report.exists():
+        return Cost(**json.loads(report.read_text()))
+    if (output / step.folder).exists():
+        raise SystemExit(f"{step.name} was begun and is not measured: remove {reports}/*.json and {output}")
     command = [sys.executable, "-m", "neuroadda.cli", "publish", labels, output, "--workers", workers, *step.arguments]
     killing = [sys.executable, "-m", "benchmarks.publishing.killed", output / step.folder, step.kill_at]
-    cost = run_measured([*killing, *command], reports / f"{step.name}.json")
-    told = next(line for line in (reports / f"{step.name}.log").read_text().splitlines() if line.startswith('{"kill'))
+    cost = run_measured([*killing, *command], report)
+    log = report.with_suffix(".log")
+    told = next(line for line in log.read_text().splitlines() if line.startswith('{"kill'))
     if not json.loads(told)["killed"]:
-        raise SystemExit(f"{step.name} ended before it could be killed: {reports / f'{step.name}.log'}")
+        raise SystemExit(f"{step.name} ended before it could be killed: {log}")
     return cost
 
 
@@ -91,8 +100,8 @@ def more_steps(segments: Sequence[Segment]) -> list[Step]:
     ids, half = ("--ids", ",".join(str(segment.id) for segment in segments)), len(segments) // 2
     return [
         Step("meshes", ids, f"{SEGMENTATION}/mesh", 2 * half),
-        Step("ply", (*ids, "--to", "ply"), "ply", half),
         Step("skeletons", (*ids, "--skeletons"), f"{SEGMENTATION}/skeletons", half),
+        Step("ply", (*ids, "--to", "ply"), "ply", half),
     ]
 
 

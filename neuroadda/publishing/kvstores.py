@@ -30,7 +30,7 @@ def to_kvstore(folder: Location) -> dict[str, Any]:
         store |= {"endpoint": endpoint, "aws_region": region or DEFAULT_REGION}
     elif region:
         store["aws_region"] = region
-    if os.environ.get("AWS_ACCESS_KEY_ID"):  # else it looks into files, and tells of those that are not there
+    if os.environ.get("AWS_ACCESS_KEY_ID"):  # else it reads files, and reports those that are missing
         store["aws_credentials"] = {"type": "environment"}
     return store
 
