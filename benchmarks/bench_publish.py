@@ -1,6 +1,6 @@
 """Publish phantoms, killed once in every step and resumed; read back by the programs of others; mesh beside igneous.
 
-    python -m benchmarks.bench_publish [--sizes 8 1024] [--largest N] [--compared 8] [--folder F] [--venvs V] [--write]
+    python -m benchmarks.bench_publish [--sizes 8 1024] [--largest N] [--without-ply] [--compared 8] [--folder F] [--venvs V] ...
 
 Sizes are in 10^6 voxels. The phantoms' exact ids are the segmentation. Volumes and properties are of all segments, meshes, PLY and
 skeletons of the N largest. Virtual environments of navis and igneous are made on first use; both are run as separate programs.
@@ -53,7 +53,7 @@ def describe_cost(mvx: int, name: str, segments: int, voxels: int, cost: Cost) -
     }
 
 
-def publish_size(mvx: int, largest: int, workers: int, folder: Path) -> tuple[list[Row], list[Segment]]:
+def publish_size(mvx: int, largest: int, workers: int, folder: Path, ply: bool) -> tuple[list[Row], list[Segment]]:
     """Publish one size; return the costs, and the segments that have meshes."""
     labels, output = make_labels(mvx, folder), folder / "published"
     total = math.prod(Volume.open(labels).shape_vx)
@@ -61,7 +61,7 @@ def publish_size(mvx: int, largest: int, workers: int, folder: Path) -> tuple[li
     listed = list_segments(output)
     rows, segments = [describe_cost(mvx, "volumes", len(listed), total, cost)], listed[:largest]
     meshed = sum(segment.voxels for segment in segments)
-    for step in more_steps(segments):
+    for step in more_steps(segments)[: None if ply else -1]:
         rows.append(
             describe_cost(mvx, step.name, len(segments), meshed, publish(labels, output, step, workers, folder))
         )
@@ -75,7 +75,7 @@ def read_back(mvx: int, folder: Path, segments: Sequence[Segment], navis: Path) 
     found = {
         f"tensorstore {version('tensorstore')}": read_by_tensorstore(output, labels),
         f"cloud-volume {version('cloud-volume')}": read_by_cloudvolume(output, labels, segments),
-        f"trimesh {version('trimesh')}": read_by_trimesh(output, labels, segments),
+        f"trimesh {version('trimesh')}": read_by_trimesh(output, labels, segments) if (output / "ply").exists() else {},
         NAVIS.replace("==", " "): read_by_navis(navis, output, labels, segments),
     }
     return [
@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="*", type=int, default=[8, 1024])
     parser.add_argument("--largest", type=int, default=4)
     parser.add_argument("--compared", nargs="*", type=int, default=[8], help="sizes that are meshed beside igneous")
+    parser.add_argument("--without-ply", action="store_true")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path("runs/publish"))
     parser.add_argument("--venvs", type=Path, default=Path("runs/peers"))
@@ -101,7 +102,7 @@ def main() -> None:
     venvs, root = options.venvs.absolute(), options.folder.absolute()
     for mvx in options.sizes:
         folder = root / str(mvx)
-        rows, segments = publish_size(mvx, options.largest, options.workers, folder)
+        rows, segments = publish_size(mvx, options.largest, options.workers, folder, not options.without_ply)
         read = read_back(mvx, folder, segments, make_venv(venvs / "navis", NAVIS, "cloud-volume"))
         _keep(root / f"published_{mvx}.json", costs=rows, readers=read)
     for mvx in options.compared:
