@@ -134,7 +134,9 @@ PAGE = """# Publishing: cost, and what others read
 The exact ids of phantoms of several sizes, published by `neuroadda publish`. Volumes and segment properties are of all segments;
 meshes (precomputed, then PLY) and skeletons are of the largest segments alone. In every step all processes are killed (SIGKILL)
 while files are being written, and the same command continues: time is that of both parts. Peak is the memory of the largest
-process.
+process. CPU seconds include the start of all processes, some 5 s a step. Wall seconds are those of a machine that others use, too.
+
+The memory of volumes grows with a shard, not with the volume; that of meshes and skeletons grows with the largest segment.
 
 {runs}
 
@@ -151,7 +153,7 @@ environment of its own.
 ## Beside igneous
 
 The same precomputed segmentation, meshed by one worker each: all segments of at least 1000 voxels. igneous (GPL) is
-run as a separate program, in an environment of its own, with the same limits: errors of 30 nm, 100 times fewer faces. Its meshes
+run as a separate program, in an environment of its own, with the same largest error, 30 nm. Its meshes
 are a list of pieces, one for each of its tasks; neuroadda joins the parts to one closed surface before it simplifies.
 
 {peers}
