@@ -203,9 +203,13 @@ def fingerprint(*parts: Any) -> str:
 
 def write_json(path: Path, data: Any) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of it."""
-    text = json.dumps(data, indent=2, allow_nan=False) + "\n"
     with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(dump_json(data))
+
+
+def dump_json(data: Any) -> bytes:
+    """Return the content of a JSON file."""
+    return (json.dumps(data, indent=2, allow_nan=False) + "\n").encode()
 
 
 def write_toml(path: Path, data: Mapping[str, Any], comment: str) -> None:

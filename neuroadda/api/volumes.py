@@ -1,7 +1,6 @@
 """Volumes: open, import, make, publish."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from neuroadda.api.inputs import StrPath, VolumeLike, find_segmentation, to_text, to_volume
@@ -10,7 +9,7 @@ from neuroadda.errors import UserError, warn
 from neuroadda.observing import RunObserver
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
-from neuroadda.volumes.storage.locations import to_folder
+from neuroadda.volumes.storage.locations import Location, to_folder
 
 if TYPE_CHECKING:
     from neuroadda.publishing.publication import PublishConfig
@@ -117,7 +116,7 @@ def publish(
     workers: int | None = None,
     overwrite: bool = False,
     observer: RunObserver = RunObserver(),
-) -> Path:
+) -> Location:
     """Write a volume or a run for other programs: in the formats `to`, or in the one that the name of `target` says.
 
     With `to` or `config`, `target` is a folder, in which each format has a folder of its name: ``precomputed`` (volumes,
@@ -131,7 +130,7 @@ def publish(
     volume
         zyx (or czyx for zarr), any integer type; or the folder of a run, whose segmentation (uint64, zyx) is taken.
     target
-        A path of this machine.
+        A path of this machine; with `config`, which names a folder for ledger and logs (``work``), also ``s3://BUCKET/NAME``.
     to
         A format, or several.
     ids, min_size
@@ -143,7 +142,7 @@ def publish(
 
     Returns
     -------
-    Path
+    Path or Url
         `target`.
 
     Raises

@@ -12,11 +12,12 @@ from neuroadda.blockwise.grid import Block, BlockGrid, BlockSet
 from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.ledger.base import TaskRecord
 from neuroadda.blockwise.outputs import TAG_FILE, Written, WrittenArray
-from neuroadda.config import Config, Zyx, dump_config, fingerprint, parse_config, write_json
+from neuroadda.config import Config, Zyx, dump_config, dump_json, fingerprint, parse_config
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity.relocation import to_absolute
-from neuroadda.volumes.storage.locations import Location, to_folder
+from neuroadda.volumes.storage.locations import Location, to_location
+from neuroadda.volumes.storage.placing import write_file
 
 BlockFunction = Callable[[Block], dict[str, Any]]
 CHUNK_VX = 64
@@ -256,9 +257,7 @@ class Task(Config):
     def create_folder(self) -> None:
         """Make the output a folder, tagged (for stages whose output is not an array)."""
         try:
-            write_json(
-                to_folder(self.output, f"the output of {self.name}") / TAG_FILE, self.tag | {"tissue": self.tissue}
-            )
+            write_file(to_location(self.output) / TAG_FILE, dump_json(self.tag | {"tissue": self.tissue}))
         except OSError as error:
             raise UserError(f"the folder cannot be created: {error.strerror}", self.output) from error
 

@@ -17,7 +17,10 @@ TO_HELP = "precomputed, webknossos, parquet, ply, obj or swc; give it again for 
 @app.command()
 def publish(
     run: Annotated[str, typer.Argument(help="Folder of a finished run; or a segmentation, a zarr array.")],
-    output: Annotated[str, typer.Argument(metavar="OUT", help="Folder; each format has a folder of its name in it.")],
+    output: Annotated[
+        str,
+        typer.Argument(metavar="OUT", help="Folder, or s3://BUCKET/NAME; each format has a folder of its name in it."),
+    ],
     to: Annotated[list[str] | None, typer.Option("--to", metavar="FORMAT", help=TO_HELP)] = None,
     ids: Annotated[
         str | None, typer.Option(metavar="1,2,3", help="Segments whose meshes and skeletons are written; default: all.")
@@ -40,6 +43,9 @@ def publish(
             help="How far a simplified mesh may deviate, in nm; default: the longest side of a voxel.",
         ),
     ] = None,
+    work: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="With s3://: where ledger and logs are, in .run.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
     ledger: Ledger = None,
     overwrite: Overwrite = False,
@@ -56,6 +62,7 @@ def publish(
     config = PublishConfig(
         run=run,
         output=output,
+        work=work,
         to=tuple(dict.fromkeys(to or ["precomputed"])),
         ids=None if ids is None else _read_ids(ids),
         min_size=min_size,

@@ -21,6 +21,7 @@ from neuroadda.publishing.zarr3 import describe_array, open_array
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.coverage.masks import Mask
 from neuroadda.volumes.coverage.tissue import NO_DATA
+from neuroadda.volumes.storage.locations import Location
 
 SHARD_CHUNKS = 4  # along each axis of a file
 AXES = ("c", "x", "y", "z")
@@ -67,7 +68,7 @@ class Mag(Scale):
         z, y, x = (b // s for b, s in zip(begin_vx, self.shard_vx, strict=True))
         return [f"c/0/{x}/{y}/{z}"]
 
-    def open(self, folder: Path) -> Any:
+    def open(self, folder: Location) -> Any:
         """Open the array below the folder of the layer, xyzc, to be read or written; its ``zarr.json`` need not be there."""
         return open_array(folder / self.key, self.metadata).transpose([1, 2, 3, 0])
 

@@ -18,13 +18,15 @@ from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import ZyxFloat
 from neuroadda.publishing import kept_meshes
 from neuroadda.publishing.mesh_forms import FORMS, Form, Mesh
-from neuroadda.publishing.named_files import WrittenNames, write_file
+from neuroadda.publishing.named_files import WrittenNames
 from neuroadda.publishing.publication import Publication
 from neuroadda.publishing.segment_table import Chosen, SegmentTable, find_touching, list_touching
 from neuroadda.publishing.segments import SEGMENTATION, TABLE, choose_rows, list_segments, make_row_grid, rows_of
 from neuroadda.publishing.whole_voxels import read_ids
 from neuroadda.segmentation.blockfiles import WrittenFiles, block_file, write_columns
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.storage.locations import Location, to_location
+from neuroadda.volumes.storage.placing import write_file
 
 SEGMENTS_IN_BLOCK = 32
 FEWER_FACES = 100  # simplification aims at this many times fewer faces; it stops earlier, at the largest error allowed
@@ -128,7 +130,7 @@ class JoinMeshes(Stage):
         """Create the folder, and what tells its format."""
         task.create_folder()
         for name, content in FORMS[self.form].beside.items():
-            write_file(Path(task.output) / name, content)
+            write_file(to_location(task.output) / name, content)
 
     def written(self, task: Task) -> Written:
         """Return which segments' files are there."""
@@ -136,7 +138,7 @@ class JoinMeshes(Stage):
         ids = table.id[self.chosen.find_rows(table)]
         form = FORMS[self.form]
         return WrittenNames(
-            Path(task.output),
+            to_location(task.output),
             task.grid,
             lambda b: [name for id_ in ids[rows_of(b)].tolist() for name in form.name(id_)],
         )
@@ -158,7 +160,7 @@ class JoinMeshes(Stage):
                             found.append((file[f"v{id_}"], file[f"f{id_}"]))
                 mesh = kept_meshes.find_or_make(pieces.parent, found, settings, partial(self._join, found))
                 for name, content in form.write(id_, mesh).items():
-                    write_file(Path(task.output) / name, content)
+                    write_file(to_location(task.output) / name, content)
                 faces += len(mesh.faces)
             return {"faces": faces}
 
@@ -198,7 +200,7 @@ def simplify(joined: tuple[np.ndarray, np.ndarray], voxel_size_nm: ZyxFloat, max
     return Mesh(nm.astype(np.float32), faces)
 
 
-def write_meshes(publication: Publication, form: Form, folder: Path) -> int:
+def write_meshes(publication: Publication, form: Form, folder: Location) -> int:
     """Write the meshes of the chosen segments into a folder; return how many there are."""
     config, volume = publication.config, publication.segmentation
     table, listed, grid = list_segments(publication)

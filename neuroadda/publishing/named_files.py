@@ -1,20 +1,13 @@
-"""Files whose names a block decides, as the output of a task, and how one is written."""
+"""Files whose names a block decides, as the output of a task."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from neuroadda.blockwise.grid import Block, BlockGrid
-from neuroadda.wholefiles import replacing
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file, whole; a second writer of the same content does no harm."""
-    with replacing(path, shared=True) as partial:
-        partial.write_bytes(content)
+from neuroadda.volumes.storage.locations import Location, remove
+from neuroadda.volumes.storage.stored import list_sizes
 
 
 @dataclass(frozen=True)
@@ -27,7 +20,7 @@ class WrittenNames:
         The names that a block writes, below the folder.
     """
 
-    folder: Path
+    folder: Location
     grid: BlockGrid
     names: Callable[[Block], list[str]]
 
@@ -39,7 +32,7 @@ class WrittenNames:
             for name in self.names(block):
                 folder, _, file = name.rpartition("/")
                 if folder not in there:
-                    there[folder] = _list_full(self.folder / folder)
+                    there[folder] = {file for file, size in list_sizes(self.folder / folder) if size > 0}
                 found[block.index] &= file in there[folder]
         return found
 
@@ -51,11 +44,4 @@ class WrittenNames:
     def remove(self, block: Block) -> None:
         """Delete the block's files."""
         for name in self.names(block):
-            (self.folder / name).unlink(missing_ok=True)
-
-
-def _list_full(folder: Path) -> set[str]:
-    if not folder.is_dir():
-        return set()
-    with os.scandir(folder) as entries:
-        return {entry.name for entry in entries if entry.is_file() and entry.stat().st_size}
+            remove(self.folder / name)

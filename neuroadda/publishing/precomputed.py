@@ -3,11 +3,10 @@
 The ``info`` of each volume is written last: without it no reader takes what is there for a volume.
 """
 
-from pathlib import Path
 from typing import Any
 
 from neuroadda.blockwise.outputs import bind_output
-from neuroadda.config import write_json
+from neuroadda.config import dump_json
 from neuroadda.errors import UserError
 from neuroadda.publishing.meshes import write_meshes
 from neuroadda.publishing.precomputed_scales import PrecomputedScale, WritePrecomputed, describe_scales, plan_scales
@@ -18,6 +17,8 @@ from neuroadda.publishing.segment_table import Chosen, describe_segments
 from neuroadda.publishing.segments import list_segments
 from neuroadda.publishing.skeletons import write_skeletons
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.storage.locations import Location, remove
+from neuroadda.volumes.storage.placing import write_file
 
 INFO, MESH, SKELETONS, PROPERTIES = "info", "mesh", "skeletons", "segment_properties"
 
@@ -41,19 +42,19 @@ def publish(publication: Publication, name: str) -> None:
         folder, scales = publication.folder / name / layer, _plan(publication, layer, volume)
         for task in make_scale_tasks(WritePrecomputed, scales, {"source": publication.source(layer)}, folder):
             if bind_output(task) is None:
-                (folder / INFO).unlink(missing_ok=True)
+                remove(folder / INFO)
             publication.run(task)
         more = _write_segments(publication, folder) if layer == "segmentation" else {}
-        write_json(folder / INFO, describe_scales(scales) | more)
+        write_file(folder / INFO, dump_json(describe_scales(scales) | more))
 
 
-def _write_segments(publication: Publication, folder: Path) -> dict[str, Any]:
+def _write_segments(publication: Publication, folder: Location) -> dict[str, Any]:
     """Write properties, meshes and skeletons; return what ``info`` says of them."""
     config, found = publication.config, {PROPERTIES: PROPERTIES}
     table, _, _ = list_segments(publication)
     rows = Chosen(min_size=config.min_size, ids=None).find_rows(table)
     properties = describe_segments(table, rows, publication.segmentation.voxel_size_nm)
-    write_json(folder / PROPERTIES / INFO, properties)
+    write_file(folder / PROPERTIES / INFO, dump_json(properties))
     if config.meshes and write_meshes(publication, "precomputed", folder / MESH):
         found[MESH] = MESH
     if config.skeletons and write_skeletons(publication, "precomputed", folder / SKELETONS):

@@ -6,7 +6,6 @@ tensorstore is imported where it is used: a forked child must not use it after i
 import json
 from collections.abc import Iterator, Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,9 +13,11 @@ from funlib.geometry import Coordinate, Roi
 
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.config import Zyx
+from neuroadda.publishing.kvstores import to_kvstore
 from neuroadda.publishing.scale_stage import WriteScale
 from neuroadda.publishing.scales import Layer, Scale, plan_extents
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.storage.locations import Location
 
 SHARD_BITS, BITS_OF_LARGE_VOXELS, LARGE_VOXEL_BYTES = 6, 3, 8
 
@@ -68,13 +69,13 @@ class PrecomputedScale(Scale):
             return [f"{code >> self.shard_bits:0{digits}x}.shard"]
         return [self._name_chunk(place) for place in product(*map(range, first, last))]
 
-    def open(self, folder: Path) -> Any:
+    def open(self, folder: Location) -> Any:
         """Open the array below the folder of the volume, xyzc, to be read or written; its ``info`` need not be there."""
         import tensorstore
 
         context = tensorstore.Context()
         memory: dict[str, Any] = {"base": {"driver": "memory"}, "exact": "info"}
-        layers = {"driver": "kvstack", "layers": [{"base": {"driver": "file", "path": f"{folder}/"}}, memory]}
+        layers = {"driver": "kvstack", "layers": [{"base": to_kvstore(folder)}, memory]}
         return self._open(layers, context, store_data_equal_to_fill_value=True)
 
     def add_to(self, memory: dict[str, Any], context: Any) -> None:

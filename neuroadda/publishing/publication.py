@@ -15,9 +15,10 @@ from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity.inputs import Inputs
-from neuroadda.volumes.storage.locations import Location
+from neuroadda.volumes.storage.locations import Location, to_folder
 
 WORK = ".run"
+COPY = "publish to a folder, and copy it there without .run: aws s3 sync OUT s3://BUCKET/NAME --exclude '.run/*'"
 
 
 class PublishConfig(PublicConfig):
@@ -28,7 +29,9 @@ class PublishConfig(PublicConfig):
     run
         Folder of a finished run; or a segmentation (array of integer ids) of any origin, for formats that need no more.
     output
-        Folder of this machine. Each format has its own folder in it; ``.run`` holds ledger, logs and what goes on after a stop.
+        Folder, or a URL of S3. Each format has its own folder in it.
+    work
+        Folder whose ``.run`` holds ledger, logs and what goes on after a stop; by default `output`. Needed where that is a URL.
     to
         Formats; see `FORMATS`.
     affs
@@ -54,7 +57,7 @@ class PublishConfig(PublicConfig):
     block_vx
         Blocks in which segments are measured and meshed; by default 128 an axis.
     ledger
-        URL of the ledger; by default one in ``<output>/.run``.
+        URL of the ledger; by default one in ``.run``.
     trust_inputs
         Do not look whether arrays were edited since.
     execution
@@ -63,6 +66,7 @@ class PublishConfig(PublicConfig):
 
     run: PathText
     output: PathText
+    work: PathText | None = None
     to: tuple[str, ...] = ("precomputed",)
     affs: bool = False
     meshes: bool = True
@@ -107,7 +111,9 @@ class Publication:
     raw, affs, fragments
         None without a run. `raw` may be larger than the segmentation; its voxels are the same.
     folder
-        Of all that is published.
+        Of all that is published; it may be a URL.
+    work
+        Folder of what is made on the way.
     inputs
         Says what determines the content of an array: the fingerprint for a task's input; see `source`.
     run
@@ -120,14 +126,10 @@ class Publication:
     raw: Volume | None
     affs: Volume | None
     fragments: Volume | None
-    folder: Path
+    folder: Location
+    work: Path
     inputs: Inputs
     run: Callable[[Task], Task]
-
-    @property
-    def work(self) -> Path:
-        """Folder of what is made on the way."""
-        return self.folder / WORK
 
     def source(self, name: str) -> tuple[Location, str]:
         """Return place and content of an array (``segmentation``, ``raw``, ``affs``, ``fragments``), as `Task.make` takes them."""
@@ -141,6 +143,10 @@ class Publication:
             what = f"{name} needs a run, and this is not the folder of one"
             raise UserError(what, self.config.run, "give the folder of a run of `neuroadda segment`")
         return self.plan
+
+    def require_folder(self, name: str) -> Path:
+        """Return the folder of a format; raise UserError where it would be in an object store, where it cannot be written."""
+        return to_folder(self.folder / name, f"what is published --to {name}", COPY)
 
 
 def require_packages(what: str, *packages: str) -> None:

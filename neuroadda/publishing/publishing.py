@@ -1,6 +1,6 @@
 """Publish a run: everything is checked, then each format is written by stages on the engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from neuroadda.blockwise.task import Task
 from neuroadda.errors import UserError, warn
 from neuroadda.locks import lock_folder
 from neuroadda.publishing.formats import find_publisher
+from neuroadda.publishing.kvstores import check_scheme
 from neuroadda.publishing.publication import WORK, Publication, PublishConfig
 from neuroadda.pyramids.pyramid import check_written, guess_kind
 from neuroadda.segmentation.finished import check_finished
@@ -21,21 +22,20 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity.derived import deriving
 from neuroadda.volumes.identity.inputs import Inputs
 from neuroadda.volumes.identity.moved import check_not_moved
-from neuroadda.volumes.storage.locations import to_folder, to_location
+from neuroadda.volumes.storage.locations import Location, to_folder, to_location
 
-COPY = "publish to a folder, and copy it there without .run: aws s3 sync OUT s3://BUCKET/NAME --exclude '.run/*'"
 ARRAYS = {"raw": "raw", "affs": "predict", "fragments": "fragments", "segmentation": "relabel"}
 
 
 def publish_run(
     config: PublishConfig, *, overwrite: bool = False, observe: Observer = lambda task, summary: None
-) -> Path:
+) -> Location:
     """Write a run in every format that is asked for; finished blocks are skipped.
 
     Returns
     -------
-    Path
-        The folder. Each format has a folder of its name in it.
+    Path or Url
+        `PublishConfig.output`. Each format has a folder of its name in it.
 
     Raises
     ------
@@ -49,9 +49,8 @@ def publish_run(
     if config.ids is not None and set(config.to) <= {"webknossos", "parquet"}:
         what = f"no format that is asked for ({', '.join(config.to)}) has parts of single segments"
         raise UserError(what, "--ids", "leave it out, or add --to precomputed, ply, obj or swc")
-    folder = to_folder(config.output, "what is published to", COPY)
     publishers = {name: find_publisher(name) for name in config.to}
-    work = folder / WORK
+    folder, work = _find_places(config)
     inputs = Inputs(work, trust=config.trust_inputs)
     plan = read_run(config.run) if is_run(config.run) else None
     if plan is None:
@@ -69,7 +68,7 @@ def publish_run(
     for volume in volumes.values():
         check_not_moved(volume.path)
         check_written(volume, ledger_url(config.run if plan else work, config.ledger))
-    _check_folder(folder)
+    _check_folders(folder, work, config.to)
     for name, volume in volumes.items():
         inputs.identify(name, volume)
     inputs.warn("what was published of it is made again (unless inputs are trusted)")
@@ -77,15 +76,15 @@ def publish_run(
 
     def make(run: Callable[[Task], Task]) -> Publication:
         arrays = {name: volumes.get(name) for name in ARRAYS}
-        return Publication(config=config, plan=plan, folder=folder, inputs=inputs, run=run, **arrays)  # type: ignore[arg-type]
+        return Publication(config=config, plan=plan, folder=folder, work=work, inputs=inputs, run=run, **arrays)  # type: ignore[arg-type]
 
     for name, publisher in publishers.items():
         publisher.check(make(_refuse), name)
     others = [volume for name, volume in volumes.items() if name != "segmentation"]
     with ExitStack() as stack:
-        for name in publishers:
-            of = Path(config.run) if plan else None
-            stack.enter_context(deriving(segmentation, folder / name, "copy", others, config.again(name), of))
+        of = Path(config.run) if plan else None
+        for made in [folder / name for name in publishers] if isinstance(folder, Path) else []:
+            stack.enter_context(deriving(segmentation, made, "copy", others, config.again(made.name), of))
         stack.enter_context(lock_folder(work))
         engine = stack.enter_context(
             Engine(ledger_url(work, config.ledger), config.execution, work / "logs", observe=observe)
@@ -101,15 +100,33 @@ def publish_run(
 
         for name, publisher in publishers.items():
             publisher.publish(make(run), name)
-            _remove_partial(folder / name)
+            if isinstance(folder, Path):
+                _remove_partial(folder / name)
         inputs.keep()
     return folder
 
 
-def _check_folder(folder: Path) -> None:
-    check_run_folder(folder)
-    if folder.exists() and any(folder.iterdir()) and not (folder / WORK).is_dir():
-        raise UserError("something lies here already", str(folder), "give a folder of its own")
+def _find_places(config: PublishConfig) -> tuple[Location, Path]:
+    """Return where it is published to, and the folder of what is made on the way."""
+    folder = to_location(config.output)
+    if isinstance(folder, Path):
+        if config.work is not None:
+            raise UserError("it lies in the folder that is published to", "--work", "leave it out")
+        return folder, folder / WORK
+    check_scheme(folder)
+    if config.work is None:
+        what = "ledger, logs and what goes on after a stop need a folder of this machine"
+        raise UserError(what, "--work", "such as --work publishing")
+    return folder, to_folder(config.work, "--work") / WORK
+
+
+def _check_folders(folder: Location, work: Path, formats: Sequence[str]) -> None:
+    check_run_folder(work.parent)
+    places: list[Location] = [work.parent]
+    places += [] if isinstance(folder, Path) else [folder / name for name in formats]
+    for place in places:
+        if place.exists() and any(place.iterdir()) and not work.is_dir():
+            raise UserError("something lies here already", str(place), "give a folder of its own")
 
 
 def _remove_partial(folder: Path) -> None:

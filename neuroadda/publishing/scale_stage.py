@@ -6,7 +6,6 @@ tensorstore is imported where it is used: a forked child must not use it after i
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from neuroadda.publishing.scales import Scale
 from neuroadda.publishing.whole_voxels import first_voxel, read_ids, to_box
 from neuroadda.pyramids.downsampling import Halving, Method, downsample
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.storage.locations import Location
+from neuroadda.volumes.storage.locations import Location, to_location
 
 Read = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -52,13 +51,16 @@ class WriteScale(Stage):
     def written(self, task: Task) -> Written:
         """Return which blocks' files are there."""
         return WrittenBlocks(
-            Path(task.output), task.grid, lambda b: self.scale.list_files(b.write_roi.begin, b.write_roi.shape), self
+            to_location(task.output),
+            task.grid,
+            lambda b: self.scale.list_files(b.write_roi.begin, b.write_roi.shape),
+            self,
         )
 
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes a block and reports its files."""
         scale, factor = self.scale, np.array(self.factor)
-        output, read = scale.open(Path(task.output).parent), self._open_source(task)
+        output, read = scale.open(to_location(task.output).parent), self._open_source(task)
         low, high = (scale if self.finer is None else self.finer).box
 
         def make(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
@@ -90,7 +92,7 @@ class WriteScale(Stage):
     def _open_source(self, task: Task) -> Read:
         if self.finer is None:
             return self.open_volume(task)
-        array = self.finer.open(Path(task.inputs["source"]).parent)
+        array = self.finer.open(to_location(task.inputs["source"]).parent)
 
         def read_finer(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
             box = tuple(slice(int(a), int(b)) for a, b in zip(begin[::-1], end[::-1], strict=True))
@@ -121,7 +123,7 @@ class WrittenBlocks(WrittenNames):
 
 
 def make_scale_tasks(
-    stage: type[WriteScale], scales: Sequence[Scale], inputs: Mapping[str, tuple[Location, str]], folder: Path
+    stage: type[WriteScale], scales: Sequence[Scale], inputs: Mapping[str, tuple[Location, str]], folder: Location
 ) -> Iterator[Task]:
     """Yield the task of each scale of the volume in a folder, from fine to coarse.
 

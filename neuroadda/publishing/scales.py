@@ -6,7 +6,6 @@ every scale is in its place, whatever the offset; a coarser voxel at the border 
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from neuroadda.config import Config, Zyx, ZyxFloat
 from neuroadda.publishing.whole_voxels import first_voxel
 from neuroadda.pyramids.downsampling import choose_factor
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.storage.locations import Location
 
 Layer = Literal["raw", "affs", "fragments", "segmentation"]
 IMAGES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32")
@@ -68,7 +68,7 @@ class Scale(Extent):
         """Return the names of the files that hold a block."""
 
     @abstractmethod
-    def open(self, folder: Path) -> Any:
+    def open(self, folder: Location) -> Any:
         """Open the array below the folder of the volume by tensorstore, xyzc, to be read or written; without its metadata, too."""
 
 

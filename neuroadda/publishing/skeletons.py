@@ -7,7 +7,6 @@ skeletons of segments that run through very large volumes does go down.
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -16,7 +15,7 @@ from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.outputs import Written
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import ZyxFloat
-from neuroadda.publishing.named_files import WrittenNames, write_file
+from neuroadda.publishing.named_files import WrittenNames
 from neuroadda.publishing.publication import Publication
 from neuroadda.publishing.segment_table import Chosen, SegmentTable
 from neuroadda.publishing.segments import SEGMENTATION, TABLE, choose_rows, list_segments, make_row_grid, rows_of
@@ -24,6 +23,8 @@ from neuroadda.publishing.trees import Tree, describe_swc, trace
 from neuroadda.publishing.whole_voxels import read_ids
 from neuroadda.pyramids.downsampling import choose_factor
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.storage.locations import Location, to_location
+from neuroadda.volumes.storage.placing import write_file
 
 Form = Literal["precomputed", "swc"]
 MAX_VOXELS, SEGMENTS_IN_BLOCK = 2**22, 16
@@ -96,13 +97,15 @@ class WriteSkeletons(Stage):
         """Create the folder, and what tells its format."""
         task.create_folder()
         if self.form == "precomputed":
-            write_file(Path(task.output) / "info", json.dumps(INFO).encode())
+            write_file(to_location(task.output) / "info", json.dumps(INFO).encode())
 
     def written(self, task: Task) -> Written:
         """Return which segments' files are there."""
         table = SegmentTable.load(task.inputs[TABLE])
         ids = table.id[self.chosen.find_rows(table)]
-        return WrittenNames(Path(task.output), task.grid, lambda b: [self._name(i) for i in ids[rows_of(b)].tolist()])
+        return WrittenNames(
+            to_location(task.output), task.grid, lambda b: [self._name(i) for i in ids[rows_of(b)].tolist()]
+        )
 
     def open(self, task: Task) -> BlockFunction:
         """Return the function that writes some segments' skeletons."""
@@ -115,7 +118,7 @@ class WriteSkeletons(Stage):
                 tree = trace(crop.mask, np.array(self.voxel_size_nm) * crop.factor, crop.begin)
                 id_ = int(table.id[row])
                 content = describe_swc(tree, id_) if self.form == "swc" else describe_precomputed(tree)
-                write_file(Path(task.output) / self._name(id_), content)
+                write_file(to_location(task.output) / self._name(id_), content)
                 nodes += len(tree.nodes)
             return {"nodes": nodes}
 
@@ -149,7 +152,7 @@ def describe_precomputed(tree: Tree) -> bytes:
     return b"".join(column.tobytes() for column in columns)
 
 
-def write_skeletons(publication: Publication, form: Form, folder: Path) -> int:
+def write_skeletons(publication: Publication, form: Form, folder: Location) -> int:
     """Write the skeletons of the chosen segments into a folder; return how many there are."""
     volume = publication.segmentation
     table, listed, grid = list_segments(publication)

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from neuroadda.config import write_json
+from neuroadda.publishing.kvstores import to_kvstore
+from neuroadda.volumes.storage.locations import Location
 
 METADATA = "zarr.json"
 LEVEL = 5  # of zstd
@@ -52,12 +54,12 @@ def describe_array(
     }
 
 
-def open_array(folder: Path, metadata: dict[str, Any]) -> Any:
+def open_array(folder: Location, metadata: dict[str, Any]) -> Any:
     """Open an array with tensorstore, to be read or written; its ``zarr.json`` need not be there, and is not written."""
     import tensorstore
 
     memory = {"base": {"driver": "memory"}, "exact": METADATA}
-    layers = [{"base": {"driver": "file", "path": f"{folder}/"}}, memory]
+    layers = [{"base": to_kvstore(folder)}, memory]
     spec: dict[str, Any] = {"driver": "zarr3", "kvstore": {"driver": "kvstack", "layers": layers}, "metadata": metadata}
     spec["store_data_equal_to_fill_value"] = True
     return tensorstore.open(spec, context=tensorstore.Context(), open=True, create=True).result()

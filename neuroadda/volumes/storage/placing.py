@@ -10,6 +10,7 @@ from neuroadda.errors import UserError
 from neuroadda.volumes.storage.locations import Location, move, neighbour, remove
 from neuroadda.volumes.storage.nodes import GROUP_METADATA, is_array
 from neuroadda.volumes.storage.urls import Url
+from neuroadda.wholefiles import replacing
 
 P = TypeVar("P", bound=Location)
 
@@ -46,6 +47,15 @@ def placing(target: P, overwrite: bool = False) -> Iterator[P]:
         if isinstance(error, OSError):
             raise UserError(f"it cannot be written: {error.strerror or error}", str(target)) from error
         raise
+
+
+def write_file(target: Location, content: bytes) -> None:
+    """Write a file, whole; a second writer of the same content does no harm."""
+    if isinstance(target, Url):
+        target.write_bytes(content)
+        return
+    with replacing(target, shared=True) as partial:
+        partial.write_bytes(content)
 
 
 def check_free(target: Location, overwrite: bool) -> None:
