@@ -91,9 +91,13 @@ def sweep_contingency(
     for threshold in ascending:
         segments = lut_at(threshold)(fragments.segments)
         same = before is not None and np.array_equal(segments, before)  # nothing merges between many thresholds
-        scores.append(scores[-1] if same else score(fragments.relabel(lambda _, segments=segments: segments)))
+        scores.append(scores[-1] if same else _score_as(fragments, segments))
         before = segments
     return Sweep(thresholds=tuple(ascending), scores=tuple(scores))
+
+
+def _score_as(fragments: Contingency, segments: np.ndarray) -> Scores:
+    return score(fragments.relabel(lambda _: segments))
 
 
 def overlap_volumes(segmentation: Volume, labels: Volume) -> Contingency:
