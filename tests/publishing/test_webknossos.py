@@ -358,8 +358,8 @@ def test_what_cannot_be_written_is_refused_before_anything_is(plan, inputs, tmp_
         ({"run": str(ids.path)}, "not the folder of one"),
         ({"thresholds": (0.2, 0.96)}, r"threshold 0.96 is above segment.agglomerate.limit, 0.95"),
         ({"thresholds": (0.2,), "to": ("parquet",)}, "mappings of webknossos"),
-        ({"output": "s3://bucket/out"}, r"must be a folder of this machine.*copy it"),
-        ({"output": "memory://out"}, "must be a folder of this machine"),
+        ({"output": "s3://bucket/out", "work": str(tmp_path / "out")}, r"must be a folder of this machine.*copy it"),
+        ({"output": "memory://out"}, "to a folder of this machine, or to s3://"),
     ):
         with pytest.raises(UserError, match=message):
             publish_run(PublishConfig(**({"run": run, "output": str(tmp_path / "out"), **SMALL} | given)))
