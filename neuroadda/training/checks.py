@@ -67,6 +67,7 @@ class Identified(Protocol):
 
     def identify(self, inputs: Inputs) -> str:
         """Return what determines the metrics of a backbone."""
+        ...
 
 
 def identify_training(
