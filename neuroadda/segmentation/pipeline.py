@@ -17,7 +17,14 @@ from neuroadda.config import (
 )
 from neuroadda.errors import in_section, warn
 from neuroadda.locks import lock_folder
-from neuroadda.prediction.members import list_members, name_members, order_members, share_offsets, warn_of_unshared
+from neuroadda.prediction.members import (
+    identify_members,
+    list_members,
+    name_members,
+    order_members,
+    share_offsets,
+    warn_of_unshared,
+)
 from neuroadda.prediction.predict import check_raw
 from neuroadda.segmentation.agglomerate import LEVEL
 from neuroadda.segmentation.components import Components
@@ -151,7 +158,8 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None, *, take_edits
         return BlockGrid.make(roi, raw.voxel_size, config.block_vx, context)
 
     of_network: TaskInputs = {"raw": (raw.path, known.identify("raw", raw))}
-    of_network |= {name: (place, card.digest) for name, (place, card) in zip(names, members, strict=True)}
+    networks = identify_members(known, members)
+    of_network |= {name: (place, one) for name, (place, _), one in zip(names, members, networks, strict=True)}
     by_place = sorted(members, key=lambda member: member[0])  # their digests may be others than the last time
     for name, (place, card) in zip(names, by_place, strict=True):
         known.note(name, place, card.digest)
