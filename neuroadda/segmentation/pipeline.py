@@ -6,8 +6,9 @@ from typing import Any
 from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.grid import BlockGrid, find_tissue_of
+from neuroadda.blockwise.ledger.url import NAME, SQLITE
 from neuroadda.blockwise.outputs import check_output
-from neuroadda.blockwise.run_config import keep_config
+from neuroadda.blockwise.run_config import keep_config, refuse_copy
 from neuroadda.blockwise.run_folder import CONFIG, check_run_folder
 from neuroadda.blockwise.task import Stage, Task
 from neuroadda.config import (
@@ -237,9 +238,12 @@ def segment_volume(
     Raises
     ------
     UserError, RunFailed, RunStopped
-        As `Engine.run`; also UserError if another run is at work in the same folder.
+        As `Engine.run`; also UserError if another run is at work in the same folder, or it is a copy of a run that is still
+        there, and arrays or ledger are outside of it.
     """
     folder, raw = Path(config.output), Volume.open(config.raw)
+    if config.volumes is not None or config.ledger_url != f"{SQLITE}{folder / NAME}":
+        refuse_copy(folder)
     inputs = Inputs(folder, trust=config.trust_inputs)
     plan = make_plan(config, inputs, take_edits=True)
     check_stored(raw)
