@@ -264,6 +264,9 @@ def segment_volume(
         if any(task.name == Components.kind for task in plan.upto(upto).tasks):
             keep_taken(folder, plan.edits)
         with Engine(plan.config.ledger_url, config.execution, folder / "logs", observe=observe) as engine:
+            if not all(map(engine.knows, plan.upto(upto).tasks)):
+                rebuild = f"`neuroadda ledger rebuild {folder}` before this command keeps them"
+                warn(f"outputs are here that the ledger does not know: they are made again; {rebuild}", config.output)
             for task in plan.upto(upto).tasks:
                 engine.run(task, overwrite=overwrite)
         if plan.upto(upto) == plan:
