@@ -69,7 +69,7 @@ def ask(command: Command, run: Path, labels: Path, out: Path) -> None:
     assert Path({task["stage"]: task["output"] for task in tasks}["relabel"]) == segmentation
     assert json.loads(answer("evaluate", run, labels, "--json"))["scores"]
     assert [layer["name"] for layer in json.loads(answer("view", run, "--root", out.parent, "--json"))["layers"]]
-    answer("publish", run, out / "swc", "--to", "swc", "--workers", 1)
+    answer("publish", run, out / "swc", "--to", "swc", "--set", "execution.launcher=serial")
     answer("errors", run, "-o", out / "errors")
     assert answer("retry", run, "--set", SERIAL).strip() == str(run / "volumes.zarr/segmentation")  # nothing is left
     answer("ledger", "verify", run)
@@ -80,7 +80,7 @@ def edit(command: Command, run: Path) -> None:
     fragments = Volume.open(run / "volumes.zarr/fragments").read()
     first, second, *_ = (int(id_) for id_ in np.unique(fragments) if id_)
     assert command("edits", "add", run, "--merge", first, second, "--who", "ann")[0] == 0
-    code, _, err = command("edits", "apply", run, "--workers", 1)
+    code, _, err = command("edits", "apply", run, "--set", SERIAL)
     assert code == 0, err
     found = Volume.open(run / "volumes.zarr/segmentation").read()
     assert found[fragments == first][0] == found[fragments == second][0]
