@@ -88,7 +88,7 @@ def propose(
     no_data
         Where raw has none, as in `segment`: no box holds any of it.
     any_voxel_size
-        Accept a volume whose voxel size is far from that of the backbone's training.
+        Accept a volume whose voxel size is far from that of the backbone's training; by default True.
     workers
         Worker processes.
 
