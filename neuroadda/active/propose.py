@@ -25,6 +25,7 @@ from neuroadda.blockwise.task import Task
 from neuroadda.domains.selection import find_start
 from neuroadda.errors import SettingError, UserError, warn
 from neuroadda.locks import lock_folder
+from neuroadda.prediction.members import identify_members
 from neuroadda.segmentation.resolving import default_block_vx
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.coverage.masks import Mask
@@ -86,13 +87,15 @@ def propose_boxes(
     begun = not overwrite and not inputs.changed and (config.output / PROPOSALS).exists()
     start, _ = find_start(raw, config.backbone, config.select, config.output, begun=begun, content=content)
     folders = [str(start), *(str(find_backbone(one, config.select.zoo)) for one in config.committee)]
-    cards = [load_card(folder) for folder in folders]
+    members = [(Path(folder), load_card(folder)) for folder in folders]
+    cards = [card for _, card in members]
+    identify_members(inputs, members)
     roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
     no_data = open_no_data(recall_no_data(config.no_data, raw, config.output, content), raw)
     if no_data is not None:
         identify_mask(inputs, NO_DATA, no_data)
     request = make_request(config, raw, roi, cards, no_data)
-    if (known := find_known(config, request, cards, overwrite, inputs)) is not None:
+    if (known := find_known(config, request, members, overwrite, inputs)) is not None:
         inputs.keep()
         return known
     inputs.warn("boxes are proposed again (unless inputs are trusted)")
@@ -103,7 +106,7 @@ def propose_boxes(
     with lock_folder(config.output):
         no_data = open_no_data(resolve_no_data(config.no_data, raw, config.output, content), raw)
         request = make_request(config, raw, roi, cards, no_data)
-        known = find_known(config, request, cards, overwrite, inputs)
+        known = find_known(config, request, members, overwrite, inputs)
         if known is not None:  # by a run that has just ended
             inputs.keep()
             return known
@@ -193,7 +196,7 @@ def plan_proposals(
 
 
 def find_known(
-    config: ProposeConfig, request: Request, cards: Sequence[Card], overwrite: bool, inputs: Inputs
+    config: ProposeConfig, request: Request, members: Sequence[tuple[Path, Card]], overwrite: bool, inputs: Inputs
 ) -> Found | None:
     """Return the proposals in the folder if they are those asked for; if not, they must be allowed to be replaced."""
     if not (config.output / PROPOSALS).exists():
@@ -205,7 +208,7 @@ def find_known(
             return None
         raise
     if before.request == request and not inputs.changed:
-        return Found(before, _open_grid(config, cards, inputs), None, cards)
+        return Found(before, _open_grid(config, members, inputs), None, [card for _, card in members])
     if inputs.changed and config.no_data == AUTO:  # where there is no data follows from what was edited
         request = request.model_copy(update={"no_data_fingerprint": before.no_data_fingerprint})
     if before.request == request and not overwrite:
@@ -215,7 +218,9 @@ def find_known(
         right = (
             "--trust-inputs keeps them as they are, --overwrite proposes again and moves labels of other boxes aside"
         )
-        raise UserError("the volume or its mask was edited, and its boxes are labelled", str(config.output), right)
+        raise UserError(
+            "the volume, its mask or a card was edited, and its boxes are labelled", str(config.output), right
+        )
     if not overwrite:
         with inputs.explain():
             raise UserError("other proposals lie here", str(config.output), "give another output, or --overwrite")
@@ -227,7 +232,7 @@ def _has_labels(folder: Path) -> bool:
     return any(read_oracle(labels) is None for labels in folder.glob("roi_*.zarr/labels"))
 
 
-def _open_grid(config: ProposeConfig, cards: Sequence[Card], inputs: Inputs) -> Volume | None:
+def _open_grid(config: ProposeConfig, members: Sequence[tuple[Path, Card]], inputs: Inputs) -> Volume | None:
     """Return the map that lies beside proposals, unless it is gone or of something else."""
     try:
         grid = Volume.open(_grid_path(config))
@@ -239,7 +244,8 @@ def _open_grid(config: ProposeConfig, cards: Sequence[Card], inputs: Inputs) -> 
     found = recall_no_data(config.no_data, raw, config.output, inputs.identify("raw", raw))
     if (no_data := open_no_data(found, raw)) is not None:
         made_from.add(identify_mask(inputs, NO_DATA, no_data))
-    same = set(grid.attrs.get("input_fingerprints", {}).values()) == made_from | {card.digest for card in cards}
+    made_from.update(identify_members(inputs, members))
+    same = set(grid.attrs.get("input_fingerprints", {}).values()) == made_from
     return grid if same and grid.attrs["parameters"]["score"] == config.score else None
 
 

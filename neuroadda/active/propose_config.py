@@ -84,7 +84,8 @@ class ProposeConfig(PublicConfig, ProposeSettings):
     block_vx
         Shape of a block of the scoring, rounded up to whole cells; as in segmentation by default.
     any_voxel_size
-        Let a backbone score a volume whose voxel size is far from that of its training: by a factor above 1.5, along any axis.
+        Let a backbone score a volume whose voxel size is far from that of its training, by a factor above 1.5 along any axis. False
+        refuses it.
     ledger
         URL of the ledger, as in `neuroadda.segmentation.config.SegmentConfig`.
     trust_inputs
@@ -103,7 +104,7 @@ class ProposeConfig(PublicConfig, ProposeSettings):
     roi: RoiConfig | None = None
     excluded: tuple[RoiConfig, ...] = ()
     block_vx: Zyx | None = None
-    any_voxel_size: bool = False
+    any_voxel_size: bool = True
     ledger: str | None = None
     trust_inputs: bool = False
     execution: Execution = Field(default_factory=Execution)

@@ -19,7 +19,7 @@ from neuroadda.config import Zyx
 from neuroadda.errors import SettingError, UserError
 from neuroadda.prediction.augmented import AugmentedPredictor
 from neuroadda.prediction.ensemble import make_predictors
-from neuroadda.prediction.members import list_members, name_members
+from neuroadda.prediction.members import identify_members, list_members, name_members
 from neuroadda.prediction.predict import Predict, check_raw
 from neuroadda.prediction.resolving import resolve_each
 from neuroadda.prediction.symmetries import list_symmetries
@@ -204,9 +204,11 @@ def make_uncertainty_task(
     for card in cards:
         check_raw(raw, card, any_voxel_size)
     stage = _resolve(stage, raw, cards, block_vx)
-    names = zip(name_members(len(cards)), backbones, cards, strict=True)
+    members = [(Path(at), card) for at, card in zip(backbones, cards, strict=True)]
+    networks = identify_members(known, members) if known else [card.digest for card in cards]
+    names = zip(name_members(len(cards)), members, networks, strict=True)
     inputs = {"raw": (raw.path, known.identify("raw", raw) if known else raw.fingerprint)} | {
-        name: (Path(at), card.digest) for name, at, card in names
+        name: (at, one) for name, (at, _), one in names
     }
     around = _around_fragments_vx(stage.fragments, raw) if stage.score == "ambiguity" else (0, 0, 0)
     grid = BlockGrid.make(roi, raw.voxel_size, block_vx, around)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from neuroadda.api.inputs import StrPath, VolumeLike, name_training, to_text, to_volume
 from neuroadda.config import configure
-from neuroadda.errors import in_section
+from neuroadda.errors import in_section, warn
 from neuroadda.observing import RunObserver, watched_by
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def propose(
     no_data
         Where raw has none, as in `segment`: no box holds any of it.
     any_voxel_size
-        Accept a volume whose voxel size is far from that of the backbone's training.
+        Accept a volume whose voxel size is far from that of the backbone's training, and warn of it; by default True.
     workers
         Worker processes.
 
@@ -107,6 +107,7 @@ def propose(
     from neuroadda.active.propose import ProposeConfig, propose_boxes
     from neuroadda.checking.findings import Findings
     from neuroadda.checking.proposing import check_propose
+    from neuroadda.prediction.predict import tell_far_size
     from neuroadda.viewing.contact_sheet import keep_contact_sheet
 
     given = {
@@ -125,7 +126,11 @@ def propose(
         findings.enforce()
     with watched_by(observer), in_section("propose"):
         found = propose_boxes(wanted, overwrite=overwrite, observe=observer.on_blocks)
-    keep_contact_sheet(wanted.output, to_volume(wanted.raw), found)
+    volume = to_volume(wanted.raw)
+    for card in found.cards:
+        if (told := tell_far_size(volume, card)) is not None:
+            warn(told, wanted.raw)
+    keep_contact_sheet(wanted.output, volume, found)
     return found
 
 

@@ -29,7 +29,7 @@ from neuroadda.blockwise.ledger.base import (
 from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.ledger.writer import LedgerWriter
 from neuroadda.blockwise.logs import SERIAL, log_events
-from neuroadda.blockwise.outputs import prepare_output
+from neuroadda.blockwise.outputs import bind_output, prepare_output
 from neuroadda.blockwise.repair import find_lost
 from neuroadda.blockwise.scheduler_handle import SchedulerHandle
 from neuroadda.blockwise.task import Task
@@ -79,6 +79,11 @@ class Engine:
     ) -> None:
         self._scheduler.stop()
         self._ledger.close()
+
+    def knows(self, task: Task) -> bool:
+        """Tell whether the ledger has a task; also true where the task has no output yet."""
+        bound = bind_output(task)
+        return bound is None or self._ledger.task(bound.key) is not None
 
     def run(self, task: Task, *, overwrite: bool = False, blocks: Collection[int] | None = None) -> Task:
         """Run every block of `task` that the ledger does not have as done.

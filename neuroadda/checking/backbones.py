@@ -7,7 +7,7 @@ from neuroadda.checking.findings import Findings
 from neuroadda.domains.ranking_file import take_ranking
 from neuroadda.domains.selection import SelectConfig, check_excluded
 from neuroadda.errors import in_section
-from neuroadda.prediction.predict import check_raw, is_far_in_size
+from neuroadda.prediction.predict import check_raw, tell_far_size
 from neuroadda.volumes.arrays import Volume
 from neuroadda.zoo.finding import Zoo, find_backbone, open_zoo
 
@@ -53,9 +53,7 @@ def _check_raw(raw: Volume, card: Card) -> bool:
 
 def check_size(findings: Findings, where: str, raw: Volume, card: Card) -> None:
     """Tell where a backbone was trained on voxels of far another size than those that it is to see."""
-    if is_far_in_size(raw, card):
-        sizes = (" x ".join(f"{v:g}" for v in nm) for nm in (raw.voxel_size_nm, card.voxel_size_nm))
-        what = "{} runs on voxels of {} nm (zyx), and was trained on {} nm".format(card.name, *sizes)
+    if (what := tell_far_size(raw, card)) is not None:
         findings.doubt(where, what, "choose a backbone of like voxel size, or resample raw")
 
 

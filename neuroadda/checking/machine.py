@@ -74,7 +74,7 @@ def check_disk(findings: Findings, where: str, folder: Location, voxels: int) ->
         return
     needed, free = BYTES_PER_VOXEL * voxels, shutil.disk_usage(nearest_folder(folder)).free
     what = f"about {format_bytes(needed)} will be written to {folder}, and {format_bytes(free)} are free"
-    mend = "choose another disk, a smaller roi or a mask; `neuroadda segment --dry-run --measure 4` tells it exactly"
+    mend = "choose another disk, a smaller roi or a mask; `neuroadda segment --dry-run --measure 4` forecasts it"
     if free < TOO_LITTLE * needed and not folder.exists():
         findings.fault(where, what, mend)
     elif free < ENOUGH * needed:

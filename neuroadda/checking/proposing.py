@@ -75,7 +75,7 @@ def check_propose(
     mend = "give another output, or --overwrite"
     no_data = open_no_data(recall_no_data(config.no_data, raw, config.output, known.identify("raw", raw)), raw)
     request = make_request(config, raw, roi, cards, no_data)
-    if findings.attempt(f"{section}.output", mend, find_known, config, request, cards, overwrite, known) is not None:
+    if findings.attempt(f"{section}.output", mend, find_known, config, request, found, overwrite, known) is not None:
         findings.note(f"{section}.output", "these boxes are proposed already, and are kept")
 
 

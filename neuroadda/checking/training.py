@@ -86,7 +86,8 @@ def check_train(
     check_free(findings, "train.output", config.output)
     if len(findings["wrong"]) == before and (select is None or config.start is not None):
         known = Inputs(config.output, trust=config.trust_inputs)
-        identity = identify_training(adopted, samples, digest, known)
+        validate = None if validation is None else Validator(validation)
+        identity = identify_training(adopted, samples, digest, known, validate)
         trust = "or give --trust-inputs, where its voxels are the same"
         findings.attempt("train.output", trust, known.warn, "the training starts again (unless inputs are trusted)")
         mend = "give another output, or --overwrite"

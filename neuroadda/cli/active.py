@@ -18,14 +18,10 @@ from neuroadda.cli.options import (
     read_box,
     take_one,
 )
-from neuroadda.cli.verbosity import is_quiet
 from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from neuroadda.active.proposals import Proposals
-    from neuroadda.backbones.card import Card
     from neuroadda.volumes.geometry.regions import RoiConfig
 
 app = typer.Typer()
@@ -108,8 +104,6 @@ def propose(
     config = parse_config(ProposeConfig, apply_overrides(data, overrides or ()), "propose")
     with show_progress(quiet=as_json) as observer:
         found = find(config=config, overwrite=overwrite, observer=observer)
-    if not is_quiet():
-        _tell_voxel_size(raw, found.cards)
     if as_json:
         print_json(dump_config(found.proposals))
         return
@@ -139,17 +133,6 @@ def _read_boxes(given: str, raw: Any) -> "list[RoiConfig]":
     if any(o >= e or o + s <= b for o, s, b, e in zip(box.offset_nm, box.shape_nm, begin, end, strict=True)):
         raise UserError(f"{given!r} lies outside of the volume, {describe_roi(raw.roi)}", "--exclude", right)
     return [box]
-
-
-def _tell_voxel_size(raw: Any, cards: "Sequence[Card]") -> None:
-    """Say which networks were trained on voxels of far another size: they run on the volume's own."""
-    from neuroadda.prediction.predict import is_far_in_size
-
-    for card in cards:
-        if is_far_in_size(raw, card):
-            sizes = (" x ".join(f"{v:g}" for v in nm) for nm in (raw.voxel_size_nm, card.voxel_size_nm))
-            told = "note: {} runs on voxels of {} nm (zyx), and was trained on {} nm".format(card.name, *sizes)
-            typer.echo(told, err=True)
 
 
 def _tell_of_edits(folder: Path) -> None:

@@ -99,6 +99,7 @@ def _advise(ranking: "Ranking", volume: str, name_of: Callable[[str], str], file
 
 def _show(row: "Rank") -> dict[str, str]:
     """Return a line of the table; in brackets the intervals."""
+    from neuroadda.zoo.licences import tell_commercial_use
 
     def tell(value: float | None, interval: tuple[float, float] | None) -> str:
         return "" if value is None or interval is None else f"{value:.3f} ({interval[0]:.2f} to {interval[1]:.2f})"
@@ -109,6 +110,7 @@ def _show(row: "Rank") -> dict[str, str]:
         "MMD^2": tell(row.mmd2, row.mmd2_interval),
         "nm": " ".join(f"{nm:g}" for nm in row.voxel_size_nm),
         "why": row.why,
+        "commercial use": tell_commercial_use(row.licence),
         "licence": row.licence,
     }
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neuroadda.cli.options import Json, Ledger, Workers
+from neuroadda.cli.options import Json, Ledger, Overrides, Workers
 from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
@@ -114,18 +114,25 @@ def check(run: RunFolder, ledger: Ledger = None, as_json: Json = False) -> None:
 
 
 @edits.command()
-def apply(run: RunFolder, workers: Workers = None, ledger: Ledger = None, as_json: Json = False) -> None:
+def apply(
+    run: RunFolder,
+    workers: Workers = None,
+    ledger: Ledger = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
     """Make the segmentation with the decisions that are not undone: components, relabelling, and its pyramids.
 
     `segment` and `run` with the run's config do so, too, except the pyramids. Only what depends on a decision is done again.
+    --set sets keys of segment.execution, as in `retry`: segment.execution.launcher=slurm.
     """
     from neuroadda.cli.console import print_json
     from neuroadda.cli.progress import show_progress
     from neuroadda.proofreading.applying import apply as apply_edits
 
-    overrides = [] if workers is None else [f"segment.execution.workers={workers}"]
+    wanted = [] if workers is None else [f"segment.execution.workers={workers}"]
     with show_progress(quiet=as_json) as observer:
-        plan = apply_edits(run, ledger=ledger, overrides=overrides, observe=observer.on_blocks)
+        plan = apply_edits(run, ledger=ledger, overrides=[*wanted, *(overrides or ())], observe=observer.on_blocks)
     output = str(plan.output("relabel"))
     print_json({"output": output}) if as_json else print(output)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from neuroadda.cli.options import Json, Ledger, Overwrite, TrustInputs
+from neuroadda.cli.options import Json, Ledger, Overrides, Overwrite, TrustInputs
 from neuroadda.errors import UserError
 
 app = typer.Typer()
@@ -48,33 +48,38 @@ def publish(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
     ledger: Ledger = None,
+    overrides: Overrides = None,
     overwrite: Overwrite = False,
     trust_inputs: TrustInputs = False,
     as_json: Json = False,
 ) -> None:
-    """Write a run for Neuroglancer (volumes, meshes, skeletons), WEBKNOSSOS and analysts (Parquet, PLY, OBJ, SWC)."""
-    from neuroadda.blockwise.execution_config import Execution
+    """Write a run for Neuroglancer (volumes, meshes, skeletons), WEBKNOSSOS and analysts (Parquet, PLY, OBJ, SWC).
+
+    --set sets the rest: execution.launcher=slurm, see neuroadda.publishing.publication.PublishConfig.
+    """
     from neuroadda.cli.console import print_json
     from neuroadda.cli.progress import show_progress
+    from neuroadda.config import apply_overrides, parse_config
     from neuroadda.publishing.publication import PublishConfig
     from neuroadda.publishing.publishing import publish_run
 
-    config = PublishConfig(
-        run=run,
-        output=output,
-        work=work,
-        to=tuple(dict.fromkeys(to or ["precomputed"])),
-        ids=None if ids is None else _read_ids(ids),
-        min_size=min_size,
-        meshes=meshes,
-        skeletons=skeletons,
-        affs=affs,
-        thresholds=() if thresholds is None else _read_thresholds(thresholds),
-        max_error_nm=max_error,
-        ledger=ledger,
-        trust_inputs=trust_inputs,
-        execution=Execution(workers=workers),
-    )
+    data = {
+        "run": run,
+        "output": output,
+        "work": work,
+        "to": tuple(dict.fromkeys(to or ["precomputed"])),
+        "ids": None if ids is None else _read_ids(ids),
+        "min_size": min_size,
+        "meshes": meshes,
+        "skeletons": skeletons,
+        "affs": affs,
+        "thresholds": () if thresholds is None else _read_thresholds(thresholds),
+        "max_error_nm": max_error,
+        "ledger": ledger,
+        "trust_inputs": trust_inputs,
+        "execution": {"workers": workers},
+    }
+    config = parse_config(PublishConfig, apply_overrides(data, overrides or ()), "publish")
     with show_progress(quiet=as_json) as observer:
         folder = publish_run(config, overwrite=overwrite, observe=observer.on_blocks)
     print_json({"output": str(folder), "formats": list(config.to)}) if as_json else print(folder)

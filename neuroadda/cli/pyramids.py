@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from neuroadda.cli.options import Json, Ledger, Overwrite, TrustInputs
+from neuroadda.cli.options import Json, Ledger, Overrides, Overwrite, TrustInputs
 from neuroadda.errors import UserError
 
 app = typer.Typer()
@@ -20,27 +20,32 @@ def pyramid(
     copy: Annotated[bool, typer.Option("--copy", help="Copy level 0 instead of linking to it.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
     ledger: Ledger = None,
+    overrides: Overrides = None,
     overwrite: Overwrite = False,
     trust_inputs: TrustInputs = False,
     as_json: Json = False,
 ) -> None:
-    """Write a volume's coarser levels: an OME-NGFF image beside it, whose level 0 is the volume itself."""
-    from neuroadda.blockwise.execution_config import Execution
+    """Write a volume's coarser levels: an OME-NGFF image beside it, whose level 0 is the volume itself.
+
+    --set sets the rest: execution.launcher=slurm, see neuroadda.pyramids.pyramid.PyramidConfig.
+    """
     from neuroadda.cli.console import print_json, print_table
     from neuroadda.cli.progress import show_progress
+    from neuroadda.config import apply_overrides, parse_config
     from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
 
     if kind not in (None, "raw", "affs", "labels"):
         raise UserError(f"{kind!r} is no kind of volume", "--kind", "raw, affs or labels")
-    config = PyramidConfig(
-        volume=volume,
-        kind=kind,  # type: ignore[arg-type]
-        output=output,
-        copy_finest=copy,
-        ledger=ledger,
-        trust_inputs=trust_inputs,
-        execution=Execution(workers=workers),
-    )
+    data = {
+        "volume": volume,
+        "kind": kind,
+        "output": output,
+        "copy_finest": copy,
+        "ledger": ledger,
+        "trust_inputs": trust_inputs,
+        "execution": {"workers": workers},
+    }
+    config = parse_config(PyramidConfig, apply_overrides(data, overrides or ()), "pyramid")
     with show_progress(quiet=as_json) as observer:
         levels = build_pyramid(config, overwrite=overwrite, observe=observer.on_blocks)
     rows = [

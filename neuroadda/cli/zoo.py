@@ -1,6 +1,5 @@
 """Verbs on a zoo of pretrained backbones: list, show, card, add, verify."""
 
-import re
 import textwrap
 from functools import partial
 from pathlib import Path
@@ -28,6 +27,7 @@ def list_(where: ZooArgument = None, as_json: Json = False) -> None:
     from neuroadda.cli.console import print_json, print_table
     from neuroadda.wording import format_bytes, format_count
     from neuroadda.zoo.finding import open_zoo
+    from neuroadda.zoo.licences import list_licences, tell_commercial_use
 
     opened = open_zoo(where)
     if as_json:
@@ -44,6 +44,7 @@ def list_(where: ZooArgument = None, as_json: Json = False) -> None:
                 "nm zyx": _numbers(card.voxel_size_nm),
                 "parameters": format_count(card.architecture.count_parameters()),
                 "size": format_bytes(_size(opened, name)),
+                "commercial use": tell_commercial_use("; ".join(list_licences(card))),
                 "licence": _line(_licence(card)),
             }
         )
@@ -57,6 +58,7 @@ def show(name: str, where: ZooOption = None, as_json: Json = False) -> None:
     from neuroadda.cli.console import print_json
     from neuroadda.config import dump_config
     from neuroadda.zoo.finding import open_zoo
+    from neuroadda.zoo.licences import list_licences, tell_commercial_use
 
     opened = open_zoo(where)
     card = opened.card(name)
@@ -66,6 +68,7 @@ def show(name: str, where: ZooOption = None, as_json: Json = False) -> None:
     facts: dict[str, Any] = {
         "zoo": opened.where,
         "files": ", ".join(opened.files(name)),
+        "commercial use": tell_commercial_use("; ".join(list_licences(card))),
         "licence": _line(_licence(card)),
     }
     print_facts(facts | _flat(dump_config(card)), as_json=False)
@@ -159,6 +162,8 @@ def verify(where: ZooArgument = None, as_json: Json = False) -> None:
 
 
 def _facts(opened: "Zoo", name: str) -> dict[str, Any]:
+    from neuroadda.zoo.licences import list_licences, tell_commercial_use
+
     card = opened.card(name)
     return {
         "name": name,
@@ -167,8 +172,8 @@ def _facts(opened: "Zoo", name: str) -> dict[str, Any]:
         "modality": card.modality,
         "voxel_size_nm": list(card.voxel_size_nm),
         "parameters": card.architecture.count_parameters(),
-        "licences": _licences(card),
-        "non_commercial": any(map(_is_non_commercial, _licences(card))),
+        "licences": list_licences(card),
+        "commercial_use": tell_commercial_use("; ".join(list_licences(card))),
         "bytes": _size(opened, name),
         "metrics": dict(card.metrics),
     }
@@ -178,18 +183,10 @@ def _size(opened: "Zoo", name: str) -> int:
     return sum(record.size for record in opened.files(name).values())
 
 
-def _licences(card: "Card") -> list[str]:
-    return list(dict.fromkeys(str(sample.get("licence", "none stated")) for sample in card.training_data))
-
-
 def _licence(card: "Card") -> str:
-    licences = _licences(card)
-    short = "; ".join(textwrap.shorten(licence, 40, placeholder=" ...") for licence in licences)
-    return f"NON-COMMERCIAL ({short})" if any(map(_is_non_commercial, licences)) else short
+    from neuroadda.zoo.licences import list_licences
 
-
-def _is_non_commercial(licence: str) -> bool:
-    return re.search(r"\bnc\b|non-?\s?commercial", licence, re.IGNORECASE) is not None
+    return "; ".join(textwrap.shorten(licence, 40, placeholder=" ...") for licence in list_licences(card))
 
 
 def _line(text: str) -> str:

@@ -5,8 +5,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from neuroadda.backbones.card import NEAREST, Card
-from neuroadda.config import Zyx
+from neuroadda.config import Zyx, dump_config, fingerprint
 from neuroadda.errors import SettingError, warn
+from neuroadda.volumes.identity.inputs import Inputs
+
+COUNTING = ("architecture", "normalisation", "offsets")  # keys of a card that change affinities
 
 
 def name_members(count: int) -> list[str]:
@@ -43,6 +46,20 @@ def order_members(members: Sequence[tuple[Path, Card]]) -> list[tuple[Path, Card
 def sort_cards(cards: Sequence[Card]) -> list[Card]:
     """Return cards in the order of `order_members`."""
     return sorted(cards, key=_by_digest)
+
+
+def identify_members(known: Inputs, members: Sequence[tuple[Path, Card]]) -> list[str]:
+    """Return what determines the affinities of networks: the digests of their weights and, once their cards were edited, these.
+
+    Parameters
+    ----------
+    known
+        Inputs of the folder of the results, where what counts of a card is noted.
+    """
+    return [
+        known.note(f"card_of_{name}", place, fingerprint([dump_config(card)[key] for key in COUNTING]), card.digest)
+        for name, (place, card) in zip(name_members(len(members)), members, strict=True)
+    ]
 
 
 def find_shared(cards: Sequence[Card]) -> tuple[Zyx, ...]:

@@ -245,6 +245,14 @@ def check_raw(raw: Volume, card: Card, any_voxel_size: bool) -> None:
         raise SettingError(what, "any_voxel_size", right)
 
 
+def tell_far_size(raw: Volume, card: Card) -> str | None:
+    """Return a sentence that tells both voxel sizes, if a backbone was trained on voxels of far another size."""
+    if not is_far_in_size(raw, card):
+        return None
+    sizes = (" x ".join(f"{v:g}" for v in nm) for nm in (raw.voxel_size_nm, card.voxel_size_nm))
+    return "{} runs on voxels of {} nm (zyx), and was trained on {} nm".format(card.name, *sizes)
+
+
 def is_far_in_size(raw: Volume, card: Card) -> bool:
     """Return whether a volume's voxels differ from those a backbone was trained on by more than a half, along any axis."""
     pairs = zip(raw.voxel_size_nm, card.voxel_size_nm, strict=True)

@@ -15,10 +15,9 @@ from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity.inputs import Inputs
-from neuroadda.volumes.storage.locations import Location, to_folder
+from neuroadda.volumes.storage.locations import Location
 
 WORK = ".run"
-COPY = "publish to a folder, and copy it there without .run: aws s3 sync OUT s3://BUCKET/NAME --exclude '.run/*'"
 
 
 class PublishConfig(PublicConfig):
@@ -144,9 +143,11 @@ class Publication:
             raise UserError(what, self.config.run, "give the folder of a run of `neuroadda segment`")
         return self.plan
 
-    def require_folder(self, name: str) -> Path:
-        """Return the folder of a format; raise UserError where it would be in an object store, where it cannot be written."""
-        return to_folder(self.folder / name, f"what is published --to {name}", COPY)
+    def find_folder(self, name: str) -> Path:
+        """Return the folder of a format that is never published to a bucket."""
+        folder = self.folder / name
+        assert isinstance(folder, Path)
+        return folder
 
 
 def require_packages(what: str, *packages: str) -> None:

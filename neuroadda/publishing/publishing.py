@@ -25,6 +25,8 @@ from neuroadda.volumes.identity.moved import check_not_moved
 from neuroadda.volumes.storage.locations import Location, to_folder, to_location
 
 ARRAYS = {"raw": "raw", "affs": "predict", "fragments": "fragments", "segmentation": "relabel"}
+WHOLE = frozenset({"webknossos", "parquet"})  # formats of all segments at once, which only a folder can hold
+COPY = "publish to a folder, and copy it there without .run: aws s3 sync OUT s3://BUCKET/NAME --exclude '.run/*'"
 
 
 def publish_run(
@@ -46,7 +48,7 @@ def publish_run(
         raise UserError("no format is given", "--to", "such as --to precomputed")
     if config.thresholds and "webknossos" not in config.to:
         raise UserError("thresholds are for the mappings of webknossos", "--thresholds", "add --to webknossos")
-    if config.ids is not None and set(config.to) <= {"webknossos", "parquet"}:
+    if config.ids is not None and set(config.to) <= WHOLE:
         what = f"no format that is asked for ({', '.join(config.to)}) has parts of single segments"
         raise UserError(what, "--ids", "leave it out, or add --to precomputed, ply, obj or swc")
     publishers = {name: find_publisher(name) for name in config.to}
@@ -114,6 +116,9 @@ def _find_places(config: PublishConfig) -> tuple[Location, Path]:
             raise UserError("it lies in the folder that is published to", "--work", "leave it out")
         return folder, folder / WORK
     check_scheme(folder)
+    for name in config.to:
+        if name in WHOLE:
+            to_folder(folder / name, f"what is published --to {name}", COPY)
     if config.work is None:
         what = "ledger, logs and what goes on after a stop need a folder of this machine"
         raise UserError(what, "--work", "such as --work publishing")

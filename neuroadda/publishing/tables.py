@@ -125,7 +125,6 @@ def _name(table: str, index: int) -> str:
 def check(publication: Publication, name: str) -> None:
     """Raise UserError if there is no run, or a package is missing."""
     publication.require_run(f"--to {name}")
-    publication.require_folder(name)
     require_packages(f"--to {name}", "pyarrow")
 
 
@@ -135,4 +134,4 @@ def publish(publication: Publication, name: str) -> None:
     edges, lut = plan.task("edges"), plan.task("components")
     inputs = {"edges": (plan.output("edges"), edges.fingerprint), "lut": (plan.output("components"), lut.fingerprint)}
     grid = make_row_grid(len(edges.grid), BLOCKS_IN_FILE)
-    publication.run(Task.make(WriteTables(blocks=edges.grid), inputs, publication.require_folder(name), grid))
+    publication.run(Task.make(WriteTables(blocks=edges.grid), inputs, publication.find_folder(name), grid))

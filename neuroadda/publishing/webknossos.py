@@ -33,7 +33,6 @@ def check(publication: Publication, name: str) -> None:
     """Raise UserError if there is no run, a package is missing, or it cannot hold the volumes or the thresholds."""
     plan, raw = publication.require_run(f"--to {name}"), publication.raw
     require_packages(f"--to {name}", "tensorstore")
-    publication.require_folder(name)
     assert raw is not None
     if str(raw.dtype) not in IMAGES:
         raise UserError(f"its data type is {raw.dtype}", str(raw.path), f"layers of WEBKNOSSOS are {', '.join(IMAGES)}")
@@ -48,7 +47,7 @@ def check(publication: Publication, name: str) -> None:
 
 def publish(publication: Publication, name: str) -> None:
     """Write ``webknossos/raw``, ``webknossos/fragments`` and the mappings of these."""
-    folder = publication.require_folder(name)
+    folder = publication.find_folder(name)
     numbers = number_fragments(publication)
     count = int(read_numbering(numbers[0]).first[-1])
     data_type = "uint32" if count < 2**32 else "uint64"

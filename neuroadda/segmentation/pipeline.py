@@ -6,8 +6,9 @@ from typing import Any
 from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.grid import BlockGrid, find_tissue_of
+from neuroadda.blockwise.ledger.url import NAME, SQLITE
 from neuroadda.blockwise.outputs import check_output
-from neuroadda.blockwise.run_config import keep_config
+from neuroadda.blockwise.run_config import keep_config, refuse_copy
 from neuroadda.blockwise.run_folder import CONFIG, check_run_folder
 from neuroadda.blockwise.task import Stage, Task
 from neuroadda.config import (
@@ -17,7 +18,14 @@ from neuroadda.config import (
 )
 from neuroadda.errors import in_section, warn
 from neuroadda.locks import lock_folder
-from neuroadda.prediction.members import list_members, name_members, order_members, share_offsets, warn_of_unshared
+from neuroadda.prediction.members import (
+    identify_members,
+    list_members,
+    name_members,
+    order_members,
+    share_offsets,
+    warn_of_unshared,
+)
 from neuroadda.prediction.predict import check_raw
 from neuroadda.segmentation.agglomerate import LEVEL
 from neuroadda.segmentation.components import Components
@@ -151,7 +159,8 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None, *, take_edits
         return BlockGrid.make(roi, raw.voxel_size, config.block_vx, context)
 
     of_network: TaskInputs = {"raw": (raw.path, known.identify("raw", raw))}
-    of_network |= {name: (place, card.digest) for name, (place, card) in zip(names, members, strict=True)}
+    networks = identify_members(known, members)
+    of_network |= {name: (place, one) for name, (place, _), one in zip(names, members, networks, strict=True)}
     by_place = sorted(members, key=lambda member: member[0])  # their digests may be others than the last time
     for name, (place, card) in zip(names, by_place, strict=True):
         known.note(name, place, card.digest)
@@ -229,9 +238,12 @@ def segment_volume(
     Raises
     ------
     UserError, RunFailed, RunStopped
-        As `Engine.run`; also UserError if another run is at work in the same folder.
+        As `Engine.run`; also UserError if another run is at work in the same folder, or it is a copy of a run that is still
+        there, and arrays or ledger are outside of it.
     """
     folder, raw = Path(config.output), Volume.open(config.raw)
+    if config.volumes is not None or config.ledger_url != f"{SQLITE}{folder / NAME}":
+        refuse_copy(folder)
     inputs = Inputs(folder, trust=config.trust_inputs)
     plan = make_plan(config, inputs, take_edits=True)
     check_stored(raw)
@@ -252,6 +264,9 @@ def segment_volume(
         if any(task.name == Components.kind for task in plan.upto(upto).tasks):
             keep_taken(folder, plan.edits)
         with Engine(plan.config.ledger_url, config.execution, folder / "logs", observe=observe) as engine:
+            if not all(map(engine.knows, plan.upto(upto).tasks)):
+                rebuild = f"`neuroadda ledger rebuild {folder}` before this command keeps them"
+                warn(f"outputs are here that the ledger does not know: they are made again; {rebuild}", config.output)
             for task in plan.upto(upto).tasks:
                 engine.run(task, overwrite=overwrite)
         if plan.upto(upto) == plan:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from neuroadda.backbones.devices import check_device, resolve_device, resolve_precision
 from neuroadda.config import Zyx
@@ -60,8 +61,22 @@ def check_sizes(config: TrainConfig, samples: Sequence[Sample]) -> None:
         raise SettingError(f"samples have different voxel sizes {sorted(sizes)}", "any_voxel_size", right)
 
 
-def identify_training(config: TrainConfig, samples: Sequence[Sample], start: str | None, inputs: Inputs) -> str:
-    """Return the fingerprint of a training on opened samples, from the backbone of this digest."""
+@runtime_checkable
+class Identified(Protocol):
+    """A validation that tells what its metrics depend on."""
+
+    def identify(self, inputs: Inputs) -> str:
+        """Return what determines the metrics of a backbone."""
+        ...
+
+
+def identify_training(
+    config: TrainConfig, samples: Sequence[Sample], start: str | None, inputs: Inputs, validate: object = None
+) -> str:
+    """Return the fingerprint of a training on opened samples, from the backbone of this digest.
+
+    What `validate` depends on counts if it chooses the iteration, and is `Identified`.
+    """
     volumes = [
         inputs.identify(f"{kind}_{number}", volume)
         for number, sample in enumerate(samples)
@@ -69,6 +84,8 @@ def identify_training(config: TrainConfig, samples: Sequence[Sample], start: str
     ]
     if any(check_labels(sample).unlabelled for sample in samples):
         volumes.append("reserved ids are not labelled")  # which were neurons once
+    if config.keep_best and isinstance(validate, Identified):
+        volumes.append(validate.identify(inputs))
     return training_fingerprint(config, volumes, start)
 
 

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from neuroadda.backbones.architecture import Architecture
 from neuroadda.backbones.card import NEAREST, check_offsets
+from neuroadda.backbones.devices import resolve_device, resolve_precision
 from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.blockwise.run_folder import check_run_folder
 from neuroadda.config import (
@@ -65,7 +66,11 @@ class StartConfig(PublicConfig):
 
 
 class TrainSettings(Config):
-    """How to train, whatever on: the result depends on everything here but `threads`, `workers` and the ``..._every`` keys.
+    """How to train, whatever on.
+
+    The fingerprint of a training covers everything here but `threads`, `workers`, `device`, `channels_last` and the ``..._every``
+    keys. Devices, numbers of threads and memory layouts round differently. `validate_every` counts where `keep_best` is set, and
+    the precision, after ``"auto"`` was decided, where it is not float32.
 
     Attributes
     ----------
@@ -300,8 +305,19 @@ _NOT_DETERMINING = {
 
 
 def training_fingerprint(config: TrainConfig, volumes: list[str], start: str | None = None) -> str:
-    """Return the fingerprint of a training on volumes of these fingerprints, from the backbone of this digest."""
+    """Return the fingerprint of a training on volumes of these fingerprints, from the backbone of this digest.
+
+    Raises
+    ------
+    UserError
+        If the device cannot train in the precision.
+    """
     parameters = {k: v for k, v in dump_config(config).items() if k not in _NOT_DETERMINING}
+    if config.keep_best:  # then validations choose the iteration
+        parameters["validate_every"] = config.validate_every
+    precision = resolve_precision(config.precision, resolve_device(config.device), training=True)
+    if precision != "float32":
+        parameters["precision"] = precision
     # A training with these defaults has the fingerprint that it had before the keys existed.
     if config.accumulate == 1:
         del parameters["accumulate"]

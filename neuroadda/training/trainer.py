@@ -42,7 +42,8 @@ def train_network(
     config
         What to do.
     validate
-        Called every `config.validate_every` iterations with the backbone so far; returns metrics.
+        Called every `config.validate_every` iterations with the backbone so far; returns metrics. With `config.keep_best`, what
+        its method ``identify``, if it has one, returns is part of what determines the training; see `checks.Identified`.
     observer
         Receives every iteration and every validation, in the first process.
     overwrite
@@ -85,7 +86,7 @@ def _check(config: TrainConfig, validate: Validate | None, processes: Processes)
     samples = [check_sample(sample, config.output_shape_vx) for sample in config.samples]
     check_sizes(config, samples)
     inputs = Inputs(config.output, trust=config.trust_inputs)
-    mine = identify_training(config, samples, start.card.digest if start else None, inputs)
+    mine = identify_training(config, samples, start.card.digest if start else None, inputs, validate)
     return CheckedTraining(config, samples, start, mine, inputs)
 
 

@@ -429,7 +429,6 @@ def test_voxels_of_a_fraction_of_a_nanometre(inputs, tmp_path, strategy):
         excluded=excluded,
         roi=roi,
         choose={"strategy": strategy, "count": 9},
-        any_voxel_size=True,
     )
     found = propose_boxes(config).proposals
     places = check_boxes(found, raw)

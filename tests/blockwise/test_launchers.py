@@ -135,6 +135,18 @@ def test_loopback_is_for_a_slurm_whose_only_node_is_this_machine(tmp_path, monke
     check_launcher(Execution(launcher="slurm"), "sqlite:///runs/ledger.db")
 
 
+def test_loopback_is_not_for_a_partition_of_gpus_on_other_nodes(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    script = f'case "$*" in *--partition=gpu*) echo n7;; *) echo {socket.gethostname()};; esac'
+    for name, line in (("sbatch", ""), ("sinfo", script)):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    check_launcher(Execution(launcher="slurm"), "sqlite:///runs/ledger.db")
+    apart = Execution(launcher="slurm", gpu_job=Job(queue="gpu", gpus=1))
+    with pytest.raises(UserError, match=r"execution.host: nodes such as n7 do not reach 127.0.0.1"):
+        check_launcher(apart, "sqlite:///runs/ledger.db")
+
+
 def test_a_server_serves_if_it_hangs_up_in_return():
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()

@@ -13,6 +13,7 @@ from neuroadda.backbones.unet import UNet
 from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.zoo.adding import add_backbone
 from neuroadda.zoo.finding import builtin_folder
+from neuroadda.zoo.licences import tell_commercial_use
 from tests.zoo.small_zoo import SAMPLE, SMALL, serve, write_embedding, write_trained
 
 
@@ -32,12 +33,12 @@ def test_list(command, made):
     code, told, _ = command("zoo", "list", made)
     rows = [line.split("\t") for line in told.splitlines()]
     assert code == 0
-    assert rows[0] == ["name", "organism", "modality", "nm zyx", "parameters", "size", "licence"]
+    assert rows[0] == ["name", "organism", "modality", "nm zyx", "parameters", "size", "commercial use", "licence"]
     assert rows[1][:4] == ["fly", "Drosophila", "FIB-SEM", "30 4.6 4.6"]
-    assert rows[1][-1] == "CC BY 4.0"
-    assert rows[2][-1] == "NON-COMMERCIAL (CC BY 4.0; free for non-commercial image ...)"
+    assert rows[1][-2:] == ["yes", "CC BY 4.0"]
+    assert rows[2][-2:] == ["no", "CC BY 4.0; free for non-commercial image ..."]
     facts = json.loads(command("zoo", "list", made, "--json")[1])
-    assert [(f["name"], f["non_commercial"]) for f in facts] == [("fly", False), ("larva", True)]
+    assert [(f["name"], f["commercial_use"]) for f in facts] == [("fly", "yes"), ("larva", "no")]
     assert facts[0]["bytes"] == sum(path.stat().st_size for path in (made / "fly").iterdir())
     with serve(made) as server:
         assert json.loads(command("zoo", "list", server.url, "--json")[1]) == facts
@@ -51,21 +52,31 @@ def test_parameters_are_counted_right(architecture):
 
 
 @pytest.mark.parametrize(
-    ("licence", "limited"),
+    ("licence", "told"),
     [
-        ("CC BY-NC 4.0", True),
-        ("CC-BY-NC-SA", True),
-        ("noncommercial use", True),
-        ("Non commercial", True),
-        ("CC BY 4.0", False),
-        ("NCBI terms", False),
-        ("commercial use allowed", False),
+        ("CC BY-NC 4.0", "no"),
+        ("CC-BY-NC-SA", "no"),
+        ("noncommercial use", "no"),
+        ("Non commercial", "no"),
+        ("CC0; free for non-commercial software", "no"),
+        ("CC BY 4.0", "yes"),
+        ("CC0; BSD-3-style licence of the repository", "yes"),
+        ("CC BY-ND 4.0", "not stated"),
+        ("none stated; data of a lab, to be cited", "not stated"),
+        ("CC0; none stated", "not stated"),
+        ("NCBI terms", "not stated"),
+        ("", "not stated"),
     ],
 )
-def test_limited_licences_are_marked(command, tmp_path, licence, limited):
-    write_trained(tmp_path / "t", training_data=(SAMPLE | {"licence": licence},))
-    command("zoo", "add", tmp_path / "t", "--zoo", tmp_path / "zoo")
-    assert ("NON-COMMERCIAL" in command("zoo", "list", tmp_path / "zoo")[1]) == limited
+def test_commercial_use_is_told_by_the_licence(licence, told):
+    assert tell_commercial_use(licence) == told
+
+
+def test_of_the_shipped_backbones_those_without_a_licence_are_not_free(command):
+    facts = {one["name"]: one["commercial_use"] for one in json.loads(command("zoo", "list", "--json")[1])}
+    assert facts["mouse_cortex_sssem"] == "not stated"
+    assert facts["fly_medulla_fibsem"] == "yes"
+    assert facts["fly_larva_l1_sstem"] == facts["fly_larva_l3_sstem"] == facts["generalist"] == "no"
 
 
 def test_show(command, made):

@@ -265,6 +265,9 @@ def test_the_verb(command, tmp_path):
     assert told["output"] == str(tmp_path / "v.zarr/raw.ome.zarr")
     assert [row["shape"] for row in told["levels"]] == [[4, 70, 130], [4, 35, 65], [4, 18, 33]]
     assert command("pyramid", volume.path, "--kind", "grey")[0] == 2
+    code, _, err = command("pyramid", volume.path, "--set", "execution.launcher=pbs")
+    assert (code, "execution.launcher should be 'local', 'serial', 'slurm' or 'lsf', not 'pbs'" in err) == (2, True)
+    assert command("pyramid", volume.path, "--set", "execution.launcher=serial", "--set", "fit_vx=64")[0] == 0
     assert command("pyramid", volume.path, "--kind", "labels")[0] == 2  # made otherwise before
 
 

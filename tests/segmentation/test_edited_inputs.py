@@ -4,15 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from neuroadda.backbones.card import NEAREST, Card, load_card
+from neuroadda.backbones.checkpoint import save_backbone
+from neuroadda.backbones.unet import UNet
+from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.errors import UserError
+from neuroadda.evaluation.validation import keep_metrics
 from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.pipeline import Plan, make_plan, segment_volume
 from neuroadda.segmentation.recovery import retry
 from neuroadda.segmentation.settings import Threshold
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity import inputs as inputs_module
-from tests.segmentation.synthetic import write_backbone, write_raw
+from tests.segmentation.synthetic import VOXEL_SIZE_NM, write_backbone, write_raw
 from tests.segmentation.test_pipeline import configure as configure_whole
 from tests.segmentation.test_pipeline import tries
 
@@ -115,6 +121,48 @@ def test_a_backbone_that_was_trained_again_in_its_folder_is_an_edited_input(inpu
     after = segment_volume(config)
     assert "backbone changed since" in caplog.text
     assert after.task("predict").fingerprint != before.task("predict").fingerprint
+
+
+def write_far(folder: Path, far: tuple[int, int, int]) -> Path:
+    """Write a backbone with a channel of this offset; the weights are always the same."""
+    torch.manual_seed(0)
+    architecture = UNetConfig(out_channels=4, features=(2,), downsample=(), kernels=(((3, 3, 3),),))
+    card = Card(name="t", domain="t", voxel_size_nm=VOXEL_SIZE_NM, architecture=architecture, offsets=(*NEAREST, far))
+    save_backbone(folder, UNet(architecture), card)
+    return folder
+
+
+def test_an_edited_card_is_an_edited_input(inputs, tmp_path, caplog):
+    write_far(inputs / "backbone", (0, 0, -4))
+    config = configure(inputs, tmp_path / "run")
+    first = segment_volume(config)
+    done = tries(first, config)
+    assert first.task("predict").input_fingerprints["backbone"] == load_card(inputs / "backbone").digest
+    keep_metrics(inputs / "backbone", {"voi": 1.0})  # does not count
+    assert tries(segment_volume(config), config) == done
+    assert not caplog.records
+    write_far(inputs / "backbone", (0, 0, -8))
+    edited = segment_volume(config)
+    assert "card_of_backbone changed since" in caplog.text
+    assert (0, 0, -8) in find_offsets(edited)
+    again, caplog.records[:] = tries(edited, config), []
+    assert tries(segment_volume(config), config) == again
+    assert not caplog.records
+    write_far(inputs / "backbone", (0, 0, -4))
+    assert segment_volume(config) == first
+
+
+def test_a_copy_of_a_backbone_with_another_card_is_another_input(inputs, tmp_path):
+    config = configure(inputs, tmp_path / "run", backbone=str(write_far(inputs / "one", (0, 0, -4))))
+    segment_volume(config)
+    same = configure(inputs, tmp_path / "run", backbone=str(write_far(inputs / "same", (0, 0, -4))))
+    other = configure(inputs, tmp_path / "run", backbone=str(write_far(inputs / "other", (0, 0, -8))))
+    prints = [make_plan(each).task("predict").fingerprint for each in (config, same, other)]
+    assert prints[0] == prints[1] != prints[2]
+
+
+def find_offsets(plan: Plan) -> set[tuple[int, ...]]:
+    return {tuple(offset) for offset in Volume.open(plan.output("predict")).attrs["offsets"]}
 
 
 def test_retry_keeps_what_is_done_and_takes_the_input_as_it_is(inputs, tmp_path, caplog):

@@ -69,7 +69,7 @@ def ask(command: Command, run: Path, labels: Path, out: Path) -> None:
     assert Path({task["stage"]: task["output"] for task in tasks}["relabel"]) == segmentation
     assert json.loads(answer("evaluate", run, labels, "--json"))["scores"]
     assert [layer["name"] for layer in json.loads(answer("view", run, "--root", out.parent, "--json"))["layers"]]
-    answer("publish", run, out / "swc", "--to", "swc", "--workers", 1)
+    answer("publish", run, out / "swc", "--to", "swc", "--set", "execution.launcher=serial")
     answer("errors", run, "-o", out / "errors")
     assert answer("retry", run, "--set", SERIAL).strip() == str(run / "volumes.zarr/segmentation")  # nothing is left
     answer("ledger", "verify", run)
@@ -80,7 +80,7 @@ def edit(command: Command, run: Path) -> None:
     fragments = Volume.open(run / "volumes.zarr/fragments").read()
     first, second, *_ = (int(id_) for id_ in np.unique(fragments) if id_)
     assert command("edits", "add", run, "--merge", first, second, "--who", "ann")[0] == 0
-    code, _, err = command("edits", "apply", run, "--workers", 1)
+    code, _, err = command("edits", "apply", run, "--set", SERIAL)
     assert code == 0, err
     found = Volume.open(run / "volumes.zarr/segmentation").read()
     assert found[fragments == first][0] == found[fragments == second][0]
@@ -189,6 +189,45 @@ def test_a_copy_is_read_and_leaves_the_original_as_it_is(project, command, tmp_p
     assert not (copy / "volumes.zarr/segmentation.ome.zarr").exists()
     assert json.loads((copy / "config.json").read_text())["resolved"]["output"] == str(copy)
     assert command("retry", copy, "--set", SERIAL)[0] == 0  # it is a run of its own now
+
+
+def test_a_copy_that_shares_arrays_or_ledger_with_the_original_is_not_segmented(
+    project, command, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(project)
+    run, copy = project / "runs/a", tmp_path / "copy"
+    shutil.copytree(run, copy)
+    into = ["segment", "-c", "config.toml", "--set", f"segment.output={copy}"]
+    ledger = ["--ledger", f"sqlite:///{tmp_path / 'shared.db'}"]
+    for verb in ("segment", "predict"):
+        code, _, err = command(verb, *into[1:], *ledger)
+        assert (code, len(err.splitlines())) == (2, 1)
+        assert f"this run was to be in {run}, and is there; this is a copy" in err
+    assert not (tmp_path / "shared.db").exists()
+    assert command(*into)[0] == 0
+    outside = ["--set", f"segment.volumes={tmp_path / 'arrays.zarr'}"]
+    assert command("segment", "-c", "config.toml", "-o", tmp_path / "b", *outside)[0] == 0
+    shutil.copytree(tmp_path / "b", tmp_path / "c")
+    code, _, err = command("segment", "-c", "config.toml", "-o", tmp_path / "c", *outside)
+    assert (code, f"this run was to be in {tmp_path / 'b'}" in err) == (2, True)
+
+
+def test_a_run_whose_ledger_is_lost_says_what_keeps_its_outputs(project, command, monkeypatch):
+    monkeypatch.chdir(project)
+    run = Path("runs/a")
+    (run / "ledger.db").unlink()
+    before = Volume.open(run / "volumes.zarr/segmentation").read()
+    code, _, err = command("segment", "-c", "config.toml")
+    assert code == 0
+    assert [line for line in err.splitlines() if "the ledger does not know" in line] == [
+        line for line in err.splitlines() if f"`neuroadda ledger rebuild {run}`" in line
+    ]
+    assert err.count("the ledger does not know") == 1
+    assert (Volume.open(run / "volumes.zarr/segmentation").read() == before).all()
+    assert "ledger does not know" not in command("segment", "-c", "config.toml")[2]
+    (run / "ledger.db").unlink()
+    assert command("ledger", "rebuild", run)[0] == 0
+    assert "ledger does not know" not in command("segment", "-c", "config.toml")[2]
 
 
 def test_a_moved_run_is_found_in_a_ledger_that_it_shares(project, command, tmp_path):

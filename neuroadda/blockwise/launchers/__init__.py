@@ -44,7 +44,8 @@ def check_launcher(execution: Execution, ledger_url: str) -> None:
     if shutil.which(cluster.program) is None:
         right = "start the run on a host that may submit jobs, or use local"
         raise UserError(f"{cluster.program} is not on the PATH", "execution.launcher", right)
-    if execution.is_loopback and (nodes := cluster.list_remote_nodes(execution.job)):
+    jobs = [execution.job_for(accelerated) for accelerated in (False, True)]
+    if execution.is_loopback and (nodes := [node for job in jobs for node in cluster.list_remote_nodes(job)]):
         what = f"nodes such as {nodes[0]} do not reach {execution.host}"
         right = "give an address of this machine that they reach, of a private interface"
         raise UserError(what, "execution.host", right)

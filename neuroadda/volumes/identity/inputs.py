@@ -118,16 +118,34 @@ class Inputs:
         self._known[name] = self._compare(name, volume, listing, before)
         return self._known[name].identity
 
-    def note(self, name: str, path: Path, content: str) -> None:
-        """Note an input that is no array, such as a backbone, and what determines its content."""
+    def note(self, name: str, path: Path, content: str, fingerprint: str = "") -> str:
+        """Note an input that is no array, such as a backbone, and what determines its content.
+
+        Parameters
+        ----------
+        fingerprint
+            Of what has this content: that of before, if it has this fingerprint, is compared. By default, if it lay at `path`.
+
+        Returns
+        -------
+        str
+            The fingerprint and, once the content was another than that of first, the content; as `identify`.
+        """
         none = np.zeros(0, np.int64)
         nothing = Listing(none.astype(np.bytes_), none, none, none, none.astype(np.uint64), time.time_ns())
-        look = Look(str(path.resolve()), "", "", content, content, nothing)
+        look = Look(str(path.resolve()), fingerprint, "", content, content, nothing)
         before = Look.load(self._folder / f"{name}.npz")
-        if not self._trust:
-            self._known[name] = look
-            if before is not None and before.path == look.path and before.content != content:
-                self._changes[name] = str(path), say_changed(name, [], before)
+        same = before is not None and (before.fingerprint == fingerprint if fingerprint else before.path == look.path)
+        if before is None or not same:
+            before = look
+        elif fingerprint:
+            look = replace(look, first=before.first)
+        if self._trust:
+            return before.identity
+        self._known[name] = look
+        if before.content != content:
+            self._changes[name] = str(path), say_changed(name, [], before)
+        return look.identity
 
     def look_again(self, name: str, before: Look) -> None:
         """Identify an array that results were made of, where it lay then; one that cannot be opened any more was edited."""
