@@ -284,7 +284,17 @@ def chunks_named_otherwise_in_proposals(case: Case):
     return case("propose", case.segment["raw"], "--backbone", case.segment["backbone"], "--output", output)
 
 
+def no_config(case: Case):
+    return case("run")
+
+
+def config_as_raw(case: Case):
+    return case("segment", case.config(segment=case.segment)[1])
+
+
 CASES: list[tuple[Callable[[Case], tuple[int, str]], str]] = [
+    (no_config, "nothing was given to run; give CONFIG, or -c CONFIG"),
+    (config_as_raw, "this is a config, not raw; give it by -c"),
     (missing_raw, "there is no array here; beside it: labels, raw"),
     (raw_is_a_file, "neuroadda import"),
     (raw_is_a_group, "arrays in it: labels, raw"),

@@ -81,7 +81,8 @@ class Execution(PublicConfig):
     job
         What workers ask for where they are jobs.
     gpu_job
-        The same, all of it, for stages that compute on a GPU: predict and uncertainty; as `job` where it is not given.
+        What stages on a GPU ask for (predict, uncertainty), in place of all of `job`: no key is taken from there. If it is not
+        given, they ask for `job`, too.
     """
 
     launcher: Literal["local", "serial", "slurm", "lsf"] = "local"

@@ -128,6 +128,9 @@ def load_run(
     from neuroadda.config import without_none
 
     wanted = without_none(options or {})
+    for section in wanted.values():
+        if Path(str(section.get("raw", ""))).suffix in (".toml", ".json"):
+            raise UserError("this is a config, not raw", section["raw"], f"give it by -c: -c {section['raw']}")
     if usage is not None and not files and not wanted:
         raise UserError("nothing was given to work on", None, f"give {usage}, or --config FILE")
     if not (quiet or is_quiet()) and "torch" not in sys.modules and sys.stderr.isatty():

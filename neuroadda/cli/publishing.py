@@ -26,7 +26,10 @@ def publish(
         str | None, typer.Option(metavar="1,2,3", help="Segments whose meshes and skeletons are written; default: all.")
     ] = None,
     min_size: Annotated[
-        int, typer.Option(min=1, help="Voxels: smaller segments have no mesh, skeleton or properties.")
+        int,
+        typer.Option(
+            min=1, help="Voxels: smaller segments have no properties, and no mesh or skeleton unless --ids names them."
+        ),
     ] = 1000,
     meshes: Annotated[bool, typer.Option(help="Write meshes to precomputed.")] = True,
     skeletons: Annotated[bool, typer.Option(help="Write skeletons to precomputed.")] = False,

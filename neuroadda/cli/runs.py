@@ -1,6 +1,7 @@
 """Verbs on a volume or a config, and the run they make: predict, segment, evaluate, run."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,7 +10,6 @@ from neuroadda.cli.dry_runs import print_dry_run
 from neuroadda.cli.options import (
     AnyVoxelSize,
     Backbones,
-    ConfigFiles,
     DryRun,
     Json,
     Ledger,
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Mask = Annotated[str | None, typer.Option(help="Mask: an array that is 0 outside the tissue.")]
+Mask = Annotated[
+    str | None, typer.Option(help="Mask: an array that is 0 outside the tissue; its voxels may be coarser than raw's.")
+]
 
 
 @app.command()
@@ -129,7 +131,10 @@ def evaluate(
 
 @app.command()
 def run(
-    config: ConfigFiles,
+    target: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG", help="A config (.toml, .json); -c adds others.")
+    ] = None,
+    config: MaybeConfigFiles = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
     measure: Measure = None,
@@ -137,12 +142,15 @@ def run(
     trust_inputs: TrustInputs = False,
     as_json: Json = False,
 ) -> None:
-    """Do all that the config has: train, segment, evaluate, report."""
+    """Do all that the config has: train or adapt, segment, evaluate, report. Exit code 3: boxes wait for labels."""
     from neuroadda.cli.console import print_json, print_summary
     from neuroadda.cli.progress import show_progress
 
     refuse_many_processes("run")
-    loaded = load_run(config, overrides, quiet=as_json)
+    files = [*([target] if target else []), *(config or [])]
+    if not files:
+        raise UserError("nothing was given to run", None, "give CONFIG, or -c CONFIG")
+    loaded = load_run(files, overrides, quiet=as_json)
     if trust_inputs:
         loaded = trust_inputs_of(loaded)
     if dry_run or measure:

@@ -40,7 +40,7 @@ def train(
     ] = None,
     zoo: Zoo = None,
     iterations: Annotated[
-        int | None, typer.Option(min=1, help=f"By default {ITERATIONS}, or what a config says.")
+        int | None, typer.Option(min=1, help=f"By default {ITERATIONS}; a config has to say it.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the backbone; by default that of the folder.")] = None,
     domain: Annotated[

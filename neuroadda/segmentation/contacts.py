@@ -64,7 +64,7 @@ def collect_contacts(
 
 
 def mark_as_one(contacts: Contacts, u: np.ndarray, v: np.ndarray) -> None:
-    """Take all affinities between the pairs (u, v) for 1: they are cuts through one fragment, and heal first."""
+    """Take all affinities between the pairs (u, v) for 1: they are pieces of one fragment, and join first."""
     cut = is_pair_of(contacts.u, contacts.v, u, v)
     contacts.sum[cut] = FULL * contacts.count[cut]
     contacts.squares[cut] = FULL**2 * contacts.count[cut]

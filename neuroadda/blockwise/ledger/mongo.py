@@ -50,7 +50,7 @@ Document = dict[str, Any]
 
 
 class MongoLedger:
-    """A ledger in a MongoDB database: collection ``tasks`` by fingerprint, ``blocks`` by ``<fingerprint>:<block>``.
+    """A ledger in a MongoDB database: collection ``tasks`` by the task's key, ``blocks`` by ``<key>:<block>``.
 
     Parameters
     ----------
