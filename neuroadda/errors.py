@@ -1,5 +1,6 @@
 """The errors a user can cause, the failures a run can end in, and warnings."""
 
+import errno
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -7,6 +8,8 @@ from contextvars import ContextVar
 from functools import cache
 
 LONGEST_PART = 400
+FULL_ERRNOS = frozenset({errno.EDQUOT, errno.ENOSPC})  # of a full disk, and of a quota that is used up
+RIGHT_SPACE = "make space on its disk, and give the same command"
 WARNINGS = "neuroadda.warnings"  # the logger of `warn`
 _collected: ContextVar["list[tuple[str, str]] | None"] = ContextVar("collected", default=None)
 

@@ -20,7 +20,9 @@ def replacing(file: Path, *, shared: bool = False) -> Iterator[Path]:
     try:
         yield partial
         partial.replace(file)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:  # as of a full disk
+            error.filename = str(file)
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from typing import Literal, get_args
 
-from neuroadda.errors import UserError
+from neuroadda.errors import FULL_ERRNOS, UserError
 
 Cause = Literal["transient", "memory", "user", "died", "error"]
 """Of a failed block: what may pass by itself, too little memory, something the user can mend, a worker that died in it, or any
@@ -20,7 +20,7 @@ TRANSIENT_ERRNOS = frozenset(
     {errno.EAGAIN, errno.EBUSY, errno.EIO, errno.ESTALE, getattr(errno, "EREMOTEIO", errno.EIO)}
     | {errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETRESET, errno.ENETUNREACH, errno.ENOTCONN}
 )
-USER_ERRNOS = frozenset({errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, errno.EROFS})
+USER_ERRNOS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS}) | FULL_ERRNOS
 
 # By their names, since what raises them is imported only where it is used: botocore, aiohttp, urllib3, http.client, pymongo, torch.
 TRANSIENT_CLASSES = frozenset(
@@ -45,7 +45,8 @@ NO_MEMORY = re.compile(
 )
 # oneDNN up to 3.12 compiles nothing more in a thread in which memory once did not do for code (uxlfoundation/oneDNN#5907).
 LOST_COMPILER = re.compile(r"could not create a primitive$")
-USERS_FAULT = re.compile(r"No space left|Disk quota|Read-only file system|Permission denied")
+FULL_DISK = re.compile(r"No space left|Disk quota")
+USERS_FAULT = re.compile(rf"{FULL_DISK.pattern}|Read-only file system|Permission denied")
 
 PAUSES: dict[Cause, tuple[float, ...]] = {
     "transient": tuple(0.5 * 2**n for n in range(7)),  # a minute in all

@@ -14,6 +14,7 @@ from typing import NoReturn
 import numpy as np
 
 from neuroadda.blockwise.block_runner import BlockFailed, BlockRunner
+from neuroadda.blockwise.causes import FULL_DISK
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockSet
 from neuroadda.blockwise.launchers import check_launcher
@@ -33,7 +34,7 @@ from neuroadda.blockwise.outputs import bind_output, prepare_output
 from neuroadda.blockwise.repair import find_lost
 from neuroadda.blockwise.scheduler_handle import SchedulerHandle
 from neuroadda.blockwise.task import Task
-from neuroadda.errors import RunFailed, RunStopped, UserError, warn
+from neuroadda.errors import RIGHT_SPACE, RunFailed, RunStopped, UserError, warn
 from neuroadda.volumes.storage.locations import to_location
 from neuroadda.volumes.storage.urls import Url
 
@@ -266,6 +267,8 @@ def _raise_incomplete(task: Task, left: np.ndarray, wanted: int, ledger: Ledger,
 
 
 def _failure(task: Task, group: FailureGroup, left: str) -> UserError | RunFailed:
+    if FULL_DISK.search(group.message):
+        return UserError(f"{task.name} cannot be written: {group.message}", task.output, f"{RIGHT_SPACE}; {left}")
     if group.cause == "user" or group.type == "UserError":
         return UserError(group.message, task.name, left)
     text = f"{group.type}: {group.message} (block {group.blocks[0]})"

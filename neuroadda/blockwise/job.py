@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+from neuroadda.blockwise.logs import print_lossy
 from neuroadda.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ def leave_with(connection: socket.socket) -> None:
 
 def main() -> None:
     """Run a worker as the file says that is the only argument."""
+    print_lossy()
     place = Path(sys.argv[1])
     try:
         told = json.loads(place.read_text())

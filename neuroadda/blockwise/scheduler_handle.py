@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockSet
 from neuroadda.blockwise.launchers import cancel_jobs
+from neuroadda.blockwise.logs import copy_to_log
 from neuroadda.blockwise.processes import is_group_alive
 from neuroadda.blockwise.task import Task, stage_modules
 from neuroadda.blockwise.worker import WorkerConfig
@@ -38,6 +40,7 @@ class SchedulerHandle:
     def __init__(self, execution: Execution, logs: Path) -> None:
         self._execution, self._logs = execution, logs.absolute()
         self._process: subprocess.Popen[bytes] | None = None
+        self._log: threading.Thread | None = None
         self._is_busy = False
         self._run = f"neuroadda-{secrets.token_hex(4)}"
         self._private = self._logs / "jobs"
@@ -98,6 +101,8 @@ class SchedulerHandle:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
         _wait_for_end(self._process.pid)
+        if self._log is not None:
+            self._log.join(KILLED_SECONDS)
         self._process, self._is_busy = None, False
         cancel_jobs(self._execution, self._run)
         shutil.rmtree(self._private, ignore_errors=True)
@@ -107,12 +112,15 @@ class SchedulerHandle:
         shutil.rmtree(self._private, ignore_errors=True)  # of a run that was killed
         if self._execution.is_cluster:
             self._private.mkdir(mode=0o700)
-        with open(self._logs / "scheduler.log", "ab") as log:
+        printed, pipe = os.pipe()
+        self._log = threading.Thread(target=copy_to_log, args=(printed, self._logs / "scheduler.log"), daemon=True)
+        self._log.start()
+        with open(pipe, "wb") as stderr:
             return subprocess.Popen(
                 [sys.executable, "-m", "neuroadda.blockwise.scheduler", str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=log,
+                stderr=stderr,
                 start_new_session=True,
                 env=self._execution.environment,
             )

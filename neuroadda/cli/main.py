@@ -32,7 +32,7 @@ from neuroadda.cli.ledger import ledger
 from neuroadda.cli.verbosity import QUIET, VERBOSE, is_quiet, print_traceback, take_verbosity
 from neuroadda.cli.working import Silence, WorkLines
 from neuroadda.cli.zoo import zoo
-from neuroadda.errors import WARNINGS, PersonNeeded, RunFailed, RunStopped, UserError
+from neuroadda.errors import FULL_ERRNOS, RIGHT_SPACE, WARNINGS, PersonNeeded, RunFailed, RunStopped, UserError
 from neuroadda.observing import watched_by
 from neuroadda.wording import format_text
 
@@ -96,6 +96,12 @@ def tell_errors() -> Iterator[None]:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in FULL_ERRNOS:
+            raise
+        print_traceback(error)
+        full = UserError(f"it cannot be written: {error.strerror}", error.filename, RIGHT_SPACE)
+        _fail(str(full), full.exit_code)
 
 
 def _show_warnings() -> None:

@@ -2,14 +2,17 @@
 
 import multiprocessing
 import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import wait
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
 from neuroadda.blockwise.launchers.base import Launcher, WorkerDied
+from neuroadda.blockwise.ledger.base import LedgerUnavailable
+from neuroadda.blockwise.logs import print_to
 from neuroadda.blockwise.processes import die_with_parent
+from neuroadda.errors import UserError
 
 PRELOAD = "neuroadda.blockwise.launchers.preload"
 # One thread starts all processes and asks how they ended. The kernel ends the forkserver with the thread that started it, so that
@@ -29,16 +32,21 @@ class LocalLauncher(Launcher):
     def run(self, context: str, number: int) -> None:
         """Fork a worker and wait for its end."""
         log = self.config.logs / f"worker-{number}.log"
-        arguments = context, self.config.worker, log
-        process = self._forkserver.Process(target=_be_worker, args=arguments)
-        try:
-            STARTER.submit(process.start).result()
-        except (ConnectionError, EOFError) as error:
-            raise WorkerDied("the forkserver has died") from error
-        self._processes.add(process)
-        wait([process.sentinel])
-        code = STARTER.submit(lambda: process.exitcode).result()
-        self._processes.remove(process)
+        heard, told = multiprocessing.Pipe(duplex=False)
+        process = self._forkserver.Process(target=_be_worker, args=(context, self.config.worker, log, told))
+        with heard:
+            try:
+                with told:
+                    STARTER.submit(process.start).result()
+            except (ConnectionError, EOFError) as error:
+                raise WorkerDied("the forkserver has died") from error
+            self._processes.add(process)
+            wait([process.sentinel])
+            code = STARTER.submit(lambda: process.exitcode).result()
+            self._processes.remove(process)
+            if code and heard.poll():
+                with suppress(EOFError):  # it told nothing
+                    raise UserError(*heard.recv())
         if code:
             raise WorkerDied(f"exit code {code}")
 
@@ -48,12 +56,17 @@ class LocalLauncher(Launcher):
             STARTER.submit(process.kill).result()
 
 
-def _be_worker(context: str, worker: str, log: Path) -> None:
+def _be_worker(context: str, worker: str, log: Path, told: Connection) -> None:
+    """Work; tell of an error that no other worker would be spared, so that none is started in its place."""
     die_with_parent()
+    print_to(log)
     from neuroadda.blockwise.worker import WorkerConfig, work
 
     os.environ["DAISY_CONTEXT"] = context
-    with open(log, "ab") as file:
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(file.fileno(), stream.fileno())
-    work(WorkerConfig.model_validate_json(worker))
+    try:
+        work(WorkerConfig.model_validate_json(worker))
+    except LedgerUnavailable:
+        raise
+    except UserError as error:  # of the ledger: those of blocks are recorded
+        told.send((error.what, error.where, error.right))
+        raise

@@ -31,7 +31,7 @@ from neuroadda.blockwise.ledger.records import (
     to_json,
 )
 from neuroadda.blockwise.ledger.unwritable import UNWRITABLE, read_unwritable
-from neuroadda.errors import UserError
+from neuroadda.errors import RIGHT_SPACE, UserError
 
 BUSY_SECONDS = 30.0
 VERSION = 1
@@ -276,7 +276,8 @@ class SqliteLedger:
                 return UserError(f"the ledger cannot be read ({error})", str(self.path))
             return UserError(f"the ledger cannot be opened for writing ({error})", str(self.path), RIGHT_FILE)
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-            return UserError(f"the ledger cannot be written ({error})", str(self.path), "is the disk full?")
+            right = RIGHT_SPACE if code == sqlite3.SQLITE_FULL else f"is its disk full? then {RIGHT_SPACE}"
+            return UserError(f"the ledger cannot be written ({error})", str(self.path), right)
         return None
 
 
