@@ -49,7 +49,7 @@ class RankConfig(MmdConfig):
     dimensions: Dimensions = "3d"
     crops: Annotated[int, Field(ge=2, le=1000)] = 3
     crop_vx: Zyx | None = None
-    patches: PatchConfig = Field(default_factory=lambda: PatchConfig(count=96))
+    patches: PatchConfig = Field(default_factory=lambda: PatchConfig(count=32))
 
 
 @dataclass(frozen=True)

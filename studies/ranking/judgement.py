@@ -16,13 +16,13 @@ from studies.ranking.targets import TARGETS
 
 GENERALIST = "generalist"
 CROPS = 3  # of the product; the study has more
-DEFAULT = "mirror image less 2 MMD, 96 patches"
-TWO_CROPS = "mirror image less 2 MMD, 96 patches, 2 crops"
+DEFAULT = "mirror image less 2 MMD"
+TWO_CROPS = "mirror image less 2 MMD, 2 crops"
+MORE = "mirror image less 2 MMD, 96 patches"
 MEDIAN = "mirror image less 2 MMD, 96 patches; the median where patches do not fit"
-BENT = "mirror image and contrast less 2 MMD, 96 patches"
-MIRRORED_32 = "mirror image less 2 MMD, 32 patches"
-THIRD = "mirror image and contrast less 2 MMD, 32 patches"
-SECOND = "mirror image and contrast less 0.3 MMD, 32 patches, raw as it is"
+BENT_MORE = "mirror image and contrast less 2 MMD, 96 patches"
+THIRD = "mirror image and contrast less 2 MMD"
+SECOND = "mirror image and contrast less 0.3 MMD, raw as it is"
 RESAMPLES = 10_000
 ALL = 10**6
 
@@ -128,14 +128,13 @@ def weigh(
 ) -> Evidence:
     """Return the way of the product: consistency less so much of MMD, sources that the guard stops last.
 
-    Where one of the zoo's sources has no MMD^2, consistency alone; or, if `partly`, it counts the others' median.
+    Where one of the sources has no MMD^2, consistency alone; or, if `partly`, it counts the others' median.
     """
 
     def measure(target: str, sources: Sequence[str]) -> np.ndarray:
         seen = np.array([crops.values(target, source, "3d", count, (2,)).mean() for source in sources])
-        whole = bool(np.isfinite(mmd2(target, [*sources, GENERALIST])).all())
-        pairs = zip(sources, mmd2(target, sources), strict=True)
-        far = find_mmd(sources, {s: value for s, value in pairs if np.isfinite(value)} if whole or partly else {})
+        known = {s: value for s, value in zip(sources, mmd2(target, sources), strict=True) if np.isfinite(value)}
+        far = find_mmd(sources, known if partly or len(known) == len(sources) else {})
         stopped = (seen < FEWEST) | (seen > MOST)
         lost = weight * np.array(list(far.values())) + 10 * stopped
         return np.asarray(crops.evidence("3d", count, columns)(target, sources) + lost)
@@ -146,24 +145,24 @@ def weigh(
 def list_ways(
     crops: Consistencies, distances: Sequence[DistanceRow], matched: Sequence[MatchedRow]
 ) -> dict[str, Evidence]:
-    """Return all ways to choose by evidence, by name; `distances` are by 32 patches, `matched` as the product measures them."""
-    measured, now = partial(distance, distances, crops.small), distance(matched, crops.small, "mmd2")
+    """Return all ways to choose by evidence, by name; `distances` are of 32 patches, `matched` of 96."""
+    measured, more = partial(distance, distances, crops.small), distance(matched, crops.small, "mmd2")
     flat, deep = crops.evidence("2d"), crops.evidence("3d")
     return {
-        DEFAULT: weigh(crops, now),
-        TWO_CROPS: weigh(crops, now, count=2),
-        MEDIAN: weigh(crops, now, partly=True),
-        BENT: weigh(crops, now, (0, 1)),
-        MIRRORED_32: weigh(crops, measured("standardised"), partly=True),
-        THIRD: weigh(crops, measured("standardised"), (0, 1), partly=True),
-        SECOND: weigh(crops, measured("own"), (0, 1), weight=0.3, partly=True),
+        DEFAULT: weigh(crops, measured("standardised")),
+        TWO_CROPS: weigh(crops, measured("standardised"), count=2),
+        MORE: weigh(crops, more),
+        MEDIAN: weigh(crops, more, partly=True),
+        BENT_MORE: weigh(crops, more, (0, 1)),
+        THIRD: weigh(crops, measured("standardised"), (0, 1)),
+        SECOND: weigh(crops, measured("own"), (0, 1), weight=0.3),
         "consistency, 3-D": deep,
         "consistency, 2-D": flat,
         "mirror image alone, 3-D": crops.evidence("3d", columns=(0,)),
         "contrast alone, 3-D": crops.evidence("3d", columns=(1,)),
         "mirror image alone, 3-D, 3 crops": crops.evidence("3d", CROPS, (0,)),
         "boundary entropy, 2-D": crops.evidence("2d", columns=(3,), sign=1),
-        "MMD^2 of 96 patches, raw matched": now,
+        "MMD^2 of 96 patches, raw matched": more,
         "MMD^2, as before": measured("own"),
         "MMD^2, as in the paper": measured("paper"),
         "MMD^2 over its null": measured("over_null"),

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from studies.ranking.distances import DistanceRow
 from studies.ranking.judgement import (
-    BENT,
+    BENT_MORE,
     DEFAULT,
     GENERALIST,
     MEDIAN,
-    MIRRORED_32,
+    MORE,
     THIRD,
     Consistencies,
     list_ways,
@@ -20,7 +20,7 @@ from studies.ranking.matched import MatchedRow
 from studies.ranking.study import CropRow, ScoreRow
 from studies.ranking.targets import TARGETS
 
-WAYS = ("consistency, 3-D", "mirror image alone, 3-D, 3 crops", THIRD, MIRRORED_32, BENT, MEDIAN, DEFAULT)
+WAYS = ("consistency, 3-D", "mirror image alone, 3-D, 3 crops", THIRD, BENT_MORE, MEDIAN, MORE, DEFAULT)
 WORSE = "fly_larva_l3_sstem_test"  # another source has a lower VOI than that of its own domain
 
 

@@ -3,7 +3,8 @@
     python -m studies.ranking.study [--seeds 3]
 
 Rows go to docs/results/ranking_scores.csv, ranking_crops.csv, ranking_distances.csv (32 patches, all kinds of MMD^2) and
-ranking_matched.csv (MMD^2 as the product measures it); what is in there is not done again. Delete them when the zoo changes.
+ranking_matched.csv (96 patches, MMD^2 as the product measures it); what is in there is not done again. Delete them when the zoo
+changes.
 """
 
 import argparse

@@ -115,9 +115,13 @@ def test_what_is_at_work_ends_when_the_command_is_stopped() -> None:
         finally:
             ended.set()
 
-    with pytest.raises(KeyboardInterrupt), compute_in_threads(1) as pool:
-        pool.map(work, range(2))
-        begun.wait()
-        raise KeyboardInterrupt
+    def rank() -> None:
+        with compute_in_threads(1) as pool:
+            pool.map(work, range(2))
+            begun.wait()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rank()
     assert ended.is_set()
     end_if_cancelled()  # the calling thread's work is not cancelled
