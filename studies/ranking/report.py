@@ -113,8 +113,7 @@ def _read(scores: Sequence[ScoreRow], ways: Mapping[str, Evidence], choices: Seq
     return "\n".join(
         [
             "## Reading\n",
-            f"- The default is: {DEFAULT}, of three crops and 32 patches.",
-            "- The evidence of all seeds together, on the judging targets:",
+            f"- The default is: {DEFAULT}, three crops, 32 patches. All seeds together, on the judging targets:",
             *(f"  - {way}: {tell(way, judging)}" for way in (DEFAULT, THIRD, SECOND, CONSISTENCY, BEFORE)),
             "- On all targets:",
             *(f"  - {way}: {tell(way, cases)}" for way in (DEFAULT, THIRD, SECOND, CONSISTENCY, BEFORE)),
@@ -150,9 +149,9 @@ def _tell_fourth_run(drawn: Mapping[str, Mapping[str, Sequence[float]]], choices
             f"{count_right(tight, MORE)} where MMD^2 takes no part for any source, and in {count_right(tight, MEDIAN)} where a",
             "source whose patches do not fit counts the others' median.",
             "",
-            "- 96 patches are refuted: regret on the judging targets is higher than with 32. One case decides, the cerebellum: two of",
-            "  three draws of 96 put fly_larva_l1_sstem first there, one of 32 does, and so does all evidence of 96 together. On whole",
-            "  targets the own source is first more often by 96, always but on fly_larva_l3_sstem_test. The default keeps 32.",
+            "- 96 patches are refuted: regret on the judging targets is higher than with 32. One case decides, the cerebellum:",
+            "  two of three draws of 96 put fly_larva_l1_sstem first, one of 32 does, and so does all evidence of 96 together. On",
+            "  whole targets the own source is first more often, always but on fly_larva_l3_sstem_test. The default keeps 32.",
             "- Contrast is dropped: the regret is the same with and without it.",
             "- In a volume that is smaller than a patch of one of the sources, MMD takes no part, as this is right more often.",
             "",
