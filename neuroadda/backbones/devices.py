@@ -5,8 +5,9 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event, local
 from typing import Literal
 
 from neuroadda.errors import SettingError
@@ -14,6 +15,7 @@ from neuroadda.errors import SettingError
 Precision = Literal["float32", "bfloat16", "float16"]
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+_thread = local()
 
 
 def resolve_device(device: str) -> str:
@@ -65,16 +67,31 @@ def compute_in_threads(threads: int) -> Iterator[Executor]:
 
     Several networks at once take a CPU less time than one after the other in several threads, which wait for each other after
     each layer: and where other work goes on, they wait long, at full load.
+
+    Leaving the block, as an error or Ctrl-C does, cancels what is not done; what is at work ends where it calls `end_if_cancelled`.
     """
     import torch
 
-    before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, initializer=set_up_thread, initargs=("cpu", 1))
+    before, left = torch.get_num_threads(), Event()
+
+    def set_up() -> None:
+        set_up_thread("cpu", 1)
+        _thread.left = left
+
+    pool = ThreadPoolExecutor(threads, initializer=set_up)
     try:
         yield pool
     finally:
+        left.set()
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)  # that of threads to come
+
+
+def end_if_cancelled() -> None:
+    """Raise CancelledError in a thread of `compute_in_threads` whose block was left."""
+    left = getattr(_thread, "left", None)
+    if left is not None and left.is_set():
+        raise CancelledError
 
 
 def count_cores() -> int:

@@ -78,6 +78,8 @@ def rank(
     print_table(f"sources for {volume}", [_show(row) for row in ranking.rows])
     if ranking.left_out:
         print(f"not ranked, for want of an embedding: {', '.join(ranking.left_out)}")
+    if ranking.too_large:
+        print(f"ranked by consistency alone: the volume is smaller than a patch of {', '.join(ranking.too_large)}")
     if report is not None:
         print(f"report: {report}")
     for line in _advise(ranking, volume, lambda name: name if zoo is None else str(opened.folder(name)), file):

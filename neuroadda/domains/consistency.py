@@ -1,7 +1,8 @@
 """How consistent a network's boundaries are when the input changes in a way that leaves the tissue the same.
 
-A network that knows a tissue finds the same boundaries in its mirror image and at another contrast. The measure needs neither
-labels nor the data that the network was trained on. It follows CRank (arXiv 2503.00450), for affinities.
+A network that knows a tissue finds the same boundaries in its mirror image, and at another contrast. The measure needs neither
+labels nor the data that the network was trained on. It follows CRank (arXiv 2503.00450), for affinities. The product takes the
+mirror image alone: docs/results/ranking.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from neuroadda.backbones.card import Card
 from neuroadda.backbones.checkpoint import Backbone
+from neuroadda.backbones.devices import end_if_cancelled
 from neuroadda.backbones.network import Network
 from neuroadda.config import Zyx
 from neuroadda.domains.patches import PatchConfig, draw_places
@@ -25,6 +27,7 @@ from neuroadda.prediction.predictor import Predictor, PredictorInput
 from neuroadda.volumes.arrays import Volume
 
 Dimensions = Literal["2d", "3d"]
+Transformation = Literal["mirror", "contrast"]
 
 BOUNDARY = 0.5
 GAMMA = 1.3
@@ -110,8 +113,14 @@ def draw_crops(
     return crops
 
 
-def measure_consistency(volume: Volume, backbone: Backbone, crops: Sequence[Roi], device: str = "cpu") -> Crops:
-    """Predict crops as they are, mirrored along x, and at another contrast; return how well the boundaries agree.
+def measure_consistency(
+    volume: Volume,
+    backbone: Backbone,
+    crops: Sequence[Roi],
+    device: str = "cpu",
+    transformations: Sequence[Transformation] = ("mirror",),
+) -> Crops:
+    """Predict crops as they are, and transformed; return how well the boundaries agree.
 
     Parameters
     ----------
@@ -121,6 +130,8 @@ def measure_consistency(volume: Volume, backbone: Backbone, crops: Sequence[Roi]
         See `draw_crops`.
     device
         Computation is in float32 on any.
+    transformations
+        "mirror": mirrored along x, "contrast": at another contrast.
 
     Returns
     -------
@@ -136,6 +147,7 @@ def measure_consistency(volume: Volume, backbone: Backbone, crops: Sequence[Roi]
     channels = find_neighbours(backbone.card)
     found: dict[Dimensions, list[tuple[list[float], float, float]]] = {dimensions: [] for dimensions in channels}
     for crop in crops:
+        end_if_cancelled()
         given = predictor.read(volume, crop)
 
         def predict(image: Tensor, given: PredictorInput = given) -> np.ndarray:
@@ -143,7 +155,10 @@ def measure_consistency(volume: Volume, backbone: Backbone, crops: Sequence[Roi]
             return predictor.infer(changed).wait().astype(np.float32) / 255
 
         plain = predict(given.image)
-        changed = (unflip(predict(given.image.flip(-1)), offsets), predict(bend(given.image)))
+        changed = [
+            unflip(predict(given.image.flip(-1)), offsets) if how == "mirror" else predict(bend(given.image))
+            for how in transformations
+        ]
         for dimensions, used in channels.items():
             one = to_boundary(plain, used)
             agreement = [agree(one, to_boundary(affs, used)) for affs in changed]

@@ -10,7 +10,7 @@ import torch
 
 from neuroadda.backbones.card import Card
 from neuroadda.backbones.checkpoint import Backbone
-from neuroadda.backbones.devices import resolve_device
+from neuroadda.backbones.devices import end_if_cancelled, resolve_device
 from neuroadda.backbones.normalisation import normalise
 from neuroadda.config import Zyx
 from neuroadda.domains.patches import (
@@ -60,6 +60,7 @@ def embed_patches(backbone: Backbone, patches: Patches, device: str = "auto") ->
     mean, std = float(patches.raw.mean()), float(patches.raw.std())
     pooled: dict[Pooling, list[np.ndarray]] = {pooling: [] for pooling in get_args(Pooling)}
     for begin in range(0, count, step):
+        end_if_cancelled()
         raw = normalise(patches.raw[begin : begin + step], backbone.card.normalisation)
         features = model.encode(torch.from_numpy(raw)[:, None].to(place))
         pooled["mean"].append(features.mean((2, 3, 4)).cpu().numpy())

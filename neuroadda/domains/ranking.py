@@ -28,8 +28,8 @@ class RankConfig(MmdConfig):
     ----------
     by
         What ranks: the "consistency" of the boundaries that a source predicts, the "mmd" of features, as in the paper, or "both":
-        consistency less twice the MMD (the root of MMD^2). A source without stored features, or whose patches are larger than the
-        volume, then counts as far as the others' median.
+        consistency less twice the MMD (the root of MMD^2). A source without stored features then counts as far as the others'
+        median. Where one source's patches are larger than the volume, consistency alone ranks.
     match_raw
         Whether each source's own network sees the target's patches with the mean and standard deviation of the raw that it was
         trained on, where they are known: MMD^2 then does not tell brightness and contrast apart. The paper does not do this.
@@ -91,8 +91,8 @@ class Rank:
     guard
         Why its consistency says nothing, such as "sees no boundary"; empty where it does.
     mmd2, mmd2_interval
-        MMD^2 of features, and its interval by bootstrap over spatial blocks; None of a source without stored features, or whose
-        patches are larger than the volume, and of all where consistency alone ranks.
+        MMD^2 of features, and its interval by bootstrap over spatial blocks; None of a source without stored features, and of all
+        where consistency alone ranks.
     p
         Of the permutation test of spatial blocks: that both are of one domain.
     frechet
@@ -131,11 +131,14 @@ class Ranking:
         One or more.
     left_out
         Entries of the zoo that could not be ranked: without stored features, where MMD^2 ranks.
+    too_large
+        Entries whose patches are larger than the volume: for that, consistency alone ranked.
     """
 
     by: By
     rows: tuple[Rank, ...]
     left_out: tuple[str, ...] = ()
+    too_large: tuple[str, ...] = ()
 
     @property
     def winner(self) -> str:
@@ -145,7 +148,8 @@ class Ranking:
     def to_data(self) -> dict[str, Any]:
         """Return it as plain JSON data."""
         rows = [asdict(row) for row in self.rows]
-        data = {"winner": self.winner, "by": self.by, "left_out": self.left_out, "sources": rows}
+        told = {"left_out": self.left_out, "too_large": self.too_large}
+        data = {"winner": self.winner, "by": self.by, **told, "sources": rows}
         return dict(json.loads(json.dumps(data)))
 
 
@@ -169,8 +173,10 @@ def rank_sources(
     kept = [source for source in sources if source.name in comparisons or not by_mmd]
     ranked_by: By = "consistency" if config.by == "both" and not comparisons else config.by
     guards = {source.name: guard(consistencies[source.name]) for source in kept}
-    far = _find_mmd(kept, comparisons) if config.by == "both" else {}
-    values = {source.name: consistencies[source.name].values - WEIGHT * far.get(source.name, 0.0) for source in kept}
+    names = [source.name for source in kept]
+    mmd2 = {name: comparisons[name].mmd2 for name in names if name in comparisons} if config.by == "both" else {}
+    far = find_mmd(names, mmd2)
+    values = {name: consistencies[name].values - WEIGHT * far[name] for name in names}
 
     def order(source: Source) -> tuple[bool, float, str]:
         if by_mmd:
@@ -223,11 +229,11 @@ def interval(values: np.ndarray, level: float) -> tuple[float, float]:
     return max(0.0, mean - half), min(1.0, mean + half)
 
 
-def _find_mmd(sources: Sequence[Source], comparisons: Mapping[str, Comparison]) -> dict[str, float]:
-    """Return the MMD of every source: the root of MMD^2, 0 where that is below; of one without features, the median."""
-    known = {s.name: max(0.0, comparisons[s.name].mmd2) ** 0.5 for s in sources if s.name in comparisons}
+def find_mmd(names: Sequence[str], mmd2: Mapping[str, float]) -> dict[str, float]:
+    """Return the MMD of every source: the root of MMD^2, 0 where that is below; of one that has none, the others' median."""
+    known = {name: max(0.0, value) ** 0.5 for name, value in mmd2.items()}
     median = float(np.median(list(known.values()))) if known else 0.0
-    return {source.name: known.get(source.name, median) for source in sources}
+    return {name: known.get(name, median) for name in names}
 
 
 BEST = {"both": "best by consistency and MMD^2 together", "consistency": "most consistent", "mmd": "nearest"}

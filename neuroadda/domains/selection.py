@@ -1,7 +1,8 @@
 """Which backbone of a zoo fits a volume: its entries ranked by what they make of it, and by their stored features."""
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import Field
@@ -9,19 +10,16 @@ from pydantic import Field
 from neuroadda.backbones.card import Card, load_card
 from neuroadda.backbones.devices import compute_in_threads, count_cores
 from neuroadda.config import FolderPath, PathText, PublicConfig, dump_config, fingerprint
-from neuroadda.domains.comparison import compare_embeddings
 from neuroadda.domains.consistency import Consistency, draw_crops, measure_consistency
-from neuroadda.domains.embedding import embed_each, pixel_of
-from neuroadda.domains.patches import check_room, footprint_vx, has_room
+from neuroadda.domains.features import compare_features, load_features
+from neuroadda.domains.patches import check_room, has_room
 from neuroadda.domains.ranking import RankConfig, Ranking, Source, rank_sources
 from neuroadda.domains.ranking_file import RANKING, Selection, read_record, take_ranking, to_selection, write_record
 from neuroadda.errors import UserError
 from neuroadda.observing import track
 from neuroadda.prediction.predict import is_far_in_size
 from neuroadda.volumes.arrays import Volume
-from neuroadda.zoo.embeddings import Embedding, Embeddings, NetworkRole, Pooling, load_embeddings
 from neuroadda.zoo.finding import Zoo, find_backbone, open_zoo
-from neuroadda.zoo.index import EMBEDDING
 
 
 class SelectConfig(PublicConfig):
@@ -164,53 +162,35 @@ def rank_zoo(
     ------
     UserError
         If an excluded name is unknown, nothing is left to rank, entries lack the features that `config` asks for or
-        have them of a network that is not in the zoo, or the volume is too small for a patch.
+        have them of a network that is not in the zoo, or, where MMD^2 alone ranks, the volume is too small for a patch.
     """
     check_excluded(zoo, exclude)
-    names = zoo.names()
-    kept = [name for name in names if name not in exclude]
-    # Features serve MMD^2 alone.
-    wanted = kept if config.by != "consistency" else []
-    stored = {name: load_embeddings(zoo.folder(name)) for name in wanted if EMBEDDING in zoo.files(name)}
-    if not kept or (config.by == "mmd" and not stored):
+    kept = [name for name in zoo.names() if name not in exclude]
+    features = load_features(volume, zoo, kept if config.by != "consistency" else [], config)
+    if not kept or (config.by == "mmd" and not features):
         raise UserError(
             "no entry can be ranked", zoo.where, "at least one is needed, with an embedding where MMD^2 ranks"
         )
-    holders = {zoo.card(name).digest: name for name in names}
-    features = {name: _take(by_network, config.network, config.pooling, name) for name, by_network in stored.items()}
-    for name, embedding in features.items():
-        if embedding.network not in holders:
-            what = f"the features of {name!r} are of a network ({embedding.network[:12]}) that no entry has"
-            raise UserError(what, zoo.where, "build its embedding again")
-    shapes = {holders[e.network]: e.shape_vx for e in features.values()}
-    footprints = {name: footprint_vx(volume, pixel_of(zoo.card(name)), shape) for name, shape in shapes.items()}
     if config.by == "mmd":
-        for footprint in footprints.values():
-            check_room(volume, footprint, config.patches)
-    else:  # where patches do not fit, the evidence is what is left
-        shapes = {name: s for name, s in shapes.items() if has_room(volume, footprints[name], config.patches)}
-        features = {name: e for name, e in features.items() if holders[e.network] in shapes}
-    backbones = {name: zoo.backbone(name) for name in dict.fromkeys([*kept, *shapes])}
+        for found in features.values():
+            check_room(volume, found.footprint_vx, config.patches)
+    too_large = [n for n, found in features.items() if not has_room(volume, found.footprint_vx, config.patches)]
+    if too_large:
+        features = {}
+    backbones = {name: zoo.backbone(name) for name in dict.fromkeys([*kept, *(f.network for f in features.values())])}
     networks = [backbones[name].card.architecture for name in kept]
     crops = draw_crops(volume, networks, config.patches.model_copy(update={"count": config.crops}), config.crop_vx)
-    embedders = {name: backbones[name] for name in shapes}
-    levels = _list_levels(features, holders) if config.match_raw and config.network == "own" else {}
 
     def measure(name: str) -> Consistency:
         found = measure_consistency(volume, backbones[name], crops)
         return found.get(config.dimensions, found["2d"])
 
-    consistencies, embedded = {}, {}
     with compute_in_threads(min(count_cores(), len(backbones))) as pool:
-        for name, found in zip(track("consistency of sources", kept), pool.map(measure, kept), strict=True):
-            consistencies[name] = found
-        features_here = embed_each(volume, embedders, config.patches, shapes, levels=levels, pool=pool)
-        for _ in track("features of sources", list(embedders)) if embedders else ():
-            name, by_pooling = next(features_here)
-            embedded[backbones[name].card.digest] = by_pooling[config.pooling]
-    comparisons = {name: compare_embeddings(embedded[e.network], e, config, name) for name, e in features.items()}
+        measured = zip(track("consistency of sources", kept), pool.map(measure, kept), strict=True)
+        consistencies = dict(measured)
+        comparisons = compare_features(volume, backbones, features, config, pool)
     sources = [describe(volume, name, backbones[name].card) for name in kept]
-    return rank_sources(sources, consistencies, comparisons, config)
+    return replace(rank_sources(sources, consistencies, comparisons, config), too_large=tuple(too_large))
 
 
 def describe(volume: Volume, name: str, card: Card) -> Source:
@@ -227,20 +207,3 @@ def check_excluded(zoo: Zoo, exclude: Collection[str]) -> None:
             close = difflib.get_close_matches(name, names, n=1)
             right = f"did you mean {close[0]!r}?" if close else f"it has: {', '.join(names) or 'nothing'}"
             raise UserError(f"there is no {name!r} in the zoo to exclude", zoo.where, right)
-
-
-def _list_levels(features: Mapping[str, Embedding], holders: Mapping[str, str]) -> dict[str, tuple[float, float]]:
-    """Return mean and standard deviation of the raw that each network's stored features are of, where they are known."""
-    return {
-        holders[e.network]: (e.raw_mean, e.raw_std)
-        for e in features.values()
-        if e.raw_mean is not None and e.raw_std is not None
-    }
-
-
-def _take(stored: Embeddings, network: NetworkRole, pooling: Pooling, name: str) -> Embedding:
-    try:
-        return stored[network][pooling]
-    except KeyError:
-        has = ", ".join(f"{n}.{p}" for n, by_pooling in stored.items() for p in by_pooling)
-        raise UserError(f"it has no features {network}.{pooling}", f"embedding of {name}", f"it has: {has}") from None

@@ -50,4 +50,27 @@ the default, consistency less 0.3 MMD of raw as it is. The second run's rows are
 zoo before): `ranking_second_*.csv`. Rule: the hypothesis becomes the default if, by one draw with three crops (the mean over
 seeds), its mean regret over all cases of the second run is no higher than that of the default. Distances of the third run are
 measured again, now with the mean and standard deviation that an entry of the zoo holds (of the patches, no longer of the volume).
+
+Fourth run (written before it, 2026-11-29): more patches, fewer transformations, small volumes. The networks, zero-shot scores and
+crops are those of the third run; only MMD of matched raw is measured again, by the product's own function
+(`ranking_matched.csv`).
+
+1. 96 patches instead of 32. Hypothesis: the wrong sanity cases on whole targets are noise of 32 patches. It was made from the
+   third run's rows: with the mean MMD^2 over its three draws of 32, regret is 17.0 % on the judging targets (mean of one draw
+   with three crops: 29.7 %) and 16.3 % on those chosen on (16.3 %), and the own source is first on all whole targets but
+   fly_larva_l3_sstem_test, where fly_larva_l1_sstem is better. The mean of three draws is not one draw of 96. Rule: 96 becomes
+   the default if, by one draw (the mean over seeds), regret is no higher than 29.7 % judging and no more than 2 points of per
+   cent above 16.3 % chosen on, and no more whole targets and seeds are wrong than with 32 (6 of 18, 3 of them on
+   fly_larva_l3_sstem_test).
+2. The mirror image alone, without contrast: a third of consistency's time is saved, about what 64 more patches cost. It was
+   looked at on the same rows (15.6 % and 16.3 % with the mean over draws) and on the second run's networks (the same regret, 4
+   instead of 6 wrong). Rule: contrast is dropped if, with 96 patches and by one draw, regret is no more than 2 points of per cent
+   above that with both transformations on either set of targets, and no more whole targets and seeds are wrong; both may be worse
+   by chance, so that this is a choice of time, no finding.
+3. Small volumes, where the patches of some sources do not fit. So far these count the median MMD of the others. Those are the
+   sources of large pixels, no random ones, so that the median is biased. The alternative: MMD then takes no part for any source.
+   Rule: the alternative, which is simpler, unless the median is right more often on the small parts where a source does not fit
+   (whether the own source is first, all seeds; fly_larva_l3_sstem_test left out).
+
+The targets are those that this was made from, so that the run can refute it, but not show how well it does elsewhere.
 """

@@ -13,12 +13,12 @@ from neuroadda.domains.embedding import embed_patches, pixel_of
 from neuroadda.domains.kernel import sum_pairs
 from neuroadda.domains.mmd import choose_bandwidths
 from neuroadda.domains.patches import PatchConfig, draw_places, footprint_vx, has_room, match_levels, read_patches
-from neuroadda.domains.ranking import RankConfig
 from neuroadda.zoo.embeddings import Embedding, find_generalist, load_embeddings
 from neuroadda.zoo.finding import open_zoo
 from studies.ranking.targets import choose_part, open_raw
 
 HALVINGS = 1000
+PATCHES = 32  # of the first three runs
 DEFAULT, PAPER = MmdConfig(), MmdConfig(pooling="mean", bandwidth="median", unbiased=False)
 
 
@@ -56,7 +56,7 @@ def measure_distances(
     if generalist not in seen:
         return []
     footprint = np.max(list(seen.values()), axis=0)
-    config = RankConfig().patches.model_copy(update={"seed": seed, "roi": part})
+    config = PatchConfig(count=PATCHES, seed=seed, roi=part)
     places = draw_places(raw, tuple(map(int, footprint)), config)  # type: ignore[arg-type]
     common = embed_patches(backbones[generalist], read_patches(raw, places, *views[generalist]))["max"]
     rows = []

@@ -8,16 +8,21 @@ from functools import partial
 import numpy as np
 from scipy.stats import rankdata, spearmanr
 
-from neuroadda.domains.ranking import FEWEST, MOST, WEIGHT
+from neuroadda.domains.ranking import FEWEST, MOST, WEIGHT, find_mmd
 from studies.ranking.distances import DistanceRow
+from studies.ranking.matched import MatchedRow
 from studies.ranking.study import CropRow, ScoreRow
 from studies.ranking.targets import TARGETS
 
 GENERALIST = "generalist"
-DEFAULT = "consistency (3-D) less 2 MMD, raw standardised"
-SAME_3 = "less 2 MMD, raw standardised, 3 crops"
-FORMER = "consistency (3-D) less 0.3 MMD, the default before"
-FORMER_3 = "less 0.3 MMD, the default before, 3 crops"
+CROPS = 3  # of the product; the study has more
+DEFAULT = "mirror image less 2 MMD"
+TWO_CROPS = "mirror image less 2 MMD, 2 crops"
+MORE = "mirror image less 2 MMD, 96 patches"
+MEDIAN = "mirror image less 2 MMD, 96 patches; the median where patches do not fit"
+BENT_MORE = "mirror image and contrast less 2 MMD, 96 patches"
+THIRD = "mirror image and contrast less 2 MMD"
+SECOND = "mirror image and contrast less 0.3 MMD, raw as it is"
 RESAMPLES = 10_000
 ALL = 10**6
 
@@ -89,7 +94,7 @@ class Consistencies:
         return measure
 
 
-def distance(rows: Sequence[DistanceRow], small: bool, column: str) -> Evidence:
+def distance(rows: Sequence[DistanceRow] | Sequence[MatchedRow], small: bool, column: str) -> Evidence:
     """Return the way to choose by a distance, of whole targets or of their small parts; NaN where there is none."""
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in rows:
@@ -113,42 +118,56 @@ def add_ranks(first: Evidence, second: Evidence) -> Evidence:
     return measure
 
 
-def weigh(crops: Consistencies, mmd2: Evidence, count: int = ALL, weight: float = WEIGHT) -> Evidence:
-    """Return the way of the product, by the first crops: consistency less so much of MMD, sources that the guard stops last."""
+def weigh(
+    crops: Consistencies,
+    mmd2: Evidence,
+    columns: Sequence[int] = (0,),
+    count: int = CROPS,
+    weight: float = WEIGHT,
+    partly: bool = False,
+) -> Evidence:
+    """Return the way of the product: consistency less so much of MMD, sources that the guard stops last.
+
+    Where one of the sources has no MMD^2, consistency alone; or, if `partly`, it counts the others' median.
+    """
 
     def measure(target: str, sources: Sequence[str]) -> np.ndarray:
         seen = np.array([crops.values(target, source, "3d", count, (2,)).mean() for source in sources])
-        known = mmd2(target, sources)
-        median = np.nanmedian(known) if np.isfinite(known).any() else 0.0
-        far = np.sqrt(np.maximum(np.where(np.isfinite(known), known, median), 0))
+        known = {s: value for s, value in zip(sources, mmd2(target, sources), strict=True) if np.isfinite(value)}
+        far = find_mmd(sources, known if partly or len(known) == len(sources) else {})
         stopped = (seen < FEWEST) | (seen > MOST)
-        return np.asarray(crops.evidence("3d", count)(target, sources) + weight * far + 10 * stopped)
+        lost = weight * np.array(list(far.values())) + 10 * stopped
+        return np.asarray(crops.evidence("3d", count, columns)(target, sources) + lost)
 
     return measure
 
 
-def list_ways(crops: Consistencies, distances: Sequence[DistanceRow]) -> dict[str, Evidence]:
-    """Return all ways to choose by evidence, by name."""
-    measured = partial(distance, distances, crops.small)
+def list_ways(
+    crops: Consistencies, distances: Sequence[DistanceRow], matched: Sequence[MatchedRow]
+) -> dict[str, Evidence]:
+    """Return all ways to choose by evidence, by name; `distances` are of 32 patches, `matched` of 96."""
+    measured, more = partial(distance, distances, crops.small), distance(matched, crops.small, "mmd2")
     flat, deep = crops.evidence("2d"), crops.evidence("3d")
     return {
         DEFAULT: weigh(crops, measured("standardised")),
-        SAME_3: weigh(crops, measured("standardised"), 3),
-        "the same, 2 crops": weigh(crops, measured("standardised"), 2),
-        FORMER: weigh(crops, measured("own"), weight=0.3),
-        FORMER_3: weigh(crops, measured("own"), 3, weight=0.3),
+        TWO_CROPS: weigh(crops, measured("standardised"), count=2),
+        MORE: weigh(crops, more),
+        MEDIAN: weigh(crops, more, partly=True),
+        BENT_MORE: weigh(crops, more, (0, 1)),
+        THIRD: weigh(crops, measured("standardised"), (0, 1)),
+        SECOND: weigh(crops, measured("own"), (0, 1), weight=0.3),
         "consistency, 3-D": deep,
         "consistency, 2-D": flat,
         "mirror image alone, 3-D": crops.evidence("3d", columns=(0,)),
         "contrast alone, 3-D": crops.evidence("3d", columns=(1,)),
-        "consistency, 3-D, 3 crops": crops.evidence("3d", crops=3),
-        "consistency, 3-D, 2 crops": crops.evidence("3d", crops=2),
+        "mirror image alone, 3-D, 3 crops": crops.evidence("3d", CROPS, (0,)),
         "boundary entropy, 2-D": crops.evidence("2d", columns=(3,), sign=1),
+        "MMD^2 of 96 patches, raw matched": more,
         "MMD^2, as before": measured("own"),
         "MMD^2, as in the paper": measured("paper"),
         "MMD^2 over its null": measured("over_null"),
         "MMD^2 by one network": measured("common"),
-        "MMD^2, raw standardised": measured("standardised"),
+        "MMD^2, raw matched": measured("standardised"),
         "ranks of consistency (3-D) and MMD^2 over its null": add_ranks(deep, measured("over_null")),
         "Frechet distance": measured("frechet"),
     }

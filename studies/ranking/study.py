@@ -2,8 +2,9 @@
 
     python -m studies.ranking.study [--seeds 3]
 
-Rows go to docs/results/ranking_scores.csv, ranking_crops.csv and ranking_distances.csv; what is in there is not done again.
-Delete them when the zoo changes.
+Rows go to docs/results/ranking_scores.csv, ranking_crops.csv, ranking_distances.csv (32 patches, all kinds of MMD^2) and
+ranking_matched.csv (96 patches, MMD^2 as the product measures it); what is in there is not done again. Delete them when the zoo
+changes.
 """
 
 import argparse
@@ -17,7 +18,8 @@ import torch
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.backbones.checkpoint import Backbone
-from neuroadda.domains.consistency import draw_crops, measure_consistency
+from neuroadda.backbones.devices import compute_in_threads, count_cores
+from neuroadda.domains.consistency import Transformation, draw_crops, measure_consistency
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.domains.ranking import RankConfig
 from neuroadda.evaluation.contingency import count_overlaps
@@ -29,14 +31,18 @@ from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.whole import agglomerate_array
 from neuroadda.zoo.finding import open_zoo
 from studies.ranking.distances import DistanceRow, measure_distances
+from studies.ranking.matched import MatchedRow, measure_matched
 from studies.ranking.targets import TARGETS, choose_part, leave_borders_out, open_raw, read_truth
 from studies.rows import append_rows, read_table
 from studies.single_sections import split_by_section
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
-SCORES, CROPS, DISTANCES = (RESULTS / f"ranking_{what}.csv" for what in ("scores", "crops", "distances"))
+SCORES, CROPS, DISTANCES, MATCHED = (
+    RESULTS / f"ranking_{what}.csv" for what in ("scores", "crops", "distances", "matched")
+)
 THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 FIXED = 0.5
+BOTH: tuple[Transformation, ...] = ("mirror", "contrast")
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ def measure_crops(target: str, small: bool, seed: int, backbones: Mapping[str, B
     return [
         CropRow(target, int(small), name, seed, dimensions, crop, *(round(float(v), 5) for v in values))
         for name, backbone in backbones.items()
-        for dimensions, found in measure_consistency(raw, backbone, crops).items()
+        for dimensions, found in measure_consistency(raw, backbone, crops, transformations=BOTH).items()
         for crop, values in enumerate(np.column_stack([found.agreement, found.boundary, found.entropy]))
     ]
 
@@ -125,6 +131,7 @@ def main() -> None:
     scored = {(row.target, row.source) for row in read_table(SCORES, ScoreRow)}
     cropped = {(row.target, row.small, row.seed) for row in read_table(CROPS, CropRow)}
     measured = {(row.target, row.small, row.seed) for row in read_table(DISTANCES, DistanceRow)}
+    kept = {(row.target, row.small, row.seed) for row in read_table(MATCHED, MatchedRow)}
     for target in TARGETS:
         for name, backbone in backbones.items():
             if (target, name) not in scored:
@@ -135,6 +142,9 @@ def main() -> None:
                 append_rows(CROPS, measure_crops(target, bool(small), seed, backbones))
             if (target, small, seed) not in measured:
                 append_rows(DISTANCES, measure_distances(target, bool(small), seed, backbones, folders))
+            if (target, small, seed) not in kept:
+                with compute_in_threads(count_cores()) as pool:
+                    append_rows(MATCHED, measure_matched(target, bool(small), seed, zoo, backbones, pool))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The consistency of boundaries: a mirrored crop's affinities come back to their voxels, and agreement is between 0 and 1."""
 
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from neuroadda.backbones.card import NEAREST, Card
 from neuroadda.backbones.checkpoint import Backbone
-from neuroadda.backbones.devices import compute_in_threads
+from neuroadda.backbones.devices import compute_in_threads, end_if_cancelled
 from neuroadda.backbones.unet import UNet
 from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.config import Zyx
@@ -83,8 +84,13 @@ def test_a_crop_goes_through_the_network_once_a_transformation_wherever_it_begin
         return infer(self, given)
 
     monkeypatch.setattr(consistency.Predictor, "infer", count)
-    measure_consistency(volume, Backbone(UNet(network).eval(), card, Path("t")), [crop])
-    assert passed == [1, 1, 1]  # as it is, mirrored, bent
+    backbone = Backbone(UNet(network).eval(), card, Path("t"))
+    mirrored = measure_consistency(volume, backbone, [crop])["2d"].agreement
+    assert passed == [1, 1]  # as it is, mirrored
+    both = measure_consistency(volume, backbone, [crop], transformations=("mirror", "contrast"))["2d"].agreement
+    assert passed == [1] * 5
+    assert both.shape == (1, 2)
+    np.testing.assert_array_equal(both[:, :1], mirrored)
 
 
 def test_in_a_thread_of_the_pool_torch_computes_alone() -> None:
@@ -96,3 +102,26 @@ def test_in_a_thread_of_the_pool_torch_computes_alone() -> None:
     with pytest.raises(ZeroDivisionError), compute_in_threads(2) as pool:
         list(pool.map(lambda number: 1 / number, range(2)))
     assert torch.get_num_threads() == before
+
+
+def test_what_is_at_work_ends_when_the_command_is_stopped() -> None:
+    begun, ended = Event(), Event()
+
+    def work(_: int) -> None:
+        begun.set()
+        try:
+            while True:
+                end_if_cancelled()
+        finally:
+            ended.set()
+
+    def rank() -> None:
+        with compute_in_threads(1) as pool:
+            pool.map(work, range(2))
+            begun.wait()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rank()
+    assert ended.is_set()
+    end_if_cancelled()  # the calling thread's work is not cancelled

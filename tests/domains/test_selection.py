@@ -264,6 +264,25 @@ def test_a_blank_volume_is_named_and_small_ones_are_ranked_by_what_fits(zoo, mad
     ranking = rank_zoo(Volume.open(small), zoo, config)
     assert {row.mmd2 for row in ranking.rows} == {None}
     assert "MMD" not in ranking.rows[0].why
+    assert set(ranking.too_large) == set(DOMAINS)
+
+
+def test_mmd_takes_no_part_where_the_patches_of_one_source_do_not_fit(zoo, made, command, tmp_path):
+    small = Volume.create(tmp_path / "small.zarr/raw", (4, 40, 40), (40, 4, 4), np.uint8)
+    small.data[:] = target(made, "fine").read()[:, :40, :40]
+    few = {"permutations": 9, "resamples": 9, "pooling": "mean", "patches": PatchConfig(count=8)}
+    ranking = rank_zoo(small, zoo, RankConfig(**few))
+    assert ranking.too_large == ("coarse",)
+    assert {row.mmd2 for row in ranking.rows} == {None}
+    consistent = rank_zoo(small, zoo, RankConfig(by="consistency", **few))
+    assert [row.name for row in ranking.rows] == [row.name for row in consistent.rows]
+    assert consistent.too_large == ()
+    with pytest.raises(UserError, match="does not fit"):
+        rank_zoo(small, zoo, RankConfig(by="mmd", **few))
+    assert None not in {row.mmd2 for row in rank_zoo(small, zoo, RankConfig(**few), ["coarse", "generalist"]).rows}
+    settings = ("--set", 'pooling="mean"', "--set", "patches.count=8", "--set", "permutations=9")
+    _, out, _ = command("domains", "rank", small.path, "--zoo", made / "zoo", *settings)
+    assert "\nranked by consistency alone: the volume is smaller than a patch of coarse\n" in out
 
 
 def test_where_the_first_learned_at_another_voxel_size_the_commands_say_so(zoo, made, command, tmp_path):
@@ -298,29 +317,6 @@ def test_the_command_excludes_and_prints_json(made, command):
     assert code == 0
     assert data["winner"] == "fine"
     assert [row["name"] for row in data["sources"]] == ["fine"]
-
-
-def test_a_volume_smaller_than_some_networks_patches_is_ranked(made, zoo, tmp_path):
-    """The shipped networks see patches of up to 992 nm; what fits is compared, and consistency judges all."""
-    shapes = {name: load_embeddings(zoo.folder(name))["own"]["mean"].shape_vx for name in DOMAINS}
-    pixels = {name: DOMAINS[name][3] for name in DOMAINS}
-    widest = {name: shapes[name][2] * pixels[name] for name in DOMAINS}
-    largest = max(widest, key=lambda name: widest[name])
-    room = max(width for name, width in widest.items() if name != largest)
-    voxels = int(np.ceil(room / 4)) + 1
-    assert voxels * 4 < widest[largest]
-    small = Volume.create(tmp_path / "small", (8, voxels, voxels), (40, 4, 4), np.uint8)
-    small.data[:] = np.random.default_rng(0).integers(90, 160, small.shape_vx, np.uint8)
-
-    ranking = rank_zoo(small, zoo, CONFIG.model_copy(update={"by": "both", "crop_vx": (8, 8, 8)}))
-    known = {row.name: row.mmd2 for row in ranking.rows}
-    assert set(known) == {*DOMAINS, "generalist"}
-    assert {name for name, value in known.items() if value is None} == {
-        largest,
-        "generalist",
-    }  # it has no features here
-    with pytest.raises(UserError, match="does not fit"):
-        rank_zoo(small, zoo, CONFIG)
 
 
 @pytest.mark.parametrize(

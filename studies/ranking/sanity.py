@@ -1,0 +1,93 @@
+"""Which source is first where that of the target's own domain is among them."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from studies.ranking.distances import DistanceRow
+from studies.ranking.judgement import (
+    BENT_MORE,
+    DEFAULT,
+    GENERALIST,
+    MEDIAN,
+    MORE,
+    THIRD,
+    Consistencies,
+    list_ways,
+    pick,
+)
+from studies.ranking.matched import MatchedRow
+from studies.ranking.study import CropRow, ScoreRow
+from studies.ranking.targets import TARGETS
+
+WAYS = ("consistency, 3-D", "mirror image alone, 3-D, 3 crops", THIRD, BENT_MORE, MEDIAN, MORE, DEFAULT)
+WORSE = "fly_larva_l3_sstem_test"  # another source has a lower VOI than that of its own domain
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The source that each of some ways puts first on a target, or its `small` part, by the evidence of a seed."""
+
+    target: str
+    small: bool
+    seed: int
+    fits: bool  # the patches of all sources
+    first: dict[str, str]
+
+    @property
+    def own(self) -> str | None:
+        """The source of the target's domain."""
+        return TARGETS[self.target].own
+
+
+def choose_all(
+    crop_rows: Sequence[CropRow], distances: Sequence[DistanceRow], matched: Sequence[MatchedRow]
+) -> list[Choice]:
+    """Return the choices on each target that has a source of its own, whole and `small`, by each seed."""
+    return list(_choose(crop_rows, distances, matched))
+
+
+def _choose(
+    crop_rows: Sequence[CropRow], distances: Sequence[DistanceRow], matched: Sequence[MatchedRow]
+) -> Iterator[Choice]:
+    sources = sorted({row.source for row in crop_rows} - {GENERALIST})
+    seeds = sorted({row.seed for row in crop_rows})
+    for target in (name for name, told in TARGETS.items() if told.own is not None):
+        for small in (False, True):
+            for seed in seeds:
+                crops = Consistencies([row for row in crop_rows if row.seed == seed], small)
+                mine = [row for row in matched if row.seed == seed]
+                ways = list_ways(crops, [row for row in distances if row.seed == seed], mine)
+                fit = {row.source for row in mine if row.target == target and row.small == small}
+                first = {name: pick(ways[name](target, sources), sources) for name in WAYS}
+                yield Choice(target, small, seed, fit >= {*sources, GENERALIST}, first)
+
+
+def count_right(choices: Sequence[Choice], way: str) -> str:
+    """Return how often the own domain's source is first, as text."""
+    return f"{sum(choice.first[way] == choice.own for choice in choices)} of {len(choices)}"
+
+
+def tell_wrong(choices: Sequence[Choice], scores: Sequence[ScoreRow]) -> list[str]:
+    """Return a line for each target, whole or small, whose own source is not first by the default rule."""
+    voi = {(row.target, row.source): row.voi for row in scores if row.dimensions == "2d"}
+    found: dict[tuple[str, bool], list[str]] = defaultdict(list)
+    for choice in choices:
+        if choice.first[DEFAULT] != choice.own:
+            found[choice.target, choice.small].append(choice.first[DEFAULT])
+    return [
+        f"  - {target}, {'50 x 100 x 200' if small else 'all'} voxels: {', '.join(picks)} (VOI in 2-D, whole target: "
+        + ", ".join(f"{voi[target, pick]:.2f}" for pick in picks)
+        + f"; {TARGETS[target].own} {voi[target, str(TARGETS[target].own)]:.2f})"
+        for (target, small), picks in found.items()
+    ] or ["  - no target"]
+
+
+def table_choices(choices: Sequence[Choice]) -> str:
+    """Return all choices as a table; of a small part, whether the patches of all sources fit."""
+    rows = [f"| target | voxels | seed | {' | '.join(WAYS)} |", "|---|---|---" + "|---" * len(WAYS) + "|"]
+    for choice in choices:
+        shown = [f"**{name}**" if name == choice.own else name for name in choice.first.values()]
+        size = f"50 x 100 x 200{'' if choice.fits else ', too small for a patch'}" if choice.small else "all"
+        rows.append(f"| {choice.target} | {size} | {choice.seed} | {' | '.join(shown)} |")
+    return "\n".join(rows)
