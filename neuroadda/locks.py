@@ -89,6 +89,7 @@ def read_lock(folder: Path) -> LockState | None:
 
 
 def _note_end(folder: Path, end: End) -> None:
-    with suppress(OSError), open(folder / LOCK, "r+") as file:  # a full disk has room for what is written over
+    # A full disk, which is reported where the data is written, has room for what is written over.
+    with suppress(OSError), open(folder / LOCK, "r+") as file:
         file.write(f"{end} {socket.gethostname()}")
         file.truncate()

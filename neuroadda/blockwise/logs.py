@@ -105,7 +105,7 @@ def print_to(file: Path) -> None:
 def print_lossy() -> None:
     """Have this process go on when its standard output or error cannot be written, as where they are a file on a full disk."""
     sys.stdout, sys.stderr = (
-        io.TextIOWrapper(LossyFile(stream, "wb", closefd=False), "utf-8", "backslashreplace", write_through=True)  # type: ignore[type-var]
+        io.TextIOWrapper(LossyFile(stream, "wb", closefd=False), "utf-8", "backslashreplace", write_through=True)
         for stream in (1, 2)
     )
 
