@@ -241,7 +241,7 @@ def test_the_command_prints_a_table_and_what_to_do(made, command):
     header, *lines = out.splitlines()
     assert header.split("\t") == ["source", "consistency", "MMD^2", "nm", "why", "commercial use", "licence"]
     assert lines[0].startswith("medium\t")
-    assert lines[0].split("\t")[-3:] == ["40 4.6 4.6", "nearest", "CC0"]
+    assert lines[0].split("\t")[-4:] == ["40 4.6 4.6", "nearest", "yes", "CC0"]
     assert lines[3] == "not ranked, for want of an embedding: generalist"
     folder = made / "zoo/medium"
     volume = made / "test/medium.zarr/raw"

@@ -57,7 +57,7 @@ class LocalLauncher(Launcher):
 
 
 def _be_worker(context: str, worker: str, log: Path, told: Connection) -> None:
-    """Work; tell of an error that no other worker would be spared, so that none is started in its place."""
+    """Work; report an error that no other worker would be spared, so that none is started in its place."""
     die_with_parent()
     print_to(log)
     from neuroadda.blockwise.worker import WorkerConfig, work
