@@ -76,7 +76,7 @@ def log_events(stage: str, file: Path | None = None) -> Iterator[None]:
 
 
 class LossyFile(io.FileIO):
-    """A file of which nobody depends: what cannot be written, as on a full disk, is lost without an error."""
+    """A file that nothing depends on: what cannot be written, as on a full disk, is lost without an error."""
 
     def write(self, data: "ReadableBuffer", /) -> int:
         """Write what there is room for."""

@@ -13,13 +13,11 @@ from neuroadda.errors import forget_warnings
 from neuroadda.evaluation.cost import finished_stages
 from neuroadda.segmentation.blockfiles import block_file
 from neuroadda.segmentation.config import SegmentConfig
-from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, make_plan, segment_volume
-from neuroadda.segmentation.settings import Threshold
 from neuroadda.volumes.arrays import Volume
-from tests.segmentation.synthetic import write_backbone, write_raw
+from tests.segmentation import synthetic
+from tests.segmentation.synthetic import BLOCK_VX, write_backbone, write_raw
 
-BLOCK_VX = (8, 32, 32)  # 3 x 3 x 4 blocks
 ARRAYS = ("predict", "fragments", "relabel")
 
 
@@ -44,17 +42,7 @@ def inputs(tmp_path_factory) -> Path:
 
 
 def configure(inputs: Path, output: Path, mask: str | None, **options) -> SegmentConfig:
-    known = {
-        "raw": str(inputs / "raw.zarr/raw"),
-        "mask": mask and str(inputs / "mask.zarr" / mask),
-        "backbone": str(inputs / "backbone"),
-        "output": str(output),
-        "block_vx": BLOCK_VX,
-        "fragments": Fragments(seed_distance_vx=4, boundary=0.5),
-        "components": Threshold(threshold=0.15),
-        "execution": Execution(launcher="serial"),
-    }
-    return SegmentConfig(**(known | options))
+    return synthetic.configure(inputs, output, mask=mask and str(inputs / "mask.zarr" / mask), **options)
 
 
 def voxels(plan: Plan) -> dict[str, bytes]:

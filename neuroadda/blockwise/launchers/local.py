@@ -45,7 +45,7 @@ class LocalLauncher(Launcher):
             code = STARTER.submit(lambda: process.exitcode).result()
             self._processes.remove(process)
             if code and heard.poll():
-                with suppress(EOFError):  # it told nothing
+                with suppress(EOFError):  # it reported nothing
                     raise UserError(*heard.recv())
         if code:
             raise WorkerDied(f"exit code {code}")
