@@ -17,12 +17,12 @@ from pathlib import Path
 
 from benchmarks.machine import describe_run
 from benchmarks.tables import to_markdown
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
-from neuroadda.blockwise.processes import sum_usage
 from neuroadda.cli.console import print_table
 from neuroadda.config import Zyx, dump_config
 from neuroadda.evaluation.cost import wall_seconds
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.usage import sum_usage
 from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.pipeline import make_plan
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom

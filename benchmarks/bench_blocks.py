@@ -33,11 +33,11 @@ from benchmarks.tables import to_markdown
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.ledger.url import SQLITE
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.task import Task
 from neuroadda.cli.console import print_table
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.url import SQLITE
 from neuroadda.wording import format_bytes
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "blocks.md"

@@ -25,13 +25,13 @@ from funlib.geometry import Coordinate, Roi
 from benchmarks.machine import describe_run
 from benchmarks.tables import to_markdown
 from neuroadda.backbones.card import load_card
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
-from neuroadda.blockwise.processes import sum_usage
 from neuroadda.cli.console import print_forecast, print_table
 from neuroadda.config import Zyx, dump_config, parse_config
 from neuroadda.forecast.forecast import Forecast, StageForecast, forecast
 from neuroadda.forecast.sampling import choose_boxes
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.usage import sum_usage
 from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.pipeline import Plan, make_plan
 from neuroadda.volumes.arrays import Volume

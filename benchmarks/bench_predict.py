@@ -32,10 +32,10 @@ from neuroadda.backbones.devices import set_up_thread
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.task import Task
 from neuroadda.cli.console import print_table
 from neuroadda.config import Zyx
+from neuroadda.ledger.open import open_ledger
 from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.prediction.tiles import computed_vx, useful_share

@@ -29,12 +29,12 @@ from neuroadda.blockwise.engine import Engine
 from neuroadda.blockwise.execution_config import LOOPBACK, Execution
 from neuroadda.blockwise.grid import BlockGrid, BlockSet
 from neuroadda.blockwise.launchers.base import Launcher, LauncherConfig
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import prepare_output
 from neuroadda.blockwise.scheduler import ScheduledTask, run_task
 from neuroadda.blockwise.task import Task
 from neuroadda.blockwise.worker import WorkerConfig
 from neuroadda.forecast.overhead import Empty
+from neuroadda.ledger.open import open_ledger
 from neuroadda.segmentation import pipeline
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "workers.md"

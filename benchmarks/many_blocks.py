@@ -8,9 +8,9 @@ from pathlib import Path
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.ledger.base import TaskRecord
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.config import dump_config
+from neuroadda.ledger.base import TaskRecord
+from neuroadda.ledger.open import open_ledger
 
 SIDE_VX, WORKERS, RATE = 128, 32, 150.0
 

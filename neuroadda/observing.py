@@ -7,8 +7,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from neuroadda.blockwise.ledger.base import Summary
     from neuroadda.blockwise.task import Task
+    from neuroadda.ledger.base import Summary
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

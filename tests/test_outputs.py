@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import neuroadda as na
-from neuroadda.blockwise.run_folder import check_run_folder
+from neuroadda.runs.folder import check_run_folder
 from neuroadda.volumes.storage.locations import to_location
 
 Run = Callable[..., tuple[int, str, str]]

@@ -15,12 +15,12 @@ from benchmarks.peers.measure import Stages
 from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.engine import Engine
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.processes import sum_usage
 from neuroadda.config import dump_config
 from neuroadda.evaluation.labelled import Labelled
 from neuroadda.evaluation.settings import Setting, list_settings
 from neuroadda.evaluation.tuning import tune_boxes
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.usage import sum_usage
 from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.config import SegmentConfig

@@ -18,14 +18,14 @@ from neuroadda.active.strategies import choose
 from neuroadda.active.uncertainty import Uncertainty, make_uncertainty_task
 from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Observer, run_task
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.ledger.url import SQLITE, ledger_url
-from neuroadda.blockwise.run_folder import check_run_folder
 from neuroadda.blockwise.task import Task
 from neuroadda.domains.selection import find_start
 from neuroadda.errors import SettingError, UserError, warn
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.url import SQLITE, ledger_url
 from neuroadda.locks import lock_folder
 from neuroadda.prediction.members import identify_members
+from neuroadda.runs.folder import check_run_folder
 from neuroadda.segmentation.resolving import default_block_vx
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.coverage.masks import Mask

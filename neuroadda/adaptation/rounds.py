@@ -19,8 +19,6 @@ from neuroadda.adaptation.tuning import is_trained_on, tune_adapted
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.blockwise.engine import stop_on_signals
-from neuroadda.blockwise.run_config import with_places
-from neuroadda.blockwise.run_folder import CONFIG, check_run_folder
 from neuroadda.config import fingerprint, load_config_file, write_json
 from neuroadda.domains.selection import find_start
 from neuroadda.errors import SettingError, in_section
@@ -28,6 +26,8 @@ from neuroadda.evaluation.validation import Validator, keep_metrics
 from neuroadda.locks import lock_folder
 from neuroadda.observing import RunObserver
 from neuroadda.prediction.predict import is_far_in_size
+from neuroadda.runs.config import with_places
+from neuroadda.runs.folder import CONFIG, check_run_folder
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.coverage.no_data_mask import recall_no_data
 from neuroadda.volumes.geometry.regions import RoiConfig

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from neuroadda.blockwise.health import GO_ON, Health, say_end
-from neuroadda.blockwise.run_folder import CONFIG
 from neuroadda.config import load_config_file
 from neuroadda.errors import UserError
 from neuroadda.locks import read_lock
+from neuroadda.runs.folder import CONFIG
+from neuroadda.runs.health import GO_ON, Health, say_end
 
 SUMMARY, LEFT_ONE_OUT = "adaptation.json", "left_one_out"
 TUNED = "tune.json"  # of a tuning, when it has ended

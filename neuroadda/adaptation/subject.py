@@ -5,10 +5,10 @@ from typing import Any
 
 from neuroadda.adaptation.state import BACKBONE
 from neuroadda.adaptation.status import SUMMARY
-from neuroadda.blockwise.run_config import find_relocation, read_config, with_places
-from neuroadda.blockwise.run_folder import CONFIG
 from neuroadda.config import load_config_file
 from neuroadda.errors import UserError
+from neuroadda.runs.config import find_relocation, read_config, with_places
+from neuroadda.runs.folder import CONFIG
 from neuroadda.volumes.storage.locations import to_location
 
 

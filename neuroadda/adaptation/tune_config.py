@@ -9,12 +9,12 @@ from neuroadda.active.boxes import is_labelled, labels_path
 from neuroadda.active.proposals import LABELS, PROPOSALS, read_proposals
 from neuroadda.adaptation.status import SUMMARY
 from neuroadda.backbones.card import Card
-from neuroadda.blockwise.run_config import find_relocation
 from neuroadda.config import FolderPath, PathText, PublicConfig, load_config_file
 from neuroadda.errors import SettingError, UserError
 from neuroadda.evaluation.choosing import LEVEL
 from neuroadda.evaluation.validation import ValidateConfig
 from neuroadda.prediction.predict import Predict
+from neuroadda.runs.config import find_relocation
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.settings import DEFAULT_THRESHOLD

@@ -15,7 +15,6 @@ from neuroadda.adaptation.status import LEFT_ONE_OUT, TUNED
 from neuroadda.adaptation.tune_config import TuneConfig, default_threshold, list_boxes
 from neuroadda.backbones.card import CARD, load_card
 from neuroadda.backbones.checkpoint import load_backbone
-from neuroadda.blockwise.run_folder import check_run_folder
 from neuroadda.config import dump_config, fingerprint, load_config_file, write_json, write_toml
 from neuroadda.errors import UserError, in_section
 from neuroadda.evaluation.choosing import LEVEL
@@ -25,6 +24,7 @@ from neuroadda.evaluation.tuning import Tuned, tune_boxes
 from neuroadda.evaluation.validation import ValidateConfig, Validator
 from neuroadda.locks import lock_folder
 from neuroadda.prediction.predict import check_raw
+from neuroadda.runs.folder import check_run_folder
 from neuroadda.segmentation.settings import DEFAULT_THRESHOLD
 from neuroadda.training.config import TrainConfig
 from neuroadda.volumes.arrays import Volume

@@ -4,9 +4,9 @@
 - `engine`: decides which blocks are to be done, watches the ledger, stops early, reports.
 - `scheduler_handle`, `scheduler`: start the scheduler process; hand out blocks by daisy.
 - `launchers/`, `worker`, `job`, `block_runner`, `overlap`: start workers; take blocks; process one, or several at a time.
-- `ledger/`: the record of every block, in SQLite or MongoDB. `repair` compares it with the outputs.
-- `execution_config`: the config of all this. `causes`, `logs`, `leases`, `processes`: why blocks fail, logs, GPUs, memory.
-- `status`, `health`: how far a run is, and whether it is at work, waits, or was stopped. `run_folder`: what may be a run's folder.
+- `execution_config`: the config of all this. `causes`: why blocks fail. `logs`. `lost`: blocks whose output is gone.
+
+The record of every block is in `neuroadda.ledger`; how far a run is and whether it is well, in `neuroadda.runs`.
 
 What calls the function of a block, with local workers: `Engine.run`, `SchedulerHandle.start`, `scheduler.run_task`, daisy,
 `Launcher.run_worker`, `LocalLauncher.run`, `worker.work`, `BlockRunner.__call__`, `Overlap.apply`.

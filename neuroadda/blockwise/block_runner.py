@@ -13,11 +13,11 @@ from typing import Any
 from neuroadda.blockwise.causes import choose_pause, find_cause, is_process_spoiled
 from neuroadda.blockwise.execution_config import JOB_VARIABLES
 from neuroadda.blockwise.grid import Block
-from neuroadda.blockwise.leases import Lease
-from neuroadda.blockwise.ledger.base import BlockRecord, Failure, Worker
-from neuroadda.blockwise.ledger.writer import LedgerWriter
-from neuroadda.blockwise.processes import cpu_seconds, peak_bytes
 from neuroadda.blockwise.task import BlockFunction, Task
+from neuroadda.leases import Lease
+from neuroadda.ledger.base import BlockRecord, Failure, Worker
+from neuroadda.ledger.writer import LedgerWriter
+from neuroadda.processes import cpu_seconds, peak_bytes
 
 TRACEBACK_CHARACTERS = 4000
 

@@ -1,19 +1,14 @@
-"""Why blocks fail: what an error says about its cause, how often it is worth another try, and what a person can do about it."""
+"""Why blocks fail: what an error says about its cause, and how often it is worth another try."""
 
 import errno
 import random
 import re
-import shlex
 import socket
 from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import get_args
 
 from neuroadda.errors import FULL_ERRNOS, UserError
-
-Cause = Literal["transient", "memory", "user", "died", "error"]
-"""Of a failed block: what may pass by itself, too little memory, something the user can mend, a worker that died in it, or any
-other error. The same error in many blocks is a bug, else its blocks are poison; that is seen in the ledger, not in the error.
-"""
+from neuroadda.ledger.base import Cause
 
 # Beside those that Python makes a ConnectionError or a TimeoutError.
 TRANSIENT_ERRNOS = frozenset(
@@ -77,34 +72,6 @@ def choose_pause(cause: Cause, tries: int, block: int) -> float | None:
     if tries > len(pauses):
         return None
     return pauses[tries - 1] * random.Random(f"{block}/{tries}").uniform(0.5, 1.5)
-
-
-def describe_cause(cause: Cause, blocks: int, bug_blocks: int) -> str:
-    """Return what people call the cause of the same failure in so many blocks; from `bug_blocks` on, an error is a bug."""
-    if cause == "error":
-        return "bug" if blocks >= bug_blocks else "poison"
-    return {"memory": "out of memory", "user": "needs your action", "died": "dead worker"}.get(cause, cause)
-
-
-def advise(described: str, run: str, stage: str, blocks: str) -> str:
-    """Return in a line what to do about failures of a described cause.
-
-    Parameters
-    ----------
-    run
-        What `neuroadda retry` is to be called with.
-    blocks
-        Of them, such as ``3,7``.
-    """
-    retry = f"neuroadda retry {shlex.quote(run)}"
-    return {
-        "transient": f"it was tried for a minute; when the connection, device or disk is back: {retry}",
-        "out of memory": f"use fewer workers: {retry} --set segment.execution.workers=1; else smaller blocks, in another run",
-        "needs your action": f"mend what it says, then: {retry}",
-        "dead worker": f"it crashed, was killed (often for want of memory) or timed out; see its log, then: {retry}",
-        "bug": f"mend it once for all of them, then: {retry}",
-        "poison": f"look at the input of these blocks; to do them alone: {retry} --stage {stage} --blocks {blocks}",
-    }[described]
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

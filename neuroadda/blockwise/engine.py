@@ -18,7 +18,13 @@ from neuroadda.blockwise.causes import FULL_DISK
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockSet
 from neuroadda.blockwise.launchers import check_launcher
-from neuroadda.blockwise.ledger.base import (
+from neuroadda.blockwise.logs import SERIAL, log_events
+from neuroadda.blockwise.lost import find_lost
+from neuroadda.blockwise.outputs import bind_output, prepare_output
+from neuroadda.blockwise.scheduler_handle import SchedulerHandle
+from neuroadda.blockwise.task import Task
+from neuroadda.errors import RIGHT_SPACE, RunFailed, RunStopped, UserError, warn
+from neuroadda.ledger.base import (
     BlockRecord,
     Failure,
     FailureGroup,
@@ -27,14 +33,8 @@ from neuroadda.blockwise.ledger.base import (
     Summary,
     Worker,
 )
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.ledger.writer import LedgerWriter
-from neuroadda.blockwise.logs import SERIAL, log_events
-from neuroadda.blockwise.outputs import bind_output, prepare_output
-from neuroadda.blockwise.repair import find_lost
-from neuroadda.blockwise.scheduler_handle import SchedulerHandle
-from neuroadda.blockwise.task import Task
-from neuroadda.errors import RIGHT_SPACE, RunFailed, RunStopped, UserError, warn
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.writer import LedgerWriter
 from neuroadda.volumes.storage.locations import to_location
 from neuroadda.volumes.storage.urls import Url
 

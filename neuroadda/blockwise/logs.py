@@ -1,6 +1,5 @@
 """Events of the processes that do blocks: a line of JSON each, in the file that also gets whatever else a process prints."""
 
-import heapq
 import io
 import json
 import logging
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 SERIAL = "serial.log"
 EXTRA = ("block", "cause", "traceback")  # what an event may tell beside its message
 
-Event = dict[str, Any]
-
 
 class EventFormatter(logging.Formatter):
     """Writes a record as an event: time (UTC), level, stage, host, pid, message, and what of `EXTRA` it tells."""
@@ -33,7 +30,7 @@ class EventFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the event's line."""
-        event: Event = {
+        event: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "stage": self._stage,
@@ -118,43 +115,3 @@ def copy_to_log(pipe: int, file: Path) -> None:
     with open(pipe, "rb", buffering=0) as source, open_log(file) as log:
         while data := source.read(1 << 16):
             log.write(data)
-
-
-def read_events(
-    logs: Path, stage: str | None = None, block: int | None = None, failed: bool = False
-) -> Iterator[Event]:
-    """Yield the events of workers in a run's folder of logs, by time; `file` is added.
-
-    Lines that are none, such as the traceback of a process that crashed, come as events of level ``output`` after the one before
-    them, where no block and no failures are asked for.
-
-    Parameters
-    ----------
-    stage, block
-        Only those of it.
-    failed
-        Only failures of blocks and tries, which have a cause.
-    """
-    files = sorted(file for file in logs.glob("*/*.log") if stage in (None, file.parent.name))
-    for event in heapq.merge(*map(_read_file, files), key=lambda event: event["time"]):
-        if (block is None or event.get("block") == block) and (not failed or "cause" in event):
-            yield event
-
-
-def _read_file(file: Path) -> Iterator[Event]:
-    last = ""
-    with open(file, encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            event = _parse(line)
-            if event is None:
-                event = {"time": last, "level": "output", "stage": file.parent.name, "message": line.rstrip("\n")}
-            last = max(last, event["time"])
-            yield event | {"time": last, "file": str(file)}
-
-
-def _parse(line: str) -> Event | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and {"time", "level", "stage", "message"} <= event.keys() else None

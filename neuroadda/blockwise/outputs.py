@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from neuroadda.blockwise.grid import Block, BlockGrid, BlockSet
-from neuroadda.blockwise.ledger.base import Ledger
 from neuroadda.config import Zyx, fingerprint
 from neuroadda.errors import UserError
+from neuroadda.ledger.base import Ledger
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity.derived import retire
 from neuroadda.volumes.identity.moved import describe_move, keep_place

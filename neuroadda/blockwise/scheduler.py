@@ -19,9 +19,9 @@ from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockGrid, BlockSet
 from neuroadda.blockwise.launchers import open_launcher
 from neuroadda.blockwise.launchers.base import Launcher, LauncherConfig
-from neuroadda.blockwise.processes import die_with_parent, peak_bytes
 from neuroadda.config import Config
 from neuroadda.errors import UserError
+from neuroadda.processes import die_with_parent, peak_bytes
 
 log = logging.getLogger("neuroadda.blockwise.scheduler")  # the module runs as __main__
 

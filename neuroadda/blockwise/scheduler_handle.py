@@ -18,11 +18,11 @@ from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockSet
 from neuroadda.blockwise.launchers import cancel_jobs
 from neuroadda.blockwise.logs import copy_to_log
-from neuroadda.blockwise.processes import is_group_alive
 from neuroadda.blockwise.task import Task, stage_modules
 from neuroadda.blockwise.worker import WorkerConfig
 from neuroadda.config import dump_config
 from neuroadda.errors import UserError
+from neuroadda.processes import is_group_alive
 
 IDLE_SECONDS = 5.0
 KILLED_SECONDS = 1.0

@@ -6,12 +6,12 @@ import logging
 import daisy.v2
 
 from neuroadda.blockwise.block_runner import BlockFailed, BlockRunner, ProcessSpoiled
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.ledger.writer import LedgerWriter
 from neuroadda.blockwise.logs import log_events
 from neuroadda.blockwise.overlap import Overlap
 from neuroadda.blockwise.task import Task
 from neuroadda.config import Config
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.writer import LedgerWriter
 
 log = logging.getLogger(__name__)
 

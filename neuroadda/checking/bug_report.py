@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from neuroadda.blockwise.ledger.url import ledger_url
-from neuroadda.blockwise.logs import Event, read_events
-from neuroadda.blockwise.run_folder import CONFIG
-from neuroadda.blockwise.status import LOGS, look_at_run
 from neuroadda.checking.system import describe_machine, list_versions
 from neuroadda.config import load_config_file
 from neuroadda.errors import UserError
+from neuroadda.ledger.url import ledger_url
 from neuroadda.redaction import Redaction
+from neuroadda.runs.events import Event, read_events
+from neuroadda.runs.folder import CONFIG
+from neuroadda.runs.status import LOGS, look_at_run
 from neuroadda.training.status import look_at_trainings
 from neuroadda.wording import format_text
 

@@ -14,11 +14,11 @@ from neuroadda.backbones.fast_path import runs_in_chunks
 from neuroadda.backbones.memory import AT_ONCE, CHUNK_VALUES, count_pass_bytes
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.launchers import check_launcher
-from neuroadda.blockwise.ledger.mongo import redact
-from neuroadda.blockwise.ledger.open import check_ledger
 from neuroadda.checking.findings import Findings
 from neuroadda.config import Zyx
 from neuroadda.forecast.disk import BYTES_PER_VOXEL, ENOUGH, TOO_LITTLE
+from neuroadda.ledger.mongo import redact
+from neuroadda.ledger.open import check_ledger
 from neuroadda.locks import read_lock
 from neuroadda.prediction.predict import Predict
 from neuroadda.volumes.storage.locations import Location, is_inside, to_location

@@ -13,7 +13,6 @@ from neuroadda.adaptation.oracle import open_oracle
 from neuroadda.adaptation.rounds import make_propose
 from neuroadda.adaptation.training import check_shape, check_training
 from neuroadda.backbones.card import Card
-from neuroadda.blockwise.ledger.url import ledger_url
 from neuroadda.checking.backbones import check_backbone, check_size, check_zoo
 from neuroadda.checking.findings import Findings
 from neuroadda.checking.looking import LABELS, check_arrays, look_at_labels, look_at_raw
@@ -21,6 +20,7 @@ from neuroadda.checking.machine import check_free, check_place, check_records, c
 from neuroadda.checking.segmenting import IMPORT, TRUST, check_masks, open_roi
 from neuroadda.checking.training import check_validation
 from neuroadda.errors import UserError, in_section
+from neuroadda.ledger.url import ledger_url
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.contents.grey_values import open_raw
 from neuroadda.volumes.coverage.no_data_mask import open_no_data, recall_no_data

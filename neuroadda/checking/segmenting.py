@@ -9,7 +9,6 @@ from funlib.geometry import Roi
 from neuroadda.active.propose_config import ProposeConfig
 from neuroadda.backbones.card import Card
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.ledger.url import SQLITE
 from neuroadda.blockwise.outputs import bind_output, check_output
 from neuroadda.blockwise.task import check_chunks
 from neuroadda.checking.backbones import check_backbone
@@ -18,6 +17,7 @@ from neuroadda.checking.looking import look_at_labels, look_at_masked, look_at_r
 from neuroadda.checking.machine import check_disk, check_free, check_memory, check_place, check_records, check_workers
 from neuroadda.evaluation.measure import EvaluateConfig, check_evaluation, check_segmentation
 from neuroadda.evaluation.sweep import check_thresholds
+from neuroadda.ledger.url import SQLITE
 from neuroadda.prediction.members import order_members
 from neuroadda.prediction.predict import check_raw
 from neuroadda.segmentation.config import SegmentConfig

@@ -13,7 +13,7 @@ from neuroadda.errors import UserError, warn
 from neuroadda.wording import format_text
 
 if TYPE_CHECKING:
-    from neuroadda.blockwise.health import Health
+    from neuroadda.runs.health import Health
     from neuroadda.training.status import TrainingStatus
 
 app = typer.Typer()
@@ -28,9 +28,9 @@ def status(
 ) -> None:
     """Print whether a run is at work, waits, or was stopped, how far each task is, why blocks failed, and what to do next."""
     from neuroadda.adaptation.status import look_at_adaptation, look_at_tuning
-    from neuroadda.blockwise.run_config import find_relocation
-    from neuroadda.blockwise.status import NoLedger, look_at_run
     from neuroadda.cli.console import print_json, print_table
+    from neuroadda.runs.config import find_relocation
+    from neuroadda.runs.status import NoLedger, look_at_run
     from neuroadda.segmentation.taken_edits import count_edits
     from neuroadda.training.status import look_at_trainings
     from neuroadda.volumes.identity.derived import find_stale
@@ -120,9 +120,9 @@ def retry(
     them, and never replaces anything. How the work is done is not part of a run: give execution and ledger again, where they are
     not the default.
     """
-    from neuroadda.blockwise.status import parse_blocks
     from neuroadda.cli.console import print_json
     from neuroadda.cli.progress import show_progress
+    from neuroadda.runs.status import parse_blocks
     from neuroadda.segmentation.recovery import retry as do_again
 
     chosen = None if blocks is None else parse_blocks(blocks)
@@ -144,7 +144,7 @@ def logs(
     """Print what the workers of a run have logged, by time."""
     import json
 
-    from neuroadda.blockwise.logs import read_events
+    from neuroadda.runs.events import read_events
 
     folder = run / "logs"
     if not folder.is_dir():

@@ -14,8 +14,8 @@ from neuroadda.observing import RunObserver, watched_by
 from neuroadda.wording import format_count
 
 if TYPE_CHECKING:
-    from neuroadda.blockwise.ledger.base import Summary
     from neuroadda.blockwise.task import Task
+    from neuroadda.ledger.base import Summary
 
 BLOCKS_EVERY_S, ITERATIONS_EVERY_S = 10.0, 15.0
 

@@ -50,7 +50,7 @@ def _log_to_stderr() -> Iterator[None]:
         with taking_logs(handler):
             yield
     finally:
-        from neuroadda.blockwise.processes import peak_bytes  # imports numpy
+        from neuroadda.processes import peak_bytes  # imports numpy
 
         took = format_seconds(time.monotonic() - begun)
         print(f"neuroadda: {took}, at most {format_bytes(peak_bytes())} in this process", file=sys.stderr)

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from neuroadda.blockwise.ledger.base import Summary
-from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.blockwise.lost import find_lost
 from neuroadda.blockwise.outputs import bind_output
-from neuroadda.blockwise.processes import sum_usage
-from neuroadda.blockwise.repair import find_lost
 from neuroadda.errors import UserError
+from neuroadda.ledger.base import Summary
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.usage import sum_usage
 from neuroadda.segmentation.finished import check_finished
 from neuroadda.segmentation.pipeline import Plan
 

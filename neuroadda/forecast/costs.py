@@ -15,10 +15,10 @@ from typing import Any
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.blockwise.overlap import Overlap
-from neuroadda.blockwise.processes import cpu_seconds, die_with_parent, peak_bytes
 from neuroadda.blockwise.task import Task, stage_modules
 from neuroadda.config import Config, dump_config
 from neuroadda.errors import RunFailed
+from neuroadda.processes import cpu_seconds, die_with_parent, peak_bytes
 
 PEAK_ROUNDS = 3  # by then, all that blocks in flight hold has met
 

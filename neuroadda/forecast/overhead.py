@@ -10,11 +10,11 @@ from funlib.geometry import Coordinate, Roi
 from neuroadda.blockwise.engine import Engine
 from neuroadda.blockwise.execution_config import LOOPBACK, Execution
 from neuroadda.blockwise.grid import Block, BlockGrid
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.ledger.url import SQLITE
 from neuroadda.blockwise.outputs import Written
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Config
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.url import SQLITE
 from neuroadda.segmentation.blockfiles import WrittenFiles
 
 

@@ -7,12 +7,12 @@ import numpy as np
 from funlib.geometry import Coordinate, Roi
 from scipy.stats import qmc
 
-from neuroadda.blockwise.processes import peak_bytes
 from neuroadda.blockwise.task import Task
 from neuroadda.config import Config
 from neuroadda.errors import UserError
 from neuroadda.forecast.costs import StageCost, measure_tasks
 from neuroadda.forecast.overhead import Overhead, measure_overhead
+from neuroadda.processes import peak_bytes
 from neuroadda.segmentation.pipeline import Plan, make_plan
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.geometry.regions import RoiConfig

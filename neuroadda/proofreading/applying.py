@@ -6,12 +6,12 @@ from pathlib import Path
 
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.outputs import bind_output
-from neuroadda.blockwise.run_config import find_relocation, refuse_copy
 from neuroadda.config import load_config_file, parse_config, write_json
 from neuroadda.errors import warn
 from neuroadda.locks import lock_folder
 from neuroadda.proofreading.edits import read_journal
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid
+from neuroadda.runs.config import find_relocation, refuse_copy
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.conflicts import refuse_conflicts
 from neuroadda.segmentation.edit_journal import LOCKED

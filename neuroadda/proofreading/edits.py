@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from neuroadda.blockwise.run_config import refuse_copy
 from neuroadda.errors import UserError, warn
 from neuroadda.proofreading.decisions import Decision, End
+from neuroadda.runs.config import refuse_copy
 from neuroadda.segmentation.conflicts import Conflict, Pair, find_conflicts
 from neuroadda.segmentation.edges import read_sizes
 from neuroadda.segmentation.edit_journal import JOURNAL, Journal, append

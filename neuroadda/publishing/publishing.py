@@ -5,15 +5,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from neuroadda.blockwise.engine import Engine, Observer
-from neuroadda.blockwise.ledger.url import ledger_url
-from neuroadda.blockwise.run_folder import check_run_folder
 from neuroadda.blockwise.task import Task
 from neuroadda.errors import UserError, warn
+from neuroadda.ledger.url import ledger_url
 from neuroadda.locks import lock_folder
 from neuroadda.publishing.formats import find_publisher
 from neuroadda.publishing.kvstores import check_scheme
 from neuroadda.publishing.publication import WORK, Publication, PublishConfig
 from neuroadda.pyramids.pyramid import check_written, guess_kind
+from neuroadda.runs.folder import check_run_folder
 from neuroadda.segmentation.finished import check_finished
 from neuroadda.segmentation.pipeline import is_run
 from neuroadda.segmentation.recovery import read_run

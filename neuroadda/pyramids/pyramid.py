@@ -9,12 +9,12 @@ from pydantic import Field
 
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.ledger.url import NAME, SQLITE, ledger_url
 from neuroadda.blockwise.outputs import bind_output, check_output, read_key
 from neuroadda.blockwise.task import Task
 from neuroadda.config import PathText, PublicConfig, Zyx, write_json
 from neuroadda.errors import UserError, warn
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.url import NAME, SQLITE, ledger_url
 from neuroadda.locks import lock_folder
 from neuroadda.pyramids.downsampling import (
     CopyLabels,

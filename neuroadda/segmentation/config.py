@@ -5,8 +5,8 @@ from pathlib import Path
 from pydantic import Field
 
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.blockwise.ledger.url import ledger_url
 from neuroadda.config import PathText, PathTexts, PublicConfig, Zyx
+from neuroadda.ledger.url import ledger_url
 from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output, read_tag
 from neuroadda.blockwise.task import Task
 from neuroadda.errors import UserError
+from neuroadda.ledger.open import open_ledger
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.pipeline import Plan, is_run
 from neuroadda.segmentation.relabel import Relabel

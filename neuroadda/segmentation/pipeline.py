@@ -6,10 +6,7 @@ from typing import Any
 from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Engine, Observer
 from neuroadda.blockwise.grid import BlockGrid, find_tissue_of
-from neuroadda.blockwise.ledger.url import NAME, SQLITE
 from neuroadda.blockwise.outputs import check_output
-from neuroadda.blockwise.run_config import keep_config, refuse_copy
-from neuroadda.blockwise.run_folder import CONFIG, check_run_folder
 from neuroadda.blockwise.task import Stage, Task
 from neuroadda.config import (
     Config,
@@ -17,6 +14,7 @@ from neuroadda.config import (
     fingerprint,
 )
 from neuroadda.errors import in_section, warn
+from neuroadda.ledger.url import NAME, SQLITE
 from neuroadda.locks import lock_folder
 from neuroadda.prediction.members import (
     identify_members,
@@ -27,6 +25,8 @@ from neuroadda.prediction.members import (
     warn_of_unshared,
 )
 from neuroadda.prediction.predict import check_raw
+from neuroadda.runs.config import keep_config, refuse_copy
+from neuroadda.runs.folder import CONFIG, check_run_folder
 from neuroadda.segmentation.agglomerate import LEVEL
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.config import SegmentConfig

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuroadda.blockwise.engine import Engine, Observer
-from neuroadda.blockwise.ledger.base import Ledger
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
 from neuroadda.blockwise.outputs import bind_output
-from neuroadda.blockwise.repair import Finding, check_records, check_task, rebuild_task
-from neuroadda.blockwise.run_config import find_relocation, read_config, refuse_copy, refuse_gone
-from neuroadda.blockwise.run_folder import CONFIG
 from neuroadda.blockwise.task import Task
 from neuroadda.config import apply_overrides, parse_config
 from neuroadda.errors import UserError
+from neuroadda.ledger.base import Ledger
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
 from neuroadda.locks import lock_folder, read_lock
+from neuroadda.runs.config import find_relocation, read_config, refuse_copy, refuse_gone
+from neuroadda.runs.folder import CONFIG
+from neuroadda.runs.repair import Finding, check_records, check_task, rebuild_task
 from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.pipeline import Plan, make_plan
 from neuroadda.volumes.coverage.no_data_mask import outdate_no_data

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from funlib.geometry import Roi
 
 from neuroadda.backbones.card import Card, load_card
-from neuroadda.blockwise.run_folder import CONFIG
 from neuroadda.config import Zyx, load_config_file, parse_config
 from neuroadda.errors import UserError
 from neuroadda.prediction.members import find_shared, sort_cards
 from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.resolving import resolve_members
+from neuroadda.runs.folder import CONFIG
 from neuroadda.segmentation.fragments import ANISOTROPIC
 from neuroadda.segmentation.settings import decide_threshold, take_tuned
 from neuroadda.volumes.arrays import Volume

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neuroadda.blockwise.outputs import read_tag
-from neuroadda.blockwise.run_config import find_arrays, read_config
 from neuroadda.config import dump_config, load_config_file, parse_config, write_json
+from neuroadda.runs.config import find_arrays, read_config
 from neuroadda.segmentation.edit_journal import Journal
 from neuroadda.segmentation.edits import Edit, Edits
 

@@ -8,7 +8,6 @@ from neuroadda.backbones.architecture import Architecture
 from neuroadda.backbones.card import NEAREST, check_offsets
 from neuroadda.backbones.devices import resolve_device, resolve_precision
 from neuroadda.backbones.unet_config import UNetConfig
-from neuroadda.blockwise.run_folder import check_run_folder
 from neuroadda.config import (
     Config,
     FolderPath,
@@ -18,6 +17,7 @@ from neuroadda.config import (
     fingerprint,
 )
 from neuroadda.faults import raise_together
+from neuroadda.runs.folder import check_run_folder
 from neuroadda.training.augment_config import AugmentConfig
 from neuroadda.training.sample_config import SampleConfig
 

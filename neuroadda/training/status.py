@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from neuroadda.backbones.card import CARD
-from neuroadda.blockwise.health import GO_ON, Health, say_end
-from neuroadda.blockwise.run_folder import CONFIG
 from neuroadda.config import load_config_file
 from neuroadda.errors import UserError
 from neuroadda.locks import LockState, read_lock
+from neuroadda.runs.folder import CONFIG
+from neuroadda.runs.health import GO_ON, Health, say_end
 from neuroadda.training.history import METRICS, SMOOTHED, TrainingHistory
 from neuroadda.wording import format_seconds
 

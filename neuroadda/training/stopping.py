@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from neuroadda.blockwise.processes import die_with_parent
 from neuroadda.errors import RunStopped
+from neuroadda.processes import die_with_parent
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -7,11 +7,11 @@ from functools import partial
 
 from neuroadda.backbones.card import Card
 from neuroadda.backbones.checkpoint import load_backbone
-from neuroadda.blockwise.run_folder import CONFIG
 from neuroadda.config import dump_config, parse_config, write_json
 from neuroadda.errors import UserError, in_section
 from neuroadda.locks import lock_folder
 from neuroadda.observing import RunObserver
+from neuroadda.runs.folder import CONFIG
 from neuroadda.training.checks import check_sample, check_settings, check_sizes, find_begun, identify_training
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.distributed import Processes

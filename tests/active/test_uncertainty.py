@@ -11,8 +11,8 @@ from neuroadda.backbones.card import NEAREST
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.errors import UserError
+from neuroadda.ledger.open import open_ledger
 from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.fragments import Fragments, find_fragments

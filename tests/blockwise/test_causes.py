@@ -17,18 +17,17 @@ from neuroadda.blockwise.block_runner import BlockFailed, BlockRunner
 from neuroadda.blockwise.causes import (
     PAUSES,
     Cause,
-    advise,
     choose_pause,
-    describe_cause,
     find_cause,
     is_process_spoiled,
 )
 from neuroadda.blockwise.grid import Block, BlockGrid
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.ledger.writer import LedgerWriter
 from neuroadda.blockwise.outputs import prepare_output
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.errors import UserError
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.writer import LedgerWriter
+from neuroadda.runs.advice import advise, describe_cause
 
 
 class OutOfMemoryError(RuntimeError):

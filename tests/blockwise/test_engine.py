@@ -11,12 +11,12 @@ from funlib.geometry import Coordinate, Roi
 from neuroadda.blockwise.engine import Engine, run_task
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockGrid, BlockSet
-from neuroadda.blockwise.ledger.base import Summary
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.logs import read_events
 from neuroadda.blockwise.outputs import bind_output, read_tag
 from neuroadda.blockwise.task import Task
 from neuroadda.errors import RunFailed, UserError
+from neuroadda.ledger.base import Summary
+from neuroadda.ledger.open import open_ledger
+from neuroadda.runs.events import read_events
 from neuroadda.volumes.arrays import Volume
 from tests.blockwise.toy_stages import Fill, FillOnDevice, FillTogether
 from tests.waiting import PATIENCE_SECONDS, Gate, children, meanwhile, wait_until, wait_until_gone

@@ -8,9 +8,9 @@ import pytest
 
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.errors import RIGHT_SPACE, RunFailed, UserError
+from neuroadda.ledger.open import open_ledger
 from tests.blockwise.test_engine import BLOCKS, expected, filled, go, make_task, processes_about
 from tests.small_disk import BALLAST, fill_disk, small_disk
 from tests.waiting import Gate, meanwhile, wait_until

@@ -9,8 +9,8 @@ import pytest
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.launchers import check_launcher
-from neuroadda.blockwise.ledger.base import Summary
 from neuroadda.blockwise.task import Task
+from neuroadda.ledger.base import Summary
 from tests.blockwise.test_engine import make_task
 from tests.waiting import Gate, descendants
 

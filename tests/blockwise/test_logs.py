@@ -4,7 +4,8 @@ import json
 import logging
 from pathlib import Path
 
-from neuroadda.blockwise.logs import log_events, read_events
+from neuroadda.blockwise.logs import log_events
+from neuroadda.runs.events import read_events
 
 log = logging.getLogger("neuroadda.somewhere")
 

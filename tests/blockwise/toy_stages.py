@@ -12,8 +12,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from neuroadda.blockwise.grid import Block
-from neuroadda.blockwise.leases import Lease
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.leases import Lease
 from neuroadda.volumes.arrays import Volume
 from tests.waiting import PATIENCE_SECONDS, Gate
 

@@ -7,9 +7,9 @@ from random import Random
 
 import numpy as np
 
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.ledger.url import SQLITE
 from neuroadda.blockwise.outputs import bind_output
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.url import SQLITE
 from tests.chaos.place import NotNow, Place
 from tests.chaos.subject import ChaosFound, Subject
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from neuroadda import errors
-from neuroadda.blockwise.ledger.base import BlockRecord, Failure, TaskRecord, Worker
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.status import list_blocks, parse_blocks
 from neuroadda.errors import UserError
+from neuroadda.ledger.base import BlockRecord, Failure, TaskRecord, Worker
+from neuroadda.ledger.open import open_ledger
+from neuroadda.runs.status import list_blocks, parse_blocks
 from neuroadda.volumes.arrays import Volume
 from tests.holding import hold_writes
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone, write_raw

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neuroadda.backbones.card import load_card
-from neuroadda.blockwise.ledger.url import ledger_url
+from neuroadda.ledger.url import ledger_url
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import PhantomConfig, write_phantom
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from neuroadda.blockwise.ledger.base import BlockRecord, TaskRecord, Worker
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.status import look_at_run
 from neuroadda.errors import RunStopped
+from neuroadda.ledger.base import BlockRecord, TaskRecord, Worker
+from neuroadda.ledger.open import open_ledger
 from neuroadda.locks import lock_folder, read_lock
+from neuroadda.runs.status import look_at_run
 from neuroadda.viewing.dashboard.server import open_dashboard
 from tests.holding import hold_writes
 from tests.segmentation.synthetic import write_backbone, write_raw

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.errors import RunFailed, UserError
+from neuroadda.ledger.open import open_ledger
 from tests.blockwise.test_engine import BLOCKS, executed, expected, filled, go, make_task
 from tests.waiting import PATIENCE_SECONDS, Gate, meanwhile, wait_until
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
+from neuroadda.ledger.open import open_ledger
 from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.pipeline import make_plan, segment_volume
 from neuroadda.segmentation.recovery import retry

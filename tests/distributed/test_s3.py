@@ -11,9 +11,9 @@ import pytest
 
 pytest.importorskip("s3fs", reason="pip install neuroadda[test]")
 pytest.importorskip("moto", reason="pip install neuroadda[test]")
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output, read_tag
 from neuroadda.errors import UserError
+from neuroadda.ledger.open import open_ledger
 from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.pipeline import make_plan, segment_volume
 from neuroadda.segmentation.recovery import rebuild_ledger, verify_ledger

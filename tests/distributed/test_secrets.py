@@ -22,9 +22,9 @@ from pymongo import MongoClient
 
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.storage.urls import Url
-from tests.blockwise.certificates import make_authority
 from tests.distributed.s3_server import BUCKET, run_s3_server
 from tests.holding import hold_writes
+from tests.ledger.certificates import make_authority
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, write_backbone, write_raw
 from tests.waiting import PATIENCE_SECONDS, Gate, descendants, wait_until, wait_until_gone
 

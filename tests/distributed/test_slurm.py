@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.config import load_config_file, parse_config
+from neuroadda.ledger.open import open_ledger
 from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.pipeline import segment_volume
 from neuroadda.volumes.importing import import_volume

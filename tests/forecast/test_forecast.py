@@ -8,7 +8,6 @@ from funlib.geometry import Coordinate, Roi
 
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.task import Task
 from neuroadda.config import dump_config
@@ -18,6 +17,7 @@ from neuroadda.forecast.forecast import forecast
 from neuroadda.forecast.overhead import Empty, Overhead, measure_overhead
 from neuroadda.forecast.sampling import Measurement, choose_boxes, measure_boxes
 from neuroadda.forecast.work import Work
+from neuroadda.ledger.open import open_ledger
 from neuroadda.segmentation.pipeline import make_plan, segment_volume
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.geometry.regions import RoiConfig

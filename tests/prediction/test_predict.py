@@ -23,11 +23,11 @@ from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.overlap import Overlap
 from neuroadda.blockwise.task import Task
 from neuroadda.config import Zyx
 from neuroadda.errors import UserError
+from neuroadda.ledger.open import open_ledger
 from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.prediction.quantising import make_quantiser

@@ -13,10 +13,10 @@ import pytest
 
 import neuroadda as na
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.errors import UserError, collect_warnings, forget_warnings
 from neuroadda.evaluation.measure import EvaluateConfig, measure_plan
+from neuroadda.ledger.open import open_ledger
 from neuroadda.proofreading.applying import apply
 from neuroadda.proofreading.decisions import Decision
 from neuroadda.proofreading.edits import add, check, undo

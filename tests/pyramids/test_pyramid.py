@@ -13,9 +13,9 @@ import pytest
 import zarr
 
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import prepare_output
 from neuroadda.errors import RunFailed, UserError, forget_warnings
+from neuroadda.ledger.open import open_ledger
 from neuroadda.pyramids import downsampling as stage_module
 from neuroadda.pyramids.downsampling import downsample
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid

@@ -12,10 +12,10 @@ from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.task import Task
 from neuroadda.config import Zyx
+from neuroadda.ledger.open import open_ledger
 from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.fragments import Fragments

@@ -10,8 +10,8 @@ import pytest
 
 from neuroadda.adaptation.subject import read_subject
 from neuroadda.adaptation.tune_config import list_labelled
-from neuroadda.blockwise.run_config import read_config
 from neuroadda.errors import UserError
+from neuroadda.runs.config import read_config
 from neuroadda.segmentation.recovery import read_run
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity.derived import find_stale

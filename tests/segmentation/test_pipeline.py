@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.errors import UserError
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.measure import measure_plan
 from neuroadda.evaluation.metrics import score
+from neuroadda.ledger.open import open_ledger
 from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.pipeline import Plan, make_plan, segment_volume

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.blockwise.ledger.base import BlockRecord, TaskRecord, Worker
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.ledger.sqlite import SqliteLedger
 from neuroadda.errors import UserError
+from neuroadda.ledger.base import BlockRecord, TaskRecord, Worker
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.sqlite import SqliteLedger
 from neuroadda.publishing.publication import PublishConfig
 from neuroadda.publishing.publishing import publish_run
 from neuroadda.pyramids.pyramid import PyramidConfig, build_pyramid

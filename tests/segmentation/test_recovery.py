@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuroadda.blockwise.ledger.base import BlockRecord, Worker
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
-from neuroadda.blockwise.status import look_at_run
 from neuroadda.errors import UserError
+from neuroadda.ledger.base import BlockRecord, Worker
+from neuroadda.ledger.open import open_ledger
 from neuroadda.locks import lock_folder
+from neuroadda.runs.status import look_at_run
 from neuroadda.segmentation.blockfiles import block_file
 from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.pipeline import make_plan, segment_volume

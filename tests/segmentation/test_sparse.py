@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
-from neuroadda.blockwise.status import read_status
 from neuroadda.errors import forget_warnings
 from neuroadda.evaluation.cost import finished_stages
+from neuroadda.ledger.open import open_ledger
+from neuroadda.runs.status import read_status
 from neuroadda.segmentation.blockfiles import block_file
 from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.pipeline import Plan, make_plan, segment_volume

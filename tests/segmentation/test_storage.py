@@ -10,13 +10,13 @@ import pytest
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.blockwise.outputs import bind_output
 from neuroadda.blockwise.task import Task
 from neuroadda.config import fingerprint
 from neuroadda.errors import RunFailed, UserError
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.metrics import score
+from neuroadda.ledger.open import open_ledger
 from neuroadda.segmentation.agglomerate import AgglomerateLevel, count_levels, level_grid
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.edges import CollectEdges

@@ -14,8 +14,8 @@ from neuroadda.blockwise.launchers.cluster import ClusterLauncher
 from neuroadda.blockwise.launchers.local import LocalLauncher
 from neuroadda.blockwise.launchers.lsf import LsfLauncher
 from neuroadda.blockwise.launchers.slurm import SlurmLauncher
-from neuroadda.blockwise.ledger.url import SQLITE
 from neuroadda.errors import UserError, warn
+from neuroadda.ledger.url import SQLITE
 
 CLUSTERS: dict[str, type[ClusterLauncher]] = {"slurm": SlurmLauncher, "lsf": LsfLauncher}
 OPEN_TO_OTHERS = (

@@ -3,7 +3,7 @@
 import sys
 
 import neuroadda.blockwise.worker  # noqa: F401
-from neuroadda.blockwise.processes import die_with_parent
+from neuroadda.processes import die_with_parent
 
 # By itself a forkserver lives as long as any worker, and a frozen worker would outlive the run.
 if any("multiprocessing.forkserver" in word for word in sys.orig_argv):

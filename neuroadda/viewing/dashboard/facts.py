@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from neuroadda.blockwise.health import Health, Pulse, judge, split_running
-from neuroadda.blockwise.ledger.base import Summary
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.status import NoLedger, RunLedger, describe, find_ledger
 from neuroadda.errors import UserError
+from neuroadda.ledger.base import Summary
+from neuroadda.ledger.open import open_ledger
 from neuroadda.locks import LockState
 from neuroadda.redaction import Redaction
+from neuroadda.runs.health import Health, Pulse, judge, split_running
+from neuroadda.runs.status import NoLedger, RunLedger, describe, find_ledger
 from neuroadda.viewing.dashboard.blockmap import count_history, map_blocks
 from neuroadda.viewing.dashboard.progress import DONE, FAILED, RUNNING, StageProgress
 from neuroadda.viewing.dashboard.slices import Slices

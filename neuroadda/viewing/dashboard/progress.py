@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.ledger.base import STATUSES, BlockColumns, TaskRecord, Worker
+from neuroadda.ledger.base import STATUSES, BlockColumns, TaskRecord, Worker
 
 RUNNING, DONE, FAILED = (STATUSES.index(name) for name in ("running", "done", "failed"))
 UNKNOWN = 255  # not begun, or without tissue

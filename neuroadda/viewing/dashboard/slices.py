@@ -7,8 +7,8 @@ import numpy as np
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.ledger.base import TaskRecord
 from neuroadda.errors import UserError
+from neuroadda.ledger.base import TaskRecord
 from neuroadda.viewing import figures
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.storage.locations import to_location

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from neuroadda.blockwise.ledger.base import FailureGroup, Ledger, Summary, TaskRecord
 from neuroadda.errors import UserError
+from neuroadda.ledger.base import FailureGroup, Ledger, Summary, TaskRecord
 from neuroadda.viewing.dashboard.progress import StageProgress
 
 EVERY_SECONDS = 2.0

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.ledger.base import STATUSES, BlockColumns, TaskRecord, Worker
 from neuroadda.config import dump_config
+from neuroadda.ledger.base import STATUSES, BlockColumns, TaskRecord, Worker
 from neuroadda.viewing.dashboard.blockmap import MOST_BINS, MOST_CELLS, count_history, map_blocks
 from neuroadda.viewing.dashboard.progress import DONE, UNKNOWN, StageProgress
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.many_blocks import write_many
-from neuroadda.blockwise.ledger.base import BlockRecord, Failure, TaskRecord, Worker
-from neuroadda.blockwise.ledger.open import open_ledger
+from neuroadda.ledger.base import BlockRecord, Failure, TaskRecord, Worker
+from neuroadda.ledger.open import open_ledger
 from tests.viewing.dashboard.serving import serve
 from tests.walks.browser import Browser
 

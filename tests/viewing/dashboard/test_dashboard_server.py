@@ -13,10 +13,10 @@ import pytest
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.ledger.base import BlockRecord, Failure, Ledger, TaskRecord, Worker
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.config import dump_config
 from neuroadda.errors import UserError
+from neuroadda.ledger.base import BlockRecord, Failure, Ledger, TaskRecord, Worker
+from neuroadda.ledger.open import open_ledger
 from neuroadda.viewing.access import warn_of_network
 from neuroadda.viewing.dashboard.server import Dashboard, open_dashboard
 from neuroadda.volumes.arrays import Volume

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.ledger.base import STATUSES, BlockRecord, Ledger, TaskRecord, Worker
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.config import dump_config
+from neuroadda.ledger.base import STATUSES, BlockRecord, Ledger, TaskRecord, Worker
+from neuroadda.ledger.open import open_ledger
 from neuroadda.viewing.dashboard.progress import DONE, UNKNOWN, StageProgress
 
 GRID = BlockGrid.make(Roi((0, 0, 0), (5, 6, 7)), Coordinate(1, 1, 1), (2, 3, 4))

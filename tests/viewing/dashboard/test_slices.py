@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from neuroadda.blockwise.grid import BlockGrid
-from neuroadda.blockwise.ledger.base import TaskRecord
 from neuroadda.config import dump_config
 from neuroadda.errors import UserError
+from neuroadda.ledger.base import TaskRecord
 from neuroadda.viewing import figures
 from neuroadda.viewing.dashboard.slices import SIDE_VX, Slices, cut_section, find_window
 from neuroadda.volumes.arrays import Volume

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neuroadda.blockwise.causes import advise, describe_cause
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.blockwise.health import MAKE_AGAIN, WRITE_BACK, Health, Pulse, judge, split_running
-from neuroadda.blockwise.ledger.base import FailureGroup, Ledger, TaskRecord
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
+from neuroadda.runs.advice import advise, describe_cause
+from neuroadda.runs.health import MAKE_AGAIN, WRITE_BACK, Health, Pulse, judge, split_running
+from neuroadda.ledger.base import FailureGroup, Ledger, TaskRecord
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
 from neuroadda.blockwise.outputs import read_key
-from neuroadda.blockwise.run_config import find_arrays, find_relocation, read_config
+from neuroadda.runs.config import find_arrays, find_relocation, read_config
 from neuroadda.errors import UserError
 from neuroadda.locks import LOCK, LockState, read_lock
 from neuroadda.volumes.identity.derived import PYRAMID_RUN

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from neuroadda.blockwise.ledger.base import (
+from neuroadda.errors import RIGHT_SPACE, UserError
+from neuroadda.ledger.base import (
     BlockColumns,
     BlockRecord,
     FailureGroup,
@@ -21,7 +22,7 @@ from neuroadda.blockwise.ledger.base import (
     Summary,
     TaskRecord,
 )
-from neuroadda.blockwise.ledger.records import (
+from neuroadda.ledger.records import (
     BLOCK_FIELDS,
     LATEST,
     block_document,
@@ -30,8 +31,7 @@ from neuroadda.blockwise.ledger.records import (
     to_columns,
     to_json,
 )
-from neuroadda.blockwise.ledger.unwritable import UNWRITABLE, read_unwritable
-from neuroadda.errors import RIGHT_SPACE, UserError
+from neuroadda.ledger.unwritable import UNWRITABLE, read_unwritable
 
 BUSY_SECONDS = 30.0
 VERSION = 1

@@ -1,4 +1,4 @@
-"""Processes of a run: how they end with their parent, and what they have used so far (processor time and memory)."""
+"""Processes: how they end with their parent, and what they have used so far (processor time and memory)."""
 
 import ctypes
 import os
@@ -8,10 +8,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-
-from neuroadda.blockwise.ledger.base import Ledger
 
 PR_SET_PDEATHSIG = 1
 ENDED = ("Z", "X")  # states in /proc/PID/stat: a zombie, dead
@@ -59,25 +56,3 @@ def peak_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     return int(found[1]) * 1024 if found else 0
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What the workers of a task have used: processor time, together, and the most memory that one of them held at once."""
-
-    cpu_seconds: float
-    peak_bytes: int | None
-
-
-def sum_usage(ledger: Ledger, fingerprint: str) -> Usage:
-    """Return what a task's workers have used, from the records of its blocks.
-
-    A worker tells what it has used so far, since its start: the last word of each counts.
-    """
-    seconds, peaks = dict[tuple[str, int], float](), [0]
-    for columns in ledger.columns(fingerprint):
-        for worker in columns.workers:
-            place = worker.host, worker.pid
-            seconds[place] = max(seconds.get(place, 0.0), worker.cpu_seconds or 0.0)
-            peaks.append(worker.peak_bytes or 0)
-    return Usage(sum(seconds.values()), max(peaks) or None)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neuroadda.blockwise.ledger.base import STATUSES, BlockRecord, Failure, Ledger, Summary, TaskRecord, Worker
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.ledger.records import LATEST, group_failures, measure_rate
-from neuroadda.blockwise.processes import Usage, sum_usage
+from neuroadda.ledger.base import STATUSES, BlockRecord, Failure, Ledger, Summary, TaskRecord, Worker
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.records import LATEST, group_failures, measure_rate
+from neuroadda.ledger.usage import Usage, sum_usage
 
 WORKER = Worker(host="node1", pid=7, device="cuda:0")
 

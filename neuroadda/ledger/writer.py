@@ -5,8 +5,8 @@ import time
 from types import TracebackType
 from typing import Self
 
-from neuroadda.blockwise.ledger.base import BlockRecord, Ledger, LedgerUnavailable
-from neuroadda.blockwise.ledger.records import follow
+from neuroadda.ledger.base import BlockRecord, Ledger, LedgerUnavailable
+from neuroadda.ledger.records import follow
 
 
 class LedgerWriter:

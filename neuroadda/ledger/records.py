@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neuroadda.blockwise.ledger.base import STATUSES, BlockColumns, BlockRecord, FailureGroup, Worker
+from neuroadda.ledger.base import STATUSES, BlockColumns, BlockRecord, FailureGroup, Worker
 
 BLOCK_FIELDS = (
     "block",

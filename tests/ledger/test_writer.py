@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from neuroadda.blockwise.ledger.base import BlockRecord, Ledger, LedgerUnavailable, Worker
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.ledger.sqlite import SqliteLedger
-from neuroadda.blockwise.ledger.writer import LedgerWriter
+from neuroadda.ledger.base import BlockRecord, Ledger, LedgerUnavailable, Worker
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.sqlite import SqliteLedger
+from neuroadda.ledger.writer import LedgerWriter
 from tests.waiting import PATIENCE_SECONDS
 
 NEVER = 1e6  # seconds
@@ -176,9 +176,9 @@ def test_threads_share_a_writer(ledger: WatchedLedger) -> None:
 
 CHILD = """
 import sys
-from neuroadda.blockwise.ledger.base import BlockRecord, Worker
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.ledger.writer import LedgerWriter
+from neuroadda.ledger.base import BlockRecord, Worker
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.writer import LedgerWriter
 
 url, task, first, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 worker = Worker(host="h", pid=1)

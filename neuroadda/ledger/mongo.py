@@ -18,7 +18,8 @@ from pymongo.errors import (
     PyMongoError,
 )
 
-from neuroadda.blockwise.ledger.base import (
+from neuroadda.errors import UserError
+from neuroadda.ledger.base import (
     BlockColumns,
     BlockRecord,
     FailureGroup,
@@ -27,7 +28,7 @@ from neuroadda.blockwise.ledger.base import (
     Summary,
     TaskRecord,
 )
-from neuroadda.blockwise.ledger.records import (
+from neuroadda.ledger.records import (
     BLOCK_FIELDS,
     LATEST,
     block_document,
@@ -37,7 +38,6 @@ from neuroadda.blockwise.ledger.records import (
     to_columns,
     to_plain,
 )
-from neuroadda.errors import UserError
 
 DEFAULT_DATABASE = "neuroadda"
 DURABLE = WriteConcern("majority", j=True)  # anything less loses acknowledged writes when the server is killed

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from neuroadda.blockwise.ledger.base import Summary
+from neuroadda.ledger.base import Summary
 from neuroadda.locks import End, LockState
 from neuroadda.wording import format_seconds
 

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from neuroadda.blockwise.ledger.base import BlockRecord, Ledger, Worker
+from neuroadda.ledger.base import BlockRecord, Ledger, Worker
+from neuroadda.blockwise.lost import make_redo
 from neuroadda.blockwise.outputs import Written, bind_output, read_key
 from neuroadda.blockwise.task import Task
 from neuroadda.errors import UserError
@@ -84,25 +85,6 @@ class TaskFindings(NamedTuple):
     unrecorded: int
 
 
-class Lost(NamedTuple):
-    """Blocks that are done, but not all of whose output is there, and what makes the next run do them again."""
-
-    blocks: list[int]
-    redo: Callable[[], None]
-
-
-def find_lost(task: Task, ledger: Ledger) -> Lost:
-    """Find the blocks of a task with an instance that lost output: files that were deleted, or not copied.
-
-    It lists the output's files: some microseconds each.
-    """
-    # The ledger first: what is done by then is written by the time that the output is looked at.
-    done = ledger.done_mask(task.key, len(task.grid)) & task.blocks.to_mask()
-    written = task.bound.written(task)
-    lost = np.flatnonzero(done & ~written.find()).tolist() if done.any() else []
-    return Lost(lost, _redo(task, ledger, written, lost))
-
-
 def check_task(task: Task, ledger: Ledger, *, at_work: bool, read: bool = False) -> TaskFindings:
     """Find where the ledger says of a task what its output does not bear out.
 
@@ -142,9 +124,9 @@ def check_task(task: Task, ledger: Ledger, *, at_work: bool, read: bool = False)
     done &= tissue
     if (done & ~there).any():
         lost = np.flatnonzero(done & ~there).tolist()
-        tell("done, but not all of their output is there", lost, _redo(bound, ledger, written, lost))
+        tell("done, but not all of their output is there", lost, make_redo(bound, ledger, written, lost))
     if read and (broken := _find_broken(bound, written, np.flatnonzero(done & there))):
-        tell("done, but their output cannot be read", broken, _redo(bound, ledger, written, broken))
+        tell("done, but their output cannot be read", broken, make_redo(bound, ledger, written, broken))
     return TaskFindings(findings, int(np.count_nonzero(there & tissue & ~done)))
 
 
@@ -182,15 +164,6 @@ def _find_broken(task: Task, written: Written, blocks: np.ndarray) -> list[int]:
             told = " ".join(str(error).split()) or type(error).__name__
             raise UserError(f"block {index} of {task.name} cannot be read now ({told})", task.output) from error
     return broken
-
-
-def _redo(task: Task, ledger: Ledger, written: Written, blocks: list[int]) -> Callable[[], None]:
-    def redo() -> None:
-        ledger.forget(task.key, blocks)  # first: nothing is done without its data
-        for index in blocks:
-            written.remove(task.grid[index])
-
-    return redo
 
 
 def _reset(ledger: Ledger, key: str) -> Callable[[], None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from neuroadda.blockwise.outputs import read_key
-from neuroadda.blockwise.run_folder import CONFIG
+from neuroadda.runs.folder import CONFIG
 from neuroadda.config import load_config_file, write_json
 from neuroadda.errors import UserError
 from neuroadda.volumes.coverage.no_data_mask import AUTO, NONE

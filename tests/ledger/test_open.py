@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from pymongo import MongoClient
 
-from neuroadda.blockwise.ledger.base import BlockRecord, LedgerUnavailable, Worker
-from neuroadda.blockwise.ledger.mongo import MongoLedger, redact
-from neuroadda.blockwise.ledger.open import open_ledger
-from neuroadda.blockwise.ledger.sqlite import SqliteLedger
-from neuroadda.blockwise.ledger.url import ledger_url
 from neuroadda.errors import UserError
+from neuroadda.ledger.base import BlockRecord, LedgerUnavailable, Worker
+from neuroadda.ledger.mongo import MongoLedger, redact
+from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.sqlite import SqliteLedger
+from neuroadda.ledger.url import ledger_url
 
 RECORD = BlockRecord(fingerprint="f", block=0, status="done", worker=Worker(host="h", pid=1), started=1.0)
 
@@ -60,7 +60,7 @@ def test_a_sqlite_url_names_a_file(url: str) -> None:
 
 def test_sqlite_does_not_load_pymongo(tmp_path: Path) -> None:
     code = (
-        "import sys; from neuroadda.blockwise.ledger.open import open_ledger; "
+        "import sys; from neuroadda.ledger.open import open_ledger; "
         f"open_ledger('sqlite:///{tmp_path}/l.db'); sys.exit('pymongo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

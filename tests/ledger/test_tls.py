@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from pymongo import MongoClient
 
-from neuroadda.blockwise.ledger.base import BlockRecord, LedgerUnavailable, Worker
-from neuroadda.blockwise.ledger.open import open_ledger
 from neuroadda.errors import UserError
-from tests.blockwise.certificates import Authority, make_authority
+from neuroadda.ledger.base import BlockRecord, LedgerUnavailable, Worker
+from neuroadda.ledger.open import open_ledger
+from tests.ledger.certificates import Authority, make_authority
 
 USER, PASSWORD = "ann", "c0rrect-h0rse"
 RECORD = BlockRecord(fingerprint="f", block=0, status="done", worker=Worker(host="h", pid=1), started=1.0)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from neuroadda.blockwise.processes import is_group_alive
+from neuroadda.processes import is_group_alive
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a zombie counts as alive")

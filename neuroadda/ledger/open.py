@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from neuroadda.blockwise.ledger.base import Ledger
-from neuroadda.blockwise.ledger.sqlite import SqliteLedger, check_file
-from neuroadda.blockwise.ledger.url import MONGO, SQLITE, check_url
+from neuroadda.ledger.base import Ledger
+from neuroadda.ledger.sqlite import SqliteLedger, check_file
+from neuroadda.ledger.url import MONGO, SQLITE, check_url
 
 
 def open_ledger(url: str, *, reading: bool = False) -> Ledger:
@@ -26,7 +26,7 @@ def open_ledger(url: str, *, reading: bool = False) -> Ledger:
     path = _sqlite_path(url)
     if path is not None:
         return SqliteLedger(path, reading=reading)
-    from neuroadda.blockwise.ledger.mongo import MongoLedger  # pymongo takes a moment to import
+    from neuroadda.ledger.mongo import MongoLedger  # pymongo takes a moment to import
 
     return MongoLedger(url)
 

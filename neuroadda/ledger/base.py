@@ -8,12 +8,16 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from pydantic import Field
 
-from neuroadda.blockwise.causes import Cause
 from neuroadda.config import Config
 from neuroadda.errors import UserError
 
 Status = Literal["running", "done", "failed"]
 STATUSES: tuple[Status, ...] = get_args(Status)
+
+Cause = Literal["transient", "memory", "user", "died", "error"]
+"""Of a failed block: what may pass by itself, too little memory, something the user can mend, a worker that died in it, or any
+other error. The same error in many blocks is a bug, else its blocks are poison; that is seen in the ledger, not in the error.
+"""
 
 
 class TaskRecord(Config):

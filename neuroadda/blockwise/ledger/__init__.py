@@ -1,1 +1,0 @@
-"""The ledger: which block of which task is running, done or failed."""
