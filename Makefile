@@ -28,7 +28,7 @@ BARE := .venv-without-torch-$(VERSION)
 WITHOUT_TORCH := tests/volumes tests/ledger tests/blockwise tests/runs tests/pyramids tests/segmentation tests/evaluation tests/test_config.py tests/test_wording.py
 
 # What a developer runs after every edit: under 90 s on two quiet cores.
-FAST := tests/volumes tests/evaluation tests/pyramids tests/test_config.py tests/test_imports.py tests/test_kernels.py tests/test_leases.py tests/test_locks.py \
+FAST := tests/volumes tests/evaluation tests/pyramids tests/test_config.py tests/test_imports.py tests/test_kernels.py tests/test_device_leases.py tests/test_locks.py \
 	tests/test_outputs.py tests/test_packaging.py tests/test_redaction.py tests/test_requirements.py tests/test_wording.py
 
 .PHONY: demo test test-fast test-system test-without-torch lint docs bench chaos test-slow constraints clean

@@ -29,7 +29,7 @@ LAYERS = (
         "faults",
         "intervals",
         "kernels",
-        "leases",
+        "device_leases",
         "locks",
         "processes",
         "redaction",

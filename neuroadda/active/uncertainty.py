@@ -15,8 +15,8 @@ from neuroadda.backbones.devices import set_up_thread
 from neuroadda.blockwise.grid import Block, BlockGrid, find_tissue_of
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
+from neuroadda.device_leases import Lease
 from neuroadda.errors import SettingError, UserError
-from neuroadda.leases import Lease
 from neuroadda.prediction.augmented import AugmentedPredictor
 from neuroadda.prediction.ensemble import make_predictors
 from neuroadda.prediction.members import identify_members, list_members, name_members

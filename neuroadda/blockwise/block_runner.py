@@ -14,7 +14,7 @@ from neuroadda.blockwise.causes import choose_pause, find_cause, is_process_spoi
 from neuroadda.blockwise.execution_config import JOB_VARIABLES
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Task
-from neuroadda.leases import Lease
+from neuroadda.device_leases import Lease
 from neuroadda.ledger.base import BlockRecord, Failure, Worker
 from neuroadda.ledger.writer import LedgerWriter
 from neuroadda.processes import cpu_seconds, peak_bytes

@@ -11,8 +11,8 @@ from funlib.geometry import Coordinate
 from neuroadda.blockwise.grid import Block, BlockGrid, BlockSet
 from neuroadda.blockwise.outputs import TAG_FILE, Written, WrittenArray
 from neuroadda.config import Config, Zyx, dump_config, dump_json, fingerprint, parse_config
+from neuroadda.device_leases import Lease
 from neuroadda.errors import UserError
-from neuroadda.leases import Lease
 from neuroadda.ledger.base import TaskRecord
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity.relocation import to_absolute

@@ -32,8 +32,8 @@ from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.overlap import Phases
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
+from neuroadda.device_leases import Lease, lease_device
 from neuroadda.errors import SettingError, UserError, in_section
-from neuroadda.leases import Lease, lease_device
 from neuroadda.prediction.members import list_members, share_offsets
 from neuroadda.prediction.symmetries import list_symmetries
 from neuroadda.prediction.tiles import choose_tile_vx, count_computed

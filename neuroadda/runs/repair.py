@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from neuroadda.ledger.base import BlockRecord, Ledger, Worker
 from neuroadda.blockwise.lost import make_redo
 from neuroadda.blockwise.outputs import Written, bind_output, read_key
 from neuroadda.blockwise.task import Task
 from neuroadda.errors import UserError
+from neuroadda.ledger.base import BlockRecord, Ledger, Worker
 from neuroadda.volumes.storage.locations import to_location
 
 BATCH = 1000

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from neuroadda.blockwise.execution_config import Execution
-from neuroadda.runs.advice import advise, describe_cause
-from neuroadda.runs.health import MAKE_AGAIN, WRITE_BACK, Health, Pulse, judge, split_running
+from neuroadda.blockwise.outputs import read_key
+from neuroadda.errors import UserError
 from neuroadda.ledger.base import FailureGroup, Ledger, TaskRecord
 from neuroadda.ledger.open import open_ledger
 from neuroadda.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
-from neuroadda.blockwise.outputs import read_key
-from neuroadda.runs.config import find_arrays, find_relocation, read_config
-from neuroadda.errors import UserError
 from neuroadda.locks import LOCK, LockState, read_lock
+from neuroadda.runs.advice import advise, describe_cause
+from neuroadda.runs.config import find_arrays, find_relocation, read_config
+from neuroadda.runs.health import MAKE_AGAIN, WRITE_BACK, Health, Pulse, judge, split_running
 from neuroadda.volumes.identity.derived import PYRAMID_RUN
 from neuroadda.volumes.identity.moved import describe_move
 from neuroadda.volumes.identity.relocation import Relocation

@@ -13,7 +13,7 @@ import numpy as np
 
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
-from neuroadda.leases import Lease
+from neuroadda.device_leases import Lease
 from neuroadda.volumes.arrays import Volume
 from tests.waiting import PATIENCE_SECONDS, Gate
 

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from neuroadda.runs.health import Pulse, judge
 from neuroadda.ledger.base import Summary
+from neuroadda.runs.health import Pulse, judge
 
 NOW = 10_000.0
 

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 
 import pytest
 
+from neuroadda.device_leases import lease_device
 from neuroadda.errors import UserError
-from neuroadda.leases import lease_device
 
 DEVICES = {"made-up:0": "uuid-a", "made-up:1": "uuid-b", "made-up:2": "uuid-c"}
 HOLD = """
 import sys
 from pathlib import Path
-from neuroadda.leases import lease_device
+from neuroadda.device_leases import lease_device
 lease = lease_device(dict(pair.split("=") for pair in sys.argv[2:]), Path(sys.argv[1]))
 print(lease.device, flush=True)
 sys.stdin.read()
