@@ -206,5 +206,6 @@ def test_no_patch_shows_black(tmp_path, monkeypatch, raw, whole):
     seen = draw_patches(write(tmp_path / "r.zarr/raw", raw), 4, (2, 12, 12), config)
     as_it_is = draw_patches(write(tmp_path / "n.zarr/raw", raw), 4, (2, 12, 12), PatchConfig(count=40, no_data="none"))
     np.testing.assert_array_equal(seen.raw, as_it_is.raw)
+    monkeypatch.setattr(patches, "ROUNDS", 5)
     with pytest.raises(UserError, match="none has data in all of its patch"):
         draw_patches(write(tmp_path / "e.zarr/raw", np.zeros_like(raw)), 4, (2, 12, 12), config)

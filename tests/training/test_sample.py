@@ -143,8 +143,9 @@ def test_ignored_background_is_masked(volumes: Path, write_volume: Callable[...,
 
 
 def test_who_is_to_blame_for_a_sample_without_places(
-    tmp_path: Path, write_volume: Callable[..., Path], cells: np.ndarray
+    tmp_path: Path, write_volume: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("neuroadda.training.sample.TRIES", 20)
     tissue = np.random.default_rng(0).integers(40, 250, (10, 24, 24), np.uint8)
     black, white, stripe = tissue * 0, tissue * 0 + 255, tissue.copy()
     stripe[:, :, 1:] = 0
