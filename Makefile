@@ -36,6 +36,12 @@ FAST := tests/volumes tests/evaluation tests/pyramids tests/test_config.py tests
 # A thread of torch that waits shall sleep: where other work goes on, it would spin on the processor that others need to finish.
 demo test test-fast test-system test-slow test-without-torch: export OMP_WAIT_POLICY := passive
 
+# OpenBLAS has no such setting: on the small matrices of the tests, a second thread of it would do nothing but spin.
+test test-fast test-system test-slow test-without-torch: export OPENBLAS_NUM_THREADS := 1
+
+# Tests start some hundred processes: each would compile all it imports.
+test test-fast test-system test-slow test-without-torch: export PYTHONDONTWRITEBYTECODE :=
+
 demo: $(INSTALLED)
 	$(BIN)/python pipelines/demo.py
 

@@ -90,18 +90,19 @@ def runs(monkeypatch) -> list:
 @pytest.mark.parametrize("score", ["entropy", "augmented", "ambiguity"])
 def test_no_box_holds_black(inputs, tmp_path, score):
     """Without the setting, black boxes are among those that are sure, or unsure, of nothing."""
-    voxels = Volume.open(inputs / "raw.zarr/raw").read()
+    voxels = Volume.open(inputs / "raw.zarr/raw").read()[:, :70, :96]
     voxels[:, :, 70:], voxels[:, :13], voxels[:1] = 0, 0, 255
     raw = write_raw(tmp_path / "raw.zarr/raw", voxels)
     for strategy in ("max", "min"):
-        choose = {"strategy": strategy, "count": 3}
-        output = tmp_path / strategy
-        found = propose_boxes(make_config(inputs, output, raw=raw.path, score=score, choose=choose))
+        config = make_config(
+            inputs, tmp_path / "run", raw=raw.path, score=score, choose={"strategy": strategy, "count": 3}
+        )
+        found = propose_boxes(config, overwrite=True)  # the second time of the scores that are there
         for place in check_boxes(found.proposals, raw):
             assert place[0].start >= 1
             assert place[1].start >= 13
             assert place[2].stop <= 70
-        again = propose_boxes(make_config(inputs, output, raw=raw.path, score=score, choose=choose))
+        again = propose_boxes(config)
         assert again.proposals == found.proposals
         assert again.grid is not None
 

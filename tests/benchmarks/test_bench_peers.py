@@ -53,6 +53,7 @@ def test_edges_score_when_their_ends_become_one():
     assert merge_scores(5, [(1, 2), (2, 3), (1, 3), (1, 4)], history) == [0.2, 0.2, 0.2, float("inf")]
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("number", [0, 1, 2, 3])
 def test_a_contestant_is_measured_and_scored(inputs, tmp_path, monkeypatch, number):
     monkeypatch.setattr("benchmarks.peers.contestants.make_venv", lambda folder, *packages: folder / "bin/python")

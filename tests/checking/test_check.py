@@ -21,23 +21,38 @@ from tests.ports import find_port
 Run = Callable[..., tuple[int, str, str]]
 Change = Mapping[str, Any]
 CONFIG = Path(__file__).parents[2] / "configs" / "demo.toml"
-DEMO = load_config_file(CONFIG)
-CROP = (24, 512, 512)  # of the demo's test volume
+CROP = (24, 192, 192)  # of the demo's test volume
+ROIS = {"roi": {"shape_nm": [990, 1152, 1152]}, "validation": {"roi": {"shape_nm": [210, 1152, 1152]}}}
+DEMO = lay_over(load_config_file(CONFIG), {"adapt": ROIS})
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, demo: Any) -> Path:  # noqa: F811
+def whole(tmp_path_factory: pytest.TempPathFactory, demo: Any) -> Path:  # noqa: F811
     """A folder in which the demo's data are prepared."""
     folder = tmp_path_factory.mktemp("demo")
     demo.prepare(folder / "runs/demo", DATA)
     return folder
 
 
+@pytest.fixture(scope="module")
+def part(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a part of each of the demo's sections, which `DEMO` reads."""
+    folder = tmp_path_factory.mktemp("part")
+    for name in ("train.zarr/raw", "train.zarr/labels", "test.zarr/raw", "test.zarr/labels"):
+        volume = Volume.open(whole / "runs/demo" / name)
+        voxels = volume.read()[:, : CROP[1], : CROP[2]]
+        copy = Volume.create(
+            folder / "runs/demo" / name, voxels.shape, volume.voxel_size_nm, voxels.dtype, offset_nm=volume.offset_nm
+        )
+        copy.write(copy.roi, voxels)
+    return folder
+
+
 @pytest.fixture
-def here(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(place)
+def here(part: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(part)
     monkeypatch.setattr(machine, "count_cores", lambda: 2)
-    return place
+    return part
 
 
 def write_config(tmp_path: Path, change: Change) -> Path:
@@ -238,8 +253,9 @@ BROKEN: dict[str, tuple[Callable[[Path], Change], str, str, str]] = {
 }
 
 
-def test_the_demos_config_is_right(command: Run, here: Path) -> None:
-    before = list_files(here)
+def test_the_demos_config_is_right(command: Run, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(whole)
+    before = list_files(whole)
     code, told, errors = command("check", CONFIG)
     assert (code, errors) == (0, "")
     lines = [line.split("\t") for line in told.splitlines()]
@@ -248,7 +264,7 @@ def test_the_demos_config_is_right(command: Run, here: Path) -> None:
     assert {"adapt.raw", "adapt.oracle", "adapt.validation.raw", "adapt.select", "segment.raw"} <= looked_at
     assert {"segment.output", "segment.ledger", "segment.execution", "evaluate.labels"} <= looked_at
     assert "wrong" not in {line[0] for line in lines}
-    assert list_files(here) == before
+    assert list_files(whole) == before
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -257,7 +273,7 @@ def test_what_is_broken_is_named_with_its_mend(
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda *given, **more: None)
     monkeypatch.setattr("neuroadda.backbones.devices.count_cuda_devices", lambda: 0)
-    monkeypatch.setattr("neuroadda.volumes.contents.label_checks.MOST_BOXES", 16)
+    monkeypatch.setattr("neuroadda.volumes.contents.label_checks.MOST_BOXES", 4)
     change, where, what, mend = BROKEN[name]
     config = write_config(tmp_path, change(tmp_path))
     before = list_files(here), list_files(tmp_path)
@@ -396,13 +412,14 @@ def test_configs_are_laid_over_each_other_and_keys_are_set(here: Path, tmp_path:
 
 
 def test_a_disk_that_is_too_small_is_wrong_and_a_tight_one_doubtful(
-    here: Path, monkeypatch: pytest.MonkeyPatch
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    config = write_config(tmp_path, {})
     usage = shutil.disk_usage("/")
     needed = machine.BYTES_PER_VOXEL * np.prod(CROP)
     for share, level in ((0.1, "wrong"), (1.0, "doubtful"), (100.0, "right")):
         monkeypatch.setattr(shutil, "disk_usage", lambda path, s=share: usage._replace(free=int(s * needed)))
-        assert [one for one in na.check(CONFIG)[level] if "will be written" in one.what], level
+        assert [one for one in na.check(config)[level] if "will be written" in one.what], level
 
 
 def test_memory_that_does_not_hold_all_workers_is_doubtful(
@@ -590,8 +607,8 @@ def test_masks_and_raw_of_labels_are_doubtful(here: Path, tmp_path: Path) -> Non
     assert not na.check(write_config(tmp_path, {"segment": {"mask": few}}))["doubtful"]
 
 
-def test_no_real_raw_is_taken_for_labels_or_a_mask(here: Path) -> None:
+def test_no_real_raw_is_taken_for_labels_or_a_mask(whole: Path) -> None:
     for name in ("test", "train"):
-        assert not na.check(f"runs/demo/{name}.zarr/raw")["doubtful"]
-        wrong = na.check(f"runs/demo/{name}.zarr/labels")
+        assert not na.check(whole / f"runs/demo/{name}.zarr/raw")["doubtful"]
+        wrong = na.check(whole / f"runs/demo/{name}.zarr/labels")
         assert not wrong["wrong"] + wrong["doubtful"]

@@ -15,9 +15,11 @@ import pytest
 
 from neuroadda import errors
 from neuroadda.errors import UserError
+from neuroadda.flow import load_config
 from neuroadda.ledger.base import BlockRecord, Failure, TaskRecord, Worker
 from neuroadda.ledger.open import open_ledger
 from neuroadda.runs.status import list_blocks, parse_blocks
+from neuroadda.segmentation.pipeline import segment_volume
 from neuroadda.volumes.arrays import Volume
 from tests.holding import hold_writes
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, smooth_noise, write_backbone, write_raw
@@ -152,8 +154,7 @@ def test_what_cannot_be_done_again_is_said_in_a_line(command, begun, monkeypatch
 @pytest.fixture(scope="module")
 def begun(inputs, tmp_path_factory):
     run = Run(inputs, tmp_path_factory.mktemp("begun"))
-    command = [sys.executable, "-m", "neuroadda.cli", "predict", "-c", str(run.config)]
-    subprocess.run(command, check=True, capture_output=True)
+    segment_volume(load_config([run.config]).segment, upto="predict")
     for name in ("moved", "lost"):
         shutil.copytree(run.output, run.folder / name)
     config = json.loads((run.folder / "lost/config.json").read_text())

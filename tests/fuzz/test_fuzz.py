@@ -8,7 +8,9 @@ from tests.fuzz.goods import write_goods
 from tests.fuzz.harness import fuzz
 from tests.fuzz.kinds import KINDS
 
-INPUTS, MANY = 6, 60
+pytestmark = pytest.mark.system  # a process for each input
+
+INPUTS, MANY = 4, 60
 APART = ("config", "card", "nml")
 
 

@@ -114,18 +114,20 @@ LIMITED = """
 import ctypes, hashlib, json, re, resource, sys
 from pathlib import Path
 import torch
+from funlib.geometry import Coordinate, Roi
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.volumes.arrays import Volume
 torch.set_num_threads(1)
-folder, megabytes = Path(sys.argv[1]), int(sys.argv[2])
+folder, megabytes, warm = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
 raw = Volume.open(folder / "raw.zarr/raw")
 predictor = Predictor(load_backbone(folder / "backbone"), Predict(tile_vx=(16, 384, 384), device="cpu", precision="float32"))
 ctypes.CDLL(None).mallopt(-3, 1 << 17)  # M_MMAP_THRESHOLD: a tensor's memory is the kernel's again once it is free
-for height in (24, 48, 96, 192, 384):  # the code of a tile's convolutions is compiled at its first pass
+for height in warm:  # the code of a tile's convolutions is compiled at its first pass
     predictor.tile_vx = (16, height, 384)
-    predictor(raw, raw.roi)
+    predictor(raw, Roi(raw.roi.begin, Coordinate(predictor.tile_vx) * raw.voxel_size))
+predictor.tile_vx = (16, 384, 384)
 held = 1024 * int(re.search(r"VmSize:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
 resource.setrlimit(resource.RLIMIT_AS, (held + megabytes * 10**6,) * 2)
 affs, passed = predictor(raw, raw.roi)
@@ -139,15 +141,16 @@ def test_a_tile_that_does_not_fit_is_halved_until_it_does(tmp_path):
     write_backbone(tmp_path, NARROW)
     raw = write_raw(tmp_path, (16, 384, 384))
 
-    def predict(megabytes: int) -> tuple[str, list, list[int]]:
-        told = subprocess.run([sys.executable, "-c", LIMITED, tmp_path, str(megabytes)], capture_output=True, text=True)
+    def predict(megabytes: int, *warm: int) -> tuple[str, list, list[int]]:
+        arguments = [tmp_path, str(megabytes), json.dumps(warm)]
+        told = subprocess.run([sys.executable, "-c", LIMITED, *arguments], capture_output=True, text=True)
         assert told.returncode == 0, told.stderr
         return json.loads(told.stdout)
 
     digest, tiles, tile_vx = predict(10_000)
     assert tiles == [[[16, 384, 384], 1]]
     assert tile_vx == [16, 384, 384]
-    limited, halves, halved = predict(60)
+    limited, halves, halved = predict(60, 24, 48, 96, 192, 384)
     assert limited == digest != hashlib.sha256(bytes(3 * np.prod(raw.shape_vx))).hexdigest()
     assert sum(np.prod(shape) * count for shape, count in halves) == np.prod(raw.shape_vx)
     assert halved[2] == 384

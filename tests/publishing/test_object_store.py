@@ -80,6 +80,7 @@ def test_a_bucket_holds_the_files_of_a_folder(server, volume, tmp_path):
         shapes.publish(volume, url, work=str(tmp_path / "other"), **SMALL)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", ["killed_1", "killed_2"])
 def test_a_killed_publication_goes_on_to_the_same_objects(server, volume, tmp_path, gate, name):
     expected = shapes.list_files(shapes.publish(volume, tmp_path / "whole", **SMALL))

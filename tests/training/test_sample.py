@@ -43,7 +43,8 @@ def test_places_lie_inside_and_raw_is_mirrored_outside(volumes: Path, cells: np.
         assert got["MASK"].all()
         raw = np.round(got["RAW"] * 255).astype(np.uint8)
         windows = np.lib.stride_tricks.sliding_window_view(mirrored, raw.shape)
-        places = np.argwhere((windows == raw).all((3, 4, 5)))
+        places = np.argwhere((windows[..., 0, 0, :] == raw[0, 0]).all(3))  # those whose first row it is
+        places = places[[(windows[tuple(place)] == raw).all() for place in places]]
         assert len(places) >= 1
         z, y, x = places[0]
         truth = cells[z : z + 10, y : y + 24, x : x + 24]
@@ -142,23 +143,24 @@ def test_ignored_background_is_masked(volumes: Path, write_volume: Callable[...,
 
 
 def test_who_is_to_blame_for_a_sample_without_places(
-    tmp_path: Path, write_volume: Callable[..., Path], cells: np.ndarray
+    tmp_path: Path, write_volume: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tissue = np.random.default_rng(0).integers(40, 250, (10, 96, 96), np.uint8)
+    monkeypatch.setattr("neuroadda.training.sample.TRIES", 20)
+    tissue = np.random.default_rng(0).integers(40, 250, (10, 24, 24), np.uint8)
     black, white, stripe = tissue * 0, tissue * 0 + 255, tissue.copy()
-    stripe[:, :, 4:] = 0
+    stripe[:, :, 1:] = 0
     labels = write_volume(tmp_path / "v.zarr/labels", np.full(tissue.shape, 3, np.uint64))
     for name, raw in (("black", black), ("white", white), ("stripe", stripe)):
         path = str(write_volume(tmp_path / "v.zarr" / name, raw))
-        sample = open_sample(SampleConfig(raw=path, labels=str(labels)), (4, 64, 64))
+        sample = open_sample(SampleConfig(raw=path, labels=str(labels)), (4, 16, 16))
         with pytest.raises(UserError, match="none has data in raw") as caught:
-            RandomSample(sample, (4, 64, 64)).place()
+            RandomSample(sample, (4, 16, 16)).place()
         assert caught.value.where == path
     path = str(write_volume(tmp_path / "v.zarr/raw", tissue))
     mask = write_volume(tmp_path / "v.zarr/mask", np.zeros(tissue.shape, np.uint8))
-    sample = open_sample(SampleConfig(raw=path, labels=str(labels), mask=str(mask)), (4, 64, 64))
+    sample = open_sample(SampleConfig(raw=path, labels=str(labels), mask=str(mask)), (4, 16, 16))
     with pytest.raises(UserError, match="none has labels inside its mask") as caught:
-        RandomSample(sample, (4, 64, 64)).place()
+        RandomSample(sample, (4, 16, 16)).place()
     assert caught.value.where == str(mask)
 
 

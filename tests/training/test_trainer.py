@@ -115,6 +115,7 @@ def test_the_same_seed_gives_the_same_weights(configure: Configure, tmp_path: Pa
     assert other.digest != cards[0].digest
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_a_killed_training_goes_on_to_the_same_weights(configure: Configure, tmp_path: Path, ema: float) -> None:
     undisturbed = train_network(configure(output=str(tmp_path / "undisturbed"), ema=ema, padded=0.4))
