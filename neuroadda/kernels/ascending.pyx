@@ -1,7 +1,7 @@
 """Steepest ascent over affinities: which neighbours are of one basin; see `segmentation.ascent`."""
 
 import numpy as np
-from libc.stdint cimport int16_t, uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from neuroadda.kernels.forest cimport find_short
 
@@ -20,54 +20,63 @@ def mark_links(const uint8_t[:, :, :, ::1] affs, int first_axis, int low, int hi
     if links_.size == 0:
         return links_
     cdef uint8_t[:, :, ::1] links = links_
-    cdef int16_t[::1] best_ = np.empty(width, np.int16)
-    cdef int16_t* best = &best_[0]
+    cdef uint8_t[::1] best_ = np.empty(width, np.uint8), ways_ = np.empty(width, np.uint8)
+    cdef uint8_t* best = &best_[0]
+    cdef uint8_t* ways = &ways_[0]  # of each voxel of a row: down along an axis (1 << axis), up (16 << axis) or none (0)
     cdef uint8_t* row
-    # By the rank of a direction, which decides between equal affinities: lower z, y, x (6, 5, 4), upper ones (3, 2, 1), none (0).
-    cdef Py_ssize_t* steps = [0, 1, width, height * width, 0, 0, 0]
-    cdef uint8_t* bits = [0, 4, 2, 1, 4, 2, 1]
     cdef Py_ssize_t z, y, x
-    cdef int rank
     with nogil:
         for z in range(depth):
             for y in range(height):
-                for x in range(width):
-                    best[x] = <int16_t>(low << 3)
                 row = &links[z, y, 0]
-                if first_axis == 0:
-                    if z > 0:
-                        raise_best(best, &affs[0, z, y, 0], width, 6)
-                        link_high(row, &affs[0, z, y, 0], width, high, 1)
-                    if z + 1 < depth:
-                        raise_best(best, &affs[0, z + 1, y, 0], width, 3)
-                if y > 0:
-                    raise_best(best, &affs[1, z, y, 0], width, 5)
-                    link_high(row, &affs[1, z, y, 0], width, high, 2)
-                if y + 1 < height:
-                    raise_best(best, &affs[1, z, y + 1, 0], width, 2)
-                if width > 1:
-                    raise_best(best + 1, &affs[2, z, y, 1], width - 1, 4)
-                    link_high(row + 1, &affs[2, z, y, 1], width - 1, high, 4)
-                    raise_best(best, &affs[2, z, y, 1], width - 1, 1)
                 for x in range(width):
-                    rank = best[x] & 7
-                    row[x] |= ASCENDS if rank > 0 else 0
-                    row[x + steps[rank]] |= bits[rank]
+                    best[x], ways[x] = <uint8_t>(low - 1), 0
+                # Of equal affinities, the first counts.
+                if first_axis == 0 and z > 0:
+                    take_higher(best, ways, &affs[0, z, y, 0], width, 1)
+                    link_high(row, &affs[0, z, y, 0], width, high, 1)
+                if y > 0:
+                    take_higher(best, ways, &affs[1, z, y, 0], width, 2)
+                    link_high(row, &affs[1, z, y, 0], width, high, 2)
+                if width > 1:
+                    take_higher(best + 1, ways + 1, &affs[2, z, y, 1], width - 1, 4)
+                    link_high(row + 1, &affs[2, z, y, 1], width - 1, high, 4)
+                if first_axis == 0 and z + 1 < depth:
+                    take_higher(best, ways, &affs[0, z + 1, y, 0], width, 16)
+                if y + 1 < height:
+                    take_higher(best, ways, &affs[1, z, y + 1, 0], width, 32)
+                if width > 1:
+                    take_higher(best, ways, &affs[2, z, y, 1], width - 1, 64)
+                for x in range(width):
+                    row[x] |= (ways[x] & 7) | (ASCENDS if ways[x] != 0 else 0)
+                if first_axis == 0 and z + 1 < depth:
+                    link_back(&links[z + 1, y, 0], ways, width, 1)
+                if y + 1 < height:
+                    link_back(&links[z, y + 1, 0], ways, width, 2)
+                link_back(row + 1, ways, width - 1, 4)
     return links_
 
 
-cdef inline void raise_best(int16_t* best, const uint8_t* values, Py_ssize_t width, int16_t rank) noexcept nogil:
+cdef inline void take_higher(
+    uint8_t* best, uint8_t* ways, const uint8_t* values, Py_ssize_t width, uint8_t way
+) noexcept nogil:
     cdef Py_ssize_t x
-    cdef int16_t key
     for x in range(width):
-        key = <int16_t>((<int16_t>values[x] << 3) | rank)
-        best[x] = key if key > best[x] else best[x]
+        ways[x] = way if values[x] > best[x] else ways[x]
+        best[x] = values[x] if values[x] > best[x] else best[x]
 
 
 cdef inline void link_high(uint8_t* links, const uint8_t* values, Py_ssize_t width, int high, uint8_t bit) noexcept nogil:
     cdef Py_ssize_t x
     for x in range(width):
         links[x] |= bit if values[x] >= high else 0
+
+
+cdef inline void link_back(uint8_t* links, const uint8_t* ways, Py_ssize_t width, uint8_t bit) noexcept nogil:
+    """Link voxels to those just below them whose way goes up to them."""
+    cdef Py_ssize_t x
+    for x in range(width):
+        links[x] |= (ways[x] >> 4) & bit
 
 
 def number_basins(const uint8_t[:, :, ::1] links):
@@ -81,23 +90,37 @@ def number_basins(const uint8_t[:, :, ::1] links):
         return basins_, 0
     cdef uint32_t[::1] basins = basins_.reshape(-1)
     cdef uint32_t* parent = &basins[0]
+    cdef uint8_t[::1] news_ = np.empty(width, np.uint8), none = np.zeros(width, np.uint8)
+    cdef uint8_t* news = &news_[0]
     cdef Py_ssize_t z, y, x
     cdef uint32_t p = 0, root, other, last = 0
     cdef uint8_t link
+    cdef uint32_t* steps = [0, 0, 0, 0, 0, 0, 0, 0]  # to the lower voxel that a link goes to, of several the farthest
     cdef const uint8_t* flat = &links[0, 0, 0]
+    for link in range(1, 8):
+        steps[link] = <uint32_t>(height * width if link & 1 else (width if link & 2 else 1))
     with nogil:
         for z in range(depth):
             for y in range(height):
+                keep_new(
+                    news,
+                    &links[z, y, 0],
+                    &links[z - 1, y, 0] if z > 0 else &none[0],
+                    &links[z, y - 1, 0] if y > 0 else &none[0],
+                    width,
+                    (1 if z > 0 else 0) | (2 if y > 0 else 0) | 4,
+                )
                 for x in range(width):
-                    link = flat[p]
-                    root = p
-                    if link & 4 and x > 0:
-                        root = find_short(parent, p - 1)
-                    if link & 2 and y > 0:
-                        root = unite_roots(parent, root, find_short(parent, p - <uint32_t>width))
-                    if link & 1 and z > 0:
-                        root = unite_roots(parent, root, find_short(parent, p - <uint32_t>(width * height)))
-                    parent[p] = root
+                    link = news[x]
+                    other = parent[p - steps[link]]
+                    parent[p] = p if link == 0 else other
+                    if link & (link - 1):  # more than one
+                        root = find_short(parent, p)
+                        if link & 2:
+                            root = unite_roots(parent, root, find_short(parent, p - steps[2]))
+                        if link & 4:
+                            root = unite_roots(parent, root, find_short(parent, p - steps[4]))
+                        parent[p] = root
                     p += 1
         # A tree's root is its first voxel: what a voxel points to has its number already.
         for p in range(<uint32_t>basins.shape[0]):
@@ -111,6 +134,23 @@ def number_basins(const uint8_t[:, :, ::1] links):
             else:
                 parent[p] = parent[root]
     return basins_, last
+
+
+cdef inline void keep_new(
+    uint8_t* news, const uint8_t* row, const uint8_t* lower_z, const uint8_t* lower_y, Py_ssize_t width, uint8_t inside
+) noexcept nogil:
+    """Keep the links of a row that tell anything new: not the last one of a square, whose other three are links, too.
+
+    Inside a basin most links are of that kind, and are found row by row, many at once; a search for the roots is slow.
+    """
+    cdef Py_ssize_t x
+    cdef uint8_t known
+    news[0] = row[0] & inside & 3
+    for x in range(1, width):
+        known = row[x - 1] & ((lower_y[x] & 4) >> 1 | (lower_z[x] & 4) >> 2)  # squares in xy and xz
+        known = known if row[x] & 4 else 0
+        known |= (lower_y[x] & 1) & ((lower_z[x] & row[x]) >> 1)  # in yz
+        news[x] = row[x] & inside & ~known
 
 
 cdef inline uint32_t unite_roots(uint32_t* parent, uint32_t a, uint32_t b) noexcept nogil:
