@@ -113,12 +113,19 @@ cdef int add_edges(
 
 
 cdef inline void merge_along(vector[Edge]& edges, uint32_t* parent, int64_t* sizes, int64_t min_size) noexcept nogil:
-    cdef Edge edge
+    cdef Edge* edge = edges.data()
+    cdef Edge* end = edge + edges.size()
+    cdef Edge* left = edge
     cdef uint32_t u, v
-    for edge in edges:
-        if parent[edge.u] == parent[edge.v]:
-            continue
+    while edge < end:
+        left[0] = edge[0]
+        left += parent[edge.u] != parent[edge.v]
+        edge += 1
+    end = left
+    edge = edges.data()
+    while edge < end:
         u, v = find_short(parent, edge.u), find_short(parent, edge.v)
+        edge += 1
         if u != v and (sizes[u] < min_size or sizes[v] < min_size):
             if sizes[u] < sizes[v]:
                 u, v = v, u

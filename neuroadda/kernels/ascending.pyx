@@ -93,12 +93,13 @@ def number_basins(const uint8_t[:, :, ::1] links):
     cdef uint8_t[::1] news_ = np.empty(width, np.uint8), none = np.zeros(width, np.uint8)
     cdef uint8_t* news = &news_[0]
     cdef Py_ssize_t z, y, x
-    cdef uint32_t p = 0, root, other, last = 0
+    cdef uint32_t p = 0, root, other, member = 0, last = 0
+    cdef uint32_t* along = [0, 0, 0, 0, 0xFFFFFFFF, 0, 0, 0]
     cdef uint8_t link
     cdef uint32_t* steps = [0, 0, 0, 0, 0, 0, 0, 0]  # to the lower voxel that a link goes to, of several the farthest
     cdef const uint8_t* flat = &links[0, 0, 0]
     for link in range(1, 8):
-        steps[link] = <uint32_t>(height * width if link & 1 else (width if link & 2 else 1))
+        steps[link] = <uint32_t>(height * width if link & 1 else (width if link & 2 else 0))
     with nogil:
         for z in range(depth):
             for y in range(height):
@@ -112,15 +113,16 @@ def number_basins(const uint8_t[:, :, ::1] links):
                 )
                 for x in range(width):
                     link = news[x]
+                    parent[p] = p
                     other = parent[p - steps[link]]
-                    parent[p] = p if link == 0 else other
+                    member = (member & along[link]) | (other & ~along[link])
                     if link & (link - 1):  # more than one
-                        root = find_short(parent, p)
+                        member = find_short(parent, member)
                         if link & 2:
-                            root = unite_roots(parent, root, find_short(parent, p - steps[2]))
+                            member = unite_roots(parent, member, find_short(parent, p - steps[2]))
                         if link & 4:
-                            root = unite_roots(parent, root, find_short(parent, p - steps[4]))
-                        parent[p] = root
+                            member = unite_roots(parent, member, find_short(parent, p - 1))
+                    parent[p] = member
                     p += 1
         # A tree's root is its first voxel: what a voxel points to has its number already.
         for p in range(<uint32_t>basins.shape[0]):
