@@ -28,7 +28,8 @@ def absorb(
     unless both have `min_size` voxels by then.
     """
     cdef Py_ssize_t depth = affs.shape[1], height = affs.shape[2], width = affs.shape[3]
-    cdef Py_ssize_t z, y, i, n
+    cdef Py_ssize_t axis, z, y, i, n = 0
+    cdef Py_ssize_t* steps = [height * width, width, 1]
     cdef int64_t[::1] sizes = np.zeros(count + 1, np.int64)
     cdef uint32_t[::1] parent = np.arange(count + 1, dtype=np.uint32)
     cdef uint32_t[::1] numbers = np.zeros(count + 1, np.uint32)
@@ -44,30 +45,23 @@ def absorb(
         return 0
     columns, marks = &columns_[0], &marks_[0]
     cdef uint32_t[::1] flat = np.asarray(fragments).reshape(-1)
-    edges.resize(256)
+    edges.resize(3 * 256)
     with nogil:
-        if first_axis == 0:
-            for z in range(1, depth):
-                for y in range(height):
-                    row = &fragments[z, y, 0]
-                    n = find_borders(columns, marks, row, row - height * width, 0, width)
-                    add_edges(edges, columns, n, &affs[0, z, y, 0], row, row - height * width, low)
-        for z in range(depth):
-            for y in range(1, height):
-                row = &fragments[z, y, 0]
-                n = find_borders(columns, marks, row, row - width, 0, width)
-                add_edges(edges, columns, n, &affs[1, z, y, 0], row, row - width, low)
         for z in range(depth):
             for y in range(height):
                 row = &fragments[z, y, 0]
-                n = find_borders(columns, marks, row, row - 1, 1, width)
-                add_edges(edges, columns, n, &affs[2, z, y, 0], row, row - 1, low)
+                for axis in range(first_axis, 3):
+                    if (axis == 0 and z == 0) or (axis == 1 and y == 0):
+                        continue
+                    n = find_borders(columns, marks, row, row - steps[axis], axis == 2, width)
+                    add_edges(&edges[256 * axis], columns, n, &affs[axis, z, y, 0], row, row - steps[axis], low)
                 columns[n] = <uint32_t>width
                 sizes[row[0]] += columns[0]
                 for i in range(n):
                     sizes[row[columns[i]]] += columns[i + 1] - columns[i]
         for a in range(255, low - 1, -1):
-            merge_along(edges[a], &parent[0], &sizes[0], min_size)
+            for axis in range(first_axis, 3):
+                merge_along(edges[256 * axis + a], &parent[0], &sizes[0], min_size)
         for i in range(1, count + 1):
             u = find_short(&parent[0], <uint32_t>i)
             if numbers[u] == 0:
@@ -96,7 +90,7 @@ cdef inline Py_ssize_t find_borders(
 
 
 cdef int add_edges(
-    Edges& edges,
+    vector[Edge]* edges,
     const uint32_t* columns,
     Py_ssize_t n,
     const uint8_t* values,

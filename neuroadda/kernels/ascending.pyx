@@ -2,6 +2,7 @@
 
 import numpy as np
 from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy
 
 from neuroadda.kernels.forest cimport find_short
 
@@ -20,60 +21,79 @@ def mark_links(const uint8_t[:, :, :, ::1] affs, int first_axis, int low, int hi
     if links_.size == 0:
         return links_
     cdef uint8_t[:, :, ::1] links = links_
-    cdef uint8_t[::1] best_ = np.empty(width, np.uint8), ways_ = np.empty(width, np.uint8)
-    cdef uint8_t* best = &best_[0]
-    cdef uint8_t* ways = &ways_[0]  # of each voxel of a row: down along an axis (1 << axis), up (16 << axis) or none (0)
-    cdef uint8_t* row
-    cdef Py_ssize_t z, y, x
+    cdef uint8_t[::1] ways_ = np.empty(width, np.uint8), none_ = np.zeros(width, np.uint8)
+    cdef uint8_t[::1] along_x = np.zeros(width + 1, np.uint8)  # 0 before the first voxel and after the last one
+    cdef uint8_t* ways = &ways_[0]
+    cdef const uint8_t* none = &none_[0]
+    cdef bint below, above
+    cdef Py_ssize_t z, y
     with nogil:
         for z in range(depth):
+            below, above = first_axis == 0 and z > 0, first_axis == 0 and z + 1 < depth
             for y in range(height):
-                row = &links[z, y, 0]
-                for x in range(width):
-                    best[x], ways[x] = <uint8_t>(low - 1), 0
-                # Of equal affinities, the first counts.
-                if first_axis == 0 and z > 0:
-                    take_higher(best, ways, &affs[0, z, y, 0], width, 1)
-                    link_high(row, &affs[0, z, y, 0], width, high, 1)
-                if y > 0:
-                    take_higher(best, ways, &affs[1, z, y, 0], width, 2)
-                    link_high(row, &affs[1, z, y, 0], width, high, 2)
-                if width > 1:
-                    take_higher(best + 1, ways + 1, &affs[2, z, y, 1], width - 1, 4)
-                    link_high(row + 1, &affs[2, z, y, 1], width - 1, high, 4)
-                if first_axis == 0 and z + 1 < depth:
-                    take_higher(best, ways, &affs[0, z + 1, y, 0], width, 16)
+                memcpy(&along_x[1], &affs[2, z, y, 1], width - 1)
+                choose_ways(
+                    ways,
+                    &affs[0, z, y, 0] if below else none,
+                    &affs[1, z, y, 0] if y > 0 else none,
+                    &along_x[0],
+                    &affs[0, z + 1, y, 0] if above else none,
+                    &affs[1, z, y + 1, 0] if y + 1 < height else none,
+                    width,
+                    <uint8_t>low,
+                    <uint8_t>high,
+                )
+                link_down(&links[z, y, 0], ways, width)
+                if above:
+                    link_up(&links[z + 1, y, 0], ways, width, 1)
                 if y + 1 < height:
-                    take_higher(best, ways, &affs[1, z, y + 1, 0], width, 32)
-                if width > 1:
-                    take_higher(best, ways, &affs[2, z, y, 1], width - 1, 64)
-                for x in range(width):
-                    row[x] |= (ways[x] & 7) | (ASCENDS if ways[x] != 0 else 0)
-                if first_axis == 0 and z + 1 < depth:
-                    link_back(&links[z + 1, y, 0], ways, width, 1)
-                if y + 1 < height:
-                    link_back(&links[z, y + 1, 0], ways, width, 2)
-                link_back(row + 1, ways, width - 1, 4)
+                    link_up(&links[z, y + 1, 0], ways, width, 2)
+                link_up(&links[z, y, 0] + 1, ways, width - 1, 4)
     return links_
 
 
-cdef inline void take_higher(
-    uint8_t* best, uint8_t* ways, const uint8_t* values, Py_ssize_t width, uint8_t way
+cdef inline void choose_ways(
+    uint8_t* ways,
+    const uint8_t* lower_z,
+    const uint8_t* lower_y,
+    const uint8_t* along_x,
+    const uint8_t* upper_z,
+    const uint8_t* upper_y,
+    Py_ssize_t width,
+    uint8_t low,
+    uint8_t high,
 ) noexcept nogil:
+    """Set for each voxel of a row the bit 1 << axis where it links down, 16 << axis where up, 8 where any edge counts."""
+    cdef Py_ssize_t x
+    cdef uint8_t best, way
+    for x in range(width):
+        # Of equal affinities, the first counts.
+        best, way = <uint8_t>(low - 1), 0
+        way = 1 | ASCENDS if lower_z[x] > best else way
+        best = max(best, lower_z[x])
+        way = 2 | ASCENDS if lower_y[x] > best else way
+        best = max(best, lower_y[x])
+        way = 4 | ASCENDS if along_x[x] > best else way
+        best = max(best, along_x[x])
+        way = 16 | ASCENDS if upper_z[x] > best else way
+        best = max(best, upper_z[x])
+        way = 32 | ASCENDS if upper_y[x] > best else way
+        best = max(best, upper_y[x])
+        way = 64 | ASCENDS if along_x[x + 1] > best else way
+        way |= 1 if lower_z[x] >= high else 0
+        way |= 2 if lower_y[x] >= high else 0
+        way |= 4 if along_x[x] >= high else 0
+        ways[x] = way
+
+
+cdef inline void link_down(uint8_t* links, const uint8_t* ways, Py_ssize_t width) noexcept nogil:
     cdef Py_ssize_t x
     for x in range(width):
-        ways[x] = way if values[x] > best[x] else ways[x]
-        best[x] = values[x] if values[x] > best[x] else best[x]
+        links[x] |= ways[x] & 15
 
 
-cdef inline void link_high(uint8_t* links, const uint8_t* values, Py_ssize_t width, int high, uint8_t bit) noexcept nogil:
-    cdef Py_ssize_t x
-    for x in range(width):
-        links[x] |= bit if values[x] >= high else 0
-
-
-cdef inline void link_back(uint8_t* links, const uint8_t* ways, Py_ssize_t width, uint8_t bit) noexcept nogil:
-    """Link voxels to those just below them whose way goes up to them."""
+cdef inline void link_up(uint8_t* links, const uint8_t* ways, Py_ssize_t width, uint8_t bit) noexcept nogil:
+    """Link the voxels above a row to those of it that go up to them."""
     cdef Py_ssize_t x
     for x in range(width):
         links[x] |= (ways[x] >> 4) & bit
