@@ -11,8 +11,6 @@ cdef struct Edge:
     uint32_t u
     uint32_t v
 
-ctypedef vector[vector[Edge]] Edges
-
 
 def absorb(
     const uint8_t[:, :, :, ::1] affs,
@@ -35,7 +33,7 @@ def absorb(
     cdef uint32_t[::1] numbers = np.zeros(count + 1, np.uint32)
     cdef uint32_t[::1] columns_ = np.empty(width + 1, np.uint32)
     cdef uint8_t[::1] marks_ = np.empty(width, np.uint8)
-    cdef Edges edges  # by affinity
+    cdef vector[vector[Edge]] edges  # by axis, and by affinity: a sort that takes one pass
     cdef uint32_t* columns
     cdef uint8_t* marks
     cdef uint32_t* row
@@ -55,6 +53,7 @@ def absorb(
                         continue
                     n = find_borders(columns, marks, row, row - steps[axis], axis == 2, width)
                     add_edges(&edges[256 * axis], columns, n, &affs[axis, z, y, 0], row, row - steps[axis], low)
+                # The borders along x come last: there one fragment's run of voxels ends, and the next begins.
                 columns[n] = <uint32_t>width
                 sizes[row[0]] += columns[0]
                 for i in range(n):
@@ -101,27 +100,23 @@ cdef int add_edges(
     cdef Py_ssize_t i, x
     for i in range(n):
         x = columns[i]
-        if values[x] >= low:  # so neither is 0
+        if values[x] >= low:  # where a fragment is 0, no affinity is
             edges[values[x]].push_back(Edge(upper[x], lower[x]))
     return 0
 
 
 cdef inline void merge_along(vector[Edge]& edges, uint32_t* parent, int64_t* sizes, int64_t min_size) noexcept nogil:
     cdef Edge* edge = edges.data()
-    cdef Edge* end = edge + edges.size()
-    cdef Edge* left = edge
+    cdef size_t i, left = 0
     cdef uint32_t u, v
-    while edge < end:
-        left[0] = edge[0]
-        left += parent[edge.u] != parent[edge.v]
-        edge += 1
-    end = left
-    edge = edges.data()
-    while edge < end:
-        u, v = find_short(parent, edge.u), find_short(parent, edge.v)
-        edge += 1
+    # Most edges lie within one fragment by now. Those that plainly do are left out first, again without a branch for each.
+    for i in range(edges.size()):
+        edge[left] = edge[i]
+        left += parent[edge[i].u] != parent[edge[i].v]
+    for i in range(left):
+        u, v = find_short(parent, edge[i].u), find_short(parent, edge[i].v)
         if u != v and (sizes[u] < min_size or sizes[v] < min_size):
-            if sizes[u] < sizes[v]:
+            if sizes[u] < sizes[v]:  # so trees stay flat
                 u, v = v, u
             parent[v] = u
             sizes[u] += sizes[v]

@@ -114,9 +114,10 @@ def number_basins(const uint8_t[:, :, ::1] links):
     cdef uint8_t* news = &news_[0]
     cdef Py_ssize_t z, y, x
     cdef uint32_t p = 0, root, other, member = 0, last = 0
-    cdef uint32_t* along = [0, 0, 0, 0, 0xFFFFFFFF, 0, 0, 0]
     cdef uint8_t link
-    cdef uint32_t* steps = [0, 0, 0, 0, 0, 0, 0, 0]  # to the lower voxel that a link goes to, of several the farthest
+    # By the links of a voxel: how far the one along z or y goes (z if there are both), and all ones if there is only that along x.
+    cdef uint32_t* steps = [0, 0, 0, 0, 0, 0, 0, 0]
+    cdef uint32_t* only_x = [0, 0, 0, 0, 0xFFFFFFFF, 0, 0, 0]
     cdef const uint8_t* flat = &links[0, 0, 0]
     for link in range(1, 8):
         steps[link] = <uint32_t>(height * width if link & 1 else (width if link & 2 else 0))
@@ -131,11 +132,12 @@ def number_basins(const uint8_t[:, :, ::1] links):
                     width,
                     (1 if z > 0 else 0) | (2 if y > 0 else 0) | 4,
                 )
+                # Most voxels have one link or none, and take what it points to; which it is, no processor foresees: no branches.
                 for x in range(width):
                     link = news[x]
                     parent[p] = p
                     other = parent[p - steps[link]]
-                    member = (member & along[link]) | (other & ~along[link])
+                    member = (member & only_x[link]) | (other & ~only_x[link])  # what the voxel before points to, or `other`
                     if link & (link - 1):  # more than one
                         member = find_short(parent, member)
                         if link & 2:
@@ -161,9 +163,9 @@ def number_basins(const uint8_t[:, :, ::1] links):
 cdef inline void keep_new(
     uint8_t* news, const uint8_t* row, const uint8_t* lower_z, const uint8_t* lower_y, Py_ssize_t width, uint8_t inside
 ) noexcept nogil:
-    """Keep the links of a row that tell anything new: not the last one of a square, whose other three are links, too.
+    """Keep the links of a row that join anything: not one that closes a square of four links.
 
-    Inside a basin most links are of that kind, and are found row by row, many at once; a search for the roots is slow.
+    In the interior of a basin most links close one. They are found many at once, while a search for the roots takes them singly.
     """
     cdef Py_ssize_t x
     cdef uint8_t known
