@@ -1,7 +1,8 @@
 """Steepest ascent over affinities: which neighbours are of one basin; see `segmentation.ascent`."""
 
 import numpy as np
-from libc.stdint cimport int16_t, uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memcpy
 
 from neuroadda.kernels.forest cimport find_short
 
@@ -20,54 +21,82 @@ def mark_links(const uint8_t[:, :, :, ::1] affs, int first_axis, int low, int hi
     if links_.size == 0:
         return links_
     cdef uint8_t[:, :, ::1] links = links_
-    cdef int16_t[::1] best_ = np.empty(width, np.int16)
-    cdef int16_t* best = &best_[0]
-    cdef uint8_t* row
-    # By the rank of a direction, which decides between equal affinities: lower z, y, x (6, 5, 4), upper ones (3, 2, 1), none (0).
-    cdef Py_ssize_t* steps = [0, 1, width, height * width, 0, 0, 0]
-    cdef uint8_t* bits = [0, 4, 2, 1, 4, 2, 1]
-    cdef Py_ssize_t z, y, x
-    cdef int rank
+    cdef uint8_t[::1] ways_ = np.empty(width, np.uint8), none_ = np.zeros(width, np.uint8)
+    cdef uint8_t[::1] along_x = np.zeros(width + 1, np.uint8)  # 0 before the first voxel and after the last one
+    cdef uint8_t* ways = &ways_[0]
+    cdef const uint8_t* none = &none_[0]
+    cdef bint below, above
+    cdef Py_ssize_t z, y
     with nogil:
         for z in range(depth):
+            below, above = first_axis == 0 and z > 0, first_axis == 0 and z + 1 < depth
             for y in range(height):
-                for x in range(width):
-                    best[x] = <int16_t>(low << 3)
-                row = &links[z, y, 0]
-                if first_axis == 0:
-                    if z > 0:
-                        raise_best(best, &affs[0, z, y, 0], width, 6)
-                        link_high(row, &affs[0, z, y, 0], width, high, 1)
-                    if z + 1 < depth:
-                        raise_best(best, &affs[0, z + 1, y, 0], width, 3)
-                if y > 0:
-                    raise_best(best, &affs[1, z, y, 0], width, 5)
-                    link_high(row, &affs[1, z, y, 0], width, high, 2)
+                memcpy(&along_x[1], &affs[2, z, y, 1], width - 1)
+                choose_ways(
+                    ways,
+                    &affs[0, z, y, 0] if below else none,
+                    &affs[1, z, y, 0] if y > 0 else none,
+                    &along_x[0],
+                    &affs[0, z + 1, y, 0] if above else none,
+                    &affs[1, z, y + 1, 0] if y + 1 < height else none,
+                    width,
+                    <uint8_t>low,
+                    <uint8_t>high,
+                )
+                link_down(&links[z, y, 0], ways, width)
+                if above:
+                    link_up(&links[z + 1, y, 0], ways, width, 1)
                 if y + 1 < height:
-                    raise_best(best, &affs[1, z, y + 1, 0], width, 2)
-                if width > 1:
-                    raise_best(best + 1, &affs[2, z, y, 1], width - 1, 4)
-                    link_high(row + 1, &affs[2, z, y, 1], width - 1, high, 4)
-                    raise_best(best, &affs[2, z, y, 1], width - 1, 1)
-                for x in range(width):
-                    rank = best[x] & 7
-                    row[x] |= ASCENDS if rank > 0 else 0
-                    row[x + steps[rank]] |= bits[rank]
+                    link_up(&links[z, y + 1, 0], ways, width, 2)
+                link_up(&links[z, y, 0] + 1, ways, width - 1, 4)
     return links_
 
 
-cdef inline void raise_best(int16_t* best, const uint8_t* values, Py_ssize_t width, int16_t rank) noexcept nogil:
+cdef inline void choose_ways(
+    uint8_t* ways,
+    const uint8_t* lower_z,
+    const uint8_t* lower_y,
+    const uint8_t* along_x,
+    const uint8_t* upper_z,
+    const uint8_t* upper_y,
+    Py_ssize_t width,
+    uint8_t low,
+    uint8_t high,
+) noexcept nogil:
+    """Set for each voxel of a row the bit 1 << axis where it links down, 16 << axis where up, 8 where any edge counts."""
     cdef Py_ssize_t x
-    cdef int16_t key
+    cdef uint8_t best, way
     for x in range(width):
-        key = <int16_t>((<int16_t>values[x] << 3) | rank)
-        best[x] = key if key > best[x] else best[x]
+        # Of equal affinities, the first counts.
+        best, way = <uint8_t>(low - 1), 0
+        way = 1 | ASCENDS if lower_z[x] > best else way
+        best = max(best, lower_z[x])
+        way = 2 | ASCENDS if lower_y[x] > best else way
+        best = max(best, lower_y[x])
+        way = 4 | ASCENDS if along_x[x] > best else way
+        best = max(best, along_x[x])
+        way = 16 | ASCENDS if upper_z[x] > best else way
+        best = max(best, upper_z[x])
+        way = 32 | ASCENDS if upper_y[x] > best else way
+        best = max(best, upper_y[x])
+        way = 64 | ASCENDS if along_x[x + 1] > best else way
+        way |= 1 if lower_z[x] >= high else 0
+        way |= 2 if lower_y[x] >= high else 0
+        way |= 4 if along_x[x] >= high else 0
+        ways[x] = way
 
 
-cdef inline void link_high(uint8_t* links, const uint8_t* values, Py_ssize_t width, int high, uint8_t bit) noexcept nogil:
+cdef inline void link_down(uint8_t* links, const uint8_t* ways, Py_ssize_t width) noexcept nogil:
     cdef Py_ssize_t x
     for x in range(width):
-        links[x] |= bit if values[x] >= high else 0
+        links[x] |= ways[x] & 15
+
+
+cdef inline void link_up(uint8_t* links, const uint8_t* ways, Py_ssize_t width, uint8_t bit) noexcept nogil:
+    """Link the voxels above a row to those of it that go up to them."""
+    cdef Py_ssize_t x
+    for x in range(width):
+        links[x] |= (ways[x] >> 4) & bit
 
 
 def number_basins(const uint8_t[:, :, ::1] links):
@@ -81,23 +110,41 @@ def number_basins(const uint8_t[:, :, ::1] links):
         return basins_, 0
     cdef uint32_t[::1] basins = basins_.reshape(-1)
     cdef uint32_t* parent = &basins[0]
+    cdef uint8_t[::1] news_ = np.empty(width, np.uint8), none = np.zeros(width, np.uint8)
+    cdef uint8_t* news = &news_[0]
     cdef Py_ssize_t z, y, x
-    cdef uint32_t p = 0, root, other, last = 0
+    cdef uint32_t p = 0, root, other, member = 0, last = 0
     cdef uint8_t link
+    # By the links of a voxel: how far the one along z or y goes (z if there are both), and all ones if there is only that along x.
+    cdef uint32_t* steps = [0, 0, 0, 0, 0, 0, 0, 0]
+    cdef uint32_t* only_x = [0, 0, 0, 0, 0xFFFFFFFF, 0, 0, 0]
     cdef const uint8_t* flat = &links[0, 0, 0]
+    for link in range(1, 8):
+        steps[link] = <uint32_t>(height * width if link & 1 else (width if link & 2 else 0))
     with nogil:
         for z in range(depth):
             for y in range(height):
+                keep_new(
+                    news,
+                    &links[z, y, 0],
+                    &links[z - 1, y, 0] if z > 0 else &none[0],
+                    &links[z, y - 1, 0] if y > 0 else &none[0],
+                    width,
+                    (1 if z > 0 else 0) | (2 if y > 0 else 0) | 4,
+                )
+                # Most voxels have one link or none, and take what it points to; which it is, no processor foresees: no branches.
                 for x in range(width):
-                    link = flat[p]
-                    root = p
-                    if link & 4 and x > 0:
-                        root = find_short(parent, p - 1)
-                    if link & 2 and y > 0:
-                        root = unite_roots(parent, root, find_short(parent, p - <uint32_t>width))
-                    if link & 1 and z > 0:
-                        root = unite_roots(parent, root, find_short(parent, p - <uint32_t>(width * height)))
-                    parent[p] = root
+                    link = news[x]
+                    parent[p] = p
+                    other = parent[p - steps[link]]
+                    member = (member & only_x[link]) | (other & ~only_x[link])  # what the voxel before points to, or `other`
+                    if link & (link - 1):  # more than one
+                        member = find_short(parent, member)
+                        if link & 2:
+                            member = unite_roots(parent, member, find_short(parent, p - steps[2]))
+                        if link & 4:
+                            member = unite_roots(parent, member, find_short(parent, p - 1))
+                    parent[p] = member
                     p += 1
         # A tree's root is its first voxel: what a voxel points to has its number already.
         for p in range(<uint32_t>basins.shape[0]):
@@ -111,6 +158,23 @@ def number_basins(const uint8_t[:, :, ::1] links):
             else:
                 parent[p] = parent[root]
     return basins_, last
+
+
+cdef inline void keep_new(
+    uint8_t* news, const uint8_t* row, const uint8_t* lower_z, const uint8_t* lower_y, Py_ssize_t width, uint8_t inside
+) noexcept nogil:
+    """Keep the links of a row that join anything: not one that closes a square of four links.
+
+    In the interior of a basin most links close one. They are found many at once, while a search for the roots takes them singly.
+    """
+    cdef Py_ssize_t x
+    cdef uint8_t known
+    news[0] = row[0] & inside & 3
+    for x in range(1, width):
+        known = row[x - 1] & ((lower_y[x] & 4) >> 1 | (lower_z[x] & 4) >> 2)  # squares in xy and xz
+        known = known if row[x] & 4 else 0
+        known |= (lower_y[x] & 1) & ((lower_z[x] & row[x]) >> 1)  # in yz
+        news[x] = row[x] & inside & ~known
 
 
 cdef inline uint32_t unite_roots(uint32_t* parent, uint32_t a, uint32_t b) noexcept nogil:

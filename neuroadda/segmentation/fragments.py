@@ -15,6 +15,7 @@ from neuroadda.blockwise.outputs import Written, WrittenTogether
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
 from neuroadda.faults import raise_together
+from neuroadda.kernels.renumbering import look_up
 from neuroadda.segmentation.ascent import absorb_small, find_basins, keep_inside
 from neuroadda.segmentation.ids import capacity_of, to_global
 from neuroadda.segmentation.seams import number_inside, write_views, written_views
@@ -142,8 +143,8 @@ class Fragments(Stage):
             inside = ((block.write_roi - read_roi.begin) / affs.voxel_size).to_slices()
             numbers = number_inside(found, inside)
             write_views(fragments.path, block.index, found, inside, numbers)
-            # A table of the ids is small: one pass over the voxels.
-            fragments.write(block.write_roi, to_global(numbers, block.index, capacity)[found[inside]])
+            ids = look_up(to_global(numbers, block.index, capacity), found[inside])
+            fragments.write(block.write_roi, ids)
             return {"fragments": int(numbers.max())}
 
         return find

@@ -8,6 +8,7 @@ pieces left to find each other by their affinities, the order of merges, and wit
 import numpy as np
 
 from neuroadda.blockwise.grid import BlockGrid
+from neuroadda.kernels.renumbering import mark_ids
 from neuroadda.segmentation.blockfiles import WrittenFiles, block_file, read_columns, write_columns
 from neuroadda.segmentation.ids import to_global
 from neuroadda.volumes.storage.locations import Location
@@ -18,9 +19,10 @@ AXES = ("z", "y", "x")
 
 def number_inside(found: np.ndarray, inside: tuple[slice, ...]) -> np.ndarray:
     """Return uint32, by id in `found`: the number 1, 2, ... of each that has voxels inside, 0 for the others and for 0."""
-    there = np.bincount(found[inside].ravel(), minlength=int(found.max(initial=0)) + 1) > 0
-    there[0] = False
-    return np.where(there, np.cumsum(there), 0).astype(np.uint32)
+    there = np.zeros(int(found.max(initial=0)) + 1, np.uint8)
+    mark_ids(found[inside], there)
+    there[0] = 0
+    return np.cumsum(there, dtype=np.uint32) * there
 
 
 def write_views(

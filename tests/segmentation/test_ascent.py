@@ -104,6 +104,18 @@ def test_small_fragments_merge_as_defined(affs, low, min_size, sections):
 
 
 @pytest.mark.parametrize("sections", [False, True])
+def test_long_rows_are_as_defined(sections):
+    """A processor takes many voxels of a row at once, and the last of a row one by one."""
+    affs = noisy_affs((4, 7, 45))
+    basins, count = find_basins(affs, 40 / 255, 240 / 255, sections)
+    np.testing.assert_array_equal(basins, slow_basins(affs, 40, 240, int(sections)))
+    expected = slow_absorb(affs, basins, 40, 20, int(sections))
+    absorb_small(affs, basins, count, 40 / 255, 20, sections)
+    assert count > expected.max() > 3
+    np.testing.assert_array_equal(basins, expected, strict=True)
+
+
+@pytest.mark.parametrize("sections", [False, True])
 def test_links_between_voxels_of_a_block_need_one_voxel_around_it(sections):
     affs = noisy_affs((14, 40, 44))
     whole = mark_links(affs, int(sections), 1, 253)[4:10, 11:31, 7:30]
