@@ -31,7 +31,7 @@ from neuroadda.cli.options import (
 from neuroadda.errors import UserError
 
 if TYPE_CHECKING:
-    from neuroadda.evaluation.measure import Measured
+    from neuroadda.evaluation.measure import EvaluateConfig, Measured
     from neuroadda.flow import RunConfig
 
 app = typer.Typer()
@@ -121,12 +121,20 @@ def evaluate(
     else:
         from neuroadda.api.runs import evaluate as measure
 
-        measured = measure(segmentation, labels, ledger=ledger)
+        wanted = _set_evaluate(labels, overrides, as_json) if overrides else None
+        measured = measure(segmentation, labels, ledger=ledger, config=wanted)
     if measured.sweep is not None:
         print_json(measured.to_data()) if as_json else _print_sweep(measured)
         return
     assert measured.scores is not None
     print_facts(dump_config(measured.scores), as_json)
+
+
+def _set_evaluate(labels: str, overrides: list[str], quiet: bool) -> "EvaluateConfig":
+    """Return what --set says of [evaluate], where no config is given; keys of any other section are refused."""
+    if others := [text.partition("=")[0] for text in overrides if not text.startswith("evaluate.")]:
+        raise UserError(f"{others[0]} is not used to evaluate", "--set", "set keys of [evaluate] only")
+    return take_section(load_run(None, overrides, {"evaluate": {"labels": labels}}, quiet=quiet), "evaluate")
 
 
 @app.command()

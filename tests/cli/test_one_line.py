@@ -37,6 +37,13 @@ def test_a_volume_is_segmented_and_scored_without_a_config(command: Run, volume:
     of_run = json.loads(command("evaluate", run, labels, "--json")[1])
     assert of_run["scores"] == json.loads(command("evaluate", segmentation, labels, "--json")[1])
     assert command("evaluate", run, labels)[1].startswith("threshold\tvoi_split\tvoi_merge\tvoi\tadapted_rand_error\n")
+    told = command("evaluate", run, labels, "--set", "evaluate.thresholds=[0.25]", "--json")[1]
+    assert json.loads(told)["sweep"]["thresholds"] == [0.25]
+    code, _, error = command("evaluate", run, labels, "--set", "segment.ledger=sqlite:///x.db")
+    assert (code, error) == (
+        2,
+        "neuroadda: --set: segment.ledger is not used to evaluate; set keys of [evaluate] only\n",
+    )
 
 
 def test_a_backbone_is_trained_without_a_config(command: Run, volume: Path, tmp_path: Path) -> None:
