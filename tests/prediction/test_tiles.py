@@ -122,13 +122,14 @@ from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.volumes.arrays import Volume
 torch.set_num_threads(1)
-folder, megabytes = Path(sys.argv[1]), int(sys.argv[2])
+folder, megabytes, *heights = Path(sys.argv[1]), *map(int, sys.argv[2:])
 raw = Volume.open(folder / "raw.zarr/raw")
 predictor = Predictor(load_backbone(folder / "backbone"), Predict(tile_vx=(16, 384, 384), device="cpu", precision="float32"))
 ctypes.CDLL(None).mallopt(-3, 1 << 17)  # M_MMAP_THRESHOLD: a tensor's memory is the kernel's again once it is free
-for height in (24, 48, 96, 192, 384):  # the code of a tile's convolutions is compiled at its first pass
+for height in heights:  # the code of a tile's convolutions is compiled at its first pass
     predictor.tile_vx = (16, height, 384)
     predictor(raw, raw.roi)
+predictor.tile_vx = (16, 384, 384)
 held = 1024 * int(re.search(r"VmSize:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
 resource.setrlimit(resource.RLIMIT_AS, (held + megabytes * 10**6,) * 2)
 affs, passed = predictor(raw, raw.roi)
@@ -137,9 +138,9 @@ print(json.dumps([hashlib.sha256(affs.tobytes()).hexdigest(), tiles, list(map(in
 """
 
 
-def predict_within(folder: Path, megabytes: int) -> subprocess.CompletedProcess[str]:
-    """Predict by one tile, with so much memory."""
-    command = [sys.executable, "-c", LIMITED, folder, str(megabytes)]
+def predict_within(folder: Path, megabytes: int, *heights: int) -> subprocess.CompletedProcess[str]:
+    """Predict by one tile, with so much memory, after tiles of other heights."""
+    command = [sys.executable, "-c", LIMITED, folder, *map(str, (megabytes, *heights))]
     return subprocess.run(
         command, capture_output=True, text=True, cwd=ROOT
     )  # where foreign networks of the tests are found
@@ -151,7 +152,7 @@ def test_a_tile_that_does_not_fit_is_halved_until_it_does(tmp_path):
     raw = write_raw(tmp_path, (16, 384, 384))
 
     def predict(megabytes: int) -> tuple[str, list, list[int]]:
-        told = predict_within(tmp_path, megabytes)
+        told = predict_within(tmp_path, megabytes, 24, 48, 96, 192, 384)
         assert told.returncode == 0, told.stderr
         return json.loads(told.stdout)
 
@@ -169,8 +170,8 @@ def test_a_tile_that_does_not_fit_is_halved_until_it_does(tmp_path):
 def test_a_tile_of_a_network_that_says_something_else_in_halves_is_not_halved(tmp_path):
     channels = [[-1, 0, 0], [0, -1, 0], [0, 0, -1], *["none"] * 3]
     make(tmp_path, MedNeXt(), "MedNeXt", output="affinities", channel_offsets=channels, activation="logits")
-    write_raw(tmp_path, (16, 384, 384))
-    told = predict_within(tmp_path, 60)
+    write_raw(tmp_path, (16, 24, 384))
+    told = predict_within(tmp_path, 60, 24)
     assert told.returncode == 1
     *_, last = told.stderr.splitlines()
     assert last == (
