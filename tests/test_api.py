@@ -255,6 +255,10 @@ def test_a_volume_tells_what_it_is(volume: Path) -> None:
             r"^RunConfig: key 'segment\.backbone' is missing; also wrong: key 'segment\.output' is missing$",
         ),
         (lambda: na.SampleConfig(raw="a", labels="b", roi={"offset_nm": 1}), r"^SampleConfig: roi\.offset_nm"),
+        (
+            lambda: na.AdaptConfig(raw="a", output="b", train={"name": "a", "domain": "b", "keep_best": "threshold"}),
+            r"train\.keep_best should be 'voi', 'voi_split', 'voi_merge' or 'adapted_rand_error', not 'threshold'",
+        ),
     ],
 )
 def test_a_wrong_config_is_a_user_error_of_one_line(make: Callable[[], Any], told: str) -> None:

@@ -2,6 +2,8 @@
 
 import configparser
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -51,6 +53,16 @@ def test_the_source_distribution_has_the_kernels_and_no_tests() -> None:
     pruned = {line.split()[1] for line in lines if line.startswith("prune ")}
     assert {"benchmarks", "studies", "tests", "tools"} <= pruned
     assert {"tests", "studies"} <= beside
+
+
+@pytest.mark.skipif(shutil.which("git") is None or not (ROOT / ".git").exists(), reason="needs a checkout")
+def test_git_ignores_no_source() -> None:
+    """`git add` leaves out in silence what a line of .gitignore matches."""
+    files = [str(file) for folder in ("neuroadda", "tests") for file in (ROOT / folder).rglob("*.py")]
+    # --no-index: also those that were added by force, whose next sibling would be left out.
+    command = ["git", "-C", str(ROOT), "check-ignore", "--no-index", "--stdin"]
+    checked = subprocess.run(command, input="\n".join(files), capture_output=True, text=True)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (1, "", "")
 
 
 def test_versions_agree(setup: configparser.ConfigParser) -> None:

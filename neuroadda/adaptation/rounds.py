@@ -21,7 +21,7 @@ from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.blockwise.engine import stop_on_signals
 from neuroadda.config import fingerprint, load_config_file, write_json
 from neuroadda.domains.selection import find_start
-from neuroadda.errors import SettingError, in_section
+from neuroadda.errors import in_section
 from neuroadda.evaluation.validation import Validator, keep_metrics
 from neuroadda.locks import lock_folder
 from neuroadda.observing import RunObserver
@@ -80,7 +80,6 @@ def adapt_backbone(
         of_oracle.warn("boxes are labelled by it again (unless inputs are trusted)")
         overwrite = overwrite or of_oracle.changed
         before = _score(start, validator, config.output / "before.json", inputs)
-        _check_metric(config, before)
         _note_start(config, raw, start, observer)
         rounds: list[Round] = []
         sources = None
@@ -224,12 +223,6 @@ def _score(folder: Path, validator: Validator | None, record: Path, inputs: Inpu
     metrics = validator(load_backbone(folder))
     write_json(record, {"fingerprint": mine, "metrics": metrics})
     return metrics
-
-
-def _check_metric(config: AdaptConfig, metrics: dict[str, float] | None) -> None:
-    key = config.train.keep_best
-    if key and metrics and key not in metrics:
-        raise SettingError(f"the validation gives no {key!r}", "train.keep_best", f"it gives {', '.join(metrics)}")
 
 
 def _link_backbone(output: Path, done: Round) -> None:

@@ -167,7 +167,10 @@ def export(
     output: Annotated[str | None, typer.Option("--output", "-o", help="Beside the proposals by default.")] = None,
     url: Annotated[str | None, typer.Option(help="Where raw is served, for neuroglancer.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Name of the dataset in WEBKNOSSOS.")] = None,
-    context: Annotated[Triple, typer.Option(metavar="Z Y X", help="nm of raw around a box, for crops.")] = (
+    context: Annotated[
+        Triple,
+        typer.Option(metavar="Z Y X", help="nm of raw on either side of a box, for crops; labels cover the box alone."),
+    ] = (
         0.0,
         0.0,
         0.0,

@@ -18,7 +18,12 @@ def import_(
             help="HDF5 (CREMI), TIFF, folder of TIFF or PNG, Zarr, N5, .npy, precomputed or WEBKNOSSOS zip; a path or a URL."
         ),
     ],
-    target: Annotated[str, typer.Argument(help="Zarr array such as volume.zarr/raw, or volume.zarr; a path or a URL.")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="Zarr array such as volume.zarr/raw; or volume.zarr, which gets raw or labels (of CREMI both). A path or a URL."
+        ),
+    ],
     voxel_size: Annotated[Triple | None, typer.Option(metavar="Z Y X", help="nm")] = None,
     offset: Annotated[Triple | None, typer.Option(metavar="Z Y X", help="nm")] = None,
     axes: Annotated[

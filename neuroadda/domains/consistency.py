@@ -1,8 +1,8 @@
 """How consistent a network's boundaries are when the input changes in a way that leaves the tissue the same.
 
-A network that knows a tissue finds the same boundaries in its mirror image, and at another contrast. The measure needs neither
-labels nor the data that the network was trained on. It follows CRank (arXiv 2503.00450), for affinities. The product takes the
-mirror image alone: docs/results/ranking.md.
+A network that knows a tissue finds the same boundaries in its mirror image. The measure needs neither labels nor the data that the
+network was trained on. It follows CRank (arXiv 2503.00450), for affinities. Another contrast is there for studies; the
+product takes the mirror image alone: docs/results/ranking.md.
 """
 
 from collections.abc import Mapping, Sequence

@@ -58,8 +58,9 @@ class PredictorOutput:
 class Predictor:
     """A network ready to predict any ROI of a volume; the stage and the validation share it.
 
-    Where a tile does not fit into memory, it goes on with halves of it; see `halve_tile`. ROIs may be read in several threads while
-    one thread infers. Affinities that are not `rounded` are float32, from 0 to 255.
+    Where a tile does not fit into memory, it goes on with halves of it; see `halve_tile`. A network with `whole_tiles` would say
+    something else in halves: MemoryError. ROIs may be read in several threads while one thread infers. Affinities that are not
+    `rounded` are float32, from 0 to 255.
     """
 
     def __init__(self, backbone: Backbone, parameters: Predict, rounded: bool = True) -> None:
@@ -130,7 +131,7 @@ class Predictor:
             return PredictorOutput(given.affs, passed, torch.cuda.current_stream(self.device).record_event())
 
     def _pass_tile(self, image: Tensor, tile: Roi, box: Roi, affs: Tensor) -> bool:
-        """Put the affinities of a tile, as far as it lies in the box, into those of the box; False if memory does not do."""
+        """Put the affinities of a tile, as far as it lies in the box, into those of the box; False if it has to be halved."""
         context = Coordinate(self.network.context_vx)
         try:
             seen = normalise_tensor(image[tile.grow(context, context).to_slices()], self.normalisation)
@@ -138,7 +139,12 @@ class Predictor:
             logits = self.model(seen[None, None])[0][(slice(None), *(kept - tile.begin).to_slices())]
             self.quantise(logits, affs[(slice(-len(logits), None), *(kept - box.begin).to_slices())])
         except (MemoryError, RuntimeError) as error:
-            if find_cause(error) != "memory" or not halve_tile(tile, self.network.alignment_vx):
+            if find_cause(error) != "memory":
+                raise
+            if self.network.whole_tiles:
+                what = f"a tile of {tuple(tile.shape)} does not fit into memory, and this network's tiles are never cut"
+                raise MemoryError(f"{what}: take smaller blocks, or give it more memory") from error
+            if not halve_tile(tile, self.network.alignment_vx):
                 raise
             return False
         return True

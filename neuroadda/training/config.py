@@ -146,7 +146,8 @@ class TrainSettings(Config):
     picture_every : iterations
         How often a picture of a batch is written; 0 for never.
     keep_best
-        Name of a validation metric (lower is better): the backbone is then the best validated one, not the last.
+        The metric by which the best validated backbone is kept, not the last: ``"voi"``, ``"voi_split"``, ``"voi_merge"`` or
+        ``"adapted_rand_error"``. It needs `validate_every` and a ``[validation]`` section.
     patience : validations
         Stop after so many validations without a better one (needs `keep_best`); 0 for never.
     """
@@ -183,7 +184,7 @@ class TrainSettings(Config):
     checkpoint_every: Count = 50
     validate_every: Count = 0
     picture_every: Count = 100
-    keep_best: str | None = None
+    keep_best: Literal["voi", "voi_split", "voi_merge", "adapted_rand_error"] | None = None
     patience: Count = 0
 
 

@@ -19,7 +19,10 @@ from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.prediction.tiles import LEAST_STEPS, cover_box, halve_tile
 from neuroadda.volumes.arrays import Volume
+from tests.backbones.foreign_networks import MedNeXt
+from tests.backbones.test_foreign import make
 
+ROOT = Path(__file__).parents[2]
 NARROW = UNetConfig(features=(4, 8), downsample=((1, 2, 2),), kernels=(((1, 3, 3),), ((3, 3, 3),)))
 ISOTROPIC = UNetConfig(features=(4, 8, 16), downsample=((2, 2, 2),) * 2, kernels=(((3, 3, 3),) * 2,) * 3)
 
@@ -120,11 +123,11 @@ from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor
 from neuroadda.volumes.arrays import Volume
 torch.set_num_threads(1)
-folder, megabytes, warm = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
+folder, megabytes, *heights = Path(sys.argv[1]), *map(int, sys.argv[2:])
 raw = Volume.open(folder / "raw.zarr/raw")
 predictor = Predictor(load_backbone(folder / "backbone"), Predict(tile_vx=(16, 384, 384), device="cpu", precision="float32"))
 ctypes.CDLL(None).mallopt(-3, 1 << 17)  # M_MMAP_THRESHOLD: a tensor's memory is the kernel's again once it is free
-for height in warm:  # the code of a tile's convolutions is compiled at its first pass
+for height in heights:  # the code of a tile's convolutions is compiled at its first pass
     predictor.tile_vx = (16, height, 384)
     predictor(raw, Roi(raw.roi.begin, Coordinate(predictor.tile_vx) * raw.voxel_size))
 predictor.tile_vx = (16, 384, 384)
@@ -136,14 +139,21 @@ print(json.dumps([hashlib.sha256(affs.tobytes()).hexdigest(), tiles, list(map(in
 """
 
 
+def predict_within(folder: Path, megabytes: int, *heights: int) -> subprocess.CompletedProcess[str]:
+    """Predict by one tile, with so much memory, after tiles of other heights."""
+    command = [sys.executable, "-c", LIMITED, folder, *map(str, (megabytes, *heights))]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT
+    )  # where foreign networks of the tests are found
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
 def test_a_tile_that_does_not_fit_is_halved_until_it_does(tmp_path):
     write_backbone(tmp_path, NARROW)
     raw = write_raw(tmp_path, (16, 384, 384))
 
     def predict(megabytes: int, *warm: int) -> tuple[str, list, list[int]]:
-        arguments = [tmp_path, str(megabytes), json.dumps(warm)]
-        told = subprocess.run([sys.executable, "-c", LIMITED, *arguments], capture_output=True, text=True)
+        told = predict_within(tmp_path, megabytes, *warm)
         assert told.returncode == 0, told.stderr
         return json.loads(told.stdout)
 
@@ -155,3 +165,18 @@ def test_a_tile_that_does_not_fit_is_halved_until_it_does(tmp_path):
     assert sum(np.prod(shape) * count for shape, count in halves) == np.prod(raw.shape_vx)
     assert halved[2] == 384
     assert np.prod(halved) < np.prod(tile_vx)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_a_tile_of_a_network_that_says_something_else_in_halves_is_not_halved(tmp_path):
+    channels = [[-1, 0, 0], [0, -1, 0], [0, 0, -1], *["none"] * 3]
+    make(tmp_path, MedNeXt(), "MedNeXt", output="affinities", channel_offsets=channels, activation="logits")
+    write_raw(tmp_path, (16, 24, 384))
+    told = predict_within(tmp_path, 60, 24)
+    assert told.returncode == 1
+    *_, last = told.stderr.splitlines()
+    assert last == (
+        "MemoryError: a tile of (16, 384, 384) does not fit into memory, and this network's tiles are never cut: take smaller "
+        "blocks, or give it more memory"
+    )
+    assert "on with" not in told.stderr
