@@ -21,7 +21,6 @@ from neuroadda.evaluation.sweep import evaluate_volume
 from neuroadda.segmentation.fragments import Fragments, context_vx
 from neuroadda.segmentation.resolving import default_block_vx
 from neuroadda.volumes.arrays import Volume
-from neuroadda.zoo.finding import builtin_folder
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -39,7 +38,8 @@ class Contestant:
     grid
         Settings to try, each at all thresholds; empty where the tool has its own way.
     chooser
-        The verb that tells what each setting is worth (``sweep``), or that chooses (``tune``); None runs the tool's defaults.
+        How: the lowest of what each setting is worth (``sweep``), or a choice of neuroadda (``tune``, ``lowest``); None runs the
+        tool's defaults.
     recipe
         Tools of one recipe share a choice.
     verbs
@@ -69,9 +69,21 @@ class Cost:
     segmentation: Path
 
 
+_own = partial(
+    Contestant,
+    python=Path(sys.executable),
+    script="neuroadda_segment.py",
+    verbs=(("prepare",), ()),
+    recipe="neuroadda",
+    segmentation="run/volumes.zarr/segmentation",
+)
+TUNED = _own("neuroadda", chooser="tune")
+DEFAULT = _own("neuroadda, default", chooser=None)
+LOWEST = _own("neuroadda, lowest", chooser="lowest")
+
+
 def segmenters(venvs: Path) -> list[Contestant]:
     """Return neuroadda tuned and as it is, volara and the classic recipe; volara's environment is made unless it is there."""
-    own = Path(sys.executable)
     classic = tuple(
         {"seed_distance": d, "scorer": s} for d, s in product((6, 10), ("mean", "quantile 50", "quantile 75"))
     )
@@ -79,17 +91,12 @@ def segmenters(venvs: Path) -> list[Contestant]:
         {"bias": -bias, "noise": 0.0, "seed_distance": seeds, "voronoi": None, "bulk": True}
         for bias, seeds in ((0.5, 10), (0.7, 10))
     )
-    ours = partial(
-        Contestant,
-        python=own,
-        script="neuroadda_segment.py",
-        verbs=(("prepare",), ()),
-        segmentation="run/volumes.zarr/segmentation",
+    recipe = partial(
+        Contestant, python=Path(sys.executable), script="classic_segment.py", grid=classic, recipe="classic"
     )
-    recipe = partial(Contestant, python=own, script="classic_segment.py", grid=classic, recipe="classic")
     return [
-        ours("neuroadda", chooser="tune"),
-        ours("neuroadda, default", chooser=None),
+        TUNED,
+        DEFAULT,
         Contestant(
             "volara",
             make_venv(venvs / "volara", VOLARA),
@@ -119,7 +126,7 @@ def make_venv(folder: Path, *packages: str) -> Path:
 
 
 def measure(
-    contestant: Contestant, inputs: Inputs, backbone: str, settings: Settings, workers: int, folder: Path
+    contestant: Contestant, inputs: Inputs, backbone: Path, settings: Settings, workers: int, folder: Path
 ) -> Cost:
     """Run a contestant once and tell what it cost."""
     job = _write_job(contestant, inputs, backbone, folder, settings=settings, workers=workers)
@@ -142,25 +149,23 @@ def score_output(segmentation: Path, inputs: Inputs) -> Scores:
     return evaluate_volume(segmentation, inputs.labels)
 
 
-def choose_settings(contestant: Contestant, inputs: Inputs, backbone: str, folder: Path) -> Settings:
+def choose_settings(contestant: Contestant, inputs: Inputs, backbone: Path, folder: Path) -> Settings:
     """Return the settings of a contestant that are best on a labelled volume; they are kept in the folder."""
     if contestant.chooser is None:
         return {}
     place = folder / f"{contestant.recipe or contestant.name}-{inputs.name}"
-    done = place / "chosen.json"
+    done = place / f"{contestant.chooser}.json"
     if not done.exists():
         shutil.rmtree(place, ignore_errors=True)
-        lists = {"grid": contestant.grid, "thresholds": contestant.thresholds}
+        lists = {"grid": contestant.grid, "thresholds": contestant.thresholds, "choices": str(place.absolute())}
         job = _write_job(contestant, inputs, backbone, place, settings={}, workers=1, **lists)
-        _call(contestant, contestant.chooser, job)
-        output = place / "output"
-        chosen = (
-            json.loads((output / "tuned.json").read_text())
-            if contestant.chooser == "tune"
-            else min(_score_swept(contestant, inputs, output), key=lambda pair: pair[1])[0]
-        )
-        done.write_text(json.dumps(chosen))
-        shutil.rmtree(output)
+        if contestant.chooser == "sweep":
+            _call(contestant, "sweep", job)
+            best = min(_score_swept(contestant, inputs, place / "output"), key=lambda pair: pair[1])
+            done.write_text(json.dumps(best[0]))
+            shutil.rmtree(place / "output")
+        else:
+            _call(contestant, "tune", job)
     return dict(json.loads(done.read_text()))
 
 
@@ -175,13 +180,13 @@ def _score_swept(contestant: Contestant, inputs: Inputs, output: Path) -> Iterat
             yield settings | {"threshold": threshold}, score(overlaps.relabel((ids, segments))).voi
 
 
-def _write_job(contestant: Contestant, inputs: Inputs, backbone: str, folder: Path, **more: Any) -> Path:
+def _write_job(contestant: Contestant, inputs: Inputs, backbone: Path, folder: Path, **more: Any) -> Path:
     affs = Volume.open(inputs.affs)
     job = {
         "affs": str(inputs.affs.absolute()),
         "labels": str(inputs.labels.absolute()),
         "output": str((folder / "output").absolute()),
-        "backbone": str(builtin_folder() / backbone),
+        "backbone": str(backbone.absolute()),
         "block_vx": default_block_vx(affs, affs.roi),
         "context_vx": context_vx(Fragments(method="seeds"), affs.voxel_size_nm),
         **contestant.extra,

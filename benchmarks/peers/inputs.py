@@ -46,13 +46,23 @@ def import_part(data: Path, domain: str, part: str, folder: Path) -> Path:
     return target
 
 
-def predict_part(data: Path, domain: str, part: str, folder: Path, backbone: str | None = None) -> Inputs:
-    """Return the affinities of a labelled volume by the backbone of its domain, or another, predicted unless they are there."""
+def predict_part(
+    data: Path, domain: str, part: str, folder: Path, backbone: str | None = None, zoo: Path | None = None
+) -> Inputs:
+    """Return the affinities of a labelled volume, predicted unless they are there.
+
+    Parameters
+    ----------
+    backbone
+        Its name; by default that of the volume's domain.
+    zoo
+        A local one; by default the one that comes with neuroadda.
+    """
     container = import_part(data, domain, part, folder)
     output = folder / f"{domain}_{part}_predicted{'_by_' + backbone if backbone else ''}"
     config = SegmentConfig(
         raw=str(container / "raw"),
-        backbone=str(builtin_folder() / (backbone or domain)),
+        backbone=str((zoo or builtin_folder()) / (backbone or domain)),
         output=str(output),
         any_voxel_size=backbone is not None,
         execution=Execution(launcher="serial"),

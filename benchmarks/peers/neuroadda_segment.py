@@ -2,7 +2,8 @@
 
     python -m benchmarks.peers.neuroadda_segment prepare|run|tune JOB.json
 
-`prepare` places the affinities; `run` is what is measured; `tune` chooses settings as `neuroadda tune` does on one labelled volume.
+`prepare` places the affinities; `run` is what is measured; `tune` makes two choices of settings on one labelled volume: that of
+`neuroadda tune`, and that of the lowest VOI, whatever the spread.
 """
 
 import json
@@ -16,6 +17,7 @@ from neuroadda.backbones.card import load_card
 from neuroadda.blockwise.engine import Engine
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.config import dump_config
+from neuroadda.evaluation.choosing import find_lowest
 from neuroadda.evaluation.labelled import Labelled
 from neuroadda.evaluation.settings import Setting, list_settings
 from neuroadda.evaluation.tuning import tune_boxes
@@ -80,16 +82,20 @@ def make_engine(plan: Plan) -> Engine:
 
 
 def tune(job: dict[str, Any]) -> None:
-    """Write the part of a config that holds the choice; the default, from the card of the backbone, is compared with."""
+    """Write the part of a config that holds each choice; the default, from the card of the backbone, is compared with."""
     affs, labels, card = Volume.open(job["affs"]), Volume.open(job["labels"]), load_card(job["backbone"])
     box = Labelled(affs.read(labels.roi)[:3], labels.read().astype("uint64"), affs.voxel_size_nm)
     default = Setting(fragments=Fragments(), agglomerate=Agglomerate())
     settings = list_settings(default, affs.voxel_size_nm, card.offsets)
     tuned = tune_boxes({"the train part": lambda: box}, settings, card.metrics["threshold"], "the train part")
-    chosen = settings[tuned.choice.setting]
-    place = Path(job["output"]) / "tuned.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps(dump_config(chosen) | {"components": {"threshold": tuned.threshold}}))
+    choice = tuned.choice
+    chosen = {
+        "tune": (choice.setting, choice.threshold),
+        "lowest": find_lowest(tuned.voi, choice.default_threshold),
+    }
+    for name, (setting, threshold) in chosen.items():
+        config = dump_config(settings[setting]) | {"components": {"threshold": tuned.thresholds[threshold]}}
+        Path(job["choices"], f"{name}.json").write_text(json.dumps(config))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from benchmarks.peers.contestants import Contestant, Cost, Settings, choose_sett
 from benchmarks.peers.inputs import predict_part, tile_inputs
 from neuroadda.config import Zyx
 from neuroadda.evaluation.metrics import Scores
+from neuroadda.zoo.finding import builtin_folder
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,28 @@ class Line:
 
 
 def compare_volumes(
-    contestants: Sequence[Contestant], domains: Sequence[str], workers: Sequence[int], data: Path, folder: Path
+    contestants: Sequence[Contestant],
+    domains: Sequence[str],
+    workers: Sequence[int],
+    data: Path,
+    folder: Path,
+    zoo: Path | None = None,
 ) -> list[Result]:
-    """Measure all contestants on the test part of each volume, with the settings that each chose on its train part."""
+    """Measure all contestants on the test part of each volume, with the settings that each chose on its train part.
+
+    Parameters
+    ----------
+    zoo
+        Of the backbones; by default the one that comes with neuroadda.
+    """
     results = []
     for domain in domains:
-        test, train = (predict_part(data, domain, part, folder / "data") for part in ("test", "train"))
+        test, train = (predict_part(data, domain, part, folder / "data", zoo=zoo) for part in ("test", "train"))
+        backbone = (zoo or builtin_folder()) / domain
         for contestant in contestants:
-            chosen = choose_settings(contestant, train, domain, folder / "chosen")
+            chosen = choose_settings(contestant, train, backbone, folder / "chosen")
             for n in workers:
-                cost = measure(contestant, test, domain, chosen, n, _place(folder, contestant) / f"{test.name}-{n}")
+                cost = measure(contestant, test, backbone, chosen, n, _place(folder, contestant) / f"{test.name}-{n}")
                 scores = score_output(cost.segmentation, test)
                 results.append(Result(contestant.name, domain, test.voxels, n, cost, chosen, scores))
                 _tell(results[-1])
@@ -74,12 +87,13 @@ def compare_sizes(
     """Measure all contestants on a volume mirrored to several sizes, with the settings that each chose on its train part."""
     test, train = (predict_part(data, domain, part, folder / "data") for part in ("test", "train"))
     tiled = [tile_inputs(test, size, folder / "data") for size in sizes]
+    backbone = builtin_folder() / domain
     results = []
     for contestant in contestants:
-        chosen = choose_settings(contestant, train, domain, folder / "chosen")
+        chosen = choose_settings(contestant, train, backbone, folder / "chosen")
         for inputs in tiled:
             for n in workers:
-                cost = measure(contestant, inputs, domain, chosen, n, _place(folder, contestant) / "size")
+                cost = measure(contestant, inputs, backbone, chosen, n, _place(folder, contestant) / "size")
                 results.append(Result(contestant.name, inputs.name, inputs.voxels, n, cost, chosen))
                 _tell(results[-1])
     return results

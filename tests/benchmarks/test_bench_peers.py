@@ -4,14 +4,18 @@ import numpy as np
 import pytest
 
 from benchmarks.peers.classic_segment import merge_scores
-from benchmarks.peers.contestants import choose_settings, measure, score_output, segmenters
+from benchmarks.peers.contestants import LOWEST, TUNED, Cost, choose_settings, measure, score_output, segmenters
 from benchmarks.peers.inputs import Inputs, mirror_affs, mirror_voxels, tile_inputs
-from benchmarks.peers.report import size_tables, volume_tables, write_report
+from benchmarks.peers.report import abiss_tables, size_tables, volume_tables, write_report
 from benchmarks.peers.segmentation import Result, fit_lines
+from neuroadda.evaluation.contingency import count_overlaps
+from neuroadda.evaluation.metrics import score
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.phantom import Phantom, PhantomConfig
+from neuroadda.zoo.finding import builtin_folder
 
 SHAPE, VOXEL_SIZE_NM = (8, 48, 64), (30, 6, 6)
+BACKBONE = builtin_folder() / "mouse_cortex_sssem"
 
 
 def exact_affs(labels):
@@ -58,8 +62,8 @@ def test_edges_score_when_their_ends_become_one():
 def test_a_contestant_is_measured_and_scored(inputs, tmp_path, monkeypatch, number):
     monkeypatch.setattr("benchmarks.peers.contestants.make_venv", lambda folder, *packages: folder / "bin/python")
     tool = [t for t in segmenters(tmp_path) if t.name != "volara"][number]
-    settings = choose_settings(tool, inputs, "mouse_cortex_sssem", tmp_path / "chosen")
-    cost = measure(tool, inputs, "mouse_cortex_sssem", settings, 1, tmp_path / "run")
+    settings = choose_settings(tool, inputs, BACKBONE, tmp_path / "chosen")
+    cost = measure(tool, inputs, BACKBONE, settings, 1, tmp_path / "run")
     assert 0 < sum(cost.stages.values()) <= cost.cpu
     assert cost.peak_bytes > 2**20
     scores = score_output(cost.segmentation, inputs)
@@ -79,3 +83,17 @@ def test_a_contestant_is_measured_and_scored(inputs, tmp_path, monkeypatch, numb
     )
     assert f"| {tool.name} | 1 |" in text
     assert "stale" not in text
+
+
+def test_two_choices_of_one_tuning_stand_beside_abiss(inputs, tmp_path):
+    labels = Volume.open(inputs.labels).read()
+    scores, cost = score(count_overlaps(labels, labels)), Cost(1.0, 1.0, 1, {}, inputs.labels)
+    results = []
+    for tool in (TUNED, LOWEST):
+        settings = choose_settings(tool, inputs, BACKBONE, tmp_path)
+        results.append(Result(tool.name, "fly_fibsem", inputs.voxels, 1, cost, settings, scores))
+    [(_, [row])] = abiss_tables(results)
+    assert row["abiss"] == "0.258"
+    for result in results:
+        assert row[result.contestant] == f"{scores.voi:.3f}"
+        assert f"threshold {result.settings['components']['threshold']}" in row[f"settings of {result.contestant}"]
