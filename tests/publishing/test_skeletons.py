@@ -98,7 +98,7 @@ def test_a_coarse_skeleton_lies_in_the_segment():
     size, begin = np.array([30.0, 8.0, 8.0]), np.array([7, 1, 30])
     crop = Crop.plan(begin, begin + mask.shape, tuple(size), 2000)
     for first in (0, 50):  # however blocks cut it
-        crop.add(mask[:, :, first : first + 70], begin + [0, 0, first])
+        crop.add(mask[:, :, first : first + 70], begin + np.array([0, 0, first]))
     tree = crop.trace()
     check_tree(tree)
     z, y, x = np.floor(tree.nodes[:, ::-1] / size).astype(int).T - begin[:, None]
