@@ -1,9 +1,10 @@
 """Publish phantoms, killed once in every step and resumed; read back by the programs of others; mesh beside igneous.
 
-    python -m benchmarks.bench_publish [--sizes 8 1024] [--largest N|all] [--without-ply] [--compared 8] [--folder F] [--venvs V] ...
+    python -m benchmarks.bench_publish [--sizes 8 1024] [--largest N|all] [--without-ply] [--compared 8] [--folder F] ...
 
 Sizes are in 10^6 voxels. The phantoms' exact ids are the segmentation. Volumes and properties are of all segments, meshes, PLY and
-skeletons of the N largest, or of all with at least 1000 voxels. Virtual environments of navis and igneous are made on first use; both are run as separate programs.
+skeletons of the N largest, or of all with at least 1000 voxels. Virtual environments of navis and igneous are made on first use;
+both are run as separate programs.
 Phantoms and results stay in the folder: a run that was stopped goes on, and the page is written of all results there.
 """
 
@@ -53,7 +54,9 @@ def describe_cost(mvx: int, name: str, segments: int, voxels: int, cost: Cost) -
     }
 
 
-def publish_size(mvx: int, largest: int | None, workers: int, folder: Path, ply: bool) -> tuple[list[Row], list[Segment]]:
+def publish_size(
+    mvx: int, largest: int | None, workers: int, folder: Path, ply: bool
+) -> tuple[list[Row], list[Segment]]:
     """Publish one size; return the costs, and the segments that have meshes."""
     labels, output = make_labels(mvx, folder), folder / "published"
     total = math.prod(Volume.open(labels).shape_vx)
@@ -132,9 +135,10 @@ def write_results(root: Path) -> None:
 PAGE = """# Publishing: cost, and what others read
 
 The exact ids of phantoms of several sizes, published by `neuroadda publish`. Volumes and segment properties are of all segments;
-meshes (precomputed, then PLY) and skeletons are of as many of the largest segments as are told. In every step all processes are killed (SIGKILL)
-while files are being written, and the same command continues: time is that of both parts. Peak is the memory of the largest
-process. CPU seconds include the start of all processes, some 5 s a step. Wall seconds are those of a machine that others use, too.
+meshes (precomputed, then PLY) and skeletons are of as many of the largest segments as are told. In every step all processes are
+killed (SIGKILL) while files are being written, and the same command continues: time is that of both parts. Peak is the memory of the
+largest process. CPU seconds include the start of all processes, some 5 s a step. Wall seconds are those of a machine that others use,
+too.
 
 The memory of volumes grows with a shard, not with the volume; that of meshes grows with the largest simplified surface.
 
