@@ -1,9 +1,10 @@
 """Publish phantoms, killed once in every step and resumed; read back by the programs of others; mesh beside igneous.
 
-    python -m benchmarks.bench_publish [--sizes 8 1024] [--largest N] [--without-ply] [--compared 8] [--folder F] [--venvs V] ...
+    python -m benchmarks.bench_publish [--sizes 8 1024] [--largest N|all] [--without-ply] [--compared 8] [--folder F] ...
 
 Sizes are in 10^6 voxels. The phantoms' exact ids are the segmentation. Volumes and properties are of all segments, meshes, PLY and
-skeletons of the N largest. Virtual environments of navis and igneous are made on first use; both are run as separate programs.
+skeletons of the N largest, or of all with at least 1000 voxels. Virtual environments of navis and igneous are made on first use;
+both are run as separate programs.
 Phantoms and results stay in the folder: a run that was stopped goes on, and the page is written of all results there.
 """
 
@@ -53,7 +54,9 @@ def describe_cost(mvx: int, name: str, segments: int, voxels: int, cost: Cost) -
     }
 
 
-def publish_size(mvx: int, largest: int, workers: int, folder: Path, ply: bool) -> tuple[list[Row], list[Segment]]:
+def publish_size(
+    mvx: int, largest: int | None, workers: int, folder: Path, ply: bool
+) -> tuple[list[Row], list[Segment]]:
     """Publish one size; return the costs, and the segments that have meshes."""
     labels, output = make_labels(mvx, folder), folder / "published"
     total = math.prod(Volume.open(labels).shape_vx)
@@ -89,7 +92,7 @@ def main() -> None:
     """Measure, print, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="*", type=int, default=[8, 1024])
-    parser.add_argument("--largest", type=int, default=4)
+    parser.add_argument("--largest", type=lambda word: None if word == "all" else int(word), default=4)
     parser.add_argument("--compared", nargs="*", type=int, default=[8], help="sizes that are meshed beside igneous")
     parser.add_argument("--without-ply", action="store_true")
     parser.add_argument("--workers", type=int, default=2)
@@ -132,11 +135,12 @@ def write_results(root: Path) -> None:
 PAGE = """# Publishing: cost, and what others read
 
 The exact ids of phantoms of several sizes, published by `neuroadda publish`. Volumes and segment properties are of all segments;
-meshes (precomputed, then PLY) and skeletons are of the largest segments alone. In every step all processes are killed (SIGKILL)
-while files are being written, and the same command continues: time is that of both parts. Peak is the memory of the largest
-process. CPU seconds include the start of all processes, some 5 s a step. Wall seconds are those of a machine that others use, too.
+meshes (precomputed, then PLY) and skeletons are of as many of the largest segments as are told. In every step all processes are
+killed (SIGKILL) while files are being written, and the same command continues: time is that of both parts. Peak is the memory of
+the largest process. CPU seconds include the start of all processes, some 5 s a step. Wall seconds are those of a machine that
+others use, too.
 
-The memory of volumes grows with a shard, not with the volume; that of meshes and skeletons grows with the largest segment.
+The memory of volumes grows with a shard, not with the volume; that of meshes grows with the largest simplified surface.
 
 {runs}
 
@@ -154,7 +158,7 @@ environment of its own.
 
 The same precomputed segmentation, meshed by one worker each: all segments of at least 1000 voxels. igneous (GPL) is
 run as a separate program, in an environment of its own, with the same largest error, 30 nm. Its meshes
-are a list of pieces, one for each of its tasks; neuroadda joins the parts to one closed surface before it simplifies.
+are a list of pieces, one for each of its tasks; neuroadda joins the parts to one closed surface.
 
 {peers}
 """

@@ -94,14 +94,17 @@ FROZEN: dict[str, tuple[Stage, str]] = {
     ),
     "measure_segments": (MeasureSegments(), "7b5b9f51407d36c2b6633691b2e64eb8dcbb611053127db32dc8e63cdab5d66c"),
     "list_segments": (ListSegments(blocks=GRID), "f15dc298027c874cb1be7b6723095de2ddcb24b4f10d20a89116db9fba9420cc"),
-    "mesh_blocks": (MeshBlocks(chosen=CHOSEN), "bd8a7ae3c1f790121731082e36a33772ca8638da4efcce4a63a87319448d9f29"),
+    "mesh_blocks": (
+        MeshBlocks(chosen=CHOSEN, voxel_size_nm=(30, 6, 6), max_error_nm=30),
+        "130ae7546ef2b6b59d0c28c0d6037c432f93f4d2c673329a319356877d395346",
+    ),
     "join_meshes": (
         JoinMeshes(form="ply", chosen=CHOSEN, blocks=GRID, voxel_size_nm=(30, 6, 6), max_error_nm=30),
-        "adbb03e2a2eb1b7e9b06005945fdcfb971af2c6a3c2fc25b8f993bd4814669bb",
+        "300f4392565a556d2dd2b850ec874d037ed8ee9f79947ea02f483e6f1baa5fbb",
     ),
     "skeletons": (
         WriteSkeletons(form="swc", chosen=CHOSEN, blocks=GRID, voxel_size_nm=(30, 6, 6)),
-        "0d4579caab9b56d4d0c037024642bf98778ca5d4fc180763d2ce8fbc2d2b1f6f",
+        "fb486985bfe8d878f30d6756dbb27359d2b4a6d0917adb25208f1bf1b50781f7",
     ),
     "fragment_places": (PlaceFragments(), "63705ecd327fd50c1c782a5483b6a5833e9e0d1b61504fe37c0f2bb4f8abe6ad"),
     "fragment_numbers": (

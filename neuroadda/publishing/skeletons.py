@@ -1,8 +1,9 @@
 """Skeletons of segments: a tree with radii for each (see `trees`), in the precomputed format or as SWC.
 
 A segment is traced as a whole, on voxels so coarse that its box has at most `MAX_VOXELS` of them: a coarser voxel is in the
-segment where any finer one is, so nothing that holds together falls apart. Memory does not grow with the volume; the detail of
-skeletons of segments that run through very large volumes does go down.
+segment where any finer one is, so nothing that holds together falls apart. Nodes are then moved to the finer voxel of the segment
+that is nearest to the coarser one's centre. Memory does not grow with the volume; the detail of skeletons of segments that run
+through very large volumes does go down.
 """
 
 import json
@@ -43,30 +44,56 @@ class Crop:
     ----------
     begin
         The first coarser voxel, zyx from the origin.
+    voxel_size_nm
+        Of the finer voxels.
     factor
         Voxels in a coarser one, zyx.
-    mask
-        bool, zyx.
+    offsets
+        int64 ``(n, 3)``: the places of voxels in a coarser one, zyx, by their distance from its centre.
+    nearest
+        uint32, zyx: the first of `offsets` that is in the segment, of each coarser voxel; n where none is.
     """
 
     begin: np.ndarray
+    voxel_size_nm: np.ndarray
     factor: np.ndarray
-    mask: np.ndarray
+    offsets: np.ndarray
+    nearest: np.ndarray
 
     @classmethod
     def plan(cls, begin: np.ndarray, end: np.ndarray, voxel_size_nm: ZyxFloat, max_voxels: int) -> "Crop":
         """Return the empty crop of a box, in voxels as fine as `max_voxels` allows."""
         factor, size = np.ones(3, np.int64), np.array(voxel_size_nm)
-        while True:
-            low, high = begin // factor, -(-end // factor)
-            if (high - low).prod() <= max_voxels:
-                return cls(low, factor, np.zeros(high - low, bool))
-            factor = factor * choose_factor((high - low).tolist(), (size * factor).tolist())
+        while (shape := -(-end // factor) - begin // factor).prod() > max_voxels:
+            factor = factor * choose_factor(shape.tolist(), (size * factor).tolist())
+        offsets = np.argwhere(np.ones(factor, bool))
+        away = np.linalg.norm((offsets + 0.5 - factor / 2) * size, axis=1)
+        offsets = offsets[np.argsort(away, kind="stable")]
+        return cls(begin // factor, size, factor, offsets, np.full(shape, len(offsets), np.uint32))
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The coarser voxels that are in the segment: bool, zyx."""
+        return self.nearest < len(self.offsets)
 
     def add(self, voxels: np.ndarray, begin: np.ndarray) -> None:
-        """Add voxels (bool, zyx) that lie at `begin`, from the origin, to the mask."""
-        places = np.argwhere(voxels)
-        self.mask[tuple(((places + begin) // self.factor - self.begin).T)] = True
+        """Add voxels (bool, zyx) that lie at `begin`, from the origin."""
+        ranks = np.zeros(self.factor, np.uint32)
+        ranks[tuple(self.offsets.T)] = np.arange(len(self.offsets))
+        coarse, within = np.divmod(np.argwhere(voxels) + begin, self.factor)
+        flat = np.ravel_multi_index(tuple((coarse - self.begin).T), self.nearest.shape)
+        np.minimum.at(self.nearest.reshape(-1), flat, ranks[tuple(within.T)])
+
+    def trace(self) -> Tree:
+        """Return the segment's tree: its nodes lie in voxels of the segment, or in cavities of it."""
+        size = self.voxel_size_nm * self.factor
+        tree = trace(self.mask, size, self.begin)
+        coarse = np.floor(tree.nodes[:, ::-1] / size).astype(np.int64)
+        ranks = self.nearest[tuple((coarse - self.begin).T)]
+        inside = ranks < len(self.offsets)
+        places = coarse[inside] * self.factor + self.offsets[ranks[inside]] + 0.5
+        tree.nodes[inside] = (places * self.voxel_size_nm)[:, ::-1]
+        return tree
 
 
 class WriteSkeletons(Stage):
@@ -81,6 +108,7 @@ class WriteSkeletons(Stage):
     """
 
     kind: ClassVar[str] = "skeletons"
+    version: ClassVar[int] = 2
 
     form: Form
     chosen: Chosen
@@ -115,7 +143,7 @@ class WriteSkeletons(Stage):
         def write(block: Block) -> dict[str, Any]:
             nodes = 0
             for row, crop in self._read(volume, table, rows[rows_of(block)].tolist()).items():
-                tree = trace(crop.mask, np.array(self.voxel_size_nm) * crop.factor, crop.begin)
+                tree = crop.trace()
                 id_ = int(table.id[row])
                 content = describe_swc(tree, id_) if self.form == "swc" else describe_precomputed(tree)
                 write_file(to_location(task.output) / self._name(id_), content)

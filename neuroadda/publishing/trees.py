@@ -25,7 +25,7 @@ class Tree:
     radii
         float64, nm: how far the surface is.
     edges
-        int64 ``(n - 1, 2)``, nodes.
+        int64 ``(n - 1, 2)``, parent and child. Node 0 is the root, the thickest; parents come before their children.
     """
 
     nodes: np.ndarray
@@ -63,7 +63,7 @@ def trace(mask: np.ndarray, voxel_size_nm: np.ndarray, begin: np.ndarray) -> Tre
         distance[tuple(all_places.T)] - half, half
     )  # the surface lies half a voxel before the voxel outside
     nm = (all_places - 1 + begin + 0.5) * voxel_size_nm
-    return Tree(nm[:, ::-1], radii, _join_parts(nm, np.concatenate(edges)))
+    return _direct(nm, radii, _join_parts(nm, np.concatenate(edges)))
 
 
 def _trace_part(mask: np.ndarray, distance: np.ndarray, voxel_size_nm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -120,19 +120,26 @@ def _join_parts(nm: np.ndarray, edges: np.ndarray) -> np.ndarray:
         edges = np.append(edges, [[inside[closest], outside[nearest[closest]]]], axis=0)
 
 
-def describe_swc(tree: Tree, id_: int) -> bytes:
-    """Return an SWC file: parents come before their children, and the root is the thickest node."""
+def _direct(nm: np.ndarray, radii: np.ndarray, edges: np.ndarray) -> Tree:
+    """Return the tree with its edges from parent to child: some readers take the first node of an edge for the parent."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import breadth_first_order
 
-    size = len(tree.nodes)
-    graph = coo_matrix((np.ones(len(tree.edges)), tuple(tree.edges.T)), (size, size)).tocsr()
-    order, parents = breadth_first_order(graph, int(np.argmax(tree.radii)), directed=False)
+    size = len(nm)
+    graph = coo_matrix((np.ones(len(edges)), tuple(edges.T)), (size, size)).tocsr()
+    order, parents = breadth_first_order(graph, int(np.argmax(radii)), directed=False)
     number = np.zeros(size, np.int64)
-    number[order] = np.arange(1, size + 1)
+    number[order] = np.arange(size)
+    children = order[1:]
+    return Tree(nm[order, ::-1], radii[order], np.stack([number[parents[children]], number[children]], axis=1))
+
+
+def describe_swc(tree: Tree, id_: int) -> bytes:
+    """Return an SWC file."""
+    parents = np.full(len(tree.nodes), -1)
+    parents[tree.edges[:, 1]] = tree.edges[:, 0] + 1
     lines = [f"# segment {id_}; x, y, z and radius in nm", "# id type x y z radius parent"]
-    for node in order.tolist():
-        x, y, z = tree.nodes[node]
-        parent = number[parents[node]] if parents[node] >= 0 else -1
-        lines.append(f"{number[node]} 0 {x:.3f} {y:.3f} {z:.3f} {tree.radii[node]:.3f} {parent}")
+    for number, (place, radius, parent) in enumerate(zip(tree.nodes, tree.radii, parents, strict=True), start=1):
+        x, y, z = place
+        lines.append(f"{number} 0 {x:.3f} {y:.3f} {z:.3f} {radius:.3f} {parent}")
     return ("\n".join(lines) + "\n").encode()

@@ -31,11 +31,14 @@ def read(folder: Path) -> dict[str, bytes]:
 
 def test_only_meshes_of_what_changed_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = segment_planted(tmp_path, plant(split=False, merge=True))
-    run, simplify, made = Path(plan.config.output), meshes.simplify, list[int]()
-    monkeypatch.setattr(meshes, "simplify", lambda *given: (made.append(1), simplify(*given))[1])
+    run, made, parts = Path(plan.config.output), list[int](), list[int]()
+    join, simplify = meshes.simplify_near, meshes.simplify_part
+    monkeypatch.setattr(meshes, "simplify_near", lambda *given: (made.append(1), join(*given))[1])
+    monkeypatch.setattr(meshes, "simplify_part", lambda *given: (parts.append(1), simplify(*given))[1])
 
     def publish(name: str, *formats: str) -> dict[str, bytes]:
         made.clear()
+        parts.clear()
         config = PublishConfig(
             run=str(run),
             output=str(tmp_path / name),
@@ -49,11 +52,13 @@ def test_only_meshes_of_what_changed_are_made(tmp_path: Path, monkeypatch: pytes
     before = publish("out", "precomputed", "ply")
     segments = set(np.unique(Volume.open(plan.output("relabel")).read()).tolist()) - {0}
     assert len(made) == len(segments) == 2  # formats share them
+    all_parts = len(parts)
     (error, *_) = find_likely_errors(plan, 1).errors
     (edit,) = add(run, [Decision("split", error.fragments)]).edits
     apply(run)
     after = publish("out", "precomputed", "ply")
     assert len(made) == 2  # the two sides; the other neuron is as it was
+    assert 0 < len(parts) < all_parts
     fresh = publish("fresh", "precomputed", "ply")
     assert (after, len(made)) == (fresh, 3)
     undo(run, edit.id)

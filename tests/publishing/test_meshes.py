@@ -84,10 +84,32 @@ def test_simplification_keeps_a_surface_closed_and_nearly_where_it_was(tmp_path,
     assert np.abs(less[0].max(axis=0) - full[0].max(axis=0)).max() <= 8
 
 
+@pytest.mark.parametrize("name", SHAPES)
+def test_parts_are_simplified_and_what_they_share_stays(name):
+    from neuroadda.publishing.mesh_pieces import join_pieces
+    from neuroadda.publishing.meshes import mesh_voxels, simplify_piece
+
+    id_, mask, euler = SHAPES[name]
+    ids, middle = np.pad(np.where(mask, id_, 0), 1).astype(np.uint64), mask.shape[2] // 2
+    cut = [(0, ids[:, :, : middle + 1]), (middle, ids[:, :, middle:])]
+    wanted = np.array([id_], np.uint64)
+    parts = [mesh_voxels(voxels, np.array([0, 0, first]), wanted)[id_] for first, voxels in cut]
+    less = [simplify_piece(piece, (8, 8, 8), 8) for piece in parts]
+    for piece, simplified in zip(parts, less, strict=True):
+        shared = {tuple(place) for place in piece.whole.tolist() if place[2] == 2 * middle}
+        assert shared <= {tuple(place) for place in simplified.whole.tolist()}
+        assert len(simplified.faces) < len(piece.faces) / 2
+    places, faces, _ = join_pieces(less)
+    assert count_open_edges(faces) == 0
+    assert count_euler(faces) == euler
+    assert measure_volume(places, faces) == pytest.approx(measure_volume(*join_pieces(parts)[:2]), rel=0.02)
+
+
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), cut=st.tuples(*[st.integers(1, 8)] * 3))
 def test_any_voxels_have_closed_surfaces_however_blocks_cut_them(seed, cut):
-    from neuroadda.publishing.meshes import join_pieces, mesh_voxels
+    from neuroadda.publishing.mesh_pieces import join_pieces
+    from neuroadda.publishing.meshes import mesh_voxels
 
     ids = np.random.default_rng(seed).integers(0, 4, (8, 8, 8)).astype(np.uint64)
     padded, wanted = np.pad(ids, 1), np.array([1, 2, 3], np.uint64)
@@ -101,7 +123,7 @@ def test_any_voxels_have_closed_surfaces_however_blocks_cut_them(seed, cut):
                 for id_, piece in mesh_voxels(padded[box], first, wanted).items():
                     pieces[id_].append(piece)
     for id_, found in pieces.items():
-        places, faces = join_pieces(found)
+        places, faces, _ = join_pieces(found)
         assert count_open_edges(faces) == 0
         assert abs(measure_volume(places, faces) / 8) <= (ids == id_).sum()
 

@@ -114,7 +114,8 @@ def test_any_number_of_workers_and_a_second_time_give_the_same_files(plan, tmp_p
     [
         ("scale_stage", "downsample", 30),
         ("meshes", "mesh_voxels", 5),
-        ("meshes", "simplify", 3),
+        ("meshes", "simplify_part", 5),
+        ("meshes", "simplify_near", 2),
         ("skeletons", "trace", 2),
     ],
 )
