@@ -69,8 +69,8 @@ the test parts. Settings were chosen on the train parts, on which the backbones 
 
 - *neuroadda*: what `neuroadda tune` chooses. It keeps the default unless a gain is beyond the spread over quarters of the part.
 - *neuroadda, default*: the settings of a user who chooses nothing.
-- *neuroadda, lowest*: the lowest VOI of all that `tune` tries, averaged with the thresholds beside it, whatever the spread. This column
-  was added after the scores of the first were seen.
+- *neuroadda, lowest*: the lowest VOI of all that `tune` tries, averaged with the thresholds beside it, whatever the spread. This
+  column was added after the scores of the first were seen.
 
 With the settings of the lowest VOI, neuroadda is better than abiss on all four volumes. On mouse_cortex_sssem and
 fly_medulla_fibsem this is by about 0.02 or less, which another threshold can make. With what `tune` chooses, neuroadda is better on

@@ -16,13 +16,13 @@ from neuroadda.blockwise.grid import Block, BlockGrid
 from neuroadda.blockwise.outputs import Written
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import ZyxFloat
+from neuroadda.publishing.crops import choose_coarsening
 from neuroadda.publishing.named_files import WrittenNames
 from neuroadda.publishing.publication import Publication
 from neuroadda.publishing.segment_table import Chosen, SegmentTable
 from neuroadda.publishing.segments import SEGMENTATION, TABLE, choose_rows, list_segments, make_row_grid, rows_of
 from neuroadda.publishing.trees import Tree, describe_swc, trace
 from neuroadda.publishing.whole_voxels import read_ids
-from neuroadda.pyramids.downsampling import choose_factor
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.storage.locations import Location, to_location
 from neuroadda.volumes.storage.placing import write_file
@@ -37,8 +37,8 @@ INFO = {
 
 
 @dataclass
-class Crop:
-    """A segment in its box, on coarser voxels.
+class PlacedCrop:
+    """A segment in its box, on coarser voxels; of each it is known which finer voxel of the segment is nearest to its centre.
 
     Attributes
     ----------
@@ -61,11 +61,10 @@ class Crop:
     nearest: np.ndarray
 
     @classmethod
-    def plan(cls, begin: np.ndarray, end: np.ndarray, voxel_size_nm: ZyxFloat, max_voxels: int) -> "Crop":
+    def plan(cls, begin: np.ndarray, end: np.ndarray, voxel_size_nm: ZyxFloat, max_voxels: int) -> "PlacedCrop":
         """Return the empty crop of a box, in voxels as fine as `max_voxels` allows."""
-        factor, size = np.ones(3, np.int64), np.array(voxel_size_nm)
-        while (shape := -(-end // factor) - begin // factor).prod() > max_voxels:
-            factor = factor * choose_factor(shape.tolist(), (size * factor).tolist())
+        factor, size = choose_coarsening(begin, end, voxel_size_nm, max_voxels), np.array(voxel_size_nm)
+        shape = -(-end // factor) - begin // factor
         offsets = np.argwhere(np.ones(factor, bool))
         away = np.linalg.norm((offsets + 0.5 - factor / 2) * size, axis=1)
         offsets = offsets[np.argsort(away, kind="stable")]
@@ -152,9 +151,11 @@ class WriteSkeletons(Stage):
 
         return write
 
-    def _read(self, volume: Volume, table: SegmentTable, rows: list[int]) -> dict[int, Crop]:
+    def _read(self, volume: Volume, table: SegmentTable, rows: list[int]) -> dict[int, PlacedCrop]:
         """Return the crops of some segments; each block of the volume is read once."""
-        crops = {row: Crop.plan(table.begin[row], table.end[row], self.voxel_size_nm, self.max_voxels) for row in rows}
+        crops = {
+            row: PlacedCrop.plan(table.begin[row], table.end[row], self.voxel_size_nm, self.max_voxels) for row in rows
+        }
         within: dict[int, list[int]] = {}
         for row in rows:
             for index in table.list_blocks(row).tolist():

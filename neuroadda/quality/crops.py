@@ -8,7 +8,7 @@ from funlib.geometry import Roi
 
 from neuroadda.config import ZyxFloat
 from neuroadda.observing import track
-from neuroadda.publishing.skeletons import Crop
+from neuroadda.publishing.crops import Crop, choose_coarsening
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.contents.label_ids import read_ids
 
@@ -43,9 +43,9 @@ class Frame:
     def plan(cls, volume: Volume, roi: Roi, max_voxels: int = MAX_VOXELS) -> "Frame":
         """Return the frame of a ROI with voxels as fine as `max_voxels` allows."""
         shape_vx = np.array(roi.shape / volume.voxel_size)
-        whole = Crop.plan(np.zeros(3, np.int64), shape_vx, volume.voxel_size_nm, max_voxels)
+        factor = choose_coarsening(np.zeros(3, np.int64), shape_vx, volume.voxel_size_nm, max_voxels)
         size_nm = np.array(volume.voxel_size_nm)
-        return cls(roi, whole.factor, np.array(whole.mask.shape), size_nm * whole.factor, size_nm * shape_vx)
+        return cls(roi, factor, -(-shape_vx // factor), size_nm * factor, size_nm * shape_vx)
 
     @property
     def voxel_size_nm(self) -> ZyxFloat:

@@ -9,7 +9,7 @@ from funlib.geometry import Coordinate, Roi
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.config import Config, ZyxFloat
 from neuroadda.observing import track
-from neuroadda.publishing.skeletons import Crop
+from neuroadda.publishing.crops import Crop
 from neuroadda.publishing.trees import trace
 from neuroadda.quality.branches import measure_branches
 from neuroadda.quality.crops import Frame, Held, cut_crops

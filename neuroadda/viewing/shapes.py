@@ -8,7 +8,7 @@ import numpy as np
 from neuroadda.blockwise.grid import BlockGrid
 from neuroadda.evaluation.contingency import Contingency
 from neuroadda.observing import track
-from neuroadda.publishing.skeletons import Crop
+from neuroadda.publishing.crops import Crop
 from neuroadda.quality.crops import Frame, Held, cut_crops
 from neuroadda.quality.measure import MOST_VX, Inspected, LargeSegment
 from neuroadda.viewing.colours import Palette

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from neuroadda.publishing.skeletons import Crop
+from neuroadda.publishing.skeletons import PlacedCrop
 from neuroadda.publishing.trees import describe_swc, trace
 from tests.publishing import shapes
 
@@ -82,7 +82,7 @@ def test_coarser_voxels_keep_together_what_is_connected():
     begin, end = places.min(axis=0), places.max(axis=0) + 1
     mask = np.zeros(end - begin, bool)
     mask[tuple((places - begin).T)] = True
-    crop = Crop.plan(begin, end, (40, 8, 8), 300)
+    crop = PlacedCrop.plan(begin, end, (40, 8, 8), 300)
     assert crop.mask.size <= 300
     half = mask.shape[0] // 2
     crop.add(mask[:half], begin)
@@ -96,7 +96,7 @@ def test_a_coarse_skeleton_lies_in_the_segment():
     mask = shapes.make_tube((24, 24, 120), ((12, 12, 6), (12, 12, 114)), 5)
     mask |= shapes.make_tube((24, 24, 120), ((12, 12, 60), (2, 2, 100)), 2)
     size, begin = np.array([30.0, 8.0, 8.0]), np.array([7, 1, 30])
-    crop = Crop.plan(begin, begin + mask.shape, tuple(size), 2000)
+    crop = PlacedCrop.plan(begin, begin + mask.shape, tuple(size), 2000)
     for first in (0, 50):  # however blocks cut it
         crop.add(mask[:, :, first : first + 70], begin + np.array([0, 0, first]))
     tree = crop.trace()
