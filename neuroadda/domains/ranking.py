@@ -19,6 +19,12 @@ FEWEST, MOST = 0.02, 0.6
 WEIGHT = 2.0  # of a source's MMD against its consistency, see docs/results/ranking.md
 
 
+class RankPatches(PatchConfig):
+    """Which patches of the target are embedded: `PatchConfig` with fewer patches by default."""
+
+    count: Annotated[int, Field(ge=2, le=10**7)] = 32
+
+
 class RankConfig(MmdConfig):
     """How sources are ranked for a target.
 
@@ -49,7 +55,7 @@ class RankConfig(MmdConfig):
     dimensions: Dimensions = "3d"
     crops: Annotated[int, Field(ge=2, le=1000)] = 3
     crop_vx: Zyx | None = None
-    patches: PatchConfig = Field(default_factory=lambda: PatchConfig(count=32))
+    patches: RankPatches = Field(default_factory=RankPatches)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.domains.features import compare_features, load_features
-from neuroadda.domains.patches import PatchConfig, has_room
-from neuroadda.domains.ranking import RankConfig
+from neuroadda.domains.patches import has_room
+from neuroadda.domains.ranking import RankConfig, RankPatches
 from neuroadda.zoo.finding import Zoo
 from studies.ranking.targets import choose_part, open_raw
 
@@ -30,7 +30,7 @@ def measure_matched(
 ) -> list[MatchedRow]:
     """Return the MMD^2 of the sources whose patches fit."""
     raw = open_raw(target)
-    patches = PatchConfig(count=PATCHES, seed=seed, roi=choose_part(raw, small))
+    patches = RankPatches(count=PATCHES, seed=seed, roi=choose_part(raw, small))
     config = RankConfig(patches=patches, permutations=1, resamples=1)  # MMD^2 alone is kept
     features = load_features(raw, zoo, backbones, config)
     fitting = {name: found for name, found in features.items() if has_room(raw, found.footprint_vx, patches)}

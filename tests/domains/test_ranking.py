@@ -20,6 +20,11 @@ FEATURES = 6
 CONFIG = RankConfig(by="mmd", bandwidth="median", permutations=99, resamples=300)
 
 
+@pytest.mark.parametrize("given", [{}, {"no_data": "none"}, {"seed": 1}])
+def test_other_keys_of_patches_keep_their_number(given):
+    assert RankConfig(patches=given).patches.count == RankConfig().patches.count == 32
+
+
 def domain(shift: float, seed: int, blocks: int = 16, each: int = 12, network: str = "n") -> Embedding:
     """Gaussian features about (shift, 0, ...), alike within a block."""
     rng = np.random.default_rng(seed)

@@ -19,7 +19,7 @@ from neuroadda.config import dump_config, parse_config
 from neuroadda.domains.comparison import compare_embeddings
 from neuroadda.domains.embedding import embed_volume
 from neuroadda.domains.patches import PatchConfig
-from neuroadda.domains.ranking import RankConfig
+from neuroadda.domains.ranking import RankConfig, RankPatches
 from neuroadda.domains.ranking_file import read_selection
 from neuroadda.domains.selection import SelectConfig, describe, rank_zoo, select_source
 from neuroadda.errors import UserError
@@ -39,7 +39,7 @@ SMALL = UNetConfig(
 SAMPLE = {"name": "t", "licence": "CC0", "citation": "nobody"}
 PATCHES = PatchConfig(count=96, seed=1)
 CONFIG = RankConfig(
-    by="mmd", network="own", pooling="mean", patches=PatchConfig(count=96), permutations=99, resamples=200
+    by="mmd", network="own", pooling="mean", patches=RankPatches(count=96), permutations=99, resamples=200
 )
 SET = ("--by", "mmd", "--set", "patches.count=96", "--set", "permutations=99", "--set", "resamples=200")
 # texture of each domain: smoothness (nm), brightness, contrast; and its pixel size (nm)
@@ -227,7 +227,7 @@ def test_what_a_zoo_lacks_is_told_in_one_line(made, zoo, changed, tmp_path, monk
     with pytest.raises(UserError, match=r"features of 'coarse' are of a network \(\w{12}\) that no entry has"):
         rank_zoo(volume, gone, reference, exclude=["fine"])
     small = write_tissue(tmp_path / "small.zarr/raw", *DOMAINS["fine"], 0)
-    tight = RankConfig(patches=PatchConfig(roi=RoiConfig(offset_nm=(0, 0, 0), shape_nm=(40, 80, 80))))
+    tight = RankConfig(patches=RankPatches(roi=RoiConfig(offset_nm=(0, 0, 0), shape_nm=(40, 80, 80))))
     with pytest.raises(UserError, match=r"a crop of 32 x 32 voxels \(yx\) does not fit into the ROI"):
         rank_zoo(small, zoo, tight)
     monkeypatch.setattr("neuroadda.domains.selection.draw_crops", lambda *_: pytest.fail("it works before it refuses"))
@@ -261,7 +261,7 @@ def test_a_blank_volume_is_named_and_small_ones_are_ranked_by_what_fits(zoo, mad
     assert f"{blank.path}: of " in err
     small = tmp_path / "small.zarr/raw"
     Volume.create(small, (4, 18, 18), (40, 4, 4), np.uint8).data[:] = target(made, "fine").read()[:, :18, :18]
-    config = RankConfig(crop_vx=(4, 16, 16), patches=PatchConfig(count=8))
+    config = RankConfig(crop_vx=(4, 16, 16), patches=RankPatches(count=8))
     ranking = rank_zoo(Volume.open(small), zoo, config)
     assert {row.mmd2 for row in ranking.rows} == {None}
     assert "MMD" not in ranking.rows[0].why
@@ -271,7 +271,7 @@ def test_a_blank_volume_is_named_and_small_ones_are_ranked_by_what_fits(zoo, mad
 def test_mmd_takes_no_part_where_the_patches_of_one_source_do_not_fit(zoo, made, command, tmp_path):
     small = Volume.create(tmp_path / "small.zarr/raw", (4, 40, 40), (40, 4, 4), np.uint8)
     small.data[:] = target(made, "fine").read()[:, :40, :40]
-    few = {"permutations": 9, "resamples": 9, "pooling": "mean", "patches": PatchConfig(count=8)}
+    few = {"permutations": 9, "resamples": 9, "pooling": "mean", "patches": RankPatches(count=8)}
     ranking = rank_zoo(small, zoo, RankConfig(**few))
     assert ranking.too_large == ("coarse",)
     assert {row.mmd2 for row in ranking.rows} == {None}

@@ -20,8 +20,7 @@ from neuroadda.backbones.card import CARD, WEIGHTS
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.backbones.foreign import ForeignNetwork
 from neuroadda.config import parse_config
-from neuroadda.domains.patches import PatchConfig
-from neuroadda.domains.ranking import RankConfig
+from neuroadda.domains.ranking import RankConfig, RankPatches
 from neuroadda.domains.selection import rank_zoo
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
@@ -165,7 +164,7 @@ def test_it_is_ranked_beside_others(tmp_path):
     add_backbone(write_small(tmp_path / "s"), tmp_path / "zoo")
     volume = Volume.create(tmp_path / "v.zarr/raw", (6, 64, 64), (30, 4.6, 4.6), np.uint8)
     volume.write(volume.roi, np.random.default_rng(0).integers(0, 256, (6, 64, 64), np.uint8))
-    few = {"patches": PatchConfig(count=24), "crops": 2, "crop_vx": (4, 24, 24), "permutations": 9, "resamples": 20}
+    few = {"patches": RankPatches(count=24), "crops": 2, "crop_vx": (4, 24, 24), "permutations": 9, "resamples": 20}
     for by in ("consistency", "both"):
         ranking = rank_zoo(volume, open_zoo(tmp_path / "zoo"), RankConfig(by=by, network="own", pooling="mean", **few))
         rows = {row.name: row for row in ranking.rows}
