@@ -103,8 +103,8 @@ def segment(
     any_voxel_size
         Accept a volume whose voxel size (nm) is more than 1.5 times that of the backbone's training, or less.
     workers
-        Worker processes; by default 2. They do not change the result, but for the last bits of affinities in a new run on a GPU, where
-        the tile follows from them: set `predict.tile_vx` there.
+        Worker processes; by default 2. They do not change the result, but for the last bits in a new run on a GPU, where the tile
+        follows from them: set `predict.tile_vx` there.
     config
         Everything else, such as block shape (voxels), threshold, ROI (nm), ledger, launcher.
     overwrite

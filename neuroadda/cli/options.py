@@ -38,7 +38,11 @@ RAW_HELP = "Zarr array of raw: a path or a URL; by default that of the config."
 Raw = Annotated[str | None, typer.Argument(metavar="RAW", help=RAW_HELP)]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="Folder for all that is written.")]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Worker processes; by default 2. The result is the same, but for the last bits on a GPU: set tile_vx there.")
+    int | None,
+    typer.Option(
+        min=1,
+        help="Worker processes; by default 2. The result is the same, but for the last bits on a GPU: set tile_vx there.",
+    ),
 ]
 # A list, so that a second one is refused by `take_one`: click would keep the last alone.
 Backbone = Annotated[list[str] | None, typer.Option("--backbone", help="An entry of the zoo, or a folder.")]
