@@ -1,4 +1,7 @@
-"""What is used of torch's private parts. They are named in this file only, and whatever is missing is done without."""
+"""What is used of torch's private parts, which are named in this file only.
+
+Functions that are missing are done without. What is imported at the top is needed: without it this module cannot be imported.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
