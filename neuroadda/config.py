@@ -187,7 +187,11 @@ def configure(model: type[C], config: C | None, where: str, given: Mapping[str, 
 def without_none(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return a table without the keys, at any depth, that are None, and without the tables that are then empty."""
     tables = {key: without_none(value) if isinstance(value, Mapping) else value for key, value in given.items()}
-    return {key: value for key, value in tables.items() if value is not None and value != {}}
+    return {
+        key: value
+        for key, value in tables.items()
+        if value is not None and not (isinstance(value, Mapping) and not value)
+    }
 
 
 def dump_config(config: BaseModel) -> dict[str, Any]:

@@ -216,6 +216,8 @@ def test_what_is_wrong_with_values(tmp_path: Path, raw: np.ndarray) -> None:
     source = tmp_path / "a.npy"
     np.save(source, raw)
     refuse("does not say its voxel size; give --voxel-size", source, target)
+    refuse("voxel size 30 is not three lengths", source, target, voxel_size_nm=30)
+    refuse("not three lengths", source, target, voxel_size_nm=("a", 6, 6))
     refuse("not three positive lengths", source, target, voxel_size_nm=(40, 0, 4))
     refuse("not three positive lengths", source, target, voxel_size_nm=(40, float("nan"), 4))
     refuse(

@@ -40,6 +40,11 @@ def world_units(
         If they are not three lengths each, or the voxel size is not positive.
     """
     in_file = where is not None
+    for name, given in (("voxel size", voxel_size_nm), ("offset", offset_nm)):
+        try:
+            [float(each) for each in given]
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{name} {given!r} is not three lengths", where, "give Z Y X in nm") from error
     if len(voxel_size_nm) != 3 or not all(1 / PM_PER_NM <= v < FARTHEST_NM for v in voxel_size_nm):
         what, right = f"voxel size {tuple(voxel_size_nm)}", ASK_SIZE if in_file else "give Z Y X in nm"
         if len(voxel_size_nm) == 3 and 0 < max(voxel_size_nm) < 1 / PM_PER_NM and min(voxel_size_nm) > 0:
