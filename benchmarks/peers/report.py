@@ -73,9 +73,9 @@ the test parts. Settings were chosen on the train parts, on which the backbones 
   column was added after the scores of the first were seen.
 
 With the settings of the lowest VOI, neuroadda is better than abiss on all four volumes. On mouse_cortex_sssem and
-fly_medulla_fibsem this is by about 0.02 or less, which another threshold can make. With what `tune` chooses, neuroadda is better on
-mouse_cortex_sssem and fly_larva_l1_sstem, and worse on fly_medulla_fibsem and, by 0.005, on fly_fibsem. `tune` keeps the
-default on both: better settings are among those that it tries, but one train part does not tell them from chance.
+fly_medulla_fibsem the difference is as small as that between two thresholds. With what `tune` chooses, neuroadda is better on
+mouse_cortex_sssem and fly_larva_l1_sstem, worse on fly_medulla_fibsem, and a little worse on fly_fibsem. `tune` keeps the
+default on the last two: better settings are among those that it tries, but one train part does not tell them from chance.
 """
 
 SIZES_NOTE = """

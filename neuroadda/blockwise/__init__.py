@@ -4,7 +4,8 @@
 - `engine`: decides which blocks are to be done, watches the ledger, stops early, reports.
 - `scheduler_handle`, `scheduler`: start the scheduler process; hand out blocks by daisy.
 - `launchers/`, `worker`, `job`, `block_runner`, `overlap`: start workers; take blocks; process one, or several at a time.
-- `execution_config`: the config of all this. `causes`: why blocks fail. `logs`. `lost`: blocks whose output is gone.
+- `execution_config`: the config of all this. `causes`: why blocks fail. `lost`: blocks whose output is gone.
+- `logs`: what the processes of a run log.
 
 The record of every block is in `neuroadda.ledger`; how far a run is and whether it is well, in `neuroadda.runs`.
 

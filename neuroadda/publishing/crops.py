@@ -9,7 +9,7 @@ from neuroadda.pyramids.downsampling import choose_factor
 
 
 def choose_coarsening(begin: np.ndarray, end: np.ndarray, voxel_size_nm: ZyxFloat, max_voxels: int) -> np.ndarray:
-    """Return int64 zyx: voxels in a coarser one, so few that a box still has at most `max_voxels` of these."""
+    """Return int64 zyx: how many voxels make a coarser one, as few as let a box have at most `max_voxels` coarser ones."""
     factor, size = np.ones(3, np.int64), np.array(voxel_size_nm)
     while (shape := -(-end // factor) - begin // factor).prod() > max_voxels:
         factor = factor * choose_factor(shape.tolist(), (size * factor).tolist())
