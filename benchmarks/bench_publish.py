@@ -1,10 +1,11 @@
 """Publish phantoms, killed once in every step and resumed; read back by the programs of others; mesh beside igneous.
 
     python -m benchmarks.bench_publish [--sizes 8 1024] [--largest N|all] [--without-ply] [--compared 8] [--folder F] ...
+    python -m benchmarks.bench_publish --sizes --compared --run runs/demo/segmentation --largest all ...
 
 Sizes are in 10^6 voxels. The phantoms' exact ids are the segmentation. Volumes and properties are of all segments, meshes, PLY and
-skeletons of the N largest, or of all with at least 1000 voxels. Virtual environments of navis and igneous are made on first use;
-both are run as separate programs.
+skeletons of the N largest, or of all with at least 1000 voxels. A run is published for WEBKNOSSOS, too. Virtual environments of
+navis, igneous and the library of WEBKNOSSOS are made on first use; they are run as separate programs.
 Phantoms and results stay in the folder: a run that was stopped goes on, and the page is written of all results there.
 """
 
@@ -12,21 +13,32 @@ import argparse
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.machine import describe_run
 from benchmarks.peers.contestants import make_venv
 from benchmarks.publishing.peers import IGNEOUS, mesh_by_igneous
-from benchmarks.publishing.reading import read_by_cloudvolume, read_by_navis, read_by_tensorstore, read_by_trimesh
+from benchmarks.publishing.reading import (
+    WEBKNOSSOS,
+    read_by_cloudvolume,
+    read_by_navis,
+    read_by_tensorstore,
+    read_by_trimesh,
+    read_by_webknossos,
+)
 from benchmarks.publishing.steps import (
     Cost,
     Segment,
+    Step,
+    find_segmentation,
     first_step,
     list_segments,
     make_labels,
     more_steps,
     publish,
+    webknossos_step,
 )
 from benchmarks.tables import to_markdown
 from neuroadda.cli.console import print_table
@@ -39,11 +51,31 @@ NAVIS = "navis==1.12.0"
 Row = dict[str, str]
 
 
-def describe_cost(mvx: int, name: str, segments: int, voxels: int, cost: Cost) -> Row:
+@dataclass(frozen=True)
+class Published:
+    """What is published: its name for people, a segmentation or a run, and where that and all results go."""
+
+    name: str
+    source: Path
+    segmentation: Path
+    folder: Path
+
+    @property
+    def output(self) -> Path:
+        """Where it is published."""
+        return self.folder / "published"
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is a run."""
+        return self.source != self.segmentation
+
+
+def describe_cost(what: Published, step: str, segments: int, voxels: int, cost: Cost) -> Row:
     """Return the row of a step; `voxels` are those that it is about."""
     return {
-        "volume": f"{mvx} Mvx",
-        "step": name,
+        "volume": what.name,
+        "step": step,
         "segments": str(segments),
         "their voxels": f"{voxels / 1e6:.1f} M",
         "wall": f"{cost.wall:.0f} s",
@@ -54,37 +86,43 @@ def describe_cost(mvx: int, name: str, segments: int, voxels: int, cost: Cost) -
     }
 
 
-def publish_size(
-    mvx: int, largest: int | None, workers: int, folder: Path, ply: bool
-) -> tuple[list[Row], list[Segment]]:
-    """Publish one size; return the costs, and the segments that have meshes."""
-    labels, output = make_labels(mvx, folder), folder / "published"
-    total = math.prod(Volume.open(labels).shape_vx)
-    cost = publish(labels, output, first_step(labels), workers, folder)
-    listed = list_segments(output)
-    rows, segments = [describe_cost(mvx, "volumes", len(listed), total, cost)], listed[:largest]
+def publish_steps(what: Published, largest: int | None, workers: int, ply: bool) -> tuple[list[Row], list[Segment]]:
+    """Publish step by step; return the costs, and the segments that have meshes."""
+    total = math.prod(Volume.open(what.segmentation).shape_vx)
+
+    def take(step: Step) -> Cost:
+        return publish(what.source, what.output, step, workers, what.folder)
+
+    cost = take(first_step(what.segmentation))
+    listed = list_segments(what.output)
+    rows, segments = [describe_cost(what, "volumes", len(listed), total, cost)], listed[:largest]
     meshed = sum(segment.voxels for segment in segments)
     for step in more_steps(segments)[: None if ply else -1]:
-        rows.append(
-            describe_cost(mvx, step.name, len(segments), meshed, publish(labels, output, step, workers, folder))
-        )
+        rows.append(describe_cost(what, step.name, len(segments), meshed, take(step)))
         print_table(step.name, rows[-1:])
+    if what.is_run:
+        step = webknossos_step()
+        rows.append(describe_cost(what, step.name, len(listed), total, take(step)))
     return rows, segments
 
 
-def read_back(mvx: int, folder: Path, segments: Sequence[Segment], navis: Path) -> list[Row]:
+def read_back(what: Published, segments: Sequence[Segment], venvs: Path) -> list[Row]:
     """Return what each reader found."""
-    output, labels = folder / "published", Volume.open(folder / "volume.zarr/labels")
+    output, labels = what.output, Volume.open(what.segmentation)
+    navis = make_venv(venvs / "navis", NAVIS, "cloud-volume")
     found = {
         f"tensorstore {version('tensorstore')}": read_by_tensorstore(output, labels),
         f"cloud-volume {version('cloud-volume')}": read_by_cloudvolume(output, labels, segments),
         f"trimesh {version('trimesh')}": read_by_trimesh(output, labels, segments) if (output / "ply").exists() else {},
         NAVIS.replace("==", " "): read_by_navis(navis, output, labels, segments),
     }
+    if what.is_run:
+        library = make_venv(venvs / "webknossos", WEBKNOSSOS)
+        found[WEBKNOSSOS.replace("==", " ")] = read_by_webknossos(library, output, what.source)
     return [
-        {"volume": f"{mvx} Mvx", "read by": reader, "what": what, "found": value}
-        for reader, told in found.items()
-        for what, value in told.items()
+        {"volume": what.name, "read by": reader, "what": told, "found": value}
+        for reader, tells in found.items()
+        for told, value in tells.items()
     ]
 
 
@@ -94,6 +132,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="*", type=int, default=[8, 1024])
     parser.add_argument("--largest", type=lambda word: None if word == "all" else int(word), default=4)
     parser.add_argument("--compared", nargs="*", type=int, default=[8], help="sizes that are meshed beside igneous")
+    parser.add_argument("--run", type=Path, help="folder of a run that is published as well")
     parser.add_argument("--without-ply", action="store_true")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path("runs/publish"))
@@ -103,11 +142,15 @@ def main() -> None:
     )
     options = parser.parse_args()
     venvs, root = options.venvs.absolute(), options.folder.absolute()
-    for mvx in options.sizes:
-        folder = root / str(mvx)
-        rows, segments = publish_size(mvx, options.largest, options.workers, folder, not options.without_ply)
-        read = read_back(mvx, folder, segments, make_venv(venvs / "navis", NAVIS, "cloud-volume"))
-        _keep(root / f"published_{mvx}.json", costs=rows, readers=read)
+    places = {str(mvx): make_labels(mvx, root / str(mvx)) for mvx in options.sizes}
+    published = [Published(f"{size} Mvx", labels, labels, root / size) for size, labels in places.items()]
+    if options.run:
+        published.append(Published("run", options.run, find_segmentation(options.run), root / "run"))
+    for what in published:
+        what.folder.mkdir(parents=True, exist_ok=True)
+        rows, segments = publish_steps(what, options.largest, options.workers, not options.without_ply)
+        read = read_back(what, segments, venvs)
+        _keep(root / f"published_{what.folder.name}.json", costs=rows, readers=read)
     for mvx in options.compared:
         peers = mesh_by_igneous(make_venv(venvs / "igneous", IGNEOUS), mvx, root / str(mvx))
         _keep(root / f"compared_{mvx}.json", peers=peers)
@@ -134,11 +177,11 @@ def write_results(root: Path) -> None:
 
 PAGE = """# Publishing: cost, and what others read
 
-The exact ids of phantoms of several sizes, published by `neuroadda publish`. Volumes and segment properties are of all segments;
-meshes (precomputed, then PLY) and skeletons are of as many of the largest segments as are told. In every step all processes are
-killed (SIGKILL) while files are being written, and the same command continues: time is that of both parts. Peak is the memory of
-the largest process. CPU seconds include the start of all processes, some 5 s a step. Wall seconds are those of a machine that
-others use, too.
+The exact ids of phantoms of several sizes, and the run of `make demo`, published by `neuroadda publish`. Volumes and segment
+properties are of all segments; meshes (precomputed, then PLY) and skeletons are of as many of the largest segments as are told. In
+every step all processes are killed (SIGKILL) while files are being written, and the same command continues: time is that of both
+parts. Peak is the memory of the largest process. CPU seconds include the start of all processes, some 5 s a step. Wall seconds are
+those of a machine that others use, too.
 
 The memory of volumes grows with a shard, not with the volume; that of meshes grows with the largest simplified surface.
 
@@ -148,9 +191,10 @@ The memory of volumes grows with a shard, not with the volume; that of meshes gr
 
 ## Read back
 
-Ids are compared with the phantom's voxel by voxel (tensorstore: all; cloud-volume: boxes at random places). The box of a mesh is
-compared with that of the segment's voxels: simplification may move vertices by the longest side of a voxel, 30 nm. navis runs in an
-environment of its own.
+Ids are compared with those of the segmentation voxel by voxel (tensorstore: all; cloud-volume: boxes at random places). The box
+of a mesh is compared with that of the segment's voxels: simplification may move vertices by the longest side of a voxel, 30 nm in
+the phantoms. navis and the library of WEBKNOSSOS run in environments of their own. WEBKNOSSOS numbers fragments anew, so partitions
+are compared there: the one into fragments, and the one that the mapping of the run's threshold makes of them.
 
 {readers}
 

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from benchmarks.publishing.steps import SEGMENTATION, Segment
+from benchmarks.publishing.steps import SEGMENTATION, Segment, find_segmentation
 from neuroadda.volumes.arrays import Volume
 
 BOXES, BOX_VX = 16, 64
 SLAB_VX = (64, 512, 512)
+WEBKNOSSOS = "webknossos==4.3.3"
 HERE = Path(__file__).parent
 Found = dict[str, str]
 
@@ -23,7 +26,7 @@ def read_by_tensorstore(output: Path, labels: Volume) -> Found:
     import tensorstore
 
     spec = {"driver": "neuroglancer_precomputed", "kvstore": {"driver": "file", "path": f"{output / SEGMENTATION}/"}}
-    array = tensorstore.open(spec, read=True).result()
+    array = tensorstore.open(spec, read=True).result()[tensorstore.d[:].translate_to[0, 0, 0, 0]]
     different = 0
     for begin in product(*(range(0, s, n) for s, n in zip(labels.shape_vx, SLAB_VX, strict=True))):
         box = tuple(slice(b, min(b + n, s)) for b, n, s in zip(begin, SLAB_VX, labels.shape_vx, strict=True))
@@ -46,7 +49,8 @@ def read_by_cloudvolume(output: Path, labels: Volume, segments: Sequence[Segment
         box = tuple(slice(int(b), int(min(b + BOX_VX, s))) for b, s in zip(begin, shape, strict=True))
         ids = labels.data[box]
         compared += ids.size
-        different += int((ids != np.asarray(volume[box[::-1]])[..., 0].T).sum())
+        placed = tuple(slice(side.start + o, side.stop + o) for side, o in zip(box, _offset_vx(labels), strict=True))
+        different += int((ids != np.asarray(volume[placed[::-1]])[..., 0].T).sum())
     meshes = volume.mesh.get([segment.id for segment in segments], fuse=False)
     off = max(_distance(meshes[segment.id].vertices, segment) for segment in segments)
     skeletons = {segment.id: volume.skeleton.get(segment.id).vertices for segment in segments}
@@ -90,6 +94,42 @@ def read_by_navis(python: Path, output: Path, labels: Volume, segments: Sequence
     }
 
 
+def read_by_webknossos(python: Path, output: Path, run: Path) -> Found:
+    """Compare all voxels of raw, fragments as a partition, and the partition that the run's own mapping makes of them.
+
+    The library runs in its own virtual environment, and reads a mapping as a graph: its components are the segments.
+    """
+    config, file = json.loads((run / "config.json").read_text())["resolved"], output / "webknossos.npz"
+    command = [python, "-W", "ignore", HERE / "webknossos_read.py", output / "webknossos", file]
+    told = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+    with np.load(file) as read:
+        raw, fragments = read["raw 1"][0].T, read["fragments 1"][0].T
+        edges = read[f"edges threshold_{config['components']['threshold']:g}"]
+    segments = find_segmentation(run)
+    size = told["largest"] + 1
+    graph = coo_array((np.ones(len(edges), bool), tuple(edges.T)), (size, size))
+    of_fragment = connected_components(graph, directed=False)[1] + 1
+    of_fragment[0] = 0  # no fragment
+    return {
+        "voxel size": " x ".join(f"{length:g}" for length in told["factor"]) + f" {told['unit']}",
+        "other values of raw": str(int((raw != Volume.open(config["raw"]).read()).sum())),
+        "fragments": str(told["largest"]),
+        "the same partition into fragments": _compare(fragments, Volume.open(segments.parent / "fragments").read()),
+        "the same partition into segments": _compare(of_fragment[fragments], Volume.open(segments).read()),
+    }
+
+
+def _compare(some: np.ndarray, others: np.ndarray) -> str:
+    """Tell whether two arrays of ids are the same but for the names of ids."""
+    pairs = np.unique(np.stack([some.ravel(), others.ravel()]).astype(np.uint64), axis=1)
+    return "yes" if all(len(np.unique(ids)) == pairs.shape[1] for ids in pairs) else "no"
+
+
+def _offset_vx(labels: Volume) -> list[int]:
+    """Return where the first voxel lies, zyx."""
+    return [round(o / v) for o, v in zip(labels.offset_nm, labels.voxel_size_nm, strict=True)]
+
+
 def _distance(vertices: np.ndarray, segment: Segment) -> float:
     """Return by how much the box of vertices (xyz, nm) differs from the segment's, nm."""
     box = np.stack([vertices.min(axis=0)[::-1], vertices.max(axis=0)[::-1]])
@@ -100,7 +140,7 @@ def _share_inside(skeletons: dict[int, np.ndarray], labels: Volume) -> str:
     """Return how many nodes (xyz, nm) lie in a voxel of their segment."""
     inside = total = 0
     for id_, nodes in skeletons.items():
-        places = np.floor(nodes[:, ::-1] / labels.voxel_size_nm).astype(int)
+        places = np.floor(nodes[:, ::-1] / labels.voxel_size_nm).astype(int) - _offset_vx(labels)
         z, y, x = places.T
         inside += int((labels.data.vindex[z, y, x] == id_).sum())
         total += len(nodes)

@@ -59,6 +59,11 @@ def make_labels(mvx: int, folder: Path) -> Path:
     return target / "labels"
 
 
+def find_segmentation(run: Path) -> Path:
+    """Return the segmentation of a run."""
+    return run / "volumes.zarr/segmentation"
+
+
 def run_measured(command: Sequence[object], report: Path) -> Cost:
     """Run a command and return what it and all its processes took."""
     told = [sys.executable, "-S", str(MEASURE), str(report), *map(str, command)]
@@ -69,17 +74,17 @@ def run_measured(command: Sequence[object], report: Path) -> Cost:
     return Cost(**json.loads(report.read_text()))
 
 
-def publish(labels: Path, output: Path, step: Step, workers: int, reports: Path) -> Cost:
+def publish(source: Path, output: Path, step: Step, workers: int, reports: Path) -> Cost:
     """Publish what a step adds, in processes that are killed once; return the cost of both parts together.
 
-    What was measured before is not measured again.
+    The source is a segmentation or a run. What was measured before is not measured again.
     """
     report = reports / f"{step.name}.json"
     if report.exists():
         return Cost(**json.loads(report.read_text()))
     if (output / step.folder).exists():
         raise SystemExit(f"{step.name} was begun and is not measured: remove {reports}/*.json and {output}")
-    command = [sys.executable, "-m", "neuroadda.cli", "publish", labels, output, "--workers", workers, *step.arguments]
+    command = [sys.executable, "-m", "neuroadda.cli", "publish", source, output, "--workers", workers, *step.arguments]
     killing = [sys.executable, "-m", "benchmarks.publishing.killed", output / step.folder, step.kill_at]
     cost = run_measured([*killing, *command], report)
     log = report.with_suffix(".log")
@@ -103,6 +108,11 @@ def more_steps(segments: Sequence[Segment]) -> list[Step]:
         Step("skeletons", (*ids, "--skeletons"), f"{SEGMENTATION}/skeletons", half),
         Step("ply", (*ids, "--to", "ply"), "ply", half),
     ]
+
+
+def webknossos_step() -> Step:
+    """Return the step that writes a run for WEBKNOSSOS."""
+    return Step("webknossos", ("--to", "webknossos"), "webknossos/raw", 1)
 
 
 def list_segments(output: Path) -> list[Segment]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import neuroadda as na
+from benchmarks.publishing.reading import WEBKNOSSOS
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.volumes.arrays import Volume
 from tests.publishing import datasets
@@ -17,30 +18,7 @@ from tests.publishing.test_webknossos import publish, read, segment
 from tests.segmentation.synthetic import write_backbone, write_raw
 
 pytest.importorskip("tensorstore", reason="tensorstore is not installed (pip install neuroadda[publish])")
-REQUIREMENT = "webknossos==4.3.3"
-READ = """
-import json, sys
-import numpy as np
-import webknossos
-dataset = webknossos.Dataset.open(sys.argv[1])
-voxels, told = {}, {"factor": list(dataset.voxel_size_with_unit.factor), "unit": dataset.voxel_size_with_unit.unit.value}
-for name, layer in dataset.layers.items():
-    told[name] = [list(layer.bounding_box.topleft), list(layer.bounding_box.size), layer.category]
-    for mag, view in layer.mags.items():
-        box = view.bounding_box
-        told[f"{name} {mag}"] = [list(box.topleft), list(box.size)]
-        voxels[f"{name} {mag}"] = view.read()
-layer = dataset.get_layer("fragments").as_segmentation_layer()
-told["largest"] = layer.largest_segment_id
-for attachment in layer.attachments.agglomerates:
-    graph = attachment.to_graph()
-    nodes = sorted(graph.nodes)
-    voxels[f"nodes {attachment.name}"] = np.array(nodes)
-    voxels[f"places {attachment.name}"] = np.array([list(graph.nodes[node]["position"]) for node in nodes])
-    voxels[f"edges {attachment.name}"] = np.array(sorted(sorted(edge) for edge in graph.edges))
-np.savez(sys.argv[2], **voxels)
-print(json.dumps(told))
-"""
+READ = Path(__file__).parents[2] / "benchmarks/publishing/webknossos_read.py"
 
 
 @pytest.mark.slow
@@ -86,9 +64,9 @@ def read_by_library(dataset: Path, folder: Path) -> tuple[dict, dict[str, np.nda
     outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     python = folder / "environment/bin/python"
     subprocess.run([sys.executable, "-m", "venv", folder / "environment"], check=True)
-    subprocess.run([python, "-m", "pip", "install", "-q", REQUIREMENT], check=True, env=outside)
+    subprocess.run([python, "-m", "pip", "install", "-q", WEBKNOSSOS], check=True, env=outside)
     reading = subprocess.run(
-        [python, "-W", "ignore", "-c", READ, dataset, folder / "read.npz"],
+        [python, "-W", "ignore", READ, dataset, folder / "read.npz"],
         stdout=subprocess.PIPE,
         text=True,
         cwd=folder,
