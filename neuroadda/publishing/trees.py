@@ -71,18 +71,21 @@ def _trace_part(mask: np.ndarray, distance: np.ndarray, voxel_size_nm: np.ndarra
     from skimage.graph import MCP_Geometric
 
     sampling = tuple(voxel_size_nm.tolist())
-    even = np.where(mask, 1.0, np.inf)
+    even = MCP_Geometric(np.where(mask, 1.0, np.inf), sampling=sampling)
     first = np.unravel_index(int(np.argmax(mask)), mask.shape)
-    root = _farthest(MCP_Geometric(even, sampling=sampling).find_costs([first])[0], mask)
-    away = MCP_Geometric(even, sampling=sampling).find_costs([root])[0]
+    root = _place(int(np.argmax(np.where(mask, even.find_costs([first])[0], -1.0))), mask.shape)
+    voxels = np.flatnonzero(mask)
+    away = even.find_costs([root])[0].ravel()[voxels]
     cost = np.where(mask, np.maximum(distance / voxel_size_nm.min(), 1), 1.0).astype(np.float64) ** -CENTRING
     paths = MCP_Geometric(np.where(mask, cost, np.inf), sampling=sampling)
     paths.find_costs([root])
     number, edges, left = {root: 0}, [], mask.copy()
     _clear(left, root, distance, voxel_size_nm)
-    while left.any():
+    for end in voxels[np.argsort(-away, kind="stable")]:  # the farthest first
+        if not left.flat[end]:
+            continue
         # All paths are of one tree: they begin at the root, and run together as far as they can.
-        path = [tuple(place) for place in paths.traceback(_farthest(away, left))]
+        path = [tuple(place) for place in paths.traceback(_place(end, mask.shape))]
         for before, place in pairwise(path):
             if place not in number:
                 number[place] = len(number)
@@ -92,9 +95,8 @@ def _trace_part(mask: np.ndarray, distance: np.ndarray, voxel_size_nm: np.ndarra
     return np.array(list(number), np.int64), np.array(edges, np.int64).reshape(-1, 2)
 
 
-def _farthest(costs: np.ndarray, among: np.ndarray) -> tuple[int, ...]:
-    place = np.unravel_index(int(np.argmax(np.where(among, costs, -1.0))), costs.shape)
-    return tuple(int(axis) for axis in place)
+def _place(flat: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(axis) for axis in np.unravel_index(flat, shape))
 
 
 def _clear(left: np.ndarray, place: tuple[int, ...], distance: np.ndarray, voxel_size_nm: np.ndarray) -> None:
