@@ -12,7 +12,7 @@ from neuroadda.active.scores import BINS, reduce_to_cells, score_ambiguity, scor
 from neuroadda.backbones.card import NEAREST, Card, load_card
 from neuroadda.backbones.checkpoint import load_backbone
 from neuroadda.backbones.devices import set_up_thread
-from neuroadda.blockwise.grid import Block, BlockGrid, find_tissue_of
+from neuroadda.blockwise.grid import Block, BlockGrid, BlockSet
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
 from neuroadda.device_leases import Lease
@@ -25,6 +25,7 @@ from neuroadda.prediction.resolving import resolve_each
 from neuroadda.prediction.symmetries import list_symmetries
 from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragments
 from neuroadda.volumes.arrays import Volume, describe_roi
+from neuroadda.volumes.coverage.boxes import find_boxes
 from neuroadda.volumes.coverage.masks import Mask, open_mask
 from neuroadda.volumes.coverage.no_data_mask import identify_mask
 from neuroadda.volumes.coverage.tissue import MASK, NO_DATA, Tissue, open_filled, open_tissue
@@ -215,7 +216,8 @@ def make_uncertainty_task(
     given = {MASK: None if mask is None else open_mask(mask, raw, roi), NO_DATA: no_data}
     masks = {name: opened for name, opened in given.items() if opened is not None}
     inputs |= {name: (opened.volume.path, identify_mask(known, name, opened)) for name, opened in masks.items()}
-    tissue = find_tissue_of(masks.values(), grid)
+    found = find_boxes(masks.values(), roi, block_vx)
+    tissue = None if found is None else BlockSet.of(found)
     if tissue is not None and not len(tissue):
         why = "there is no data" if mask is None else "the mask is 0 everywhere"
         what = f"no box has tissue, the most is 0%: {why} in {describe_roi(roi)}"

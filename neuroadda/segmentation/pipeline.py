@@ -5,7 +5,7 @@ from typing import Any
 
 from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Engine, Observer
-from neuroadda.blockwise.grid import BlockGrid, find_tissue_of
+from neuroadda.blockwise.grid import BlockGrid, BlockSet
 from neuroadda.blockwise.outputs import check_output
 from neuroadda.blockwise.task import Stage, Task
 from neuroadda.config import (
@@ -42,6 +42,7 @@ from neuroadda.segmentation.scoring import MEAN, choose_edges
 from neuroadda.segmentation.settings import is_tunable
 from neuroadda.segmentation.taken_edits import TAKEN, keep_taken, read_edits, read_taken
 from neuroadda.volumes.arrays import Volume, describe_roi
+from neuroadda.volumes.coverage.boxes import find_boxes
 from neuroadda.volumes.coverage.masks import Mask, open_mask
 from neuroadda.volumes.coverage.no_data_mask import AUTO, NONE, identify_mask, open_no_data, resolve_no_data
 from neuroadda.volumes.coverage.tissue import MASK, NO_DATA
@@ -174,7 +175,8 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None, *, take_edits
     if (data := open_no_data(config.no_data, raw)) is not None:
         masks[NO_DATA] = data
     mask: TaskInputs = {name: (one.volume.path, identify_mask(known, name, one)) for name, one in masks.items()}
-    tissue = find_tissue_of(masks.values(), grid())
+    boxes = find_boxes(masks.values(), roi, config.block_vx)
+    tissue = None if boxes is None else BlockSet.of(boxes)
     if tissue is not None and not len(tissue):
         what = "there is no data" if config.mask is None else "the mask is 0 everywhere"
         warn(f"{what} in {describe_roi(roi)}: there is nothing to segment", config.mask or config.raw)

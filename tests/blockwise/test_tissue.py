@@ -8,15 +8,23 @@ from funlib.geometry import Coordinate, Roi
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neuroadda.blockwise.grid import BlockGrid, BlockSet, coarsen_blocks, find_tissue
+from neuroadda.blockwise.grid import BlockGrid, BlockSet, coarsen_blocks
 from neuroadda.errors import UserError
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.coverage.boxes import find_boxes
 from neuroadda.volumes.coverage.masks import Mask, open_mask, stored_chunks
 from neuroadda.volumes.storage.nodes import ZARR3
 
 RAW_NM = (30, 6, 6)
 RAW_SHAPE = (7, 26, 31)
 OFFSET_NM = (60, 12, -6)
+
+
+def find_tissue(mask: Mask, grid: BlockGrid) -> BlockSet:
+    found = find_boxes([mask], grid.roi, grid.block_vx)
+    assert found is not None
+    assert found.shape == grid.counts
+    return BlockSet.of(found)
 
 
 @pytest.fixture
