@@ -31,22 +31,26 @@ WITHOUT_TORCH := tests/volumes tests/ledger tests/blockwise tests/runs tests/pyr
 FAST := tests/volumes tests/evaluation tests/pyramids tests/test_config.py tests/test_imports.py tests/test_kernels.py tests/test_device_leases.py tests/test_locks.py \
 	tests/test_outputs.py tests/test_packaging.py tests/test_redaction.py tests/test_requirements.py tests/test_wording.py
 
-.PHONY: demo test test-fast test-system test-without-torch lint docs bench chaos test-slow constraints clean
+.PHONY: demo test pytest test-fast test-system test-without-torch lint docs bench chaos test-slow constraints clean
 
 # A thread of torch that waits shall sleep: where other work goes on, it would spin on the processor that others need to finish.
-demo test test-fast test-system test-slow test-without-torch: export OMP_WAIT_POLICY := passive
+demo test pytest test-fast test-system test-slow test-without-torch: export OMP_WAIT_POLICY := passive
 
 # OpenBLAS has no such setting: on the small matrices of the tests, a second thread of it would do nothing but spin.
-test test-fast test-system test-slow test-without-torch: export OPENBLAS_NUM_THREADS := 1
+test pytest test-fast test-system test-slow test-without-torch: export OPENBLAS_NUM_THREADS := 1
 
 # Tests start some hundred processes: each would compile all it imports.
-test test-fast test-system test-slow test-without-torch: export PYTHONDONTWRITEBYTECODE :=
+test pytest test-fast test-system test-slow test-without-torch: export PYTHONDONTWRITEBYTECODE :=
 
 demo: $(INSTALLED)
 	$(BIN)/python pipelines/demo.py
 
-test: lint
-	$(BIN)/python -m pytest -q -n 2
+# mypy is one process and takes a minute: it runs beside the tests.
+test:
+	@$(MAKE) --no-print-directory -j 2 lint pytest
+
+pytest: $(TESTABLE)
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test-fast: $(TESTABLE)
 	$(BIN)/python -m pytest -q -n 2 $(FAST)
