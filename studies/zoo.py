@@ -99,6 +99,7 @@ def write_page(rows: list[Row]) -> None:
     shown.sort(key=lambda r: (list(TARGETS).index(r.target), r.entry == GENERALIST, r.zoo == "new"))
     own = {(row.target, row.zoo): row.voi for row in shown if row.entry != GENERALIST}
     pairs = {target: (own[target, "old"], own[target, "new"]) for target in TARGETS if (target, "old") in own}
+    touching = ", ".join(name for name, target in TARGETS.items() if target.touching)
     told = [f"- {target}: {old:.3f} to {new:.3f} nats ({new / old - 1:+.0%})" for target, (old, new) in pairs.items()]
     lines = [
         "# The zoo: the entries of today beside those of before",
@@ -114,7 +115,8 @@ def write_page(rows: list[Row]) -> None:
         "at other voxel sizes its scores say little. VOI in nats; voxels with truth label 0 are not scored. *chosen* is at the",
         "threshold of the entry's card, which its validation part chose. ERL is a share of what a perfect segmentation would",
         "have. Sections of larva L3 and cerebellum are segmented and scored one by one: ids are not linked. `zoo_scores.csv` also",
-        "has fragments by seeds.",
+        "has fragments by seeds. Where the labels of neighbours touch, voxels at their borders are not scored:",
+        f"{touching}.",
         "",
         f"- Command: `python -m studies.zoo --old FOLDER` (a zoo of before), {datetime.date.today().isoformat()}",
         f"- Machine: {describe_cpu()}, {os.cpu_count()} shared cores, no GPU; float32",
