@@ -105,3 +105,5 @@ def test_an_empty_path_is_refused_by_every_verb(
     assert not list(tmp_path.iterdir())
     with pytest.raises(na.UserError, match="a path is empty"):
         to_location("")
+    with pytest.raises(na.UserError, match=r"'a\\x00b.zarr': a path has the character NUL in it"):
+        to_location("a\0b.zarr")

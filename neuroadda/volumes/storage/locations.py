@@ -19,7 +19,7 @@ def to_location(location: Location | str | os.PathLike[str]) -> Location:
     Raises
     ------
     UserError
-        If the text is empty, which would be the current folder, or it is neither, such as an array in memory.
+        If the text is empty, which would be the current folder, has a NUL in it, or is neither, such as an array in memory.
     """
     if isinstance(location, Url):
         return location
@@ -34,6 +34,8 @@ def to_location(location: Location | str | os.PathLike[str]) -> Location:
         raise UserError(f"{kind.__module__}.{kind.__qualname__} is no path, URL or Volume", None, right)
     if not location:
         raise UserError("a path is empty", None, "give a path or a URL; . is the current folder")
+    if "\0" in location:
+        raise UserError("a path has the character NUL in it", repr(location), "no file has such a name")
     if location.startswith("file://"):
         return Path(location.removeprefix("file://"))
     return Url(location) if "://" in location else Path(location)
