@@ -15,6 +15,7 @@ import argparse
 import datetime
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from neuroadda.prediction.predictor import Predictor
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.whole import agglomerate_array
+from neuroadda.volumes.arrays import Volume
 from neuroadda.zoo.finding import builtin_folder, open_zoo
 from studies.first_results import describe_cpu
 from studies.ranking.targets import DATA, TARGETS, leave_borders_out, open_raw
@@ -64,17 +66,23 @@ class Row:
 
 def score_entry(target: str, entry: str, zoo: str, backbone: Backbone, missing: list[str]) -> list[Row]:
     """Segment a whole test volume by each of some methods, and score it."""
-    raw, known = open_raw(target), TARGETS[target]
     with h5py.File(DATA / f"{target}.hdf") as file:
         truth = file["volumes/labels/neuron_ids"][:].astype(np.uint64)
-    shape = raw.shape_vx
+    return score_volume(open_raw(target), truth, target, entry, zoo, backbone, missing)
+
+
+def score_volume(
+    raw: Volume, truth: np.ndarray, target: str, entry: str, zoo: str, backbone: Backbone, methods: Sequence[str]
+) -> list[Row]:
+    """Segment a volume by each of some methods, and score it by its labels (uint64, zyx)."""
+    known, shape = TARGETS[target], raw.shape_vx
     predict = Predict(precision="float32").resolve(backbone.card.architecture, (shape[0], shape[1], shape[2]))
     affs, _ = Predictor(backbone, predict)(raw, raw.roi)
     scored = leave_borders_out(truth) if known.touching else truth
     labelled = Labelled(affs, scored, raw.voxel_size_nm, known.linked)
     skeletons = skeletonize_labels(truth, raw.voxel_size_nm, min_length_nm=MIN_SKELETON_NM) if known.linked else {}
     rows = []
-    for method in missing:
+    for method in methods:
         fragments = Fragments(method=method, sections=None if known.linked else True)
         sweep = labelled.sweep(fragments, Agglomerate())[0]
         chosen = backbone.card.metrics["threshold"]
