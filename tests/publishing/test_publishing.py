@@ -168,6 +168,8 @@ def test_deleted_files_are_written_again(plan, tmp_path):
     for pattern in (
         "precomputed/segmentation/*_*_*/*-*",
         "precomputed/segmentation/mesh/*.mesh",
+        "precomputed/segmentation/mesh/info",
+        "precomputed/segmentation/skeletons/info",
         "swc/*.swc",
         "parquet/edges/*",
     ):
