@@ -145,10 +145,8 @@ class JoinMeshes(Stage):
         return f"{self.kind}_{self.form}"
 
     def create_output(self, task: Task) -> None:
-        """Create the folder, and what tells its format."""
+        """Create the folder."""
         task.create_folder()
-        for name, content in FORMS[self.form].beside.items():
-            write_file(to_location(task.output) / name, content)
 
     def written(self, task: Task) -> Written:
         """Return which segments' files are there."""
@@ -216,4 +214,6 @@ def write_meshes(publication: Publication, form: Form, folder: Location) -> int:
     stage = JoinMeshes(form=form, chosen=chosen, blocks=grid, voxel_size_nm=volume.voxel_size_nm, max_error_nm=error)
     inputs = {"pieces": (Path(pieces.output), pieces.fingerprint), TABLE: listed}
     publication.run(Task.make(stage, inputs, folder, make_row_grid(len(rows), SEGMENTS_IN_BLOCK)))
+    for name, content in FORMS[form].beside.items():  # what tells the format
+        write_file(folder / name, content)
     return len(rows)

@@ -1,6 +1,7 @@
 """What is being published: what is read, where it goes, and how a task of it is run."""
 
 import importlib.util
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.task import Task
-from neuroadda.config import PathText, PublicConfig, Zyx
+from neuroadda.config import PathText, PublicConfig
 from neuroadda.errors import UserError
 from neuroadda.segmentation.pipeline import Plan
 from neuroadda.volumes.arrays import Volume
@@ -18,6 +19,14 @@ from neuroadda.volumes.identity.inputs import Inputs
 from neuroadda.volumes.storage.locations import Location
 
 WORK = ".run"
+WHOLE = frozenset({"webknossos", "parquet"})  # formats of all segments at once, which only a folder can hold
+SETTINGS = {"min_size": "--min-size ", "max_error_nm": "--max-error "} | {
+    key: f"--set {key}=" for key in ("chunk_vx", "fit_vx", "shard_above", "block_vx")
+}
+"""Keys of the config that decide what is published, and how they are given to the command."""
+
+Positive = Annotated[int, Field(gt=0)]
+Shape = tuple[Positive, Positive, Positive]
 
 
 class PublishConfig(PublicConfig):
@@ -74,10 +83,10 @@ class PublishConfig(PublicConfig):
     min_size: int = Field(default=1000, ge=1)
     thresholds: tuple[Annotated[float, Field(gt=0, le=1)], ...] = ()
     max_error_nm: float | None = Field(default=None, ge=0)
-    chunk_vx: Zyx = (64, 64, 64)
+    chunk_vx: Shape = (64, 64, 64)
     fit_vx: int = Field(default=64, ge=1)
     shard_above: int = Field(default=1024, ge=1)
-    block_vx: Zyx = (128, 128, 128)
+    block_vx: Shape = (128, 128, 128)
     ledger: str | None = None
     trust_inputs: bool = False
     execution: Execution = Field(default_factory=Execution)
@@ -87,13 +96,14 @@ class PublishConfig(PublicConfig):
         words = [f"neuroadda publish {{of}} {{folder}} --to {name}"]
         if name == "webknossos" and self.thresholds:
             words.append(f"--thresholds {','.join(f'{threshold:g}' for threshold in self.thresholds)}")
-        if self.ids is not None:
+        if name not in WHOLE and self.ids is not None:
             words.append(f"--ids {','.join(map(str, self.ids))}")
-        words += [f"--{name}" for name in ("skeletons", "affs") if getattr(self, name)]
-        words += [] if self.meshes else ["--no-meshes"]
-        for name, key in (("min-size", "min_size"), ("max-error", "max_error_nm")):
+        if name == "precomputed":
+            words += [f"--{flag}" for flag in ("skeletons", "affs") if getattr(self, flag)]
+            words += [] if self.meshes else ["--no-meshes"]
+        for key, option in SETTINGS.items():
             if (value := getattr(self, key)) != type(self).model_fields[key].default:
-                words.append(f"--{name} {value}")
+                words.append(option + json.dumps(value, separators=(",", ":")))
         return " ".join([*words, "--overwrite"])
 
 

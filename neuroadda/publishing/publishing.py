@@ -1,17 +1,19 @@
 """Publish a run: everything is checked, then each format is written by stages on the engine."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from neuroadda.blockwise.engine import Engine, Observer
+from neuroadda.blockwise.outputs import read_key
 from neuroadda.blockwise.task import Task
 from neuroadda.errors import UserError, warn
 from neuroadda.ledger.url import ledger_url
 from neuroadda.locks import lock_folder
 from neuroadda.publishing.formats import find_publisher
 from neuroadda.publishing.kvstores import check_scheme
-from neuroadda.publishing.publication import WORK, Publication, PublishConfig
+from neuroadda.publishing.publication import WHOLE, WORK, Publication, PublishConfig
+from neuroadda.publishing.segments import choose_rows, list_segments
 from neuroadda.pyramids.pyramid import check_written, guess_kind
 from neuroadda.runs.folder import check_run_folder
 from neuroadda.segmentation.finished import check_finished
@@ -22,10 +24,9 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity.derived import deriving
 from neuroadda.volumes.identity.inputs import Inputs
 from neuroadda.volumes.identity.moved import check_not_moved
-from neuroadda.volumes.storage.locations import Location, to_folder, to_location
+from neuroadda.volumes.storage.locations import Location, remove_at_once, to_folder, to_location
 
 ARRAYS = {"raw": "raw", "affs": "predict", "fragments": "fragments", "segmentation": "relabel"}
-WHOLE = frozenset({"webknossos", "parquet"})  # formats of all segments at once, which only a folder can hold
 COPY = "publish to a folder, and copy it there without .run: aws s3 sync OUT s3://BUCKET/NAME --exclude '.run/*'"
 
 
@@ -71,6 +72,10 @@ def publish_run(
         check_not_moved(volume.path)
         check_written(volume, ledger_url(config.run if plan else work, config.ledger))
     _check_folders(folder, work, config.to)
+    places = [volume.path for volume in volumes.values()] + [
+        to_location(task.output) for task in (plan.tasks if plan else ())
+    ]
+    sources = {place: read_key(place) for place in places}
     for name, volume in volumes.items():
         inputs.identify(name, volume)
     inputs.warn("what was published of it is made again (unless inputs are trusted)")
@@ -97,9 +102,13 @@ def publish_run(
 
         def run(task: Task) -> Task:
             if task.fingerprint + task.output not in done:  # formats share what is made on the way
-                done[task.fingerprint + task.output] = engine.run(task, overwrite=replace)
+                bound = engine.run(task, overwrite=replace)
+                _refuse_replaced(sources, bound)
+                done[task.fingerprint + task.output] = bound
             return done[task.fingerprint + task.output]
 
+        if config.ids is not None:  # unknown ones are refused before volumes are written
+            choose_rows(make(run), list_segments(make(run))[0])
         for name, publisher in publishers.items():
             publisher.publish(make(run), name)
             if isinstance(folder, Path):
@@ -140,6 +149,15 @@ def _remove_partial(folder: Path) -> None:
         for file in folder.rglob(pattern):
             if file.is_file():
                 file.unlink(missing_ok=True)
+
+
+def _refuse_replaced(sources: Mapping[Location, str | None], task: Task) -> None:
+    """Raise UserError, and remove what a task has made, if an output of the run was made again since its key was read."""
+    for place, key in sources.items():
+        if read_key(place) != key:
+            remove_at_once(to_location(task.output))
+            what = "it was made again while it was published"
+            raise UserError(what, str(place), "publish again with --overwrite when that is finished")
 
 
 def _refuse(task: Task) -> Task:

@@ -121,10 +121,8 @@ class WriteSkeletons(Stage):
         return f"{self.kind}_{self.form}"
 
     def create_output(self, task: Task) -> None:
-        """Create the folder, and what tells its format."""
+        """Create the folder."""
         task.create_folder()
-        if self.form == "precomputed":
-            write_file(to_location(task.output) / "info", json.dumps(INFO).encode())
 
     def written(self, task: Task) -> Written:
         """Return which segments' files are there."""
@@ -191,4 +189,6 @@ def write_skeletons(publication: Publication, form: Form, folder: Location) -> i
         source: Any = publication.source(SEGMENTATION)
         inputs = {SEGMENTATION: source, TABLE: listed}
         publication.run(Task.make(stage, inputs, folder, make_row_grid(len(rows), SEGMENTS_IN_BLOCK)))
+        if form == "precomputed":
+            write_file(folder / "info", json.dumps(INFO).encode())
     return len(rows)

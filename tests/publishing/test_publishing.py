@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -167,6 +168,8 @@ def test_deleted_files_are_written_again(plan, tmp_path):
     for pattern in (
         "precomputed/segmentation/*_*_*/*-*",
         "precomputed/segmentation/mesh/*.mesh",
+        "precomputed/segmentation/mesh/info",
+        "precomputed/segmentation/skeletons/info",
         "swc/*.swc",
         "parquet/edges/*",
     ):
@@ -203,6 +206,38 @@ def test_another_segmentation_is_refused_and_named_as_stale(plan, tmp_path):
     assert shapes.list_files(out) == shapes.list_files(fresh)
 
 
+def test_the_command_that_is_advised_makes_a_stale_format_again(plan, tmp_path, command):
+    largest = int(np.bincount(Volume.open(plan.output("relabel")).read().ravel())[1:].argmax()) + 1
+    out = publish(plan, tmp_path / "out", to=("ply", "parquet"), ids=(largest,))
+    again = segment_volume(make_config(tmp_path, threshold=0.6), overwrite=True)
+    stale = find_stale(again.output("relabel"))
+    of_ply, of_parquet = (stale[str(out / name)].split("`")[1] for name in ("ply", "parquet"))
+    assert f"--ids {largest} " in of_ply
+    assert "--set chunk_vx=[8,16,16] " in of_ply
+    assert "--skeletons" not in of_ply
+    code, _, told = command(*shlex.split(of_parquet)[1:])
+    assert code == 0, told
+    assert list(find_stale(again.output("relabel"))) == [str(out / "ply")]
+
+
+def test_a_run_that_is_made_again_while_it_is_published_is_told(plan, tmp_path):
+    out, again, given = tmp_path / "out", [], {"run": plan.config.output, "output": str(tmp_path / "out")}
+
+    def segment_again(task, _) -> None:
+        if task.name == "measure_segments" and not again:
+            again.append(segment_volume(make_config(tmp_path, threshold=0.6), overwrite=True))
+
+    config = PublishConfig(**given, execution=shapes.SERIAL, to=("precomputed",), **SMALL)
+    with pytest.raises(UserError, match="made again while it was published"):
+        publish_run(config, observe=segment_again)
+    assert not (out / "precomputed/segmentation/info").exists()
+    assert not (out / ".run/parts").exists()  # made of either
+    segment_volume(make_config(tmp_path), overwrite=True)
+    publish_run(config)  # the segmentation is as it was first
+    fresh = publish_run(config.model_copy(update={"output": str(tmp_path / "fresh")}))
+    assert shapes.list_files(out) == shapes.list_files(fresh)
+
+
 def test_an_unfinished_run_is_refused(tmp_path):
     write_backbone(tmp_path / "backbone")
     write_raw(tmp_path / "raw.zarr/raw", SHAPE)
@@ -225,11 +260,16 @@ def test_the_public_function_and_the_command(plan, tmp_path, command):
         (("--to", "webp"), "'webp' is no format"),
         (("--ids", "1,x"), "no list of ids"),
         (("--min-size", "0"), "min-size"),
+        (("--set", "chunk_vx=[0,8,8]"), "chunk_vx"),
     ):
         code, _, told = command("publish", plan.config.output, tmp_path / "no", *arguments)
         assert code == 2
         assert message in told
         assert not (tmp_path / "no").exists()
+    code, _, told = command("publish", plan.config.output, tmp_path / "no", "--ids", f"{largest},987654321")
+    assert code == 2
+    assert "no segment 987654321" in told
+    assert not (tmp_path / "no/precomputed").exists()
 
 
 @pytest.mark.parametrize(("package", "to"), [("zmesh", "ply"), ("pyarrow", "parquet"), ("tensorstore", "precomputed")])
