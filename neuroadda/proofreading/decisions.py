@@ -34,19 +34,22 @@ class Decision:
         Who decided; None where that is not said.
     where
         Where it is said, for errors, such as ``errors.csv, line 3``.
+    named
+        Ids of the fragments that a table names beside the points: these have to lie in them.
     """
 
     kind: Kind
     ends: tuple[End, End]
     who: str | None = None
     where: str = "edits"
+    named: tuple[int, int] | None = None
 
 
 def read_decisions(path: Path) -> list[Decision]:
     """Return the rows of a table whose decision is yes; no, and none, change nothing.
 
     Its columns, in any order: ``decision``; ``kind`` (merge or split); ``z1 y1 x1 z2 y2 x2``, points in nm, or else ``fragment_1
-    fragment_2``; and ``who``, if wanted. Other columns are not read, so that the ``errors.csv`` of a queue is such a table.
+    fragment_2``, or both; and ``who``, if wanted. Other columns are not read: the ``errors.csv`` of a queue is such a table.
 
     Raises
     ------
@@ -72,7 +75,7 @@ def _check_header(header: Sequence[str], path: Path) -> bool:
     for name in needed:
         if name not in header:
             raise UserError(f"there is no column {name!r}", f"{path}, line 1", FORM)
-    if twice := [name for name in (*needed, "who") if header.count(name) > 1]:
+    if twice := [name for name in (*needed, *FRAGMENTS, "who") if header.count(name) > 1]:
         raise UserError(f"there are two columns {twice[0]!r}", f"{path}, line 1", FORM)
     return by_points
 
@@ -85,8 +88,12 @@ def _read_row(values: list[str], header: Sequence[str], by_points: bool, where: 
     if row["decision"].lower() not in (YES, NO, ""):
         raise UserError(f"the decision is {row['decision']!r}", where, f"{YES}, {NO}, or nothing")
     kind = _read_kind(row["kind"], where)
-    ends = _read_points(row, where) if by_points else _read_fragments(row, where)
-    return Decision(kind, ends, row.get("who") or None, where) if row["decision"].lower() == YES else None
+    named = _read_fragments(row, where) if all(row.get(name) for name in FRAGMENTS) or not by_points else None
+    ends = _read_points(row, where) if by_points else named
+    assert ends is not None
+    if row["decision"].lower() != YES:
+        return None
+    return Decision(kind, ends, row.get("who") or None, where, named if by_points else None)
 
 
 def _read_kind(text: str, where: str) -> Kind:
@@ -115,7 +122,7 @@ def _read_number(text: str, name: str, where: str) -> float:
     return number
 
 
-def _read_fragments(row: Mapping[str, str], where: str) -> tuple[End, End]:
+def _read_fragments(row: Mapping[str, str], where: str) -> tuple[int, int]:
     def read(name: str) -> int:
         if not (row[name].isascii() and row[name].isdigit()):
             raise UserError(f"{name} is {row[name]!r}", where, "the id of a fragment: a whole number above 0")

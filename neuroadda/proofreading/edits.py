@@ -186,6 +186,11 @@ def check(run: str | Path, ledger: str | None = None) -> Checked:
 
 def _find_ends(one: Decision, fragments: _Fragments) -> Pair:
     first, second = (fragments.find(end, one.where) for end in one.ends)
+    if one.named is not None and {first, second} != set(one.named):
+        told = "its points lie in fragments {} and {}, and it names {} and {}".format(first, second, *one.named)
+        raise UserError(
+            told, one.where, "give z, y, x in nm; or leave out the fragments, if they were made again since"
+        )
     if first == second and one.kind == SPLIT:
         raise UserError(describe_whole(first), one.where, "make smaller fragments, and segment again")
     if first == second:

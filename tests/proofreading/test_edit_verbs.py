@@ -149,6 +149,21 @@ def test_a_table_is_added_as_a_whole_or_not_at_all(run, tmp_path, command):
     assert [e["state"] for e in again] == ["known", "known"]
 
 
+def test_points_in_other_fragments_than_the_row_names_are_refused(run, tmp_path, command):
+    a, b = run.pair(together=False)
+    points, turned = (",".join(text(run.point(id_)[::step]) for id_ in (a, b)) for step in (1, -1))
+    header = f"{POINTS},fragment_1,fragment_2"
+    path = table(tmp_path, header, f"yes,merge,{turned},{a},{b}")
+    assert command("edits", "add", run.folder, "--csv", path)[0] == 2
+    path = table(tmp_path, header, f"yes,merge,{points},{a},{b + 1}")
+    code, _, err = command("edits", "add", run.folder, "--csv", path)
+    assert (code, count_edits(run.folder)) == (2, None)
+    told = f"line 2: its points lie in fragments {a} and {b}, and it names {a} and {b + 1}; give z, y, x in nm"
+    assert told in err
+    path = table(tmp_path, header, f"yes,merge,{points},{b},{a}")
+    assert command("edits", "add", run.folder, "--csv", path)[0] == 0
+
+
 def test_a_queue_with_decisions_is_a_table(tmp_path):
     header = "rank,decision,kind,z1,y1,x1,z2,y2,x2,who,score,fragment_1,fragment_2"
     path = table(
@@ -160,6 +175,7 @@ def test_a_queue_with_decisions_is_a_table(tmp_path):
     )
     (edit,) = read_decisions(path)
     assert (edit.kind, edit.ends, edit.who, edit.where) == ("merge", ((1, 2, 3), (4, 5, 6)), "ann", f"{path}, line 2")
+    assert edit.named == (7, 8)
 
 
 def test_tables_by_fragments_with_spaces_quotes_crlf_and_a_byte_order_mark(tmp_path):
