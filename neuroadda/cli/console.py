@@ -29,12 +29,19 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
         for row in rows:
             print("\t".join(str(value) for value in row.values()))
         return
+    console = Console()
     table = Table(title=Text(title), title_justify="left")
-    for column, value in rows[0].items():
-        table.add_column(column, justify="right" if isinstance(value, int | float) else "left")
+    for number, (column, value) in enumerate(rows[0].items()):
+        longest = max(len(str(row[column])) for row in rows)
+        table.add_column(
+            column,
+            justify="right" if isinstance(value, int | float) else "left",
+            overflow="fold",  # what is cut off could be a name that is to be typed
+            no_wrap=number == 0 and longest <= console.width // 3,  # names stay whole, to be copied
+        )
     for row in rows:
         table.add_row(*(Text(str(value)) for value in row.values()))
-    Console().print(table)
+    console.print(table)
 
 
 def print_summary(summary: Mapping[str, Any]) -> None:

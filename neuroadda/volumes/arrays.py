@@ -103,7 +103,7 @@ class Volume:
         if volume is None or (volume.roi, volume.voxel_size, volume.unit) != (told.roi, told.voxel_size, told.unit):
             volume = told  # the groups above it say more, or in other units
         volume.says_offset = told.says_offset
-        for doubt in list_doubts(volume.voxel_size_nm) if mode == "r" else ():
+        for doubt in list_doubts(volume.voxel_size_nm, data.shape[-3:]) if mode == "r" else ():
             warn(doubt, str(path))
         return volume
 

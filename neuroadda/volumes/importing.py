@@ -221,7 +221,7 @@ def take_source(
         return source
     if voxel_size_nm is None:
         world_units(size, (0.0, 0.0, 0.0), str(source))
-    notes = list(list_doubts(size))
+    notes = list(list_doubts(size, source.shape))
     if not is_whole_pm(size):
         notes.insert(0, f"its voxel size, {size} nm, is rounded to whole picometres")
     if voxel_size_nm is None and any(size == (unit,) * 3 for unit in UNSET_NM):

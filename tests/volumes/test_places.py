@@ -391,6 +391,16 @@ def test_a_voxel_size_that_looks_turned_is_warned_of(tmp_path: Path, caplog: pyt
     assert line in caplog.text
 
 
+def test_a_shape_that_looks_turned_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    line = "(zyx), looks turned: x is by far the shortest axis"
+    for shape, warned in (((32, 32, 8), True), ((64, 32, 8), True), ((32, 32, 9), False), ((8, 32, 32), False)):
+        np.save(tmp_path / "a.npy", np.arange(np.prod(shape), dtype=np.uint8).reshape(shape))
+        forget_warnings()
+        caplog.clear()
+        import_volume(tmp_path / "a.npy", tmp_path / "own.zarr", voxel_size_nm=(30, 6, 6), kind="raw", overwrite=True)
+        assert (line in caplog.text) == warned
+
+
 def test_a_group_is_opened_or_listed(tmp_path: Path) -> None:
     cremi = tmp_path / "cremi.zarr"
     for name in ("volumes/raw", "volumes/labels/neuron_ids", "volumes/labels/clefts"):

@@ -97,6 +97,12 @@ def looks_like_xyz(size: Sequence[float]) -> bool:
     return x > COARSER * max(z, y)
 
 
+def looks_turned(shape: Sequence[int]) -> bool:
+    """Tell whether a shape (zyx) looks as if its last axis were z: it is a fourth of each of the others, or less."""
+    z, y, x = shape
+    return 4 * x <= min(z, y)
+
+
 def looks_like_other_unit(size_nm: Sequence[float]) -> bool:
     """Tell whether a voxel size (nm, zyx) looks as if its unit were another: its longest side is not half a nanometre to 10 um."""
     return max(size_nm) < SMALLEST_NM or max(size_nm) > LARGEST_NM

@@ -17,6 +17,7 @@ from neuroadda.volumes.geometry.axes import (
     check_count,
     looks_like_other_unit,
     looks_like_xyz,
+    looks_turned,
 )
 from neuroadda.volumes.geometry.multiscales import (
     OFFSET,
@@ -105,13 +106,18 @@ def describe_size(size: Sequence[float]) -> str:
     return " x ".join(f"{s:g}" for s in size) + " nm (zyx)"
 
 
-def list_doubts(size_nm: ZyxFloat) -> tuple[str, ...]:
-    """Return what is doubtful of a voxel size (zyx), a sentence each."""
+def list_doubts(size_nm: ZyxFloat, shape: Sequence[int]) -> tuple[str, ...]:
+    """Return what is doubtful of a voxel size and a shape (zyx), a sentence each."""
     told, doubts = f"its voxel size, {describe_size(size_nm)},", []
     if looks_like_xyz(size_nm):
         doubts.append(f"{told} looks like x, y, z: the last axis is the coarsest")
     if looks_like_other_unit(size_nm):
         doubts.append(f"{told} is none of electron microscopy: was another unit meant?")
+    if looks_turned(shape):
+        told = " x ".join(str(n) for n in shape)
+        doubts.append(
+            f"its shape, {told} (zyx), looks turned: x is by far the shortest axis; if it is z, transpose the array"
+        )
     return tuple(doubts)
 
 
