@@ -39,11 +39,14 @@ class Stage(Config):
     in_flight
         Number of blocks that a worker processes at the same time, each in its own thread. Choose more than one where a block waits
         for something other than the processor; the block function is then called from several threads.
+    unit
+        What its grid is of, for progress: voxels, or another such as segments; empty where there is no rate to tell.
     """
 
     kind: ClassVar[str]
     version: ClassVar[int] = 1
     in_flight: ClassVar[int] = 1
+    unit: ClassVar[str] = "vx"
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:

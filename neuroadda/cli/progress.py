@@ -51,7 +51,7 @@ class Bars(RunObserver):
     def on_blocks(self, task: "Task", summary: "Summary") -> None:
         """Move the bar of a task."""
         failed = f"  {summary.failed} failed" if summary.failed else ""
-        self._move(task.fingerprint, task.name, summary.done, len(task.blocks), _rate(summary) + failed)
+        self._move(task.fingerprint, task.name, summary.done, len(task.blocks), _rate(task, summary) + failed)
 
     def on_iteration(self, name: str, iteration: int, iterations: int, values: Mapping[str, float]) -> None:
         """Move the bar of a training, or print a validation above it."""
@@ -94,7 +94,7 @@ class Lines(WorkLines):
             return
         self._blocks[task.fingerprint] = (time.monotonic(), summary.done)
         failed = f", {summary.failed} failed" if summary.failed else ""
-        told = f"{task.name}: {summary.done}/{len(task.blocks)} blocks{failed} {_rate(summary)}"
+        told = f"{task.name}: {summary.done}/{len(task.blocks)} blocks{failed} {_rate(task, summary)}"
         print(told.rstrip(), file=sys.stderr)
 
     def on_iteration(self, name: str, iteration: int, iterations: int, values: Mapping[str, float]) -> None:
@@ -119,6 +119,6 @@ def _name_values(name: str, values: Mapping[str, float]) -> str:
     return f"{name}  " + "  ".join(f"{key} {value:.4f}" for key, value in values.items())
 
 
-def _rate(summary: "Summary") -> str:
-    rate = summary.voxels_per_second
-    return "" if rate is None else format_count(rate, "vx/s")
+def _rate(task: "Task", summary: "Summary") -> str:
+    rate, unit = summary.voxels_per_second, task.bound.unit
+    return "" if rate is None or not unit else format_count(rate, f"{unit}/s")

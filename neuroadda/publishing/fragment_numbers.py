@@ -93,6 +93,7 @@ class NumberFragments(Stage):
     """
 
     kind: ClassVar[str] = "fragment_numbers"
+    unit: ClassVar[str] = ""
 
     blocks: BlockGrid
 

@@ -51,6 +51,7 @@ class WriteMapping(Stage):
     """
 
     kind: ClassVar[str] = "webknossos_mapping"
+    unit: ClassVar[str] = ""
 
     mapping: str
     data_type: str

@@ -132,6 +132,7 @@ class JoinMeshes(Stage):
 
     kind: ClassVar[str] = "join_meshes"
     version: ClassVar[int] = 2
+    unit: ClassVar[str] = "segments"
 
     form: Form
     chosen: Chosen

@@ -10,7 +10,7 @@ from neuroadda.blockwise.task import Task
 from neuroadda.errors import UserError, warn
 from neuroadda.ledger.url import ledger_url
 from neuroadda.locks import lock_folder
-from neuroadda.publishing.formats import find_publisher
+from neuroadda.publishing.formats import FORMATS, find_publisher
 from neuroadda.publishing.kvstores import check_scheme
 from neuroadda.publishing.publication import WHOLE, WORK, Publication, PublishConfig
 from neuroadda.publishing.segments import choose_rows, list_segments
@@ -78,6 +78,7 @@ def publish_run(
     sources = {place: read_key(place) for place in places}
     for name, volume in volumes.items():
         inputs.identify(name, volume)
+    _check_others(folder, inputs.elsewhere, config.to if overwrite else ())
     inputs.warn("what was published of it is made again (unless inputs are trusted)")
     replace = overwrite or inputs.changed
 
@@ -141,6 +142,16 @@ def _check_folders(folder: Location, work: Path, formats: Sequence[str]) -> None
     for place in places:
         if place.exists() and any(place.iterdir()) and not work.is_dir():
             raise UserError("something lies here already", str(place), "give a folder of its own")
+
+
+def _check_others(folder: Location, elsewhere: Mapping[str, str], replaced: Sequence[str]) -> None:
+    """Raise UserError if a format that is there, and is not replaced, is of another segmentation: each tells of one alone."""
+    other = elsewhere.get("segmentation")
+    if other is None or not isinstance(folder, Path):
+        return
+    if left := [name for name in FORMATS if name not in replaced and (folder / name).exists()]:
+        what = f"{', '.join(left)} in it is of another segmentation, {other}"
+        raise UserError(what, str(folder), "give another folder")
 
 
 def _remove_partial(folder: Path) -> None:

@@ -56,6 +56,7 @@ class ListSegments(Stage):
     """
 
     kind: ClassVar[str] = "list_segments"
+    unit: ClassVar[str] = ""
 
     blocks: BlockGrid
 

@@ -108,6 +108,7 @@ class WriteSkeletons(Stage):
 
     kind: ClassVar[str] = "skeletons"
     version: ClassVar[int] = 2
+    unit: ClassVar[str] = "segments"
 
     form: Form
     chosen: Chosen

@@ -34,6 +34,7 @@ class WriteTables(Stage):
     """
 
     kind: ClassVar[str] = "tables"
+    unit: ClassVar[str] = ""
 
     blocks: BlockGrid
 

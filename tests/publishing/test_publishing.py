@@ -206,6 +206,21 @@ def test_another_segmentation_is_refused_and_named_as_stale(plan, tmp_path):
     assert shapes.list_files(out) == shapes.list_files(fresh)
 
 
+def test_two_runs_are_not_published_into_one_folder(plan, tmp_path):
+    out = publish(plan, tmp_path / "out", to=("ply",))
+    write_raw(tmp_path / "other.zarr/raw", SHAPE, seed=5)
+    config = make_config(tmp_path).model_copy(
+        update={"raw": str(tmp_path / "other.zarr/raw"), "output": str(tmp_path / "other")}
+    )
+    other = segment_volume(config)
+    before = shapes.list_files(out)
+    with pytest.raises(UserError, match=f"ply in it is of another segmentation, {plan.output('relabel')}"):
+        publish(other, out, to=("parquet",))
+    assert shapes.list_files(out) == before
+    publish(other, out, to=("ply",), overwrite=True)
+    publish(other, out, to=("parquet",))
+
+
 def test_the_command_that_is_advised_makes_a_stale_format_again(plan, tmp_path, command):
     largest = int(np.bincount(Volume.open(plan.output("relabel")).read().ravel())[1:].argmax()) + 1
     out = publish(plan, tmp_path / "out", to=("ply", "parquet"), ids=(largest,))

@@ -63,6 +63,7 @@ class Inputs:
         self._known: dict[str, Look] = {}
         self._changes: dict[str, tuple[str, str]] = {}
         self._others: dict[str, tuple[str, str]] = {}
+        self._elsewhere: dict[str, str] = {}
 
     @property
     def changed(self) -> bool:
@@ -78,6 +79,11 @@ class Inputs:
     def replaced(self) -> dict[str, str]:
         """Where arrays of another fingerprint lie than the inputs that lay there, by name."""
         return {name: where for name, (where, _) in self._others.items()}
+
+    @property
+    def elsewhere(self) -> dict[str, str]:
+        """Where the arrays lie that results were made of, and that are others than those identified now, by name."""
+        return self._elsewhere
 
     def identify(self, name: str, volume: Volume) -> str:
         """Return what determines an input's content: its fingerprint and, once its voxels were edited, their content.
@@ -106,6 +112,8 @@ class Inputs:
             if before.path == str(volume.path.resolve()):
                 what = compare_places(before, volume) or ["it was made again, or its attributes were edited"]
                 self._others[name] = str(volume.path), say_changed(name, what, before)
+            else:
+                self._elsewhere[name] = before.path
             before = None  # of another array
         if self._trust:
             return volume.fingerprint if before is None else before.identity
