@@ -161,7 +161,7 @@ def main() -> None:
             [
                 "This page, from the rows: `python -m studies.active.report`. The rows: `python -m studies.active.study`, after "
                 "the study of [transfer](transfer.md).",
-                f"Rows of {day_of(ROWS)} ([active.csv](active.csv)): {len(rows)} runs, "
+                f"Rows, committed on {day_of(ROWS)} ([active.csv](active.csv)): {len(rows)} runs, "
                 f"{sum(row.cpu_minutes for row in rows):.0f} CPU minutes of training, no GPU; the processor was not noted. Page "
                 f"of {today()}.",
                 "All tables, both thresholds, and how the study was made: [boxes_tables.md](boxes_tables.md).",

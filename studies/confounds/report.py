@@ -24,6 +24,8 @@ from studies.confounds.tables import (
 from studies.pages import PICTURES, RESULTS, ROOT, claim, day_of, items, paragraph, today, write_page
 from studies.pictures import draw_causes
 
+TITLES = {"nothing": "volumes as they are", "both": "voxel size and contrast made alike"}
+
 
 def tell_known(rows: Rows) -> str:
     """Return what the rows show."""
@@ -98,8 +100,8 @@ def tell_certainty(rows: Rows) -> str:
     return "## How sure\n\n" + paragraph(
         f"Well supported: these networks show no tree of species. There are {trained} networks, each trained twice, all small "
         "and for single sections. Nothing here is about large networks, or networks that were trained to tell tissue apart. With "
-        f"{PERMUTATIONS:,} permutations of the volumes, p for phylogeny could have been as low as {LEAST_P:.3f}: the test can find a "
-        "strong effect.",
+        f"{PERMUTATIONS:,} permutations of the volumes, p for phylogeny could have been as low as {LEAST_P:.3f}: the test can "
+        "find a strong effect.",
     )
 
 
@@ -133,10 +135,7 @@ def main() -> None:
         PICTURES,
         rows.causes,
         LEVEL,
-        {
-            f"made alike: {k}": {n: [(t.r, t.p < LEVEL) for t in tests] for n, tests in v.items()}
-            for k, v in found.items()
-        },
+        {TITLES[k]: {n: [(t.r, t.p < LEVEL) for t in tests] for n, tests in v.items()} for k, v in found.items()},
     )
     parts = [
         "# Domains: phylogeny or imaging?",
@@ -153,8 +152,8 @@ def main() -> None:
         "## By network",
         paragraph(
             "Flies, mice: whether they are a group in the tree, and in how many of the trees of resampled image blocks. Then the "
-            "correlation of the distances with each possible cause, and its p-value. A network is named by what it was trained on; 0 and "
-            "1 are its first and second training.",
+            "correlation of the distances with each possible cause, and its p-value. A network is named by what it was trained "
+            "on; 0 and 1 are its first and second training.",
         ),
         table(rows),
         "![Correlation of the distances with each possible cause](pictures/domains.png)",
@@ -163,8 +162,8 @@ def main() -> None:
             [
                 "This page, from the rows: `python -m studies.confounds.report`. The rows: `python -m studies.confounds.study "
                 f"--backbone FOLDER ... --count {rows.trees[0].patches}`, with networks of the study of [transfer](transfer.md).",
-                f"Rows of {day_of(TREES, TESTS)} ([trees](domains_trees.csv), [tests](domains_tests.csv)): {len(rows.trees)} "
-                f"trees, {len(rows.tests)} tests; no GPU; the processor was not noted. Page of {today()}.",
+                f"Rows, committed on {day_of(TREES, TESTS)} ([trees](domains_trees.csv), [tests](domains_tests.csv)): "
+                f"{len(rows.trees)} trees, {len(rows.tests)} tests; no GPU; the processor was not noted. Page of {today()}.",
                 "All tables, trees and maps, and how the study was made: [domains_tables.md](domains_tables.md).",
             ],
         ),

@@ -234,7 +234,7 @@ def main() -> None:
             [
                 "This page, from the rows: `python -m studies.transfer.report`. The rows: `python -m studies.transfer.study`, "
                 "then `studies.transfer.zero_shot` and `studies.transfer.choices`.",
-                f"Rows of {day_of(ROWS)} ([transfer.csv](transfer.csv)): {len(rows)} runs, "
+                f"Rows, committed on {day_of(ROWS)} ([transfer.csv](transfer.csv)): {len(rows)} runs, "
                 f"{sum(row.cpu_minutes for row in rows):.0f} CPU minutes of training on AMD EPYC and Intel Xeon processors, no "
                 f"GPU. Page of {today()}.",
                 "All tables, both thresholds, all distances, and how the study was made: "
