@@ -51,7 +51,7 @@ def _fill(text: str, mark: str) -> str:
     """Return a text in lines; a number and its % stay together."""
     lines = textwrap.fill(
         text.replace(" %", "\0%"),
-        WIDTH - 10,
+        WIDTH,
         initial_indent=mark,
         subsequent_indent=" " * len(mark),
         break_long_words=False,

@@ -45,10 +45,10 @@ def tell_known(chosen: Judged, best: Judged) -> str:
             claim(
                 all(judged.change[name, None][0] > 0 for name in EXTREMES for judged in (chosen, best))
                 and min(judged.change["min", None][1] for judged in (chosen, best)) > 0,
-                "Extremes do not help. Against random boxes from the same network, VOI is higher for the surest boxes (`min`), "
-                f"by {percent(worst['min'])}; for the least sure (`max`), by {percent(worst['max'])}; and for those that look "
-                f"most different, whatever their score (`diverse`), by {percent(worst['diverse'])}. Only for `min` is that "
-                "clear.",
+                "Extremes do not help. VOI is higher than with random boxes from the same network: by "
+                f"{percent(worst['min'])} for the surest boxes (`min`), by {percent(worst['max'])} for the least sure (`max`). "
+                "For boxes that look most different, whatever their score (`diverse`), it is higher by "
+                f"{percent(worst['diverse'])}. Only for `min` is that clear.",
             ),
         ],
     )
@@ -139,9 +139,11 @@ def main() -> None:
     parts = [
         "# Does it matter which boxes are labelled?",
         paragraph(
-            "**Less than how many. Label the boxes that are proposed, or random ones; do not label only the least sure or the "
-            "surest places.** VOI measures the errors of a segmentation; 0 is perfect. A strategy chooses boxes by how unsure a "
-            f"pretrained network is there, before anything is labelled. `{DEFAULT}`: boxes near the median that look different "
+            "**Which boxes you label matters less than how many. Take those that are proposed, or random ones; do not label only "
+            "the least sure or the surest places.**",
+            f"VOI measures the errors of a segmentation; 0 is perfect. A *box*: one section, {SAMPLE_PX * PIXEL_NM / 1000:.2f} "
+            "µm wide. A strategy chooses boxes by how unsure a pretrained network is there, before anything is labelled. "
+            f"`{MEDIAN}`: boxes as unsure as the volume's median box; `{DEFAULT}`: boxes near the median that look different "
             "from each other.",
         ),
         tell_known(chosen, best),
@@ -151,8 +153,8 @@ def main() -> None:
         "## By strategy",
         paragraph(
             "By how many percent VOI is above that of random boxes (below 0 is better; 95 % interval over volumes and repeats), "
-            "and the share of cases in which it is lower. The threshold is the one that is best on the labelled boxes; in the "
-            "last column, on the test part.",
+            "and the share of cases (a volume, a number of boxes) in which it is lower. The threshold is the one that is best on "
+            "the labelled boxes; in the last column, on the test part.",
         ),
         table(chosen, best),
         "![VOI against that of random boxes, by strategy and number of boxes](pictures/boxes.png)",

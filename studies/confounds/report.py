@@ -153,7 +153,8 @@ def main() -> None:
         paragraph(
             "Flies, mice: whether they are a group in the tree, and in how many of the trees of resampled image blocks. Then the "
             "correlation of the distances with each possible cause, and its p-value. A network is named by what it was trained "
-            "on; 0 and 1 are its first and second training.",
+            "on; 0 and 1 are its first and second training. Sharpness: contrast between neighbouring pixels. Modality: the kind of "
+            "microscope. In the figure, *std grey* is the spread of grey values.",
         ),
         table(rows),
         "![Correlation of the distances with each possible cause](pictures/domains.png)",

@@ -73,7 +73,7 @@ class Facts:
             voi = {s: self.study.mean(target, s, n) for s in sources_of(target)}
             starts = (voi[self.near[target]], np.mean(list(voi.values())), self.study.mean(target, GENERALIST, n))
             found.append([100 * (v / min(voi.values()) - 1) for v in starts])
-        return tuple(np.mean(found, axis=0).round() + 0.0)  # no -0
+        return tuple(np.mean(found, axis=0))
 
 
 def tell_known(facts: Facts) -> str:
@@ -136,7 +136,7 @@ def tell_unknown(facts: Facts) -> str:
                 nearest.hit_low < random.hit < nearest.hit < PAPER_HIT,
                 f"The nearest source is the best one in {100 * nearest.hit:.0f} % of the cases ({100 * nearest.hit_low:.0f} to "
                 f"{100 * nearest.hit_high:.0f} %), a random one in {100 * random.hit:.0f} %. The means are so noisy that even a "
-                f"perfect choice would be in {100 * simulate_ceiling(facts.study):.0f} %. Sawmya et al. report "
+                f"perfect choice would look best in {100 * simulate_ceiling(facts.study):.0f} %. Sawmya et al. report "
                 f"{100 * PAPER_HIT:.1f} %.",
             ),
         ],
@@ -180,7 +180,7 @@ def table(facts: Facts) -> str:
         near = facts.near[target]
         vois = [f"{study.mean(target, s, N):.2f}" for s in (SCRATCH, near)]
         lower = [show_reduction(study, target, near, against, N) for against in (SCRATCH, LONG_SCRATCH)]
-        rows.append([target, near, *vois, *lower, *(f"{value:.0f}" for value in facts.losses[target])])
+        rows.append([target, near, *vois, *lower, *(f"{value:z.0f}" for value in facts.losses[target])])
     falls = [f"{np.mean([value for value, _ in found.values()]):.0f}" for found in (facts.lower, facts.lower_long)]
     rows.append(
         ["mean", "", "", "", *falls, *(f"{value:.0f}" for value in np.mean(list(facts.losses.values()), axis=0))]
@@ -213,8 +213,10 @@ def main() -> None:
         paragraph(
             "**Start from a pretrained network. Which one matters less than labelling a few boxes more. No measure that we tried "
             "finds the best one reliably.**",
-            "VOI measures the errors of a segmentation; 0 is perfect. *Scratch*: the same network from random weights. A *box*: "
-            f"one labelled section, {width:.2f} µm wide. The threshold is the one that is best on the labelled boxes.",
+            "VOI measures the errors of a segmentation; 0 is perfect. *Scratch*: training starts from random weights. A "
+            "*source*: a pretrained network to start from. The *nearest* one was trained on images that look most alike, by MMD "
+            "of features. The *generalist* was trained on all domains but the volume's own. "
+            f"A *box*: one labelled section, {width:.2f} µm wide. The threshold is the one that is best on the labelled boxes.",
         ),
         tell_known(facts),
         tell_unknown(facts),
@@ -223,9 +225,9 @@ def main() -> None:
         "## By volume",
         paragraph(
             f"With {N} boxes: VOI from scratch and from the nearest source, and by how many percent the latter is lower (mean "
-            "and 95 % interval over draws), than scratch and than scratch trained three times as long. *Loss*: by how many "
-            f"percent VOI is above the best source's, mean over {', '.join(map(str, sorted(SAMPLES)[:-1]))} and {MOST} boxes; "
-            "*any*: mean over sources. The generalist is not one of the sources, so that it can be better than the best.",
+            "and 95 % interval over draws). *Long*: scratch trained three times as long. *Loss*: by how many percent VOI is "
+            f"above the best source's, mean over {', '.join(map(str, sorted(SAMPLES)[:-1]))} and {MOST} boxes; *any*: mean over "
+            "sources. The generalist is not one of the sources, so that it can be better than the best.",
         ),
         table(facts),
         f"![VOI lower than from scratch, by start, with {N} labelled boxes](pictures/transfer.png)",

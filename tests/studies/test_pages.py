@@ -21,7 +21,7 @@ def test_a_page_has_a_conclusion_a_table_a_figure_and_how_to_rerun(name):
     heads = re.findall(r"^## (.*)$", text, re.MULTILINE)
     assert heads[:4] == ["What is known", "What is not known", "What to do with a new volume", "How sure"]
     assert heads[-1] == "How to rerun"
-    assert text.count("| --- |") == text.count("![") == 1
+    assert text.count("\n| --- |") == text.count("![") == 1
     assert f"]({name}_tables.md)" in text
 
 
