@@ -44,11 +44,12 @@ def tell_known(chosen: Judged, best: Judged) -> str:
             ),
             claim(
                 all(judged.change[name, None][0] > 0 for name in EXTREMES for judged in (chosen, best))
-                and min(judged.change["min", None][1] for judged in (chosen, best)) > 0,
+                and min(judged.change["min", None][1] for judged in (chosen, best)) > 0
+                and max(worst[name][1] for name in ("max", "diverse")) < 0,
                 "Extremes do not help. VOI is higher than with random boxes from the same network: by "
                 f"{percent(worst['min'])} for the surest boxes (`min`), by {percent(worst['max'])} for the least sure (`max`). "
                 "For boxes that look most different, whatever their score (`diverse`), it is higher by "
-                f"{percent(worst['diverse'])}. Only for `min` is that clear.",
+                f"{percent(worst['diverse'])}. Only for `min` the interval excludes 0.",
             ),
         ],
     )

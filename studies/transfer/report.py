@@ -39,8 +39,7 @@ from studies.transfer.study import (
 )
 from studies.transfer.tables import RANDOM, judge_choices, show_reduction, write_tables
 
-N = LONG_SCRATCH_SAMPLES
-FEWEST, MOST = min(SAMPLES), max(SAMPLES)
+N, FEWEST, MOST = LONG_SCRATCH_SAMPLES, min(SAMPLES), max(SAMPLES)
 # Sawmya et al. 2025, arXiv 2503.06196: VOI below scratch, and share of cases in which the nearest source is the best.
 PAPER_PERCENT, PAPER_HIT = (25, 67), 0.992
 
@@ -51,11 +50,9 @@ class Facts:
     Attributes
     ----------
     lower, lower_long
-        By target: percent by which VOI from the nearest source is below that of scratch, and of scratch trained three times as
-        long, with half of the 95 % interval.
+        By target: percent by which VOI from the nearest source is below that of scratch, of long scratch; half the interval.
     losses
-        By target: by how many percent VOI is above the best source's, over all n: from the nearest source, from any source on
-        average, from the generalist.
+        By target, over all n: percent by which VOI is above the best source's, from the nearest, from any, from the generalist.
     """
 
     def __init__(self, studies: Mapping[str, Study], choices: Mapping[str, ChoiceRow]) -> None:
@@ -164,12 +161,12 @@ def tell_advice(facts: Facts) -> str:
 
 def tell_certainty(facts: Facts, seeds: int) -> str:
     """Return how far the page can be trusted."""
-    species = len({domain.organism for domain in DOMAINS.values()})
+    species = {domain.organism for domain in DOMAINS.values()}
     return "## How sure\n\n" + paragraph(
         "Well supported: at the same number of iterations, a pretrained start and the first few boxes help. Unsure: everything "
-        f"about the order of sources. There are {len(facts.targets)} volumes of {species} species, {seeds} draws of boxes, two "
-        f"trainings of each source. The network is small, sees single sections and was fine-tuned for {FINE_TUNE['iterations']} "
-        "iterations. Nothing here is about larger, 3-D networks or long fine-tuning.",
+        f"about the order of sources. There are {len(facts.targets)} volumes of {len(species)} species, {seeds} draws of boxes, "
+        "two trainings of each source. The network is small, sees single sections and was fine-tuned for "
+        f"{FINE_TUNE['iterations']} iterations. Nothing here is about larger, 3-D networks or long fine-tuning.",
     )
 
 
