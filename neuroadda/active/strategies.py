@@ -31,7 +31,7 @@ class ChooseConfig(Config):
     strategy
         "median": scores nearest to the pool's median; "max", "min": highest, lowest scores; "random": any, all alike;
         "diverse": different in appearance; "median+diverse": the same among scores near the median, the best in
-        docs/results/active.md.
+        docs/results/boxes.md.
     count : boxes
         How many boxes.
     min_distance_nm

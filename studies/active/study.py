@@ -3,8 +3,8 @@
     python -m studies.active.study [--workers 2] [--seeds 3] [--minutes 60]
 
 Every target is fine-tuned from its nearest source on n boxes of single sections, chosen by a strategy. Scratch, the other sources
-and some of the random boxes are rows of `transfer_study.py --seeds 5 --pretraining 1`: run it before. Rows are appended to
-docs/results/active.csv as they come; what is in there already is not done again. `active_report.py` makes tables of it.
+and some of the random boxes are rows of `studies/transfer/study.py --seeds 5 --pretraining 1`: run it before. Rows are appended to
+docs/results/active.csv as they come; what is in there already is not done again. `studies/active/report.py` makes pages of it.
 """
 
 import argparse
@@ -63,7 +63,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Row(Run):
-    """What came of it; see `transfer_study.Row`."""
+    """What came of it; see `studies.transfer.study.Row`."""
 
     source: str
     labelled_px: int

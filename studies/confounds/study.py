@@ -1,19 +1,21 @@
 """Does the tree of domains follow phylogeny, or voxel size, contrast and modality? Each is matched in turn.
 
-    python -m studies.confounds.study --data ../shared/data --backbone FOLDER [FOLDER ...] --output docs/results
+    python -m studies.confounds.study --backbone FOLDER [FOLDER ...] [--count 256]
 
-Writes domains.md and pictures/ into the output folder.
+Rows go to docs/results/domains_trees.csv and docs/results/domains_tests.csv, pictures to docs/results/pictures. A network that has
+rows already, by its name, is left out. `studies/confounds/report.py` makes the pages of them.
 """
 
 import argparse
+import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from benchmarks.tables import to_markdown
 from neuroadda.backbones.checkpoint import Backbone, load_backbone
 from neuroadda.config import Zyx
 from neuroadda.domains.distances import DistanceMatrix
@@ -26,7 +28,10 @@ from neuroadda.errors import UserError
 from neuroadda.viewing.domain_figures import plot_dendrogram, plot_heatmap, plot_map, save_figure
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
-from neuroadda.zoo.embeddings import Embedding
+from neuroadda.zoo.embeddings import Embedding, Pooling
+from studies.confounds.rows import TESTS, TREES, MantelRow, TreeRow
+from studies.pages import PICTURES, ROOT
+from studies.rows import append_rows, read_table
 
 FLY, MOUSE, WORM = "Drosophila melanogaster", "Mus musculus", "Caenorhabditis elegans"
 # Arthropods and nematodes are Ecdysozoa. Only the order of splits is used: the correlation is of ranks.
@@ -57,11 +62,11 @@ GROUPS = [frozenset(name for name in DOMAINS if SPECIES[name] == species) for sp
 LIFE = phylogenetic_distances(PHYLOGENY, tuple(DOMAINS), SPECIES)
 CONDITIONS: list[tuple[str, float | None, bool, float]] = [  # what is made alike: pixel size, contrast; the worm's
     ("nothing", None, False, WORM_NM),
-    *((f"voxel size (worm {nm:g} nm)", MATCHED_NM, False, nm) for nm in ASSUMED_WORM_NM),
+    *(("voxel size", MATCHED_NM, False, nm) for nm in ASSUMED_WORM_NM),
     ("contrast", None, True, WORM_NM),
-    *((f"both (worm {nm:g} nm)", MATCHED_NM, True, nm) for nm in ASSUMED_WORM_NM),
+    *(("both", MATCHED_NM, True, nm) for nm in ASSUMED_WORM_NM),
 ]
-PICTURES = {"nothing": "as_is", f"both (worm {WORM_NM:g} nm)": "matched"}
+DRAWN = {"nothing": "as_is", "both": "matched"}  # at WORM_NM
 
 
 def open_volumes(data: Path, folder: Path) -> dict[float, dict[str, Volume]]:
@@ -114,111 +119,87 @@ def find_confounds(volumes: dict[str, Volume], grey: dict[str, np.ndarray]) -> d
     return {what: DistanceMatrix(tuple(DOMAINS), table) for what, table in tables.items()}
 
 
-def tell(a: DistanceMatrix, b: DistanceMatrix, given: DistanceMatrix | None = None) -> str:
-    """Return r and p of a Mantel test."""
-    found = mantel_test(a, b, given, correlation="spearman")
-    return f"{found.r:.2f} ({found.p:.3f})"
-
-
-def tell_tree(measured: Distances) -> list[str]:
+def describe_tree(measured: Distances) -> dict[str, float]:
     """Return whether the tree parts the species, how sure that is, and how well a tree tells the distances."""
     tree = build_tree(measured.matrix, resampled=measured.resampled)
-    clades = [is_monophyletic(tree.root, group) for group in GROUPS]
     support = support_clades(measured.resampled, tuple(DOMAINS), GROUPS)
-    shares = [f"{'yes' if is_clade else 'no'} ({support[g]:.0%})" for is_clade, g in zip(clades, GROUPS, strict=True)]
-    return ["yes" if all(clades) else "no", *shares, f"{tree.cophenetic or 0:.2f}"]
+    found: dict[str, float] = {"cophenetic": round(tree.cophenetic or 0, 2)}
+    for name, group in zip(("flies", "mice"), GROUPS, strict=True):
+        found |= {name: int(is_monophyletic(tree.root, group)), f"{name}_support": round(support[group], 2)}
+    return found
 
 
-def draw(measured: Distances, folder: Path, stem: str) -> str:
-    """Draw dendrogram, heat map and map; return lines that show them."""
+def draw(measured: Distances, stem: str) -> None:
+    """Draw dendrogram, heat map and map."""
     tree = build_tree(measured.matrix, resampled=measured.resampled)
-    save_figure(plot_dendrogram(tree, SPECIES), folder, f"{stem}_dendrogram", ("png", "pdf"))
-    save_figure(plot_heatmap(measured.matrix, tree, SPECIES), folder, f"{stem}_heatmap", ("png", "pdf"))
-    save_figure(plot_map(measured.matrix, SPECIES), folder, f"{stem}_map", ("png", "pdf"))
-    kinds = ("dendrogram", "heatmap", "map")
-    return "".join(f"![{stem}, {kind}]({folder.name}/{stem}_{kind}.png)\n\n" for kind in kinds)
+    save_figure(plot_dendrogram(tree, SPECIES), PICTURES, f"{stem}_dendrogram", ("png", "pdf"))
+    save_figure(plot_heatmap(measured.matrix, tree, SPECIES), PICTURES, f"{stem}_heatmap", ("png", "pdf"))
+    save_figure(plot_map(measured.matrix, SPECIES), PICTURES, f"{stem}_map", ("png", "pdf"))
 
 
-def examine(backbone: Backbone, volumes: dict[float, dict[str, Volume]], arguments: argparse.Namespace) -> str:
-    """Return the section on one network."""
-    shape = largest_shape(backbone, volumes)
+def examine(
+    backbone: Backbone, volumes: dict[float, dict[str, Volume]], count: int, pooling: Pooling
+) -> tuple[list[TreeRow], list[MantelRow]]:
+    """Return the rows of one network."""
+    shape, name = largest_shape(backbone, volumes), backbone.card.name
     seen: dict[tuple[Path, float, bool], Embedding] = {}
     grey: dict[str, np.ndarray] = {}
-    trees, tests, partial, pictures = [], [], [], ""
-    for condition, matched_nm, contrast, worm_nm in CONDITIONS:
+    trees, tests = [], []
+
+    def test(
+        condition: tuple[str, float], of: str, on: str, tables: Mapping[str, DistanceMatrix], given: str = ""
+    ) -> None:
+        found = mantel_test(tables[of], tables[on], tables.get(given), correlation="spearman")
+        tests.append(MantelRow(name, *condition, of, on, given, round(found.r, 2), round(found.p, 3)))
+
+    for made_alike, matched_nm, contrast, worm_nm in CONDITIONS:
         chosen = {}
-        for name, volume in volumes[worm_nm].items():
+        for domain, volume in volumes[worm_nm].items():
             pixel_nm = matched_nm or volume.voxel_size_nm[1]
             key = (volume.path, pixel_nm, contrast)
             if key not in seen:
-                patches = draw_patches(volume, pixel_nm, shape, PatchConfig(count=arguments.count))
-                grey.setdefault(name, patches.raw)
+                patches = draw_patches(volume, pixel_nm, shape, PatchConfig(count=count))
+                grey.setdefault(domain, patches.raw)
                 raw = match_contrast(patches.raw) if contrast else patches.raw
                 # told to be of one pixel size: they are compared as the network sees them
-                seen[key] = embed_patches(backbone, Patches(raw, patches.blocks, MATCHED_NM))[arguments.pooling]
-            chosen[name] = seen[key]
-        measured = measure_distances(chosen)
+                seen[key] = embed_patches(backbone, Patches(raw, patches.blocks, MATCHED_NM))[pooling]
+            chosen[domain] = seen[key]
+        measured, condition = measure_distances(chosen), (made_alike, worm_nm)
         confounds = find_confounds(volumes[worm_nm], grey)
-        trees.append([condition, *tell_tree(measured)])
-        tests.append([condition, *(tell(measured.matrix, m) for m in (LIFE, *confounds.values()))])
-        partial.append([condition, *(tell(measured.matrix, LIFE, m) for m in confounds.values())])
-        print(*trees[-1], tests[-1][1], sep="\t", file=sys.stderr, flush=True)
-        if condition in PICTURES:
-            stem = f"domains_{backbone.card.name}_{PICTURES[condition]}"
-            pictures += draw(measured, arguments.output / "pictures", stem)
-    confounds = find_confounds(volumes[WORM_NM], grey)
-    parted = [sum(row[column].startswith("yes") for row in trees) for column in (2, 3, 1)]
-    told = "Of {} conditions, the flies are a clade in {}, the mice in {}, both in {}.".format(len(trees), *parted)
-    return (
-        f"## Embedded by {backbone.card.name}\n\nTrained on {backbone.card.domain}. {arguments.count} patches of "
-        f"{' x '.join(map(str, shape))} voxels a domain; {arguments.pooling} of the deepest features. {told}\n\n### Trees\n\n"
-        + to_markdown(["made alike", "flies apart from mouse apart from worm", "flies", "mice", "cophenetic r"], trees)
-        + "\n\n### Mantel tests of the distances: r (p)\n\n"
-        + to_markdown(["made alike", "phylogeny", *confounds], tests)
-        + "\n\n### Partial Mantel tests of the distances with phylogeny, given a confound: r (p)\n\n"
-        + to_markdown(["made alike", *confounds], partial)
-        + "\n\n### Mantel tests of confounds with phylogeny: r (p)\n\n"
-        + to_markdown(list(confounds), [[tell(m, LIFE) for m in confounds.values()]])
-        + "\n\n"
-        + pictures
-    )
+        tables = {"distances": measured.matrix, "phylogeny": LIFE} | confounds
+        head = (name, backbone.card.domain, count, shape[-1], pooling, *condition)
+        trees.append(TreeRow(*head, **describe_tree(measured)))  # type: ignore[arg-type] # clades are whole numbers
+        for on in ("phylogeny", *confounds):
+            test(condition, "distances", on, tables)
+        for given in confounds:
+            test(condition, "distances", "phylogeny", tables, given)
+            if made_alike == "nothing":
+                test(condition, given, "phylogeny", tables)
+        print(trees[-1], file=sys.stderr, flush=True)
+        if made_alike in DRAWN and worm_nm == WORM_NM:
+            draw(measured, f"domains_{name}_{DRAWN[made_alike]}")
+    return trees, tests
 
 
 def main() -> None:
-    """Write the page."""
+    """Do what is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--backbone", type=Path, nargs="+", required=True)
-    parser.add_argument("--output", type=Path, default=Path("docs/results"))
     parser.add_argument("--count", type=int, default=512, help="patches of a domain")
     parser.add_argument("--pooling", choices=("mean", "max"), default="mean")
     arguments = parser.parse_args()
+    data = Path(os.environ.get("NEUROADDA_DATA", ROOT.parent / "shared" / "data"))
+    done = {row.network for row in read_table(TREES, TreeRow)}
+    backbones = [load_backbone(path) for path in arguments.backbone]
     with tempfile.TemporaryDirectory() as folder:
-        volumes = open_volumes(arguments.data, Path(folder))
-        sections = [examine(load_backbone(path), volumes, arguments) for path in arguments.backbone]
-    worm = ", ".join(f"{nm:g}" for nm in ASSUMED_WORM_NM)
-    head = f"""# Domains: phylogeny or imaging?
-
-Eight volumes of three species, embedded by one network, compared by MMD (unbiased, between spatial blocks; a Gaussian kernel of
-the pooled median bandwidth), clustered by UPGMA. Before that, voxel size ({MATCHED_NM:g} nm in the plane), contrast (mean {MEAN:g}
-and standard deviation {STD:g} of every patch), or both are made alike.
-
-- Flies, mice: whether they are a clade, and in what share of 1,000 trees of resampled spatial blocks they are.
-- Mantel tests: Spearman, one-sided, all 40,320 permutations. For phylogeny, five flies and two mice can be exchanged, so that its p
-  cannot be below 240 / 40,320 = 0.006. Phylogeny: (fly, worm), mouse.
-- Sharpness: spread of differences between neighbouring pixels over that of pixels. Grey values and sharpness are those of the
-  volumes as they are. Tissue is no part of this: the two mice are cortex (neuropil) and corpus callosum (myelinated axons).
-- The networks are the second training of those of transfer.md. With the first one, the mice were a clade (82 to 96 %) where
-  voxel size and contrast were alike, the flies nowhere: what such a tree shows depends on the training of its network.
-- The worm is one domain, a clade by itself. Its voxel size is not known: {worm} nm are assumed ({WORM_NM:g} where nothing is said;
-  synaptic vesicles, some 30 nm wide, measure about 10 pixels). Its modality is not known and counts as unlike all others.
-
-Command: `python -m studies.confounds.study {" ".join(sys.argv[1:])}`
-
-"""
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "domains.md").write_text(head + "\n".join(sections), encoding="utf-8")
+        volumes = open_volumes(data, Path(folder))
+        for backbone in backbones:
+            if backbone.card.name not in done:
+                trees, tests = examine(backbone, volumes, arguments.count, arguments.pooling)
+                append_rows(TESTS, tests)
+                append_rows(TREES, trees)
 
 
 if __name__ == "__main__":
+    os.chdir(ROOT)
     main()

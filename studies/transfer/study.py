@@ -2,9 +2,10 @@
 
     python -m studies.transfer.study [--workers 2] [--seeds 3] [--pretraining 0] [--minutes 60]
 
-Rows are appended to docs/results/transfer.csv as they come; what is in there already is not done again. `transfer_report.py` makes
-tables of it. Networks see single sections of 8 nm (`single_sections.py`), and no source ever saw the target's domain. Every source
-may be trained more than once: `--pretraining` is the seed of that training, and noted in the row.
+Rows are appended to docs/results/transfer.csv as they come; what is in there already is not done again.
+`studies/transfer/report.py` makes pages of it. Networks see single sections of 8 nm (`single_sections.py`), and no source ever
+saw the target's domain. Every source may be trained more than once: `--pretraining` is the seed of that training, and noted in
+the row.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python -m studies.transfer.zero_shot [--seeds 5] [--pretraining 1]
 
 Rows go to docs/results/transfer_zero_shot.csv; what is in there already is not done again. Who has labels can choose a source by
-them: `transfer_report.py` says whether that is better than the distance of domains.
+them: `studies/transfer/report.py` says whether that is better than the distance of domains.
 """
 
 import argparse
