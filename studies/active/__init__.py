@@ -18,6 +18,7 @@ the source's network, distances Euclidean, and k of coverage is the number of pa
 Targets. The eight of `studies.active.plan.TARGETS`, of seven domains: mouse_cortex_sssem and mouse_cortex_ac3 are one, since
 their tissue is the same and their boxes come from overlapping volumes. Each is fine-tuned from one source, fixed in that table,
 that never saw its domain. A box is one section of 120 x 120 pixels of 8 nm; n = 1, 4, 16 (fly_brain_sstem has no room for 16).
+If a strategy chooses so that fewer fit, which can happen there with 4, it is judged on those, as a user would be.
 Networks, trainings and scoring are those of `studies.transfer.study`: 600 iterations for a source, 80 for a fine-tuning.
 
 Draws. Draw d trains the sources with seed d, and is the seed of the strategy, of the random boxes and of the batches. All

@@ -40,21 +40,13 @@ class Pool:
     parts: Embed
 
     def choose(self, strategy: str, count: int, seed: int) -> list[dict[str, Any]]:
-        """Return as many boxes (nm).
-
-        Raises
-        ------
-        UserError
-            If not as many fit.
-        """
+        """Return as many boxes (nm), or those that fit, as `choose` does."""
         if strategy in ADDED:
             config = ChooseConfig(count=count, seed=seed, shortlist=SHORTLIST)
             chosen, _ = ADDED[strategy](self.candidates, config, self.parts if strategy == COVERAGE else self.whole)
         else:
             config = parse_config(ChooseConfig, {"strategy": strategy, "count": count, "seed": seed}, strategy)
             chosen, _ = choose(self.candidates, config, self.whole)
-        if len(chosen) < count:
-            raise UserError(f"only {len(chosen)} boxes of {count} fit", strategy, "ask for fewer")
         return [self.candidates.box(index).model_dump(mode="json") for index in chosen]
 
 

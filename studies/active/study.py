@@ -19,6 +19,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
+
 from studies.active import plan
 from studies.active.pools import STRATEGIES as KNOWN
 from studies.active.pools import open_pool
@@ -123,6 +125,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data = Path(os.environ.get("NEUROADDA_DATA", ROOT.parent / "shared" / "data"))
     prepare(data, TRANSFER / "data", {*options.targets, *(plan.TARGETS[target].source for target in options.targets)})
     FOLDER.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(
+        1
+    )  # the choice takes turns with the workers, and rounds in the same way on any number of cores
     with ProcessPoolExecutor(options.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         run_all(pool, find_jobs(runs, rows, pool, data), options.workers, options.minutes, plan.ROWS)
 
