@@ -89,7 +89,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
     monkeypatch.setitem(transfer.FINE_TUNE, "iterations", 1)
     plan.ROWS.parent.mkdir(parents=True)
 
-    return lambda *options: study.main(["--targets", "fly_fibsem", "--draws", "1", *options])
+    return lambda *options: study.main(["--targets", "fly_fibsem", "--draws", "1", "--workers", "1", *options])
 
 
 def test_it_says_what_is_left_and_goes_on(tiny: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
