@@ -1,9 +1,10 @@
-"""Six labelled domains as single sections of one pixel size, which makes them comparable: the data of the transfer study.
+"""Labelled domains as single sections of one pixel size, which makes them comparable: the data of transfer study and boxes study.
 
 Every section is resampled to 8 nm; a label is split into its connected parts in each section. From the test parts a few
 sections far from each other are taken.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,15 @@ class Domain:
         Pixels between labels that touch each other.
     sections
         Of the one file that holds both parts: those to train on come first, this many; 0 where there are two files.
+    files
+        Names of the files of the train part and the test part, where they are not the domain's.
     """
 
     organism: str
     every: int
     erode_vx: int = 0
     sections: int = 0
+    files: tuple[str, str] | None = None
 
 
 DOMAINS = {
@@ -50,15 +54,20 @@ DOMAINS = {
     "fly_brain_sstem": Domain("Drosophila melanogaster", every=1, erode_vx=1, sections=3),
     "mouse_cortex_sssem": Domain("Mus musculus", every=6),
 }
+LABELLED = DOMAINS | {
+    "mouse_cortex_ac3": Domain("Mus musculus", every=25, files=("mouse_cortex_ac4_train", "mouse_cortex_ac3_test")),
+    "mouse_cerebellum_sbem": Domain("Mus musculus", every=8),
+}
+"""With targets that the transfer study does not have."""
 SOURCES = tuple(name for name, domain in DOMAINS.items() if not domain.sections)
 
 
-def prepare(data: Path, folder: Path) -> None:
-    """Write ``<folder>/<domain>_<part>.zarr/{raw,labels}`` of every domain and part; what is there stays."""
-    for name, domain in DOMAINS.items():
+def prepare(data: Path, folder: Path, names: Iterable[str] = DOMAINS) -> None:
+    """Write ``<folder>/<domain>_<part>.zarr/{raw,labels}`` of domains, both parts; what is there stays."""
+    for name in names:
         for part in ("train", "test"):
             if not (folder / f"{name}_{part}.zarr" / "labels").exists():
-                _write_part(data, folder / f"{name}_{part}.zarr", name, domain, part)
+                _write_part(data, folder / f"{name}_{part}.zarr", name, part)
 
 
 def provenance(data: Path, name: str) -> dict[str, str]:
@@ -68,10 +77,14 @@ def provenance(data: Path, name: str) -> dict[str, str]:
 
 
 def _file(data: Path, name: str, part: str) -> Path:
-    return data / (f"{name}.hdf" if DOMAINS[name].sections else f"{name}_{part}.hdf")
+    domain = LABELLED[name]
+    if domain.files is not None:
+        return data / f"{domain.files[part == 'test']}.hdf"
+    return data / (f"{name}.hdf" if domain.sections else f"{name}_{part}.hdf")
 
 
-def _write_part(data: Path, target: Path, name: str, domain: Domain, part: str) -> None:
+def _write_part(data: Path, target: Path, name: str, part: str) -> None:
+    domain = LABELLED[name]
     train = slice(0, domain.sections or None)
     chosen = train if part == "train" else slice(domain.sections, None, domain.every)
     with h5py.File(_file(data, name, part)) as file:

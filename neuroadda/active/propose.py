@@ -1,6 +1,6 @@
 """Propose the boxes of a volume that are worth a person's hour: score it blockwise, then choose."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +14,12 @@ from neuroadda.active.pool import Candidates, find_candidates
 from neuroadda.active.proposals import LABELS, PROPOSALS, Pool, Proposal, Proposals, Request, read_proposals
 from neuroadda.active.propose_config import ProposeConfig, ProposeSettings, box_shape_vx, cut_box, make_request
 from neuroadda.active.replaced import set_aside
-from neuroadda.active.strategies import choose
+from neuroadda.active.strategies import Embed, choose
 from neuroadda.active.uncertainty import Uncertainty, make_uncertainty_task
 from neuroadda.backbones.card import Card, load_card
 from neuroadda.blockwise.engine import Observer, run_task
 from neuroadda.blockwise.task import Task
+from neuroadda.config import Zyx
 from neuroadda.domains.selection import find_start
 from neuroadda.errors import SettingError, UserError, warn
 from neuroadda.ledger.open import open_ledger
@@ -125,7 +126,7 @@ def propose_boxes(
             min_distance_nm=config.choose.min_distance_nm,
             within=request.roi,  # the last cells may reach beyond it
         )
-        chosen, reasons = choose(candidates, config.choose, _embed_by(folders[0], raw))
+        chosen, reasons = choose(candidates, config.choose, embed_by(folders[0], raw))
         proposals = Proposals(
             **dict(request),
             volume=to_absolute(config.raw),
@@ -253,19 +254,23 @@ def _grid_path(config: ProposeConfig) -> Path:
     return config.output / "uncertainty.zarr" / "cells"
 
 
-def _embed_by(folder: str, raw: Volume) -> Callable[[Sequence[RoiConfig]], np.ndarray]:
-    """Return what embeds boxes: the deepest features of the backbone, at their centres, averaged."""
+def embed_by(folder: str, raw: Volume, bottom_vx: Zyx | None = None) -> Embed:
+    """Return what embeds boxes: the deepest features of the backbone, at their centres, averaged.
+
+    `bottom_vx` is over how many of them, as `neuroadda.domains.embedding.patch_shape_vx` reads it.
+    """
 
     def embed(boxes: Sequence[RoiConfig]) -> np.ndarray:
         from neuroadda.backbones.checkpoint import load_backbone
-        from neuroadda.domains.embedding import embed_patches, patch_shape_vx, pixel_of
+        from neuroadda.domains.embedding import BOTTOM_VX, embed_patches, patch_shape_vx, pixel_of
         from neuroadda.domains.patches import Places, read_patches
 
         backbone = load_backbone(folder)
         centres_nm = np.array([[o + s / 2 for o, s in zip(b.offset_nm, b.shape_nm, strict=True)] for b in boxes])
         centres_vx = ((centres_nm - raw.offset_nm) / raw.voxel_size_nm).astype(np.int64)
         places = Places(centres_vx, np.zeros(len(boxes), np.int64), (0, raw.shape_vx[0]))
-        patches = read_patches(raw, places, pixel_of(backbone.card), patch_shape_vx(backbone.card))
+        shape_vx = patch_shape_vx(backbone.card, bottom_vx or BOTTOM_VX)
+        patches = read_patches(raw, places, pixel_of(backbone.card), shape_vx)
         return embed_patches(backbone, patches)["mean"].features
 
     return embed

@@ -85,7 +85,7 @@ def choose(candidates: Candidates, config: ChooseConfig, embed: Embed | None = N
             raise UserError(f"strategy {config.strategy!r} needs the appearance of boxes", None, "give a backbone")
         _choose_diverse(candidates, order, config, embed, chosen)
     apart = len(chosen)
-    _choose_in_order(candidates, order, config, chosen)
+    choose_in_order(candidates, order, config, chosen)
     return chosen, [
         _explain(config, rank, rank < apart, float(candidates.score[i]), median) for rank, i in enumerate(chosen)
     ]
@@ -104,20 +104,34 @@ def _order(score: np.ndarray, median: float, config: ChooseConfig) -> np.ndarray
     return order[np.argsort(key, kind="stable")]
 
 
-def _choose_in_order(candidates: Candidates, order: np.ndarray, config: ChooseConfig, chosen: list[int]) -> None:
+def read_appearance(boxes: Sequence[RoiConfig], embed: Embed) -> np.ndarray:
+    """Return the appearance of boxes, float64[n, f].
+
+    Raises
+    ------
+    UserError
+        If `embed` returns something else than a row of finite numbers for each.
+    """
+    features = np.asarray(embed(boxes), np.float64)
+    if features.ndim != 2 or len(features) != len(boxes) or not np.isfinite(features).all():
+        raise UserError("the appearance of boxes is not a row of finite numbers each", "embedding")
+    return features
+
+
+def choose_in_order(candidates: Candidates, order: np.ndarray, config: ChooseConfig, chosen: list[int]) -> None:
     """Take the first that fits beside those chosen, again and again."""
     for begin in range(0, len(order), BLOCK):
         if len(chosen) >= config.count:
             return
         left = order[begin : begin + BLOCK]
         for index in chosen:
-            left = left[_fits(candidates, left, index, config.min_distance_nm)]
+            left = left[fits(candidates, left, index, config.min_distance_nm)]
         while len(left) and len(chosen) < config.count:
             chosen.append(int(left[0]))
-            left = left[_fits(candidates, left, chosen[-1], config.min_distance_nm)]
+            left = left[fits(candidates, left, chosen[-1], config.min_distance_nm)]
 
 
-def _fits(candidates: Candidates, indices: np.ndarray, index: int, min_distance_nm: float) -> np.ndarray:
+def fits(candidates: Candidates, indices: np.ndarray, index: int, min_distance_nm: float) -> np.ndarray:
     """Return which boxes neither overlap the one at `index` nor come too near to it."""
     first = candidates.first_cell
     between = np.abs(first[indices] - first[index]) - np.array(candidates.shape_cells)
@@ -132,9 +146,7 @@ def _choose_diverse(
     near_median = config.strategy == "median+diverse"
     most = min(config.shortlist, len(order) // 4) if near_median else config.shortlist
     shortlist = order[: max(most, 4 * config.count)]
-    features = np.asarray(embed([candidates.box(int(i)) for i in shortlist]), np.float64)
-    if features.ndim != 2 or len(features) != len(shortlist) or not np.isfinite(features).all():
-        raise UserError("the appearance of boxes is not a row of finite numbers each", "embedding")
+    features = read_appearance([candidates.box(int(i)) for i in shortlist], embed)
     facility = config.method == "facility"
     distances = cdist(features, features) if facility else np.empty((0, 0))
     nearest = np.full(len(shortlist), distances.max() if facility else np.inf)
@@ -150,7 +162,7 @@ def _choose_diverse(
         pick = int(gain.argmax())
         chosen.append(int(shortlist[pick]))
         nearest = np.minimum(nearest, distances[pick] if facility else cdist(features, features[pick : pick + 1])[:, 0])
-        free &= _fits(candidates, shortlist, chosen[-1], config.min_distance_nm)
+        free &= fits(candidates, shortlist, chosen[-1], config.min_distance_nm)
 
 
 def _explain(config: ChooseConfig, rank: int, apart: bool, score: float, median: float) -> str:

@@ -27,7 +27,7 @@ from neuroadda.training.config import TrainConfig
 from neuroadda.training.trainer import train_network
 from neuroadda.volumes.arrays import Volume
 from studies.rows import read_table, run_all
-from studies.single_sections import DOMAINS, PIXEL_NM, SOURCES, prepare, provenance
+from studies.single_sections import DOMAINS, LABELLED, PIXEL_NM, SOURCES, prepare, provenance
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path("runs/transfer")
@@ -156,7 +156,7 @@ def array_of(domain: str, part: str, kind: str) -> str:
 
 def _sample(domain: str) -> dict[str, Any]:
     arrays = {kind: array_of(domain, "train", kind) for kind in ("raw", "labels")}
-    return arrays | {"erode_vx": DOMAINS[domain].erode_vx, "linked": False}
+    return arrays | {"erode_vx": LABELLED[domain].erode_vx, "linked": False}
 
 
 def _config(name: str, domain: str, samples: list[dict[str, Any]], folder: Path, **changes: Any) -> TrainConfig:
