@@ -192,9 +192,10 @@ The memory of volumes grows with a shard, not with the volume; that of meshes gr
 ## Read back
 
 Ids are compared with those of the segmentation voxel by voxel (tensorstore: all; cloud-volume: boxes at random places). The box
-of a mesh is compared with that of the segment's voxels: simplification may move vertices by the longest side of a voxel, 30 nm in
-the phantoms. navis and the library of WEBKNOSSOS run in environments of their own. WEBKNOSSOS numbers fragments anew, so partitions
-are compared there: the one into fragments, and the one that the mapping of the run's threshold makes of them.
+of a mesh is compared with that of the segment's voxels: the largest error that is asked for is the longest side of a voxel, 30 nm;
+zmesh estimates it, so that a vertex may move a little more. navis and the library of WEBKNOSSOS run in environments of their own.
+WEBKNOSSOS numbers fragments anew, so partitions are compared there: the one into fragments, and the one that the mapping of the
+run's threshold makes of them.
 
 {readers}
 

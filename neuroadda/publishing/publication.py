@@ -53,7 +53,8 @@ class PublishConfig(PublicConfig):
     min_size : voxels
         Smaller segments have no mesh, skeleton or properties.
     max_error_nm
-        How far the vertices of a simplified mesh may be off; by default the longest side of a voxel. 0 simplifies nothing.
+        How far the surface of a simplified mesh may be off, as zmesh estimates it; by default the longest side of a voxel. 0
+        simplifies nothing.
     thresholds
         Thresholds that have a mapping in ``webknossos`` besides the run's own.
     chunk_vx
