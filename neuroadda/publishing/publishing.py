@@ -145,7 +145,7 @@ def _check_folders(folder: Location, work: Path, formats: Sequence[str]) -> None
 
 
 def _check_others(folder: Location, elsewhere: Mapping[str, str], replaced: Sequence[str]) -> None:
-    """Raise UserError if a format that is there, and is not replaced, is of another segmentation: each tells of one alone."""
+    """Raise UserError if a format that is there, and is not replaced, is of another segmentation."""
     other = elsewhere.get("segmentation")
     if other is None or not isinstance(folder, Path):
         return
