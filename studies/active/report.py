@@ -17,39 +17,64 @@ from studies.active.tables import THRESHOLDS, rank, write_tables
 from studies.pages import PICTURES, RESULTS, claim, day_of, items, paragraph, show_interval, today, write_page
 from studies.pictures import draw_strategies
 from studies.single_sections import DOMAINS, PIXEL_NM
-from studies.transfer.study import FINE_TUNE, ROOT, SAMPLE_PX, SAMPLES
+from studies.transfer import judgement, reliability
+from studies.transfer.choices import read_nearest
+from studies.transfer.study import FINE_TUNE, ROOT, SAMPLE_PX, SAMPLES, read_rows
 
 FEWEST, SOME, MOST = sorted(SAMPLES)
 DEFAULT = ChooseConfig().strategy
-MEDIAN, EXTREMES = "median", ("max", "diverse", "min")
+MEDIAN, VOXELS = "median", "median of median voxels"
+SUREST, DOUBTFUL = "min", ("max", "diverse")
 PAPER_SHARE = 0.83  # of cases in which the median helps: Sawmya et al. 2025, arXiv 2503.06196
 
 
-def percent(found: Interval) -> str:
-    """Return a change, and its interval."""
-    return f"{found[0]:.0f} % ({found[1]:.0f} to {found[2]:.0f} %)"
+def compare(found: Interval) -> str:
+    """Return by how many percent VOI is lower or higher than that of random boxes, and the interval, below 0 if lower."""
+    value, low, high = found
+    start = f"{low:.{1 if abs(low) < 0.5 else 0}f}"
+    return f"{abs(value):.0f} % {'lower' if value < 0 else 'higher'} ({start} to {high:.0f} %)"
+
+
+def count_volumes(judged: Judged, n: int) -> int:
+    """Return how many volumes have room for n boxes."""
+    return sum(m == n for _, m in judged.study.cells)
+
+
+def count_seeds(judged: Judged) -> int:
+    """Return how often everything was done again."""
+    return max(len(values) for cell in judged.study.cells.values() for values in cell.values())
 
 
 def tell_known(chosen: Judged, best: Judged) -> str:
     """Return what the rows show."""
     few, many = (gain_of_boxes(chosen.study, a, b) for a, b in ((FEWEST, SOME), (SOME, MOST)))
-    worst = {name: chosen.change[name, None] for name in EXTREMES}
+    there, near = judgement.Study("voi"), read_nearest()
+    few_there, many_there = (reliability.gain_of_boxes(there, near, a, b) for a, b in ((FEWEST, SOME), (SOME, MOST)))
+    span = [chosen.change[name, SOME][0] for name in STRATEGIES]
+    first, surest = chosen.change[DEFAULT, FEWEST], [judged.change[SUREST, None] for judged in (chosen, best)]
+    draws, here = len({row.seed for row in read_rows()}), count_volumes(chosen, MOST)
+    volumes = sum(n == MOST for _, n in there.cases)
     return items(
         "What is known",
         [
             claim(
-                few > -chosen.change[DEFAULT, None][0] and few > many > 0,
-                f"How many boxes matters more than which. With {SOME} random boxes, VOI is {few:.0f} % lower than with {FEWEST}; "
-                f"with {MOST} it is {many:.0f} % lower than with {SOME}, after as many iterations.",
+                few > 3 * many > 0 and few_there > 3 * many_there > 0,
+                f"{SOME} boxes are better than {FEWEST}. With {SOME} random boxes, VOI is {few:.0f} % lower than with {FEWEST}; "
+                f"with {MOST} it is {many:.0f} % lower than with {SOME}. Each was trained for {FINE_TUNE['iterations']} "
+                f"iterations. [transfer.md](transfer.md) has {few_there:.0f} and {many_there:.0f} %, from {draws} draws of boxes "
+                f"rather than {count_seeds(chosen)}, and {MOST} boxes in {volumes} volumes rather than {here}.",
             ),
             claim(
-                all(judged.change[name, None][0] > 0 for name in EXTREMES for judged in (chosen, best))
-                and min(judged.change["min", None][1] for judged in (chosen, best)) > 0
-                and max(worst[name][1] for name in ("max", "diverse")) < 0,
-                "Extremes do not help. VOI is higher than with random boxes from the same network: by "
-                f"{percent(worst['min'])} for the surest boxes (`min`), by {percent(worst['max'])} for the least sure (`max`). "
-                "For boxes that look most different, whatever their score (`diverse`), it is higher by "
-                f"{percent(worst['diverse'])}. Only for `min` the interval excludes 0.",
+                many < few / 3 and -min(span) > many and few > -first[0] > few / 2 and first[2] < 0,
+                f"With {FEWEST} box, the choice is worth nearly as much as {SOME - FEWEST} more boxes: VOI of the default strategy "
+                f"is {compare(first)}. With {SOME}, VOI of the strategies is from {-min(span):.0f} % lower to {max(span):.0f} % "
+                f"higher than random boxes'. That is more than {MOST} boxes rather than {SOME} change.",
+            ),
+            claim(
+                min(low for _, low, _ in surest) > 0 and all(chosen.change[SUREST, n][1] < 0 for n in SAMPLES),
+                f"The surest boxes (`{SUREST}`) were worse than random ones: over all cases, VOI is {compare(surest[0])}. For "
+                f"{FEWEST}, {SOME} or {MOST} boxes alone, each interval includes 0. At the best threshold, it is "
+                f"{compare(surest[1])}.",
             ),
         ],
     )
@@ -58,26 +83,34 @@ def tell_known(chosen: Judged, best: Judged) -> str:
 def tell_unknown(chosen: Judged, best: Judged) -> str:
     """Return what the rows cannot show."""
     one, some, most = (chosen.change[DEFAULT, n] for n in (FEWEST, SOME, MOST))
+    unsure, odd = (chosen.change[name, None] for name in DOUBTFUL)
+    unsure_best, odd_best = (best.change[name, None] for name in DOUBTFUL)
     return items(
         "What is not known",
         [
             claim(
+                max(unsure[1], odd[1]) < 0 < min(unsure[0], odd[0], unsure_best[1], odd_best[1])
+                and chosen.change["max", SOME][1] > 0,
+                f"Whether the least sure boxes (`max`) and the odd ones (`diverse`) are worse than random ones. It is likely: VOI "
+                f"is {compare(unsure)} and {compare(odd)}. Both intervals include 0. At the best threshold, {compare(unsure_best)} "
+                f"and {compare(odd_best)}, they exclude it, as does that of `max` with {SOME} boxes.",
+            ),
+            claim(
                 rank(chosen.study)[0] == rank(best.study)[0] == DEFAULT
                 and chosen.change[DEFAULT, None][2] < 0 < best.change[DEFAULT, None][2],
-                f"Whether the default, `{DEFAULT}`, is better than random boxes. Its VOI changes by "
-                f"{percent(chosen.change[DEFAULT, None])}; at the threshold that is best on the test part, by "
-                f"{percent(best.change[DEFAULT, None])}, which includes 0. It is the best of {len(STRATEGIES)} strategies on the "
-                "volumes that it was selected on. No others have judged it.",
+                f"Whether the default, `{DEFAULT}`, is better than random boxes. VOI is {compare(chosen.change[DEFAULT, None])}; "
+                f"at the best threshold, {compare(best.change[DEFAULT, None])}, which includes 0. It is the best of "
+                f"{len(STRATEGIES)} strategies on the volumes that it was selected on, and no others.",
             ),
             claim(
                 one[2] < 0 < min(some[2], most[2]) and one[0] < some[0] < most[0],
-                f"Whether it helps beyond the first box: {percent(one)} with {FEWEST} box, {percent(some)} with {SOME}, "
-                f"{percent(most)} with {MOST}.",
+                f"Whether the default helps beyond the first box: VOI is {compare(one)} with {FEWEST} box, {compare(some)} with "
+                f"{SOME}, {compare(most)} with {MOST}.",
             ),
             claim(
-                max(chosen.helps[name][0] for name in (MEDIAN, DEFAULT)) < PAPER_SHARE,
-                f"Whether the median is as good as Sawmya et al. 2025 report. There it helps in {PAPER_SHARE:.2f} of the cases, "
-                f"here in {show_interval(*chosen.helps[MEDIAN])}; the default in {show_interval(*chosen.helps[DEFAULT])}.",
+                max(chosen.helps[name][0] for name in (MEDIAN, DEFAULT)) < PAPER_SHARE < chosen.helps[MEDIAN][2],
+                f"`{MEDIAN}` helps in {show_interval(*chosen.helps[MEDIAN])} of the cases, in Sawmya et al. 2025 in "
+                f"{PAPER_SHARE:.2f}. No difference is shown.",
             ),
         ],
     )
@@ -91,11 +124,11 @@ def tell_advice(chosen: Judged, best: Judged) -> str:
         [
             claim(
                 lowest < 0,
-                f"Label {SOME} boxes, those that `neuroadda propose` or `neuroadda adapt` shows. The default strategy was never "
-                "clearly worse than random boxes.",
+                f"Label {SOME} boxes, those that `neuroadda propose` or `neuroadda adapt` shows. No interval of the default "
+                "is above 0.",
             ),
-            "If you would rather choose places yourself, spread them over the tissue at random. Do not take only the places "
-            "where the network is least sure or surest (`max`, `min`), nor only the odd ones (`diverse`).",
+            f"If you would rather choose places yourself, spread them over the tissue at random. Do not take only the surest "
+            f"(`{SUREST}`), and better not only the least sure (`max`) or the odd ones (`diverse`).",
             claim(
                 chosen.change[DEFAULT, FEWEST][2] < 0,
                 f"If you can label only {FEWEST}, take the one that is proposed first.",
@@ -104,14 +137,18 @@ def tell_advice(chosen: Judged, best: Judged) -> str:
     )
 
 
-def tell_certainty(chosen: Judged) -> str:
+def tell_certainty(chosen: Judged, best: Judged) -> str:
     """Return how far the page can be trusted."""
-    seeds = max(len(values) for cell in chosen.study.cells.values() for values in cell.values())
     species, side = len({domain.organism for domain in DOMAINS.values()}), SAMPLE_PX * PIXEL_NM / 1000
     return "## How sure\n\n" + paragraph(
-        "Well supported: the first few boxes help, and the surest boxes are a bad choice. Unsure: the order of the others. There "
-        f"are {len({t for t, _ in chosen.study.cells})} volumes of {species} species, {seeds} repeats of each, boxes of one "
-        f"section, {side:.2f} µm wide, and a small network for single sections that was fine-tuned for {FINE_TUNE['iterations']} "
+        claim(
+            0 < chosen.change[SUREST, None][1] < 5 < best.change[SUREST, None][1],
+            "Well supported: the first few boxes help. Fairly sure: the surest boxes are a bad choice; the interval nearly "
+            "reaches 0.",
+        ),
+        f"Unsure: the order of the others. There are {count_volumes(chosen, SOME)} volumes of {species} species, "
+        f"{count_seeds(chosen)} repeats of each (other random boxes and other batches in training), boxes of one section, "
+        f"{side:.2f} µm wide, and a small backbone for single sections that was fine-tuned for {FINE_TUNE['iterations']} "
         "iterations.",
     )
 
@@ -129,6 +166,23 @@ def table(chosen: Judged, best: Judged) -> str:
     return to_markdown(["strategy", *heads, "all", "helps in", "all, best threshold"], rows)
 
 
+def tell_conclusion(chosen: Judged) -> str:
+    """Return the first paragraph."""
+    volumes = [count_volumes(chosen, n) for n in (SOME, MOST)]
+    return paragraph(
+        f"**Label {SOME} boxes rather than {FEWEST}; beyond, their number matters little. Take those that are proposed, or random "
+        "ones. Do not label only the surest places.**",
+        f"VOI measures the errors of a segmentation; 0 is perfect. A *box*: one section, {SAMPLE_PX * PIXEL_NM / 1000:.2f} µm "
+        "wide. Its *score*: how unsure a pretrained backbone is there, before anything is labelled (mean entropy of its "
+        f"affinities). A strategy chooses boxes. `{SUREST}`, `max`: the lowest, the highest scores; `{MEDIAN}`: the scores nearest "
+        f"to the volume's median. `{VOXELS}`: the same, but a box's score is that of its median voxel. `diverse`: boxes that look "
+        f"different, whatever their score. `{DEFAULT}`: the same among those near the median. A *case*: a volume and a number of "
+        f"boxes; {len(chosen.study.cells)}, as {volumes[0] - volumes[1]} volume has no room for {MOST} boxes. VOI is of a "
+        "labelled part that is not trained on, at the threshold that is best on the labelled boxes; *best threshold*: the one "
+        "that is best on that part. In brackets are 95 % intervals; below 0, VOI is lower than random boxes'.",
+    )
+
+
 def main() -> None:
     """Write both pages and the figure."""
     judged: Mapping[str, Judged] = {value: Judged(Study(value)) for value in THRESHOLDS}
@@ -139,23 +193,17 @@ def main() -> None:
     )
     parts = [
         "# Does it matter which boxes are labelled?",
-        paragraph(
-            "**Which boxes you label matters less than how many. Take those that are proposed, or random ones; do not label only "
-            "the least sure or the surest places.**",
-            f"VOI measures the errors of a segmentation; 0 is perfect. A *box*: one section, {SAMPLE_PX * PIXEL_NM / 1000:.2f} "
-            "µm wide. A strategy chooses boxes by how unsure a pretrained network is there, before anything is labelled. "
-            f"`{MEDIAN}`: boxes as unsure as the volume's median box; `{DEFAULT}`: boxes near the median that look different "
-            "from each other.",
-        ),
+        tell_conclusion(chosen),
         tell_known(chosen, best),
         tell_unknown(chosen, best),
         tell_advice(chosen, best),
-        tell_certainty(chosen),
+        tell_certainty(chosen, best),
         "## By strategy",
         paragraph(
-            "By how many percent VOI is above that of random boxes (below 0 is better; 95 % interval over volumes and repeats), "
-            "and the share of cases (a volume, a number of boxes) in which it is lower. The threshold is the one that is best on "
-            "the labelled boxes; in the last column, on the test part.",
+            "By how many percent VOI is higher than random boxes' (below 0: lower, which is better), with 95 % intervals over "
+            f"volumes and repeats; *all*: mean over the {len(chosen.study.cells)} cases. *Helps in*: the share of cases in which "
+            "VOI is lower. The last column is at the best threshold. The figure shows the "
+            f"columns of {FEWEST} to {MOST} boxes; its bars are the same intervals.",
         ),
         table(chosen, best),
         "![VOI against that of random boxes, by strategy and number of boxes](pictures/boxes.png)",

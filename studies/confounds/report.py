@@ -6,10 +6,11 @@ Writes docs/results/domains.md, docs/results/domains_tables.md and docs/results/
 """
 
 import os
+from collections import Counter
 
 from benchmarks.tables import to_markdown
 from studies.confounds.rows import TESTS, TREES
-from studies.confounds.study import ASSUMED_WORM_NM, DOMAINS, DRAWN, FLY, MOUSE, WORM, WORM_NM
+from studies.confounds.study import ASSUMED_WORM_NM, DOMAINS, DRAWN, FLY, MOUSE, WORM_NM
 from studies.confounds.tables import (
     LEAST_P,
     LEVEL,
@@ -23,6 +24,7 @@ from studies.confounds.tables import (
 )
 from studies.pages import PICTURES, RESULTS, ROOT, claim, day_of, items, paragraph, today, write_page
 from studies.pictures import draw_causes
+from studies.single_sections import SOURCES
 
 TITLES = {"nothing": "volumes as they are", "both": "voxel size and contrast made alike"}
 
@@ -31,35 +33,53 @@ def tell_known(rows: Rows) -> str:
     """Return what the rows show."""
     count, networks = len(rows.trees), len(rows.networks)
     flies, mice = sum(row.flies for row in rows.trees), [row for row in rows.trees if row.mice]
+    ways = Counter(row.made_alike for row in rows.trees if row.network == rows.networks[0])
     species = [row for row in rows.plain if row.on == PHYLOGENY]
-    signs, r = rows.significant, [row.r for row in species]
+    signs, r, against = rows.significant, [row.r for row in species], [row for row in species if row.p > 1 - LEVEL]
     others = [cause for cause in rows.causes if not signs[cause] and cause != PHYLOGENY]
+    sharp = Counter(row.network for row in rows.plain if row.on == "sharpness" and row.p < LEVEL)
+    each = {sharp[network] for network in rows.networks}
     return items(
         "What is known",
         [
             claim(
-                flies == 0,
-                f"No tree has the species apart. Of {count} trees ({networks} networks, {count // networks} ways to make the "
-                f"volumes alike), the {OF_SPECIES[FLY]} flies are a group of their own in none, the {OF_SPECIES[MOUSE]} mice in "
-                f"{len(mice)}.",
+                flies == 0 and ways["both"] == ways["voxel size"] == len(ASSUMED_WORM_NM) and ways["nothing"] == 1,
+                f"No tree has the species apart. Of {count} trees, the {OF_SPECIES[FLY]} flies are a group of their own in none, "
+                f"the {OF_SPECIES[MOUSE]} mice in {len(mice)}. Each of {networks} backbones has {count // networks} trees: of the "
+                f"volumes as they are, with contrast made alike, and {len(ASSUMED_WORM_NM)} each with voxel size or both made "
+                f"alike, for the voxel size of the worm is not known: {', '.join(f'{nm:g}' for nm in ASSUMED_WORM_NM)} nm were "
+                "assumed in turn.",
+            ),
+            claim(
+                len({row.network for row in mice}) == 1
+                and {row.made_alike for row in mice} == {"both"}
+                and len(mice) == len(ASSUMED_WORM_NM),
+                f"A tree depends on the training of the backbone. The {len(mice)} trees with the mice as a group are of one "
+                f"backbone, {rows.labels[mice[0].network]}, and one condition, both made alike; they differ in the voxel size of "
+                f"the worm. Their support is {100 * min(row.mice_support for row in mice):.0f} to "
+                f"{100 * max(row.mice_support for row in mice):.0f} %. Another training of the same backbone does not show the "
+                "group.",
             ),
             claim(
                 signs[PHYLOGENY] == 0,
-                f"The distances do not follow phylogeny: the correlation is {min(r):.2f} to {max(r):.2f}, and no p-value of the "
-                f"{count} tests is below {min(row.p for row in species):.2f}.",
+                f"The distances do not grow with phylogeny: the correlation is {min(r):.2f} to {max(r):.2f}, and no p-value of the "
+                f"{count} tests is below {min(row.p for row in species):.2f}. The tests are one-sided: p is the share of "
+                "permutations of the volumes whose correlation is at least as high.",
             ),
             claim(
-                max(signs, key=lambda cause: signs[cause]) == "sharpness" and signs["voxel size"] > LEVEL * count,
-                f"If they follow anything, it is the image. Sharpness has p below {LEVEL} in {signs['sharpness']} of {count} "
-                f"tests, voxel size in {signs['voxel size']}, {', '.join(others)} in none. By chance, it would be in about "
-                f"{LEVEL * count:.0f} for each. The tests are not independent.",
+                len({row.trained_on for row in rows.trees if row.network in {one.network for one in against}}) == 1,
+                f"In {len(against)} tests, all by backbones trained on {rows.labels[against[0].network].rpartition('-')[0]}, p is "
+                f"above {1 - LEVEL:.2f} ({min(row.r for row in against):.2f} to {max(row.r for row in against):.2f}): volumes of "
+                "one species are further apart than by chance. Why is not known.",
             ),
             claim(
-                len({row.network for row in mice}) == 1 and {row.made_alike for row in mice} == {"both"},
-                f"A tree depends on the training of the network. The {len(mice)} trees with the mice as a group are all by "
-                f"{rows.labels[mice[0].network]}, where voxel size and contrast are alike. Their support is "
-                f"{100 * min(row.mice_support for row in mice):.0f} to {100 * max(row.mice_support for row in mice):.0f} %. "
-                "Another training of the same network does not show the group.",
+                max(signs, key=lambda cause: signs[cause]) == "sharpness"
+                and signs["voxel size"] > LEVEL * count
+                and len(each) == 1,
+                f"Sharpness fits best, but weakly: p is below {LEVEL} in {signs['sharpness']} of {count} tests "
+                f"({min(each)} for each backbone), for voxel size in "
+                f"{signs['voxel size']}, for {', '.join(others)} in none. Without any relation, about {LEVEL * count:.0f} of "
+                f"{count} are expected. The tests are not independent.",
             ),
         ],
     )
@@ -70,12 +90,11 @@ def tell_unknown() -> str:
     return items(
         "What is not known",
         [
-            "Whether better networks or more species would show a tree of species. A weak effect is not excluded by "
+            "What the distances follow. No cause that was tested explains most of the trees.",
+            "Whether better backbones or more species would show a tree of species. A weak effect is not excluded by "
             f"{len(DOMAINS)} volumes of {len(OF_SPECIES)} species.",
-            f"Whether tissue matters. The {OF_SPECIES[MOUSE]} mouse volumes are of different tissue, cortex and corpus callosum, "
-            "so that species and tissue cannot be told apart.",
-            f"The voxel size of the worm, {OF_SPECIES[WORM]} volume. {', '.join(f'{nm:g}' for nm in ASSUMED_WORM_NM)} nm were "
-            f"assumed in turn; the table and the figure have {WORM_NM:g} nm.",
+            f"Whether tissue matters. The {OF_SPECIES[MOUSE]} mouse volumes are of different tissue, so it cannot be told from "
+            "species.",
         ],
     )
 
@@ -85,11 +104,11 @@ def tell_advice() -> str:
     return items(
         "What to do with a new volume",
         [
-            "Do not read relations of species or tissue out of `neuroadda domains tree`. Volumes that are near each other look "
-            "alike to that network, and no more.",
-            "Before you compare volumes, bring them to one voxel size and one contrast. Compare by more than one network, and "
-            "believe only what all of them show.",
-            "To choose a network for your volume, use `neuroadda domains rank`, and not the tree: see [ranking.md](ranking.md).",
+            "Do not read relations of species or tissue out of `neuroadda domains tree`. Near volumes have similar "
+            "features, no more.",
+            "Compare by more than one backbone, and believe only what all of them show. Whether it helps to make voxel size and "
+            "contrast alike before is not shown here.",
+            "To choose a source for your volume, use `neuroadda domains rank`, and not the tree: see [ranking.md](ranking.md).",
         ],
     )
 
@@ -98,15 +117,22 @@ def tell_certainty(rows: Rows) -> str:
     """Return how far the page can be trusted."""
     trained = len({row.trained_on for row in rows.trees})
     return "## How sure\n\n" + paragraph(
-        f"Well supported: these networks show no tree of species. There are {trained} networks, each trained twice, all small "
-        "and for single sections. Nothing here is about large networks, or networks that were trained to tell tissue apart. With "
-        f"{PERMUTATIONS:,} permutations of the volumes, p for phylogeny could have been as low as {LEAST_P:.3f}: the test can "
-        "find a strong effect.",
+        f"Well supported: these backbones show no tree of species. There are {len(rows.networks)}: {trained} trained on "
+        "different data, each twice, all small and for single sections. Nothing here is about large backbones, or those that were "
+        f"trained to tell tissue apart. With {PERMUTATIONS:,} permutations of the volumes, p for phylogeny could have been as low "
+        f"as {LEAST_P:.3f}: the test can find a strong effect.",
     )
 
 
+def tell_generalist(rows: Rows) -> str:
+    """Return what the generalist was trained on."""
+    name = next(name for name in rows.networks if rows.labels[name].startswith("generalist"))
+    left_out = name.removeprefix("without_").rpartition("-")[0]
+    return claim(left_out not in SOURCES, f"the generalist: on all {len(SOURCES)} sources' domains")
+
+
 def table(rows: Rows) -> str:
-    """Return the main table: what each network shows, with nothing and with both made alike."""
+    """Return the main table: what each backbone shows, with nothing and with both made alike."""
     shown = [PHYLOGENY, "voxel size", "sharpness", "modality"]
     lines = []
     for made_alike in DRAWN:
@@ -118,7 +144,7 @@ def table(rows: Rows) -> str:
             )
             tests = [rows.test(network, made_alike, WORM_NM, cause) for cause in shown]
             lines.append([made_alike, rows.labels[network], *tell_clades(tree), *map(tell_test, tests)])
-    return to_markdown(["made alike", "network", "flies", "mice", *shown], lines)
+    return to_markdown(["made alike", "backbone", "flies", "mice", *shown], lines)
 
 
 def main() -> None:
@@ -140,21 +166,23 @@ def main() -> None:
     parts = [
         "# Domains: phylogeny or imaging?",
         paragraph(
-            "**Not phylogeny: no network that we tried puts the species apart. A tree of domains shows how images look to a "
-            f"network.** {len(DOMAINS)} volumes of {len(OF_SPECIES)} species (fly, mouse, worm) were compared by the features "
-            "that a network computes of them, as they are, and after voxel size, contrast or both were made alike. The distances "
-            "of each network make a tree.",
+            "**Not phylogeny: no backbone that we tried puts the species apart. What a tree of domains follows instead is not "
+            "shown; of the properties of the images that we tested, sharpness fits best, and weakly.** A *domain*: a kind of "
+            f"tissue and imaging. {len(DOMAINS)} domains of {len(OF_SPECIES)} species (fly, mouse, worm), one volume each, were "
+            "compared by the features that a backbone computes of them, as they are, and after voxel size, contrast or both were "
+            "made alike. The distances (MMD of the features) by each backbone make a tree.",
         ),
         tell_known(rows),
         tell_unknown(),
         tell_advice(),
         tell_certainty(rows),
-        "## By network",
+        "## By backbone",
         paragraph(
-            "Flies, mice: whether they are a group in the tree, and in how many of the trees of resampled image blocks. Then the "
-            "correlation of the distances with each possible cause, and its p-value. A network is named by what it was trained "
-            "on; 0 and 1 are its first and second training. Sharpness: contrast between neighbouring pixels. Modality: the kind of "
-            "microscope. In the figure, *std grey* is the spread of grey values.",
+            "Flies, mice: whether they are a group in the tree, and in how many of the trees of resampled image blocks (support). "
+            "Then Spearman's correlation of the distances with each possible cause, and p. Backbones are named by what they were "
+            f"trained on in [the study of transfer](transfer.md) ({tell_generalist(rows)}); 0 and 1 are the first and second "
+            f"training. The worm has voxels of {WORM_NM:g} nm here. Sharpness: contrast between neighbouring pixels. Modality: the "
+            "kind of microscope. The figure shows the same tests, without intervals; *std grey* is the spread of grey values.",
         ),
         table(rows),
         "![Correlation of the distances with each possible cause](pictures/domains.png)",
@@ -162,9 +190,12 @@ def main() -> None:
             "How to rerun",
             [
                 "This page, from the rows: `python -m studies.confounds.report`. The rows: `python -m studies.confounds.study "
-                f"--backbone FOLDER ... --count {rows.trees[0].patches}`, with networks of the study of [transfer](transfer.md).",
+                f"--backbone FOLDER ... --count {rows.trees[0].patches}`, with backbones of the study of [transfer](transfer.md).",
                 f"Rows, committed on {day_of(TREES, TESTS)} ([trees](domains_trees.csv), [tests](domains_tests.csv)): "
-                f"{len(rows.trees)} trees, {len(rows.tests)} tests; no GPU; the processor was not noted. Page of {today()}.",
+                f"{len(rows.trees)} trees, {len(rows.tests)} tests; no GPU; the processor was not noted. Page of {today()}. The "
+                f"tests: {len(rows.plain)} of the distances with a cause, {sum(bool(row.given) for row in rows.tests)} with "
+                f"phylogeny while a cause is held fixed, {sum(row.of != 'distances' for row in rows.tests)} of a cause with "
+                "phylogeny.",
                 "All tables, trees and maps, and how the study was made: [domains_tables.md](domains_tables.md).",
             ],
         ),

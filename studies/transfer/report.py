@@ -6,7 +6,6 @@ Writes docs/results/transfer.md, docs/results/transfer_tables.md and docs/result
 """
 
 import os
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -14,22 +13,15 @@ from benchmarks.tables import to_markdown
 from studies.pages import PICTURES, RESULTS, claim, day_of, items, paragraph, today, write_page
 from studies.pictures import Reduction, draw_reductions
 from studies.single_sections import DOMAINS, PIXEL_NM
-from studies.transfer.choices import DEFAULT, NESTED, THRESHOLDS, ChoiceRow, read_nearest
+from studies.transfer.choices import THRESHOLDS
 from studies.transfer.distances import sources_of
+from studies.transfer.facts import ANY, FEWEST, GENERAL, MOST, NEAREST, Facts, N
 from studies.transfer.judgement import Study
-from studies.transfer.reliability import (
-    compare_trainings,
-    gain_of_boxes,
-    reduction,
-    regret_of_generalist,
-    simulate_ceiling,
-    spread,
-)
+from studies.transfer.reliability import compare_trainings, gain_of_boxes, reduction, simulate_ceiling, spread
 from studies.transfer.study import (
     FINE_TUNE,
     GENERALIST,
     LONG_SCRATCH,
-    LONG_SCRATCH_SAMPLES,
     ROOT,
     ROWS,
     SAMPLE_PX,
@@ -37,70 +29,48 @@ from studies.transfer.study import (
     SCRATCH,
     read_rows,
 )
-from studies.transfer.tables import RANDOM, judge_choices, show_reduction, write_tables
+from studies.transfer.tables import judge_choices, show_reduction, write_tables
 
-N, FEWEST, MOST = LONG_SCRATCH_SAMPLES, min(SAMPLES), max(SAMPLES)
 # Sawmya et al. 2025, arXiv 2503.06196: VOI below scratch, and share of cases in which the nearest source is the best.
 PAPER_PERCENT, PAPER_HIT = (25, 67), 0.992
 
 
-class Facts:
-    """What the page says, at the threshold that a user gets: the one chosen on the labelled samples.
-
-    Attributes
-    ----------
-    lower, lower_long
-        By target: percent by which VOI from the nearest source is below that of scratch, of long scratch; half the interval.
-    losses
-        By target, over all n: percent by which VOI is above the best source's, from the nearest, from any, from the generalist.
-    """
-
-    def __init__(self, studies: Mapping[str, Study], choices: Mapping[str, ChoiceRow]) -> None:
-        self.studies, self.near = studies, read_nearest()
-        self.study = study = studies["chosen"]
-        self.targets = [target for target, n in study.cases if n == N]
-        self.lower = {t: reduction(study, t, self.near[t], SCRATCH, N) for t in self.targets}
-        self.lower_long = {t: reduction(study, t, self.near[t], LONG_SCRATCH, N) for t in self.targets}
-        self.losses = {t: self._lose(t) for t in self.targets}
-        self.nearest, self.nested, self.random = choices[DEFAULT], choices[NESTED], choices[RANDOM]
-
-    def _lose(self, target: str) -> tuple[float, ...]:
-        found = []
-        for n in sorted(SAMPLES):
-            voi = {s: self.study.mean(target, s, n) for s in sources_of(target)}
-            starts = (voi[self.near[target]], np.mean(list(voi.values())), self.study.mean(target, GENERALIST, n))
-            found.append([100 * (v / min(voi.values()) - 1) for v in starts])
-        return tuple(np.mean(found, axis=0))
-
-
 def tell_known(facts: Facts) -> str:
     """Return what the rows show."""
-    values = [value for value, _ in facts.lower.values()]
-    clear = sum(value > half for value, half in facts.lower.values())
-    clear_long = sum(value > half for value, half in facts.lower_long.values())
+    values, long = ([value for value, _ in found.values()] for found in (facts.lower, facts.lower_long))
+    clear, clear_long = (
+        sum(value > half for value, half in found.values()) for found in (facts.lower, facts.lower_long)
+    )
     reached = sum(value >= PAPER_PERCENT[0] for value in values)
-    near, count = facts.near, len(facts.targets)
-    few, many = (gain_of_boxes(facts.study, near, a, b) for a, b in ((FEWEST, N), (N, MOST)))
-    gains = [gain_of_boxes(facts.study, {t: near[t]}, FEWEST, N) for t in facts.targets]
+    count, gains, odd = len(facts.targets), facts.gains.values(), facts.losses[facts.odd]
+    few, many = (gain_of_boxes(facts.study, facts.near, a, b) for a, b in ((FEWEST, N), (N, MOST)))
+    others = [facts.losses[target][ANY] for target in facts.others]
     return items(
         "What is known",
         [
             claim(
                 min(values) > 0 and clear > count / 2,
-                f"A pretrained start helps. With {N} labelled boxes, mean VOI is {min(values):.0f} to {max(values):.0f} % lower "
-                f"than from scratch. The 95 % interval excludes 0 on {clear} of {count} volumes. Sawmya et al. 2025 report "
-                f"{PAPER_PERCENT[0]} to {PAPER_PERCENT[1]} %; {reached} of {count} volumes reach that.",
+                f"A pretrained start helps. With {N} boxes, mean VOI from the nearest source is {min(values):.0f} to "
+                f"{max(values):.0f} % lower than from scratch, by volume. On {clear} of {count} volumes the 95 % interval excludes "
+                f"0. Sawmya et al. 2025 report {PAPER_PERCENT[0]} to {PAPER_PERCENT[1]} %; {reached} of {count} volumes reach "
+                f"{PAPER_PERCENT[0]} %.",
             ),
             claim(
-                clear_long < clear,
-                "A large part of the gain is training time. Against scratch trained three times as long, the interval excludes 0 "
-                f"on {clear_long} of {count} volumes.",
+                clear_long < clear and np.mean(long) < np.mean(values),
+                "A large part of the gain is training time. Against scratch trained three times as long, mean VOI is "
+                f"{min(long):.0f} to {max(long):.0f} % lower, by volume, and the interval excludes 0 on {clear_long} of {count}.",
             ),
             claim(
                 min(gains) > 0 and few > max(many, facts.random.regret),
-                f"The first few boxes matter most. With {N} boxes, VOI is {few:.0f} % lower than with {FEWEST} ({min(gains):.0f} "
-                f"to {max(gains):.0f} %, by volume). With {MOST} it is {many:.0f} % lower than with {N}, after as many "
-                "iterations.",
+                f"The first few boxes matter most. With {N} boxes, VOI from the nearest source is {few:.0f} % lower than with "
+                f"{FEWEST} ({min(gains):.0f} to {max(gains):.0f} %, by volume). With {MOST} it is {many:.0f} % lower than with "
+                f"{N}. Each was trained for {FINE_TUNE['iterations']} iterations.",
+            ),
+            claim(
+                max(others) < facts.random.regret + 2 and min(odd[ANY], odd[GENERAL]) > 1.5 * max(others),
+                f"The choice costs much on one volume. On {facts.odd}, the loss of a random source is {odd[ANY]:.0f} %, of the "
+                f"generalist {odd[GENERAL]:.0f} %. On the other {len(others)}, a random source loses {min(others):.0f} to "
+                f"{max(others):.0f} %.",
             ),
         ],
     )
@@ -111,30 +81,34 @@ def tell_unknown(facts: Facts) -> str:
     between, within = spread(facts.study)
     nearest, nested, random = facts.nearest, facts.nested, facts.random
     again, again_best = (compare_trainings(facts.studies[threshold]) for threshold in ("chosen", "best"))
+    near, anyone = (facts.loss_of_others(column) for column in (NEAREST, ANY))
     return items(
         "What is not known",
         [
             claim(
                 within > between and again < PAPER_HIT / 2,
                 f"Which source is the best for a volume. Sources differ by {100 * between:.0f} % (standard deviation of log "
-                f"VOI), and repeats of one source by {100 * within:.0f} %. The order of the sources after a second training of "
-                f"them correlates with the first by {again:.2f} ({again_best:.2f} at the threshold that is best on the test "
-                "part).",
+                f"VOI), one source from draw to draw by {100 * within:.0f} %. All sources were trained twice: Spearman's "
+                f"correlation of the two orders is {again:.2f} ({again_best:.2f} at the best threshold).",
             ),
             claim(
                 nearest.regret_high > random.regret_low and nearest.regret < random.regret < nested.regret,
-                "Whether a distance between images finds a good source. VOI from the nearest source is "
-                f"{nearest.regret:.0f} % above the best source's ({nearest.regret_low:.0f} to {nearest.regret_high:.0f} %), from "
-                f"a random source {random.regret:.0f} % ({random.regret_low:.0f} to {random.regret_high:.0f} %). But this "
-                f"distance was selected on these volumes. If it is selected on the others, VOI is {nested.regret:.0f} % above "
-                "the best.",
+                "Whether a distance between images finds a good source. The mean loss of the nearest source is "
+                f"{nearest.regret:.0f} % (95 % interval {nearest.regret_low:.0f} to {nearest.regret_high:.0f} %), of a random "
+                f"source {random.regret:.0f} % ({random.regret_low:.0f} to {random.regret_high:.0f} %).",
+            ),
+            claim(
+                anyone - near < (random.regret - nearest.regret) / 2,
+                f"Most of that difference is {facts.odd}: without it, the losses are {near:.0f} and {anyone:.0f} %. This distance "
+                "was also selected on these volumes. If it is selected on the other volumes, the nearest source loses "
+                f"{nested.regret:.0f} %, which is worse than a random source.",
             ),
             claim(
                 nearest.hit_low < random.hit < nearest.hit < PAPER_HIT,
-                f"The nearest source is the best one in {100 * nearest.hit:.0f} % of the cases ({100 * nearest.hit_low:.0f} to "
-                f"{100 * nearest.hit_high:.0f} %), a random one in {100 * random.hit:.0f} %. The means are so noisy that even a "
-                f"perfect choice would look best in {100 * simulate_ceiling(facts.study):.0f} %. Sawmya et al. report "
-                f"{100 * PAPER_HIT:.1f} %.",
+                f"The nearest source is the best one in {100 * nearest.hit:.0f} % of the cases (95 % interval "
+                f"{100 * nearest.hit_low:.0f} to {100 * nearest.hit_high:.0f} %), a random one in {100 * random.hit:.0f} %. VOI is "
+                "so uncertain that the source which is truly best would have the lowest mean in only "
+                f"{100 * simulate_ceiling(facts.study):.0f} %. Sawmya et al. report {100 * PAPER_HIT:.1f} %.",
             ),
         ],
     )
@@ -142,19 +116,18 @@ def tell_unknown(facts: Facts) -> str:
 
 def tell_advice(facts: Facts) -> str:
     """Return what follows for a new volume."""
-    general = regret_of_generalist(facts.study)
+    general = [loss[GENERAL] for loss in facts.losses.values()]
     return items(
         "What to do with a new volume",
         [
             claim(
-                general < facts.random.regret,
-                "Start from a pretrained network: the first of `neuroadda domains rank`, or the generalist, whose VOI is "
-                f"{general:.0f} % above that of the best source.",
+                np.mean(general) < facts.random.regret,
+                f"Start from a pretrained backbone. Here, the generalist loses {np.mean(general):.0f} % ({min(general):z.0f} to "
+                f"{max(general):.0f} %, by volume). This page did not test the first of `neuroadda domains rank`, which weighs MMD "
+                "and consistency: see [ranking.md](ranking.md), also if you do not fine-tune.",
             ),
-            f"Label {N} boxes rather than {FEWEST}. Do not spend time on the choice among the first few sources: `neuroadda "
-            "adapt` compares them on your boxes, and leaves the first only for one that is clearly better.",
-            "If you do not fine-tune, the choice of the network matters more. How well `domains rank` makes it, which looks at "
-            "more than a distance, is in [ranking.md](ranking.md).",
+            f"Label {N} boxes rather than {FEWEST}. Then leave the choice to `neuroadda adapt`: it compares the first few sources "
+            "on your boxes, and takes another than the first only if that one is clearly better.",
         ],
     )
 
@@ -165,8 +138,19 @@ def tell_certainty(facts: Facts, seeds: int) -> str:
     return "## How sure\n\n" + paragraph(
         "Well supported: at the same number of iterations, a pretrained start and the first few boxes help. Unsure: everything "
         f"about the order of sources. There are {len(facts.targets)} volumes of {len(species)} species, {seeds} draws of boxes, "
-        "two trainings of each source. The network is small, sees single sections and was fine-tuned for "
-        f"{FINE_TUNE['iterations']} iterations. Nothing here is about larger, 3-D networks or long fine-tuning.",
+        "two trainings of each source. The backbones are small and for single sections, fine-tuned for "
+        f"{FINE_TUNE['iterations']} iterations. Nothing here is about larger, 3-D backbones or long fine-tuning.",
+    )
+
+
+def tell_table(seeds: int) -> str:
+    """Return how the table and the figure are read."""
+    return paragraph(
+        f"With {N} boxes: VOI from scratch and from the nearest source, and by how many percent it is lower from the nearest than "
+        f"from scratch, and than from *long* scratch, trained three times as long: mean over {seeds} draws of boxes and 95 % "
+        "interval. As the percentages of the draws are averaged, they are not those of the mean VOIs. Losses: mean over "
+        f"{', '.join(map(str, sorted(SAMPLES)[:-1]))} and {MOST} boxes; *random*: mean over sources. The generalist is no "
+        "source, and can be better. The figure has these runs and intervals.",
     )
 
 
@@ -176,14 +160,14 @@ def table(facts: Facts) -> str:
     for target in facts.targets:
         near = facts.near[target]
         vois = [f"{study.mean(target, s, N):.2f}" for s in (SCRATCH, near)]
-        lower = [show_reduction(study, target, near, against, N) for against in (SCRATCH, LONG_SCRATCH)]
+        lower = [show_reduction(study, target, near, against, N, 1) for against in (SCRATCH, LONG_SCRATCH)]
         rows.append([target, near, *vois, *lower, *(f"{value:z.0f}" for value in facts.losses[target])])
-    falls = [f"{np.mean([value for value, _ in found.values()]):.0f}" for found in (facts.lower, facts.lower_long)]
+    falls = [f"{np.mean([value for value, _ in found.values()]):.1f}" for found in (facts.lower, facts.lower_long)]
     rows.append(
         ["mean", "", "", "", *falls, *(f"{value:.0f}" for value in np.mean(list(facts.losses.values()), axis=0))]
     )
-    head = ["target", "nearest source", "VOI, scratch", "VOI, nearest", "lower, %", "lower than long, %"]
-    return to_markdown([*head, "loss, nearest", "any", "generalist"], rows)
+    head = ["target", "nearest source", "VOI scratch", "VOI nearest", "lower, %", "than long, %"]
+    return to_markdown([*head, *(f"loss {start}" for start in ("nearest", "random", "generalist"))], rows)
 
 
 def draw(facts: Facts) -> None:
@@ -208,24 +192,26 @@ def main() -> None:
     parts = [
         "# Which backbone transfers best?",
         paragraph(
-            "**Start from a pretrained network. Which one matters less than labelling a few boxes more. No measure that we tried "
-            "finds the best one reliably.**",
-            "VOI measures the errors of a segmentation; 0 is perfect. *Scratch*: training starts from random weights. A "
-            "*source*: a pretrained network to start from. The *nearest* one was trained on images that look most alike, by MMD "
-            "of features. The *generalist* was trained on all domains but the volume's own. "
-            f"A *box*: one labelled section, {width:.2f} µm wide. The threshold is the one that is best on the labelled boxes.",
+            claim(
+                facts.random.regret < min(np.mean(list(facts.gains.values())), facts.losses[facts.odd][ANY]),
+                f"**Start from a pretrained backbone, and label {N} boxes rather than {FEWEST}. Up to {N} boxes, their number "
+                "matters more than which backbone; on one volume, that matters much, too. No measure that we tried finds the best "
+                "one reliably.**",
+            ),
+            "VOI measures the errors of a segmentation; 0 is perfect. *Scratch*: training starts from random weights. *Source*: a "
+            "backbone to start from, trained on one other domain (a kind of tissue and imaging). *Nearest*: the source whose "
+            "training images look most alike, by MMD of a backbone's features. *Generalist*: trained on the domains of all "
+            "sources, but not the volume's own. *Box*: one labelled section, "
+            f"{width:.2f} µm wide. *Case*: a volume and a number of boxes. *Loss*: by how many percent VOI is above the best "
+            "source's. VOI is of a labelled part that is not trained on, at the threshold that is best on the boxes; *best "
+            "threshold*: best on that part.",
         ),
         tell_known(facts),
         tell_unknown(facts),
         tell_advice(facts),
         tell_certainty(facts, seeds),
         "## By volume",
-        paragraph(
-            f"With {N} boxes: VOI from scratch and from the nearest source, and by how many percent the latter is lower (mean "
-            "and 95 % interval over draws). *Long*: scratch trained three times as long. *Loss*: by how many percent VOI is "
-            f"above the best source's, mean over {', '.join(map(str, sorted(SAMPLES)[:-1]))} and {MOST} boxes; *any*: mean over "
-            "sources. The generalist is not one of the sources, so that it can be better than the best.",
-        ),
+        tell_table(seeds),
         table(facts),
         f"![VOI lower than from scratch, by start, with {N} labelled boxes](pictures/transfer.png)",
         items(
@@ -235,9 +221,7 @@ def main() -> None:
                 "then `studies.transfer.zero_shot` and `studies.transfer.choices`.",
                 f"Rows, committed on {day_of(ROWS)} ([transfer.csv](transfer.csv)): {len(rows)} runs, "
                 f"{sum(row.cpu_minutes for row in rows):.0f} CPU minutes of training on AMD EPYC and Intel Xeon processors, no "
-                f"GPU. Page of {today()}.",
-                "All tables, both thresholds, all distances, and how the study was made: "
-                "[transfer_tables.md](transfer_tables.md).",
+                f"GPU. Page of {today()}. All tables, and how the study was made: [transfer_tables.md](transfer_tables.md).",
             ],
         ),
     ]

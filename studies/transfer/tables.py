@@ -212,10 +212,10 @@ def table_against_scratch(study: Study, near: Nearest, n: int = LONG_SCRATCH_SAM
     return to_markdown(head, rows)
 
 
-def show_reduction(study: Study, target: str, source: str, against: str, n: int) -> str:
+def show_reduction(study: Study, target: str, source: str, against: str, n: int, digits: int = 0) -> str:
     """Return a reduction (percent) with half of its 95 % interval."""
     value, half = reduction(study, target, source, against, n)
-    return f"{value:.0f} ± {half:.0f}"
+    return f"{value:.{digits}f} ± {half:.{digits}f}"
 
 
 def table_of_voi(study: Study) -> str:
