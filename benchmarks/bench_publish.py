@@ -178,7 +178,7 @@ def write_results(root: Path) -> None:
 PAGE = """# Publishing: cost, and what others read
 
 The exact ids of phantoms of several sizes, and the run of `make demo`, published by `neuroadda publish`. Volumes and segment
-properties are of all segments; meshes (precomputed, then PLY) and skeletons are of as many of the largest segments as are told. In
+properties are of all segments. Meshes (precomputed, then PLY) and skeletons are of the largest; *segments* is how many. In
 every step all processes are killed (SIGKILL) while files are being written, and the same command continues: time is that of both
 parts. Peak is the memory of the largest process. CPU seconds include the start of all processes, some 5 s a step. Wall seconds are
 those of a machine that others use, too.

@@ -108,10 +108,11 @@ def publish_run(
                 done[task.fingerprint + task.output] = bound
             return done[task.fingerprint + task.output]
 
+        publication = make(run)
         if config.ids is not None:  # unknown ones are refused before volumes are written
-            choose_rows(make(run), list_segments(make(run))[0])
+            choose_rows(publication, list_segments(publication)[0])
         for name, publisher in publishers.items():
-            publisher.publish(make(run), name)
+            publisher.publish(publication, name)
             if isinstance(folder, Path):
                 _remove_partial(folder / name)
         inputs.keep()

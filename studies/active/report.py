@@ -170,7 +170,7 @@ def tell_conclusion(chosen: Judged) -> str:
     """Return the first paragraph."""
     volumes = [count_volumes(chosen, n) for n in (SOME, MOST)]
     return paragraph(
-        f"**Label {SOME} boxes rather than {FEWEST}; beyond, their number matters little. Take those that are proposed, or random "
+        f"**Label {SOME} boxes rather than {FEWEST}. More than {SOME} help little. Take those that are proposed, or random "
         "ones. Do not label only the surest places.**",
         f"VOI measures the errors of a segmentation; 0 is perfect. A *box*: one section, {SAMPLE_PX * PIXEL_NM / 1000:.2f} µm "
         "wide. Its *score*: how unsure a pretrained backbone is there, before anything is labelled (mean entropy of its "

@@ -35,8 +35,7 @@ def choose_covering(candidates: Candidates, config: ChooseConfig, embed: Embed) 
     chosen, reasons
         As `choose` does, which takes the same settings; `strategy` and `method` are not read.
     """
-    order = _shuffle(candidates, config)
-    shortlist = order[: max(config.shortlist, 4 * config.count)]
+    order, shortlist = _draw(candidates, config)
     parts, parts_of = _cut(candidates, shortlist)
     features = read_appearance([parts.box(i) for i in range(len(parts))], embed)
     k = max(1, len(parts) // (config.count * parts_of.shape[1]))
@@ -73,8 +72,7 @@ def choose_typical(candidates: Candidates, config: ChooseConfig, embed: Embed) -
     chosen, reasons
         As `choose` does, which takes the same settings; `strategy` and `method` are not read.
     """
-    order = _shuffle(candidates, config)
-    shortlist = order[: max(config.shortlist, 4 * config.count)]
+    order, shortlist = _draw(candidates, config)
     features = read_appearance([candidates.box(int(i)) for i in shortlist], embed)
     chosen: list[int] = []
     reasons: list[str] = []
@@ -89,8 +87,10 @@ def choose_typical(candidates: Candidates, config: ChooseConfig, embed: Embed) -
     return _complete(candidates, order, config, chosen, reasons)
 
 
-def _shuffle(candidates: Candidates, config: ChooseConfig) -> np.ndarray:
-    return np.random.default_rng(config.seed).permutation(np.arange(len(candidates), dtype=np.int32))
+def _draw(candidates: Candidates, config: ChooseConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Return all candidates in a random order, and the first of them, whose appearance is looked at."""
+    order = np.random.default_rng(config.seed).permutation(np.arange(len(candidates), dtype=np.int32))
+    return order, order[: max(config.shortlist, 4 * config.count)]
 
 
 def _cut(candidates: Candidates, shortlist: np.ndarray) -> tuple[Candidates, np.ndarray]:

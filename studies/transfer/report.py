@@ -195,8 +195,8 @@ def main() -> None:
             claim(
                 facts.random.regret < min(np.mean(list(facts.gains.values())), facts.losses[facts.odd][ANY]),
                 f"**Start from a pretrained backbone, and label {N} boxes rather than {FEWEST}. Up to {N} boxes, their number "
-                "matters more than which backbone; on one volume, that matters much, too. No measure that we tried finds the best "
-                "one reliably.**",
+                "matters more than the backbone. On one volume the backbone matters much, too. No measure that we tried finds the "
+                "best one reliably.**",
             ),
             "VOI measures the errors of a segmentation; 0 is perfect. *Scratch*: training starts from random weights. *Source*: a "
             "backbone to start from, trained on one other domain (a kind of tissue and imaging). *Nearest*: the source whose "
