@@ -12,7 +12,6 @@ from neuroadda.adaptation.rounds import adapt_backbone
 from neuroadda.adaptation.state import Adaptation
 from neuroadda.adaptation.tune_config import TuneConfig
 from neuroadda.adaptation.tuning import tune_backbone, tune_trained
-from neuroadda.blockwise.engine import stop_on_signals
 from neuroadda.checking.runs import check_run
 from neuroadda.config import (
     PublicConfig,
@@ -31,6 +30,7 @@ from neuroadda.evaluation.measure import EvaluateConfig, Measured, measure_plan
 from neuroadda.evaluation.tuning import Tuned
 from neuroadda.evaluation.validation import ValidateConfig, Validator, keep_metrics
 from neuroadda.observing import RunObserver
+from neuroadda.processes import stop_on_signals
 from neuroadda.quality.change import BEFORE, KeyNumbers, find_before
 from neuroadda.quality.measure import inspect_plan
 from neuroadda.segmentation.config import SegmentConfig

@@ -1,14 +1,24 @@
-"""Processes: how they end with their parent, and what they have used so far (processor time and memory)."""
+"""Processes: how they end with their parent or at a signal, where what they print goes, and what they have used so far."""
 
 import ctypes
+import io
 import os
 import re
 import resource
 import signal
 import sys
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from neuroadda.errors import RunStopped
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 PR_SET_PDEATHSIG = 1
 ENDED = ("Z", "X")  # states in /proc/PID/stat: a zombie, dead
@@ -56,3 +66,66 @@ def peak_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     return int(found[1]) * 1024 if found else 0
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into `RunStopped` inside the block (in the main thread; elsewhere nothing changes)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise RunStopped(signum)
+
+    before = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+class LossyFile(io.FileIO):
+    """A file that nothing depends on: what cannot be written, as on a full disk, is lost without an error."""
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        """Write what there is room for."""
+        try:
+            return super().write(data)
+        except OSError:
+            return len(memoryview(data).cast("B"))
+
+
+def open_log(file: Path) -> LossyFile:
+    """Open a file to append to it; where it cannot be opened, all that is written is lost."""
+    try:
+        return LossyFile(file, "ab")
+    except OSError:
+        return LossyFile(os.devnull, "ab")
+
+
+def print_to(file: Path) -> None:
+    """Have what this process and its libraries print appended to a file; see `print_lossy`."""
+    with open_log(file) as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+    print_lossy()
+
+
+def print_lossy() -> None:
+    """Have this process go on when its standard output or error cannot be written, as where they are a file on a full disk."""
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(LossyFile(stream, "wb", closefd=False), "utf-8", "backslashreplace", write_through=True)
+        for stream in (1, 2)
+    )
+
+
+def copy_to_log(pipe: int, file: Path) -> None:
+    """Append what comes from a pipe to a file, until its end.
+
+    For a process that dies when it cannot print, which no `print_lossy` prevents: daisy's server, which is compiled.
+    """
+    with open(pipe, "rb", buffering=0) as source, open_log(file) as log:
+        while data := source.read(1 << 16):
+            log.write(data)

@@ -18,7 +18,6 @@ from neuroadda.adaptation.training import check_shape, check_training, list_labe
 from neuroadda.adaptation.tuning import is_trained_on, tune_adapted
 from neuroadda.backbones.card import load_card
 from neuroadda.backbones.checkpoint import load_backbone
-from neuroadda.blockwise.engine import stop_on_signals
 from neuroadda.config import fingerprint, load_config_file, write_json
 from neuroadda.domains.selection import find_start
 from neuroadda.errors import in_section
@@ -26,6 +25,7 @@ from neuroadda.evaluation.validation import Validator, keep_metrics
 from neuroadda.locks import lock_folder
 from neuroadda.observing import RunObserver
 from neuroadda.prediction.predict import is_far_in_size
+from neuroadda.processes import stop_on_signals
 from neuroadda.runs.config import with_places
 from neuroadda.runs.folder import CONFIG, check_run_folder
 from neuroadda.volumes.arrays import Volume

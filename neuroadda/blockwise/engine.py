@@ -2,13 +2,11 @@
 
 import logging
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import NoReturn
 
 import numpy as np
@@ -23,7 +21,7 @@ from neuroadda.blockwise.lost import find_lost
 from neuroadda.blockwise.outputs import bind_output, prepare_output
 from neuroadda.blockwise.scheduler_handle import SchedulerHandle
 from neuroadda.blockwise.task import Task
-from neuroadda.errors import RIGHT_SPACE, RunFailed, RunStopped, UserError, warn
+from neuroadda.errors import RIGHT_SPACE, RunFailed, UserError, warn
 from neuroadda.ledger.base import (
     BlockRecord,
     Failure,
@@ -35,6 +33,7 @@ from neuroadda.ledger.base import (
 )
 from neuroadda.ledger.open import open_ledger
 from neuroadda.ledger.writer import LedgerWriter
+from neuroadda.processes import stop_on_signals
 from neuroadda.volumes.storage.locations import to_location
 from neuroadda.volumes.storage.urls import Url
 
@@ -273,21 +272,3 @@ def _failure(task: Task, group: FailureGroup, left: str) -> UserError | RunFaile
         return UserError(group.message, task.name, left)
     text = f"{group.type}: {group.message} (block {group.blocks[0]})"
     return RunFailed(f"{task.name}: {left}: {text}\n{group.traceback}".rstrip())
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into `RunStopped` inside the block (in the main thread; elsewhere nothing changes)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        raise RunStopped(signum)
-
-    before = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)

@@ -9,8 +9,8 @@ import threading
 import time
 from pathlib import Path
 
-from neuroadda.blockwise.logs import print_lossy
 from neuroadda.errors import UserError
+from neuroadda.processes import print_lossy
 
 log = logging.getLogger(__name__)
 

@@ -17,12 +17,11 @@ from typing import Any
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.blockwise.grid import BlockSet
 from neuroadda.blockwise.launchers import cancel_jobs
-from neuroadda.blockwise.logs import copy_to_log
 from neuroadda.blockwise.task import Task, stage_modules
 from neuroadda.blockwise.worker import WorkerConfig
 from neuroadda.config import dump_config
 from neuroadda.errors import UserError
-from neuroadda.processes import is_group_alive
+from neuroadda.processes import copy_to_log, is_group_alive
 
 IDLE_SECONDS = 5.0
 KILLED_SECONDS = 1.0

@@ -23,7 +23,8 @@ pytestmark = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full
 @pytest.mark.parametrize("log", [FULL, Path("/dev/null/log")])
 def test_a_process_goes_on_without_the_log_that_it_cannot_write(log):
     lines = (
-        "import logging, os, sys; from pathlib import Path; from neuroadda.blockwise.logs import log_events, print_to",
+        "import logging, os, sys; from pathlib import Path",
+        "from neuroadda.blockwise.logs import log_events; from neuroadda.processes import print_to",
         f"print_to(Path({str(log)!r}))",
         "print('x' * 100_000); sys.stderr.write('x')",
         "with log_events('fill'): logging.getLogger('neuroadda').info('an event')",

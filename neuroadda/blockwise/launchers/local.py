@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from neuroadda.blockwise.launchers.base import Launcher, WorkerDied
-from neuroadda.blockwise.logs import print_to
 from neuroadda.errors import UserError
 from neuroadda.ledger.base import LedgerUnavailable
-from neuroadda.processes import die_with_parent
+from neuroadda.processes import die_with_parent, print_to
 
 PRELOAD = "neuroadda.blockwise.launchers.preload"
 # One thread starts all processes and asks how they ended. The kernel ends the forkserver with the thread that started it, so that
