@@ -3,9 +3,9 @@
 - `grid`, `task`, `outputs`: the blocks; a stage bound to inputs and output; whose output it is and which blocks are written.
 - `engine`: decides which blocks are to be done, watches the ledger, stops early, reports.
 - `scheduler_handle`, `scheduler`: start the scheduler process; hand out blocks by daisy.
-- `launchers/`, `worker`, `job`, `block_runner`, `overlap`: start workers; take blocks; process one, or several at a time.
-- `execution_config`: the config of all this. `causes`: why blocks fail. `lost`: blocks whose output is gone.
-- `logs`: what the processes of a run log.
+- `launchers/`, `worker`, `block_runner`, `overlap`: start workers; take blocks; process one, or several at a time.
+- `execution_config`: the config of all this. `failures`: why blocks fail, and which are tried again.
+- `lost`: blocks whose output is gone. `logs`: what the processes of a run log.
 
 The record of every block is in `neuroadda.ledger`; how far a run is and whether it is well, in `neuroadda.runs`.
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from neuroadda.blockwise.causes import choose_pause, find_cause, is_process_spoiled
 from neuroadda.blockwise.execution_config import JOB_VARIABLES
+from neuroadda.blockwise.failures import choose_pause, find_cause, is_process_spoiled
 from neuroadda.blockwise.grid import Block
 from neuroadda.blockwise.task import BlockFunction, Task
 from neuroadda.device_leases import Lease

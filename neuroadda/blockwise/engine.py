@@ -12,8 +12,8 @@ from typing import NoReturn
 import numpy as np
 
 from neuroadda.blockwise.block_runner import BlockFailed, BlockRunner
-from neuroadda.blockwise.causes import FULL_DISK
 from neuroadda.blockwise.execution_config import Execution
+from neuroadda.blockwise.failures import FULL_DISK
 from neuroadda.blockwise.grid import BlockSet
 from neuroadda.blockwise.launchers import check_launcher
 from neuroadda.blockwise.logs import SERIAL, log_events

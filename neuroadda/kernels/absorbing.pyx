@@ -1,4 +1,4 @@
-"""Merge small fragments with the neighbour of their highest affinity; see `segmentation.ascent`."""
+"""Merge small fragments with the neighbour of their highest affinity; see `segmentation.affinity_watershed`."""
 
 import numpy as np
 from libc.stdint cimport int64_t, uint8_t, uint32_t

@@ -1,4 +1,4 @@
-"""Steepest ascent over affinities: which neighbours are of one basin; see `segmentation.ascent`."""
+"""Steepest ascent over affinities: which neighbours are of one basin; see `segmentation.affinity_watershed`."""
 
 import numpy as np
 from libc.stdint cimport uint8_t, uint32_t

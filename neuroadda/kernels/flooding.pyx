@@ -1,4 +1,4 @@
-"""Flood a map level by level; see `segmentation.watershed`."""
+"""Flood a map level by level; see `segmentation.seeded_watershed`."""
 
 import numpy as np
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t

@@ -1,4 +1,4 @@
-"""Find maxima of a map within a window; see `segmentation.watershed`."""
+"""Find maxima of a map within a window; see `segmentation.seeded_watershed`."""
 
 import numpy as np
 from libc.stdint cimport uint8_t

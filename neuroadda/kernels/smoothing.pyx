@@ -1,4 +1,4 @@
-"""Weigh voxels with their neighbours along an axis; see `segmentation.watershed`.
+"""Weigh voxels with their neighbours along an axis; see `segmentation.seeded_watershed`.
 
 ``weights[0]`` is a voxel's own weight, ``weights[k]`` that of both voxels k away. Beyond its ends an array goes on as its mirror image,
 which begins with the last voxel. Sums are float64 and begin with the farthest neighbours.

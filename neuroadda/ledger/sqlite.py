@@ -22,7 +22,7 @@ from neuroadda.ledger.base import (
     Summary,
     TaskRecord,
 )
-from neuroadda.ledger.records import (
+from neuroadda.ledger.shared import (
     BLOCK_FIELDS,
     LATEST,
     block_document,

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from neuroadda.ledger.base import BlockRecord, Ledger, LedgerUnavailable
-from neuroadda.ledger.records import follow
+from neuroadda.ledger.shared import follow
 
 
 class LedgerWriter:

@@ -15,7 +15,7 @@ from neuroadda.backbones.devices import keep_freed_memory, release_freed_memory
 from neuroadda.backbones.fast_path import fast_path
 from neuroadda.backbones.network import Network
 from neuroadda.backbones.normalisation import normalise_tensor
-from neuroadda.blockwise.causes import find_cause
+from neuroadda.blockwise.failures import find_cause
 from neuroadda.config import Zyx
 from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.quantising import make_quantiser

@@ -16,10 +16,10 @@ from neuroadda.blockwise.task import BlockFunction, Stage, Task
 from neuroadda.config import Zyx
 from neuroadda.faults import raise_together
 from neuroadda.kernels.renumbering import look_up
-from neuroadda.segmentation.ascent import absorb_small, find_basins, keep_inside
+from neuroadda.segmentation.affinity_watershed import absorb_small, find_basins, keep_inside
 from neuroadda.segmentation.ids import capacity_of, to_global
 from neuroadda.segmentation.seams import number_inside, write_views, written_views
-from neuroadda.segmentation.watershed import find_maxima, flood, smooth
+from neuroadda.segmentation.seeded_watershed import find_maxima, flood, smooth
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.coverage.tissue import open_tissue
 from neuroadda.volumes.storage.locations import to_location

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from neuroadda.ledger.base import STATUSES, BlockRecord, Failure, Ledger, Summary, TaskRecord, Worker
 from neuroadda.ledger.open import open_ledger
-from neuroadda.ledger.records import LATEST, group_failures, measure_rate
+from neuroadda.ledger.shared import LATEST, group_failures, measure_rate
 from neuroadda.ledger.usage import Usage, sum_usage
 
 WORKER = Worker(host="node1", pid=7, device="cuda:0")

@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.ndimage import gaussian_filter, label, maximum_filter
 from skimage.segmentation import watershed
 
-from neuroadda.segmentation.watershed import LEVELS, find_maxima, flood, smooth
+from neuroadda.segmentation.seeded_watershed import LEVELS, find_maxima, flood, smooth
 from tests.segmentation.synthetic import smooth_noise
 
 shapes = st.one_of(st.tuples(*[st.integers(1, 12)] * 2), st.tuples(*[st.integers(1, 6)] * 3))

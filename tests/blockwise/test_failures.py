@@ -14,7 +14,7 @@ import pytest
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.blockwise.block_runner import BlockFailed, BlockRunner
-from neuroadda.blockwise.causes import (
+from neuroadda.blockwise.failures import (
     PAUSES,
     Cause,
     choose_pause,

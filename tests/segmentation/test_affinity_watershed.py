@@ -10,7 +10,7 @@ from neuroadda.backbones.network import NEAREST
 from neuroadda.config import parse_config
 from neuroadda.errors import UserError
 from neuroadda.kernels.ascending import mark_links
-from neuroadda.segmentation.ascent import absorb_small, find_basins, keep_inside
+from neuroadda.segmentation.affinity_watershed import absorb_small, find_basins, keep_inside
 from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragments
 from tests.segmentation.synthetic import VOXEL_SIZE_NM, noisy_affs, phantom_affs
 
