@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from funlib.geometry import Coordinate
 
-from neuroadda.active.boxes import skip_box
+from neuroadda.active.box_states import skip_box
 from neuroadda.active.labels import import_labels
 from neuroadda.active.proposals import read_proposals
 from neuroadda.adaptation.config import AdaptConfig

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neuroadda.active.boxes import skip_box
+from neuroadda.active.box_states import skip_box
 from neuroadda.active.labels import import_labels
 from neuroadda.active.proposals import read_proposals
 from neuroadda.active.propose import ProposeConfig, propose_boxes

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from neuroadda.active.boxes import is_labelled, is_skipped, labels_path
+from neuroadda.active.box_states import is_labelled, is_skipped, labels_path
 from neuroadda.active.labels import import_labels, read_oracle
 from neuroadda.active.proposals import Proposal, Proposals
 from neuroadda.errors import UserError

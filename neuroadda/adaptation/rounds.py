@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from neuroadda.active.boxes import is_labelled, is_skipped
+from neuroadda.active.box_states import is_labelled, is_skipped
 from neuroadda.active.proposals import PROPOSALS
 from neuroadda.active.propose import ProposeConfig, ProposeSettings, propose_boxes
 from neuroadda.adaptation.boxes import score_held_back, score_sources

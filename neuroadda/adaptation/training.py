@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from neuroadda.active.boxes import labels_path
+from neuroadda.active.box_states import labels_path
 from neuroadda.active.label_boxes import shape_of
 from neuroadda.active.proposals import Proposals
 from neuroadda.active.propose import box_shape_vx

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from neuroadda.active.boxes import is_labelled, labels_path
+from neuroadda.active.box_states import is_labelled, labels_path
 from neuroadda.active.proposals import LABELS, PROPOSALS, read_proposals
 from neuroadda.adaptation.status import SUMMARY
 from neuroadda.backbones.card import Card

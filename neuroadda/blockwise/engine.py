@@ -17,11 +17,11 @@ from neuroadda.blockwise.failures import FULL_DISK
 from neuroadda.blockwise.grid import BlockSet
 from neuroadda.blockwise.launchers import check_launcher
 from neuroadda.blockwise.logs import SERIAL, log_events
-from neuroadda.blockwise.lost import find_lost
 from neuroadda.blockwise.outputs import bind_output, prepare_output
+from neuroadda.blockwise.resuming import find_left, forget_lost, without_failed
 from neuroadda.blockwise.scheduler_handle import SchedulerHandle
 from neuroadda.blockwise.task import Task
-from neuroadda.errors import RIGHT_SPACE, RunFailed, UserError, warn
+from neuroadda.errors import RIGHT_SPACE, RunFailed, UserError
 from neuroadda.ledger.base import (
     BlockRecord,
     Failure,
@@ -34,8 +34,6 @@ from neuroadda.ledger.base import (
 from neuroadda.ledger.open import open_ledger
 from neuroadda.ledger.writer import LedgerWriter
 from neuroadda.processes import stop_on_signals
-from neuroadda.volumes.storage.locations import to_location
-from neuroadda.volumes.storage.urls import Url
 
 PROGRESS_SECONDS = 0.5
 STUCK_SECONDS = 60.0
@@ -111,7 +109,7 @@ class Engine:
         """
         ledger = self._ledger
         task = prepare_output(task, ledger, overwrite)
-        _forget_lost(task, ledger)
+        forget_lost(task, ledger)
         wanted = task.blocks.to_mask()
         if blocks is not None:
             wanted &= np.isin(np.arange(len(wanted)), list(blocks))
@@ -124,8 +122,8 @@ class Engine:
             # A worker that dies takes its last records along. Blocks without a trace are done again, with every record written at
             # once, so that afterwards each block is known to be done or to have failed.
             for careful in (False, True):
-                left = _find_left(wanted, task, ledger)
-                todo = _without_failed(left, task, ledger, since)
+                left = find_left(wanted, task, ledger)
+                todo = without_failed(left, task, ledger, since)
                 if not todo.any():
                     break
                 if serial:
@@ -133,7 +131,7 @@ class Engine:
                 else:
                     self._run_processes(task, todo, since, careful)
             else:
-                left = _find_left(wanted, task, ledger)
+                left = find_left(wanted, task, ledger)
         self._observe(task, ledger.summary(task.key))
         if left.any():
             _raise_incomplete(task, left, int(wanted.sum()), ledger, self._logs)
@@ -186,7 +184,7 @@ class Engine:
             if done is None:
                 self._scheduler.stop()
         if careful and not done:
-            _record_lost(task, self._ledger)
+            _record_died(task, self._ledger)
 
 
 def run_task(
@@ -203,39 +201,13 @@ def run_task(
         return engine.run(task, overwrite=overwrite)
 
 
-def _forget_lost(task: Task, ledger: Ledger) -> None:
-    """Make blocks be done again whose output was deleted since; an object store, where that hardly happens, is not listed."""
-    if isinstance(to_location(task.output), Url):
-        return
-    lost = find_lost(task, ledger)
-    if lost.blocks:
-        warn(
-            f"{len(lost.blocks)} blocks of {task.name} are done, but not all of their output is there: done again",
-            task.output,
-        )
-        lost.redo()
-
-
-def _find_left(wanted: np.ndarray, task: Task, ledger: Ledger) -> np.ndarray:
-    """Return bool, by block: which of those wanted the ledger does not have as done."""
-    return np.asarray(wanted & ~ledger.done_mask(task.key, len(wanted)))
-
-
-def _without_failed(left: np.ndarray, task: Task, ledger: Ledger, since: float) -> np.ndarray:
-    """Return bool, by block: which of those left have not failed at `since` or later."""
-    todo = left.copy()
-    for group in ledger.failures(task.key, since=since):
-        todo[group.blocks] = False
-    return todo
-
-
 def _stop_early(task: Task, ledger: Ledger, execution: Execution, since: float) -> None:
     for group in ledger.failures(task.key, since=since):
         if len(group.blocks) >= execution.same_error_limit:
             raise _failure(task, group, f"stopped early: {len(group.blocks)} blocks failed with the same error")
 
 
-def _record_lost(task: Task, ledger: Ledger) -> None:
+def _record_died(task: Task, ledger: Ledger) -> None:
     """Turn blocks whose worker died for good (killed, crashed, timed out) into failures."""
     now = time.time()
     failure = Failure(

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-from neuroadda.active.boxes import state_of
+from neuroadda.active.box_states import state_of
 from neuroadda.active.proposals import LABELS as LABELS_FOLDER
 from neuroadda.active.propose import ProposeConfig, find_known, plan_proposals
 from neuroadda.active.propose_config import make_request

@@ -147,7 +147,7 @@ def _tell_of_edits(folder: Path) -> None:
 @proposals.command()
 def show(folder: Folder, as_json: Json = False) -> None:
     """Print the boxes, in their order, and which are labelled, skipped, or waiting for labels."""
-    from neuroadda.active.boxes import state_of
+    from neuroadda.active.box_states import state_of
     from neuroadda.active.proposals import LABELS, read_proposals
     from neuroadda.cli.console import print_json
     from neuroadda.config import dump_config
@@ -241,7 +241,7 @@ def import_(
 @proposals.command()
 def skip(folder: Folder, rank: Annotated[int, typer.Argument(help="The box.")]) -> None:
     """Leave a box out: `adapt` does not wait for its labels. Importing labels of it undoes that."""
-    from neuroadda.active.boxes import skip_box
+    from neuroadda.active.box_states import skip_box
     from neuroadda.active.proposals import read_proposals
 
     beside = folder if folder.is_dir() else folder.parent
@@ -250,7 +250,7 @@ def skip(folder: Folder, rank: Annotated[int, typer.Argument(help="The box.")]) 
 
 def print_boxes(found: "Proposals", labels: Path) -> None:
     """Print a table of the boxes, whose labels lie in a folder."""
-    from neuroadda.active.boxes import state_of
+    from neuroadda.active.box_states import state_of
     from neuroadda.cli.console import print_table
 
     rows = [

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from neuroadda.blockwise.lost import find_lost
 from neuroadda.blockwise.outputs import bind_output
+from neuroadda.blockwise.resuming import find_lost
 from neuroadda.errors import UserError
 from neuroadda.ledger.base import Summary
 from neuroadda.ledger.open import open_ledger

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from neuroadda.blockwise.lost import make_redo
 from neuroadda.blockwise.outputs import Written, bind_output, read_key
+from neuroadda.blockwise.resuming import make_redo
 from neuroadda.blockwise.task import Task
 from neuroadda.errors import UserError
 from neuroadda.ledger.base import BlockRecord, Ledger, Worker

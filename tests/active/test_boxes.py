@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neuroadda.active.boxes import is_labelled, is_skipped, labels_path, skip_box
+from neuroadda.active.box_states import is_labelled, is_skipped, labels_path, skip_box
 from neuroadda.active.labels import import_labels
 from neuroadda.active.proposals import Proposals
 from neuroadda.errors import UserError

@@ -1,4 +1,4 @@
-"""Blocks that are done by the ledger, but whose output is gone: found at the start of a run, and done again."""
+"""Which blocks of a task are still to be done; blocks that are done by the ledger, but whose output is gone, are done again."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,7 +7,10 @@ import numpy as np
 
 from neuroadda.blockwise.outputs import Written
 from neuroadda.blockwise.task import Task
+from neuroadda.errors import warn
 from neuroadda.ledger.base import Ledger
+from neuroadda.volumes.storage.locations import to_location
+from neuroadda.volumes.storage.urls import Url
 
 
 class Lost(NamedTuple):
@@ -38,3 +41,29 @@ def make_redo(task: Task, ledger: Ledger, written: Written, blocks: list[int]) -
             written.remove(task.grid[index])
 
     return redo
+
+
+def forget_lost(task: Task, ledger: Ledger) -> None:
+    """Make blocks be done again whose output was deleted since; an object store, where that hardly happens, is not listed."""
+    if isinstance(to_location(task.output), Url):
+        return
+    lost = find_lost(task, ledger)
+    if lost.blocks:
+        warn(
+            f"{len(lost.blocks)} blocks of {task.name} are done, but not all of their output is there: done again",
+            task.output,
+        )
+        lost.redo()
+
+
+def find_left(wanted: np.ndarray, task: Task, ledger: Ledger) -> np.ndarray:
+    """Return bool, by block: which of those wanted the ledger does not have as done."""
+    return np.asarray(wanted & ~ledger.done_mask(task.key, len(wanted)))
+
+
+def without_failed(left: np.ndarray, task: Task, ledger: Ledger, since: float) -> np.ndarray:
+    """Return bool, by block: which of those left have not failed at `since` or later."""
+    todo = left.copy()
+    for group in ledger.failures(task.key, since=since):
+        todo[group.blocks] = False
+    return todo
