@@ -68,7 +68,7 @@ def tell_known(chosen: Judged, best: Judged) -> str:
                 many < few / 3 and -min(span) > many and few > -first[0] > few / 2 and first[2] < 0,
                 f"With {FEWEST} box, the choice is worth nearly as much as {SOME - FEWEST} more boxes: VOI of the default strategy "
                 f"is {compare(first)}. With {SOME}, VOI of the strategies is from {-min(span):.0f} % lower to {max(span):.0f} % "
-                f"higher than random boxes'. That is more than {MOST} boxes rather than {SOME} change.",
+                f"higher than random boxes'. {MOST} boxes rather than {SOME} change less.",
             ),
             claim(
                 min(low for _, low, _ in surest) > 0 and all(chosen.change[SUREST, n][1] < 0 for n in SAMPLES),
@@ -93,14 +93,14 @@ def tell_unknown(chosen: Judged, best: Judged) -> str:
                 and chosen.change["max", SOME][1] > 0,
                 f"Whether the least sure boxes (`max`) and the odd ones (`diverse`) are worse than random ones. It is likely: VOI "
                 f"is {compare(unsure)} and {compare(odd)}. Both intervals include 0. At the best threshold, {compare(unsure_best)} "
-                f"and {compare(odd_best)}, they exclude it, as does that of `max` with {SOME} boxes.",
+                f"and {compare(odd_best)}, they do not; nor does that of `max` with {SOME} boxes.",
             ),
             claim(
                 rank(chosen.study)[0] == rank(best.study)[0] == DEFAULT
                 and chosen.change[DEFAULT, None][2] < 0 < best.change[DEFAULT, None][2],
                 f"Whether the default, `{DEFAULT}`, is better than random boxes. VOI is {compare(chosen.change[DEFAULT, None])}; "
-                f"at the best threshold, {compare(best.change[DEFAULT, None])}, which includes 0. It is the best of "
-                f"{len(STRATEGIES)} strategies on the volumes that it was selected on, and no others.",
+                f"at the best threshold, {compare(best.change[DEFAULT, None])}, which includes 0. It was selected, as the "
+                f"best of {len(STRATEGIES)} strategies, on these volumes, and tested on no others.",
             ),
             claim(
                 one[2] < 0 < min(some[2], most[2]) and one[0] < some[0] < most[0],
@@ -110,7 +110,7 @@ def tell_unknown(chosen: Judged, best: Judged) -> str:
             claim(
                 max(chosen.helps[name][0] for name in (MEDIAN, DEFAULT)) < PAPER_SHARE < chosen.helps[MEDIAN][2],
                 f"`{MEDIAN}` helps in {show_interval(*chosen.helps[MEDIAN])} of the cases, in Sawmya et al. 2025 in "
-                f"{PAPER_SHARE:.2f}. No difference is shown.",
+                f"{PAPER_SHARE:.2f}. Whether the two differ is not shown.",
             ),
         ],
     )
@@ -124,11 +124,11 @@ def tell_advice(chosen: Judged, best: Judged) -> str:
         [
             claim(
                 lowest < 0,
-                f"Label {SOME} boxes, those that `neuroadda propose` or `neuroadda adapt` shows. No interval of the default "
-                "is above 0.",
+                f"Label {SOME} boxes, those that `neuroadda propose` or `neuroadda adapt` shows. Nowhere is the whole "
+                "interval of the default above 0.",
             ),
             f"If you would rather choose places yourself, spread them over the tissue at random. Do not take only the surest "
-            f"(`{SUREST}`), and better not only the least sure (`max`) or the odd ones (`diverse`).",
+            f"(`{SUREST}`). Avoid taking only the least sure (`max`) or only the odd ones (`diverse`).",
             claim(
                 chosen.change[DEFAULT, FEWEST][2] < 0,
                 f"If you can label only {FEWEST}, take the one that is proposed first.",
@@ -143,8 +143,8 @@ def tell_certainty(chosen: Judged, best: Judged) -> str:
     return "## How sure\n\n" + paragraph(
         claim(
             0 < chosen.change[SUREST, None][1] < 5 < best.change[SUREST, None][1],
-            "Well supported: the first few boxes help. Fairly sure: the surest boxes are a bad choice; the interval nearly "
-            "reaches 0.",
+            "Well supported: the first few boxes help. Less sure, as the interval nearly reaches 0: the surest boxes are a bad "
+            "choice.",
         ),
         f"Unsure: the order of the others. There are {count_volumes(chosen, SOME)} volumes of {species} species, "
         f"{count_seeds(chosen)} repeats of each (other random boxes and other batches in training), boxes of one section, "
@@ -202,7 +202,8 @@ def main() -> None:
         paragraph(
             "By how many percent VOI is higher than random boxes' (below 0: lower, which is better), with 95 % intervals over "
             f"volumes and repeats; *all*: mean over the {len(chosen.study.cells)} cases. *Helps in*: the share of cases in which "
-            "VOI is lower. The last column is at the best threshold. The figure shows the "
+            f"VOI is lower. `{MEDIAN}` and `{DEFAULT}` take the same first box. The last column is at the best "
+            "threshold. The figure shows the "
             f"columns of {FEWEST} to {MOST} boxes; its bars are the same intervals.",
         ),
         table(chosen, best),

@@ -45,10 +45,11 @@ def tell_known(rows: Rows) -> str:
             claim(
                 flies == 0 and ways["both"] == ways["voxel size"] == len(ASSUMED_WORM_NM) and ways["nothing"] == 1,
                 f"No tree has the species apart. Of {count} trees, the {OF_SPECIES[FLY]} flies are a group of their own in none, "
-                f"the {OF_SPECIES[MOUSE]} mice in {len(mice)}. Each of {networks} backbones has {count // networks} trees: of the "
-                f"volumes as they are, with contrast made alike, and {len(ASSUMED_WORM_NM)} each with voxel size or both made "
-                f"alike, for the voxel size of the worm is not known: {', '.join(f'{nm:g}' for nm in ASSUMED_WORM_NM)} nm were "
-                "assumed in turn.",
+                f"the {OF_SPECIES[MOUSE]} mice in {len(mice)}. Each of {networks} backbones has {count // networks} "
+                "trees: one of the "
+                f"volumes as they are, one with contrast made alike, {len(ASSUMED_WORM_NM)} with voxel size and "
+                f"{len(ASSUMED_WORM_NM)} with both made alike. The voxel size of the worm is not known: "
+                f"{', '.join(f'{nm:g}' for nm in ASSUMED_WORM_NM)} nm were assumed in turn.",
             ),
             claim(
                 len({row.network for row in mice}) == 1
@@ -62,15 +63,17 @@ def tell_known(rows: Rows) -> str:
             ),
             claim(
                 signs[PHYLOGENY] == 0,
-                f"The distances do not grow with phylogeny: the correlation is {min(r):.2f} to {max(r):.2f}, and no p-value of the "
+                f"Distances that grow with phylogeny were not found: the correlation is {min(r):.2f} to {max(r):.2f}, "
+                "and no p-value of the "
                 f"{count} tests is below {min(row.p for row in species):.2f}. The tests are one-sided: p is the share of "
                 "permutations of the volumes whose correlation is at least as high.",
             ),
             claim(
                 len({row.trained_on for row in rows.trees if row.network in {one.network for one in against}}) == 1,
-                f"In {len(against)} tests, all by backbones trained on {rows.labels[against[0].network].rpartition('-')[0]}, p is "
-                f"above {1 - LEVEL:.2f} ({min(row.r for row in against):.2f} to {max(row.r for row in against):.2f}): volumes of "
-                "one species are further apart than by chance. Why is not known.",
+                f"In {len(against)} of them, all by backbones trained on {rows.labels[against[0].network].rpartition('-')[0]}, the "
+                f"correlation is {min(row.r for row in against):.2f} to {max(row.r for row in against):.2f} and p above "
+                f"{1 - LEVEL:.2f}: volumes of one species are further apart than others. Why is not known; the backbones were "
+                "trained on some of these domains.",
             ),
             claim(
                 max(signs, key=lambda cause: signs[cause]) == "sharpness"
@@ -93,8 +96,7 @@ def tell_unknown() -> str:
             "What the distances follow. No cause that was tested explains most of the trees.",
             "Whether better backbones or more species would show a tree of species. A weak effect is not excluded by "
             f"{len(DOMAINS)} volumes of {len(OF_SPECIES)} species.",
-            f"Whether tissue matters. The {OF_SPECIES[MOUSE]} mouse volumes are of different tissue, so it cannot be told from "
-            "species.",
+            "Whether tissue matters. No tissue here is of two species, so that tissue and species cannot be told apart.",
         ],
     )
 
@@ -118,9 +120,9 @@ def tell_certainty(rows: Rows) -> str:
     trained = len({row.trained_on for row in rows.trees})
     return "## How sure\n\n" + paragraph(
         f"Well supported: these backbones show no tree of species. There are {len(rows.networks)}: {trained} trained on "
-        "different data, each twice, all small and for single sections. Nothing here is about large backbones, or those that were "
-        f"trained to tell tissue apart. With {PERMUTATIONS:,} permutations of the volumes, p for phylogeny could have been as low "
-        f"as {LEAST_P:.3f}: the test can find a strong effect.",
+        "different data, each twice, all small and for single sections. Nothing here is about large backbones. "
+        f"With {PERMUTATIONS:,} permutations of the volumes, p for phylogeny could have been as low "
+        f"as {LEAST_P:.3f}: a strong effect would show.",
     )
 
 
@@ -166,10 +168,11 @@ def main() -> None:
     parts = [
         "# Domains: phylogeny or imaging?",
         paragraph(
-            "**Not phylogeny: no backbone that we tried puts the species apart. What a tree of domains follows instead is not "
+            "**No relation with phylogeny was found: no backbone that we tried puts the species apart. What a tree "
+            "of domains follows instead is not "
             "shown; of the properties of the images that we tested, sharpness fits best, and weakly.** A *domain*: a kind of "
             f"tissue and imaging. {len(DOMAINS)} domains of {len(OF_SPECIES)} species (fly, mouse, worm), one volume each, were "
-            "compared by the features that a backbone computes of them, as they are, and after voxel size, contrast or both were "
+            "compared by the features of a backbone, as they are, and after voxel size, contrast or both were "
             "made alike. The distances (MMD of the features) by each backbone make a tree.",
         ),
         tell_known(rows),
@@ -182,7 +185,7 @@ def main() -> None:
             "Then Spearman's correlation of the distances with each possible cause, and p. Backbones are named by what they were "
             f"trained on in [the study of transfer](transfer.md) ({tell_generalist(rows)}); 0 and 1 are the first and second "
             f"training. The worm has voxels of {WORM_NM:g} nm here. Sharpness: contrast between neighbouring pixels. Modality: the "
-            "kind of microscope. The figure shows the same tests, without intervals; *std grey* is the spread of grey values.",
+            "kind of microscope. The figure has these tests and those of the spread of grey values (*std grey*) and others.",
         ),
         table(rows),
         "![Correlation of the distances with each possible cause](pictures/domains.png)",

@@ -22,6 +22,8 @@ class Facts:
     ----------
     lower, lower_long
         By target: percent by which VOI from the nearest source is below that of scratch, of long scratch; half the interval.
+    lower_random
+        By target: percent by which VOI is below that of scratch, in the mean over sources.
     losses
         By target, over all n: percent by which VOI is above the best source's, from the nearest, from any, from the generalist.
     gains
@@ -36,6 +38,9 @@ class Facts:
         self.targets = [target for target, n in study.cases if n == N]
         self.lower = {t: reduction(study, t, self.near[t], SCRATCH, N) for t in self.targets}
         self.lower_long = {t: reduction(study, t, self.near[t], LONG_SCRATCH, N) for t in self.targets}
+        self.lower_random = {
+            t: float(np.mean([reduction(study, t, s, SCRATCH, N)[0] for s in sources_of(t)])) for t in self.targets
+        }
         self.losses = {t: self._lose(t) for t in self.targets}
         self.gains = {t: gain_of_boxes(study, {t: self.near[t]}, FEWEST, N) for t in self.targets}
         self.nearest, self.nested, self.random = choices[DEFAULT], choices[NESTED], choices[RANDOM]
