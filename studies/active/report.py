@@ -89,11 +89,10 @@ def tell_unknown(chosen: Judged, best: Judged) -> str:
         "What is not known",
         [
             claim(
-                max(unsure[1], odd[1]) < 0 < min(unsure[0], odd[0], unsure_best[1], odd_best[1])
-                and chosen.change["max", SOME][1] > 0,
+                max(unsure[1], odd[1]) < 0 < min(unsure[0], odd[0], unsure_best[1], odd_best[1]),
                 f"Whether the least sure boxes (`max`) and the odd ones (`diverse`) are worse than random ones. It is likely: VOI "
-                f"is {compare(unsure)} and {compare(odd)}. Both intervals include 0. At the best threshold, {compare(unsure_best)} "
-                f"and {compare(odd_best)}, they do not; nor does that of `max` with {SOME} boxes.",
+                f"is {compare(unsure)} and {compare(odd)}. Both intervals include 0. At the best threshold, neither "
+                f"does: {compare(unsure_best)} and {compare(odd_best)}.",
             ),
             claim(
                 rank(chosen.study)[0] == rank(best.study)[0] == DEFAULT
@@ -124,11 +123,11 @@ def tell_advice(chosen: Judged, best: Judged) -> str:
         [
             claim(
                 lowest < 0,
-                f"Label {SOME} boxes, those that `neuroadda propose` or `neuroadda adapt` shows. Nowhere is the whole "
-                "interval of the default above 0.",
+                f"Label {SOME} boxes, those that `neuroadda propose` or `neuroadda adapt` shows: nowhere are they "
+                "shown to be worse than random ones.",
             ),
             f"If you would rather choose places yourself, spread them over the tissue at random. Do not take only the surest "
-            f"(`{SUREST}`). Avoid taking only the least sure (`max`) or only the odd ones (`diverse`).",
+            f"(`{SUREST}`). Avoid only the least sure (`max`) or only the odd ones (`diverse`).",
             claim(
                 chosen.change[DEFAULT, FEWEST][2] < 0,
                 f"If you can label only {FEWEST}, take the one that is proposed first.",

@@ -44,7 +44,7 @@ def tell_known(rows: Rows) -> str:
         [
             claim(
                 flies == 0 and ways["both"] == ways["voxel size"] == len(ASSUMED_WORM_NM) and ways["nothing"] == 1,
-                f"No tree has the species apart. Of {count} trees, the {OF_SPECIES[FLY]} flies are a group of their own in none, "
+                f"No tree has all species apart. Of {count} trees, the {OF_SPECIES[FLY]} flies are a group of their own in none, "
                 f"the {OF_SPECIES[MOUSE]} mice in {len(mice)}. Each of {networks} backbones has {count // networks} "
                 "trees: one of the "
                 f"volumes as they are, one with contrast made alike, {len(ASSUMED_WORM_NM)} with voxel size and "
@@ -119,8 +119,8 @@ def tell_certainty(rows: Rows) -> str:
     """Return how far the page can be trusted."""
     trained = len({row.trained_on for row in rows.trees})
     return "## How sure\n\n" + paragraph(
-        f"Well supported: these backbones show no tree of species. There are {len(rows.networks)}: {trained} trained on "
-        "different data, each twice, all small and for single sections. Nothing here is about large backbones. "
+        f"Well supported: these backbones show no tree of species. There are {len(rows.networks)}: of {trained} "
+        "sets of data, two trainings each, all small and for single sections. Nothing here is about large backbones. "
         f"With {PERMUTATIONS:,} permutations of the volumes, p for phylogeny could have been as low "
         f"as {LEAST_P:.3f}: a strong effect would show.",
     )

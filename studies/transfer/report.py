@@ -90,7 +90,7 @@ def tell_unknown(facts: Facts) -> str:
             claim(
                 within > between and again < PAPER_HIT / 2,
                 f"Which source is the best for a volume. Sources differ by {100 * between:.0f} % (standard deviation of log "
-                f"VOI); one source differs by {100 * within:.0f} % between draws, beside what a draw changes for all. "
+                f"VOI); between draws, one source varies by {100 * within:.0f} %, without what changes for all. "
                 f"The orders of two trainings correlate by {again:.2f} (Spearman; {again_best:.2f} at the best threshold).",
             ),
             claim(
@@ -128,7 +128,7 @@ def tell_advice(facts: Facts) -> str:
         [
             claim(
                 np.mean(general) < facts.random.regret,
-                f"Start from a pretrained backbone. Here, the generalist loses {np.mean(general):.0f} % ({min(general):z.0f} to "
+                f"Start from a pretrained backbone. The generalist loses {np.mean(general):.0f} % ({min(general):z.0f} to "
                 f"{max(general):.0f} %, by volume). `neuroadda domains rank` weighs MMD and consistency; what its first choice is "
                 "worth is not tested here, but in [ranking.md](ranking.md), without fine-tuning.",
             ),
@@ -201,8 +201,8 @@ def main() -> None:
             claim(
                 facts.random.regret < min(np.mean(list(facts.gains.values())), facts.losses[facts.odd][ANY]),
                 f"**Start from a pretrained backbone, and label {N} boxes rather than {FEWEST}. Up to {N} boxes, their number "
-                "matters more than which backbone it is, except on one volume. Which is the best cannot be told from a distance "
-                "between images.**",
+                "matters more than which backbone it is, except on one volume. That a distance between "
+                "images finds the best one is not shown.**",
             ),
             "VOI measures the errors of a segmentation; 0 is perfect. *Scratch*: training starts from random weights. *Source*: a "
             "backbone to start from, trained on one other domain (a kind of tissue and imaging). *Nearest*: the source whose "
