@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +104,16 @@ def meanwhile(act: Callable[[], None], gate: Gate) -> Iterator[None]:
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that a process has started and that have not been waited for."""
-    try:
-        threads = list(Path(f"/proc/{pid}/task").iterdir())
-        return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
-    except OSError:
-        return []
+    """Return the processes that a process has started and that have not been waited for.
+
+    From the parent that each process names: the kernel's list of children is by thread, and incomplete while threads end.
+    """
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it may end meanwhile
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(stat.parent.name))
+    return sorted(found)
 
 
 def descendants(pid: int) -> list[int]:
