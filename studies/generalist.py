@@ -58,18 +58,27 @@ def train_without(domain: str) -> Path:
     return Path(train["output"]) / "backbone"
 
 
+def choose_method(target: str) -> str:
+    """Return how fragments of a test part are found."""
+    return "ascent" if TARGETS[target].linked else "seeds"
+
+
 def score(domain: str, zoo: str, backbone: Backbone) -> None:
     """Score a generalist on the test part of a domain at 8 nm."""
     target = f"{domain}_test"
     raw, labels = (Volume.open(EVEN / f"{target}.zarr" / kind) for kind in ("raw", "labels"))
-    methods = ["ascent" if TARGETS[target].linked else "seeds"]
-    for row in score_volume(raw, labels.read().astype(np.uint64), target, GENERALIST, zoo, backbone, methods):
+    truth = labels.read().astype(np.uint64)
+    for row in score_volume(raw, truth, target, GENERALIST, zoo, backbone, [choose_method(target)]):
         append_row(ROWS, row)
 
 
 def write_page(rows: list[Row]) -> None:
     """Write the table of all domains that are done."""
-    own = {r.target: r for r in read_table(ROWS_OF_ZOO, Row) if r.zoo == "new" and r.entry != GENERALIST}
+    own = {
+        row.target: row
+        for row in read_table(ROWS_OF_ZOO, Row)
+        if row.zoo == "new" and row.entry != GENERALIST and row.method == choose_method(row.target)
+    }
     found = {(row.target, row.zoo): row for row in rows}
     lines, within = [], 0
     for target in dict.fromkeys(row.target for row in rows if row.zoo == "without"):
