@@ -40,9 +40,9 @@ class Fragments(Stage):
     ----------
     method
         ``ascent``: steepest ascent on the affinities, and small fragments merge with the neighbour of their highest affinity
-        (see `ascent`). ``seeds``: the boundary map is one minus the mean of the nearest-neighbour affinities; seeds are maxima of
-        the distance to voxels above `boundary`; the watershed floods the boundary map, so that fragments meet where the membrane is
-        most likely (after Funke et al. 2019, doi:10.1109/TPAMI.2018.2835450, who flood the distance). None is the one
+        (see `affinity_watershed`). ``seeds``: the boundary map is one minus the mean of the nearest-neighbour affinities; seeds are
+        maxima of the distance to voxels above `boundary`; the watershed floods the boundary map, so that fragments meet where the
+        membrane is most likely (after Funke et al. 2019, doi:10.1109/TPAMI.2018.2835450, who flood the distance). None is the one
         that has the parameters given; without any, ``seeds`` in sections, and ``ascent`` in 3-D, where it is better
         (docs/results/ascent.md).
     sections
