@@ -103,9 +103,9 @@ def write_page(rows: list[Row]) -> None:
             continue
         whole, best = of[AS_IS].voi, min(of[SYMMETRIES].voi, of[SETTING].voi)
         told.append(
-            f"- {target}: VOI is {whole:.3f}; the mean of symmetries and other settings lower it to {best:.3f} at most. With each "
-            f"fragment in the right segment it would be {of[TRUTH].voi:.3f}: the other {1 - of[TRUTH].voi / whole:.0%} are merges "
-            "that the affinities between fragments decide wrongly."
+            f"- {target}: VOI is {whole:.3f}; the mean of symmetries or another setting lowers it to no less than {best:.3f}. "
+            f"With each fragment in the right segment it would be {of[TRUTH].voi:.3f}: the other "
+            f"{1 - of[TRUTH].voi / whole:.0%} are merges that are wrong or missing, by the affinities between fragments."
         )
         for way in WAYS:
             one = of[way]

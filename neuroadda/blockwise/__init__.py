@@ -3,7 +3,7 @@
 - `grid`, `task`, `outputs`: the blocks; a stage bound to inputs and output; whose output it is and which blocks are written.
 - `engine`: runs tasks, watches the ledger, stops early, reports. `resuming`: which blocks are still to be done.
 - `scheduler_handle`, `scheduler`: start the scheduler process; hand out blocks by daisy.
-- `launchers/`, `worker`, `block_runner`, `overlap`: start workers; take blocks; process one, or several at a time.
+- `launchers/`, `worker`, `worker_job`, `block_runner`, `overlap`: start workers; take blocks; process one, or several at a time.
 - `execution_config`: the config of all this. `failures`: why blocks fail, and which are tried again.
 - `logs`: what the processes of a run log.
 

@@ -14,9 +14,9 @@ from neuroadda.blockwise.execution_config import Execution, Job
 from neuroadda.blockwise.launchers import check_launcher
 from neuroadda.blockwise.launchers.base import is_serving
 from neuroadda.blockwise.launchers.cluster import submission_environment, write_script
-from neuroadda.blockwise.launchers.job import connect
 from neuroadda.blockwise.launchers.lsf import bsub_command
 from neuroadda.blockwise.launchers.slurm import sbatch_command
+from neuroadda.blockwise.worker_job import connect
 from neuroadda.config import apply_overrides, parse_config
 from neuroadda.errors import UserError
 
@@ -72,7 +72,7 @@ def test_a_script_sets_up_and_becomes_the_worker():
         "module load cuda\n"
         "source venv/bin/activate\n"
         "export OMP_NUM_THREADS=3\n"
-        "exec apptainer exec n.sif python3 -m neuroadda.blockwise.launchers.job /run/logs/jobs/a.json\n"
+        "exec apptainer exec n.sif python3 -m neuroadda.blockwise.worker_job /run/logs/jobs/a.json\n"
     )
 
 

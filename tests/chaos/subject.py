@@ -199,7 +199,7 @@ def _role(pid: int, parent: int, group: int, line: bytes) -> str:
         return "scheduler" if pid == group else "other"
     if b"multiprocessing.forkserver" in line:
         return "forkserver" if parent == group else "worker"
-    if b"neuroadda.blockwise.launchers.job" in line:
+    if b"neuroadda.blockwise.worker_job" in line:
         return "worker"
     return "main" if b"segment" in line else "other"
 

@@ -157,7 +157,7 @@ def test_a_jobs_file_is_no_business_of_other_users(slurm, tmp_path, gate, monkey
     assert "planted-in-the-url" in file
     assert "planted-in-the-environment" in file
     assert "SOME_PASSWORD" not in file
-    assert "neuroadda.blockwise.launchers.job" in state  # the scripts, which are looked at
+    assert "neuroadda.blockwise.worker_job" in state  # the scripts, which are looked at
     for text in (state, told, (tmp_path / "logs/scheduler.log").read_text()):
         assert "planted" not in text
 

@@ -51,7 +51,7 @@ class Ending(NamedTuple):
 
 
 class ClusterLauncher(Launcher):
-    """Submits jobs, each of which runs `neuroadda.blockwise.launchers.job`.
+    """Submits jobs, each of which runs `neuroadda.blockwise.worker_job`.
 
     A job that the cluster takes away is submitted again. daisy does not count it as a worker that died.
 
@@ -166,7 +166,7 @@ def write_script(job: Job, execution: Execution, file: Path, log: Path) -> str:
     itself, since LSF shows none before a job has ended. Without a `python` of its own, the job finds what this process finds.
     """
     settings = {k: v for k, v in execution.settings.items() if k != "PYTHONPATH" or job.python is None}
-    command = [job.python or sys.executable, "-m", "neuroadda.blockwise.launchers.job", str(file)]
+    command = [job.python or sys.executable, "-m", "neuroadda.blockwise.worker_job", str(file)]
     return "\n".join(
         [
             "#!/bin/bash",
