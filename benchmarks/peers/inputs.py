@@ -9,6 +9,7 @@ from funlib.geometry import Coordinate, Roi
 
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.config import Zyx
+from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.pipeline import segment_volume
 from neuroadda.volumes.arrays import Volume
@@ -65,6 +66,7 @@ def predict_part(
         backbone=str((zoo or builtin_folder()) / (backbone or domain)),
         output=str(output),
         any_voxel_size=backbone is not None,
+        predict=Predict(precision="float32"),  # the same on every machine
         execution=Execution(launcher="serial"),
     )
     plan = segment_volume(config, upto="predict")

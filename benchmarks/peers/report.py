@@ -67,7 +67,7 @@ watershed did 18 Mvx per CPU second in 3-D. neuroadda is measured here with the 
 `git archive cb0d590^ neuroadda/zoo/data | tar -x -C FOLDER`. They predict the same affinities, but for rounding. VOI in nats on
 the test parts. Settings were chosen on the train parts, on which the backbones were trained:
 
-- *neuroadda*: what `neuroadda tune` chooses. It keeps the default unless a gain is beyond the spread over quarters of the part.
+- *neuroadda*: what `neuroadda tune` chooses. It keeps the default unless a gain is beyond the spread over pieces of the part.
 - *neuroadda, default*: the settings of a user who chooses nothing.
 - *neuroadda, lowest*: the lowest VOI of all that `tune` tries, averaged with the thresholds beside it, whatever the spread. This
   column was added after the scores of the first were seen.

@@ -79,7 +79,8 @@ def rank(
     if ranking.left_out:
         print(f"not ranked, for want of an embedding: {', '.join(ranking.left_out)}")
     if ranking.too_large:
-        print(f"ranked by consistency alone: the volume is smaller than a patch of {', '.join(ranking.too_large)}")
+        few = f"fewer than four patches of {', '.join(ranking.too_large)} fit side by side into a section"
+        print(f"ranked by consistency alone: {few}")
     if report is not None:
         print(f"report: {report}")
     for line in _advise(ranking, volume, lambda name: name if zoo is None else str(opened.folder(name)), file):

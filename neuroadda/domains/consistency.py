@@ -1,11 +1,11 @@
 """How consistent a network's boundaries are when the input changes in a way that leaves the tissue the same.
 
 A network that knows a tissue finds the same boundaries in its mirror image. The measure needs neither labels nor the data that the
-network was trained on. It follows CRank (arXiv 2503.00450), for affinities. Another contrast is there for studies; the
-product takes the mirror image alone: docs/results/ranking.md.
+network was trained on. The idea is CRank's (arXiv 2503.00450). CRank also weighs how sure the network is; that depends on its
+training more than on the tissue, and is left out: docs/results/ranking.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import lcm
 from typing import Literal
@@ -27,10 +27,8 @@ from neuroadda.prediction.predictor import Predictor, PredictorInput
 from neuroadda.volumes.arrays import Volume
 
 Dimensions = Literal["2d", "3d"]
-Transformation = Literal["mirror", "contrast"]
 
 BOUNDARY = 0.5
-GAMMA = 1.3
 CROP_VX: Zyx = (16, 96, 96)
 ISOTROPIC_CROP_VX: Zyx = (48, 48, 48)
 ISOTROPIC = 2.0
@@ -43,22 +41,19 @@ class Consistency:
 
     Attributes
     ----------
-    agreement
-        float64 (crops, transformations): from 0 to 1, see `agree`; NaN where the network sees no boundary.
+    overlap
+        float64 (crops,): from 0 to 1, see `overlap`; NaN where the network sees no boundary.
     boundary
         float64 (crops,): share of the voxels that are boundary.
-    entropy
-        float64 (crops,): mean binary entropy (bits) of the voxels that are boundary; NaN where there is none.
     """
 
-    agreement: np.ndarray
+    overlap: np.ndarray
     boundary: np.ndarray
-    entropy: np.ndarray
 
     @property
     def values(self) -> np.ndarray:
-        """float64 (crops,): the mean over transformations; 0 where the network sees no boundary."""
-        return np.nan_to_num(self.agreement).mean(axis=1)
+        """float64 (crops,): the overlap; 0 where the network sees no boundary."""
+        return np.nan_to_num(self.overlap)
 
     @property
     def mean(self) -> float:
@@ -113,14 +108,24 @@ def draw_crops(
     return crops
 
 
-def measure_consistency(
-    volume: Volume,
-    backbone: Backbone,
-    crops: Sequence[Roi],
-    device: str = "cpu",
-    transformations: Sequence[Transformation] = ("mirror",),
-) -> Crops:
-    """Predict crops as they are, and transformed; return how well the boundaries agree.
+@dataclass(frozen=True)
+class Change:
+    """A change of raw that leaves the tissue the same.
+
+    Attributes
+    ----------
+    change
+        Raw (uint8 Tensor, ending in zyx) to changed raw.
+    undo
+        Affinities of the changed raw (czyx) and their offsets to affinities of the raw.
+    """
+
+    change: Callable[[Tensor], Tensor]
+    undo: Callable[[np.ndarray, Sequence[Zyx]], np.ndarray]
+
+
+def measure_consistency(volume: Volume, backbone: Backbone, crops: Sequence[Roi], device: str = "cpu") -> Crops:
+    """Predict crops and their mirror images; return how well the boundaries agree.
 
     Parameters
     ----------
@@ -130,8 +135,6 @@ def measure_consistency(
         See `draw_crops`.
     device
         Computation is in float32 on any.
-    transformations
-        "mirror": mirrored along x, "contrast": at another contrast.
 
     Returns
     -------
@@ -139,13 +142,31 @@ def measure_consistency(
         "2d": of boundaries within sections, by the affinities along y and x. "3d": also by those along z; only of networks that
         predict them.
     """
+    found: dict[Dimensions, list[tuple[float, float]]] = {}
+    for boundaries in predict_boundaries(volume, backbone, crops, device):
+        for dimensions, (plain, mirrored) in boundaries.items():
+            told = overlap(plain, mirrored), float((plain > BOUNDARY).mean())
+            found.setdefault(dimensions, []).append(told)
+    return {
+        dimensions: Consistency(*(np.array(column) for column in zip(*rows, strict=True)))
+        for dimensions, rows in found.items()
+    }
+
+
+def predict_boundaries(
+    volume: Volume,
+    backbone: Backbone,
+    crops: Sequence[Roi],
+    device: str = "cpu",
+    changes: Sequence[Change] | None = None,
+) -> Iterator[Mapping[Dimensions, list[np.ndarray]]]:
+    """Yield the boundaries of each crop (float32, zyx, see `to_boundary`): plain, then after each change, by default the mirror image."""
     network, offsets = backbone.card.architecture, backbone.card.predicted_offsets
     (depth, height, width), (step_z, step_y, _) = crops[0].shape / volume.voxel_size, network.alignment_vx
     # A crop may begin off the alignment along z and y. A tile of the crop's size would leave edges for more tiles.
     covering: Zyx = (depth + step_z - 1, height + step_y - 1, width)
     predictor = Predictor(backbone, Predict(device=device, precision="float32").resolve(network, covering))
     channels = find_neighbours(backbone.card)
-    found: dict[Dimensions, list[tuple[list[float], float, float]]] = {dimensions: [] for dimensions in channels}
     for crop in crops:
         end_if_cancelled()
         given = predictor.read(volume, crop)
@@ -154,19 +175,9 @@ def measure_consistency(
             changed = replace(given, image=image.contiguous(), affs=torch.empty_like(given.affs))
             return predictor.infer(changed).wait().astype(np.float32) / 255
 
-        plain = predict(given.image)
-        changed = [
-            unflip(predict(given.image.flip(-1)), offsets) if how == "mirror" else predict(bend(given.image))
-            for how in transformations
-        ]
-        for dimensions, used in channels.items():
-            one = to_boundary(plain, used)
-            agreement = [agree(one, to_boundary(affs, used)) for affs in changed]
-            found[dimensions].append((agreement, float((one > BOUNDARY).mean()), boundary_entropy(one)))
-    return {
-        dimensions: Consistency(*(np.array(column) for column in zip(*rows, strict=True)))
-        for dimensions, rows in found.items()
-    }
+        affs = [predict(given.image)]
+        affs += [one.undo(predict(one.change(given.image)), offsets) for one in changes or (MIRROR,)]
+        yield {dimensions: [to_boundary(one, used) for one in affs] for dimensions, used in channels.items()}
 
 
 def find_neighbours(card: Card) -> dict[Dimensions, list[int]]:
@@ -203,29 +214,13 @@ def unflip(affs: np.ndarray, offsets: Sequence[Zyx]) -> np.ndarray:
     return result
 
 
-def bend(image: Tensor) -> Tensor:
-    """Return raw (uint8) at another contrast: its values from 0 to 1 to the power of 1.3."""
-    return ((image.float() / 255) ** GAMMA * 255).round().to(torch.uint8)
+MIRROR = Change(lambda image: image.flip(-1), unflip)
 
 
-def agree(first: np.ndarray, second: np.ndarray) -> float:
-    """Return how well two boundaries agree, from 0 to 1: the mean, over the voxels that are boundary in either.
+def overlap(first: np.ndarray, second: np.ndarray) -> float:
+    """Return how well two boundaries agree, from 0 to 1: of the voxels that are boundary in either, the share that is in both.
 
-    A voxel on the same side of 1/2 in both counts the geometric mean of how sure they are, another one 0. NaN where there is no
-    boundary.
+    NaN where there is no boundary.
     """
-    here = (first > BOUNDARY) | (second > BOUNDARY)
-    if not here.any():
-        return float("nan")
-    one, other = first[here], second[here]
-    same = (one > BOUNDARY) == (other > BOUNDARY)
-    sure = np.sqrt(np.maximum(one, 1 - one) * np.maximum(other, 1 - other))
-    return float((same * sure).mean())
-
-
-def boundary_entropy(boundary: np.ndarray) -> float:
-    """Return the mean binary entropy (bits) of the voxels that are boundary; NaN where there is none."""
-    inside = boundary[boundary > BOUNDARY].astype(np.float64).clip(1e-6, 1 - 1e-6)
-    if not len(inside):
-        return float("nan")
-    return float(-(inside * np.log2(inside) + (1 - inside) * np.log2(1 - inside)).mean())
+    either = np.count_nonzero((first > BOUNDARY) | (second > BOUNDARY))
+    return np.count_nonzero((first > BOUNDARY) & (second > BOUNDARY)) / either if either else float("nan")

@@ -16,7 +16,6 @@ from neuroadda.intervals import half_width, is_above_zero
 
 By = Literal["both", "consistency", "mmd"]
 FEWEST, MOST = 0.02, 0.6
-WEIGHT = 2.0  # of a source's MMD against its consistency, see docs/results/ranking.md
 
 
 class RankPatches(PatchConfig):
@@ -34,8 +33,8 @@ class RankConfig(MmdConfig):
     ----------
     by
         What ranks: the "consistency" of the boundaries that a source predicts, the "mmd" of features, as in the paper, or "both":
-        consistency less twice the MMD (the root of MMD^2). A source without stored features then counts as far as the others'
-        median. Where one source's patches are larger than the volume, consistency alone ranks.
+        consistency less the MMD (the root of MMD^2). A source without stored features then counts as far as the others' median.
+        Where fewer than four patches of one source fit side by side into a section, consistency alone ranks.
     match_raw
         Whether each source's own network sees the target's patches with the mean and standard deviation of the raw that it was
         trained on, where they are known: MMD^2 then does not tell brightness and contrast apart. The paper does not do this.
@@ -138,7 +137,7 @@ class Ranking:
     left_out
         Entries of the zoo that could not be ranked: without stored features, where MMD^2 ranks.
     too_large
-        Entries whose patches are larger than the volume: for that, consistency alone ranked.
+        Entries of whose patches fewer than four fit side by side into a section: for that, consistency alone ranked.
     """
 
     by: By
@@ -182,7 +181,7 @@ def rank_sources(
     names = [source.name for source in kept]
     mmd2 = {name: comparisons[name].mmd2 for name in names if name in comparisons} if config.by == "both" else {}
     far = find_mmd(names, mmd2)
-    values = {name: consistencies[name].values - WEIGHT * far[name] for name in names}
+    values = {name: consistencies[name].values - far[name] for name in names}
 
     def order(source: Source) -> tuple[bool, float, str]:
         if by_mmd:

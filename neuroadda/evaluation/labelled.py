@@ -48,11 +48,12 @@ class Labelled:
     parts: tuple[Part, ...] = (WHOLE,)
     offsets: tuple[Zyx, ...] = NEAREST
 
-    def quarter(self) -> "Labelled":
-        """Return the box with its quarters, in y and x, as parts."""
-        _, y, x = (side // 2 for side in self.truth.shape)
-        halves = [[slice(None, middle), slice(middle, None)] for middle in (y, x)]
-        return replace(self, parts=tuple((slice(None), rows, columns) for rows in halves[0] for columns in halves[1]))
+    def cut(self, sides: int) -> "Labelled":
+        """Return the box with `sides` x `sides` pieces, in y and x, as parts."""
+        rows, columns = (
+            [slice(size * n // sides, size * (n + 1) // sides) for n in range(sides)] for size in self.truth.shape[1:]
+        )
+        return replace(self, parts=tuple((slice(None), row, column) for row in rows for column in columns))
 
     def find(self, fragments: Fragments) -> np.ndarray:
         """Return the fragments (uint64, zyx, from 1 on)."""

@@ -19,7 +19,7 @@ from funlib.geometry import Coordinate, Roi
 
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.backbones.devices import compute_in_threads, count_cores
-from neuroadda.domains.consistency import Transformation, draw_crops, measure_consistency
+from neuroadda.domains.consistency import BOUNDARY, MIRROR, draw_crops, predict_boundaries
 from neuroadda.domains.patches import PatchConfig
 from neuroadda.domains.ranking import RankConfig
 from neuroadda.evaluation.contingency import count_overlaps
@@ -30,6 +30,7 @@ from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.whole import agglomerate_array
 from neuroadda.zoo.finding import open_zoo
+from studies.ranking.crank import CONTRAST, agree, boundary_entropy
 from studies.ranking.distances import DistanceRow, measure_distances
 from studies.ranking.matched import MatchedRow, measure_matched
 from studies.ranking.targets import TARGETS, choose_part, leave_borders_out, open_raw, read_truth
@@ -42,7 +43,6 @@ SCORES, CROPS, DISTANCES, MATCHED = (
 )
 THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 FIXED = 0.5
-BOTH: tuple[Transformation, ...] = ("mirror", "contrast")
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,17 @@ def measure_crops(target: str, small: bool, seed: int, backbones: Mapping[str, B
     config = PatchConfig(count=RankConfig().crops, seed=seed, roi=choose_part(raw, small))
     crops = draw_crops(raw, [backbone.card.architecture for backbone in backbones.values()], config)
     return [
-        CropRow(target, int(small), name, seed, dimensions, crop, *(round(float(v), 5) for v in values))
+        CropRow(target, int(small), name, seed, dimensions, crop, *(round(v, 5) for v in _describe(*boundaries)))
         for name, backbone in backbones.items()
-        for dimensions, found in measure_consistency(raw, backbone, crops, transformations=BOTH).items()
-        for crop, values in enumerate(np.column_stack([found.agreement, found.boundary, found.entropy]))
+        for crop, found in enumerate(predict_boundaries(raw, backbone, crops, changes=(MIRROR, CONTRAST)))
+        for dimensions, boundaries in found.items()
     ]
+
+
+def _describe(plain: np.ndarray, mirrored: np.ndarray, bent: np.ndarray) -> tuple[float, float, float, float]:
+    """Return the agreements after CRank, the share of boundary and its entropy."""
+    share = float((plain > BOUNDARY).mean())
+    return agree(plain, mirrored), agree(plain, bent), share, boundary_entropy(plain)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Tuning on labelled boxes: every setting on every box, quarters of few boxes, boxes that are too small."""
+"""Tuning on labelled boxes: every setting on every box, pieces of few boxes, boxes that are too small."""
 
 import json
 from dataclasses import replace
@@ -78,10 +78,10 @@ def test_the_table_holds_what_each_setting_segments():
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_few_boxes_are_cut_into_quarters(count):
+def test_few_boxes_are_cut_into_pieces(count):
     tuned = tune(0.35, count)
-    assert tuned.boxes == tuple(f"box_{box}, quarter {part}" for box in range(count) for part in (1, 2, 3, 4))
-    assert tuned.where == f"quarters of {count} boxes"
+    assert tuned.boxes == tuple(f"box_{box}, piece {part}" for box in range(count) for part in (1, 2, 3, 4))
+    assert tuned.where == f"pieces of {count} boxes"
     assert tuned.threshold > 0.6
     box = make_box(0.35)
     whole = agglomerate_array(box.affs, SIZE_NM, SEEDS, Agglomerate()).segment(tuned.thresholds[3])
@@ -133,7 +133,7 @@ def test_unlinked_labels_are_scored_section_by_section():
     sections = np.arange(len(ids), dtype=np.uint64)[:, None, None]
     alone = score(count_overlaps(ids + sections * 1000, box.truth + sections * 1000))
     assert whole.scores[0].voi == pytest.approx(alone.voi, abs=1e-12)
-    assert len(box.quarter().sweep(SEEDS, Agglomerate(), [0.7])) == 4
+    assert len(box.cut(2).sweep(SEEDS, Agglomerate(), [0.7])) == 4
 
 
 def test_settings_that_are_the_same_for_a_voxel_size_are_tried_once():
