@@ -18,7 +18,6 @@ from benchmarks.peers.contestants import DEFAULT, LOWEST, TUNED, VOLARA, segment
 from benchmarks.peers.prediction import compare_prediction
 from benchmarks.peers.report import (
     ABISS_HALF,
-    ABISS_NOTE,
     PREDICTION_NOTE,
     SEGMENTATION_NOTE,
     SIZES_NOTE,
@@ -26,6 +25,7 @@ from benchmarks.peers.report import (
     abiss_tables,
     prediction_tables,
     size_tables,
+    tell_abiss,
     volume_tables,
     write_report,
 )
@@ -68,7 +68,7 @@ def main() -> None:
         results = compare_volumes(
             [TUNED, DEFAULT, LOWEST], options.volumes, workers[:1], data, place, options.zoo.absolute()
         )
-        parts[ABISS_HALF] = [(ABISS_NOTE, abiss_tables(results))]
+        parts[ABISS_HALF] = [(tell_abiss(results), abiss_tables(results))]
     if only in (None, "prediction"):
         predicted = compare_prediction(domain, options.sizes or PREDICTED_SIZES, workers, data, folder)
         parts["Prediction"] = [(PREDICTION_NOTE.format(domain=domain), prediction_tables(predicted))]

@@ -64,18 +64,14 @@ ABISS_NOTE = """
 abiss, the watershed and mean-affinity agglomeration behind MICrONS and FlyWire, is not run here: its licence is the GPL. Its VOIs
 were measured elsewhere, on the uint8 affinities of the zoo of 2026-11-23, with settings chosen on the train parts. Its bare
 watershed did 18 Mvx per CPU second in 3-D. neuroadda is measured here with the backbones of that zoo:
-`git archive cb0d590^ neuroadda/zoo/data | tar -x -C FOLDER`. They predict the same affinities, but for rounding. VOI in nats on
-the test parts. Settings were chosen on the train parts, on which the backbones were trained:
+`git archive cb0d590^ neuroadda/zoo/data | tar -x -C FOLDER`. They predict the same affinities, but for rounding: here in
+float32. VOI in nats on the test parts. Settings were chosen on the train parts, on which the backbones were trained:
 
-- *neuroadda*: what `neuroadda tune` chooses. It keeps the default unless a gain is beyond the spread over pieces of the part.
+- *neuroadda*: what `neuroadda tune` chooses. It keeps the default unless a gain is beyond the spread over quarters of the part.
 - *neuroadda, default*: the settings of a user who chooses nothing.
 - *neuroadda, lowest*: the lowest VOI of all that `tune` tries, averaged with the thresholds beside it, whatever the spread. This
   column was added after the scores of the first were seen.
 
-With the settings of the lowest VOI, neuroadda is better than abiss on all four volumes. On mouse_cortex_sssem and
-fly_medulla_fibsem the difference is as small as that between two thresholds. With what `tune` chooses, neuroadda is better on
-mouse_cortex_sssem and fly_larva_l1_sstem, worse on fly_medulla_fibsem, and a little worse on fly_fibsem. `tune` keeps the
-default on the last two: better settings are among those that it tries, but one train part does not tell them from chance.
 """
 
 SIZES_NOTE = """
@@ -112,6 +108,18 @@ def prediction_tables(results: Sequence[Prediction]) -> list[Table]:
 def volume_tables(results: Sequence[Result]) -> list[Table]:
     """Return rows of the segmentation of each volume."""
     return [("Segmentation", [_row(r, results, quality=True) for r in results])]
+
+
+def tell_abiss(results: Sequence[Result]) -> str:
+    """Return the note on abiss, with where neuroadda is better and where worse."""
+    lines = []
+    for name in dict.fromkeys(r.contestant for r in results):
+        gaps = {r.volume: r.scores.voi - ABISS[r.volume] for r in results if r.contestant == name and r.scores}
+        told = ", ".join(f"{volume} {gap:+.3f}" for volume, gap in gaps.items())
+        lines.append(
+            f"- {name}: better than abiss on {sum(gap < 0 for gap in gaps.values())} of {len(gaps)} volumes ({told})"
+        )
+    return ABISS_NOTE + "\n".join(lines) + "\n"
 
 
 def abiss_tables(results: Sequence[Result]) -> list[Table]:

@@ -42,7 +42,7 @@ def tune(
     output
         Folder of ``tune.json``, ``tune.toml`` (for `segment` and `run`) and ``tune.png``.
     rois
-        Boxes of the labels (nm, zyx); all of each array by default. Fewer than three boxes are cut into pieces.
+        Boxes of the labels (nm, zyx); all of each array by default. Fewer than three boxes are cut into quarters.
     proposals
         Folder of `propose` or of an adaptation: its labelled boxes are taken instead of `labels`.
     no_data

@@ -160,7 +160,7 @@ def predict_boundaries(
     device: str = "cpu",
     changes: Sequence[Change] | None = None,
 ) -> Iterator[Mapping[Dimensions, list[np.ndarray]]]:
-    """Yield the boundaries of each crop (float32, zyx, see `to_boundary`): plain, then after each change, by default the mirror image."""
+    """Yield the boundaries of each crop (float32, zyx, see `to_boundary`): plain, then after each change (a mirror image)."""
     network, offsets = backbone.card.architecture, backbone.card.predicted_offsets
     (depth, height, width), (step_z, step_y, _) = crops[0].shape / volume.voxel_size, network.alignment_vx
     # A crop may begin off the alignment along z and y. A tile of the crop's size would leave edges for more tiles.

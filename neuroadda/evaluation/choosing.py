@@ -15,8 +15,8 @@ import numpy as np
 from neuroadda.intervals import half_width, is_above_zero
 
 LEVEL = 0.95  # of the intervals that are told
-GUARD, GUARD_OF_PIECES = 0.8, 0.9
-"""Level of the interval of the gain that has to lie above 0. Pieces of a box are alike, so that their spread is too small."""
+GUARD, GUARD_OF_QUARTERS = 0.8, 0.9
+"""Level of the interval of the gain that has to lie above 0. Quarters of a box are alike, so that their spread is too small."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Every setting and threshold on every labelled box, and a choice of them by cross-validation."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,16 +8,15 @@ import numpy as np
 
 from neuroadda.config import dump_config, parse_config
 from neuroadda.errors import UserError
-from neuroadda.evaluation.choosing import GUARD, GUARD_OF_PIECES, LEVEL, Choice, Estimate, choose, keep_default
+from neuroadda.evaluation.choosing import GUARD, GUARD_OF_QUARTERS, LEVEL, Choice, Estimate, choose, keep_default
 from neuroadda.evaluation.labelled import WHOLE, Labelled
 from neuroadda.evaluation.settings import Setting
 from neuroadda.evaluation.sweep import THRESHOLDS
 from neuroadda.observing import track
 
-FEWEST_BOXES = 3  # fewer are cut into pieces
-PIECE_VX, MOST_SIDES = 100_000, 4  # a box is cut into quarters; if pieces have this many voxels, into 9 or 16 of them
+FEWEST_BOXES = 3  # fewer are cut into quarters
 FEWEST_VX, FEWEST_LABELS = 10_000, 3  # of a box that takes part in the choice
-SMALL = f"fewer than two boxes, or pieces of them, have {FEWEST_VX:,} labelled voxels and {FEWEST_LABELS} labels"
+SMALL = f"fewer than two boxes, or quarters of them, have {FEWEST_VX:,} labelled voxels and {FEWEST_LABELS} labels"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +30,7 @@ class Tuned:
     thresholds
         Ascending.
     boxes
-        What was scored: boxes, or pieces of boxes.
+        What was scored: boxes, or quarters of boxes.
     voi
         float64[settings, boxes, thresholds], nats.
     choice
@@ -138,7 +136,7 @@ def tune_boxes(
     Parameters
     ----------
     boxes
-        By name; each is called once, and forgotten before the next. Fewer than three are cut into pieces, see `count_sides`.
+        By name; each is called once, and forgotten before the next. Fewer than three are cut into quarters.
     settings
         The first is the default. Those of the same fragments are best in a row.
     default_threshold
@@ -153,7 +151,7 @@ def tune_boxes(
     """
     limit = min(one.agglomerate.limit for one in settings)
     thresholds = tuple(sorted({default_threshold, *(t for t in THRESHOLDS if t <= limit)}))
-    in_pieces = len(boxes) < FEWEST_BOXES
+    quartered = len(boxes) < FEWEST_BOXES
     names: list[str] = []
     whole: list[list[list[float]]] = []  # VOI of each box by setting and threshold
     tables: list[list[list[list[float]]]] = []  # the same of its parts
@@ -161,10 +159,10 @@ def tune_boxes(
     for name, number in track("settings on labelled boxes", steps):
         if number == 0:
             box = boxes[name]()
-            cut = box.cut(count_sides(box.truth.shape)) if in_pieces else box
+            cut = box.cut(2) if quartered else box
             usable = [part for part in cut.parts if _is_usable(box.truth[part])]
             box = replace(box, parts=(WHOLE, *usable))
-            names += [f"{name}, piece {1 + cut.parts.index(part)}" if in_pieces else name for part in usable]
+            names += [f"{name}, quarter {1 + cut.parts.index(part)}" if quartered else name for part in usable]
             whole.append([])
             tables.append([])
         setting = settings[number]
@@ -179,13 +177,8 @@ def tune_boxes(
     if len(names) < 2:
         voi = np.stack([np.array(table) for table in whole], axis=1)
         return Tuned(tuple(settings), thresholds, tuple(boxes), voi, keep_default(voi, place, SMALL, level), where)
-    guard, told = (GUARD_OF_PIECES, f"pieces of {where}") if in_pieces else (GUARD, where)
+    guard, told = (GUARD_OF_QUARTERS, f"quarters of {where}") if quartered else (GUARD, where)
     return Tuned(tuple(settings), thresholds, tuple(names), voi, choose(voi, place, guard, level), told)
-
-
-def count_sides(shape_vx: Sequence[int]) -> int:
-    """Return how many pieces a box (zyx) is cut into along y, and along x: 2 to 4, the most whose pieces are large enough."""
-    return next((n for n in range(MOST_SIDES, 2, -1) if math.prod(shape_vx) >= n * n * PIECE_VX), 2)
 
 
 def _is_usable(truth: np.ndarray) -> bool:

@@ -8,16 +8,18 @@ from functools import partial
 import numpy as np
 from scipy.stats import rankdata, spearmanr
 
-from neuroadda.domains.ranking import FEWEST, MOST, WEIGHT, find_mmd
+from neuroadda.domains.ranking import FEWEST, MOST, find_mmd
 from studies.ranking.distances import DistanceRow
 from studies.ranking.matched import MatchedRow
+from studies.ranking.overlap import OverlapRow
 from studies.ranking.study import CropRow, ScoreRow
 from studies.ranking.targets import TARGETS
 
 GENERALIST = "generalist"
 CROPS = 3  # of the product; the study has more
-DEFAULT = "mirror image less 2 MMD"
-TWO_CROPS = "mirror image less 2 MMD, 2 crops"
+DEFAULT = "overlap less MMD where patches have room"
+FOURTH = "mirror image less 2 MMD"
+OVERLAP = "overlap alone"
 MORE = "mirror image less 2 MMD, 96 patches"
 MEDIAN = "mirror image less 2 MMD, 96 patches; the median where patches do not fit"
 BENT_MORE = "mirror image and contrast less 2 MMD, 96 patches"
@@ -123,10 +125,10 @@ def weigh(
     mmd2: Evidence,
     columns: Sequence[int] = (0,),
     count: int = CROPS,
-    weight: float = WEIGHT,
+    weight: float = 2.0,
     partly: bool = False,
 ) -> Evidence:
-    """Return the way of the product: consistency less so much of MMD, sources that the guard stops last.
+    """Return a way that weighs: consistency less so much of MMD, sources that the guard stops last.
 
     Where one of the sources has no MMD^2, consistency alone; or, if `partly`, it counts the others' median.
     """
@@ -142,35 +144,81 @@ def weigh(
     return measure
 
 
-def list_ways(
-    crops: Consistencies, distances: Sequence[DistanceRow], matched: Sequence[MatchedRow]
-) -> dict[str, Evidence]:
-    """Return all ways to choose by evidence, by name; `distances` are of 32 patches, `matched` of 96."""
-    measured, more = partial(distance, distances, crops.small), distance(matched, crops.small, "mmd2")
-    flat, deep = crops.evidence("2d"), crops.evidence("3d")
-    return {
-        DEFAULT: weigh(crops, measured("standardised")),
-        TWO_CROPS: weigh(crops, measured("standardised"), count=2),
-        MORE: weigh(crops, more),
-        MEDIAN: weigh(crops, more, partly=True),
-        BENT_MORE: weigh(crops, more, (0, 1)),
-        THIRD: weigh(crops, measured("standardised"), (0, 1)),
-        SECOND: weigh(crops, measured("own"), (0, 1), weight=0.3),
-        "consistency, 3-D": deep,
-        "consistency, 2-D": flat,
-        "mirror image alone, 3-D": crops.evidence("3d", columns=(0,)),
-        "contrast alone, 3-D": crops.evidence("3d", columns=(1,)),
-        "mirror image alone, 3-D, 3 crops": crops.evidence("3d", CROPS, (0,)),
-        "boundary entropy, 2-D": crops.evidence("2d", columns=(3,), sign=1),
-        "MMD^2 of 96 patches, raw matched": more,
-        "MMD^2, as before": measured("own"),
-        "MMD^2, as in the paper": measured("paper"),
-        "MMD^2 over its null": measured("over_null"),
-        "MMD^2 by one network": measured("common"),
-        "MMD^2, raw matched": measured("standardised"),
-        "ranks of consistency (3-D) and MMD^2 over its null": add_ranks(deep, measured("over_null")),
-        "Frechet distance": measured("frechet"),
-    }
+class Overlaps:
+    """The overlap of boundaries as the product measures it, of whole targets or of their small parts."""
+
+    def __init__(self, rows: Iterable[OverlapRow], small: bool = False) -> None:
+        found: dict[tuple[str, str, str], list[OverlapRow]] = defaultdict(list)
+        for row in rows:
+            if row.small == small:
+                found[row.target, row.source, row.dimensions].append(row)
+        self.table = dict(found)
+
+    def weigh(self, mmd2: Evidence, weight: float = 1.0) -> Evidence:
+        """Return the way of the product: overlap less MMD where patches have room, sources that the guard stops last."""
+
+        def measure(target: str, sources: Sequence[str]) -> np.ndarray:
+            rows = [self.table.get((target, s, "3d")) or self.table[target, s, "2d"] for s in sources]
+            found = np.array([np.mean([np.nan_to_num(row.overlap) for row in some]) for some in rows])
+            seen = np.array([np.mean([row.boundary for row in some]) for some in rows])
+            known = dict(zip(sources, mmd2(target, sources), strict=True)) if all(row.room for row in rows[0]) else {}
+            far = weight * np.array(list(find_mmd(sources, known).values()))
+            return np.asarray(far - found + 10 * ((seen < FEWEST) | (seen > MOST)))
+
+        return measure
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What was measured of one zoo's sources: `distances` are of 32 patches, `matched` of 96."""
+
+    crops: Sequence[CropRow]
+    overlaps: Sequence[OverlapRow]
+    distances: Sequence[DistanceRow]
+    matched: Sequence[MatchedRow] = ()
+
+    @property
+    def seeds(self) -> list[int]:
+        """Those of the crops and patches."""
+        return sorted({row.seed for row in self.crops})
+
+    def of_seed(self, seed: int) -> "Rows":
+        """Return what one draw of crops and patches gives, as a user has it."""
+        tables = (
+            [row for row in table if row.seed == seed]
+            for table in (self.crops, self.overlaps, self.distances, self.matched)
+        )
+        return Rows(*tables)
+
+    def list_ways(self, small: bool = False) -> dict[str, Evidence]:
+        """Return all ways to choose by evidence, by name, of whole targets or of their small parts."""
+        crops, overlaps = Consistencies(self.crops, small), Overlaps(self.overlaps, small)
+        measured, more = partial(distance, self.distances, small), distance(self.matched, small, "mmd2")
+        flat, deep = crops.evidence("2d"), crops.evidence("3d")
+        return {
+            DEFAULT: overlaps.weigh(measured("standardised")),
+            OVERLAP: overlaps.weigh(measured("standardised"), 0),
+            FOURTH: weigh(crops, measured("standardised")),
+            MORE: weigh(crops, more),
+            MEDIAN: weigh(crops, more, partly=True),
+            BENT_MORE: weigh(crops, more, (0, 1)),
+            THIRD: weigh(crops, measured("standardised"), (0, 1)),
+            SECOND: weigh(crops, measured("own"), (0, 1), weight=0.3),
+            "consistency, 3-D": deep,
+            "consistency, 2-D": flat,
+            "mirror image alone, 3-D": crops.evidence("3d", columns=(0,)),
+            "contrast alone, 3-D": crops.evidence("3d", columns=(1,)),
+            "mirror image alone, 3-D, 3 crops": crops.evidence("3d", CROPS, (0,)),
+            "boundary entropy, 2-D": crops.evidence("2d", columns=(3,), sign=1),
+            "MMD^2 of 96 patches, raw matched": more,
+            "MMD^2, as before": measured("own"),
+            "MMD^2, as in the paper": measured("paper"),
+            "MMD^2 over its null": measured("over_null"),
+            "MMD^2 by one network": measured("common"),
+            "MMD^2, raw matched": measured("standardised"),
+            "ranks of consistency (3-D) and MMD^2 over its null": add_ranks(deep, measured("over_null")),
+            "Frechet distance": measured("frechet"),
+        }
 
 
 def pick(values: np.ndarray, sources: Sequence[str]) -> str:

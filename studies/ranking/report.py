@@ -12,24 +12,26 @@ from studies.ranking.judgement import (
     ALL,
     BENT_MORE,
     DEFAULT,
+    FOURTH,
     GENERALIST,
     MEDIAN,
     MORE,
+    OVERLAP,
     SECOND,
     THIRD,
-    TWO_CROPS,
     Case,
     Consistencies,
     Evidence,
     Judged,
+    Rows,
     judge,
     judge_others,
-    list_ways,
     mean_interval,
     pick,
     read_cases,
 )
 from studies.ranking.matched import MatchedRow
+from studies.ranking.overlap import OVERLAPS, OVERLAPS_BEFORE, OverlapRow
 from studies.ranking.sanity import WORSE, Choice, choose_all, count_right, table_choices, tell_wrong
 from studies.ranking.study import CROPS, DISTANCES, MATCHED, RESULTS, SCORES, CropRow, ScoreRow
 from studies.ranking.targets import CHOSEN_ON, TARGETS
@@ -37,18 +39,16 @@ from studies.rows import read_table
 
 PAGE = RESULTS / "ranking.md"
 CONSISTENCY, BEFORE = "consistency, 3-D", "MMD^2, as before"
-DRAWN = (DEFAULT, TWO_CROPS, THIRD, MORE, BENT_MORE, SECOND, CONSISTENCY, BEFORE)
+DRAWN = (DEFAULT, OVERLAP, FOURTH, THIRD, MORE, BENT_MORE, SECOND, CONSISTENCY, BEFORE)
 
 
 def main() -> None:
     """Write the page."""
-    scores, crop_rows = read_table(SCORES, ScoreRow), read_table(CROPS, CropRow)
-    distances, matched = read_table(DISTANCES, DistanceRow), read_table(MATCHED, MatchedRow)
-    crops = Consistencies(crop_rows)
-    ways = list_ways(crops, distances, matched)
-    choices = choose_all(crop_rows, distances, matched)
-    drawn = _judge_draws(scores, crop_rows, distances, matched, DRAWN)
-    parts = [_introduce(crop_rows), _read(scores, ways, choices), _tell_fourth_run(drawn, choices)]
+    scores, rows = read_table(SCORES, ScoreRow), _read_today()
+    crops, ways, choices = Consistencies(rows.crops), rows.list_ways(), choose_all(rows)
+    drawn = _judge_draws(scores, rows, DRAWN)
+    parts = [_introduce(rows), _read(scores, ways, choices), _tell_fifth_run(scores, rows, choices)]
+    parts.append(_tell_fourth_run(drawn, choices))
     for best in (False, True):
         cases = read_cases(scores, best)
         parts.append(f"## VOI at {'the best threshold' if best else 'threshold 0.5'}\n")
@@ -71,20 +71,30 @@ def _judge_all(cases: Sequence[Case], ways: Mapping[str, Evidence]) -> dict[str,
 
 def _tell_second_run() -> str:
     """Return what the hypothesis after the third run and the default before it do on the networks of the zoo before."""
-    scores = read_table(RESULTS / "ranking_second_scores.csv", ScoreRow)
-    crop_rows = read_table(RESULTS / "ranking_second_crops.csv", CropRow)
-    distances = read_table(RESULTS / "ranking_second_distances.csv", DistanceRow)
     return f"""## The networks of the zoo before
 
 The same targets, other networks: they judge what the third run suggested (see `studies/ranking/__init__.py`). Rows:
 `ranking_second_*.csv`. Regret of one draw with three crops, threshold 0.5:
 
-{_table_draws(_judge_draws(scores, crop_rows, distances, [], (DEFAULT, THIRD, SECOND)))}
+{_table_draws(_judge_draws(*_read_before(), (DEFAULT, FOURTH, THIRD, SECOND)))}
 """
 
 
-def _introduce(rows: Sequence[CropRow]) -> str:
-    seeds = len({row.seed for row in rows})
+def _read_today() -> Rows:
+    crops, overlaps = read_table(CROPS, CropRow), read_table(OVERLAPS, OverlapRow)
+    return Rows(crops, overlaps, read_table(DISTANCES, DistanceRow), read_table(MATCHED, MatchedRow))
+
+
+def _read_before() -> tuple[list[ScoreRow], Rows]:
+    """Return the scores and rows of the networks of the zoo before."""
+    crops = read_table(RESULTS / "ranking_second_crops.csv", CropRow)
+    distances = read_table(RESULTS / "ranking_second_distances.csv", DistanceRow)
+    overlaps = read_table(OVERLAPS_BEFORE, OverlapRow)
+    return read_table(RESULTS / "ranking_second_scores.csv", ScoreRow), Rows(crops, overlaps, distances)
+
+
+def _introduce(rows: Rows) -> str:
+    seeds = len(rows.seeds)
     return f"""# Which source, without labels and without training?
 
 The hypothesis, the rule and the analysis are in `studies/ranking/__init__.py`, committed before the first run. A regret of 10 %
@@ -92,9 +102,10 @@ means that the chosen source's VOI is 10 % above that of the best candidate. Sou
 generalist saw most of the domains and is a row of its own. {len(TARGETS)} targets, {seeds} seeds of crops and patches; in brackets
 95 % intervals by bootstrap over targets.
 
-Commands: `python -m studies.ranking.study`, `python -m studies.ranking.report`; 2026-11-29, AMD EPYC, 2 cores;
-the third run, and the fourth's MMD^2 of 96 patches; 32 patches where nothing else is said. Ways that weigh MMD against consistency
-take three crops, as the product does, others four where nothing else is said.
+Commands: `python -m studies.ranking.study`, `python -m studies.ranking.overlap`, `python -m studies.ranking.report`; 2026-11-29
+and 30, AMD EPYC and Intel Xeon, 2 cores; the third run, the fourth's MMD^2 of 96 patches, the fifth's overlap; 32 patches where
+nothing else is said. Ways that weigh MMD against consistency take three crops, as the product does, others four where nothing else
+is said.
 """
 
 
@@ -114,12 +125,10 @@ def _read(scores: Sequence[ScoreRow], ways: Mapping[str, Evidence], choices: Seq
         [
             "## Reading\n",
             f"- The default is: {DEFAULT}, three crops, 32 patches. All seeds together, on the judging targets:",
-            *(f"  - {way}: {tell(way, judging)}" for way in (DEFAULT, THIRD, SECOND, CONSISTENCY, BEFORE)),
+            *(f"  - {way}: {tell(way, judging)}" for way in (DEFAULT, FOURTH, CONSISTENCY, BEFORE)),
             "- On all targets:",
-            *(f"  - {way}: {tell(way, cases)}" for way in (DEFAULT, THIRD, SECOND, CONSISTENCY, BEFORE)),
-            "- The default is not consistency alone, as the rule of the first run would have it: by one draw, which is what a",
-            "  user gets, that was less steady then. The third run suggested its weight and the matched raw; the networks of",
-            "  the zoo before judged them (below). The targets were the same: new volumes have to judge them again.",
+            *(f"  - {way}: {tell(way, cases)}" for way in (DEFAULT, FOURTH, CONSISTENCY, BEFORE)),
+            "- The default was made from these targets: new volumes and networks have to judge it.",
             f"- The generalist is the best or within 10 % of it in {near} of {len(cases)} cases.",
             "- Sanity, all seeds: by the default rule, another than the own domain's source is first on",
             *tell_wrong(choices, scores),
@@ -132,12 +141,12 @@ def _tell_fourth_run(drawn: Mapping[str, Mapping[str, Sequence[float]]], choices
     """Return what the rules of the fourth run are decided by."""
     whole = [choice for choice in choices if not choice.small]
     small = [choice for choice in choices if choice.small]
-    tight = [choice for choice in small if not choice.fits and choice.target != WORSE]
+    tight = [choice for choice in small if not choice.room and choice.target != WORSE]
     rows = [
         "| way | regret of one draw, judging | chosen on | own source first, whole | small |",
         "|---|---|---|---|---|",
     ]
-    for way in (THIRD, DEFAULT, BENT_MORE, MORE):
+    for way in (THIRD, FOURTH, BENT_MORE, MORE):
         regret = [f"{100 * np.mean(drawn[way][group]):.1f} %" for group in ("judging", "chosen on")]
         rows.append(f"| {way} | {' | '.join([*regret, count_right(whole, way), count_right(small, way)])} |")
     return "\n".join(
@@ -145,18 +154,43 @@ def _tell_fourth_run(drawn: Mapping[str, Mapping[str, Sequence[float]]], choices
             "## The fourth run's rules\n",
             *rows,
             "",
-            f"On small parts where the patches of a source do not fit ({WORSE} left out), the own source is first in",
-            f"{count_right(tight, MORE)} where MMD^2 takes no part for any source, and in {count_right(tight, MEDIAN)} where a",
-            "source whose patches do not fit counts the others' median.",
+            f"On small parts without room for four patches of a source ({WORSE} left out), the own source is first in",
+            f"{count_right(tight, MORE)} where MMD^2 takes no part if a source's patches do not fit, and in",
+            f"{count_right(tight, MEDIAN)} where a source whose patches do not fit counts the others' median.",
             "",
             "- 96 patches are refuted: regret on the judging targets is higher than with 32. One case decides, the cerebellum:",
             "  two of three draws of 96 put fly_larva_l1_sstem first, one of 32 does, and so does all evidence of 96 together. On",
-            "  whole targets the own source is first more often, always but on fly_larva_l3_sstem_test. The default keeps 32.",
+            "  whole targets the own source is first more often, always but on fly_larva_l3_sstem_test. 32 are kept.",
             "- Contrast is dropped: the regret is the same with and without it.",
             "- In a volume that is smaller than a patch of one of the sources, MMD takes no part, as this is right more often.",
             "",
         ]
     )
+
+
+def _tell_fifth_run(scores: Sequence[ScoreRow], rows: Rows, choices: Sequence[Choice]) -> str:
+    """Return what the rule of the fifth run is decided by."""
+    scores_before, before = _read_before()
+    table = [
+        "| networks | way | own source first, whole | small | regret of one draw at 0.5, judging | all | at the best threshold |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for title, found, some, chosen in (
+        ("today's", scores, rows, choices),
+        ("of the zoo before", scores_before, before, choose_all(before)),
+    ):
+        drawn, best = (_judge_draws(found, some, (FOURTH, OVERLAP, DEFAULT), at_best) for at_best in (False, True))
+        for way in (FOURTH, OVERLAP, DEFAULT):
+            right = [count_right([one for one in chosen if one.small == small], way) for small in (False, True)]
+            regret = [f"{100 * np.mean(some_regrets):.1f} %" for some_regrets in _pick_regrets(drawn, best, way)]
+            table.append(f"| {title} | {way} | {' | '.join([*right, *regret])} |")
+    return "\n".join(["## The fifth run's rule\n", *table, ""])
+
+
+def _pick_regrets(
+    drawn: dict[str, dict[str, list[float]]], best: dict[str, dict[str, list[float]]], way: str
+) -> list[list[float]]:
+    return [drawn[way]["judging"], drawn[way]["all"], best[way]["all"]]
 
 
 def _table(cases: Sequence[Case], judged: dict[str, Judged]) -> str:
@@ -182,25 +216,18 @@ def _percent(values: np.ndarray, targets: np.ndarray) -> str:
 
 
 def _judge_draws(
-    scores: Sequence[ScoreRow],
-    crop_rows: Sequence[CropRow],
-    distances: Sequence[DistanceRow],
-    matched: Sequence[MatchedRow],
-    names: Sequence[str],
+    scores: Sequence[ScoreRow], rows: Rows, names: Sequence[str], best: bool = False
 ) -> dict[str, dict[str, list[float]]]:
-    """Return, of each way and group of targets, the mean regret at threshold 0.5 by the evidence of each seed alone."""
-    cases = read_cases(scores, best=False)
+    """Return, of each way and group of targets, the mean regret (at threshold 0.5, or the best) by each seed's evidence alone."""
+    cases = read_cases(scores, best)
     groups = {
         "judging": [case for case in cases if case.target not in CHOSEN_ON],
         "chosen on": [case for case in cases if case.target in CHOSEN_ON],
         "all": cases,
     }
     found: dict[str, dict[str, list[float]]] = {name: {title: [] for title in groups} for name in names}
-    for seed in sorted({row.seed for row in crop_rows}):
-        crops = Consistencies([row for row in crop_rows if row.seed == seed])
-        ways = list_ways(
-            crops, [row for row in distances if row.seed == seed], [row for row in matched if row.seed == seed]
-        )
+    for seed in rows.seeds:
+        ways = rows.of_seed(seed).list_ways()
         for name, regrets in found.items():
             for title, some in groups.items():
                 regrets[title].append(float(judge(some, ways[name]).regret.mean()))

@@ -4,23 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from studies.ranking.distances import DistanceRow
-from studies.ranking.judgement import (
-    BENT_MORE,
-    DEFAULT,
-    GENERALIST,
-    MEDIAN,
-    MORE,
-    THIRD,
-    Consistencies,
-    list_ways,
-    pick,
-)
-from studies.ranking.matched import MatchedRow
-from studies.ranking.study import CropRow, ScoreRow
+from studies.ranking.judgement import BENT_MORE, DEFAULT, FOURTH, GENERALIST, MEDIAN, MORE, OVERLAP, THIRD, Rows, pick
+from studies.ranking.study import ScoreRow
 from studies.ranking.targets import TARGETS
 
-WAYS = ("consistency, 3-D", "mirror image alone, 3-D, 3 crops", THIRD, BENT_MORE, MEDIAN, MORE, DEFAULT)
+WAYS = ("consistency, 3-D", THIRD, BENT_MORE, MEDIAN, MORE, FOURTH, OVERLAP, DEFAULT)
 WORSE = "fly_larva_l3_sstem_test"  # another source has a lower VOI than that of its own domain
 
 
@@ -31,7 +19,7 @@ class Choice:
     target: str
     small: bool
     seed: int
-    fits: bool  # the patches of all sources
+    room: bool  # whether four patches of every source have room
     first: dict[str, str]
 
     @property
@@ -40,27 +28,21 @@ class Choice:
         return TARGETS[self.target].own
 
 
-def choose_all(
-    crop_rows: Sequence[CropRow], distances: Sequence[DistanceRow], matched: Sequence[MatchedRow]
-) -> list[Choice]:
+def choose_all(rows: Rows) -> list[Choice]:
     """Return the choices on each target that has a source of its own, whole and `small`, by each seed."""
-    return list(_choose(crop_rows, distances, matched))
+    return list(_choose(rows))
 
 
-def _choose(
-    crop_rows: Sequence[CropRow], distances: Sequence[DistanceRow], matched: Sequence[MatchedRow]
-) -> Iterator[Choice]:
-    sources = sorted({row.source for row in crop_rows} - {GENERALIST})
-    seeds = sorted({row.seed for row in crop_rows})
+def _choose(rows: Rows) -> Iterator[Choice]:
+    sources = sorted({row.source for row in rows.overlaps} - {GENERALIST})
     for target in (name for name, told in TARGETS.items() if told.own is not None):
         for small in (False, True):
-            for seed in seeds:
-                crops = Consistencies([row for row in crop_rows if row.seed == seed], small)
-                mine = [row for row in matched if row.seed == seed]
-                ways = list_ways(crops, [row for row in distances if row.seed == seed], mine)
-                fit = {row.source for row in mine if row.target == target and row.small == small}
+            for seed in rows.seeds:
+                mine = rows.of_seed(seed)
+                ways = mine.list_ways(small)
+                room = all(row.room for row in mine.overlaps if row.target == target and row.small == small)
                 first = {name: pick(ways[name](target, sources), sources) for name in WAYS}
-                yield Choice(target, small, seed, fit >= {*sources, GENERALIST}, first)
+                yield Choice(target, small, seed, room, first)
 
 
 def count_right(choices: Sequence[Choice], way: str) -> str:
@@ -84,10 +66,10 @@ def tell_wrong(choices: Sequence[Choice], scores: Sequence[ScoreRow]) -> list[st
 
 
 def table_choices(choices: Sequence[Choice]) -> str:
-    """Return all choices as a table; of a small part, whether the patches of all sources fit."""
+    """Return all choices as a table, with whether patches have room."""
     rows = [f"| target | voxels | seed | {' | '.join(WAYS)} |", "|---|---|---" + "|---" * len(WAYS) + "|"]
     for choice in choices:
         shown = [f"**{name}**" if name == choice.own else name for name in choice.first.values()]
-        size = f"50 x 100 x 200{'' if choice.fits else ', too small for a patch'}" if choice.small else "all"
+        size = f"{'50 x 100 x 200' if choice.small else 'all'}{'' if choice.room else ', no room for four patches'}"
         rows.append(f"| {choice.target} | {size} | {choice.seed} | {' | '.join(shown)} |")
     return "\n".join(rows)

@@ -6,6 +6,7 @@ Rows go to docs/results/tuning_pieces.csv, a table to docs/results/tuning_pieces
 """
 
 import argparse
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields, replace
@@ -16,17 +17,17 @@ import numpy as np
 from benchmarks.peers.inputs import predict_part
 from benchmarks.tables import to_markdown
 from neuroadda.backbones.card import load_card
-from neuroadda.evaluation.choosing import GUARD_OF_PIECES, choose, find_lowest
+from neuroadda.evaluation.choosing import GUARD_OF_QUARTERS, choose, find_lowest
 from neuroadda.evaluation.labelled import WHOLE, Labelled, Part
 from neuroadda.evaluation.settings import list_settings
 from neuroadda.evaluation.sweep import THRESHOLDS
-from neuroadda.evaluation.tuning import count_sides
 from neuroadda.volumes.arrays import Volume
 from neuroadda.zoo.finding import builtin_folder
 from studies.rows import append_row, read_table
 from studies.tuning.study import DEFAULT, ROOT, WORSE, score_settings
 
 RESULTS = ROOT / "docs" / "results"
+PIECE_VX, MOST_SIDES = 100_000, 4  # pieces have this many voxels, and are 9 or 16; else quarters
 ROWS, PAGE = RESULTS / "tuning_pieces.csv", RESULTS / "tuning_pieces.md"
 
 
@@ -68,6 +69,11 @@ class Row:
         return self.voi / self.default_voi - 1
 
 
+def count_sides(shape_vx: Sequence[int]) -> int:
+    """Return how many pieces a box (zyx) is cut into along y, and along x: 2 to 4, the most whose pieces are large enough."""
+    return next((n for n in range(MOST_SIDES, 2, -1) if math.prod(shape_vx) >= n * n * PIECE_VX), 2)
+
+
 def measure(one: Set, folder: Path, data: Path) -> list[Row]:
     """Return a row for quarters and one for smaller pieces."""
     chosen_on, scored = _read(one, folder, data)
@@ -81,7 +87,7 @@ def measure(one: Set, folder: Path, data: Path) -> list[Row]:
     rows, first = [], 0
     for n in sides:
         voi, first = seen[:, first : first + n * n], first + n * n
-        choice, lowest = choose(voi, at, GUARD_OF_PIECES), find_lowest(voi, at)
+        choice, lowest = choose(voi, at, GUARD_OF_QUARTERS), find_lowest(voi, at)
         found = (kept[0, at], kept[choice.setting, choice.threshold], kept[lowest])
         default, voi_there, lowest_voi = (round(float(value), 4) for value in found)
         name = settings[choice.setting].describe(settings[0])
@@ -106,7 +112,7 @@ def _read(one: Set, folder: Path, data: Path) -> tuple[Labelled, Labelled]:
 def _label(one: Set, name: str, folder: Path, data: Path) -> Labelled:
     part = predict_part(data, one.domain, name, folder, None if one.backbone == one.domain else one.backbone)
     affs, labels = Volume.open(part.affs), Volume.open(part.labels)
-    truth, offsets = labels.read().astype(np.uint64), load_card(builtin_folder() / one.backbone).predicted_offsets
+    truth, offsets = labels.read().astype(np.uint64), load_card(builtin_folder() / one.backbone).offsets
     return Labelled(affs.read(labels.roi)[:3], truth, affs.voxel_size_nm, linked=one.linked, offsets=offsets)
 
 
@@ -116,14 +122,17 @@ def write_page(rows: Sequence[Row]) -> None:
     quarters = [row for row in rows if row.pieces == 4]
     finest = [max((r for r in rows if (r.volume, r.backbone) == one), key=lambda r: r.pieces) for one in sorted(sets)]
     told = [
-        f"- {name}: VOI lower by {-100 * np.mean([r.change for r in some]):.1f} % on the mean, "
+        f"- {name}: mean change of VOI {100 * np.mean([r.change for r in some]):+.1f} %, "
         f"worse than the default by over {100 * WORSE:.0f} % on {sum(r.change > WORSE for r in some)} of {len(some)}, "
         f"better on {sum(r.change < 0 for r in some)}"
         for name, some in (("Quarters", quarters), ("As many pieces as have 100,000 voxels, up to 16", finest))
     ]
     table = to_markdown([field.name for field in fields(Row)], [list(map(str, astuple(row))) for row in rows])
     PAGE.write_text(
-        "# One large labelled part, cut into pieces to tune on\n\n" + "\n".join(told) + "\n\n"
+        "# One large labelled part, cut into pieces to tune on\n\n"
+        + _decide(quarters, finest)
+        + "\n".join(told)
+        + "\n\n"
         "Chosen on one part, scored on another that took no part: the train and the test part of a volume, or two halves of\n"
         "its sections. Backbones have learned from the train parts of their own domain, but for mouse_cortex_sssem, which\n"
         f"learned from another volume. The rule is in `studies/tuning/__init__.py`.\n\n{table}\n\n"
@@ -131,6 +140,15 @@ def write_page(rows: Sequence[Row]) -> None:
         encoding="utf-8",
     )
     print(PAGE)
+
+
+def _decide(quarters: Sequence[Row], finest: Sequence[Row]) -> str:
+    """Return whether smaller pieces are taken, by the rule."""
+    worse, change = (
+        [sum(r.change > WORSE for r in some), np.mean([r.change for r in some])] for some in (quarters, finest)
+    )
+    taken = change[0] <= worse[0] and change[1] <= worse[1]
+    return f"Smaller pieces than quarters are {'taken' if taken else 'refused'}, by the rule that was written down before.\n\n"
 
 
 def main() -> None:

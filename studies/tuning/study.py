@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.peers.inputs import predict_part
 from neuroadda.backbones.card import load_card
 from neuroadda.config import Zyx, dump_config, fingerprint
-from neuroadda.evaluation.choosing import GUARD, GUARD_OF_PIECES, choose, find_lowest
+from neuroadda.evaluation.choosing import GUARD, GUARD_OF_QUARTERS, choose, find_lowest
 from neuroadda.evaluation.labelled import WHOLE, Labelled
 from neuroadda.evaluation.settings import Setting, list_settings
 from neuroadda.evaluation.sweep import THRESHOLDS
@@ -62,7 +62,7 @@ the threshold in the card of the backbone: below 0 is better.
 |---|---|---|---|---|---|---|---|---|
 """
 GUARDS = f"""
-Two guards: today's, by intervals of {GUARD} (of quarters {GUARD_OF_PIECES}), and a stricter one, by {STRICT}
+Two guards: today's, by intervals of {GUARD} (of quarters {GUARD_OF_QUARTERS}), and a stricter one, by {STRICT}
 ({STRICT_OF_QUARTERS}). The stricter one was found on the two FIB-SEM volumes by their own backbones. It is judged on
 all others, by a criterion that was written down before (`studies/tuning/__init__.py`): worse by over 2 % at most half
 as often, and at least 80 % of the gain. All numbers of boxes together. Most of the gain is that of the foreign
@@ -159,7 +159,7 @@ def draw(domain: str, backbone: str, table: np.ndarray, at: int) -> Iterator[Dra
         quartered = count < FEWEST_BOXES
         units = seen[:, :, 1:] if quartered else seen[:, :, :1]
         voi = np.concatenate(list(units), axis=1)  # settings, boxes or quarters, thresholds
-        guards = (GUARD_OF_PIECES, STRICT_OF_QUARTERS) if quartered else (GUARD, STRICT)
+        guards = (GUARD_OF_QUARTERS, STRICT_OF_QUARTERS) if quartered else (GUARD, STRICT)
         choices = [choose(voi, at, guard) for guard in guards]
         default = rest[:, 0, at].mean()
         places = (*((choice.setting, choice.threshold) for choice in choices), find_lowest(voi, at))

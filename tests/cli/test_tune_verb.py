@@ -186,7 +186,7 @@ def test_labelled_boxes_of_proposals_are_taken(volume: Path, tmp_path: Path) -> 
     propose_by_hand(volume, tmp_path / "asked")
     options = {"backbone": BACKBONE, "output": tmp_path / "tuned"}
     tuned = na.tune(volume / "raw", proposals=tmp_path / "asked", **options)
-    assert tuned.boxes == ("roi_1", "roi_3")  # their pieces are too small
+    assert tuned.boxes == ("roi_1", "roi_3")  # their quarters are too small
     assert tuned.choice.is_default
     with pytest.raises(na.UserError, match="both proposals and labels say where the boxes are"):
         na.tune(volume / "raw", volume / "labels", proposals=tmp_path / "asked", **options)

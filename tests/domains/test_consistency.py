@@ -18,10 +18,11 @@ from neuroadda.backbones.unet_config import UNetConfig
 from neuroadda.config import Zyx
 from neuroadda.domains import consistency
 from neuroadda.domains.consistency import (
-    agree,
-    boundary_entropy,
+    MIRROR,
     find_neighbours,
     measure_consistency,
+    overlap,
+    predict_boundaries,
     to_boundary,
     unflip,
 )
@@ -46,14 +47,12 @@ def test_the_mirror_image_of_a_mirror_image_is_the_same(seed: int) -> None:
     np.testing.assert_array_equal(unflip(affinities(ids[..., ::-1]), OFFSETS), affinities(ids))
 
 
-def test_agreement() -> None:
+def test_the_overlap_is_the_share_of_boundary_that_is_in_both_however_sure() -> None:
     sure = np.array([1.0, 1.0, 0.0])
-    assert agree(sure, sure) == 1
-    assert agree(sure, 1 - sure) == 0
-    assert agree(np.full(3, 0.8), np.full(3, 0.8)) == pytest.approx(0.8)
-    assert np.isnan(agree(np.zeros(3), np.zeros(3)))
-    assert np.isnan(boundary_entropy(np.zeros(3)))
-    assert boundary_entropy(np.array([0.500001])) == pytest.approx(1, abs=1e-6)
+    assert overlap(sure, sure) == overlap(np.full(3, 0.6), np.full(3, 0.9)) == 1
+    assert overlap(sure, 1 - sure) == 0
+    assert overlap(sure, np.array([0.6, 0.5, 0.7])) == pytest.approx(1 / 3)
+    assert np.isnan(overlap(np.zeros(3), np.zeros(3)))
 
 
 def test_neighbours_are_of_the_channels_that_are_predicted() -> None:
@@ -85,12 +84,12 @@ def test_a_crop_goes_through_the_network_once_a_transformation_wherever_it_begin
 
     monkeypatch.setattr(consistency.Predictor, "infer", count)
     backbone = Backbone(UNet(network).eval(), card, Path("t"))
-    mirrored = measure_consistency(volume, backbone, [crop])["2d"].agreement
+    found = measure_consistency(volume, backbone, [crop])["2d"]
     assert passed == [1, 1]  # as it is, mirrored
-    both = measure_consistency(volume, backbone, [crop], transformations=("mirror", "contrast"))["2d"].agreement
+    (boundaries,) = predict_boundaries(volume, backbone, [crop], changes=(MIRROR, MIRROR))
     assert passed == [1] * 5
-    assert both.shape == (1, 2)
-    np.testing.assert_array_equal(both[:, :1], mirrored)
+    plain, *mirrored = boundaries["2d"]
+    assert [overlap(plain, one) for one in mirrored] == [found.overlap[0]] * 2
 
 
 def test_in_a_thread_of_the_pool_torch_computes_alone() -> None:

@@ -37,7 +37,7 @@ def domain(shift: float, seed: int, blocks: int = 16, each: int = 12, network: s
 def agreeing(values: Sequence[float], boundary: float = 0.2) -> Consistency:
     """Crops of which a network's boundaries agree by so much."""
     share = np.full(len(values), boundary)
-    return Consistency(np.array(values, float)[:, None].repeat(2, axis=1), share, np.full(len(values), 0.5))
+    return Consistency(np.array(values, float), share)
 
 
 def source(name: str, far_in_size: bool = False) -> Source:
@@ -80,7 +80,7 @@ def test_who_sees_no_boundary_or_nothing_else_comes_last():
 
 
 def test_a_crop_without_boundary_counts_as_not_consistent():
-    half = replace(agreeing([0.8, 0.8]), agreement=np.array([[0.8, 0.8], [np.nan, np.nan]]))
+    half = replace(agreeing([0.8, 0.8]), overlap=np.array([0.8, np.nan]))
     assert half.mean == pytest.approx(0.4)
 
 

@@ -268,9 +268,9 @@ def test_a_blank_volume_is_named_and_small_ones_are_ranked_by_what_fits(zoo, mad
     assert set(ranking.too_large) == set(DOMAINS)
 
 
-def test_mmd_takes_no_part_where_the_patches_of_one_source_do_not_fit(zoo, made, command, tmp_path):
-    small = Volume.create(tmp_path / "small.zarr/raw", (4, 40, 40), (40, 4, 4), np.uint8)
-    small.data[:] = target(made, "fine").read()[:, :40, :40]
+def test_mmd_takes_no_part_where_four_patches_of_one_source_have_no_room(zoo, made, command, tmp_path):
+    small = Volume.create(tmp_path / "small.zarr/raw", (4, 60, 60), (40, 4, 4), np.uint8)
+    small.data[:] = target(made, "fine").read()[:, :60, :60]
     few = {"permutations": 9, "resamples": 9, "pooling": "mean", "patches": RankPatches(count=8)}
     ranking = rank_zoo(small, zoo, RankConfig(**few))
     assert ranking.too_large == ("coarse",)
@@ -278,12 +278,13 @@ def test_mmd_takes_no_part_where_the_patches_of_one_source_do_not_fit(zoo, made,
     consistent = rank_zoo(small, zoo, RankConfig(by="consistency", **few))
     assert [row.name for row in ranking.rows] == [row.name for row in consistent.rows]
     assert consistent.too_large == ()
+    one_patch = {"patches": RankPatches(count=8, roi={"offset_nm": (0, 0, 0), "shape_nm": (160, 160, 160)})}
     with pytest.raises(UserError, match="does not fit"):
-        rank_zoo(small, zoo, RankConfig(by="mmd", **few))
+        rank_zoo(small, zoo, RankConfig(by="mmd", **few | one_patch))
     assert None not in {row.mmd2 for row in rank_zoo(small, zoo, RankConfig(**few), ["coarse", "generalist"]).rows}
     settings = ("--set", 'pooling="mean"', "--set", "patches.count=8", "--set", "permutations=9")
     _, out, _ = command("domains", "rank", small.path, "--zoo", made / "zoo", *settings)
-    assert "\nranked by consistency alone: the volume is smaller than a patch of coarse\n" in out
+    assert "\nranked by consistency alone: fewer than four patches of coarse fit side by side into a section\n" in out
 
 
 def test_where_the_first_learned_at_another_voxel_size_the_commands_say_so(zoo, made, command, tmp_path):

@@ -1,4 +1,4 @@
-"""Tuning on labelled boxes: every setting on every box, pieces of few boxes, boxes that are too small."""
+"""Tuning on labelled boxes: every setting on every box, quarters of few boxes, boxes that are too small."""
 
 import json
 from dataclasses import replace
@@ -77,11 +77,21 @@ def test_the_table_holds_what_each_setting_segments():
             assert tuned.voi[place, 2, number] == pytest.approx(alone.voi, abs=1e-12)
 
 
+@pytest.mark.parametrize("sides", [2, 3, 4])
+def test_pieces_cover_a_box_once(sides):
+    affs, truth = np.zeros((3, 1, 7, 9), np.uint8), np.zeros((1, 7, 9), np.uint64)
+    parts = Labelled(affs, truth, SIZE_NM).cut(sides).parts
+    for part in parts:
+        truth[part] += 1
+    assert len(parts) == sides * sides
+    assert (truth == 1).all()
+
+
 @pytest.mark.parametrize("count", [1, 2])
-def test_few_boxes_are_cut_into_pieces(count):
+def test_few_boxes_are_cut_into_quarters(count):
     tuned = tune(0.35, count)
-    assert tuned.boxes == tuple(f"box_{box}, piece {part}" for box in range(count) for part in (1, 2, 3, 4))
-    assert tuned.where == f"pieces of {count} boxes"
+    assert tuned.boxes == tuple(f"box_{box}, quarter {part}" for box in range(count) for part in (1, 2, 3, 4))
+    assert tuned.where == f"quarters of {count} boxes"
     assert tuned.threshold > 0.6
     box = make_box(0.35)
     whole = agglomerate_array(box.affs, SIZE_NM, SEEDS, Agglomerate()).segment(tuned.thresholds[3])
