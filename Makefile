@@ -73,9 +73,9 @@ bench: $(TESTABLE)
 chaos: $(TESTABLE)
 	$(BIN)/python -m tests.chaos.chaos --seeds 0 1 2 --jobs 3
 
-# Most of its time is spent waiting for processes: three at once.
+# Most of its time is spent waiting for processes: three at once. SYSTEM: files to take alone.
 test-system: $(TESTABLE)
-	$(BIN)/python -m pytest -q -n 3 -m 'system and not slow and not gpu'
+	$(BIN)/python -m pytest -q -n 3 -m 'system and not slow and not gpu' $(SYSTEM)
 
 test-slow: $(TESTABLE)
 	$(BIN)/python -m pytest -q -m slow
