@@ -196,9 +196,9 @@ def _tell_fifth_run(scores: Sequence[ScoreRow], rows: Rows, choices: Sequence[Ch
             "## The fifth run's rule\n",
             *table,
             "",
-            f"The rule {'holds' if held else 'does not hold'}: of {2 * len(choices)}, the own source is first {right[DEFAULT]} times,",
-            f"by the default before {right[FOURTH]} times; regret at the best threshold is no higher on {sum(lower)} of 2 zoos' networks.",
-            "The largest regret of a judging case at threshold 0.5:",
+            f"The rule {'holds' if held else 'does not hold'}: the own source is first {right[DEFAULT]} times of",
+            f"{2 * len(choices)}, by the default before {right[FOURTH]} times; regret at the best threshold is no higher on",
+            f"{sum(lower)} of 2 zoos' networks. The largest regret of a judging case at threshold 0.5:",
             f"{_tell_worst(scores, rows)}.",
             "",
         ]
