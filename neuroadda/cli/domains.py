@@ -62,6 +62,8 @@ def rank(
     file = None if output is None else check_ranking_place(output)
     if report is not None:
         check_writable(report)
+        if file is not None and file.resolve() == report.resolve():
+            raise UserError("ranking and page would be one file", str(report), "give --report another name")
     opened, raw = open_zoo(zoo), check_stored(Volume.open(volume))
     select = SelectConfig(zoo=zoo, exclude=tuple(exclude or ()), rank=config)
     with show_progress(as_json):
@@ -77,21 +79,23 @@ def rank(
         return
     print_table(f"sources for {volume}", [_show(row) for row in ranking.rows])
     if ranking.left_out:
-        print(f"not ranked, for want of an embedding: {', '.join(ranking.left_out)}")
+        print(f"not ranked, without stored features: {', '.join(ranking.left_out)}")
     if ranking.too_large:
         few = f"fewer than four patches of {', '.join(ranking.too_large)} fit side by side into a section"
         print(f"ranked by consistency alone: {few}")
     if report is not None:
         print(f"report: {report}")
-    for line in _advise(ranking, volume, lambda name: name if zoo is None else str(opened.folder(name)), file):
+    for line in list_advice(ranking, volume, lambda name: name if zoo is None else str(opened.folder(name)), file):
         print(line)
 
 
-def _advise(ranking: "Ranking", volume: str, name_of: Callable[[str], str], file: Path | None) -> Iterator[str]:
+def list_advice(ranking: "Ranking", volume: str, name_of: Callable[[str], str], file: Path | None) -> Iterator[str]:
     """Yield the next commands; a backbone that learned at a voxel size far from the volume's is taken only if one says so."""
     first = ranking.rows[0]
     near = next((row for row in ranking.rows if not row.far_in_size), None)
     far = " --any-voxel-size" if first.far_in_size else ""
+    if first.guard:
+        yield f"no source suits this volume as it is: even {first.name} {first.guard}"
     yield f"segment with the first: neuroadda segment {volume} --backbone {name_of(first.name)}{far} -o OUT"
     if first.far_in_size and near is not None:
         yield f"or with the first of this voxel size: neuroadda segment {volume} --backbone {name_of(near.name)} -o OUT"
@@ -105,7 +109,7 @@ def _show(row: "Rank") -> dict[str, str]:
     from neuroadda.zoo.licences import tell_commercial_use
 
     def tell(value: float | None, interval: tuple[float, float] | None) -> str:
-        return "" if value is None or interval is None else f"{value:.3f} ({interval[0]:.2f} to {interval[1]:.2f})"
+        return "" if value is None or interval is None else f"{value:z.3f} ({interval[0]:z.2f} to {interval[1]:z.2f})"
 
     return {
         "source": row.name,

@@ -131,7 +131,7 @@ class Ranking:
     Attributes
     ----------
     by
-        What ranked them.
+        What was to rank them. Of "both", consistency alone did where `too_large` names any, or no source has features.
     rows
         One or more.
     left_out

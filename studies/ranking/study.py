@@ -21,7 +21,6 @@ from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.backbones.devices import compute_in_threads, count_cores
 from neuroadda.domains.consistency import BOUNDARY, MIRROR, draw_crops, predict_boundaries
 from neuroadda.domains.patches import PatchConfig
-from neuroadda.domains.ranking import RankConfig
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.metrics import score
 from neuroadda.prediction.predict import Predict
@@ -43,6 +42,7 @@ SCORES, CROPS, DISTANCES, MATCHED = (
 )
 THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 FIXED = 0.5
+MEASURED_CROPS = 4  # one more than the product takes
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _row(target: str, source: str, dimensions: str, found: dict[float, np.ndarra
 def measure_crops(target: str, small: bool, seed: int, backbones: Mapping[str, Backbone]) -> list[CropRow]:
     """Measure the consistency of every source on the same crops of a target, or of 50 x 100 x 200 voxels of it."""
     raw = open_raw(target)
-    config = PatchConfig(count=RankConfig().crops, seed=seed, roi=choose_part(raw, small))
+    config = PatchConfig(count=MEASURED_CROPS, seed=seed, roi=choose_part(raw, small))
     crops = draw_crops(raw, [backbone.card.architecture for backbone in backbones.values()], config)
     return [
         CropRow(target, int(small), name, seed, dimensions, crop, *(round(v, 5) for v in _describe(*boundaries)))

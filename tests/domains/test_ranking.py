@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from neuroadda.cli.domains import list_advice
 from neuroadda.domains.comparison import compare_embeddings
 from neuroadda.domains.consistency import Consistency
 from neuroadda.domains.inference import bootstrap_interval
@@ -77,6 +78,16 @@ def test_who_sees_no_boundary_or_nothing_else_comes_last():
     assert [bool(row.guard) for row in ranking.rows] == [False, True, True]
     assert ranking.rows[1].why == "sees boundary in 90 % of the voxels: too much to be tissue"
     assert "0.1 % of the voxels: too little" in ranking.rows[2].why
+
+
+def test_where_no_source_sees_boundaries_the_advice_says_so():
+    usable, blind = (rank_consistent({"one": agreeing([0.9, 0.9, 0.9], share)}) for share in (0.2, 0.001))
+    first, _, *_ = list_advice(blind, "raw.zarr", str, None)
+    assert (
+        first
+        == "no source suits this volume as it is: even one sees boundary in 0.1 % of the voxels: too little to judge"
+    )
+    assert first not in list(list_advice(usable, "raw.zarr", str, None))
 
 
 def test_a_crop_without_boundary_counts_as_not_consistent():

@@ -243,14 +243,25 @@ def test_the_command_prints_a_table_and_what_to_do(made, command):
     assert header.split("\t") == ["source", "consistency", "MMD^2", "nm", "why", "commercial use", "licence"]
     assert lines[0].startswith("medium\t")
     assert lines[0].split("\t")[-4:] == ["40 4.6 4.6", "nearest", "yes", "CC0"]
-    assert lines[3] == "not ranked, for want of an embedding: generalist"
+    assert lines[3] == "not ranked, without stored features: generalist"
     folder = made / "zoo/medium"
     volume = made / "test/medium.zarr/raw"
     assert lines[4:] == [
+        "no source suits this volume as it is: even medium sees boundary in 100 % of the voxels: too much to be tissue",
         f"segment with the first: neuroadda segment {volume} --backbone {folder} -o OUT",
         f"or fine-tune it on labels: neuroadda train RAW LABELS -o OUT --from {folder}",
     ]
     assert (folder / "weights.safetensors").is_file()
+
+
+def test_ranking_and_page_in_one_file_are_refused_before_any_work(made, command, tmp_path):
+    file = tmp_path / "rank.html"
+    code, out, err = command(
+        "domains", "rank", made / "test/fine.zarr/raw", "--zoo", made / "zoo", "-o", file, "--report", file
+    )
+    assert (code, out) == (2, "")
+    assert err == f"neuroadda: {file}: ranking and page would be one file; give --report another name\n"
+    assert not file.exists()
 
 
 def test_a_blank_volume_is_named_and_small_ones_are_ranked_by_what_fits(zoo, made, command, tmp_path):
