@@ -72,6 +72,8 @@ float32. VOI in nats on the test parts. Settings were chosen on the train parts,
 - *neuroadda, lowest*: the lowest VOI of all that `tune` tries, averaged with the thresholds beside it, whatever the spread. This
   column was added after the scores of the first were seen.
 
+VOI less that of abiss:
+
 """
 
 SIZES_NOTE = """

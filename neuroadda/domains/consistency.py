@@ -124,6 +124,26 @@ class Change:
     undo: Callable[[np.ndarray, Sequence[Zyx]], np.ndarray]
 
 
+def unflip(affs: np.ndarray, offsets: Sequence[Zyx]) -> np.ndarray:
+    """Return the affinities of a crop (czyx) from those of its mirror image along x; where there is none, 0.
+
+    An affinity along x is stored at one of its two voxels, and at the other one in the mirror image.
+    """
+    mirrored = affs[..., ::-1]
+    result = np.zeros_like(affs)
+    for channel, (_, _, dx) in enumerate(offsets):
+        if dx < 0:
+            result[channel, ..., -dx:] = mirrored[channel, ..., :dx]
+        elif dx > 0:
+            result[channel, ..., :-dx] = mirrored[channel, ..., dx:]
+        else:
+            result[channel] = mirrored[channel]
+    return result
+
+
+MIRROR = Change(lambda image: image.flip(-1), unflip)
+
+
 def measure_consistency(volume: Volume, backbone: Backbone, crops: Sequence[Roi], device: str = "cpu") -> Crops:
     """Predict crops and their mirror images; return how well the boundaries agree.
 
@@ -158,9 +178,9 @@ def predict_boundaries(
     backbone: Backbone,
     crops: Sequence[Roi],
     device: str = "cpu",
-    changes: Sequence[Change] | None = None,
+    changes: Sequence[Change] = (MIRROR,),
 ) -> Iterator[Mapping[Dimensions, list[np.ndarray]]]:
-    """Yield the boundaries of each crop (float32, zyx, see `to_boundary`): plain, then after each change (a mirror image)."""
+    """Yield the boundaries of each crop (float32, zyx, see `to_boundary`): plain, then after each change."""
     network, offsets = backbone.card.architecture, backbone.card.predicted_offsets
     (depth, height, width), (step_z, step_y, _) = crops[0].shape / volume.voxel_size, network.alignment_vx
     # A crop may begin off the alignment along z and y. A tile of the crop's size would leave edges for more tiles.
@@ -176,7 +196,7 @@ def predict_boundaries(
             return predictor.infer(changed).wait().astype(np.float32) / 255
 
         affs = [predict(given.image)]
-        affs += [one.undo(predict(one.change(given.image)), offsets) for one in changes or (MIRROR,)]
+        affs += [one.undo(predict(one.change(given.image)), offsets) for one in changes]
         yield {dimensions: [to_boundary(one, used) for one in affs] for dimensions, used in channels.items()}
 
 
@@ -195,26 +215,6 @@ def to_boundary(affs: np.ndarray, channels: Sequence[int]) -> np.ndarray:
     The first column is left out: in a mirrored crop, its affinity along x is not there.
     """
     return np.asarray(1 - affs[list(channels)].mean(axis=0))[..., 1:]
-
-
-def unflip(affs: np.ndarray, offsets: Sequence[Zyx]) -> np.ndarray:
-    """Return the affinities of a crop (czyx) from those of its mirror image along x; where there is none, 0.
-
-    An affinity along x is stored at one of its two voxels, and at the other one in the mirror image.
-    """
-    mirrored = affs[..., ::-1]
-    result = np.zeros_like(affs)
-    for channel, (_, _, dx) in enumerate(offsets):
-        if dx < 0:
-            result[channel, ..., -dx:] = mirrored[channel, ..., :dx]
-        elif dx > 0:
-            result[channel, ..., :-dx] = mirrored[channel, ..., dx:]
-        else:
-            result[channel] = mirrored[channel]
-    return result
-
-
-MIRROR = Change(lambda image: image.flip(-1), unflip)
 
 
 def overlap(first: np.ndarray, second: np.ndarray) -> float:

@@ -101,15 +101,15 @@ def footprint_vx(volume: Volume, pixel_nm: float, shape_vx: Zyx) -> Zyx:
     return (shape_vx[0], y, x)
 
 
-def count_rooms(volume: Volume, footprint: Zyx, config: PatchConfig) -> int:
+def count_fitting(volume: Volume, footprint: Zyx, config: PatchConfig) -> int:
     """Return how many patches of this footprint (see `footprint_vx`) fit side by side into a section of the ROI of `config`."""
     box = volume.to_slices(config.roi.to_roi(volume) if config.roi else volume.roi)
     return math.prod((s.stop - s.start) // n for s, n in zip(box[1:], footprint[1:], strict=True))
 
 
 def check_room(volume: Volume, footprint: Zyx, config: PatchConfig) -> None:
-    """Raise UserError unless a patch of this footprint fits; see `count_rooms`."""
-    if count_rooms(volume, footprint, config):
+    """Raise UserError unless a patch of this footprint fits; see `count_fitting`."""
+    if count_fitting(volume, footprint, config):
         return
     box = volume.to_slices(config.roi.to_roi(volume) if config.roi else volume.roi)
     needed, there = (

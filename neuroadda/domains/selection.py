@@ -12,7 +12,7 @@ from neuroadda.backbones.devices import compute_in_threads, count_cores
 from neuroadda.config import FolderPath, PathText, PublicConfig, dump_config, fingerprint
 from neuroadda.domains.consistency import Consistency, draw_crops, measure_consistency
 from neuroadda.domains.features import compare_features, load_features
-from neuroadda.domains.patches import check_room, count_rooms
+from neuroadda.domains.patches import check_room, count_fitting
 from neuroadda.domains.ranking import RankConfig, Ranking, Source, rank_sources
 from neuroadda.domains.ranking_file import RANKING, Selection, read_record, take_ranking, to_selection, write_record
 from neuroadda.errors import UserError
@@ -21,7 +21,7 @@ from neuroadda.prediction.predict import is_far_in_size
 from neuroadda.volumes.arrays import Volume
 from neuroadda.zoo.finding import Zoo, find_backbone, open_zoo
 
-FEWEST_ROOMS = 4  # patches side by side: fewer are too much alike for MMD^2, see docs/results/ranking.md
+FEWEST_FITTING = 4  # patches side by side: fewer are too much alike for MMD^2, see docs/results/ranking.md
 
 
 class SelectConfig(PublicConfig):
@@ -173,11 +173,13 @@ def rank_zoo(
         raise UserError(
             "no entry can be ranked", zoo.where, "at least one is needed, with an embedding where MMD^2 ranks"
         )
+    too_large: list[str] = []
     if config.by == "mmd":
         for found in features.values():
             check_room(volume, found.footprint_vx, config.patches)
-    rooms = {name: count_rooms(volume, found.footprint_vx, config.patches) for name, found in features.items()}
-    too_large = [name for name, room in rooms.items() if room < FEWEST_ROOMS and config.by != "mmd"]
+    else:
+        fitting = {name: count_fitting(volume, found.footprint_vx, config.patches) for name, found in features.items()}
+        too_large = [name for name, count in fitting.items() if count < FEWEST_FITTING]
     if too_large:
         features = {}
     backbones = {name: zoo.backbone(name) for name in dict.fromkeys([*kept, *(f.network for f in features.values())])}

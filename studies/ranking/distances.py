@@ -12,7 +12,7 @@ from neuroadda.domains.comparison import MmdConfig, estimate_mmd2
 from neuroadda.domains.embedding import embed_patches, pixel_of
 from neuroadda.domains.kernel import sum_pairs
 from neuroadda.domains.mmd import choose_bandwidths
-from neuroadda.domains.patches import PatchConfig, count_rooms, draw_places, footprint_vx, match_levels, read_patches
+from neuroadda.domains.patches import PatchConfig, count_fitting, draw_places, footprint_vx, match_levels, read_patches
 from neuroadda.zoo.embeddings import Embedding, find_generalist, load_embeddings
 from neuroadda.zoo.finding import open_zoo
 from studies.ranking.targets import choose_part, open_raw
@@ -52,7 +52,7 @@ def measure_distances(
     views = {name: (pixel_of(b.card), stored[name]["own"]["max"].shape_vx) for name, b in backbones.items()}
     part = choose_part(raw, small)
     seen = {name: footprint_vx(raw, *view) for name, view in views.items()}
-    seen = {name: n for name, n in seen.items() if count_rooms(raw, n, PatchConfig(roi=part))}
+    seen = {name: n for name, n in seen.items() if count_fitting(raw, n, PatchConfig(roi=part))}
     if generalist not in seen:
         return []
     footprint = np.max(list(seen.values()), axis=0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.domains.features import compare_features, load_features
-from neuroadda.domains.patches import count_rooms
+from neuroadda.domains.patches import count_fitting
 from neuroadda.domains.ranking import RankConfig, RankPatches
 from neuroadda.zoo.finding import Zoo
 from studies.ranking.targets import choose_part, open_raw
@@ -33,7 +33,7 @@ def measure_matched(
     patches = RankPatches(count=PATCHES, seed=seed, roi=choose_part(raw, small))
     config = RankConfig(patches=patches, permutations=1, resamples=1)  # MMD^2 alone is kept
     features = load_features(raw, zoo, backbones, config)
-    fitting = {name: found for name, found in features.items() if count_rooms(raw, found.footprint_vx, patches)}
+    fitting = {name: found for name, found in features.items() if count_fitting(raw, found.footprint_vx, patches)}
     return [
         MatchedRow(target, int(small), name, seed, round(compared.mmd2, 5))
         for name, compared in compare_features(raw, backbones, fitting, config, pool).items()

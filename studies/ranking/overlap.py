@@ -16,9 +16,9 @@ import torch
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.domains.consistency import draw_crops, measure_consistency
 from neuroadda.domains.features import load_features
-from neuroadda.domains.patches import PatchConfig, count_rooms
+from neuroadda.domains.patches import PatchConfig, count_fitting
 from neuroadda.domains.ranking import RankConfig
-from neuroadda.domains.selection import FEWEST_ROOMS
+from neuroadda.domains.selection import FEWEST_FITTING
 from neuroadda.zoo.finding import Zoo, open_zoo
 from studies.ranking.targets import TARGETS, choose_part, open_raw
 from studies.rows import append_rows, read_table
@@ -53,7 +53,7 @@ def measure_overlaps(
     raw, defaults = open_raw(target), RankConfig()
     config = PatchConfig(count=defaults.crops, seed=seed, roi=choose_part(raw, small))
     features = load_features(raw, zoo, backbones, defaults).values()
-    room = all(count_rooms(raw, found.footprint_vx, config) >= FEWEST_ROOMS for found in features)
+    room = all(count_fitting(raw, found.footprint_vx, config) >= FEWEST_FITTING for found in features)
     crops = draw_crops(raw, [backbone.card.architecture for backbone in backbones.values()], config)
     return [
         OverlapRow(

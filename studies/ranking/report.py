@@ -141,7 +141,7 @@ def _tell_fourth_run(drawn: Mapping[str, Mapping[str, Sequence[float]]], choices
     """Return what the rules of the fourth run are decided by."""
     whole = [choice for choice in choices if not choice.small]
     small = [choice for choice in choices if choice.small]
-    tight = [choice for choice in small if not choice.room and choice.target != WORSE]
+    tight = [choice for choice in small if not choice.fits and choice.target != WORSE]
     rows = [
         "| way | regret of one draw, judging | chosen on | own source first, whole | small |",
         "|---|---|---|---|---|",
@@ -154,9 +154,9 @@ def _tell_fourth_run(drawn: Mapping[str, Mapping[str, Sequence[float]]], choices
             "## The fourth run's rules\n",
             *rows,
             "",
-            f"On small parts without room for four patches of a source ({WORSE} left out), the own source is first in",
-            f"{count_right(tight, MORE)} where MMD^2 takes no part if a source's patches do not fit, and in",
-            f"{count_right(tight, MEDIAN)} where a source whose patches do not fit counts the others' median.",
+            f"On small parts where the patches of a source do not fit ({WORSE} left out), the own source is first in",
+            f"{count_right(tight, MORE)} where MMD^2 takes no part for any source, and in {count_right(tight, MEDIAN)} where a",
+            "source whose patches do not fit counts the others' median.",
             "",
             "- 96 patches are refuted: regret on the judging targets is higher than with 32. One case decides, the cerebellum:",
             "  two of three draws of 96 put fly_larva_l1_sstem first, one of 32 does, and so does all evidence of 96 together. On",

@@ -19,7 +19,8 @@ class Choice:
     target: str
     small: bool
     seed: int
-    room: bool  # whether four patches of every source have room
+    fits: bool  # a patch of every source
+    room: bool  # for four patches of every source, side by side
     first: dict[str, str]
 
     @property
@@ -41,8 +42,9 @@ def _choose(rows: Rows) -> Iterator[Choice]:
                 mine = rows.of_seed(seed)
                 ways = mine.list_ways(small)
                 room = all(row.room for row in mine.overlaps if row.target == target and row.small == small)
+                fit = {row.source for row in mine.matched if row.target == target and row.small == small}
                 first = {name: pick(ways[name](target, sources), sources) for name in WAYS}
-                yield Choice(target, small, seed, room, first)
+                yield Choice(target, small, seed, fit >= {*sources, GENERALIST}, room, first)
 
 
 def count_right(choices: Sequence[Choice], way: str) -> str:

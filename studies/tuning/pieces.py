@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.machine import describe_run
 from benchmarks.peers.inputs import predict_part
 from benchmarks.tables import to_markdown
 from neuroadda.backbones.card import load_card
@@ -135,8 +136,7 @@ def write_page(rows: Sequence[Row]) -> None:
         + "\n\n"
         "Chosen on one part, scored on another that took no part: the train and the test part of a volume, or two halves of\n"
         "its sections. Backbones have learned from the train parts of their own domain, but for mouse_cortex_sssem, which\n"
-        f"learned from another volume. The rule is in `studies/tuning/__init__.py`.\n\n{table}\n\n"
-        "- Command: `python -m studies.tuning.pieces`\n",
+        f"learned from another volume. The rule is in `studies/tuning/__init__.py`.\n\n{table}\n\n{describe_run()}\n",
         encoding="utf-8",
     )
     print(PAGE)
