@@ -12,11 +12,12 @@ Row = TypeVar("Row")
 
 
 def read_table(path: Path, row: type[Row]) -> list[Row]:
-    """Return the rows of a table, dataclasses of one kind; none if it is not there."""
+    """Return the rows of a table, dataclasses of one kind; none if it is not there. A column may be missing that has a default."""
     if not path.exists():
         return []
     with path.open() as file:
-        return [row(**{f.name: f.type(line[f.name]) for f in fields(row)}) for line in csv.DictReader(file)]
+        lines = list(csv.DictReader(file))
+    return [row(**{f.name: f.type(line[f.name]) for f in fields(row) if f.name in line}) for line in lines]
 
 
 def append_row(path: Path, row: Any) -> None:

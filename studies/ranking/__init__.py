@@ -97,4 +97,10 @@ of the voxels that are boundary in both over the sum of those in either, is stea
 hardly any boundary counts as much as the others. By shares of boundary, which is nearly that, it is right once more on today's
 networks (AC3) and as often on those before. Rule: it becomes the default if on the next zoo's networks the own source is first no
 less often, and regret at either threshold, one draw, all cases, is no higher.
+
+Sixth run (written before it, 2026-11-30): entries of the zoo that were trained longer judge that hypothesis, and the fifth run's
+default beside the fourth's. Rows of the sources that did not change are kept, but what they make of the crops is measured anew, as
+it lacks how many voxels are boundary in either. Three crops everywhere. Ways that the third and fourth run refused are no longer
+computed: MMD^2 of 96 patches, two transformations, the median where patches do not fit. Their figures are in ranking.md as it was
+on 2026-11-30, commit 570a535.
 """

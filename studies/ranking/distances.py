@@ -1,8 +1,7 @@
 """MMD^2 of every source and a target, in the ways that the study compares."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -14,11 +13,11 @@ from neuroadda.domains.kernel import sum_pairs
 from neuroadda.domains.mmd import choose_bandwidths
 from neuroadda.domains.patches import PatchConfig, count_fitting, draw_places, footprint_vx, match_levels, read_patches
 from neuroadda.zoo.embeddings import Embedding, find_generalist, load_embeddings
-from neuroadda.zoo.finding import open_zoo
+from neuroadda.zoo.finding import Zoo
 from studies.ranking.targets import choose_part, open_raw
 
 HALVINGS = 1000
-PATCHES = 32  # of the first three runs
+PATCHES = 32  # as the product
 DEFAULT, PAPER = MmdConfig(), MmdConfig(pooling="mean", bandwidth="median", unbiased=False)
 
 
@@ -39,30 +38,29 @@ class DistanceRow:
 
 
 def measure_distances(
-    target: str, small: bool, seed: int, backbones: Mapping[str, Backbone], folders: Mapping[str, Path]
+    target: str, small: bool, seed: int, zoo: Zoo, backbones: Mapping[str, Backbone], wanted: Sequence[str]
 ) -> list[DistanceRow]:
-    """Return the distances of all sources but the generalist: they see the same places of the target.
+    """Return the distances of the `wanted` of all sources, less the generalist: all see the same places of the target.
 
     Sources whose patches do not fit are left out; where the generalist's do not, all are.
     """
     raw = open_raw(target)
-    generalist = find_generalist(open_zoo(None))
+    generalist = find_generalist(zoo)
     assert generalist is not None
-    stored = {name: load_embeddings(folder) for name, folder in folders.items()}
+    stored = {name: load_embeddings(zoo.folder(name)) for name in backbones}
     views = {name: (pixel_of(b.card), stored[name]["own"]["max"].shape_vx) for name, b in backbones.items()}
     part = choose_part(raw, small)
     seen = {name: footprint_vx(raw, *view) for name, view in views.items()}
     seen = {name: n for name, n in seen.items() if count_fitting(raw, n, PatchConfig(roi=part))}
-    if generalist not in seen:
+    kept = [name for name in seen if name in wanted and name != generalist]
+    if generalist not in seen or not kept:
         return []
     footprint = np.max(list(seen.values()), axis=0)
     config = PatchConfig(count=PATCHES, seed=seed, roi=part)
     places = draw_places(raw, tuple(map(int, footprint)), config)  # type: ignore[arg-type]
     common = embed_patches(backbones[generalist], read_patches(raw, places, *views[generalist]))["max"]
     rows = []
-    for name in seen:
-        if name == generalist:
-            continue
+    for name in kept:
         patches, source = read_patches(raw, places, *views[name]), stored[name]["own"]
         here = embed_patches(backbones[name], patches)
         assert source["max"].raw_mean is not None

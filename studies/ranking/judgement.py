@@ -9,24 +9,17 @@ import numpy as np
 from scipy.stats import rankdata, spearmanr
 
 from neuroadda.domains.ranking import FEWEST, MOST, find_mmd
+from studies.ranking.crops import CropRow
 from studies.ranking.distances import DistanceRow
-from studies.ranking.matched import MatchedRow
-from studies.ranking.overlap import OverlapRow
-from studies.ranking.study import CropRow, ScoreRow
+from studies.ranking.study import ScoreRow
 from studies.ranking.targets import TARGETS
 
 GENERALIST = "generalist"
-CROPS = 3  # of the product; the study has more
-DEFAULT = "overlap less MMD where patches have room"
-FOURTH = "mirror image less 2 MMD"
-OVERLAP = "overlap alone"
-MORE = "mirror image less 2 MMD, 96 patches"
-MEDIAN = "mirror image less 2 MMD, 96 patches; the median where patches do not fit"
-BENT_MORE = "mirror image and contrast less 2 MMD, 96 patches"
-THIRD = "mirror image and contrast less 2 MMD"
-SECOND = "mirror image and contrast less 0.3 MMD, raw as it is"
+FOURTH = "mirror image after CRank less 2 MMD"
+FIFTH = "mean overlap less MMD where patches have room"
+POOLED = "overlap of all crops less MMD where patches have room"
+DEFAULT = FIFTH
 RESAMPLES = 10_000
-ALL = 10**6
 
 Evidence = Callable[[str, Sequence[str]], np.ndarray]
 """Of a target and sources: how far each is from being chosen (float64), the lowest is chosen."""
@@ -67,36 +60,59 @@ def read_cases(rows: Iterable[ScoreRow], best: bool) -> list[Case]:
     ]
 
 
-class Consistencies:
-    """What the crops say, as a table (target, source, dimensions) of float64 (seeds x crops, 4)."""
+Measure = Callable[[Sequence[CropRow]], float]
+"""Of a source's crops of a target: how consistent it is, or how sure."""
+
+
+def average(*columns: str, none: float = 0) -> Measure:
+    """Return the mean of some columns over crops, `none` where there is no boundary."""
+    return lambda rows: float(
+        np.nan_to_num([[getattr(row, name) for name in columns] for row in rows], nan=none).mean()
+    )
+
+
+def pool(rows: Sequence[CropRow]) -> float:
+    """Return the overlap of all crops together: of the voxels that are boundary in either, the share that is in both."""
+    either = sum(row.either for row in rows)
+    return sum(row.overlap * row.either for row in rows if row.either) / either if either else 0.0
+
+
+class Crops:
+    """What sources make of the crops of whole targets, or of the `small` parts of them."""
 
     def __init__(self, rows: Iterable[CropRow], small: bool = False) -> None:
-        found: dict[tuple[str, str, str], list[tuple[int, int, float, float, float, float]]] = defaultdict(list)
+        found: dict[tuple[str, str, str], list[CropRow]] = defaultdict(list)
         for row in rows:
             if row.small == small:
-                values = (row.mirrored, row.bent, row.boundary, row.entropy)
-                found[row.target, row.source, row.dimensions].append((row.seed, row.crop, *values))
-        self.small = small
-        self.table = {key: np.array(values) for key, values in found.items()}
+                found[row.target, row.source, row.dimensions].append(row)
+        self.table = dict(found)
 
-    def values(self, target: str, source: str, dimensions: str, crops: int, columns: Sequence[int]) -> np.ndarray:
-        """Return float64 (seeds,): the mean over the first crops of each seed, and over columns; NaN is 0."""
-        key = (target, source, dimensions)
-        table = self.table[key if key in self.table else (target, source, "2d")]
-        table = table[table[:, 1] < crops]
-        means = np.nan_to_num(table[:, 2 + np.array(columns)]).mean(axis=1)
-        return np.array([means[table[:, 0] == seed].mean() for seed in np.unique(table[:, 0])])
+    def find(self, target: str, source: str, dimensions: str = "3d") -> list[CropRow]:
+        """Return the rows of a target and source; in 2-D where the source predicts nothing along z."""
+        return self.table.get((target, source, dimensions)) or self.table[target, source, "2d"]
 
-    def evidence(self, dimensions: str, crops: int = ALL, columns: Sequence[int] = (0, 1), sign: int = -1) -> Evidence:
-        """Return the way to choose by some columns; `sign` 1 takes the lowest."""
+    def evidence(self, measure: Measure, dimensions: str = "3d") -> Evidence:
+        """Return the way to choose the source with the highest measure."""
+        return lambda target, sources: np.array([-measure(self.find(target, s, dimensions)) for s in sources])
 
-        def measure(target: str, sources: Sequence[str]) -> np.ndarray:
-            return np.array([sign * self.values(target, s, dimensions, crops, columns).mean() for s in sources])
+    def weigh(self, measure: Measure, mmd2: Evidence, weight: float, room: bool = True) -> Evidence:
+        """Return a way that weighs: a measure less so much of MMD, sources that the guard stops last.
 
-        return measure
+        MMD takes no part where one of the sources has none, or, if `room`, where four patches of one do not fit side by side.
+        """
+
+        def choose(target: str, sources: Sequence[str]) -> np.ndarray:
+            rows = [self.find(target, source) for source in sources]
+            seen = np.array([average("boundary")(some) for some in rows])
+            known = {s: value for s, value in zip(sources, mmd2(target, sources), strict=True) if np.isfinite(value)}
+            taken = len(known) == len(sources) and (not room or all(row.room for some in rows for row in some))
+            far = weight * np.array(list(find_mmd(sources, known if taken else {}).values()))
+            return np.asarray(far - [measure(some) for some in rows] + 10 * ((seen < FEWEST) | (seen > MOST)))
+
+        return choose
 
 
-def distance(rows: Sequence[DistanceRow] | Sequence[MatchedRow], small: bool, column: str) -> Evidence:
+def distance(rows: Sequence[DistanceRow], small: bool, column: str) -> Evidence:
     """Return the way to choose by a distance, of whole targets or of their small parts; NaN where there is none."""
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in rows:
@@ -120,62 +136,12 @@ def add_ranks(first: Evidence, second: Evidence) -> Evidence:
     return measure
 
 
-def weigh(
-    crops: Consistencies,
-    mmd2: Evidence,
-    columns: Sequence[int] = (0,),
-    count: int = CROPS,
-    weight: float = 2.0,
-    partly: bool = False,
-) -> Evidence:
-    """Return a way that weighs: consistency less so much of MMD, sources that the guard stops last.
-
-    Where one of the sources has no MMD^2, consistency alone; or, if `partly`, it counts the others' median.
-    """
-
-    def measure(target: str, sources: Sequence[str]) -> np.ndarray:
-        seen = np.array([crops.values(target, source, "3d", count, (2,)).mean() for source in sources])
-        known = {s: value for s, value in zip(sources, mmd2(target, sources), strict=True) if np.isfinite(value)}
-        far = find_mmd(sources, known if partly or len(known) == len(sources) else {})
-        stopped = (seen < FEWEST) | (seen > MOST)
-        lost = weight * np.array(list(far.values())) + 10 * stopped
-        return np.asarray(crops.evidence("3d", count, columns)(target, sources) + lost)
-
-    return measure
-
-
-class Overlaps:
-    """The overlap of boundaries as the product measures it, of whole targets or of their small parts."""
-
-    def __init__(self, rows: Iterable[OverlapRow], small: bool = False) -> None:
-        found: dict[tuple[str, str, str], list[OverlapRow]] = defaultdict(list)
-        for row in rows:
-            if row.small == small:
-                found[row.target, row.source, row.dimensions].append(row)
-        self.table = dict(found)
-
-    def weigh(self, mmd2: Evidence, weight: float = 1.0) -> Evidence:
-        """Return the way of the product: overlap less MMD where patches have room, sources that the guard stops last."""
-
-        def measure(target: str, sources: Sequence[str]) -> np.ndarray:
-            rows = [self.table.get((target, s, "3d")) or self.table[target, s, "2d"] for s in sources]
-            found = np.array([np.mean([np.nan_to_num(row.overlap) for row in some]) for some in rows])
-            seen = np.array([np.mean([row.boundary for row in some]) for some in rows])
-            known = dict(zip(sources, mmd2(target, sources), strict=True)) if all(row.room for row in rows[0]) else {}
-            far = weight * np.array(list(find_mmd(sources, known).values()))
-            return np.asarray(far - found + 10 * ((seen < FEWEST) | (seen > MOST)))
-
-        return measure
-
-
 @dataclass(frozen=True)
 class Rows:
-    """What was measured of one zoo's sources: `distances` are of 32 patches, `matched` of 96."""
+    """What was measured of one zoo's sources, without labels."""
 
     crops: Sequence[CropRow]
-    overlaps: Sequence[OverlapRow]
     distances: Sequence[DistanceRow]
-    matched: Sequence[MatchedRow] = ()
 
     @property
     def seeds(self) -> list[int]:
@@ -184,39 +150,31 @@ class Rows:
 
     def of_seed(self, seed: int) -> "Rows":
         """Return what one draw of crops and patches gives, as a user has it."""
-        tables = (
-            [row for row in table if row.seed == seed]
-            for table in (self.crops, self.overlaps, self.distances, self.matched)
+        return Rows(
+            [row for row in self.crops if row.seed == seed], [row for row in self.distances if row.seed == seed]
         )
-        return Rows(*tables)
 
     def list_ways(self, small: bool = False) -> dict[str, Evidence]:
         """Return all ways to choose by evidence, by name, of whole targets or of their small parts."""
-        crops, overlaps = Consistencies(self.crops, small), Overlaps(self.overlaps, small)
-        measured, more = partial(distance, self.distances, small), distance(self.matched, small, "mmd2")
-        flat, deep = crops.evidence("2d"), crops.evidence("3d")
+        crops, measured = Crops(self.crops, small), partial(distance, self.distances, small)
+        overlap, agreement, matched = average("overlap"), average("mirrored", "bent"), measured("standardised")
         return {
-            DEFAULT: overlaps.weigh(measured("standardised")),
-            OVERLAP: overlaps.weigh(measured("standardised"), 0),
-            FOURTH: weigh(crops, measured("standardised")),
-            MORE: weigh(crops, more),
-            MEDIAN: weigh(crops, more, partly=True),
-            BENT_MORE: weigh(crops, more, (0, 1)),
-            THIRD: weigh(crops, measured("standardised"), (0, 1)),
-            SECOND: weigh(crops, measured("own"), (0, 1), weight=0.3),
-            "consistency, 3-D": deep,
-            "consistency, 2-D": flat,
-            "mirror image alone, 3-D": crops.evidence("3d", columns=(0,)),
-            "contrast alone, 3-D": crops.evidence("3d", columns=(1,)),
-            "mirror image alone, 3-D, 3 crops": crops.evidence("3d", CROPS, (0,)),
-            "boundary entropy, 2-D": crops.evidence("2d", columns=(3,), sign=1),
-            "MMD^2 of 96 patches, raw matched": more,
+            POOLED: crops.weigh(pool, matched, 1),
+            FIFTH: crops.weigh(overlap, matched, 1),
+            FOURTH: crops.weigh(average("mirrored"), matched, 2, room=False),
+            "overlap of all crops": crops.evidence(pool),
+            "mean overlap": crops.evidence(overlap),
+            "consistency after CRank, 3-D": crops.evidence(agreement),
+            "consistency after CRank, 2-D": crops.evidence(agreement, "2d"),
+            "boundary entropy, 2-D": crops.evidence(lambda rows: -average("entropy", none=1)(rows), "2d"),
             "MMD^2, as before": measured("own"),
             "MMD^2, as in the paper": measured("paper"),
             "MMD^2 over its null": measured("over_null"),
             "MMD^2 by one network": measured("common"),
-            "MMD^2, raw matched": measured("standardised"),
-            "ranks of consistency (3-D) and MMD^2 over its null": add_ranks(deep, measured("over_null")),
+            "MMD^2, raw matched": matched,
+            "ranks of consistency after CRank and MMD^2 over its null": add_ranks(
+                crops.evidence(agreement), measured("over_null")
+            ),
             "Frechet distance": measured("frechet"),
         }
 

@@ -4,12 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from studies.ranking.judgement import BENT_MORE, DEFAULT, FOURTH, GENERALIST, MEDIAN, MORE, OVERLAP, THIRD, Rows, pick
+from studies.ranking.judgement import DEFAULT, FIFTH, FOURTH, GENERALIST, POOLED, Rows, pick
 from studies.ranking.study import ScoreRow
 from studies.ranking.targets import TARGETS
 
-WAYS = ("consistency, 3-D", THIRD, BENT_MORE, MEDIAN, MORE, FOURTH, OVERLAP, DEFAULT)
-WORSE = "fly_larva_l3_sstem_test"  # another source has a lower VOI than that of its own domain
+WAYS = ("consistency after CRank, 3-D", FOURTH, FIFTH, POOLED)
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,6 @@ class Choice:
     target: str
     small: bool
     seed: int
-    fits: bool  # a patch of every source
     room: bool  # for four patches of every source, side by side
     first: dict[str, str]
 
@@ -35,16 +33,15 @@ def choose_all(rows: Rows) -> list[Choice]:
 
 
 def _choose(rows: Rows) -> Iterator[Choice]:
-    sources = sorted({row.source for row in rows.overlaps} - {GENERALIST})
+    sources = sorted({row.source for row in rows.crops} - {GENERALIST})
     for target in (name for name, told in TARGETS.items() if told.own is not None):
         for small in (False, True):
             for seed in rows.seeds:
                 mine = rows.of_seed(seed)
                 ways = mine.list_ways(small)
-                room = all(row.room for row in mine.overlaps if row.target == target and row.small == small)
-                fit = {row.source for row in mine.matched if row.target == target and row.small == small}
+                room = all(row.room for row in mine.crops if row.target == target and row.small == small)
                 first = {name: pick(ways[name](target, sources), sources) for name in WAYS}
-                yield Choice(target, small, seed, fit >= {*sources, GENERALIST}, room, first)
+                yield Choice(target, small, seed, room, first)
 
 
 def count_right(choices: Sequence[Choice], way: str) -> str:

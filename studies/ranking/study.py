@@ -2,13 +2,11 @@
 
     python -m studies.ranking.study [--seeds 3]
 
-Rows go to docs/results/ranking_scores.csv, ranking_crops.csv, ranking_distances.csv (32 patches, all kinds of MMD^2) and
-ranking_matched.csv (96 patches, MMD^2 as the product measures it); what is in there is not done again. Delete them when the zoo
-changes.
+Rows go to docs/results/ranking_scores.csv, ranking_crops.csv and ranking_distances.csv; what is in there is not done again. Delete
+the rows of the sources that change.
 """
 
 import argparse
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -18,9 +16,6 @@ import torch
 from funlib.geometry import Coordinate, Roi
 
 from neuroadda.backbones.checkpoint import Backbone
-from neuroadda.backbones.devices import compute_in_threads, count_cores
-from neuroadda.domains.consistency import BOUNDARY, MIRROR, draw_crops, predict_boundaries
-from neuroadda.domains.patches import PatchConfig
 from neuroadda.evaluation.contingency import count_overlaps
 from neuroadda.evaluation.metrics import score
 from neuroadda.prediction.predict import Predict
@@ -29,20 +24,16 @@ from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.whole import agglomerate_array
 from neuroadda.zoo.finding import open_zoo
-from studies.ranking.crank import CONTRAST, agree, boundary_entropy
+from studies.ranking.crops import CropRow, measure_crops
 from studies.ranking.distances import DistanceRow, measure_distances
-from studies.ranking.matched import MatchedRow, measure_matched
-from studies.ranking.targets import TARGETS, choose_part, leave_borders_out, open_raw, read_truth
+from studies.ranking.targets import TARGETS, leave_borders_out, open_raw, read_truth
 from studies.rows import append_rows, read_table
 from studies.single_sections import split_by_section
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
-SCORES, CROPS, DISTANCES, MATCHED = (
-    RESULTS / f"ranking_{what}.csv" for what in ("scores", "crops", "distances", "matched")
-)
+SCORES, CROPS, DISTANCES = (RESULTS / f"ranking_{what}.csv" for what in ("scores", "crops", "distances"))
 THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 FIXED = 0.5
-MEASURED_CROPS = 4  # one more than the product takes
 
 
 @dataclass(frozen=True)
@@ -55,22 +46,6 @@ class ScoreRow:
     voi: float  # at threshold 0.5
     best_voi: float
     best_threshold: float
-
-
-@dataclass(frozen=True)
-class CropRow:
-    """What a source makes of a crop of a target, or of the `small` part of it; `seed` draws the crops."""
-
-    target: str
-    small: int
-    source: str
-    seed: int
-    dimensions: str
-    crop: int
-    mirrored: float  # agreement, NaN where there is no boundary
-    bent: float
-    boundary: float
-    entropy: float
 
 
 def score_source(target: str, source: str, backbone: Backbone) -> list[ScoreRow]:
@@ -106,25 +81,6 @@ def _row(target: str, source: str, dimensions: str, found: dict[float, np.ndarra
     return ScoreRow(target, source, dimensions, round(voi[FIXED], 5), round(voi[best], 5), best)
 
 
-def measure_crops(target: str, small: bool, seed: int, backbones: Mapping[str, Backbone]) -> list[CropRow]:
-    """Measure the consistency of every source on the same crops of a target, or of 50 x 100 x 200 voxels of it."""
-    raw = open_raw(target)
-    config = PatchConfig(count=MEASURED_CROPS, seed=seed, roi=choose_part(raw, small))
-    crops = draw_crops(raw, [backbone.card.architecture for backbone in backbones.values()], config)
-    return [
-        CropRow(target, int(small), name, seed, dimensions, crop, *(round(v, 5) for v in _describe(*boundaries)))
-        for name, backbone in backbones.items()
-        for crop, found in enumerate(predict_boundaries(raw, backbone, crops, changes=(MIRROR, CONTRAST)))
-        for dimensions, boundaries in found.items()
-    ]
-
-
-def _describe(plain: np.ndarray, mirrored: np.ndarray, bent: np.ndarray) -> tuple[float, float, float, float]:
-    """Return the agreements after CRank, the share of boundary and its entropy."""
-    share = float((plain > BOUNDARY).mean())
-    return agree(plain, mirrored), agree(plain, bent), share, boundary_entropy(plain)
-
-
 def main() -> None:
     """Measure what is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -133,24 +89,18 @@ def main() -> None:
     torch.set_num_threads(1)
     zoo = open_zoo(None)
     backbones = {name: zoo.backbone(name) for name in zoo.names()}
-    folders = {name: zoo.folder(name) for name in zoo.names()}
     scored = {(row.target, row.source) for row in read_table(SCORES, ScoreRow)}
-    cropped = {(row.target, row.small, row.seed) for row in read_table(CROPS, CropRow)}
-    measured = {(row.target, row.small, row.seed) for row in read_table(DISTANCES, DistanceRow)}
-    kept = {(row.target, row.small, row.seed) for row in read_table(MATCHED, MatchedRow)}
-    for target in TARGETS:
-        for name, backbone in backbones.items():
-            if (target, name) not in scored:
-                append_rows(SCORES, score_source(target, name, backbone))
+    for target, (name, backbone) in product(TARGETS, backbones.items()):
+        if (target, name) not in scored:
+            append_rows(SCORES, score_source(target, name, backbone))
+    cropped = {(row.target, row.small, row.seed, row.source) for row in read_table(CROPS, CropRow)}
+    measured = {(row.target, row.small, row.seed, row.source) for row in read_table(DISTANCES, DistanceRow)}
     for seed, target in product(seeds, TARGETS):
         for small in (0, 1) if TARGETS[target].own else (0,):
-            if (target, small, seed) not in cropped:
-                append_rows(CROPS, measure_crops(target, bool(small), seed, backbones))
-            if (target, small, seed) not in measured:
-                append_rows(DISTANCES, measure_distances(target, bool(small), seed, backbones, folders))
-            if (target, small, seed) not in kept:
-                with compute_in_threads(count_cores()) as pool:
-                    append_rows(MATCHED, measure_matched(target, bool(small), seed, zoo, backbones, pool))
+            if wanted := [name for name in backbones if (target, small, seed, name) not in cropped]:
+                append_rows(CROPS, measure_crops(target, bool(small), seed, zoo, backbones, wanted))
+            if wanted := [name for name in backbones if (target, small, seed, name) not in measured]:
+                append_rows(DISTANCES, measure_distances(target, bool(small), seed, zoo, backbones, wanted))
 
 
 if __name__ == "__main__":
