@@ -3,7 +3,8 @@
     python -m studies.zoo --old FOLDER [--new FOLDER] [TARGET ...]
 
 Each target is segmented by the entry of its own domain and by the generalist, of the zoo in the folder `--old` and of the zoo that
-comes with neuroadda. Rows go to docs/results/zoo_scores.csv; what is in there is not done again. Delete it when the zoo changes.
+comes with neuroadda. Rows go to docs/results/zoo_scores.csv; what is in there is not done again. Delete the rows of entries that
+change. The scores of the new zoo's entries also go into their cards.
 
 The page also tells of AC3 after four boxes, if that was run before: `neuroadda import` into runs/ac3/data.zarr, then
 
@@ -23,7 +24,9 @@ import h5py
 import numpy as np
 import torch
 
+from neuroadda.backbones.card import CARD
 from neuroadda.backbones.checkpoint import Backbone
+from neuroadda.config import dump_config, write_json
 from neuroadda.evaluation.labelled import Labelled
 from neuroadda.evaluation.metrics import Scores
 from neuroadda.evaluation.skeletons import array_lookup, expected_run_length, skeletonize_labels
@@ -33,6 +36,7 @@ from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.whole import agglomerate_array
 from neuroadda.volumes.arrays import Volume
+from neuroadda.zoo.adding import write_index
 from neuroadda.zoo.finding import builtin_folder, open_zoo
 from studies.first_results import describe_cpu
 from studies.ranking.targets import DATA, TARGETS, leave_borders_out, open_raw
@@ -101,10 +105,14 @@ def score_volume(
     return rows
 
 
-def write_page(rows: list[Row]) -> None:
-    """Write what came of it, and the table of the product's default fragments; rows of both methods are in the CSV."""
-    shown = [row for row in rows if row.method == ("ascent" if TARGETS[row.target].linked else "seeds")]
-    shown.sort(key=lambda r: (list(TARGETS).index(r.target), r.entry == GENERALIST, r.zoo == "new"))
+def default_method(target: str) -> str:
+    """Return the product's default: steepest ascent in 3-D, seeds in sections."""
+    return "ascent" if TARGETS[target].linked else "seeds"
+
+
+def write_page(rows: Sequence[Row]) -> None:
+    """Write what came of it, by the product's default fragments; rows of both methods are in the CSV."""
+    shown = sorted(rows, key=lambda r: (list(TARGETS).index(r.target), r.entry == GENERALIST, r.zoo == "new"))
     own = {(row.target, row.zoo): row.voi for row in shown if row.entry != GENERALIST}
     pairs = {target: (own[target, "old"], own[target, "new"]) for target in TARGETS if (target, "old") in own}
     touching = ", ".join(name for name, target in TARGETS.items() if target.touching)
@@ -165,16 +173,29 @@ def _tell_adapted() -> list[str]:
 
 
 def _tell_curves() -> list[str]:
-    """Return the VOI of each training's validation part by iteration; nothing where the trainings are not here."""
+    """Return the VOI of each training's validation part by iteration."""
+    zoo = open_zoo()
     lines = []
     for name in (GENERALIST, *dict.fromkeys(target.own for target in TARGETS.values() if target.own)):
-        path = Path("runs/first") / name / "train" / "metrics.jsonl"
-        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        curve = [f"{row['iteration']:,} {row['validation_voi']:.3f}" for row in rows if "validation_voi" in row]
-        if curve:
-            lines.append(f"- {name}: {', '.join(curve)}")
+        curve = (f"{iteration:,} {voi:.3f}" for iteration, voi in zoo.card(name).learning_curve)
+        lines.append(f"- {name}: {', '.join(curve)}")
     told = "VOI of the validation part after so many iterations, with fragments by seeds; a training is not always at its plateau:"
-    return [told, "", *lines, ""] if lines else []
+    return [told, "", *lines, ""]
+
+
+def note_in_cards(rows: Sequence[Row], folder: Path) -> None:
+    """Write the scores of a zoo's entries on the test volumes into their cards."""
+    zoo = open_zoo(folder)
+    for name in zoo.names():
+        test = {
+            row.target: {
+                m: getattr(row, m) for m in ("voi", "voi_split", "voi_merge", "adapted_rand_error", "threshold")
+            }
+            for row in rows
+            if (row.entry, row.zoo) == (name, "new")
+        }
+        write_json(zoo.folder(name) / CARD, dump_config(zoo.card(name).model_copy(update={"test": test})))
+    write_index(folder)
 
 
 def main() -> None:
@@ -194,7 +215,9 @@ def main() -> None:
                     backbone = open_zoo(folder).backbone(entry)
                     for row in score_entry(target, entry, name, backbone, missing):
                         append_row(ROWS, row)
-    write_page(read_table(ROWS, Row))
+    rows = [row for row in read_table(ROWS, Row) if row.method == default_method(row.target)]
+    note_in_cards(rows, args.new)
+    write_page(rows)
 
 
 if __name__ == "__main__":

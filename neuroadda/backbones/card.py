@@ -56,7 +56,11 @@ class Card(Config):
     training_data
         For every sample its name, licence, citation and ROI; those of a backbone it was fine-tuned from follow.
     metrics
-        Quality on data it was not trained on, by name.
+        Quality on the validation part, by name.
+    learning_curve
+        VOI (nats) of the validation part after so many iterations.
+    test
+        Quality on volumes kept apart, by volume and name; nothing was chosen on them.
     segmentation
         How its affinities are segmented where nothing else is said, as chosen on labelled boxes: `fragments`, `agglomerate` and
         `components` of a run's ``[segment]``; empty where that was not tuned.
@@ -77,6 +81,8 @@ class Card(Config):
     offsets: tuple[Zyx, ...]
     training_data: tuple[dict[str, Any], ...] = ()
     metrics: dict[str, float] = Field(default_factory=dict)
+    learning_curve: tuple[tuple[int, float], ...] = ()
+    test: dict[str, dict[str, float]] = Field(default_factory=dict)
     segmentation: dict[str, Any] = Field(default_factory=dict)
     digest: str = ""
     iterations: int = 0

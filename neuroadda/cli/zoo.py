@@ -176,6 +176,8 @@ def _facts(opened: "Zoo", name: str) -> dict[str, Any]:
         "commercial_use": tell_commercial_use("; ".join(list_licences(card))),
         "bytes": _size(opened, name),
         "metrics": dict(card.metrics),
+        "learning_curve": card.learning_curve,
+        "test": card.test,
     }
 
 

@@ -180,6 +180,8 @@ class Run:
         with self._stop.at_once():
             metrics = self.validate(Backbone(self.learner.network, card, self.config.output / "candidate"))
         state.validated = state.iteration
+        if "voi" in metrics:
+            state.curve.append((state.iteration, round(metrics["voi"], 4)))
         torch.set_num_threads(self.config.threads)
         report.log(state.iteration, {f"{VALIDATION}{k}": v for k, v in metrics.items()})
         if key is None:
@@ -217,6 +219,7 @@ class Run:
             offsets=config.offsets,
             training_data=(*provenance, *(self.checked.start.card.training_data if self.checked.start else ())),
             metrics=state.metrics,
+            learning_curve=tuple(map(tuple, state.curve)),
             iterations=state.iteration,
             cpu_minutes=round(state.cpu_seconds / 60, 3),
         )

@@ -33,6 +33,8 @@ class TrainingProgress:
         Lowest value of the metric by which the best backbone is kept, and how many validations did not beat it.
     metrics
         The last validation's (the best's, if the best is kept).
+    curve
+        VOI of each validation that gives it, by iteration.
     validated
         The last iteration that was validated, or came from a checkpoint that is older than this key.
     """
@@ -43,6 +45,7 @@ class TrainingProgress:
     best: float | None = None
     validations_since_best: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
+    curve: list[tuple[int, float]] = field(default_factory=list)
     validated: int = 0
 
 

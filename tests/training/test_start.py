@@ -141,6 +141,7 @@ def test_it_stops_when_validations_bring_nothing_better(configure: Configure, tm
     config = configure(iterations=8, validate_every=1, keep_best="voi", patience=2)
     card = train_network(config, validate)
     assert (card.iterations, card.metrics) == (2, {"voi": 0.4})
+    assert card.learning_curve == ((1, 0.5), (2, 0.4))
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert max(line["iteration"] for line in lines) == 4
     # a rerun knows that it is finished
