@@ -102,9 +102,9 @@ def find_state(folder: Path) -> tuple[Path, str] | None:
 
 
 def load_state(path: Path) -> tuple[TrainingProgress, bytes]:
-    """Return the progress in a checkpoint, and the tensors for `unpack_state`."""
+    """Return the progress in a checkpoint, and the tensors for `unpack_state`. An older checkpoint lacks some keys."""
     facts = json.loads((path / FACTS).read_text())
-    facts.setdefault("validated", facts["iteration"])
+    facts = {"validated": facts["iteration"], "curve": [], **facts}
     return TrainingProgress(**{k: facts[k] for k in vars(TrainingProgress())}), (path / TENSORS).read_bytes()
 
 
