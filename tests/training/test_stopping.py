@@ -96,6 +96,18 @@ def test_a_stopped_training_goes_on_to_the_same_weights(configure: Configure, tm
     assert train_network(config).digest == whole.digest
 
 
+def test_it_goes_on_from_a_checkpoint_of_before_some_of_its_keys(configure: Configure, tmp_path: Path) -> None:
+    whole = train_network(configure(output=str(tmp_path / "whole")))
+    config = configure()
+    with pytest.raises(RunStopped):
+        train_network(config, observer=Killer(2, signal.SIGINT))
+    (facts,) = config.output.glob("checkpoints/*/*.json")
+    facts.write_text(
+        json.dumps({k: v for k, v in json.loads(facts.read_text()).items() if k not in ("curve", "validated")})
+    )
+    assert train_network(config).digest == whole.digest
+
+
 def test_a_second_signal_ends_it_at_once(configure: Configure) -> None:
     config = configure(checkpoint_every=3)
     with pytest.raises(RunStopped):
