@@ -37,8 +37,10 @@ from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.whole import agglomerate_array
 from neuroadda.volumes.arrays import Volume
 from neuroadda.zoo.adding import write_index
-from neuroadda.zoo.finding import builtin_folder, open_zoo
+from neuroadda.zoo.finding import Zoo, builtin_folder, open_zoo
 from studies.first_results import describe_cpu
+from studies.longer import ROWS as LONGER
+from studies.longer import Row as LongerRow
 from studies.ranking.targets import DATA, TARGETS, leave_borders_out, open_raw
 from studies.rows import append_row, read_table
 
@@ -179,8 +181,23 @@ def _tell_curves() -> list[str]:
     for name in (GENERALIST, *dict.fromkeys(target.own for target in TARGETS.values() if target.own)):
         curve = (f"{iteration:,} {voi:.3f}" for iteration, voi in zoo.card(name).learning_curve)
         lines.append(f"- {name}: {', '.join(curve)}")
-    told = "VOI of the validation part after so many iterations, with fragments by seeds; a training is not always at its plateau:"
-    return [told, "", *lines, ""]
+    told = "VOI of the validation part after so many iterations, by seeds (fly_medulla_fibsem: by steepest ascent):"
+    return [told, "", *lines, "", *_tell_longer(zoo)]
+
+
+def _tell_longer(zoo: Zoo) -> list[str]:
+    """Return what trainings of more iterations gave (`studies.longer`)."""
+    curves: dict[tuple[str, int], dict[int, str]] = {}
+    for row in read_table(LONGER, LongerRow):
+        if row.iterations != zoo.card(row.entry).iterations:
+            curves.setdefault((row.entry, row.iterations), {})[row.after] = f"{row.after:,} {row.voi:.3f}"
+    lines = [
+        f"- {name}, {iterations:,} iterations{'' if iterations in curve else ' (not finished)'}: {', '.join(curve.values())}; the "
+        f"entry, of {zoo.card(name).iterations:,}, has {zoo.card(name).metrics['voi']:.3f}"
+        for (name, iterations), curve in curves.items()
+    ]
+    told = "Longer trainings (`python -m studies.longer`), by steepest ascent. They replace an entry if VOI is lower at the end:"
+    return [told, "", *lines, ""] if lines else []
 
 
 def note_in_cards(rows: Sequence[Row], folder: Path) -> None:

@@ -41,24 +41,29 @@ class Consistency:
 
     Attributes
     ----------
-    overlap
-        float64 (crops,): from 0 to 1, see `overlap`; NaN where the network sees no boundary.
+    both, either
+        int64 (crops,): voxels that are boundary both as they are and mirrored, and those in either.
     boundary
         float64 (crops,): share of the voxels that are boundary.
     """
 
-    overlap: np.ndarray
+    both: np.ndarray
+    either: np.ndarray
     boundary: np.ndarray
 
     @property
-    def values(self) -> np.ndarray:
-        """float64 (crops,): the overlap; 0 where the network sees no boundary."""
-        return np.nan_to_num(self.overlap)
+    def overlap(self) -> float:
+        """Of the voxels of all crops that are boundary in either, the share that is in both; 0 where there is no boundary."""
+        return float(self.both.sum() / max(self.either.sum(), 1))
 
     @property
-    def mean(self) -> float:
-        """Mean over crops."""
-        return float(self.values.mean())
+    def values(self) -> np.ndarray:
+        """float64 (crops,): what each crop says of the overlap. Their mean is the overlap, their spread tells how sure it is.
+
+        The overlap is a ratio of two sums. A crop counts as much as it has boundary, so that its difference is weighed by that
+        (the usual linear approximation of a ratio's variance).
+        """
+        return self.overlap + (self.both - self.overlap * self.either) / max(self.either.mean(), 1)
 
 
 Crops = Mapping[Dimensions, Consistency]
@@ -162,10 +167,10 @@ def measure_consistency(volume: Volume, backbone: Backbone, crops: Sequence[Roi]
         "2d": of boundaries within sections, by the affinities along y and x. "3d": also by those along z; only of networks that
         predict them.
     """
-    found: dict[Dimensions, list[tuple[float, float]]] = {}
+    found: dict[Dimensions, list[tuple[int, int, float]]] = {}
     for boundaries in predict_boundaries(volume, backbone, crops, device):
         for dimensions, (plain, mirrored) in boundaries.items():
-            told = overlap(plain, mirrored), float((plain > BOUNDARY).mean())
+            told = *count_boundary(plain, mirrored), float((plain > BOUNDARY).mean())
             found.setdefault(dimensions, []).append(told)
     return {
         dimensions: Consistency(*(np.array(column) for column in zip(*rows, strict=True)))
@@ -217,10 +222,7 @@ def to_boundary(affs: np.ndarray, channels: Sequence[int]) -> np.ndarray:
     return np.asarray(1 - affs[list(channels)].mean(axis=0))[..., 1:]
 
 
-def overlap(first: np.ndarray, second: np.ndarray) -> float:
-    """Return how well two boundaries agree, from 0 to 1: of the voxels that are boundary in either, the share that is in both.
-
-    NaN where there is no boundary.
-    """
-    either = np.count_nonzero((first > BOUNDARY) | (second > BOUNDARY))
-    return np.count_nonzero((first > BOUNDARY) & (second > BOUNDARY)) / either if either else float("nan")
+def count_boundary(first: np.ndarray, second: np.ndarray) -> tuple[int, int]:
+    """Return how many voxels are boundary in both of two boundaries, and in either."""
+    here, there = first > BOUNDARY, second > BOUNDARY
+    return np.count_nonzero(here & there), np.count_nonzero(here | there)

@@ -88,7 +88,7 @@ class Rank:
     name, voxel_size_nm, far_in_size, licence
         Of the `Source`.
     consistency
-        From 0 to 1, the mean over crops; see `neuroadda.domains.consistency`.
+        From 0 to 1, of all crops together; see `neuroadda.domains.consistency`.
     consistency_interval
         Its 95 % interval, by the spread of crops.
     boundary
@@ -202,7 +202,7 @@ def rank_sources(
         rows.append(
             Rank(
                 **asdict(source),
-                consistency=one.mean,
+                consistency=one.overlap,
                 consistency_interval=interval(one.values, config.level),
                 boundary=float(one.boundary.mean()),
                 guard=guards[source.name],

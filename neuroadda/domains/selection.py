@@ -137,7 +137,7 @@ def find_start(
 
 def _identify(config: SelectConfig, content: str) -> str:
     asked = {key: value for key, value in dump_config(config).items() if key != "ranking"}
-    return fingerprint("select", 3, asked, content)
+    return fingerprint("select", 4, asked, content)
 
 
 def _identify_zoo(zoo: Zoo) -> str:

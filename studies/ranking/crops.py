@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuroadda.backbones.checkpoint import Backbone
-from neuroadda.domains.consistency import BOUNDARY, MIRROR, draw_crops, predict_boundaries
+from neuroadda.domains.consistency import BOUNDARY, MIRROR, count_boundary, draw_crops, predict_boundaries
 from neuroadda.domains.features import load_features
 from neuroadda.domains.patches import PatchConfig, count_fitting
 from neuroadda.domains.ranking import RankConfig
@@ -56,9 +56,8 @@ def _describe(
     room: bool, plain: np.ndarray, mirrored: np.ndarray, bent: np.ndarray
 ) -> tuple[float, float, float, float, float, int, int]:
     """Return the columns of a row from `mirrored` on."""
-    here, there = plain > BOUNDARY, mirrored > BOUNDARY
-    both, either = np.count_nonzero(here & there), np.count_nonzero(here | there)
-    found = agree(plain, mirrored), agree(plain, bent), float(here.mean()), boundary_entropy(plain)
+    both, either = count_boundary(plain, mirrored)
+    found = agree(plain, mirrored), agree(plain, bent), float((plain > BOUNDARY).mean()), boundary_entropy(plain)
     overlap = both / either if either else float("nan")
     mirrored_, bent_, boundary, entropy, told = (round(value, 5) for value in (*found, overlap))
-    return mirrored_, bent_, boundary, entropy, told, int(room), int(either)
+    return mirrored_, bent_, boundary, entropy, told, int(room), either

@@ -18,7 +18,7 @@ GENERALIST = "generalist"
 FOURTH = "mirror image after CRank less 2 MMD"
 FIFTH = "mean overlap less MMD where patches have room"
 POOLED = "overlap of all crops less MMD where patches have room"
-DEFAULT = FIFTH
+DEFAULT = POOLED
 RESAMPLES = 10_000
 
 Evidence = Callable[[str, Sequence[str]], np.ndarray]

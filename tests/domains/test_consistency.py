@@ -19,9 +19,10 @@ from neuroadda.config import Zyx
 from neuroadda.domains import consistency
 from neuroadda.domains.consistency import (
     MIRROR,
+    Consistency,
+    count_boundary,
     find_neighbours,
     measure_consistency,
-    overlap,
     predict_boundaries,
     to_boundary,
     unflip,
@@ -47,12 +48,25 @@ def test_the_mirror_image_of_a_mirror_image_is_the_same(seed: int) -> None:
     np.testing.assert_array_equal(unflip(affinities(ids[..., ::-1]), OFFSETS), affinities(ids))
 
 
-def test_the_overlap_is_the_share_of_boundary_that_is_in_both_however_sure() -> None:
+def test_voxels_are_boundary_in_both_or_in_either_however_sure() -> None:
     sure = np.array([1.0, 1.0, 0.0])
-    assert overlap(sure, sure) == overlap(np.full(3, 0.6), np.full(3, 0.9)) == 1
-    assert overlap(sure, 1 - sure) == 0
-    assert overlap(sure, np.array([0.6, 0.5, 0.7])) == pytest.approx(1 / 3)
-    assert np.isnan(overlap(np.zeros(3), np.zeros(3)))
+    assert count_boundary(sure, sure) == (2, 2)
+    assert count_boundary(np.full(3, 0.6), np.full(3, 0.9)) == (3, 3)
+    assert count_boundary(sure, 1 - sure) == (0, 3)
+    assert count_boundary(sure, np.array([0.6, 0.5, 0.7])) == (1, 3)
+    assert count_boundary(np.zeros(3), np.zeros(3)) == (0, 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), min_size=2, max_size=5))
+def test_a_crop_counts_by_its_boundary_and_the_mean_of_what_crops_say_is_the_overlap(
+    counts: list[tuple[int, int]],
+) -> None:
+    both, only_one = np.array(counts).T
+    found = Consistency(both, both + only_one, np.zeros(len(both)))
+    assert found.overlap == pytest.approx(both.sum() / max(1, (both + only_one).sum()))
+    assert found.values.mean() == pytest.approx(found.overlap)
+    if not only_one.any():
+        assert np.ptp(found.values) == pytest.approx(0)
 
 
 def test_neighbours_are_of_the_channels_that_are_predicted() -> None:
@@ -89,7 +103,7 @@ def test_a_crop_goes_through_the_network_once_a_transformation_wherever_it_begin
     (boundaries,) = predict_boundaries(volume, backbone, [crop], changes=(MIRROR, MIRROR))
     assert passed == [1] * 5
     plain, *mirrored = boundaries["2d"]
-    assert [overlap(plain, one) for one in mirrored] == [found.overlap[0]] * 2
+    assert [count_boundary(plain, one) for one in mirrored] == [(found.both[0], found.either[0])] * 2
 
 
 def test_in_a_thread_of_the_pool_torch_computes_alone() -> None:

@@ -38,7 +38,7 @@ def domain(shift: float, seed: int, blocks: int = 16, each: int = 12, network: s
 def agreeing(values: Sequence[float], boundary: float = 0.2) -> Consistency:
     """Crops of which a network's boundaries agree by so much."""
     share = np.full(len(values), boundary)
-    return Consistency(np.array(values, float), share)
+    return Consistency(np.array(values) * 1000, np.full(len(values), 1000), share)
 
 
 def source(name: str, far_in_size: bool = False) -> Source:
@@ -90,9 +90,9 @@ def test_where_no_source_sees_boundaries_the_advice_says_so():
     assert first not in list(list_advice(usable, "raw.zarr", str, None))
 
 
-def test_a_crop_without_boundary_counts_as_not_consistent():
-    half = replace(agreeing([0.8, 0.8]), overlap=np.array([0.8, np.nan]))
-    assert half.mean == pytest.approx(0.4)
+def test_a_crop_without_boundary_does_not_count():
+    half = replace(agreeing([0.8, 0.8]), both=np.array([800, 0]), either=np.array([1000, 0]))
+    assert half.overlap == pytest.approx(0.8)
 
 
 def test_another_voxel_size_is_told_and_does_not_rank():

@@ -1,0 +1,58 @@
+"""Train an entry of the zoo for more iterations than its config says: is it at its plateau?
+
+    python -m studies.longer ENTRY ITERATIONS     a stopped training goes on
+
+Rule, written before the first run (2026-11-30): the entry is trained again, with so many iterations in its config, if VOI of its
+validation part is lower at the end. The learning curve goes to docs/results/zoo_longer.csv, and `studies.zoo` tells of it.
+"""
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from neuroadda import flow
+from neuroadda.cli.progress import show_progress
+from neuroadda.config import load_config_file, parse_config
+from neuroadda.training.history import TrainingHistory
+from studies.rows import append_rows, read_table
+
+ROOT = Path(__file__).parent.parent
+ROWS = ROOT / "docs" / "results" / "zoo_longer.csv"
+VALIDATIONS = 4
+
+
+@dataclass(frozen=True)
+class Row:
+    """VOI (nats) of the validation part, after some of the iterations of a training."""
+
+    entry: str
+    iterations: int
+    after: int
+    voi: float
+
+
+def main() -> None:
+    """Train, and add the learning curve to the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("entry")
+    parser.add_argument("iterations", type=int)
+    options = parser.parse_args()
+    path, folder = Path("configs") / f"{options.entry}.toml", Path("runs/longer") / options.entry
+    given = load_config_file(path)
+    given["train"] |= {
+        "iterations": options.iterations,
+        "validate_every": options.iterations // VALIDATIONS,
+        "picture_every": 0,
+        "output": str(folder),
+    }
+    with show_progress(quiet=False) as observer:
+        flow.train_backbone(parse_config(flow.RunConfig, given, str(path)), observer=observer)
+    curve = TrainingHistory(folder).refresh().validations
+    rows = [Row(options.entry, options.iterations, after, round(found["voi"], 4)) for after, found in curve.items()]
+    append_rows(ROWS, [row for row in rows if row not in read_table(ROWS, Row)])
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    main()
