@@ -219,7 +219,7 @@ class Run:
             offsets=config.offsets,
             training_data=(*provenance, *(self.checked.start.card.training_data if self.checked.start else ())),
             metrics=state.metrics,
-            learning_curve=tuple(map(tuple, state.curve)),
+            learning_curve=tuple((iteration, voi) for iteration, voi in state.curve),
             iterations=state.iteration,
             cpu_minutes=round(state.cpu_seconds / 60, 3),
         )
