@@ -225,4 +225,4 @@ def to_boundary(affs: np.ndarray, channels: Sequence[int]) -> np.ndarray:
 def count_boundary(first: np.ndarray, second: np.ndarray) -> tuple[int, int]:
     """Return how many voxels are boundary in both of two boundaries, and in either."""
     here, there = first > BOUNDARY, second > BOUNDARY
-    return np.count_nonzero(here & there), np.count_nonzero(here | there)
+    return int(np.count_nonzero(here & there)), int(np.count_nonzero(here | there))
