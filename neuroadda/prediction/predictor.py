@@ -13,10 +13,12 @@ from torch import Tensor
 from neuroadda.backbones.checkpoint import Backbone
 from neuroadda.backbones.devices import keep_freed_memory, release_freed_memory
 from neuroadda.backbones.fast_path import fast_path
+from neuroadda.backbones.foreign import ForeignNetwork
 from neuroadda.backbones.network import Network
 from neuroadda.backbones.normalisation import normalise_tensor
 from neuroadda.blockwise.failures import find_cause
 from neuroadda.config import Zyx
+from neuroadda.errors import UserError
 from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.quantising import make_quantiser
 from neuroadda.prediction.tiles import cover_box, halve_tile
@@ -137,9 +139,18 @@ class Predictor:
             seen = normalise_tensor(image[tile.grow(context, context).to_slices()], self.normalisation)
             kept = tile.intersect(box)
             logits = self.model(seen[None, None])[0][(slice(None), *(kept - tile.begin).to_slices())]
+            if isinstance(self.network, ForeignNetwork) and not torch.isfinite(logits).all():
+                what = "the network puts out numbers that are not finite"
+                raise UserError(what, self.network.implementation, "check its weights and what it computes")
             self.quantise(logits, affs[(slice(-len(logits), None), *(kept - box.begin).to_slices())])
-        except (MemoryError, RuntimeError) as error:
-            if find_cause(error) != "memory":
+        except UserError:
+            raise
+        except Exception as error:
+            cause = find_cause(error)
+            if cause == "error" and isinstance(self.network, ForeignNetwork):
+                what = f"the network fails on a tile of {tuple(tile.shape)} ({type(error).__name__}: {error})"
+                raise UserError(what, self.network.implementation) from error
+            if cause != "memory":
                 raise
             if self.network.whole_tiles:
                 what = f"a tile of {tuple(tile.shape)} does not fit into memory, and this network's tiles are never cut"

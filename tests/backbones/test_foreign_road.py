@@ -1,6 +1,7 @@
 """Networks of two papers go the whole road: they are ranked, fine-tuned, predict and segment, also together."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,14 @@ def test_they_are_ranked_train_predict_and_segment(volume, folders, tmp_path, ru
     assert np.abs(averaged.read() - np.mean(alone, axis=0)).max() <= 1
 
 
+def fail(self: ResidualUNet, image: torch.Tensor) -> torch.Tensor:
+    raise KeyError("nothing")
+
+
+def put_out_nothing(self: ResidualUNet, image: torch.Tensor) -> torch.Tensor:
+    return torch.full_like(image.expand(-1, 3, -1, -1, -1), torch.nan)
+
+
 def test_an_unsuitable_one_is_refused_in_a_line_by_every_verb(volume, folders, tmp_path, command, monkeypatch):
     draft, weights, _ = folders["residual"]
     refused = (
@@ -128,6 +137,14 @@ def test_an_unsuitable_one_is_refused_in_a_line_by_every_verb(volume, folders, t
         for words in verbs:
             code, _, err = command(*words)
             assert (code, err.count("\n"), "cannot be imported" in err) == (2, 1, True), (words, err)
+    for forward, said in ((fail, "fails on a tile of"), (put_out_nothing, "not finite")):
+        with monkeypatch.context() as patch:
+            patch.setattr(foreign_networks.ResidualUNet, "forward", forward)
+            for words in (verbs[0], verbs[3]):
+                code, _, err = command(*words)
+                assert (code, said in err, "Traceback" in err) == (2, True, False), (words, err)
+        assert not any((tmp_path / "p").rglob("affs/[0-9]*"))
+        shutil.rmtree(tmp_path / "p", ignore_errors=True)
     card = json.loads((whole / CARD).read_text())
     card["architecture"]["intensities"] = [-1, 1]
     (whole / CARD).write_text(json.dumps(card))
