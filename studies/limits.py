@@ -131,8 +131,7 @@ Test volumes, segmented by the zoo's entry of their domain without fine-tuning, 
 
 {told}
 
-What follows the network changes little. The learning curve of mouse_cortex_sssem still falls at its end
-([zoo.md](zoo.md)): it is not trained to its plateau.
+What follows the network changes little. Whether a longer training changes more: the learning curves in [zoo.md](zoo.md).
 
 {table}
 

@@ -1,15 +1,18 @@
 """Score entries of two zoos on the test parts of the domains, without any training: docs/results/zoo.md.
 
-    python -m studies.zoo --old FOLDER [--new FOLDER] [TARGET ...]
+    python -m studies.zoo --old FOLDER [TARGET ...]
 
 Each target is segmented by the entry of its own domain and by the generalist, of the zoo in the folder `--old` and of the zoo that
 comes with neuroadda. Rows go to docs/results/zoo_scores.csv; what is in there is not done again. Delete the rows of entries that
 change. The scores of the new zoo's entries also go into their cards.
 
-The page also tells of AC3 after four boxes, if that was run before: `neuroadda import` into runs/ac3/data.zarr, then
+The page also tells of AC3 after four boxes, which has to be run before:
 
+    neuroadda import ../shared/data/mouse_cortex_ac3_test.hdf runs/ac3/data.zarr
     neuroadda run -c studies/zoo_ac3_four_boxes.toml
-    neuroadda run -c studies/zoo_ac3_four_boxes.toml --set adapt.backbone=FOLDER/mouse_cortex_sssem, and runs/ac3/old as outputs
+    neuroadda run -c studies/zoo_ac3_four_boxes.toml --set adapt.backbone=FOLDER/mouse_cortex_sssem \
+        --set adapt.output=runs/ac3/old/adapt --set segment.backbone=runs/ac3/old/adapt/backbone \
+        --set segment.output=runs/ac3/old/segmentation
 """
 
 import argparse
@@ -158,12 +161,10 @@ def write_page(rows: Sequence[Row]) -> None:
 
 
 def _tell_adapted() -> list[str]:
-    """Return what AC3 scores after four boxes; nothing where it was not run."""
+    """Return what AC3 scores after four boxes."""
     lines = []
     for zoo in ("old", "new"):
         path = Path("runs/ac3") / zoo / "segmentation" / "summary.json"
-        if not path.exists():
-            return []
         summary = json.loads(path.read_text())
         scores, erl = Scores.model_validate(summary["scores"]), summary["erl"]["normalised"]
         lines.append(
@@ -200,9 +201,9 @@ def _tell_longer(zoo: Zoo) -> list[str]:
     return [told, "", *lines, ""] if lines else []
 
 
-def note_in_cards(rows: Sequence[Row], folder: Path) -> None:
-    """Write the scores of a zoo's entries on the test volumes into their cards."""
-    zoo = open_zoo(folder)
+def note_in_cards(rows: Sequence[Row]) -> None:
+    """Write the scores of the new zoo's entries on the test volumes into their cards."""
+    zoo = open_zoo()
     for name in zoo.names():
         test = {
             row.target: {
@@ -212,7 +213,7 @@ def note_in_cards(rows: Sequence[Row], folder: Path) -> None:
             if (row.entry, row.zoo) == (name, "new")
         }
         write_json(zoo.folder(name) / CARD, dump_config(zoo.card(name).model_copy(update={"test": test})))
-    write_index(folder)
+    write_index(builtin_folder())
 
 
 def main() -> None:
@@ -220,20 +221,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", default=list(TARGETS))
     parser.add_argument("--old", type=Path, required=True)
-    parser.add_argument("--new", type=Path, default=builtin_folder())
     args = parser.parse_args()
     torch.set_num_threads(1)
     done = {(r.target, r.entry, r.zoo, r.method) for r in read_table(ROWS, Row)}
     for target in args.targets:
         for entry in dict.fromkeys((TARGETS[target].own or GENERALIST, GENERALIST)):
-            for name, folder in (("new", args.new), ("old", args.old)):
+            for name, folder in (("new", builtin_folder()), ("old", args.old)):
                 missing = [method for method in METHODS if (target, entry, name, method) not in done]
                 if missing:
                     backbone = open_zoo(folder).backbone(entry)
                     for row in score_entry(target, entry, name, backbone, missing):
                         append_row(ROWS, row)
     rows = [row for row in read_table(ROWS, Row) if row.method == default_method(row.target)]
-    note_in_cards(rows, args.new)
+    note_in_cards(rows)
     write_page(rows)
 
 

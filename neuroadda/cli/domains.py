@@ -83,6 +83,8 @@ def rank(
     if ranking.too_large:
         few = f"fewer than four patches of {', '.join(ranking.too_large)} fit side by side into a section"
         print(f"ranked by consistency alone: {few}")
+    elif ranking.by == "both" and all(row.mmd2 is None for row in ranking.rows):
+        print("ranked by consistency alone: no source has stored features")
     if report is not None:
         print(f"report: {report}")
     for line in list_advice(ranking, volume, lambda name: name if zoo is None else str(opened.folder(name)), file):

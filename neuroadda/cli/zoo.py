@@ -71,7 +71,7 @@ def show(name: str, where: ZooOption = None, as_json: Json = False) -> None:
         "commercial use": tell_commercial_use("; ".join(list_licences(card))),
         "licence": _line(_licence(card)),
     }
-    print_facts(facts | _flat(dump_config(card)), as_json=False)
+    print_facts(facts | _flat(dump_config(card) | _tell_scores(card)), as_json=False)
 
 
 @zoo.command()
@@ -200,6 +200,16 @@ def _numbers(values: tuple[float, ...]) -> str:
     return " ".join(f"{value:g}" for value in values)
 
 
+def _tell_scores(card: "Card") -> dict[str, Any]:
+    """Return the learning curve and the scores on test volumes as people read them."""
+
+    def tell(scores: dict[str, float]) -> str:
+        return ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+
+    curve = "; ".join(f"{iteration:,} iterations: VOI {voi:.4g}" for iteration, voi in card.learning_curve)
+    return {"learning_curve": curve, "test": {volume: tell(scores) for volume, scores in card.test.items()}}
+
+
 def _flat(data: Any, key: str = "") -> dict[str, Any]:
     """Return nested data as one table of dotted keys; lists of plain values stay in one row."""
     if isinstance(data, dict):
@@ -207,7 +217,7 @@ def _flat(data: Any, key: str = "") -> dict[str, Any]:
     elif isinstance(data, list) and any(isinstance(value, dict) for value in data):
         items = dict(enumerate(data)).items()
     else:
-        return {key: _line(str(data))}
+        return {key: _line(f"{data:.4g}" if isinstance(data, float) else str(data))}
     return {k: v for name, value in items for k, v in _flat(value, f"{key}.{name}" if key else str(name)).items()}
 
 

@@ -57,9 +57,9 @@ def tell_wrong(choices: Sequence[Choice], scores: Sequence[ScoreRow]) -> list[st
         if choice.first[DEFAULT] != choice.own:
             found[choice.target, choice.small].append(choice.first[DEFAULT])
     return [
-        f"  - {target}, {'50 x 100 x 200' if small else 'all'} voxels: {', '.join(picks)} (VOI in 2-D, whole target: "
-        + ", ".join(f"{voi[target, pick]:.2f}" for pick in picks)
-        + f"; {TARGETS[target].own} {voi[target, str(TARGETS[target].own)]:.2f})"
+        f"  - {target}, {'50 x 100 x 200' if small else 'all'} voxels: {', '.join(picks)} (VOI in 2-D of the target's middle: "
+        + ", ".join(f"{pick} {voi[target, pick]:.2f}" for pick in dict.fromkeys(picks))
+        + f", {TARGETS[target].own} {voi[target, str(TARGETS[target].own)]:.2f})"
         for (target, small), picks in found.items()
     ] or ["  - no target"]
 
