@@ -126,7 +126,10 @@ class Probe:
             raise UserError("the network is 2-D: it takes images, not volumes", self.where, right)
         tried = f"of {given}" if given else f"a cube of up to {LARGEST_CUBE} voxels"
         what = f"the network takes no raw (1, 1, z, y, x), {tried} ({type(error).__name__}: {error})"
-        raise UserError(what, self.where, "say a shape that it takes: architecture.geometry.input_shape_vx")
+        right = "say a shape that it takes: architecture.geometry.input_shape_vx"
+        if "meta" in str(error):
+            right = "shapes are tried on torch's meta device: make tensors on the image's device, and do not branch on values"
+        raise UserError(what, self.where, right)
 
     def _check_channels(self, base: Zyx) -> None:
         out = self._put_out(base)

@@ -203,6 +203,7 @@ def test_norms_by_the_input_and_an_output_of_several(tmp_path):
         ("MedNeXt", {"arguments": {"channels": 3}, "output": "affs"}, "no item 'affs'"),
         ("NearestAffinities", {"geometry": EXACT["geometry"]}, 'say "sigmoid" or "logits"'),
         ("make_network", {}, "not a subclass of torch.nn.Module"),
+        ("Branching", {}, "do not branch on values"),
         ("Nothing", {}, "cannot be imported (AttributeError"),
     ],
 )
