@@ -184,7 +184,7 @@ def _decide(today: Measured) -> list[str]:
         f"The rule {'holds' if holds else 'does not hold'}: by the overlap of all crops the own source is first {right[1]} times",
         f"of {len(choices)}, by the mean {right[0]} times; regret of one draw, all cases, is no higher at {lower} of 2 thresholds.",
         f"The {len(choices)} are {len({one.target for one in choices})} targets, whole and small, by each seed: not independent. A",
-        f"difference of {right[1] - right[0]} is weak evidence. The better reason: a crop with little boundary should count little.",
+        f"difference of {right[1] - right[0]} is weak evidence. Better reason: a crop with little boundary should count little.",
     ]
 
 
