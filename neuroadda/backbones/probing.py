@@ -127,7 +127,7 @@ class Probe:
         tried = f"of {given}" if given else f"a cube of up to {LARGEST_CUBE} voxels"
         what = f"the network takes no raw (1, 1, z, y, x), {tried} ({type(error).__name__}: {error})"
         right = "say a shape that it takes: architecture.geometry.input_shape_vx"
-        if "meta" in str(error):
+        if any(words in str(error) for words in ("meta tensor", "device meta")):
             right = "shapes are tried on torch's meta device: make tensors on the image's device, and do not branch on values"
         raise UserError(what, self.where, right)
 

@@ -143,8 +143,6 @@ class Predictor:
                 what = "the network puts out numbers that are not finite"
                 raise UserError(what, self.network.implementation, "check its weights and what it computes")
             self.quantise(logits, affs[(slice(-len(logits), None), *(kept - box.begin).to_slices())])
-        except UserError:
-            raise
         except Exception as error:
             cause = find_cause(error)
             if cause == "error" and isinstance(self.network, ForeignNetwork):

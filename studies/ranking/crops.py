@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -45,19 +46,21 @@ def measure_crops(
     room = all(count_fitting(raw, found.footprint_vx, config) >= FEWEST_FITTING for found in features)
     crops = draw_crops(raw, [backbone.card.architecture for backbone in backbones.values()], config)
     return [
-        CropRow(target, int(small), name, seed, dimensions, crop, *_describe(room, *boundaries))
+        CropRow(target, int(small), name, seed, dimensions, crop, room=int(room), **_describe(*boundaries))
         for name in wanted
         for crop, found in enumerate(predict_boundaries(raw, backbones[name], crops, changes=(MIRROR, CONTRAST)))
         for dimensions, boundaries in found.items()
     ]
 
 
-def _describe(
-    room: bool, plain: np.ndarray, mirrored: np.ndarray, bent: np.ndarray
-) -> tuple[float, float, float, float, float, int, int]:
-    """Return the columns of a row from `mirrored` on."""
+def _describe(plain: np.ndarray, mirrored: np.ndarray, bent: np.ndarray) -> dict[str, Any]:
+    """Return what a row says of the boundaries of a crop."""
     both, either = count_boundary(plain, mirrored)
-    found = agree(plain, mirrored), agree(plain, bent), float((plain > BOUNDARY).mean()), boundary_entropy(plain)
-    overlap = both / either if either else float("nan")
-    mirrored_, bent_, boundary, entropy, told = (round(value, 5) for value in (*found, overlap))
-    return mirrored_, bent_, boundary, entropy, told, int(room), either
+    found = {
+        "mirrored": agree(plain, mirrored),
+        "bent": agree(plain, bent),
+        "boundary": float((plain > BOUNDARY).mean()),
+        "entropy": boundary_entropy(plain),
+        "overlap": both / either if either else float("nan"),
+    }
+    return {name: round(value, 5) for name, value in found.items()} | {"either": either}

@@ -5,6 +5,7 @@ python -m studies.ranking.report
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -54,12 +55,17 @@ class Measured:
         rows = Rows(read_table(crops, CropRow), read_table(distances, DistanceRow))
         return cls(title, read_table(scores, ScoreRow), rows)
 
+    @cached_property
+    def choices(self) -> list[Choice]:
+        """See `sanity.choose_all`."""
+        return choose_all(self.rows)
+
 
 def main() -> None:
     """Write the page."""
     today = Measured.read("today's")
     before = [Measured.read("of the third to fifth run", "third"), Measured.read("of the second run", "second")]
-    ways, choices = today.rows.list_ways(), choose_all(today.rows)
+    ways, choices = today.rows.list_ways(), today.choices
     parts = [_introduce(today.rows), _read(today.scores, ways, choices), _tell_sixth_run(today, before)]
     for best in (False, True):
         cases = read_cases(today.scores, best)
@@ -147,10 +153,11 @@ def _tell_sixth_run(today: Measured, before: Sequence[Measured]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for measured, ways in ((today, (FOURTH, FIFTH, POOLED)), *((one, (FOURTH, FIFTH)) for one in before)):
-        chosen = choose_all(measured.rows)
         at_half, at_best = (_judge_draws(measured, ways, best) for best in (False, True))
         for way in ways:
-            firsts = [count_right([one for one in chosen if one.small == small], way) for small in (False, True)]
+            firsts = [
+                count_right([one for one in measured.choices if one.small == small], way) for small in (False, True)
+            ]
             regrets = (at_half[way]["judging"], at_half[way]["all"], at_best[way]["all"])
             table.append(
                 f"| {measured.title} | {way} | {' | '.join([*firsts, *(f'{100 * r:.1f} %' for r in regrets)])} |"
@@ -175,7 +182,7 @@ def _tell_sixth_run(today: Measured, before: Sequence[Measured]) -> str:
 
 def _decide(today: Measured) -> list[str]:
     """Return whether the rule holds."""
-    choices = choose_all(today.rows)
+    choices = today.choices
     right = [sum(one.first[way] == one.own for one in choices) for way in (FIFTH, POOLED)]
     drawn = [_judge_draws(today, (FIFTH, POOLED), best) for best in (False, True)]
     lower = sum(one[POOLED]["all"] <= one[FIFTH]["all"] for one in drawn)

@@ -114,9 +114,13 @@ def train_and_score(
     samples = [_sample(target) | {"roi": box} for box in boxes]
     card = train_network(_config(folder.name, target, samples, folder, **config))
     backbone = load_backbone(folder / "backbone")
-    known = np.mean([[s.voi for s in sweep_part(backbone, target, "train", box).scores] for box in boxes], axis=0)
-    test = sweep_part(backbone, target, "test")
-    chosen = int(known.argmin())
+    known = [sweep_part(backbone, target, "train", box) for box in boxes]
+    return tell_chosen(known, sweep_part(backbone, target, "test")) | {"cpu_minutes": card.cpu_minutes}
+
+
+def tell_chosen(boxes: Sequence[Sweep], test: Sweep) -> dict[str, float]:
+    """Return the scores of a test part at the threshold that is best for the boxes (the mean over them), and at its best one."""
+    chosen = int(np.mean([[scores.voi for scores in box.scores] for box in boxes], axis=0).argmin())
     at = test.scores[chosen]
     return {
         "voi": round(at.voi, 5),
@@ -125,7 +129,6 @@ def train_and_score(
         "threshold": test.thresholds[chosen],
         "best_voi": round(test.scores[test.best].voi, 5),
         "best_threshold": test.thresholds[test.best],
-        "cpu_minutes": card.cpu_minutes,
     }
 
 

@@ -45,7 +45,9 @@ from neuroadda.training.trainer import train_network
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.zoo.finding import open_zoo
+from studies.ranking.targets import DATA
 from studies.rows import append_row, read_table
+from studies.transfer.study import tell_chosen
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path("runs/transfer_zoo")
@@ -126,14 +128,9 @@ def train_and_score(run: Run) -> Row:
     folder = FOLDER / "runs" / f"{run.target}-{run.draw}-{run.start.replace(', ', '_')}"
     card = train_network(_configure(target, boxes, folder, run))
     backbone = load_backbone(folder / "backbone")
-    known = np.mean([[s.voi for s in _sweep(backbone, target, target.train, box).scores] for box in boxes], axis=0)
-    test = _sweep(backbone, target, target.test)
-    at, best, chosen = test.scores[int(known.argmin())], test.scores[test.best], test.thresholds[int(known.argmin())]
-    scores = (round(value, 5) for value in (at.voi, at.voi_split, at.voi_merge))
-    return Row(
-        **asdict(run), **dict(zip(("voi", "voi_split", "voi_merge"), scores, strict=True)), threshold=chosen,
-        best_voi=round(best.voi, 5), best_threshold=test.thresholds[test.best], cpu_minutes=card.cpu_minutes,
-    )  # fmt: skip
+    known = [_sweep(backbone, target, target.train, box) for box in boxes]
+    found = tell_chosen(known, _sweep(backbone, target, target.test))
+    return Row(**asdict(run), **found, cpu_minutes=card.cpu_minutes)
 
 
 def draw_boxes(name: str, draw: int) -> list[dict[str, list[float]]]:
@@ -156,7 +153,7 @@ def _open(name: str, kind: str) -> Volume:
     """Return an array of a volume, imported once."""
     path = FOLDER / "data" / f"{name}.zarr"
     if not (path / "labels").exists():
-        import_volume(Path(os.environ.get("NEUROADDA_DATA", ROOT.parent / "shared" / "data")) / f"{name}.hdf", path)
+        import_volume(DATA / f"{name}.hdf", path)
     return Volume.open(path / kind)
 
 
