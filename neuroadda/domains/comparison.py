@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import Field
 
 from neuroadda.config import Config
@@ -77,10 +78,14 @@ class Comparison:
         """Return the interval of MMD^2."""
         return percentile_interval(self.resamples, self.blocks, level)
 
-    def is_tied(self, other: "Comparison", level: float) -> bool:
-        """Whether `other`, not nearer, may be as near: resample by resample the target's blocks are the same."""
-        low, _ = percentile_interval(other.resamples - self.resamples, min(self.blocks, other.blocks), level)
-        return low <= 0
+    def gap(self, other: "Comparison", level: float) -> tuple[float, float]:
+        """Return how much farther `other` is by the MMD, and the lower end of its interval.
+
+        The difference is taken resample by resample: the target's blocks are the same.
+        """
+        differences = to_mmd(other.resamples) - to_mmd(self.resamples)
+        low, _ = percentile_interval(differences, min(self.blocks, other.blocks), level)
+        return float(to_mmd(other.mmd2) - to_mmd(self.mmd2)), low
 
 
 def compare_embeddings(target: Embedding, source: Embedding, config: MmdConfig, name: str) -> Comparison:
@@ -120,3 +125,8 @@ def estimate_mmd2(target: Embedding, source: Embedding, config: MmdConfig) -> fl
         y_blocks=y_blocks,
         seed=config.seed,
     )
+
+
+def to_mmd(mmd2: ArrayLike) -> np.ndarray:
+    """Return the root of MMD^2, and 0 where that is below."""
+    return np.sqrt(np.maximum(mmd2, 0))

@@ -1,7 +1,7 @@
 """Sources ranked for a target by evidence that needs no labels: consistency, MMD^2, and what each source is."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import Field
 
 from neuroadda.config import Zyx
-from neuroadda.domains.comparison import Comparison, MmdConfig
+from neuroadda.domains.comparison import Comparison, MmdConfig, to_mmd
 from neuroadda.domains.consistency import Consistency, Dimensions
 from neuroadda.domains.patches import PatchConfig
-from neuroadda.intervals import half_width, is_above_zero
+from neuroadda.intervals import half_width, lower_end
 
 By = Literal["both", "consistency", "mmd"]
 FEWEST, MOST = 0.02, 0.6
@@ -103,7 +103,7 @@ class Rank:
     frechet
         Frechet distance of the same features.
     tied
-        Whether it is as good as the first, as far as can be told: the interval of the difference includes 0.
+        Whether it is as good as the first, as far as can be told: the interval of the difference in what ranks includes 0.
     why
         One sentence for people.
     """
@@ -178,23 +178,31 @@ def rank_sources(
     kept = [source for source in sources if source.name in comparisons or not by_mmd]
     ranked_by: By = "consistency" if config.by == "both" and not comparisons else config.by
     guards = {source.name: guard(consistencies[source.name]) for source in kept}
-    names = [source.name for source in kept]
-    mmd2 = {name: comparisons[name].mmd2 for name in names if name in comparisons} if config.by == "both" else {}
-    far = find_mmd(names, mmd2)
-    values = {name: consistencies[name].values - far[name] for name in names}
+    mmd = find_mmd([source.name for source in kept], {name: one.mmd2 for name, one in comparisons.items()})
 
     def order(source: Source) -> tuple[bool, float, str]:
         if by_mmd:
             return False, comparisons[source.name].mmd2, source.name
-        return bool(guards[source.name]), -float(values[source.name].mean()), source.name
+        far = mmd[source.name] if ranked_by == "both" else 0.0
+        return bool(guards[source.name]), far - consistencies[source.name].overlap, source.name
 
     kept.sort(key=order)
     first, rows = kept[0].name, []
 
+    def measure_lead(name: str) -> Iterator[tuple[float, float]]:
+        """Yield by how much the first is better by each evidence, and the lower end of its interval."""
+        if not by_mmd:
+            differences = consistencies[first].values - consistencies[name].values
+            lead = float(differences.mean())
+            yield lead, lead - half_width(differences, config.level)
+        if ranked_by != "consistency":
+            if first in comparisons and name in comparisons:
+                yield comparisons[first].gap(comparisons[name], config.level)
+            else:
+                yield mmd[name] - mmd[first], mmd[name] - mmd[first]
+
     def is_tied(name: str) -> bool:
-        if by_mmd:
-            return comparisons[first].is_tied(comparisons[name], config.level)
-        return not guards[name] and not is_above_zero(values[first] - values[name], config.level)
+        return (by_mmd or not guards[name]) and lower_end(measure_lead(name)) <= 0
 
     tied = [source.name for source in kept[1:] if is_tied(source.name)]
     for place, source in enumerate(kept):
@@ -235,8 +243,8 @@ def interval(values: np.ndarray, level: float) -> tuple[float, float]:
 
 
 def find_mmd(names: Sequence[str], mmd2: Mapping[str, float]) -> dict[str, float]:
-    """Return the MMD of every source: the root of MMD^2, 0 where that is below; of one that has none, the others' median."""
-    known = {name: max(0.0, value) ** 0.5 for name, value in mmd2.items()}
+    """Return the MMD of every source; of one without MMD^2, the others' median."""
+    known = {name: float(to_mmd(mmd2[name])) for name in names if name in mmd2}
     median = float(np.median(list(known.values()))) if known else 0.0
     return {name: known.get(name, median) for name in names}
 

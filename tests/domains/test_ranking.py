@@ -15,6 +15,7 @@ from neuroadda.domains.inference import bootstrap_interval
 from neuroadda.domains.mmd import median_bandwidth, mmd2
 from neuroadda.domains.ranking import RankConfig, Ranking, Source, rank_sources
 from neuroadda.errors import UserError
+from neuroadda.intervals import lower_end
 from neuroadda.zoo.embeddings import Embedding
 
 FEATURES = 6
@@ -120,6 +121,30 @@ def test_both_weigh_consistency_against_mmd():
     assert ranking.rows[2].why == "behind near"
     blind = {**found, "near": agreeing([0.9, 0.9, 0.9], 0.001)}
     assert rank_sources([source(name) for name in found], blind, compared, RankConfig()).rows[-1].name == "near"
+
+
+def test_both_are_tied_where_what_each_says_is_not_sure():
+    """Crops alone would tell the first from the second, by 0.04 +- 0.01; the MMD is as good as nothing, and unsure."""
+    found = {"first": agreeing([0.74, 0.74, 0.75]), "second": agreeing([0.70, 0.70, 0.71])}
+    sources = [source(name) for name in found]
+
+    def ties(**shifts: float) -> list[bool]:
+        compared = {
+            name: compare_embeddings(domain(0, 0), domain(shift, seed), CONFIG, name)
+            for seed, (name, shift) in enumerate(shifts.items(), start=1)
+        }
+        return [row.tied for row in rank_sources(sources, found, compared, RankConfig()).rows]
+
+    assert ties() == [False, False]
+    assert ties(first=1) == [False, False]
+    assert ties(first=1, second=1) == [True, True]
+    assert ties(first=1, second=4) == [False, False]
+
+
+def test_the_lower_end_of_a_sum_is_nearer_than_the_sum_of_lower_ends():
+    assert lower_end([(3, 0), (5, 1)]) == 3 + 5 - 5
+    assert lower_end([(2, 1.5)]) == 1.5
+    assert lower_end([(2, 1), (0.5, 0.5)]) == 1.5
 
 
 def test_without_stored_features_there_is_no_rank_by_mmd():
