@@ -22,6 +22,7 @@ class LabelSettings(Config):
     ----------
     background
         What label 0 means: ``"boundary"`` (affinity 0) or ``"ignore"`` (unknown, left out of the loss).
+        Boxes whose labels had ids that mean "not labelled" leave 0 out in any case.
     linked
         Whether a label has the same id in every section; if not, affinities between sections are left out of the loss.
     erode_vx

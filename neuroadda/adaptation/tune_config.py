@@ -49,7 +49,7 @@ class TuneConfig(PublicConfig, WithNoData):
     predict
         How affinities are predicted.
     fragments, agglomerate
-        The default, with which all else is compared.
+        Fragments and agglomeration of the default, with which the other settings are compared.
     threshold
         Threshold of the default; if it is not given, the one at which the backbone was validated best, or 0.5.
     level
