@@ -1,5 +1,6 @@
 """Fixtures for the whole test suite."""
 
+import gc
 import importlib.util
 import os
 import re
@@ -25,6 +26,16 @@ settings.load_profile("neuroadda")
 MongoServer = Callable[..., AbstractContextManager[str]]
 LOCAL_OPTIONS = "directConnection=true&retryWrites=false"  # the stand-in scans its whole log for each retryable write
 TORCH = [name for name in ("torch", "gunpowder") if importlib.util.find_spec(name) is None]
+
+
+def pytest_configure() -> None:
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays until the end: it is not looked through for garbage, neither while it is made nor later."""
+    gc.enable()
+    gc.freeze()
 
 
 def _skip_what_lacks_torch(report: Any) -> None:

@@ -67,14 +67,16 @@ class Execution(PublicConfig):
         Threads of the numerical libraries in each worker, where the stage does not fix them itself.
     retries
         How often daisy hands out a block again after it has failed, by any error, or its worker has died or was killed: with 2, a
-        block is handed out at most three times (a block that kills its workers three times more, one block at a time). Within each of these, the worker itself tries again what may pass (a lost
-        connection up to 7 times, too little memory twice). ``serial`` has no daisy, and hands out nothing again.
+        block is handed out at most three times (one that kills its workers six times, the last three alone). Within each of these,
+        the worker itself tries again what may pass (a lost connection up to 7 times, too little memory twice). ``serial`` has no
+        daisy, and hands out nothing again.
     block_timeout : s
         Time after which a block's worker is killed. The block is then handed out again, see `retries`.
     worker_restarts
         How many workers are started again in a task before it is given up.
     same_error_limit : blocks
-        Blocks failing with the same error at which the run is stopped early, whatever the error is: the others would most likely fail, too.
+        Blocks failing with the same error at which the run is stopped early, whatever the error is: the others would most likely
+        fail, too.
     host
         Address that the scheduler listens on, and workers find it by; it has no authentication, so keep it on loopback or a private
         interface.

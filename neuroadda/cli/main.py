@@ -2,11 +2,13 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 from neuroadda import __version__
 from neuroadda.cli import (
@@ -72,7 +74,13 @@ def main() -> None:
     with take_verbosity(sys.argv[1:]) as arguments:
         observer = Silence() if is_quiet() else WorkLines()
         with tell_errors(), raise_by_interrupt(), watched_by(observer):
-            app(arguments)
+            build_command()(arguments)
+
+
+@cache
+def build_command() -> Callable[[Sequence[str]], Any]:
+    """Return all verbs with their options, built once however often `main` is called."""
+    return get_command(app)
 
 
 @contextmanager

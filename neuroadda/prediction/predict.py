@@ -64,7 +64,8 @@ class Predict(Stage):
         What a pass may take, in units of 10^9 bytes; `execution.job.memory_gb` is in units of 1024^3. It only chooses the tile. By
         default it is 1 GB on a CPU. On a CUDA device it is four fifths of its memory, divided by the workers that share it.
     device
-        ``auto``: CUDA where there is one, or where jobs of a cluster ask for GPUs. ``cuda`` is any: each worker takes the one that fewest use; ``cuda:1`` is that one.
+        ``auto``: CUDA where there is one, or where jobs of a cluster ask for GPUs. ``cuda`` is any: each worker takes the one that
+        fewest use; ``cuda:1`` is that one.
     precision
         ``auto``: bfloat16 where the hardware has it natively and, on a CPU, where it was measured to be clearly faster. float16
         needs CUDA.

@@ -56,7 +56,7 @@ def test_a_turned_volume_gives_the_same_opinions_turned(tmp_path):
     raw = write_raw(tmp_path / "raw.zarr/raw")
     folder = write_random_backbone(tmp_path / "random")
     members = np.sort(predict(make(folder, raw), raw), axis=0)
-    for i, symmetry in enumerate(SYMMETRIES[1:6:2] + SYMMETRIES[2:3]):
+    for i, symmetry in enumerate((SYMMETRIES[1], SYMMETRIES[6])):
         turned = write_raw(tmp_path / f"{i}.zarr/raw", symmetry.apply(raw.read()))
         found = np.sort(predict(make(folder, turned), turned), axis=0)
         for channel, offset in enumerate(NEAREST):

@@ -65,7 +65,7 @@ SCORINGS = ("contraharmonic", "quantile_75", "quantile_90_root", "quantile_100")
 @pytest.mark.parametrize(
     ("block_vx", "limit", "scoring"),
     [
-        *((b, lim, "mean") for b in ((16, 140, 150), (8, 40, 50), (5, 9, 8), (16, 30, 2)) for lim in (0.95, 0.5)),
+        *((b, lim, "mean") for b in ((16, 140, 150), (8, 40, 50), (5, 18, 17), (16, 30, 4)) for lim in (0.95, 0.5)),
         *((b, 0.95, scoring) for b in ((8, 40, 50), (16, 30, 25)) for scoring in SCORINGS),
     ],
 )
