@@ -40,6 +40,7 @@ from neuroadda.prediction.tiles import choose_tile_vx, count_computed
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.contents.grey_values import check_raw_type
 from neuroadda.volumes.coverage.tissue import open_filled, open_tissue
+from neuroadda.volumes.geometry.places import describe_size, looks_like_xyz
 
 CPU_MEMORY_GB = 1.0
 CUDA_SHARE = 0.8  # of a device's memory; the rest is the driver's and the libraries'
@@ -239,10 +240,12 @@ def check_raw(raw: Volume, card: Card, any_voxel_size: bool) -> None:
         raise UserError(f"the backbone takes {card.architecture.in_channels} channels, raw has one", card.name)
     if not any_voxel_size and is_far_in_size(raw, card):
         what = (
-            f"the voxel size of {raw.path}, {raw.voxel_size_nm} nm, "
-            f"is far from the backbone's {card.voxel_size_nm} nm ({card.name})"
+            f"the voxel size of {raw.path}, {describe_size(raw.voxel_size_nm)}, is far from that of the backbone "
+            f"{card.name}, {describe_size(card.voxel_size_nm)}"
         )
         right = "choose another backbone, or set it to true (option --any-voxel-size)"
+        if looks_like_xyz(raw.voxel_size_nm):
+            right = "it looks like x, y, z: if it is, import the volume again with the right --voxel-size"
         raise SettingError(what, "any_voxel_size", right)
 
 
@@ -250,8 +253,8 @@ def tell_far_size(raw: Volume, card: Card) -> str | None:
     """Return a sentence that tells both voxel sizes, if a backbone was trained on voxels of far another size."""
     if not is_far_in_size(raw, card):
         return None
-    sizes = (" x ".join(f"{v:g}" for v in nm) for nm in (raw.voxel_size_nm, card.voxel_size_nm))
-    return "{} runs on voxels of {} nm (zyx), and was trained on {} nm".format(card.name, *sizes)
+    here, there = (describe_size(size) for size in (raw.voxel_size_nm, card.voxel_size_nm))
+    return f"{card.name} runs on voxels of {here}, and was trained on {there}"
 
 
 def is_far_in_size(raw: Volume, card: Card) -> bool:

@@ -193,7 +193,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Change], str, str, str]] = {
     "far voxel size": (
         same({"segment": {"backbone": "fly_fibsem"}}),
         "segment.any_voxel_size",
-        "is far from the backbone's",
+        "is far from that of the backbone",
         "another backbone",
     ),
     "unknown source": (

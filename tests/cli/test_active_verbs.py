@@ -150,7 +150,7 @@ def test_a_far_voxel_size_is_told(command: Run, arguments, inputs, tmp_path):
     assert "runs on voxels of 30 x 6 x 6 nm (zyx), and was trained on 30 x 12 x 6 nm" in told
     assert command(*far, "--any-voxel-size", "--json")[0] == 0
     told = refused(command(*far, "-o", tmp_path / "refused", "--same-voxel-size"))
-    assert "is far from the backbone's" in told
+    assert "is far from that of the backbone" in told
     assert "voxels of" not in command(*arguments, "-o", tmp_path / "near", "--json")[2]
 
 

@@ -374,7 +374,7 @@ def test_a_voxel_size_that_looks_turned_is_warned_of(tmp_path: Path, caplog: pyt
     with h5py.File(tmp_path / "b.h5", "w") as file:
         file["volumes/raw"] = VOXELS
         file["volumes/raw"].attrs["resolution"] = (5, 5, 30)
-    line = "looks like x, y, z: the last axis is the coarsest"
+    line = "looks like x, y, z: the last axis is the coarsest; if it is, import it with --voxel-size"
     for source, size in (("a.npy", (6, 6, 30)), ("b.h5", None), ("a.npy", (4, 8, 35))):
         forget_warnings()
         caplog.clear()

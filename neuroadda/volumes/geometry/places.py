@@ -110,7 +110,10 @@ def list_doubts(size_nm: ZyxFloat, shape: Sequence[int]) -> tuple[str, ...]:
     """Return what is doubtful of a voxel size and a shape (zyx), a sentence each."""
     told, doubts = f"its voxel size, {describe_size(size_nm)},", []
     if looks_like_xyz(size_nm):
-        doubts.append(f"{told} looks like x, y, z: the last axis is the coarsest")
+        turned = " ".join(f"{s:g}" for s in reversed(size_nm))
+        doubts.append(
+            f"{told} looks like x, y, z: the last axis is the coarsest; if it is, import it with --voxel-size {turned}"
+        )
     if looks_like_other_unit(size_nm):
         doubts.append(f"{told} is none of electron microscopy: was another unit meant?")
     if looks_turned(shape):

@@ -143,7 +143,7 @@ def _read_png_header(path: Path) -> Header:
         raise UserError(f"the PNG cannot be read: {error}", str(path)) from error
     if mode not in MODES or transparent:
         what = f"it has transparency ({mode})" if mode == "LA" or transparent else f"it is in colour ({mode})"
-        raise UserError(what, str(path), "convert it to grey first")
+        raise UserError(what, str(path), "convert it to grey first, such as by ImageJ: Image > Type > 8-bit")
     return Header((height, width), MODES[mode], look, orientation)
 
 

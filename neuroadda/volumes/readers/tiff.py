@@ -246,7 +246,7 @@ def _tiff_shape(file: tifffile.TiffFile, path: Path) -> tuple[int, tuple[int, in
     first = series[0]
     if "S" in first.axes:
         what = "it is in colour" if first.keyframe.samplesperpixel > 2 else "it has transparency"
-        raise UserError(what, str(path), "convert it to grey first")
+        raise UserError(what, str(path), "convert it to grey first, such as by ImageJ: Image > Type > 8-bit")
     if any(s.shape[-2:] != first.shape[-2:] or s.dtype != first.dtype for s in series):
         pages = sorted({f"{s.shape[-2]} x {s.shape[-1]} {s.dtype}" for s in series})
         what = f"its pages differ: {', '.join(pages)}"
