@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import signal
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -145,4 +146,5 @@ class RunStopped(BaseException):
 
     def __init__(self, signum: int) -> None:
         self.signum, self.exit_code = signum, 128 + signum
-        super().__init__(f"stopped by signal {signum}; run the same command again to go on")
+        by = "Ctrl-C (SIGINT)" if signum == signal.SIGINT else signal.Signals(signum).name
+        super().__init__(f"stopped by {by}; run the same command again to go on")

@@ -1,6 +1,5 @@
 """Which backbone of a zoo fits a volume: its entries ranked by what they make of it, and by their stored features."""
 
-import difflib
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -209,6 +208,4 @@ def check_excluded(zoo: Zoo, exclude: Collection[str]) -> None:
     names = zoo.names()
     for name in exclude:
         if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            right = f"did you mean {close[0]!r}?" if close else f"it has: {', '.join(names) or 'nothing'}"
-            raise UserError(f"there is no {name!r} in the zoo to exclude", zoo.where, right)
+            raise UserError(f"there is no {name!r} in the zoo to exclude", zoo.where, zoo.suggest(name))

@@ -1,5 +1,6 @@
 """A zoo: a folder of pretrained backbones, here or at a URL, read no further than its digests are right."""
 
+import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,6 +47,12 @@ class Zoo:
         """Return the names of its entries, sorted."""
         return sorted(self.index.entries)
 
+    def suggest(self, name: str) -> str:
+        """Return what to give instead of a name that is no entry's: the nearest one, else all."""
+        names = self.names()
+        close = difflib.get_close_matches(name, names, n=1)
+        return f"did you mean {close[0]!r}?" if close else f"the zoo has: {', '.join(names) or 'nothing'}"
+
     def files(self, name: str) -> Mapping[str, FileRecord]:
         """Return the records of an entry's files: card, weights and, if it has one, embedding.
 
@@ -55,8 +62,7 @@ class Zoo:
             If there is no such entry.
         """
         if name not in self.index.entries:
-            has = ", ".join(self.names()) or "it is empty"
-            raise UserError(f"there is no {name!r} in the zoo", self.where, f"it has: {has}")
+            raise UserError(f"there is no {name!r} in the zoo", self.where, self.suggest(name))
         return {file: record for file, record in self.index.entries[name].items() if file in FILES}
 
     def card(self, name: str) -> Card:
@@ -224,8 +230,8 @@ def find_backbone(backbone: str | Path, zoo: Zoo | str | Path | None = None) -> 
     if folder.name in opened.names():
         return opened.folder(folder.name)
     if not folder.is_dir():
-        has = ", ".join(opened.names()) or "nothing"
-        raise UserError(f"{str(backbone)!r} is no entry of the zoo and no folder", opened.where, f"the zoo has: {has}")
+        what = f"{str(backbone)!r} is no entry of the zoo and no folder"
+        raise UserError(what, opened.where, opened.suggest(folder.name))
     return _enter(folder)
 
 

@@ -41,7 +41,7 @@ def test_an_interrupt_is_heard_wherever_it_comes(place: str) -> None:
     )
     ended = run_python(code)
     assert ended.returncode == 130, ended.stderr
-    assert ended.stderr == "neuroadda: stopped by signal 2; run the same command again to go on\n"
+    assert ended.stderr == "neuroadda: stopped by Ctrl-C (SIGINT); run the same command again to go on\n"
 
 
 def test_an_interrupt_while_the_command_is_imported_is_told_in_a_line() -> None:
@@ -55,7 +55,7 @@ def test_an_interrupt_while_the_command_is_imported_is_told_in_a_line() -> None:
     )
     ended = run_python(code)
     assert ended.returncode == 130
-    assert ended.stderr == "neuroadda: stopped by signal 2; run the same command again to go on\n"
+    assert ended.stderr == "neuroadda: stopped by Ctrl-C (SIGINT); run the same command again to go on\n"
 
 
 def test_who_ignores_ctrl_c_still_does() -> None:

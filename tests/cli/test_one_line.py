@@ -102,7 +102,10 @@ def test_a_dry_run_names_all_that_is_wrong(command: Run, volume: Path, tmp_path:
         (("train",), "nothing was given to work on; give RAW LABELS --output OUT, or --config FILE"),
         (("evaluate",), "nothing to evaluate; give SEGMENTATION LABELS, or --config"),
         (("segment", "raw", "-o", "out"), "key 'segment.backbone' is missing; give RAW --backbone NAME --output OUT"),
-        (("segment", "RAW", "--backbone", "mouse", "-o", "out"), "'mouse' is no entry of the zoo and no folder"),
+        (
+            ("segment", "RAW", "--backbone", "mouse_cortex", "-o", "out"),
+            "no folder; did you mean 'mouse_cortex_sssem'?",
+        ),
         (("segment", "RAW", "--backbone", "fly_medulla_fibsem", "-o", "out"), "(option --any-voxel-size)"),
         (("train", "RAW", "-o", "out"), "train.samples.0.labels"),
     ],

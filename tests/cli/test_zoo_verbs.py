@@ -93,7 +93,7 @@ def test_show(command, made):
     )
     code, told, error = command("zoo", "show", "fish", "--zoo", made)
     assert (code, told) == (2, "")
-    assert error == f"neuroadda: {made}: there is no 'fish' in the zoo; it has: fly, larva\n"
+    assert error == f"neuroadda: {made}: there is no 'fish' in the zoo; the zoo has: fly, larva\n"
 
 
 def test_a_card_cannot_write_to_the_terminal(command, tmp_path):

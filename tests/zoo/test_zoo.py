@@ -114,7 +114,7 @@ def test_the_builtin_zoo_may_be_absent_and_any_other_may_not(tmp_path: Path, mon
     assert builtin_folder().parent.name == "zoo"
     monkeypatch.setattr("neuroadda.zoo.finding.builtin_folder", lambda: tmp_path / "none")
     assert open_zoo().names() == open_zoo("builtin").names() == []
-    with pytest.raises(UserError, match=r"no 'fly' in the zoo; it has: it is empty"):
+    with pytest.raises(UserError, match=r"no 'fly' in the zoo; the zoo has: nothing"):
         open_zoo().card("fly")
     with pytest.raises(UserError, match="no such folder"):
         open_zoo(tmp_path / "other")
@@ -129,7 +129,7 @@ def test_the_builtin_zoo_may_be_absent_and_any_other_may_not(tmp_path: Path, mon
 def test_unknown_names_are_told_the_known(made: Path) -> None:
     opened = open_zoo(made)
     for get in (opened.card, opened.folder, opened.backbone, opened.files):
-        with pytest.raises(UserError, match=r"no 'fish' in the zoo; it has: fly, mouse"):
+        with pytest.raises(UserError, match=r"no 'fish' in the zoo; the zoo has: fly, mouse"):
             get("fish")
     with pytest.raises(UserError, match=r"mouse has no embedding\.safetensors"):
         opened.file("mouse", EMBEDDING)
