@@ -150,9 +150,8 @@ def tell_certainty(facts: Facts, seeds: int) -> str:
     species = {domain.organism for domain in DOMAINS.values()}
     return "## How sure\n\n" + paragraph(
         "Well supported: at the same number of iterations, a pretrained start and the first few boxes help. Unsure: everything "
-        "about the order of sources, and what a pretrained start is worth with larger, 3-D networks "
-        f"([transfer_zoo.md](transfer_zoo.md)). There are {len(facts.targets)} volumes of {len(species)} species, {seeds} draws "
-        "of boxes, "
+        "about the order of sources, and what larger, 3-D backbones change. There are "
+        f"{len(facts.targets)} volumes of {len(species)} species, {seeds} draws of boxes, "
         "two trainings of each source. The backbones are small and for single sections, fine-tuned for "
         f"{FINE_TUNE['iterations']} iterations. Nothing here is about long fine-tuning.",
     )
