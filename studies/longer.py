@@ -19,6 +19,7 @@ from studies.rows import append_rows, read_table
 
 ROOT = Path(__file__).parent.parent
 ROWS = ROOT / "docs" / "results" / "zoo_longer.csv"
+FOLDER = Path("runs/longer")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("iterations", type=int)
     parser.add_argument("--every", type=int, help="iterations between validations; a quarter of all by default")
     options = parser.parse_args()
-    path, folder = Path("configs") / f"{options.entry}.toml", Path("runs/longer") / options.entry
+    path, folder = Path("configs") / f"{options.entry}.toml", FOLDER / options.entry
     given = load_config_file(path)
     given["train"] |= {
         "iterations": options.iterations,

@@ -19,7 +19,7 @@ from studies.pictures import draw_strategies
 from studies.single_sections import DOMAINS, PIXEL_NM
 from studies.transfer import judgement, reliability
 from studies.transfer.choices import read_nearest
-from studies.transfer.study import FINE_TUNE, ROOT, SAMPLE_PX, SAMPLES, read_rows
+from studies.transfer.study import FINE_TUNE, ROOT, SAMPLE_PX, SAMPLES
 
 FEWEST, SOME, MOST = sorted(SAMPLES)
 DEFAULT = ChooseConfig().strategy
@@ -52,8 +52,6 @@ def tell_known(chosen: Judged, best: Judged) -> str:
     few_there, many_there = (reliability.gain_of_boxes(there, near, a, b) for a, b in ((FEWEST, SOME), (SOME, MOST)))
     span = [chosen.change[name, SOME][0] for name in STRATEGIES]
     first, surest = chosen.change[DEFAULT, FEWEST], [judged.change[SUREST, None] for judged in (chosen, best)]
-    draws, here = len({row.seed for row in read_rows()}), count_volumes(chosen, MOST)
-    volumes = sum(n == MOST for _, n in there.cases)
     return items(
         "What is known",
         [
@@ -61,14 +59,13 @@ def tell_known(chosen: Judged, best: Judged) -> str:
                 few > 3 * many > 0 and few_there > 3 * many_there > 0,
                 f"{SOME} boxes are better than {FEWEST}. With {SOME} random boxes, VOI is {few:.0f} % lower than with {FEWEST}; "
                 f"with {MOST} it is {many:.0f} % lower than with {SOME}. Each was trained for {FINE_TUNE['iterations']} "
-                f"iterations. [transfer.md](transfer.md) has {few_there:.0f} and {many_there:.0f} %, from {draws} draws of boxes "
-                f"rather than {count_seeds(chosen)}, and {MOST} boxes in {volumes} volumes rather than {here}.",
+                f"iterations. [transfer.md](transfer.md) has {few_there:.0f} and {many_there:.0f} %, from more draws and volumes.",
             ),
             claim(
                 many < few / 3 and -min(span) > many and few > -first[0] > few / 2 and first[2] < 0,
-                f"With {FEWEST} box, the choice is worth nearly as much as {SOME - FEWEST} more boxes: VOI of the default strategy "
-                f"is {compare(first)}. With {SOME}, VOI of the strategies is from {-min(span):.0f} % lower to {max(span):.0f} % "
-                f"higher than random boxes'. {MOST} boxes rather than {SOME} change less.",
+                f"With {FEWEST} box, the choice is worth nearly as much as {SOME - FEWEST} more: VOI of the default strategy, "
+                f"which was selected on these volumes, is {compare(first)}. With {SOME}, VOI of the strategies is from "
+                f"{-min(span):.0f} % lower to {max(span):.0f} % higher than random boxes'.",
             ),
             claim(
                 min(low for _, low, _ in surest) > 0 and all(chosen.change[SUREST, n][1] < 0 for n in SAMPLES),
@@ -123,8 +120,8 @@ def tell_advice(chosen: Judged, best: Judged) -> str:
         [
             claim(
                 lowest < 0,
-                f"Label {SOME} boxes, those that `neuroadda propose` or `neuroadda adapt` shows: nowhere are they "
-                "shown to be worse than random ones.",
+                f"Label {SOME} boxes, those that `neuroadda propose` or `neuroadda adapt` shows: in no case "
+                "is VOI clearly higher than with random ones.",
             ),
             f"If you would rather choose places yourself, spread them over the tissue at random. Do not take only the surest "
             f"(`{SUREST}`). Avoid only the least sure (`max`) or only the odd ones (`diverse`).",

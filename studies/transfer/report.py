@@ -62,8 +62,8 @@ def tell_known(facts: Facts) -> str:
             ),
             claim(
                 clear_long < clear and np.mean(long) < np.mean(values),
-                "A part of that gain is training time. Against scratch trained three times as long, VOI from the nearest is "
-                f"{min(long):.0f} to {max(long):.0f} % lower, by volume, and the interval excludes 0 on {clear_long} of {count}.",
+                "Longer training from scratch makes up for a part of it. Against scratch trained three times as long, VOI from the "
+                f"nearest is {min(long):.0f} to {max(long):.0f} % lower; the interval excludes 0 on {clear_long} of {count}.",
             ),
             claim(
                 min(gains) > 0 and few > max(many, facts.random.regret),
@@ -96,7 +96,7 @@ def tell_unknown(facts: Facts) -> str:
             claim(
                 within > between and again < PAPER_HIT / 2,
                 f"Which source is the best for a volume. Sources differ by {100 * between:.0f} % (standard deviation of log "
-                f"VOI); between draws, one source varies by {100 * within:.0f} %, without what changes for all. "
+                f"VOI); between draws, one source varies by {100 * within:.0f} %, less what a draw changes for all. "
                 f"The orders of two trainings correlate by {again:.2f} (Spearman; {again_best:.2f} at the best threshold).",
             ),
             claim(
@@ -106,8 +106,8 @@ def tell_unknown(facts: Facts) -> str:
                 f"Whether a distance between images finds a good source. The nearest source loses {nearest.regret:.0f} % (95 % "
                 f"interval {nearest.regret_low:.0f} to {nearest.regret_high:.0f} %), a random one {random.regret:.0f} % "
                 f"({random.regret_low:.0f} to {random.regret_high:.0f} %). But the nearest loses less on only {wins} of "
-                f"{len(facts.targets)} volumes; without {facts.odd}, the losses are {near:.0f} and {anyone:.0f} %; and if the "
-                f"distance is selected, among several, for each volume on the others, the nearest loses {nested.regret:.0f} %.",
+                f"{len(facts.targets)} volumes; if the distance is selected on the other volumes, its nearest loses "
+                f"{nested.regret:.0f} %.",
             ),
             claim(
                 nearest.hit_low < random.hit < nearest.hit < PAPER_HIT,
@@ -119,9 +119,8 @@ def tell_unknown(facts: Facts) -> str:
             claim(
                 reached < len(facts.targets) and len(larger) < ENOUGH,
                 f"Why VOI is not lowered more. Sawmya et al. 2025 report {PAPER_PERCENT[0]} to {PAPER_PERCENT[1]} %; "
-                f"here, {reached} of {len(facts.targets)} volumes reach {PAPER_PERCENT[0]} %. With the zoo's larger, 3-D "
-                f"backbones, {len(larger)} of {len(TARGETS)} do ([transfer_zoo.md](transfer_zoo.md)): small networks are not the "
-                "reason. Training and volumes differ.",
+                f"here, {reached} of {len(facts.targets)} volumes reach {PAPER_PERCENT[0]} %. With the zoo's larger "
+                f"backbones {len(larger)} of {len(TARGETS)} do, so small networks are not the reason. Training and volumes differ.",
             ),
         ],
     )
@@ -135,12 +134,11 @@ def tell_advice(facts: Facts) -> str:
         [
             claim(
                 np.mean(general) < facts.random.regret,
-                f"Start from a pretrained backbone. The generalist loses {np.mean(general):.0f} % ({min(general):z.0f} to "
-                f"{max(general):.0f} %, by volume). `neuroadda domains rank` weighs MMD and consistency; what its first choice is "
-                "worth is not tested here, but in [ranking.md](ranking.md), without fine-tuning.",
+                f"Start from a pretrained backbone: the generalist (loss {np.mean(general):.0f} %), or the first of `neuroadda "
+                "domains rank`, tested in [ranking.md](ranking.md), and fine-tuned in [transfer_zoo.md](transfer_zoo.md).",
             ),
-            f"Label {N} boxes rather than {FEWEST}. Then leave the choice to `neuroadda adapt`: it compares the first few sources "
-            "on your boxes, and takes another than the first only if that one is clearly better.",
+            f"Label {N} boxes rather than {FEWEST}. Then leave the choice to `neuroadda adapt`: it starts from the first of the "
+            "ranking, or from one of the next if that is clearly better on your boxes.",
         ],
     )
 
@@ -150,7 +148,7 @@ def tell_certainty(facts: Facts, seeds: int) -> str:
     species = {domain.organism for domain in DOMAINS.values()}
     return "## How sure\n\n" + paragraph(
         "Well supported: at the same number of iterations, a pretrained start and the first few boxes help. Unsure: everything "
-        "about the order of sources, and what larger, 3-D backbones change. There are "
+        "about the order of sources. There are "
         f"{len(facts.targets)} volumes of {len(species)} species, {seeds} draws of boxes, "
         "two trainings of each source. The backbones are small and for single sections, fine-tuned for "
         f"{FINE_TUNE['iterations']} iterations. Nothing here is about long fine-tuning.",
@@ -209,16 +207,15 @@ def main() -> None:
             claim(
                 facts.random.regret < min(np.mean(list(facts.gains.values())), facts.losses[facts.odd][ANY]),
                 f"**Start from a pretrained backbone, and label {N} boxes rather than {FEWEST}. Up to {N} boxes, their number "
-                "matters more than which backbone it is, except on one volume. That a distance between "
-                "images finds the best one is not shown.**",
+                "matters more than which backbone it is, on all volumes but one. That a distance between "
+                "images finds the best one is not shown.** Larger, 3-D backbones: [transfer_zoo.md](transfer_zoo.md).",
             ),
-            "VOI measures the errors of a segmentation; 0 is perfect. *Scratch*: training starts from random weights. *Source*: a "
-            "backbone to start from, trained on one other domain (a kind of tissue and imaging). *Nearest*: the source whose "
-            "training images look most alike, by MMD of a backbone's features. *Generalist*: trained on the domains of all "
+            "VOI measures errors of segmentation; 0 is perfect. *Scratch*: training starts from random weights. *Source*: a "
+            "backbone to start from, trained on one other domain (a kind of tissue and imaging). *Nearest*: the source with the "
+            "most similar images, by MMD of a backbone's features. *Generalist*: trained on the domains of all "
             "sources, but not the volume's own. *Box*: one labelled section, "
             f"{width:.2f} µm wide. *Case*: a volume and a number of boxes. *Loss*: by how many percent VOI is above the best "
-            "source's. VOI is of a labelled part that is not trained on, at the threshold that is best on the boxes; *best "
-            "threshold*: best on that part.",
+            "source's. VOI is of a part not trained on, at the threshold best on the boxes; *best threshold*: on that part.",
         ),
         tell_known(facts),
         tell_unknown(facts),
