@@ -39,14 +39,16 @@ class Findings:
     ----------
     for_run
         A run is about to begin. It tells itself whose results lie in its outputs, and does the blocks that can be read.
+    dry_run
+        Nothing will be written: a disk on which there is no room is only doubtful.
     all
         Every finding.
     facts
         What is known of a volume, where one was looked at: see `neuroadda.volumes.info.describe`.
     """
 
-    def __init__(self, *, for_run: bool = False) -> None:
-        self.for_run = for_run
+    def __init__(self, *, for_run: bool = False, dry_run: bool = False) -> None:
+        self.for_run, self.dry_run = for_run, dry_run
         self.facts: dict[str, Any] = {}
         self.all: list[Finding] = []
         self._errors: list[UserError] = []

@@ -76,7 +76,7 @@ def check_disk(findings: Findings, where: str, folder: Location, voxels: int) ->
     what = f"about {format_bytes(needed)} will be written to {folder}, and {format_bytes(free)} are free"
     mend = "choose another disk, a smaller roi or a mask; `neuroadda segment --dry-run --measure 4` forecasts it"
     if free < TOO_LITTLE * needed and not folder.exists():
-        findings.fault(where, what, mend)
+        (findings.doubt if findings.dry_run else findings.fault)(where, what, mend)
     elif free < ENOUGH * needed:
         findings.doubt(where, what, mend)
     else:

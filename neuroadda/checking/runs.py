@@ -27,6 +27,7 @@ def check_run(
     broken: Collection[str] = (),
     made: Sequence[Path] = (),
     for_run: bool = False,
+    dry_run: bool = False,
 ) -> Findings:
     """Look at all that a config depends on.
 
@@ -36,10 +37,10 @@ def check_run(
         Names of sections that are not valid as they are: keys, or all of them, were left out.
     made
         Folders of backbones that they make.
-    for_run
+    for_run, dry_run
         See `Findings`.
     """
-    findings = Findings(for_run=for_run)
+    findings = Findings(for_run=for_run, dry_run=dry_run)
     if config.train is not None:
         from neuroadda.checking.training import check_train
 

@@ -27,7 +27,7 @@ def print_dry_run(loaded: "RunConfig", upto: str, dry_run: bool, measure: int | 
     if not dry_run:
         raise UserError("nothing is measured but for a dry run", "--measure", "add --dry-run")
     segment = take_section(loaded, "segment")
-    check_run(loaded, for_run=True).enforce()
+    check_run(loaded, for_run=True, dry_run=True).enforce()
     plan = make_plan(segment).upto(upto)
     if measure is not None:
         from neuroadda.forecast.forecast import forecast
