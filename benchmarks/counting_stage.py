@@ -1,13 +1,16 @@
 """A stage that only counts how often each block is done: what is left is the cost of scheduling and of the ledger."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from neuroadda.blockwise.grid import Block
+from neuroadda.blockwise.outputs import Written
 from neuroadda.blockwise.task import BlockFunction, Stage, Task
+from neuroadda.errors import UserError
 
 COUNTS = "counts.npy"
 HOLD = "hold"  # a file beside the output: the number of blocks after which all others wait until it is removed
@@ -26,6 +29,10 @@ class Count(Stage):
         np.save(partial, np.zeros(len(task.grid), np.uint8))
         partial.replace(counts)
 
+    def written(self, task: Task) -> Written:
+        """Return which blocks are counted."""
+        return WrittenCounts(Path(task.output))
+
     def open(self, task: Task) -> BlockFunction:
         """Return the function that counts a block."""
         counts, hold = read_counts(Path(task.output), "r+"), Path(task.output).with_name(HOLD)
@@ -38,6 +45,26 @@ class Count(Stage):
             return {}
 
         return count
+
+
+@dataclass(frozen=True)
+class WrittenCounts:
+    """Counts as their task's output."""
+
+    output: Path
+
+    def find(self) -> np.ndarray:
+        """Return which blocks have a count."""
+        return np.asarray(read_counts(self.output) > 0)
+
+    def read(self, block: Block) -> None:
+        """Read the count of a block."""
+        if not read_counts(self.output)[block.index]:
+            raise UserError("it was not counted", f"block {block.index}")
+
+    def remove(self, block: Block) -> None:
+        """Forget the count of a block."""
+        read_counts(self.output, "r+")[block.index] = 0
 
 
 def read_counts(output: Path, mode: str = "r") -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
+@pytest.mark.system
 def test_thousands_of_blocks_are_killed_and_resumed(tmp_path):
     made = subprocess.run(
         [sys.executable, "-m", "benchmarks.bench_blocks", "--blocks", "6000"],
