@@ -45,12 +45,12 @@ test pytest test-fast test-system test-slow test-without-torch: export PYTHONDON
 demo: $(INSTALLED)
 	$(BIN)/python pipelines/demo.py
 
-# mypy is one process and takes a minute: it runs beside the tests. Some of those wait for processes: three at once fill two cores.
+# mypy is one process and takes a minute: it runs beside the tests. Some of those wait for processes: four at once fill two cores.
 test:
 	@$(MAKE) --no-print-directory -j 2 lint pytest
 
 pytest: $(TESTABLE)
-	$(BIN)/python -m pytest -q -n 3 --dist worksteal
+	$(BIN)/python -m pytest -q -n 4 --dist worksteal
 
 test-fast: $(TESTABLE)
 	$(BIN)/python -m pytest -q -n 2 $(FAST)
