@@ -232,7 +232,7 @@ def test_what_does_not_fit_is_refused_in_a_line(inputs, raw, tmp_path):
     other = write_raw(tmp_path / "raw.zarr/raw", voxel_size_nm=(30, 12, 12))
     stage = Uncertainty(cell_vx=CELL_VX, predict=CPU)
     options = {"output": tmp_path / "grid", "block_vx": BLOCK_VX}
-    with pytest.raises(UserError, match="far from the backbone's"):
+    with pytest.raises(UserError, match="far from that of the backbone"):
         make_uncertainty_task(other, [inputs / "random"], stage, **options)
     assert make_uncertainty_task(other, [inputs / "random"], stage, **options, any_voxel_size=True)
     assert not (tmp_path / "grid").exists()

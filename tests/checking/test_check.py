@@ -188,7 +188,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Change], str, str, str]] = {
         "no array here",
         "labels",
     ),
-    "unknown backbone": (same({"segment": {"backbone": "mouse_corteks"}}), "segment.backbone", "no entry", "zoo has"),
+    "unknown backbone": (same({"segment": {"backbone": "mouse_corteks"}}), "segment.backbone", "no entry", "did you mean"),
     "damaged backbone": (damaged_backbone, "segment.backbone", "weights are damaged", "again"),
     "far voxel size": (
         same({"segment": {"backbone": "fly_fibsem"}}),
@@ -200,7 +200,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Change], str, str, str]] = {
         same({"adapt": {"select": {"exclude": ["mouse_v1"]}}}),
         "adapt.select.exclude",
         "no 'mouse_v1'",
-        "it has",
+        "the zoo has",
     ),
     "small boxes": (
         same({"adapt": {"propose": {"shape_nm": [60.0, 960.0, 960.0]}}}),

@@ -151,7 +151,7 @@ def test_what_does_not_fit_is_told_in_a_line(raw, networks, tmp_path, command):
     ask = ["segment", raw.path, "-o", tmp_path / "o", "--set", "segment.predict.precision=float32"]
     for backbones, more, said in (
         ([networks[0], networks[0]], (), "is named twice"),
-        ([networks[0], coarse], (), "far from the backbone's"),
+        ([networks[0], coarse], (), "far from that of the backbone"),
         ([networks[0], gone], (), "gone"),
         (networks[:2], ("--set", "segment.predict.tiles_vx=[[4,24,24]]"), "1 tiles are given for 2 backbones"),
         (networks[:1], ("--set", "segment.predict.tiles_vx=[[4,24,24],[4,24,24]]"), "2 tiles are given for 1"),

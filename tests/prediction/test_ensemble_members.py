@@ -103,7 +103,7 @@ def test_members_that_are_there_are_looked_at_before_another_is_trained(raw, pai
     trained = f"{tmp_path}/job/train/backbone"
     file = tmp_path / "config.json"
     for named, said in (
-        ([trained, str(far)], "far from the backbone's"),
+        ([trained, str(far)], "far from that of the backbone"),
         ([trained, pair[0], pair[0]], "is named twice"),
     ):
         segment = {"raw": str(raw.path), "backbone": named, "output": str(tmp_path / "job")}

@@ -89,7 +89,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(configure: Configure, tm
     config = configure(ema=0.9)
     for iteration in (2, 5, config.iterations):
         killer = Killer(iteration, signal.SIGINT)
-        with pytest.raises(RunStopped, match="signal 2"):
+        with pytest.raises(RunStopped, match="stopped by Ctrl-C"):
             train_network(config, observer=killer)
         assert newest(config) == iteration
         assert len(killer.notes) == 1
