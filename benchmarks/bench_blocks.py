@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ import numpy as np
 from funlib.geometry import Coordinate, Roi
 
 from benchmarks.counting_stage import COUNTS, HOLD, Count, read_counts
-from benchmarks.machine import describe_run
+from benchmarks.machine import count_cpu, describe_run
 from benchmarks.tables import to_markdown
 from neuroadda.blockwise.engine import run_task
 from neuroadda.blockwise.execution_config import Execution
@@ -78,12 +78,13 @@ def measure(folder: Path, blocks: int, workers: int, ledger_url: str, stop_at: i
         [sys.executable, "-m", "benchmarks.bench_blocks", "--child", child], start_new_session=True
     )
     peaks: dict[str, int] = {}
-    spent: dict[int, float] = {}
+    spent = 0.0
     counts = None
     while not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
         for kind, pid in _family(process.pid):
             peaks[kind] = max(peaks.get(kind, 0), _peak_bytes(pid))
-            spent[pid] = max(spent.get(pid, 0), _cpu_seconds(pid))
+        with suppress(OSError):  # a process has just ended
+            spent = max(spent, count_cpu(process.pid))
         if stop_at is not None:
             if counts is None and (folder / "counted" / COUNTS).exists():
                 counts = read_counts(folder / "counted")
@@ -97,7 +98,7 @@ def measure(folder: Path, blocks: int, workers: int, ledger_url: str, stop_at: i
         time.sleep(LOOK_SECONDS)
     if process.wait() and stop_at is None:
         raise SystemExit(f"the run of {blocks} blocks failed, see above")
-    return Cost(time.perf_counter() - started, sum(spent.values()), peaks)
+    return Cost(time.perf_counter() - started, spent, peaks)
 
 
 def _family(main: int) -> Iterator[tuple[str, int]]:
@@ -124,14 +125,6 @@ def _peak_bytes(pid: int) -> int:
     except OSError:
         return 0
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
-
-
-def _cpu_seconds(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime
 
 
 def measure_size(folder: Path, blocks: int, workers: int, ledger: str | None = None) -> list[dict[str, str]]:

@@ -23,7 +23,7 @@ import daisy.v2
 import numpy as np
 from funlib.geometry import Coordinate, Roi
 
-from benchmarks.machine import describe_run
+from benchmarks.machine import count_cpu, describe_run
 from benchmarks.tables import to_markdown
 from neuroadda.blockwise.engine import Engine
 from neuroadda.blockwise.execution_config import LOOPBACK, Execution
@@ -39,7 +39,6 @@ from neuroadda.segmentation import pipeline
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "workers.md"
 WORKERS = 2
-TICKS = os.sysconf("SC_CLK_TCK")
 assert pipeline  # a real run has imported every stage
 
 
@@ -47,14 +46,6 @@ def make_task(folder: Path, number: int) -> Task:
     """Return a task of as many empty blocks as there are workers."""
     grid = BlockGrid.make(Roi((0, 0, 0), (WORKERS, 1, 1)), Coordinate(1, 1, 1), (1, 1, 1))
     return Task.make(Empty(), {}, folder / f"empty-{number}", grid)
-
-
-def count_cpu(pid: int) -> float:
-    """Return the CPU seconds of a process and of all its descendants, also of those that have ended."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    own = sum(map(int, fields[11:15])) / TICKS
-    children = [int(c) for t in Path(f"/proc/{pid}/task").iterdir() for c in (t / "children").read_text().split()]
-    return own + sum(map(count_cpu, children))
 
 
 def measure_forks(folder: Path, tasks: int) -> tuple[float, float]:

@@ -23,3 +23,11 @@ def describe_run(note: str = "no GPU") -> str:
     module = ".".join(program.relative_to(root).with_suffix("").parts) if program.is_relative_to(root) else program.stem
     command = " ".join(["python", "-m", module, *sys.argv[1:]])
     return f"- {datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {machine}\n- Command: `{command}`"
+
+
+def count_cpu(pid: int) -> float:
+    """Return the CPU seconds of a process and of all its descendants, also of those that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    own = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    children = [int(c) for t in Path(f"/proc/{pid}/task").iterdir() for c in (t / "children").read_text().split()]
+    return own + sum(map(count_cpu, children))

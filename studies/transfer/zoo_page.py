@@ -79,7 +79,8 @@ At the best threshold, {goal} are reached on {_list(find_reached(rows, best=True
 
 Hypothesis, settings and analysis: `studies/transfer/zoo_backbones.py`.
 
-- Command: `python -m studies.transfer.zoo_backbones`; rows: [transfer_zoo.csv](transfer_zoo.csv), 2026-11-30
+- Commands: `python -m studies.transfer.zoo_backbones` for the rows ([transfer_zoo.csv](transfer_zoo.csv), 2026-11-30),
+  `python -m studies.transfer.zoo_page` for this page
 - Machine: {describe_cpu()}, {os.cpu_count()} shared cores, no GPU; {sum(row.cpu_minutes for row in rows):.0f} CPU min of training
 """
     PAGE.write_text(text, encoding="utf-8")
