@@ -24,6 +24,11 @@ PR_SET_PDEATHSIG = 1
 ENDED = ("Z", "X")  # states in /proc/PID/stat: a zombie, dead
 
 
+def count_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent dies (Linux), so that a killed run leaves no process behind."""
     if sys.platform == "linux":

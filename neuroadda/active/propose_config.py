@@ -19,7 +19,7 @@ from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.resolving import default_block_vx
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.coverage.masks import Mask, open_mask
-from neuroadda.volumes.coverage.no_data_mask import AUTO
+from neuroadda.volumes.coverage.no_data_setting import AUTO
 from neuroadda.volumes.geometry.regions import RoiConfig
 
 CELLS_A_BLOCK = 4  # along an axis of the default block, at least

@@ -27,7 +27,7 @@ from neuroadda.segmentation.fragments import Fragments, context_vx, find_fragmen
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.coverage.boxes import find_boxes
 from neuroadda.volumes.coverage.masks import Mask, open_mask
-from neuroadda.volumes.coverage.no_data_mask import identify_mask
+from neuroadda.volumes.coverage.no_data_setting import identify_mask
 from neuroadda.volumes.coverage.tissue import MASK, NO_DATA, Tissue, open_filled, open_tissue
 from neuroadda.volumes.identity.inputs import Inputs
 from neuroadda.volumes.storage.locations import Location

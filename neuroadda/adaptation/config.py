@@ -10,7 +10,7 @@ from neuroadda.config import Config, FolderPath, PathText, PublicConfig, Zyx
 from neuroadda.domains.selection import SelectConfig
 from neuroadda.evaluation.validation import ValidateConfig
 from neuroadda.training.config import TrainSettings
-from neuroadda.volumes.coverage.no_data_mask import AUTO
+from neuroadda.volumes.coverage.no_data_setting import AUTO
 from neuroadda.volumes.geometry.regions import RoiConfig
 from neuroadda.zoo.finding import zoo_name
 

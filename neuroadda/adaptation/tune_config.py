@@ -19,7 +19,7 @@ from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.settings import DEFAULT_THRESHOLD
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.coverage.no_data_mask import WithNoData
+from neuroadda.volumes.coverage.no_data_setting import WithNoData
 from neuroadda.volumes.geometry.regions import RoiConfig
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from neuroadda.backbones.card import Card
-from neuroadda.backbones.devices import count_cores
 from neuroadda.backbones.fast_path import runs_in_chunks
 from neuroadda.backbones.memory import AT_ONCE, CHUNK_VALUES, count_pass_bytes
 from neuroadda.blockwise.execution_config import Execution
@@ -21,6 +20,7 @@ from neuroadda.ledger.mongo import redact
 from neuroadda.ledger.open import check_ledger
 from neuroadda.locks import read_lock
 from neuroadda.prediction.predict import Predict
+from neuroadda.processes import count_cores
 from neuroadda.volumes.storage.locations import Location, is_inside, to_location
 from neuroadda.volumes.storage.placing import nearest_folder
 from neuroadda.volumes.storage.urls import Url

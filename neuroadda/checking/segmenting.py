@@ -29,8 +29,8 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.contents.grey_values import open_raw
 from neuroadda.volumes.contents.label_checks import check_mask
 from neuroadda.volumes.coverage.masks import open_mask
-from neuroadda.volumes.coverage.no_data_mask import RIGHT as NO_DATA_MEND
-from neuroadda.volumes.coverage.no_data_mask import open_no_data
+from neuroadda.volumes.coverage.no_data_setting import RIGHT as NO_DATA_MEND
+from neuroadda.volumes.coverage.no_data_setting import open_no_data
 from neuroadda.volumes.identity.inputs import Inputs
 from neuroadda.volumes.storage.locations import is_inside, to_folder, to_location
 from neuroadda.volumes.storage.nodes import check_shards

@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
+from neuroadda.processes import count_cores
 from neuroadda.wording import format_bytes
 
 
@@ -21,12 +22,11 @@ def name_processor() -> str:
 
 def describe_machine() -> dict[str, str]:
     """Return the system, the processor, its cores, the memory, and the GPUs that torch sees."""
-    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "system": platform.platform(),
         "processor": name_processor(),
-        "cores": f"{os.cpu_count()}, {own} of them for this process",
+        "cores": f"{os.cpu_count()}, {count_cores()} of them for this process",
         "memory": format_bytes(memory),
         "GPUs": _name_gpus(),
     }

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from funlib.geometry import Roi
 
-from neuroadda.backbones.devices import check_device, count_cores
+from neuroadda.backbones.devices import check_device
 from neuroadda.checking.backbones import check_backbone, check_zoo
 from neuroadda.checking.findings import Findings
 from neuroadda.checking.looking import check_arrays, look_at_labels, look_at_raw
@@ -12,6 +12,7 @@ from neuroadda.checking.machine import check_free, check_place
 from neuroadda.domains.selection import SelectConfig
 from neuroadda.errors import in_section
 from neuroadda.evaluation.validation import ValidateConfig, Validator
+from neuroadda.processes import count_cores
 from neuroadda.training.config import TrainConfig
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity.inputs import Inputs

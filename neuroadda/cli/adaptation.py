@@ -86,7 +86,7 @@ def print_adaptation(done: Any, config: Any) -> None:
     """Print what every round came to, what the fine-tuning was worth, and the next command or what is waited for."""
     from neuroadda.active.proposals import SHEET
     from neuroadda.cli.console import print_table
-    from neuroadda.volumes.coverage.no_data_mask import AUTO
+    from neuroadda.volumes.coverage.no_data_setting import AUTO
 
     rows = [{"backbone": str(done.start)} | _shorten(done.before)]
     rows += [{"backbone": str(r.backbone)} | _shorten(r.metrics) for r in done.rounds if r.backbone]

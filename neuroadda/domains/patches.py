@@ -15,7 +15,7 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.contents.grey_values import check_raw_type
 from neuroadda.volumes.coverage.filling import Data
 from neuroadda.volumes.coverage.no_data import FoundData, has_constant_runs
-from neuroadda.volumes.coverage.no_data_mask import AUTO, NONE, WithNoData, open_no_data
+from neuroadda.volumes.coverage.no_data_setting import AUTO, NONE, WithNoData, open_no_data
 from neuroadda.volumes.geometry.regions import RoiConfig
 from neuroadda.volumes.resampling import check_pixel, resample_sections
 

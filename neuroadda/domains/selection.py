@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from neuroadda.backbones.card import Card, load_card
-from neuroadda.backbones.devices import compute_in_threads, count_cores
+from neuroadda.backbones.devices import compute_in_threads
 from neuroadda.config import FolderPath, PathText, PublicConfig, dump_config, fingerprint
 from neuroadda.domains.consistency import Consistency, draw_crops, measure_consistency
 from neuroadda.domains.features import compare_features, load_features
@@ -17,6 +17,7 @@ from neuroadda.domains.ranking_file import RANKING, Selection, read_record, take
 from neuroadda.errors import UserError
 from neuroadda.observing import track
 from neuroadda.prediction.predict import is_far_in_size
+from neuroadda.processes import count_cores
 from neuroadda.volumes.arrays import Volume
 from neuroadda.zoo.finding import Zoo, find_backbone, open_zoo
 

@@ -24,7 +24,7 @@ from neuroadda.volumes.contents.label_ids import read_ids
 from neuroadda.volumes.coverage.filling import Data, FilledVolume
 from neuroadda.volumes.coverage.masks import open_mask
 from neuroadda.volumes.coverage.no_data import FoundData, has_data, has_gaps
-from neuroadda.volumes.coverage.no_data_mask import AUTO, NONE, WithNoData
+from neuroadda.volumes.coverage.no_data_setting import AUTO, NONE, WithNoData
 from neuroadda.volumes.coverage.tissue import NO_DATA, WithLostSections
 from neuroadda.volumes.geometry.regions import RoiConfig
 from neuroadda.volumes.identity.inputs import Inputs

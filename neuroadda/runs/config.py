@@ -10,7 +10,7 @@ from neuroadda.blockwise.outputs import read_key
 from neuroadda.config import load_config_file, write_json
 from neuroadda.errors import UserError
 from neuroadda.runs.folder import CONFIG
-from neuroadda.volumes.coverage.no_data_mask import AUTO, NONE
+from neuroadda.volumes.coverage.no_data_setting import AUTO, NONE
 from neuroadda.volumes.identity.relocation import Relocation, to_absolute
 from neuroadda.volumes.storage.locations import Location, to_location
 

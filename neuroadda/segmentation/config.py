@@ -11,7 +11,7 @@ from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.agglomerate import Agglomerate
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.settings import Threshold
-from neuroadda.volumes.coverage.no_data_mask import AUTO
+from neuroadda.volumes.coverage.no_data_setting import AUTO
 from neuroadda.volumes.geometry.regions import RoiConfig
 from neuroadda.volumes.storage.locations import Location, to_location
 

@@ -17,6 +17,7 @@ from neuroadda.errors import in_section, warn
 from neuroadda.ledger.url import NAME, SQLITE
 from neuroadda.locks import lock_folder
 from neuroadda.prediction.members import (
+    find_seen,
     identify_members,
     list_members,
     name_members,
@@ -44,7 +45,7 @@ from neuroadda.segmentation.taken_edits import TAKEN, keep_taken, read_edits, re
 from neuroadda.volumes.arrays import Volume, describe_roi
 from neuroadda.volumes.coverage.boxes import find_boxes
 from neuroadda.volumes.coverage.masks import Mask, open_mask
-from neuroadda.volumes.coverage.no_data_mask import AUTO, NONE, identify_mask, open_no_data, resolve_no_data
+from neuroadda.volumes.coverage.no_data_setting import AUTO, NONE, identify_mask, open_no_data, resolve_no_data
 from neuroadda.volumes.coverage.tissue import MASK, NO_DATA
 from neuroadda.volumes.identity.inputs import Inputs
 from neuroadda.volumes.storage.completeness import check_stored
@@ -252,8 +253,9 @@ def segment_volume(
     inputs.warn(f"{plan.tasks[0].name} and what follows are done again (unless inputs are trusted)")
     renew, overwrite = overwrite, overwrite or inputs.changed  # what was made of an input before its edit is not kept
     check_run_folder(folder, {"requested", "resolved"})
+    seen = find_seen(raw, plan.tasks[0].grid.roi, plan.cards)
     with lock_folder(folder):
-        no_data = resolve_no_data(config.no_data, raw, folder, inputs.identify("raw", raw), renew=renew)
+        no_data = resolve_no_data(config.no_data, raw, folder, inputs.identify("raw", raw), seen, renew=renew)
         if (plan.config.no_data, no_data) == (AUTO, NONE):  # the tasks are the same without a mask
             plan = plan.model_copy(update={"config": plan.config.model_copy(update={"no_data": NONE})})
         elif no_data != plan.config.no_data or renew:  # else the mask is the one that the plan knows

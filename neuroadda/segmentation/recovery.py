@@ -19,7 +19,7 @@ from neuroadda.runs.folder import CONFIG
 from neuroadda.runs.repair import Finding, check_records, check_task, rebuild_task
 from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.pipeline import Plan, make_plan
-from neuroadda.volumes.coverage.no_data_mask import outdate_no_data
+from neuroadda.volumes.coverage.no_data_setting import outdate_no_data
 from neuroadda.volumes.identity.inputs import look_again
 
 SETTABLE = "segment.execution."

@@ -18,7 +18,7 @@ from neuroadda.volumes.contents.label_checks import LabelTally, check_mask, chec
 from neuroadda.volumes.contents.label_ids import clean_ids, count_unlabelled
 from neuroadda.volumes.coverage.filling import Data, fill_gaps
 from neuroadda.volumes.coverage.no_data import FoundData, has_gaps
-from neuroadda.volumes.coverage.no_data_mask import AUTO, open_no_data
+from neuroadda.volumes.coverage.no_data_setting import AUTO, open_no_data
 from neuroadda.volumes.geometry.grids import check_grid
 
 RAW, LABELS, MASK = gp.ArrayKey("RAW"), gp.ArrayKey("LABELS"), gp.ArrayKey("MASK")

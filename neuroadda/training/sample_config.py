@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from neuroadda.config import PathText, PublicConfig
-from neuroadda.volumes.coverage.no_data_mask import WithNoData
+from neuroadda.volumes.coverage.no_data_setting import WithNoData
 from neuroadda.volumes.geometry.regions import RoiConfig
 
 

@@ -188,7 +188,12 @@ BROKEN: dict[str, tuple[Callable[[Path], Change], str, str, str]] = {
         "no array here",
         "labels",
     ),
-    "unknown backbone": (same({"segment": {"backbone": "mouse_corteks"}}), "segment.backbone", "no entry", "did you mean"),
+    "unknown backbone": (
+        same({"segment": {"backbone": "mouse_corteks"}}),
+        "segment.backbone",
+        "no entry",
+        "did you mean",
+    ),
     "damaged backbone": (damaged_backbone, "segment.backbone", "weights are damaged", "again"),
     "far voxel size": (
         same({"segment": {"backbone": "fly_fibsem"}}),

@@ -12,7 +12,7 @@ from neuroadda.cli.working import WorkLines
 from neuroadda.observing import RunObserver, track, watched_by
 from neuroadda.volumes import exporting, importing
 from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.coverage import no_data_mask
+from neuroadda.volumes.coverage import no_data_search
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -44,7 +44,7 @@ def test_work_is_told_once_it_is_late(slow: None, capsys: pytest.CaptureFixture[
 def small_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importing, "BOX_BYTES", 2**12)
     monkeypatch.setattr(exporting, "boxes", importing.boxes)
-    monkeypatch.setattr(no_data_mask, "BOX_YX", 64)
+    monkeypatch.setattr(no_data_search, "BOX_YX", 64)
 
 
 def test_long_verbs_show_progress(

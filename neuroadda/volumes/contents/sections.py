@@ -32,49 +32,62 @@ class SectionFaults:
 
 
 class SectionStatistics:
-    """Sums over the boxes of a volume, added in any order. Boxes that begin on multiples of `SAMPLE_VX` all give the same sums.
+    """What boxes of a volume say of some of its sections, added in any order.
 
-    Memory is some 60 bytes a section.
+    Boxes that begin on multiples of `SAMPLE_VX` all give the same sums. Memory is some 60 bytes a section.
+
+    Parameters
+    ----------
+    sections
+        Their indices in the volume.
     """
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, sections: slice) -> None:
+        depth = sections.stop - sections.start
+        self._first = sections.start
         self._with_data = np.zeros(depth, bool)
         self._equal = np.ones(depth, bool)
         self._sums = np.zeros((6, depth), np.int64)  # n, a, b, aa, bb, ab of the pair (z - 1, z)
 
-    def add(self, first: int, voxels: np.ndarray, found: np.ndarray, overlaps: bool) -> None:
-        """Add a box.
+    def count(self, voxels: np.ndarray, found: np.ndarray) -> None:
+        """Count the voxels of a box of all these sections (zyx), and which have no data, and compare each with the one before."""
+        if found.all() and voxels.min() == voxels.max():
+            return  # as where nothing is stored: sections without data that are equal
+        self._with_data |= ~found.all(axis=(1, 2))
+        self.compare(voxels, found, self._first + 1)
 
-        Parameters
-        ----------
-        first
-            Index of its first section.
-        voxels, found
-            zyx; and which have no data.
-        overlaps
-            The first section is that before the box, and was added with an earlier one.
-        """
-        own = slice(first + overlaps, first + len(voxels))
-        self._with_data[own] |= ~found[overlaps:].all(axis=(1, 2))
+    def compare(self, voxels: np.ndarray, found: np.ndarray, second: int) -> None:
+        """Compare sections that follow each other, and of which voxels have no data (zyx); `second` is the index of the second."""
         samples = _sample(voxels)
         known = ~mark_cells(found, SAMPLE_VX)[:, : samples.shape[1], : samples.shape[2]]
-        pairs = slice(first + 1, first + len(voxels))
-        for i in range(1, len(voxels)):
-            same = np.array_equal(samples[i - 1], samples[i]) and np.array_equal(voxels[i - 1], voxels[i])
-            self._equal[first + i] &= same
+        own = slice(second - self._first, second - self._first + len(voxels) - 1)
+        for i, z in enumerate(range(own.start, own.stop), start=1):
+            self._equal[z] &= np.array_equal(samples[i - 1], samples[i]) and np.array_equal(voxels[i - 1], voxels[i])
         both = known[1:] & known[:-1]
         a, b = (np.where(both, s, 0).astype(np.int64) for s in (samples[:-1], samples[1:]))
         for row, values in enumerate((both, a, b, a * a, b * b, a * b)):
-            self._sums[row, pairs] += values.sum(axis=(1, 2), dtype=np.int64)
+            self._sums[row, own] += values.sum(axis=(1, 2), dtype=np.int64)
+
+    def take_as_data(self) -> None:
+        """Take a box of all these sections for data that could not be read."""
+        self._with_data[:] = True
+        self._equal[:] = False
+
+    def add(self, other: "SectionStatistics") -> None:
+        """Add what another box says of some of these sections."""
+        first = other._first - self._first
+        own = slice(first, first + len(other._equal))
+        self._with_data[own] |= other._with_data
+        self._equal[own] &= other._equal
+        self._sums[:, own] += other._sums
 
     def find_faults(self) -> SectionFaults:
         """Return the faults of the sections, once every box was added."""
         blank = ~self._with_data
         repeated = self._equal & ~blank
         repeated[:1] = False
-        return SectionFaults(
-            *(tuple(np.flatnonzero(w).tolist()) for w in (blank, repeated, self._find_jumps(repeated)))
-        )
+        wrong = (blank, repeated, self._find_jumps(repeated))
+        return SectionFaults(*(tuple((self._first + np.flatnonzero(w)).tolist()) for w in wrong))
 
     def _find_jumps(self, repeated: np.ndarray) -> np.ndarray:
         n, a, b, aa, bb, ab = self._sums.astype(np.float64)

@@ -102,14 +102,18 @@ def find_constant(sections: np.ndarray, sides_vx: Sequence[int], borders: Border
             wider = np.pad(sections[index], beyond[1:], mode="edge") if any(beyond[axis]) else sections[index]
             covered = _cover(wider, sides_vx)
             found[index] |= covered[low : low + size] if axis == 1 else covered[:, low : low + size]
-    for index in np.flatnonzero(found.any(axis=(1, 2))):
+    for index in np.flatnonzero(found.any(axis=(1, 2)) & ~found.all(axis=(1, 2))):
         found[index] |= _find_specks(found[index])
     return found
 
 
 def mark_cells(found: np.ndarray, side: int) -> np.ndarray:
     """Return, for each cell (1 x side x side voxels) of a box that begins on one, whether any of its voxels is true."""
-    for axis in (1, 2) if side > 1 else ():
+    if side == 1:
+        return found
+    if not found.any() or found.all():
+        return np.full((len(found), *(-(-n // side) for n in found.shape[1:])), found[0, 0, 0])
+    for axis in (1, 2):
         found = np.logical_or.reduceat(found, np.arange(0, found.shape[axis], side), axis=axis)
     return found
 

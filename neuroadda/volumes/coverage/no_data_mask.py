@@ -1,58 +1,38 @@
 """The mask of where a volume has data, written once: 1 where it has, 0 where it has none."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from funlib.geometry import Roi
 
-from neuroadda.config import Config, PathText, fingerprint
-from neuroadda.errors import SettingError, UserError, warn
-from neuroadda.observing import track
+from neuroadda.config import fingerprint
+from neuroadda.errors import UserError, warn
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.contents.sections import SAMPLE_VX, SectionFaults, SectionStatistics
-from neuroadda.volumes.coverage.masks import Mask, open_mask
-from neuroadda.volumes.coverage.no_data import BOX_VOXELS, BOX_YX, SIDE_VX, mark_cells, read_without_data
-from neuroadda.volumes.identity.inputs import Inputs
-from neuroadda.volumes.storage.locations import Location, remove, to_location
+from neuroadda.volumes.coverage.no_data import BOX_VOXELS, SIDE_VX, mark_cells
+from neuroadda.volumes.coverage.no_data_search import look_through
+from neuroadda.volumes.storage.locations import Location, to_location
 from neuroadda.volumes.storage.nodes import is_array
 
 VERSION = 1
 MOST_REPEATED = 0.25
 MOST_CELLS = 2**32
 FACTS = "no_data"
-OUTDATED = "outdated"
-AUTO, NONE = "auto", "none"
-RIGHT = "write auto, none, or the path of a mask on the voxels of all of raw, such as `neuroadda mask RAW` writes"
-PLACE = Path("no_data.zarr") / "mask"  # in a run's folder
-
-
-class WithNoData(Config):
-    """A config with the setting `no_data`. Its default is left out where the config is dumped: what is made of it is older.
-
-    Attributes
-    ----------
-    no_data
-        Where raw has no data: "auto" for constant areas, "none", or the path of a mask, 0 where there is no data.
-    """
-
-    no_data: PathText = AUTO
-
-    @model_serializer(mode="wrap")
-    def _leave_default_out(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        data: dict[str, Any] = dump(self)
-        if self.no_data == AUTO:
-            data.pop("no_data", None)  # where it is not excluded anyway
-        return data
+PART = "part_vx"  # of raw, begin and end along z, y, x; only where it was not looked at as a whole
 
 
 def write_no_data_mask(
-    raw: Volume, path: Location | str, content: str | None = None, *, box_bytes: int = BOX_VOXELS
+    raw: Volume,
+    path: Location | str,
+    content: str | None = None,
+    roi: Roi | None = None,
+    *,
+    box_bytes: int = BOX_VOXELS,
 ) -> Volume:
-    """Find where a volume has data, unless it is known here already: memory is a box and some bytes a section.
+    """Find where a volume has data, unless it is known here already: memory is some boxes, and some bytes a section.
 
     Sections that repeat the one before have no data of their own: they are 0, unless more than a quarter of all sections are such,
     as of a volume that was resampled along z. Jumps of the alignment are named, and stay 1.
@@ -64,6 +44,8 @@ def write_no_data_mask(
     ----------
     content
         What determines raw's content, by default its fingerprint: a mask of other content is made again.
+    roi
+        Where to look, by default in all of raw. Elsewhere the mask is 0, and sections are compared in this part alone.
     box_bytes
         About how much is looked at at a time; the mask does not depend on it.
 
@@ -78,7 +60,7 @@ def write_no_data_mask(
         If raw has channels, or something else lies at `path`.
     """
     path = to_location(path)
-    if (known := find_no_data_mask(raw, path, content)) is not None:
+    if (known := find_no_data_mask(raw, path, content, roi)) is not None:
         return known
     if raw.channels is not None:
         raise UserError(f"raw has {raw.channels} channels", str(raw.path), "a mask is made of one-channel raw (zyx)")
@@ -90,23 +72,28 @@ def write_no_data_mask(
     mask = Volume.create(
         path, shape, cell_nm, np.uint8, offset_nm=raw.offset_nm, attrs={FACTS: None, "fingerprint": "unfinished"}
     )
-    share, faults, unread = _scan(raw, box_bytes, mask)
-    if len(faults.repeated) <= MOST_REPEATED * raw.shape_vx[0]:
+    part = _to_part(raw, roi)
+    share, faults, unread, with_data = _look(raw, part, box_bytes, mask)
+    cells = _to_cells(part, _cell_side(raw))
+    if len(faults.repeated) <= MOST_REPEATED * len(with_data):
         for z in faults.repeated:
-            mask.data[z] = 0
+            mask.data[(z, *cells[1:])] = 0
+            with_data[z - part[0].start] = 0
     else:
-        warn(f"{len(faults.repeated)} of {raw.shape_vx[0]} sections repeat the one before", str(raw.path))
-    facts = {"share": share, "cells": _count_zeros(mask), "sections": asdict(faults)}
-    name = (
-        fingerprint(_fingerprint_of(raw, content), unread) if unread else _fingerprint_of(raw, content)
-    )  # else looked for again in the next run
+        warn(f"{len(faults.repeated)} of {len(with_data)} sections repeat the one before", str(raw.path))
+    gaps = math.prod(s.stop - s.start for s in cells) - int(with_data.sum())
+    facts: dict[str, Any] = {"share": share, "cells": gaps, "sections": asdict(faults)}
+    if part != _to_part(raw, None):
+        facts[PART] = [[s.start, s.stop] for s in part]
+    name = _fingerprint_of(raw, content, facts.get(PART))
+    name = fingerprint(name, unread) if unread else name  # else looked for again in the next run
     mask.data.attrs.update({FACTS: facts, "raw_fingerprint": raw.fingerprint, "fingerprint": name})
     return Volume.open(path)
 
 
 def survey_no_data(raw: Volume) -> tuple[float, SectionFaults]:
     """Return the share of a zyx volume's voxels without data, and the faults of its sections; nothing is written."""
-    return _scan(raw, BOX_VOXELS, None)[:2]
+    return _look(raw, _to_part(raw, None), BOX_VOXELS, None)[:2]
 
 
 def is_mask_of(raw: Volume, path: Location | str) -> bool:
@@ -115,85 +102,25 @@ def is_mask_of(raw: Volume, path: Location | str) -> bool:
     return is_array(path) and Volume.open(path).attrs.get("raw_fingerprint") == raw.fingerprint
 
 
-def find_no_data_mask(raw: Volume, path: Location | str, content: str | None = None) -> Volume | None:
-    """Return the finished mask of this very raw, None if there is none at `path`."""
+def find_no_data_mask(
+    raw: Volume, path: Location | str, content: str | None = None, roi: Roi | None = None
+) -> Volume | None:
+    """Return the finished mask of this very raw, None if there is none at `path` or one of another part than the ROI."""
     if not is_array(to_location(path)):
         return None
     mask = Volume.open(path)
-    return mask if mask.attrs.get("fingerprint") == _fingerprint_of(raw, content) and mask.attrs.get(FACTS) else None
-
-
-def resolve_no_data(setting: str, raw: Volume, folder: Path, content: str, *, renew: bool = False) -> str:
-    """Return where the mask is that a setting stands for, or "none" where there is nothing without data.
-
-    Parameters
-    ----------
-    setting
-        "auto": found now, unless the folder has it; "none"; or the path of a mask, which is returned.
-    folder
-        Of the run.
-    content
-        What determines raw's content.
-    renew
-        Find it again where `outdate_no_data` has noted that raw was edited since.
-
-    Raises
-    ------
-    UserError
-        If nothing of raw has data.
-    """
-    if setting != AUTO:
-        return setting
-    if renew and is_array(folder / PLACE) and Volume.open(folder / PLACE).attrs.get(OUTDATED):
-        remove(folder / PLACE)
-    return _name_mask(write_no_data_mask(raw, folder / PLACE, content), raw)
-
-
-def recall_no_data(setting: str, raw: Volume, folder: Path, content: str) -> str:
-    """Return what `resolve_no_data` does, but look for nothing: "auto" stays where the folder does not have the mask yet."""
-    known = find_no_data_mask(raw, folder / PLACE, content) if setting == AUTO else None
-    return setting if known is None else _name_mask(known, raw)
-
-
-def outdate_no_data(setting: str, folder: Path) -> None:
-    """Note in a run's own mask, and warn, that raw was edited since; the run goes on with it, for its blocks follow from it."""
-    place = folder / PLACE
-    if setting not in (NONE, str(place)) or not is_array(place):
-        return
-    Volume.open(place, "r+").data.attrs[OUTDATED] = True
-    what = "where raw has no data was found before raw changed, and this run goes on with that"
-    warn(f"{what}; `neuroadda segment --overwrite` looks again and does all of it again", str(place))
-
-
-def open_no_data(setting: str, raw: Volume) -> Mask | None:
-    """Open the mask that a resolved setting names; None for "none", and for "auto", of which nothing is known.
-
-    Raises
-    ------
-    SettingError
-        If it is another word, or no mask of all of raw is there.
-    """
-    if setting in (AUTO, NONE):
+    if not (facts := mask.attrs.get(FACTS)):
         return None
-    try:
-        return open_mask(setting, raw, raw.roi)
-    except UserError as error:
-        what = error.what if error.where == setting else f"{error.where}: {error.what}"
-        what = f"{setting!r} is neither {AUTO!r}, {NONE!r} nor a mask of all of raw: {what}"
-        raise SettingError(what, "no_data", RIGHT) from error
+    if mask.attrs.get("fingerprint") != _fingerprint_of(raw, content, facts.get(PART)):
+        return None
+    asked, looked = _to_part(raw, roi), _part_of(mask, raw)
+    is_covered = all(a.start >= b.start and a.stop <= b.stop for a, b in zip(asked, looked, strict=True))
+    return mask if is_covered else None
 
 
-def identify_mask(known: Inputs | None, name: str, mask: Mask) -> str:
-    """Return what determines the content of a mask that is an input; one that a run has found may be edited, too."""
-    return mask.fingerprint if known is None else known.identify(name, mask.volume)
-
-
-def _name_mask(mask: Volume, raw: Volume) -> str:
-    gaps = mask.attrs[FACTS]["cells"]
-    if gaps == mask.data.size:
-        what = "nothing in it is tissue: all its voxels lie in constant areas or repeated sections"
-        raise UserError(what, str(raw.path), f'give another volume, or set no_data to "{NONE}" to use it all the same')
-    return str(mask.path) if gaps else NONE
+def count_cells(mask: Volume, raw: Volume) -> int:
+    """Return how many cells of a mask were looked at."""
+    return math.prod(s.stop - s.start for s in _to_cells(_part_of(mask, raw), _cell_side(raw)))
 
 
 def read_facts(mask: Volume) -> tuple[float, SectionFaults]:
@@ -202,35 +129,33 @@ def read_facts(mask: Volume) -> tuple[float, SectionFaults]:
     return facts["share"], SectionFaults(**{name: tuple(found) for name, found in facts["sections"].items()})
 
 
-def _scan(raw: Volume, box_bytes: int, mask: Volume | None) -> tuple[float, SectionFaults, int]:
-    """Look at all of raw, box by box, and write what is found into a mask; also return how many boxes could not be read.
+def _look(
+    raw: Volume, part: Sequence[slice], box_bytes: int, mask: Volume | None
+) -> tuple[float, SectionFaults, int, np.ndarray]:
+    """Look at a part of raw, and write what is found into a mask.
 
-    These are taken for data: the stage that reads them tells what is wrong, block by block.
+    Also return how many boxes could not be read, and how many cells of each section have data.
     """
-    statistics, lost, unread = SectionStatistics(raw.shape_vx[0]), 0, 0
-    for box, overlaps in track(f"looking for areas without data in {raw.path}", list(_list_boxes(raw, box_bytes))):
-        part = (slice(box[0].start - overlaps, box[0].stop), *box[1:])
-        try:
-            voxels, found = read_without_data(raw, part)
-        except (UserError, OSError) as error:
+    sections, lost, unread = SectionStatistics(part[0]), 0, 0
+    side, with_data = _cell_side(raw), np.zeros(part[0].stop - part[0].start, np.int64)
+    for looked in look_through(raw, part, box_bytes):
+        sections.add(looked.sections)
+        lost += int(np.count_nonzero(looked.found))
+        if looked.error:
             unread += 1
-            warn(f"not looked at for no data, since it cannot be read: {error}", str(raw.path))
-            shape = tuple(s.stop - s.start for s in part)
-            voxels, found = (
-                np.broadcast_to(np.arange(shape[0], dtype=raw.dtype)[:, None, None], shape),
-                np.zeros(shape, bool),
-            )
-        statistics.add(box[0].start - overlaps, voxels, found, overlaps)
-        lost += int(np.count_nonzero(found[overlaps:]))
+            warn(f"not looked at for no data, since it cannot be read: {looked.error}", str(raw.path))
         if mask is not None:
-            side = _cell_side(raw)
-            place = (slice(s.start // side, -(-s.stop // side)) for s in box[1:])
-            mask.data[(box[0], *place)] = (~mark_cells(found[overlaps:], side)).astype(np.uint8)
-    return lost / raw.data.size, statistics.find_faults(), unread
+            data = ~mark_cells(looked.found, side)
+            with_data[looked.box[0].start - part[0].start : looked.box[0].stop - part[0].start] += data.sum(axis=(1, 2))
+            if data.any():  # else it stays 0
+                mask.data[_to_cells(looked.box, side)] = data.astype(np.uint8)
+    return lost / math.prod(s.stop - s.start for s in part), sections.find_faults(), unread, with_data
 
 
-def _fingerprint_of(raw: Volume, content: str | None) -> str:
-    return fingerprint("no_data", VERSION, _cell_side(raw), SIDE_VX, content or raw.fingerprint)
+def _fingerprint_of(raw: Volume, content: str | None, part: list[list[int]] | None) -> str:
+    return fingerprint(
+        "no_data", VERSION, _cell_side(raw), SIDE_VX, content or raw.fingerprint, *([] if part is None else [part])
+    )
 
 
 def _cell_side(raw: Volume) -> int:
@@ -238,24 +163,22 @@ def _cell_side(raw: Volume) -> int:
     return next(side for side in (1, 2, 4, SAMPLE_VX) if side == SAMPLE_VX or raw.data.size <= MOST_CELLS * side**2)
 
 
-def _list_boxes(raw: Volume, box_bytes: int) -> Iterator[tuple[tuple[slice, ...], bool]]:
-    """Yield boxes (voxels, zyx) that begin on samples and, if they fit, on chunks; and whether the section before is needed."""
-    chunk, shape = raw.chunk_vx, raw.shape_vx
-    sides = [int(np.lcm(c, SAMPLE_VX)) for c in chunk[1:]]
-    sides = [side * max(1, BOX_YX // side) if side <= BOX_YX else BOX_YX for side in sides]
-    area = sides[0] * sides[1] * raw.dtype.itemsize
-    while area > box_bytes and max(sides) > SIDE_VX:
-        longest = sides.index(max(sides))
-        sides[longest] = -(-sides[longest] // 2 // SAMPLE_VX) * SAMPLE_VX
-        area = sides[0] * sides[1] * raw.dtype.itemsize
-    depth = max(1, box_bytes // area)
-    depth = depth // chunk[0] * chunk[0] or depth
-    steps = (depth, *sides)
-    for begins in product(*(range(0, n, step) for n, step in zip(shape, steps, strict=True))):
-        box = tuple(slice(b, min(b + s, n)) for b, s, n in zip(begins, steps, shape, strict=True))
-        yield box, begins[0] > 0
+def _to_part(raw: Volume, roi: Roi | None) -> tuple[slice, ...]:
+    """Return the voxels of raw in a ROI, by whole samples of a section; all of raw for None."""
+    z, *section = raw.to_slices(raw.roi if roi is None else roi)
+    axes = zip(section, raw.shape_vx[1:], strict=True)
+    return (
+        z,
+        *(slice(s.start // SAMPLE_VX * SAMPLE_VX, min(n, -(-s.stop // SAMPLE_VX) * SAMPLE_VX)) for s, n in axes),
+    )
 
 
-def _count_zeros(mask: Volume) -> int:
-    step = mask.chunk_vx[0]
-    return sum(int(np.count_nonzero(mask.data[z : z + step] == 0)) for z in range(0, mask.shape_vx[0], step))
+def _part_of(mask: Volume, raw: Volume) -> tuple[slice, ...]:
+    """Return the voxels of raw that were looked at for a mask."""
+    part = mask.attrs[FACTS].get(PART)
+    return _to_part(raw, None) if part is None else tuple(slice(*ends) for ends in part)
+
+
+def _to_cells(part: Sequence[slice], side: int) -> tuple[slice, ...]:
+    """Return the cells of voxels that begin on one."""
+    return (part[0], *(slice(s.start // side, -(-s.stop // side)) for s in part[1:]))

@@ -1,0 +1,108 @@
+"""Look through a volume for where it has no data: box after box, several at once, and what they say of each section together."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from neuroadda.errors import UserError
+from neuroadda.observing import track
+from neuroadda.processes import count_cores
+from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.contents.sections import SAMPLE_VX, SectionStatistics
+from neuroadda.volumes.coverage.no_data import BOX_YX, SIDE_VX, read_without_data
+
+MOST_THREADS = 8
+LEAST_YX = 512
+
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was found in a box.
+
+    Attributes
+    ----------
+    box
+        Slices zyx, in voxels.
+    found
+        bool, zyx: which voxels have no data.
+    ends
+        Voxels of the first and the last section; None where the box could not be read.
+    sections
+        What the box says of its sections; together with the box before, where that is of the same column.
+    error
+        Why it could not be read; it then counts as data, since who reads it tells block by block what is wrong.
+    """
+
+    box: Box
+    found: np.ndarray
+    ends: np.ndarray | None
+    sections: SectionStatistics
+    error: str = ""
+
+
+def look_through(raw: Volume, part: Sequence[slice], box_bytes: int) -> Iterator[Looked]:
+    """Look at a part of raw (slices zyx; y and x begin on samples), and yield what is found in each of its boxes.
+
+    They come in columns along z. Reading, decompression and comparison release the interpreter: boxes are looked at in threads.
+    """
+    boxes = list(_list_boxes(raw, part, box_bytes))
+    threads = min(count_cores(), MOST_THREADS, len(boxes))
+    before: Looked | None = None
+    with ThreadPoolExecutor(threads) as pool:
+        waiting, ahead = iter(boxes), deque[Future[Looked]]()
+        for _ in track(f"looking for areas without data in {raw.path}", boxes):
+            while len(ahead) < threads and (box := next(waiting, None)) is not None:
+                ahead.append(pool.submit(_look, raw, box))
+            looked = ahead.popleft().result()
+            if before is not None and before.box[0].stop == looked.box[0].start:
+                _compare_ends(before, looked)
+            yield looked
+            before = looked
+
+
+def _look(raw: Volume, box: Box) -> Looked:
+    sections = SectionStatistics(box[0])
+    try:
+        voxels, found = read_without_data(raw, box)
+    except (UserError, OSError) as error:
+        sections.take_as_data()
+        return Looked(box, np.zeros([s.stop - s.start for s in box], bool), None, sections, str(error))
+    sections.count(voxels, found)
+    return Looked(box, found, voxels[[0, -1]], sections)
+
+
+def _compare_ends(before: Looked, after: Looked) -> None:
+    """Compare the first section of a box with the one before it, in another box; where one was not read, it is taken to differ."""
+    if before.ends is not None and after.ends is not None:
+        voxels, found = (
+            np.stack(pair) for pair in ((before.ends[1], after.ends[0]), (before.found[-1], after.found[0]))
+        )
+        after.sections.compare(voxels, found, after.box[0].start)
+
+
+def _list_boxes(raw: Volume, part: Sequence[slice], box_bytes: int) -> Iterator[Box]:
+    """Yield boxes (voxels, zyx), column after column: they begin on samples and, if they fit, on chunks, or where the part begins.
+
+    What is around a box in its sections is read with it, but not what is above: it is as deep as a chunk before it is wide.
+    """
+    chunk = raw.chunk_vx
+    sides = [int(np.lcm(c, SAMPLE_VX)) for c in chunk[1:]]
+    sides = [side * max(1, BOX_YX // side) if side <= BOX_YX else BOX_YX for side in sides]
+
+    def most_sections() -> int:
+        return box_bytes // (sides[0] * sides[1] * raw.dtype.itemsize)
+
+    while (most_sections() < chunk[0] and max(sides) > LEAST_YX) or (most_sections() < 1 and max(sides) > SIDE_VX):
+        longest = sides.index(max(sides))
+        sides[longest] = -(-sides[longest] // 2 // SAMPLE_VX) * SAMPLE_VX
+    depth = max(1, most_sections() // chunk[0] * chunk[0] or most_sections())
+    axes = list(zip((*part[1:], part[0]), (*sides, depth), strict=True))
+    for begins in product(*(range(s.start // step * step, s.stop, step) for s, step in axes)):
+        y, x, z = (slice(max(b, s.start), min(b + step, s.stop)) for b, (s, step) in zip(begins, axes, strict=True))
+        yield z, y, x
