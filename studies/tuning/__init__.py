@@ -20,4 +20,11 @@ mean change is not above theirs. The guard stays at 0.9. Small boxes are cut as 
 
 By that rule it is refused (docs/results/tuning_pieces.md): on fly_larva_l3_sstem the VOI doubles. The backbone learned from the
 part that the choice is made on, and pieces of such a part agree with each other, but not with another part.
+
+Larger size rules: written down before the run of `studies.tuning.sizes` (2026-11-30). The candidates of `neuroadda tune` merge
+fragments below 400, 1,600 or 3,200 voxels; abiss, whose VOI is lower on two of four volumes, tries 200 to 12,800. Hypothesis: 800,
+6,400 and 12,800 beside them lower the VOI of what is chosen. Rule: they are taken if, on the sets of `studies.tuning.pieces` with
+today's networks, chosen on the quarters of one part and scored on another, the mean change against the default is lower than with
+today's candidates, and no more sets are worse than the default by over 2 %. The volumes with the networks of the zoo before, beside
+abiss, are looked at after that, whatever comes of it, and tell how far abiss is.
 """

@@ -77,7 +77,7 @@ def count_sides(shape_vx: Sequence[int]) -> int:
 
 def measure(one: Set, folder: Path, data: Path) -> list[Row]:
     """Return a row for quarters and one for smaller pieces."""
-    chosen_on, scored = _read(one, folder, data)
+    chosen_on, scored = read_parts(one, folder, data)
     settings = list_settings(DEFAULT, scored.voxel_size_nm, scored.offsets)
     at = THRESHOLDS.index(load_card(builtin_folder() / one.backbone).metrics["threshold"])
     sides = sorted({2, count_sides(chosen_on.truth.shape)})
@@ -97,7 +97,7 @@ def measure(one: Set, folder: Path, data: Path) -> list[Row]:
     return rows
 
 
-def _read(one: Set, folder: Path, data: Path) -> tuple[Labelled, Labelled]:
+def read_parts(one: Set, folder: Path, data: Path) -> tuple[Labelled, Labelled]:
     """Return the part to choose on and the part to score."""
     whole = [_label(one, name, folder, data) for name in (("train", "test") if one.chosen_on == "train" else ("test",))]
     if len(whole) == 2:
@@ -122,12 +122,10 @@ def write_page(rows: Sequence[Row]) -> None:
     sets = {(row.volume, row.backbone) for row in rows}
     quarters = [row for row in rows if row.pieces == 4]
     finest = [max((r for r in rows if (r.volume, r.backbone) == one), key=lambda r: r.pieces) for one in sorted(sets)]
-    told = [
-        f"- {name}: mean change of VOI {100 * np.mean([r.change for r in some]):+.1f} %, "
-        f"worse than the default by over {100 * WORSE:.0f} % on {sum(r.change > WORSE for r in some)} of {len(some)}, "
-        f"better on {sum(r.change < 0 for r in some)}"
-        for name, some in (("Quarters", quarters), ("As many pieces as have 100,000 voxels, up to 16", finest))
-    ]
+    told = (
+        tell_changes("Quarters", [row.change for row in quarters]),
+        tell_changes("As many pieces as have 100,000 voxels, up to 16", [row.change for row in finest]),
+    )
     table = to_markdown([field.name for field in fields(Row)], [list(map(str, astuple(row))) for row in rows])
     PAGE.write_text(
         "# One large labelled part, cut into pieces to tune on\n\n"
@@ -140,6 +138,14 @@ def write_page(rows: Sequence[Row]) -> None:
         encoding="utf-8",
     )
     print(PAGE)
+
+
+def tell_changes(name: str, changes: Sequence[float]) -> str:
+    """Return a line on the changes of VOI against the default."""
+    return (
+        f"- {name}: mean change of VOI {100 * np.mean(changes):+.1f} %, worse than the default by over {100 * WORSE:.0f} % on "
+        f"{sum(one > WORSE for one in changes)} of {len(changes)}, better on {sum(one < 0 for one in changes)}"
+    )
 
 
 def _decide(quarters: Sequence[Row], finest: Sequence[Row]) -> str:
