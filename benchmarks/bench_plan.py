@@ -35,6 +35,7 @@ from neuroadda.ledger.usage import sum_usage
 from neuroadda.segmentation.config import SegmentConfig
 from neuroadda.segmentation.pipeline import Plan, make_plan
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.coverage.no_data_setting import NONE
 from neuroadda.volumes.phantom import Phantom, PhantomConfig
 from neuroadda.wording import format_bytes, format_count, format_seconds
 
@@ -197,6 +198,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     raw = create_raw(phantom, folder)
     settings = {"raw": str(raw.path), "backbone": str(BACKBONE), "block_vx": tuple(options.block)}
     settings["execution"] = {"workers": options.workers}
+    settings["no_data"] = NONE  # what was not rendered is none of the phantom's gaps
     config = parse_config(SegmentConfig, settings | {"output": str(folder / "whole")}, "bench_plan")
     plan = make_plan(config)
     boxes, roi = choose_boxes(plan.tasks[0], options.boxes), choose_part(plan, options.share)

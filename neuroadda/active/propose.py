@@ -38,7 +38,7 @@ from neuroadda.volumes.coverage.no_data_setting import (
     resolve_no_data,
 )
 from neuroadda.volumes.coverage.tissue import NO_DATA
-from neuroadda.volumes.geometry.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig, roi_or_all
 from neuroadda.volumes.identity.inputs import Inputs
 from neuroadda.volumes.identity.relocation import to_absolute
 from neuroadda.volumes.storage.completeness import check_stored
@@ -97,7 +97,7 @@ def propose_boxes(
     members = [(Path(folder), load_card(folder)) for folder in folders]
     cards = [card for _, card in members]
     identify_members(inputs, members)
-    roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
+    roi = roi_or_all(config.roi, raw)
     seen = find_seen(raw, roi, cards)
     no_data = open_no_data(recall_no_data(config.no_data, raw, config.output, content, seen), raw)
     if no_data is not None:
@@ -249,7 +249,7 @@ def _open_grid(config: ProposeConfig, members: Sequence[tuple[Path, Card]], inpu
     arrays = {"raw": config.raw} | ({} if config.mask is None else {"mask": config.mask})
     made_from = {inputs.identify(name, Volume.open(path)) for name, path in arrays.items()}
     raw = Volume.open(config.raw)
-    seen = find_seen(raw, raw.roi if config.roi is None else config.roi.to_roi(raw), [card for _, card in members])
+    seen = find_seen(raw, roi_or_all(config.roi, raw), [card for _, card in members])
     found = recall_no_data(config.no_data, raw, config.output, inputs.identify("raw", raw), seen)
     if (no_data := open_no_data(found, raw)) is not None:
         made_from.add(identify_mask(inputs, NO_DATA, no_data))

@@ -110,9 +110,9 @@ class ProposeConfig(PublicConfig, ProposeSettings):
     execution: Execution = Field(default_factory=Execution)
 
 
-def box_shape_vx(settings: ProposeSettings, raw: Volume, roi: Roi | None = None) -> Zyx:
-    """Return the shape of a box in voxels of raw, zyx; `roi` is where it is looked for, all of raw by default."""
-    return to_zyx(n * c for n, c in cut_box(settings, raw, raw.roi if roi is None else roi))
+def box_shape_vx(settings: ProposeSettings, raw: Volume, roi: Roi) -> Zyx:
+    """Return the shape of a box in voxels of raw, zyx; `roi` is where it is looked for."""
+    return to_zyx(n * c for n, c in cut_box(settings, raw, roi))
 
 
 def cut_box(settings: ProposeSettings, raw: Volume, roi: Roi) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from neuroadda.errors import SettingError, UserError, in_section
 from neuroadda.training.config import TrainConfig
 from neuroadda.training.sample_config import SampleConfig
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.geometry.regions import roi_or_all
 
 
 def make_training(config: AdaptConfig, rounds: Sequence[Round], start: Path | None) -> TrainConfig:
@@ -47,7 +48,7 @@ def list_labels(rounds: Sequence[Round]) -> list[Path]:
 def check_shape(config: AdaptConfig, raw: Volume, given: Proposals | None = None) -> None:
     """Raise UserError if boxes, those given or else those that will be proposed, are smaller than what the training puts out."""
     if given is None:
-        shapes_vx = {box_shape_vx(config.propose, raw, None if config.roi is None else config.roi.to_roi(raw))}
+        shapes_vx = {box_shape_vx(config.propose, raw, roi_or_all(config.roi, raw))}
     else:
         shapes_vx = {shape_of(box, given) for box in given.proposals}
     for shape_vx in shapes_vx:

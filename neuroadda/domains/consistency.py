@@ -25,6 +25,7 @@ from neuroadda.errors import UserError
 from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.predictor import Predictor, PredictorInput
 from neuroadda.volumes.arrays import Volume
+from neuroadda.volumes.geometry.regions import roi_or_all
 
 Dimensions = Literal["2d", "3d"]
 
@@ -95,7 +96,7 @@ def draw_crops(
         If not even 32 x 32 voxels of a section fit; else see `domains.patches.draw_places`.
     """
     wanted = crop_vx or (ISOTROPIC_CROP_VX if is_isotropic(volume) else CROP_VX)
-    region = config.roi.to_roi(volume) if config.roi else volume.roi
+    region = roi_or_all(config.roi, volume)
     depth, height, width = (min(w, s) for w, s in zip(wanted, region.shape / volume.voxel_size, strict=True))
     if any(n < min(FEWEST_PX, w) for n, w in zip((height, width), wanted[1:], strict=True)):
         what = (

@@ -16,7 +16,7 @@ from neuroadda.volumes.contents.grey_values import check_raw_type
 from neuroadda.volumes.coverage.filling import Data
 from neuroadda.volumes.coverage.no_data import FoundData, has_constant_runs
 from neuroadda.volumes.coverage.no_data_setting import AUTO, NONE, WithNoData, open_no_data
-from neuroadda.volumes.geometry.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig, roi_or_all
 from neuroadda.volumes.resampling import check_pixel, resample_sections
 
 ROUNDS = 100
@@ -103,7 +103,7 @@ def footprint_vx(volume: Volume, pixel_nm: float, shape_vx: Zyx) -> Zyx:
 
 def count_fitting(volume: Volume, footprint: Zyx, config: PatchConfig) -> int:
     """Return how many patches of this footprint (see `footprint_vx`) fit side by side into a section of the ROI of `config`."""
-    box = volume.to_slices(config.roi.to_roi(volume) if config.roi else volume.roi)
+    box = volume.to_slices(roi_or_all(config.roi, volume))
     return math.prod((s.stop - s.start) // n for s, n in zip(box[1:], footprint[1:], strict=True))
 
 
@@ -111,7 +111,7 @@ def check_room(volume: Volume, footprint: Zyx, config: PatchConfig) -> None:
     """Raise UserError unless a patch of this footprint fits; see `count_fitting`."""
     if count_fitting(volume, footprint, config):
         return
-    box = volume.to_slices(config.roi.to_roi(volume) if config.roi else volume.roi)
+    box = volume.to_slices(roi_or_all(config.roi, volume))
     needed, there = (
         " x ".join(f"{n * nm:g}" for n, nm in zip(shape, volume.voxel_size_nm, strict=True))
         for shape in (footprint, [s.stop - s.start for s in box])
@@ -142,7 +142,7 @@ def draw_places(volume: Volume, footprint: Zyx, config: PatchConfig) -> Places:
     """
     check_raw_type(volume)
     check_room(volume, footprint, config)
-    box = volume.to_slices(config.roi.to_roi(volume) if config.roi else volume.roi)
+    box = volume.to_slices(roi_or_all(config.roi, volume))
     begin = np.array([s.start for s in box])
     shape = np.array([s.stop - s.start for s in box])
     lacking = np.array([max(0, footprint[0] - int(shape[0])), 0, 0])

@@ -26,7 +26,7 @@ from neuroadda.volumes.coverage.masks import open_mask
 from neuroadda.volumes.coverage.no_data import FoundData, has_data, has_gaps
 from neuroadda.volumes.coverage.no_data_setting import AUTO, NONE, WithNoData
 from neuroadda.volumes.coverage.tissue import NO_DATA, WithLostSections
-from neuroadda.volumes.geometry.regions import RoiConfig
+from neuroadda.volumes.geometry.regions import RoiConfig, roi_or_all
 from neuroadda.volumes.identity.inputs import Inputs
 
 
@@ -109,7 +109,7 @@ class Validator:
         """Return raw, labels and the part, whose voxels are not looked at; see `check`."""
         raw, labels = open_raw(self.config.raw), Volume.open(self.config.labels)
         check_labels(labels, raw)
-        roi = labels.roi if self.config.roi is None else self.config.roi.to_roi(labels)
+        roi = roi_or_all(self.config.roi, labels)
         if self.config.roi is None and not raw.roi.contains(roi):
             what = f"the labels reach beyond raw: {describe_roi(roi)} is not inside {describe_roi(raw.roi)}"
             raise UserError(what, self.config.labels, "give a roi that lies in both")

@@ -47,6 +47,7 @@ from neuroadda.volumes.coverage.boxes import find_boxes
 from neuroadda.volumes.coverage.masks import Mask, open_mask
 from neuroadda.volumes.coverage.no_data_setting import AUTO, NONE, identify_mask, open_no_data, resolve_no_data
 from neuroadda.volumes.coverage.tissue import MASK, NO_DATA
+from neuroadda.volumes.geometry.regions import roi_or_all
 from neuroadda.volumes.identity.inputs import Inputs
 from neuroadda.volumes.storage.completeness import check_stored
 from neuroadda.volumes.storage.locations import Location, to_folder, to_location
@@ -138,7 +139,7 @@ def make_plan(config: SegmentConfig, inputs: Inputs | None = None, *, take_edits
     members = order_members(list(zip(map(Path, found), cards, strict=True)))
     names, first = name_members(len(members)), Path(found[0])  # the first one's card tells how it is segmented
     warn_of_unshared(cards)
-    roi = raw.roi if config.roi is None else config.roi.to_roi(raw)
+    roi = roi_or_all(config.roi, raw)
     of_card, tuned = config.components.threshold is None, is_tunable(config)
     if of_card and (scoring := config.agglomerate.scoring) != MEAN:
         what = f"no threshold is given: the backbone's is right only if it was validated with scoring {scoring!r}"

@@ -296,7 +296,7 @@ def test_cells_are_small_whatever_the_box(tmp_path, voxel_nm, shape_nm):
     cells = cut_box(config, raw, raw.roi)
     block = default_block_vx(raw, raw.roi)
     assert all(size <= max(1, b // 4) for (_, size), b in zip(cells, block, strict=True))
-    shape = box_shape_vx(config, raw)
+    shape = box_shape_vx(config, raw, raw.roi)
     assert shape == tuple(n * c for n, c in cells)
     assert all(s <= d for s, d in zip(shape, deep, strict=True))
     assert np.abs(np.array(shape) / asked - 1).max() < 0.06

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 from funlib.geometry import Coordinate, Roi
+from hypothesis import given
+from hypothesis import strategies as st
 
+from neuroadda.kernels.mirroring import find_images
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.coverage.filling import FilledVolume, find_lost_sections
 
@@ -75,4 +78,38 @@ def test_few_lost_sections_are_their_neighbours_and_many_are_mirrored(raw):
     voxels = raw.read()
     for z, source in {2: 1, 3: 4, 6: 4}.items():  # 6 is the image of 4 at 5
         assert (seen[z] == voxels[source]).all(), z
-    assert find_lost_sections(known)[0].any(axis=(1, 2)).nonzero()[0].tolist() == [2, 3]
+    assert find_lost_sections(known).any(axis=(1, 2)).nonzero()[0].tolist() == [2, 3]
+
+
+def find_plainly(known: np.ndarray, reach: tuple[int, int]) -> np.ndarray:
+    """Walk from each unknown place along both axes, and from the border back into the run of known places."""
+    images = np.full(known.shape, -1)
+    for place in zip(*np.nonzero(~known), strict=True):
+        nearest = None
+        for axis in (0, 1):
+            line = known[:, place[1]] if axis == 0 else known[place[0]]
+            for step in (-1, 1):  # of equally near ones the one before, and that along y
+                border = place[axis]
+                while 0 <= border < len(line) and not line[border]:
+                    border += step
+                distance = abs(border - place[axis])
+                if 0 <= border < len(line) and distance <= reach[axis] and (nearest is None or distance < nearest):
+                    nearest, at, inward = distance, border, step
+                    for _ in range(distance):
+                        if not (0 <= at + inward < len(line) and line[at + inward]):
+                            inward = -inward
+                        if 0 <= at + inward < len(line) and line[at + inward]:
+                            at += inward
+                    images[place] = at * known.shape[1] + place[1] if axis == 0 else place[0] * known.shape[1] + at
+    return images
+
+
+@given(
+    shape=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    reach=st.tuples(st.integers(0, 12), st.integers(0, 12)),
+    share=st.sampled_from([0.1, 0.5, 0.9]),
+    seed=st.integers(0, 1000),
+)
+def test_images_are_those_that_one_finds_by_walking(shape, reach, share, seed):
+    known = np.random.default_rng(seed).random(shape) < share
+    assert (find_images(known.view(np.uint8), *reach) == find_plainly(known, reach)).all()

@@ -1,11 +1,12 @@
 """Raw with its gaps filled from the tissue beside them, so that a network sees no black where there is no data."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 from funlib.geometry import Coordinate, Roi
 
+from neuroadda.kernels.mirroring import find_images
 from neuroadda.volumes.arrays import Volume
 
 LOST_SECTIONS = 2
@@ -67,69 +68,47 @@ def fill_gaps(voxels: np.ndarray, known: np.ndarray, reach_vx: Sequence[int]) ->
     z, y, x = reach_vx
     _fill_lost_sections(voxels, known)
     for _ in range(2):
-        _mirror_nearest(voxels, known, {1: y, 2: x})
-    _mirror_nearest(voxels, known, {0: z})
+        _mirror_nearest(voxels, known, (y, x))
+    _mirror_nearest(voxels.swapaxes(0, 1), known.swapaxes(0, 1), (z, 0))
 
 
-def find_lost_sections(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return bool: where gaps along z are of at most `LOST_SECTIONS`, with known voxels on both sides; and the nearer one's z."""
-    before, after = _nearest(known, 0)
-    index = np.arange(len(known), dtype=np.int32)[:, None, None]
-    lost = ~known & (before >= 0) & (after < len(known)) & (after - before - 1 <= LOST_SECTIONS)
-    return lost, np.where(index - before <= after - index, before, after)
+def find_lost_sections(known: np.ndarray) -> np.ndarray:
+    """Return bool: where gaps along z are of at most `LOST_SECTIONS`, with known voxels on both sides."""
+    lost = np.zeros_like(known)
+    for section, _, where in _list_lost_sections(known):
+        lost[section] |= where
+    return lost
+
+
+def _list_lost_sections(known: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield z, that of the nearer known section, and bool (yx): where it is lost; of equally near ones the one before."""
+    for size in range(1, LOST_SECTIONS + 1):
+        for first in range(1, len(known) - size):
+            if known[first].all():
+                continue
+            where = known[first - 1] & known[first + size] & ~known[first : first + size].any(axis=0)
+            if where.any():
+                for z in range(first, first + size):
+                    yield z, first - 1 if z - first < first + size - z else first + size, where
 
 
 def _fill_lost_sections(voxels: np.ndarray, known: np.ndarray) -> None:
-    lost, source = find_lost_sections(known)
-    if lost.any():
-        voxels[lost] = np.take_along_axis(voxels, np.where(lost, source, 0), axis=0)[lost]
-        known |= lost
+    for z, source, where in list(_list_lost_sections(known)):
+        voxels[z][where] = voxels[source][where]
+        known[z] |= where
 
 
-def _mirror_nearest(voxels: np.ndarray, known: np.ndarray, reach: dict[int, int]) -> None:
-    """Fill each unknown voxel that is at most `reach` from a known one along an axis by its mirror image; of axes, the nearest."""
-    best = np.full(known.shape, np.iinfo(np.int32).max, np.int32)
-    images = np.zeros_like(voxels)
-    for axis, farthest in reach.items():
-        distance, source = _find_images(known, axis)
-        nearer = ~known & (distance <= farthest) & (distance < best)
-        images[nearer] = np.take_along_axis(voxels, np.where(nearer, source, 0), axis=axis)[nearer]
-        best[nearer] = distance[nearer]
-    filled = best < np.iinfo(np.int32).max
-    voxels[filled] = images[filled]
-    known |= filled
-
-
-def _find_images(known: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return, along an axis, how far the nearest known voxel is (int32), and the index of the mirror image at it.
-
-    Like `Volume.read_mirrored`, it does not repeat the border, and is mirrored again where the run of known voxels ends.
-    """
-    size = known.shape[axis]
-    index = np.arange(size, dtype=np.int32).reshape([-1 if a == axis else 1 for a in range(3)])
-    before, after = _nearest(known, axis)
-    ends, starts = _nearest(~known, axis)  # the last unknown voxel before, the first after
-    to_before = np.where(before >= 0, index - before, np.iinfo(np.int32).max)
-    to_after = np.where(after < size, after - index, np.iinfo(np.int32).max)
-    first = to_before <= to_after
-    distance = np.where(first, to_before, to_after)
-    border = np.clip(np.where(first, before, after), 0, size - 1)
-    run = np.where(
-        first,
-        border - np.take_along_axis(ends, border, axis=axis),
-        np.take_along_axis(starts, border, axis=axis) - border,
-    )
-    period = np.maximum(2 * (run - 1), 1)
-    inward = np.where(distance < np.iinfo(np.int32).max, distance, 0) % period
-    inward = np.where(inward >= run, period - inward, inward)
-    inward = np.where(run <= 1, 0, inward)
-    return distance, np.where(first, border - inward, border + inward)
-
-
-def _nearest(known: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return int32: the index along an axis of the last known voxel at or before each, else -1, and of the next, else the size."""
-    size = known.shape[axis]
-    index = np.arange(size, dtype=np.int32).reshape([-1 if a == axis else 1 for a in range(known.ndim)])
-    before = np.maximum.accumulate(np.where(known, index, np.int32(-1)), axis=axis)
-    after = np.flip(np.minimum.accumulate(np.flip(np.where(known, index, np.int32(size)), axis), axis=axis), axis)
-    return before, after
+def _mirror_nearest(planes: np.ndarray, known: np.ndarray, reach: tuple[int, int]) -> None:
+    """Fill each unknown voxel of a plane that is at most `reach` from a known one along an axis by its mirror image there."""
+    before = np.zeros(0, bool)
+    places = images = np.zeros(0, np.int64)
+    for plane, mask in zip(planes, known, strict=True):
+        if mask.all() or not mask.any():
+            continue
+        if not np.array_equal(mask, before):  # a rim is the same in many sections
+            before = mask.copy()
+            found = find_images(before.view(np.uint8), *reach)
+            places = np.flatnonzero(found >= 0)
+            images = found.ravel()[places]
+        np.put(plane, places, np.take(plane, images))
+        np.put(mask, places, True)

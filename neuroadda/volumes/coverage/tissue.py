@@ -44,7 +44,7 @@ class WithLostSections:
         margin = Coordinate(LOST_SECTIONS, 0, 0) * self.voxel_size
         wider = roi.grow(margin, margin).intersect(self.roi)
         known = self.data.read(wider)
-        known |= find_lost_sections(known)[0]
+        known |= find_lost_sections(known)
         return known[((roi - wider.begin) / self.voxel_size).to_slices()]
 
 

@@ -36,3 +36,8 @@ class RoiConfig(Config):
             raise UserError(f"the ROI {describe_roi(roi)} is empty", str(volume.path), "give a shape_nm above zero")
         volume.to_slices(roi)
         return roi
+
+
+def roi_or_all(roi: RoiConfig | None, volume: Volume) -> Roi:
+    """Return a ROI in a volume's world units; None is all of it. It raises what `RoiConfig.to_roi` does."""
+    return volume.roi if roi is None else roi.to_roi(volume)
