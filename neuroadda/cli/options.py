@@ -80,10 +80,13 @@ def print_facts(facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(facts)
     else:
-        print_table("", [{"what": key, "is": _round(value)} for key, value in facts.items()])
+        print_table("", [{"what": key, "is": _to_text(value)} for key, value in facts.items()])
 
 
-def _round(value: Any) -> Any:
+def _to_text(value: Any, inner: bool = False) -> Any:
+    if isinstance(value, dict):
+        text = "; ".join(f"{key}: {_to_text(part, inner=True)}" for key, part in value.items())
+        return f"({text})" if inner else text
     return f"{value:.4g}" if isinstance(value, float) else value
 
 
