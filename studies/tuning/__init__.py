@@ -27,4 +27,7 @@ fragments below 400, 1,600 or 3,200 voxels; abiss, whose VOI is lower on two of 
 today's networks, chosen on the quarters of one part and scored on another, the mean change against the default is lower than with
 today's candidates, and no more sets are worse than the default by over 2 %. The volumes with the networks of the zoo before, beside
 abiss, are looked at after that, whatever comes of it, and tell how far abiss is.
+
+By that rule they are refused (docs/results/tuning_sizes.md): no choice is better for them, and one gain that today's candidates
+have is lost in a larger spread.
 """
