@@ -68,6 +68,10 @@ class SectionStatistics:
         for row, values in enumerate((both, a, b, a * a, b * b, a * b)):
             self._sums[row, own] += values.sum(axis=(1, 2), dtype=np.int64)
 
+    def take_as_different(self, section: int) -> None:
+        """Take a section, by its index in the volume, for another than the one before."""
+        self._equal[section - self._first] = False
+
     def take_as_data(self) -> None:
         """Take a box of all these sections for data that could not be read."""
         self._with_data[:] = True

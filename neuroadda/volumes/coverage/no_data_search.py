@@ -78,12 +78,12 @@ def _look(raw: Volume, box: Box) -> Looked:
 
 
 def _compare_ends(before: Looked, after: Looked) -> None:
-    """Compare the first section of a box with the one before it, in another box; where one was not read, it is taken to differ."""
-    if before.ends is not None and after.ends is not None:
-        voxels, found = (
-            np.stack(pair) for pair in ((before.ends[1], after.ends[0]), (before.found[-1], after.found[0]))
-        )
-        after.sections.compare(voxels, found, after.box[0].start)
+    """Compare the first section of a box with the one before it, in another box; if one was not read, they are taken to differ."""
+    if before.ends is None or after.ends is None:
+        after.sections.take_as_different(after.box[0].start)
+        return
+    voxels, found = np.stack((before.ends[1], after.ends[0])), np.stack((before.found[-1], after.found[0]))
+    after.sections.compare(voxels, found, after.box[0].start)
 
 
 def _list_boxes(raw: Volume, part: Sequence[slice], box_bytes: int) -> Iterator[Box]:
