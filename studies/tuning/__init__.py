@@ -29,5 +29,6 @@ today's candidates, and no more sets are worse than the default by over 2 %. The
 abiss, are looked at after that, whatever comes of it, and tell how far abiss is.
 
 By that rule they are refused (docs/results/tuning_sizes.md): no choice is better for them, and one gain that today's candidates
-have is lost in a larger spread.
+have is lost in a larger spread. With the networks beside abiss, the choices with them are those without (fly_medulla_fibsem 1.376,
+fly_fibsem 0.263), and the lowest of all stays, too (1.285; 0.228 for 0.227): size rules are not why abiss is better there.
 """
