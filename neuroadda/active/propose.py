@@ -21,7 +21,7 @@ from neuroadda.blockwise.engine import Observer, run_task
 from neuroadda.blockwise.task import Task
 from neuroadda.config import Zyx
 from neuroadda.domains.selection import find_start
-from neuroadda.errors import SettingError, UserError, warn
+from neuroadda.errors import UserError, warn
 from neuroadda.ledger.open import open_ledger
 from neuroadda.ledger.url import SQLITE, ledger_url
 from neuroadda.locks import lock_folder
@@ -177,11 +177,6 @@ def plan_proposals(
         If an input does not fit the others, or boxes are larger than the ROI.
     """
     cells = cut_box(config, raw, roi)
-    shape_vx, extent_vx = to_zyx(n * c for n, c in cells), roi.shape / raw.voxel_size
-    if any(s > e for s, e in zip(shape_vx, extent_vx, strict=True)):
-        most = " ".join(f"{e * v:g}" for e, v in zip(extent_vx, raw.voxel_size_nm, strict=True))
-        what = f"boxes of {shape_vx} voxels are larger than the {tuple(extent_vx)} that they are looked for in"
-        raise SettingError(what, "shape_nm", f"give at most {most} nm (zyx; option --shape of `propose`)")
     block_vx = config.block_vx or default_block_vx(raw, roi)
     return cells, make_uncertainty_task(
         raw,

@@ -14,6 +14,7 @@ from neuroadda.backbones.card import Card
 from neuroadda.blockwise.execution_config import Execution
 from neuroadda.config import Config, FolderPath, PathText, PublicConfig, Zyx, dump_config
 from neuroadda.domains.selection import SelectConfig
+from neuroadda.errors import SettingError
 from neuroadda.prediction.predict import Predict
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.segmentation.resolving import default_block_vx
@@ -116,10 +117,25 @@ def box_shape_vx(settings: ProposeSettings, raw: Volume, roi: Roi) -> Zyx:
 
 
 def cut_box(settings: ProposeSettings, raw: Volume, roi: Roi) -> list[tuple[int, int]]:
-    """Return, for each axis, of how many cells a box is made and their size in voxels; blocks are made of cells, too."""
+    """Return, for each axis, of how many cells a box is made and their size in voxels; blocks are made of cells, too.
+
+    Raises
+    ------
+    SettingError
+        If boxes are larger than the ROI (world units) that they are looked for in.
+    """
     sizes = [max(1, round(s / v)) for s, v in zip(settings.shape_nm, raw.voxel_size_nm, strict=True)]
     most = [max(1, b // CELLS_A_BLOCK) for b in default_block_vx(raw, roi)]
-    return [cut_into_cells(*axis) for axis in zip(sizes, most, roi.shape / raw.voxel_size, strict=True)]
+    extent_vx = roi.shape / raw.voxel_size
+    cells = [cut_into_cells(*axis) for axis in zip(sizes, most, extent_vx, strict=True)]
+    shape_vx = to_zyx(n * c for n, c in cells)
+    if any(s > e for s, e in zip(shape_vx, extent_vx, strict=True)):
+        largest = [f"{e * v:g}" for e, v in zip(extent_vx, raw.voxel_size_nm, strict=True)]
+        what = f"boxes of {shape_vx} voxels are larger than the {tuple(extent_vx)} that they are looked for in"
+        right = f"give at most {' '.join(largest)} nm (zyx): option --shape of `propose`"
+        right += f", --set adapt.propose.shape_nm=[{','.join(largest)}] of `adapt`"
+        raise SettingError(what, "shape_nm", right)
+    return cells
 
 
 def make_request(config: ProposeConfig, raw: Volume, roi: Roi, cards: Sequence[Card], no_data: Mask | None) -> Request:

@@ -46,9 +46,13 @@ def list_labels(rounds: Sequence[Round]) -> list[Path]:
 
 
 def check_shape(config: AdaptConfig, raw: Volume, given: Proposals | None = None) -> None:
-    """Raise UserError if boxes, those given or else those that will be proposed, are smaller than what the training puts out."""
+    """Raise UserError if boxes, those given or else those that will be proposed, are smaller than what the training puts out.
+
+    Also if those that will be proposed are larger than where they are looked for.
+    """
     if given is None:
-        shapes_vx = {box_shape_vx(config.propose, raw, roi_or_all(config.roi, raw))}
+        with in_section("propose"):
+            shapes_vx = {box_shape_vx(config.propose, raw, roi_or_all(config.roi, raw))}
     else:
         shapes_vx = {shape_of(box, given) for box in given.proposals}
     for shape_vx in shapes_vx:

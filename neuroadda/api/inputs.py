@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from neuroadda.segmentation.pipeline import is_run
-from neuroadda.segmentation.recovery import read_run
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.storage.locations import to_location
 
@@ -36,13 +34,6 @@ def to_texts(value: StrPath | Sequence[StrPath] | None) -> str | list[str] | Non
 def to_volume(value: VolumeLike) -> Volume:
     """Return a volume, opened."""
     return value if isinstance(value, Volume) else Volume.open(value)
-
-
-def find_segmentation(value: VolumeLike) -> Volume:
-    """Return a volume, or the segmentation of a run whose folder is given."""
-    if not isinstance(value, Volume) and is_run(value):
-        return Volume.open(read_run(value).output("relabel"))
-    return to_volume(value)
 
 
 def name_training(given: str | None, output: StrPath | None) -> dict[str, Any]:

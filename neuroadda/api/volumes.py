@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from neuroadda.api.inputs import StrPath, VolumeLike, find_segmentation, to_text, to_volume
+from neuroadda.api.inputs import StrPath, VolumeLike, to_text, to_volume
 from neuroadda.config import configure
 from neuroadda.errors import UserError, warn
 from neuroadda.observing import RunObserver
+from neuroadda.segmentation.finished import open_result
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.importing import import_volume
 from neuroadda.volumes.storage.locations import Location, to_folder
@@ -164,7 +165,8 @@ def publish(
         )
     if ids is not None or min_size is not None:
         raise UserError("no format is given that has meshes or skeletons", "publish.to", 'such as to="precomputed"')
-    source, path = find_segmentation(volume), to_folder(str(target), "what is published to")
+    source = volume if isinstance(volume, Volume) else open_result(volume)
+    path = to_folder(str(target), "what is published to")
     if path.suffix != ".zarr":
         from neuroadda.volumes.exporting import export_volume
 

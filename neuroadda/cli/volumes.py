@@ -82,16 +82,18 @@ def import_(
 
 @app.command()
 def export(
-    source: Annotated[str, typer.Argument(help="Zarr array: a path or a URL.")],
-    target: Annotated[str, typer.Argument(help="Such as segmentation.h5, segmentation.tif or segmentation.zarr.")],
+    source: Annotated[
+        str, typer.Argument(help="Zarr array: a path or a URL; or the folder of a run, for its segmentation.")
+    ],
+    target: Annotated[str, typer.Argument(help="Such as segmentation.h5, segmentation.tif or out.zarr/segmentation.")],
     overwrite: Overwrite = False,
 ) -> None:
     """Write a volume as CREMI HDF5, multi-page TIFF or Zarr."""
-    from neuroadda.volumes.arrays import Volume
+    from neuroadda.segmentation.finished import open_result
     from neuroadda.volumes.exporting import export_volume
     from neuroadda.volumes.storage.locations import to_folder
 
-    print(export_volume(Volume.open(source), to_folder(target, "what is exported to"), overwrite=overwrite))
+    print(export_volume(open_result(source), to_folder(target, "what is exported to"), overwrite=overwrite))
 
 
 @app.command()

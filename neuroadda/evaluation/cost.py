@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 
 from neuroadda.blockwise.outputs import bind_output
-from neuroadda.blockwise.resuming import find_lost
-from neuroadda.errors import UserError
 from neuroadda.ledger.base import Summary
 from neuroadda.ledger.open import open_ledger
 from neuroadda.ledger.usage import sum_usage
@@ -36,9 +34,6 @@ def finished_stages(plan: Plan) -> list[FinishedStage]:
         for task in plan.tasks:
             written = bind_output(task)
             assert written is not None
-            if lost := find_lost(written, ledger).blocks:
-                what = f"{len(lost)} blocks of {task.name} are done, but not all of their output is there"
-                raise UserError(what, task.output, "`neuroadda segment` with the same config does them again")
             summary = ledger.summary(written.key)
             stages.append(FinishedStage(task.name, summary, sum_usage(ledger, written.key).peak_bytes))
         return stages

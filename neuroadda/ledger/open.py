@@ -31,6 +31,12 @@ def open_ledger(url: str, *, reading: bool = False) -> Ledger:
     return MongoLedger(url)
 
 
+def is_here(url: str) -> bool:
+    """Tell whether a ledger is a file of this machine, and is there."""
+    path = _sqlite_path(url)
+    return path is not None and path.is_file()
+
+
 def check_ledger(url: str) -> Path | None:
     """Look whether a ledger can be used; none is made, and nothing of one is changed.
 

@@ -24,9 +24,12 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity.derived import deriving
 from neuroadda.volumes.identity.inputs import Inputs
 from neuroadda.volumes.identity.moved import check_not_moved
+from neuroadda.volumes.readers.hdf5 import HDF5_SUFFIXES
+from neuroadda.volumes.readers.tiff import TIFF_SUFFIXES
 from neuroadda.volumes.storage.locations import Location, remove_at_once, to_folder, to_location
 
 ARRAYS = {"raw": "raw", "affs": "predict", "fragments": "fragments", "segmentation": "relabel"}
+FILES = (*HDF5_SUFFIXES, *TIFF_SUFFIXES, ".zarr")
 COPY = "publish to a folder, and copy it there without .run: aws s3 sync OUT s3://BUCKET/NAME --exclude '.run/*'"
 
 
@@ -52,6 +55,9 @@ def publish_run(
     if config.ids is not None and set(config.to) <= WHOLE:
         what = f"no format that is asked for ({', '.join(config.to)}) has parts of single segments"
         raise UserError(what, "--ids", "leave it out, or add --to precomputed, ply, obj or swc")
+    if to_location(config.output).suffix in FILES:
+        right = "give a folder; `neuroadda export` writes HDF5, TIFF and Zarr, `neuroadda pyramid` OME-Zarr"
+        raise UserError("this is the name of one volume, and formats have folders of their own", config.output, right)
     publishers = {name: find_publisher(name) for name in config.to}
     folder, work = _find_places(config)
     inputs = Inputs(work, trust=config.trust_inputs)

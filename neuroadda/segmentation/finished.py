@@ -1,22 +1,28 @@
 """Whether the stages of a run are finished, before something is made of them."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from neuroadda.blockwise.outputs import bind_output, read_tag
+from neuroadda.blockwise.resuming import find_lost
 from neuroadda.blockwise.task import Task
 from neuroadda.errors import UserError
-from neuroadda.ledger.open import open_ledger
+from neuroadda.ledger.base import Ledger
+from neuroadda.ledger.open import is_here, open_ledger
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.pipeline import Plan, is_run
+from neuroadda.segmentation.recovery import read_run
 from neuroadda.segmentation.relabel import Relabel
 from neuroadda.segmentation.taken_edits import count_edits
+from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity.moved import describe_move
-from neuroadda.volumes.storage.locations import to_location
+from neuroadda.volumes.storage.locations import Location, to_location
+from neuroadda.volumes.storage.urls import Url
 
 
 def check_finished(plan: Plan, names: Iterable[str] | None = None) -> None:
-    """Raise UserError if a stage of a run is not finished; it tells what goes on with it.
+    """Raise UserError if a stage of a run is not finished, or output of it is gone; it tells what goes on with it.
 
     Parameters
     ----------
@@ -26,8 +32,37 @@ def check_finished(plan: Plan, names: Iterable[str] | None = None) -> None:
     tasks = plan.tasks if names is None else [plan.task(name) for name in names]
     counted = _count_done(plan, tasks)
     for task in tasks:
-        if (done := counted.get(task.name, 0)) < len(task.blocks):
+        done, lost = counted.get(task.name, (0, 0))
+        if done < len(task.blocks):
             raise _unfinished(plan, task, done)
+        if lost:
+            what = f"{lost} blocks of {task.name} are done, but not all of their output is there"
+            raise UserError(what, task.output, "`neuroadda segment` with the same config does them again")
+
+
+def open_result(place: Location | str) -> Volume:
+    """Open the segmentation of a run, or any array; raise UserError if a run that wrote it has not finished it, or lost a part.
+
+    Parameters
+    ----------
+    place
+        The folder of a run, or an array, in such a folder or elsewhere.
+    """
+    if is_run(place):
+        plan = read_run(str(place))
+        check_finished(plan, [Relabel.kind])
+        return Volume.open(plan.output(Relabel.kind))
+    volume = Volume.open(place)
+    run = next((folder for folder in volume.path.parents if is_run(folder)), None)
+    plan = None
+    with suppress(UserError):  # such as raw that is gone: what was made of it can be read all the same
+        plan = None if run is None else read_run(run)
+    if plan is None or not is_here(plan.config.ledger_url):
+        return volume
+    for task in plan.tasks:
+        if to_location(task.output) == volume.path:
+            check_finished(plan, [task.name])
+    return volume
 
 
 def _unfinished(plan: Plan, task: Task, done: int) -> UserError:
@@ -45,13 +80,18 @@ def _unfinished(plan: Plan, task: Task, done: int) -> UserError:
     return UserError(what, run, f"run `{verb}`{retry} first")
 
 
-def _count_done(plan: Plan, tasks: Sequence[Task]) -> dict[str, int]:
-    """Return how many blocks are done of each task that has an output, by name."""
+def _count_done(plan: Plan, tasks: Sequence[Task]) -> dict[str, tuple[int, int]]:
+    """Return how many blocks are done of each task that has an output, and of how many of them output is gone, by name."""
     outputs = {task.name: bound for task in tasks if (bound := bind_output(task)) is not None}
     if not outputs:  # nor is there a ledger, and opening it would make one
         return {}
     ledger = open_ledger(plan.config.ledger_url, reading=True)
     try:
-        return {name: ledger.summary(bound.key).done for name, bound in outputs.items()}
+        return {name: (ledger.summary(one.key).done, _count_lost(one, ledger)) for name, one in outputs.items()}
     finally:
         ledger.close()
+
+
+def _count_lost(task: Task, ledger: Ledger) -> int:
+    """Return of how many done blocks output was deleted since; an object store, where that hardly happens, is not listed."""
+    return 0 if isinstance(to_location(task.output), Url) else len(find_lost(task, ledger).blocks)

@@ -85,7 +85,8 @@ def _format_of(target: Path) -> Format:
         return "tiff"
     if any(p.suffix == ".zarr" for p in target.parents):
         return "zarr"
-    raise UserError("the format is not clear from the name", str(target), "name.hdf, name.tif or name.zarr/array")
+    right = "name.hdf, name.tif or name.zarr/array; OME-Zarr of all scales is made by `neuroadda pyramid`"
+    raise UserError("the format is not clear from the name", str(target), right)
 
 
 def _write_zarr(volume: Volume, partial: Path) -> None:

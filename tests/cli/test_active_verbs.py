@@ -177,7 +177,7 @@ def test_a_rerun_keeps_the_sheet_and_draws_it_where_it_is_gone(command: Run, arg
         (("-n", -3), "choose.count should be greater than or equal to 1, not -3"),
         (("--shape", 240, 288, 0), "shape_nm.2 should be greater than 0"),
         (("--shape", 1000, 1000, 1000), "are larger than the (10, 144, 144)"),
-        (("--shape", 1000, 1000, 1000), "give at most 300 864 864 nm (zyx; option --shape of `propose`)"),
+        (("--shape", 1000, 1000, 1000), "give at most 300 864 864 nm (zyx): option --shape of `propose`"),
         (("--shape", 1e12, 288, 288), "are larger than"),
         (("--shape", "inf", 288, 288), "shape_nm.0"),
         (("--shape", "nan", 288, 288), "shape_nm.0"),

@@ -142,7 +142,7 @@ def arguments(rng: Rng, folder: Path) -> Command:
         ["zoo", "add", "backbone", f"--zoo=out/{name}"],
         ["domains", "rank", "v.zarr/raw", "--zoo=zoo", f"--exclude={name}"],
         ["domains", "rank", "v.zarr/raw", "--zoo=zoo", "--set", f"patches.count={whole[0]}"],
-        ["evaluate", "--segmentation=v.zarr/labels", f"--labels={name}"],
+        ["evaluate", "--", "v.zarr/labels", name],
     )
     return Command(pick(rng, options), (NOT_NEAR,))
 

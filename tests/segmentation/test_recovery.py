@@ -168,6 +168,30 @@ def test_lost_and_cut_outputs_are_found_and_done_again(run, command):
     assert command("ledger", "verify", run.output)[1].splitlines()[-1] == "ledger and outputs agree"
 
 
+def test_nothing_is_exported_or_published_of_a_segmentation_that_lost_a_part(run, command, tmp_path):
+    segmentation = make_plan(run).output("relabel")
+    assert command("export", run.output, tmp_path / "whole.h5")[0] == 0
+    assert command("export", segmentation, tmp_path / "same.h5")[0] == 0
+    (segmentation / "0/0/0").unlink()
+    for arguments in (
+        ("export", run.output, tmp_path / "cut.h5"),
+        ("export", segmentation, tmp_path / "cut.h5"),
+        ("publish", run.output, tmp_path / "published", "--to", "ply"),
+    ):
+        code, _, error = command(*arguments)
+        assert code == 2
+        assert "1 blocks of relabel are done, but not all of their output is there" in error
+    assert not list(tmp_path.glob("cut*"))
+    assert not (tmp_path / "published").exists()
+    Path(run.raw).rename(
+        tmp_path / "raw"
+    )  # what was made of it is exported as it is, since nothing tells what should be there
+    try:
+        assert command("export", segmentation, tmp_path / "cut.h5")[0] == 0
+    finally:
+        (tmp_path / "raw").rename(run.raw)
+
+
 def test_broken_files_are_found_by_reading(run):
     before, plan = content(run), make_plan(run)
     for chunk in ("predict", "0/0/4/2"), ("fragments", "1/2/1"), ("relabel", "0/0/0"):
