@@ -25,7 +25,7 @@ from neuroadda.errors import UserError, warn
 from neuroadda.ledger.open import open_ledger
 from neuroadda.ledger.url import SQLITE, ledger_url
 from neuroadda.locks import lock_folder
-from neuroadda.prediction.members import find_seen, identify_members
+from neuroadda.prediction.members import identify_members
 from neuroadda.runs.folder import check_run_folder
 from neuroadda.segmentation.resolving import default_block_vx
 from neuroadda.volumes.arrays import Volume
@@ -98,8 +98,7 @@ def propose_boxes(
     cards = [card for _, card in members]
     identify_members(inputs, members)
     roi = roi_or_all(config.roi, raw)
-    seen = find_seen(raw, roi, cards)
-    no_data = open_no_data(recall_no_data(config.no_data, raw, config.output, content, seen), raw)
+    no_data = open_no_data(recall_no_data(config.no_data, raw, config.output, content), raw)
     if no_data is not None:
         identify_mask(inputs, NO_DATA, no_data)
     request = make_request(config, raw, roi, cards, no_data)
@@ -112,7 +111,7 @@ def propose_boxes(
     if not ledger.startswith(SQLITE):
         open_ledger(ledger).close()  # before anything is written
     with lock_folder(config.output):
-        no_data = open_no_data(resolve_no_data(config.no_data, raw, config.output, content, seen), raw)
+        no_data = open_no_data(resolve_no_data(config.no_data, raw, config.output, content), raw)
         request = make_request(config, raw, roi, cards, no_data)
         known = find_known(config, request, members, overwrite, inputs)
         if known is not None:  # by a run that has just ended
@@ -244,8 +243,7 @@ def _open_grid(config: ProposeConfig, members: Sequence[tuple[Path, Card]], inpu
     arrays = {"raw": config.raw} | ({} if config.mask is None else {"mask": config.mask})
     made_from = {inputs.identify(name, Volume.open(path)) for name, path in arrays.items()}
     raw = Volume.open(config.raw)
-    seen = find_seen(raw, roi_or_all(config.roi, raw), [card for _, card in members])
-    found = recall_no_data(config.no_data, raw, config.output, inputs.identify("raw", raw), seen)
+    found = recall_no_data(config.no_data, raw, config.output, inputs.identify("raw", raw))
     if (no_data := open_no_data(found, raw)) is not None:
         made_from.add(identify_mask(inputs, NO_DATA, no_data))
     made_from.update(identify_members(inputs, members))

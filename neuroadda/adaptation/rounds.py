@@ -24,18 +24,16 @@ from neuroadda.errors import in_section
 from neuroadda.evaluation.validation import Validator, keep_metrics
 from neuroadda.locks import lock_folder
 from neuroadda.observing import RunObserver
-from neuroadda.prediction.members import find_seen
 from neuroadda.prediction.predict import is_far_in_size
 from neuroadda.processes import stop_on_signals
 from neuroadda.runs.config import with_places
 from neuroadda.runs.folder import CONFIG, check_run_folder
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.coverage.no_data_setting import recall_no_data
-from neuroadda.volumes.geometry.regions import RoiConfig, roi_or_all
+from neuroadda.volumes.geometry.regions import RoiConfig
 from neuroadda.volumes.identity.inputs import Inputs
 from neuroadda.volumes.identity.relocation import to_absolute
 from neuroadda.volumes.storage.completeness import check_stored
-from neuroadda.zoo.finding import find_backbone
 
 
 @in_section("adapt")
@@ -145,9 +143,7 @@ def _ask(
     first = earlier[0].asked if earlier else folder
     unsure = (earlier[-1].backbone if earlier else None) or start
     content = Inputs(first, trust=config.trust_inputs).identify("raw", raw)
-    cards = [load_card(unsure), *(load_card(find_backbone(one, config.select.zoo)) for one in config.committee)]
-    seen = find_seen(raw, roi_or_all(config.roi, raw), cards)
-    no_data = recall_no_data(config.no_data, raw, first, content, seen)  # which the first round looks for
+    no_data = recall_no_data(config.no_data, raw, first, content)  # which the first round looks for
     wanted = make_propose(config, folder, str(unsure), _boxes(earlier)).model_copy(update={"no_data": no_data})
     with in_section("propose", keep=("block_vx",)):
         found = propose_boxes(wanted, overwrite=overwrite, observe=observer.on_blocks)

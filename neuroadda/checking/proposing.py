@@ -21,7 +21,6 @@ from neuroadda.checking.segmenting import IMPORT, TRUST, check_masks, open_roi
 from neuroadda.checking.training import check_validation
 from neuroadda.errors import UserError, in_section
 from neuroadda.ledger.url import ledger_url
-from neuroadda.prediction.members import find_seen
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.contents.grey_values import open_raw
 from neuroadda.volumes.coverage.no_data_setting import open_no_data, recall_no_data
@@ -74,8 +73,7 @@ def check_propose(
         return
     findings.attempt(f"{section}.raw", TRUST, known.warn, "boxes are proposed again (unless inputs are trusted)")
     mend = "give another output, or --overwrite"
-    seen = find_seen(raw, roi, cards)
-    no_data = open_no_data(recall_no_data(config.no_data, raw, config.output, known.identify("raw", raw), seen), raw)
+    no_data = open_no_data(recall_no_data(config.no_data, raw, config.output, known.identify("raw", raw)), raw)
     request = make_request(config, raw, roi, cards, no_data)
     if findings.attempt(f"{section}.output", mend, find_known, config, request, found, overwrite, known) is not None:
         findings.note(f"{section}.output", "these boxes are proposed already, and are kept")

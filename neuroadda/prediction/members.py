@@ -4,14 +4,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
-from funlib.geometry import Coordinate, Roi
-
 from neuroadda.backbones.card import NEAREST, Card
 from neuroadda.config import Zyx, dump_config, fingerprint
 from neuroadda.errors import SettingError, warn
-from neuroadda.volumes.arrays import Volume
-from neuroadda.volumes.coverage.filling import margin_vx
 from neuroadda.volumes.identity.inputs import Inputs
 
 COUNTING = ("architecture", "normalisation", "offsets")  # keys of a card that change affinities
@@ -79,18 +74,6 @@ def share_offsets(cards: Sequence[Card]) -> tuple[Zyx, ...]:
     """
     shared = find_shared(cards)
     return shared if shared[0] == NEAREST[0] else (NEAREST[0], *shared)
-
-
-def find_seen(raw: Volume, roi: Roi, cards: Sequence[Card]) -> Roi:
-    """Return what is read of raw at most where networks predict a ROI (world units), turned blocks and filled gaps included."""
-    networks = [card.architecture for card in cards]
-    offsets = np.abs([offset for card in cards for offset in card.offsets]).max(axis=0)
-    context, alignment = (
-        np.max(sizes, axis=0) for sizes in ([n.context_vx for n in networks], [n.alignment_vx for n in networks])
-    )
-    reach = Coordinate(context + alignment + offsets)
-    around = (reach + margin_vx(reach)) * raw.voxel_size
-    return roi.grow(around, around).intersect(raw.roi)
 
 
 def warn_of_unshared(cards: Sequence[Card]) -> None:

@@ -1,7 +1,6 @@
 """Whether the stages of a run are finished, before something is made of them."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from neuroadda.blockwise.outputs import bind_output, read_tag
@@ -53,15 +52,14 @@ def open_result(place: Location | str) -> Volume:
         check_finished(plan, [Relabel.kind])
         return Volume.open(plan.output(Relabel.kind))
     volume = Volume.open(place)
-    run = next((folder for folder in volume.path.parents if is_run(folder)), None)
-    plan = None
-    with suppress(UserError):  # such as raw that is gone: what was made of it can be read all the same
-        plan = None if run is None else read_run(run)
-    if plan is None or not is_here(plan.config.ledger_url):
-        return volume
-    for task in plan.tasks:
-        if to_location(task.output) == volume.path:
-            check_finished(plan, [task.name])
+    for run in filter(is_run, volume.path.parents):
+        try:
+            plan = read_run(str(run))
+        except UserError:  # such as raw that is gone: what was made of it can be read all the same
+            continue
+        written = [task.name for task in plan.tasks if to_location(task.output) == volume.path]
+        if is_here(plan.config.ledger_url):
+            check_finished(plan, written)
     return volume
 
 

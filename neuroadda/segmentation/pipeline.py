@@ -17,7 +17,6 @@ from neuroadda.errors import in_section, warn
 from neuroadda.ledger.url import NAME, SQLITE
 from neuroadda.locks import lock_folder
 from neuroadda.prediction.members import (
-    find_seen,
     identify_members,
     list_members,
     name_members,
@@ -254,9 +253,8 @@ def segment_volume(
     inputs.warn(f"{plan.tasks[0].name} and what follows are done again (unless inputs are trusted)")
     renew, overwrite = overwrite, overwrite or inputs.changed  # what was made of an input before its edit is not kept
     check_run_folder(folder, {"requested", "resolved"})
-    seen = find_seen(raw, plan.tasks[0].grid.roi, plan.cards)
     with lock_folder(folder):
-        no_data = resolve_no_data(config.no_data, raw, folder, inputs.identify("raw", raw), seen, renew=renew)
+        no_data = resolve_no_data(config.no_data, raw, folder, inputs.identify("raw", raw), renew=renew)
         if (plan.config.no_data, no_data) == (AUTO, NONE):  # the tasks are the same without a mask
             plan = plan.model_copy(update={"config": plan.config.model_copy(update={"no_data": NONE})})
         elif no_data != plan.config.no_data or renew:  # else the mask is the one that the plan knows

@@ -9,7 +9,7 @@ from funlib.geometry import Roi
 from neuroadda.backbones.card import Card, load_card
 from neuroadda.config import Zyx, load_config_file, parse_config
 from neuroadda.errors import UserError
-from neuroadda.prediction.members import find_seen, find_shared, sort_cards
+from neuroadda.prediction.members import find_shared, sort_cards
 from neuroadda.prediction.predict import Predict
 from neuroadda.prediction.resolving import resolve_members
 from neuroadda.runs.folder import CONFIG
@@ -51,7 +51,7 @@ def resolve_config(
             "predict": resolve_predict(config, _remember(config, block_vx, cards) or config.predict, block_vx, cards),
             "fragments": config.fragments.resolve(raw.voxel_size_nm, find_shared(cards)),
             "components": config.components.model_copy(update={"threshold": threshold}),
-            "no_data": recall_no_data(config.no_data, raw, Path(config.output), content, find_seen(raw, roi, cards)),
+            "no_data": recall_no_data(config.no_data, raw, Path(config.output), content),
             "ledger": config.ledger_url,
         }
     )

@@ -147,36 +147,6 @@ def test_a_mask_of_gaps_may_be_given(backbone, tmp_path, rim):
     assert not (tmp_path / "wrong").exists()
 
 
-@pytest.mark.parametrize("begin_vx", [(2, 24, 20), (0, 8, 0)])
-def test_a_run_looks_at_its_roi_and_segments_it_as_by_the_mask_of_all(backbone, tmp_path, rim, begin_vx):
-    raw = rim[0]
-    roi = {
-        "offset_nm": [b * v for b, v in zip(begin_vx, VOXEL_SIZE_NM, strict=True)],
-        "shape_nm": (8 * 30, 40 * 6, 36 * 6),
-    }
-    given = write_no_data_mask(raw, tmp_path / "m.zarr/mask")
-    whole = segment_volume(configure(raw, backbone, tmp_path / "whole", roi=roi, no_data=str(given.path)))
-    part = segment_volume(configure(raw, backbone, tmp_path / "part", roi=roi))
-    for stage in ("predict", "fragments", "relabel"):
-        assert (read(part, stage) == read(whole, stage)).all()
-    again = segment_volume(configure(raw, backbone, tmp_path / "part", roi=roi))
-    assert [task.fingerprint for task in again.tasks] == [task.fingerprint for task in part.tasks]
-
-
-def test_raw_beyond_what_a_run_reads_is_not_looked_at(backbone, tmp_path, caplog):
-    voxels = np.tile(make_tissue(), (1, 4, 4))
-    voxels[:, :60] = 0
-    raw = write(tmp_path, voxels)
-    for chunk in (raw.path / "0").glob("5/*"):
-        chunk.write_bytes(b"not what blosc wrote")
-    assert list((raw.path / "0").glob("5/*"))
-    roi = {"offset_nm": (0, 0, 0), "shape_nm": (10 * 30, 96 * 6, 96 * 6)}
-    plan = segment_volume(configure(raw, backbone, tmp_path / "run", roi=roi))
-    assert "cannot be read" not in caplog.text
-    assert not read(plan, "relabel")[:, :60].any()
-    assert read(plan, "relabel")[:, 64:].any()
-
-
 def test_raw_without_any_data_is_refused(backbone, tmp_path):
     with pytest.raises(UserError, match="nothing in it is tissue"):
         segment_volume(configure(write(tmp_path, np.full(SHAPE_VX, 255, np.uint8)), backbone, tmp_path / "run"))

@@ -17,7 +17,7 @@ from neuroadda.volumes.contents.sections import SectionFaults
 from neuroadda.volumes.coverage import no_data, no_data_mask
 from neuroadda.volumes.coverage.masks import Mask
 from neuroadda.volumes.coverage.no_data import FoundData, find_constant, has_gaps
-from neuroadda.volumes.coverage.no_data_mask import find_no_data_mask, read_facts, write_no_data_mask
+from neuroadda.volumes.coverage.no_data_mask import read_facts, write_no_data_mask
 
 
 def find_plainly(sections, sides, borders):
@@ -180,26 +180,6 @@ def test_the_mask_does_not_depend_on_boxes_or_chunks(tmp_path, chunk_vx, box_byt
     mask = write_no_data_mask(raw, tmp_path / "other.zarr/mask", box_bytes=box_bytes)
     assert (mask.read() == expected.read()).all()
     assert read_facts(mask) == read_facts(expected)
-
-
-@pytest.mark.parametrize("chunk_vx", [None, (5, 33, 70)])
-@pytest.mark.parametrize("box_bytes", [2**13, 2**25])
-def test_the_mask_of_a_part_is_that_of_the_whole_there(tmp_path, chunk_vx, box_bytes):
-    voxels = make_tissue()
-    turned(voxels)
-    voxels[5], voxels[8] = 0, voxels[7]
-    raw = write(tmp_path, voxels, chunk_vx)
-    whole = write_no_data_mask(raw, tmp_path / "m.zarr/mask")
-    roi = Roi((2, 13, 50), (8, 100, 77)) * raw.voxel_size + raw.roi.begin
-    part = write_no_data_mask(raw, tmp_path / "part.zarr/mask", roi=roi, box_bytes=box_bytes)
-    assert (part.read(roi) == whole.read(roi)).all()
-    assert read_facts(part)[1] == SectionFaults(blank=(5,), repeated=(8,))
-    assert not part.read()[:, :8].any()  # not looked at
-    assert find_no_data_mask(raw, part.path, roi=roi) is not None
-    assert find_no_data_mask(raw, part.path, roi=Roi(roi.begin, raw.voxel_size * 3)) is not None
-    assert find_no_data_mask(raw, whole.path, roi=roi) is not None
-    assert find_no_data_mask(raw, part.path) is None
-    assert (write_no_data_mask(raw, part.path).read() == whole.read()).all()
 
 
 def test_what_is_found_in_a_box_is_what_the_mask_says(tmp_path):

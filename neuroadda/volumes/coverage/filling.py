@@ -20,15 +20,6 @@ class Data(Protocol):
         """Return bool for each voxel of `roi`, in the world units of raw."""
 
 
-def margin_vx(reach_vx: Sequence[int]) -> Coordinate:
-    """Return how far from a voxel raw is looked at to fill it: an image is at most twice the reach away.
-
-    In a section it is filled in two steps, then along z.
-    """
-    z, y, x = reach_vx
-    return Coordinate(2 * z + LOST_SECTIONS, 4 * y, 4 * x)
-
-
 class FilledVolume:
     """A volume, as far as a network's input is read from it, in which no-data is filled.
 
@@ -48,11 +39,13 @@ class FilledVolume:
 
     def read_mirrored(self, roi: Roi) -> np.ndarray:
         """Return the voxels of `roi`, filled; they depend on volume and data alone, so that blocks agree where they overlap."""
+        z, y, x = self.reach_vx
         images = Coordinate(0, 0, 0) if self.roi.contains(roi) else self.reach_vx * 2 * self.voxel_size
         seen = roi.grow(images, images).intersect(self.roi)
         if seen.empty or self.data.read(seen).all():
             return self.raw.read_mirrored(roi)
-        margin = margin_vx(self.reach_vx) * self.voxel_size
+        # A voxel's mirror image is at most twice the reach away: in two steps in the section, then along z.
+        margin = Coordinate(2 * z + LOST_SECTIONS, 4 * y, 4 * x) * self.voxel_size
         wider = roi.grow(margin, margin)
         inside = wider.intersect(self.roi)
         place = ((inside - wider.begin) / self.voxel_size).to_slices()

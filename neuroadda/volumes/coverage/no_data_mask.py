@@ -1,12 +1,8 @@
 """The mask of where a volume has data, written once: 1 where it has, 0 where it has none."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
-from funlib.geometry import Roi
 
 from neuroadda.config import fingerprint
 from neuroadda.errors import UserError, warn
@@ -21,16 +17,10 @@ VERSION = 1
 MOST_REPEATED = 0.25
 MOST_CELLS = 2**32
 FACTS = "no_data"
-PART = "part_vx"  # of raw, begin and end along z, y, x; only where it was not looked at as a whole
 
 
 def write_no_data_mask(
-    raw: Volume,
-    path: Location | str,
-    content: str | None = None,
-    roi: Roi | None = None,
-    *,
-    box_bytes: int = BOX_VOXELS,
+    raw: Volume, path: Location | str, content: str | None = None, *, box_bytes: int = BOX_VOXELS
 ) -> Volume:
     """Find where a volume has data, unless it is known here already: memory is some boxes, and some bytes a section.
 
@@ -44,8 +34,6 @@ def write_no_data_mask(
     ----------
     content
         What determines raw's content, by default its fingerprint: a mask of other content is made again.
-    roi
-        Where to look, by default in all of raw. Elsewhere the mask is 0, and sections are compared in this part alone.
     box_bytes
         About how much is looked at at a time; the mask does not depend on it.
 
@@ -60,7 +48,7 @@ def write_no_data_mask(
         If raw has channels, or something else lies at `path`.
     """
     path = to_location(path)
-    if (known := find_no_data_mask(raw, path, content, roi)) is not None:
+    if (known := find_no_data_mask(raw, path, content)) is not None:
         return known
     if raw.channels is not None:
         raise UserError(f"raw has {raw.channels} channels", str(raw.path), "a mask is made of one-channel raw (zyx)")
@@ -72,20 +60,15 @@ def write_no_data_mask(
     mask = Volume.create(
         path, shape, cell_nm, np.uint8, offset_nm=raw.offset_nm, attrs={FACTS: None, "fingerprint": "unfinished"}
     )
-    part = _to_part(raw, roi)
-    share, faults, unread, with_data = _look(raw, part, box_bytes, mask)
-    cells = _to_cells(part, _cell_side(raw))
+    share, faults, unread, with_data = _look(raw, box_bytes, mask)
     if len(faults.repeated) <= MOST_REPEATED * len(with_data):
         for z in faults.repeated:
-            mask.data[(z, *cells[1:])] = 0
-            with_data[z - part[0].start] = 0
+            mask.data[z] = 0
+            with_data[z] = 0
     else:
         warn(f"{len(faults.repeated)} of {len(with_data)} sections repeat the one before", str(raw.path))
-    gaps = math.prod(s.stop - s.start for s in cells) - int(with_data.sum())
-    facts: dict[str, Any] = {"share": share, "cells": gaps, "sections": asdict(faults)}
-    if part != _to_part(raw, None):
-        facts[PART] = [[s.start, s.stop] for s in part]
-    name = _fingerprint_of(raw, content, facts.get(PART))
+    facts = {"share": share, "cells": mask.data.size - int(with_data.sum()), "sections": asdict(faults)}
+    name = _fingerprint_of(raw, content)
     name = fingerprint(name, unread) if unread else name  # else looked for again in the next run
     mask.data.attrs.update({FACTS: facts, "raw_fingerprint": raw.fingerprint, "fingerprint": name})
     return Volume.open(path)
@@ -93,7 +76,7 @@ def write_no_data_mask(
 
 def survey_no_data(raw: Volume) -> tuple[float, SectionFaults]:
     """Return the share of a zyx volume's voxels without data, and the faults of its sections; nothing is written."""
-    return _look(raw, _to_part(raw, None), BOX_VOXELS, None)[:2]
+    return _look(raw, BOX_VOXELS, None)[:2]
 
 
 def is_mask_of(raw: Volume, path: Location | str) -> bool:
@@ -102,25 +85,12 @@ def is_mask_of(raw: Volume, path: Location | str) -> bool:
     return is_array(path) and Volume.open(path).attrs.get("raw_fingerprint") == raw.fingerprint
 
 
-def find_no_data_mask(
-    raw: Volume, path: Location | str, content: str | None = None, roi: Roi | None = None
-) -> Volume | None:
-    """Return the finished mask of this very raw, None if there is none at `path` or one of another part than the ROI."""
+def find_no_data_mask(raw: Volume, path: Location | str, content: str | None = None) -> Volume | None:
+    """Return the finished mask of this very raw, None if there is none at `path`."""
     if not is_array(to_location(path)):
         return None
     mask = Volume.open(path)
-    if not (facts := mask.attrs.get(FACTS)):
-        return None
-    if mask.attrs.get("fingerprint") != _fingerprint_of(raw, content, facts.get(PART)):
-        return None
-    asked, looked = _to_part(raw, roi), _part_of(mask, raw)
-    is_covered = all(a.start >= b.start and a.stop <= b.stop for a, b in zip(asked, looked, strict=True))
-    return mask if is_covered else None
-
-
-def count_cells(mask: Volume, raw: Volume) -> int:
-    """Return how many cells of a mask were looked at."""
-    return math.prod(s.stop - s.start for s in _to_cells(_part_of(mask, raw), _cell_side(raw)))
+    return mask if mask.attrs.get("fingerprint") == _fingerprint_of(raw, content) and mask.attrs.get(FACTS) else None
 
 
 def read_facts(mask: Volume) -> tuple[float, SectionFaults]:
@@ -129,16 +99,15 @@ def read_facts(mask: Volume) -> tuple[float, SectionFaults]:
     return facts["share"], SectionFaults(**{name: tuple(found) for name, found in facts["sections"].items()})
 
 
-def _look(
-    raw: Volume, part: Sequence[slice], box_bytes: int, mask: Volume | None
-) -> tuple[float, SectionFaults, int, np.ndarray]:
-    """Look at a part of raw, and write what is found into a mask.
+def _look(raw: Volume, box_bytes: int, mask: Volume | None) -> tuple[float, SectionFaults, int, np.ndarray]:
+    """Look at all of raw, and write what is found into a mask.
 
     Also return how many boxes could not be read, and how many cells of each section have data.
     """
-    sections, lost, unread = SectionStatistics(part[0]), 0, 0
-    side, with_data = _cell_side(raw), np.zeros(part[0].stop - part[0].start, np.int64)
-    for looked in look_through(raw, part, box_bytes):
+    depth, side = raw.shape_vx[0], _cell_side(raw)
+    sections, with_data = SectionStatistics(slice(0, depth)), np.zeros(depth, np.int64)
+    lost = unread = 0
+    for looked in look_through(raw, box_bytes):
         sections.add(looked.sections)
         lost += int(np.count_nonzero(looked.found))
         if looked.error:
@@ -146,39 +115,17 @@ def _look(
             warn(f"not looked at for no data, since it cannot be read: {looked.error}", str(raw.path))
         if mask is not None:
             data = ~mark_cells(looked.found, side)
-            with_data[looked.box[0].start - part[0].start : looked.box[0].stop - part[0].start] += data.sum(axis=(1, 2))
+            with_data[looked.box[0]] += data.sum(axis=(1, 2))
             if data.any():  # else it stays 0
-                mask.data[_to_cells(looked.box, side)] = data.astype(np.uint8)
-    return lost / math.prod(s.stop - s.start for s in part), sections.find_faults(), unread, with_data
+                place = (slice(s.start // side, -(-s.stop // side)) for s in looked.box[1:])
+                mask.data[(looked.box[0], *place)] = data.astype(np.uint8)
+    return lost / raw.data.size, sections.find_faults(), unread, with_data
 
 
-def _fingerprint_of(raw: Volume, content: str | None, part: list[list[int]] | None) -> str:
-    return fingerprint(
-        "no_data", VERSION, _cell_side(raw), SIDE_VX, content or raw.fingerprint, *([] if part is None else [part])
-    )
+def _fingerprint_of(raw: Volume, content: str | None) -> str:
+    return fingerprint("no_data", VERSION, _cell_side(raw), SIDE_VX, content or raw.fingerprint)
 
 
 def _cell_side(raw: Volume) -> int:
     """Return the side of the mask's cells in a section, in voxels: 1, unless that makes too many of them."""
     return next(side for side in (1, 2, 4, SAMPLE_VX) if side == SAMPLE_VX or raw.data.size <= MOST_CELLS * side**2)
-
-
-def _to_part(raw: Volume, roi: Roi | None) -> tuple[slice, ...]:
-    """Return the voxels of raw in a ROI, by whole samples of a section; all of raw for None."""
-    z, *section = raw.to_slices(raw.roi if roi is None else roi)
-    axes = zip(section, raw.shape_vx[1:], strict=True)
-    return (
-        z,
-        *(slice(s.start // SAMPLE_VX * SAMPLE_VX, min(n, -(-s.stop // SAMPLE_VX) * SAMPLE_VX)) for s, n in axes),
-    )
-
-
-def _part_of(mask: Volume, raw: Volume) -> tuple[slice, ...]:
-    """Return the voxels of raw that were looked at for a mask."""
-    part = mask.attrs[FACTS].get(PART)
-    return _to_part(raw, None) if part is None else tuple(slice(*ends) for ends in part)
-
-
-def _to_cells(part: Sequence[slice], side: int) -> tuple[slice, ...]:
-    """Return the cells of voxels that begin on one."""
-    return (part[0], *(slice(s.start // side, -(-s.stop // side)) for s in part[1:]))

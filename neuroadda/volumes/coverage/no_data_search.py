@@ -1,7 +1,8 @@
 """Look through a volume for where it has no data: box after box, several at once, and what they say of each section together."""
 
+import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -15,7 +16,7 @@ from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.contents.sections import SAMPLE_VX, SectionStatistics
 from neuroadda.volumes.coverage.no_data import BOX_YX, SIDE_VX, read_without_data
 
-MOST_THREADS = 8
+THREADS_BYTES, COPIES = 2**30, 5  # what all threads may hold, and how often each holds its box
 LEAST_YX = 512
 
 Box = tuple[slice, slice, slice]
@@ -46,13 +47,15 @@ class Looked:
     error: str = ""
 
 
-def look_through(raw: Volume, part: Sequence[slice], box_bytes: int) -> Iterator[Looked]:
-    """Look at a part of raw (slices zyx; y and x begin on samples), and yield what is found in each of its boxes.
+def look_through(raw: Volume, box_bytes: int) -> Iterator[Looked]:
+    """Look at raw, and yield what is found in each of its boxes.
 
     They come in columns along z. Reading, decompression and comparison release the interpreter: boxes are looked at in threads.
     """
-    boxes = list(_list_boxes(raw, part, box_bytes))
-    threads = min(count_cores(), MOST_THREADS, len(boxes))
+    boxes = list(_list_boxes(raw, box_bytes))
+    chunk_bytes = math.prod(raw.chunk_vx) * raw.dtype.itemsize  # it is unpacked as a whole, whatever the box
+    room = THREADS_BYTES // (COPIES * max(box_bytes, chunk_bytes))
+    threads = max(1, min(count_cores(), room, len(boxes)))
     before: Looked | None = None
     with ThreadPoolExecutor(threads) as pool:
         waiting, ahead = iter(boxes), deque[Future[Looked]]()
@@ -86,8 +89,8 @@ def _compare_ends(before: Looked, after: Looked) -> None:
     after.sections.compare(voxels, found, after.box[0].start)
 
 
-def _list_boxes(raw: Volume, part: Sequence[slice], box_bytes: int) -> Iterator[Box]:
-    """Yield boxes (voxels, zyx), column after column: they begin on samples and, if they fit, on chunks, or where the part begins.
+def _list_boxes(raw: Volume, box_bytes: int) -> Iterator[Box]:
+    """Yield boxes (voxels, zyx), column after column: they begin on samples and, if they fit, on chunks.
 
     What is around a box in its sections is read with it, but not what is above: it is as deep as a chunk before it is wide.
     """
@@ -102,7 +105,7 @@ def _list_boxes(raw: Volume, part: Sequence[slice], box_bytes: int) -> Iterator[
         longest = sides.index(max(sides))
         sides[longest] = -(-sides[longest] // 2 // SAMPLE_VX) * SAMPLE_VX
     depth = max(1, most_sections() // chunk[0] * chunk[0] or most_sections())
-    axes = list(zip((*part[1:], part[0]), (*sides, depth), strict=True))
-    for begins in product(*(range(s.start // step * step, s.stop, step) for s, step in axes)):
-        y, x, z = (slice(max(b, s.start), min(b + step, s.stop)) for b, (s, step) in zip(begins, axes, strict=True))
+    (size_z, *sizes), steps = raw.shape_vx, (*sides, depth)
+    for begins in product(*(range(0, n, step) for n, step in zip((*sizes, size_z), steps, strict=True))):
+        y, x, z = (slice(b, min(b + step, n)) for b, step, n in zip(begins, steps, (*sizes, size_z), strict=True))
         yield z, y, x

@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from funlib.geometry import Roi
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from neuroadda.config import Config, PathText
 from neuroadda.errors import SettingError, UserError, warn
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.coverage.masks import Mask, open_mask
-from neuroadda.volumes.coverage.no_data_mask import FACTS, count_cells, find_no_data_mask, write_no_data_mask
+from neuroadda.volumes.coverage.no_data_mask import FACTS, find_no_data_mask, write_no_data_mask
 from neuroadda.volumes.identity.inputs import Inputs
 from neuroadda.volumes.storage.locations import remove
 from neuroadda.volumes.storage.nodes import is_array
@@ -40,7 +39,7 @@ class WithNoData(Config):
         return data
 
 
-def resolve_no_data(setting: str, raw: Volume, folder: Path, content: str, roi: Roi, *, renew: bool = False) -> str:
+def resolve_no_data(setting: str, raw: Volume, folder: Path, content: str, *, renew: bool = False) -> str:
     """Return where the mask is that a setting stands for, or "none" where there is nothing without data.
 
     Parameters
@@ -51,26 +50,24 @@ def resolve_no_data(setting: str, raw: Volume, folder: Path, content: str, roi: 
         Of the run.
     content
         What determines raw's content.
-    roi
-        What the run reads of raw, in world units: elsewhere nothing is looked for.
     renew
         Find it again where `outdate_no_data` has noted that raw was edited since.
 
     Raises
     ------
     UserError
-        If nothing of it has data.
+        If nothing of raw has data.
     """
     if setting != AUTO:
         return setting
     if renew and is_array(folder / PLACE) and Volume.open(folder / PLACE).attrs.get(OUTDATED):
         remove(folder / PLACE)
-    return _name_mask(write_no_data_mask(raw, folder / PLACE, content, roi), raw)
+    return _name_mask(write_no_data_mask(raw, folder / PLACE, content), raw)
 
 
-def recall_no_data(setting: str, raw: Volume, folder: Path, content: str, roi: Roi) -> str:
+def recall_no_data(setting: str, raw: Volume, folder: Path, content: str) -> str:
     """Return what `resolve_no_data` does, but look for nothing: "auto" stays where the folder does not have the mask yet."""
-    known = find_no_data_mask(raw, folder / PLACE, content, roi) if setting == AUTO else None
+    known = find_no_data_mask(raw, folder / PLACE, content) if setting == AUTO else None
     return setting if known is None else _name_mask(known, raw)
 
 
@@ -109,7 +106,7 @@ def identify_mask(known: Inputs | None, name: str, mask: Mask) -> str:
 
 def _name_mask(mask: Volume, raw: Volume) -> str:
     gaps = mask.attrs[FACTS]["cells"]
-    if gaps == count_cells(mask, raw):
-        what = "nothing in it is tissue: all voxels that are asked for lie in constant areas or repeated sections"
+    if gaps == mask.data.size:
+        what = "nothing in it is tissue: all its voxels lie in constant areas or repeated sections"
         raise UserError(what, str(raw.path), f'give another volume, or set no_data to "{NONE}" to use it all the same')
     return str(mask.path) if gaps else NONE
