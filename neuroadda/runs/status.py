@@ -17,6 +17,7 @@ from neuroadda.ledger.url import NAME, SQLITE, VARIABLE, ledger_url
 from neuroadda.locks import LOCK, LockState, read_lock
 from neuroadda.runs.advice import advise, describe_cause
 from neuroadda.runs.config import find_arrays, find_relocation, read_config
+from neuroadda.runs.folder import CONFIG
 from neuroadda.runs.health import MAKE_AGAIN, WRITE_BACK, Health, Pulse, judge, split_running
 from neuroadda.volumes.identity.derived import PYRAMID_RUN
 from neuroadda.volumes.identity.moved import describe_move
@@ -233,6 +234,8 @@ def find_ledger(where: str | Path, url: str | None = None) -> RunLedger:
         file = Path(url.removeprefix(SQLITE))
         if not file.exists():
             right = f"give a run's folder, or the URL of a ledger (--ledger, or {VARIABLE}), such as mongodb://host/database"
+            if folder is not None and (folder / CONFIG).is_file():
+                right += f"; if it was deleted, `neuroadda ledger rebuild {folder}` makes it from what is written"
             raise NoLedger("there is no ledger here", str(where), right)
         folder = folder or file.parent
     return RunLedger(url, folder, shared)
