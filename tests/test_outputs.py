@@ -69,8 +69,9 @@ def test_a_foreign_config_is_not_written_over(command: Run, volume: Path, tmp_pa
 def test_an_adaptation_takes_no_foreign_folder(tmp_path: Path, volume: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     train = {"name": "a", "domain": "p", "iterations": 1, "output_shape_vx": (4, 16, 16)}
+    config = na.AdaptConfig(raw="-", output="-", train=train, propose={"shape_nm": (240, 192, 192)})
     with pytest.raises(na.UserError, match="that of something else"):
-        na.adapt(volume / "raw", output=tmp_path, config=na.AdaptConfig(raw="-", output="-", train=train))
+        na.adapt(volume / "raw", output=tmp_path, config=config)
     assert content(tmp_path) == {"config.json": b"{}"}
 
 
