@@ -8,9 +8,10 @@ Rows go to docs/results/tuning_pieces.csv, a table to docs/results/tuning_pieces
 import argparse
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +50,9 @@ SETS = (
     Set("fly_fibsem", "fly_medulla_fibsem"),
     Set("mouse_cerebellum_sbem", "mouse_cortex_sssem", chosen_on="half", linked=False),
 )
+
+
+Measure = Callable[[Set, Path, Path], Sequence[Any]]
 
 
 @dataclass(frozen=True)
@@ -157,20 +161,22 @@ def _decide(quarters: Sequence[Row], finest: Sequence[Row]) -> str:
     return f"Smaller pieces than quarters are {'taken' if taken else 'refused'}, by the rule that was written down before.\n\n"
 
 
-def main() -> None:
-    """Measure what is missing, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def fill_table(
+    told: str | None, rows: Path, row: type[Any], measure: Measure, write_page: Callable[[Sequence[Any]], None]
+) -> None:
+    """Measure the sets that a table of rows does not have yet, and write the page of all; `told` describes the command."""
+    parser = argparse.ArgumentParser(description=(told or "").partition("\n")[0])
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "tuning_study")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("NEUROADDA_DATA", "../shared/data")))
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    there = {(row.volume, row.backbone) for row in read_table(ROWS, Row)}
+    there = {(one.volume, one.backbone) for one in read_table(rows, row)}
     for one in SETS:
         if (one.domain, one.backbone) not in there:
-            for row in measure(one, options.folder, options.data):
-                append_row(ROWS, row)
-    write_page(read_table(ROWS, Row))
+            for measured in measure(one, options.folder, options.data):
+                append_row(rows, measured)
+    write_page(read_table(rows, row))
 
 
 if __name__ == "__main__":
-    main()
+    fill_table(__doc__, ROWS, Row, measure, write_page)

@@ -5,8 +5,6 @@
 Rows go to docs/results/tuning_sizes.csv, a table to docs/results/tuning_sizes.md; the rule is in `studies/tuning/__init__.py`.
 """
 
-import argparse
-import os
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields, replace
 from itertools import product
@@ -23,9 +21,8 @@ from neuroadda.evaluation.settings import AGGLOMERATIONS, CANDIDATES, list_setti
 from neuroadda.evaluation.sweep import THRESHOLDS
 from neuroadda.segmentation.fragments import Fragments
 from neuroadda.zoo.finding import builtin_folder
-from studies.rows import append_row, read_table
-from studies.tuning.pieces import RESULTS, SETS, Set, read_parts, tell_changes
-from studies.tuning.study import DEFAULT, ROOT, WORSE, score_settings
+from studies.tuning.pieces import RESULTS, Set, fill_table, read_parts, tell_changes
+from studies.tuning.study import DEFAULT, WORSE, score_settings
 
 SIZES = (800, 6400, 12800)
 LARGER = tuple(product((Fragments(method="ascent", min_size_vx=size) for size in SIZES), AGGLOMERATIONS))
@@ -95,20 +92,5 @@ def write_page(rows: Sequence[Row]) -> None:
     print(PAGE)
 
 
-def main() -> None:
-    """Measure what is missing, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "tuning_study")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("NEUROADDA_DATA", "../shared/data")))
-    options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    there = {(row.volume, row.backbone) for row in read_table(ROWS, Row)}
-    for one in SETS:
-        if (one.domain, one.backbone) not in there:
-            for row in measure(one, options.folder, options.data):
-                append_row(ROWS, row)
-    write_page(read_table(ROWS, Row))
-
-
 if __name__ == "__main__":
-    main()
+    fill_table(__doc__, ROWS, Row, measure, write_page)
