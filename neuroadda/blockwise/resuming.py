@@ -19,6 +19,10 @@ class Lost(NamedTuple):
     blocks: list[int]
     redo: Callable[[], None]
 
+    def describe(self, stage: str) -> str:
+        """Return in words how many blocks of a stage they are."""
+        return f"{len(self.blocks)} blocks of {stage} are done, but not all of their output is there"
+
 
 def find_lost(task: Task, ledger: Ledger) -> Lost:
     """Find the blocks of a task with an instance that lost output: files that were deleted, or not copied.
@@ -49,10 +53,7 @@ def forget_lost(task: Task, ledger: Ledger) -> None:
         return
     lost = find_lost(task, ledger)
     if lost.blocks:
-        warn(
-            f"{len(lost.blocks)} blocks of {task.name} are done, but not all of their output is there: done again",
-            task.output,
-        )
+        warn(f"{lost.describe(task.name)}: done again", task.output)
         lost.redo()
 
 

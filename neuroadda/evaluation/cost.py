@@ -6,7 +6,7 @@ from neuroadda.blockwise.outputs import bind_output
 from neuroadda.ledger.base import Summary
 from neuroadda.ledger.open import open_ledger
 from neuroadda.ledger.usage import sum_usage
-from neuroadda.segmentation.finished import check_finished
+from neuroadda.segmentation.finished import check_whole
 from neuroadda.segmentation.pipeline import Plan
 
 
@@ -27,7 +27,7 @@ def finished_stages(plan: Plan) -> list[FinishedStage]:
     UserError
         If a stage's output is missing, unfinished, or made with other parameters.
     """
-    check_finished(plan)
+    check_whole(plan)
     ledger = open_ledger(plan.config.ledger_url, reading=True)
     try:
         stages = []

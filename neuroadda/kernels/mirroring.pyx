@@ -30,13 +30,12 @@ cdef void mirror_line(
     const uint8_t* known, Py_ssize_t size, Py_ssize_t step, int32_t reach, Py_ssize_t first, int32_t* found, int32_t* best
 ) noexcept nogil:
     """Mirror a line at the runs of known places on both sides of each gap, of two equally near ones at that before."""
-    cdef Py_ssize_t begin = 0, end = 0, gap = 0, after, after_end, i  # the run before is begin .. end, the gap gap .. after
-    cdef Py_ssize_t distance, run, period, inward
-    while gap < size:
-        end = gap
+    cdef Py_ssize_t begin = 0, end, after, after_end, i  # the run before is begin .. end, the gap end .. after
+    cdef Py_ssize_t distance, run, border, away, period, inward
+    while begin < size:
+        end = begin
         while end < size and known[end * step]:
             end += 1
-        begin = gap
         after = end
         while after < size and not known[after * step]:
             after += 1
@@ -45,9 +44,9 @@ cdef void mirror_line(
             after_end += 1
         for i in range(end, after):
             if end > begin and (after == size or i - end + 1 <= after - i):
-                distance, run = i - end + 1, end - begin
+                distance, run, border, away = i - end + 1, end - begin, end - 1, -1
             elif after < size:
-                distance, run = after - i, after_end - after
+                distance, run, border, away = after - i, after_end - after, after, 1
             else:
                 break
             if distance > reach or distance >= best[i * step]:
@@ -56,11 +55,6 @@ cdef void mirror_line(
             inward = distance % period
             if inward >= run:
                 inward = period - inward
-            if run == 1:
-                inward = 0
             best[i * step] = <int32_t>distance
-            if end > begin and (after == size or i - end + 1 <= after - i):
-                found[i * step] = <int32_t>(first + (end - 1 - inward) * step)
-            else:
-                found[i * step] = <int32_t>(first + (after + inward) * step)
-        gap = after
+            found[i * step] = <int32_t>(first + (border + away * inward) * step)
+        begin = after

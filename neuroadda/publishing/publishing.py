@@ -16,7 +16,7 @@ from neuroadda.publishing.publication import WHOLE, WORK, Publication, PublishCo
 from neuroadda.publishing.segments import choose_rows, list_segments
 from neuroadda.pyramids.pyramid import check_written, guess_kind
 from neuroadda.runs.folder import check_run_folder
-from neuroadda.segmentation.finished import check_finished
+from neuroadda.segmentation.finished import check_whole
 from neuroadda.segmentation.pipeline import is_run
 from neuroadda.segmentation.recovery import read_run
 from neuroadda.segmentation.taken_edits import count_edits
@@ -65,7 +65,7 @@ def publish_run(
     if plan is None:
         volumes = {"segmentation": Volume.open(to_location(config.run))}
     else:
-        check_finished(plan)
+        check_whole(plan)
         if (edits := count_edits(Path(plan.config.output))) is not None and not edits.applied:
             warn(f"it is published as it is: {edits.advise(config.run)}", config.run)
         volumes = {"raw": Volume.open(plan.config.raw)}

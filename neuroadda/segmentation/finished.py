@@ -7,7 +7,6 @@ from neuroadda.blockwise.outputs import bind_output, read_tag
 from neuroadda.blockwise.resuming import find_lost
 from neuroadda.blockwise.task import Task
 from neuroadda.errors import UserError
-from neuroadda.ledger.base import Ledger
 from neuroadda.ledger.open import is_here, open_ledger
 from neuroadda.segmentation.components import Components
 from neuroadda.segmentation.pipeline import Plan, is_run
@@ -17,11 +16,10 @@ from neuroadda.segmentation.taken_edits import count_edits
 from neuroadda.volumes.arrays import Volume
 from neuroadda.volumes.identity.moved import describe_move
 from neuroadda.volumes.storage.locations import Location, to_location
-from neuroadda.volumes.storage.urls import Url
 
 
 def check_finished(plan: Plan, names: Iterable[str] | None = None) -> None:
-    """Raise UserError if a stage of a run is not finished, or output of it is gone; it tells what goes on with it.
+    """Raise UserError if a stage of a run is not finished; it tells what goes on with it.
 
     Parameters
     ----------
@@ -31,12 +29,23 @@ def check_finished(plan: Plan, names: Iterable[str] | None = None) -> None:
     tasks = plan.tasks if names is None else [plan.task(name) for name in names]
     counted = _count_done(plan, tasks)
     for task in tasks:
-        done, lost = counted.get(task.name, (0, 0))
-        if done < len(task.blocks):
+        if (done := counted.get(task.name, 0)) < len(task.blocks):
             raise _unfinished(plan, task, done)
-        if lost:
-            what = f"{lost} blocks of {task.name} are done, but not all of their output is there"
-            raise UserError(what, task.output, "`neuroadda segment` with the same config does them again")
+
+
+def check_whole(plan: Plan, names: Sequence[str] | None = None) -> None:
+    """Do what `check_finished` does; raise UserError also if output was deleted since. It lists the files of the output."""
+    check_finished(plan, names)
+    bound = [bind_output(task) for task in plan.tasks if names is None or task.name in names]
+    ledger = open_ledger(plan.config.ledger_url, reading=True)
+    try:
+        for task in bound:
+            assert task is not None  # else it would not be finished
+            if (lost := find_lost(task, ledger)).blocks:
+                right = "`neuroadda segment` with the same config does them again"
+                raise UserError(lost.describe(task.name), task.output, right)
+    finally:
+        ledger.close()
 
 
 def open_result(place: Location | str) -> Volume:
@@ -49,7 +58,7 @@ def open_result(place: Location | str) -> Volume:
     """
     if is_run(place):
         plan = read_run(str(place))
-        check_finished(plan, [Relabel.kind])
+        check_whole(plan, [Relabel.kind])
         return Volume.open(plan.output(Relabel.kind))
     volume = Volume.open(place)
     for run in filter(is_run, volume.path.parents):
@@ -59,7 +68,7 @@ def open_result(place: Location | str) -> Volume:
             continue
         written = [task.name for task in plan.tasks if to_location(task.output) == volume.path]
         if is_here(plan.config.ledger_url):
-            check_finished(plan, written)
+            check_whole(plan, written)
     return volume
 
 
@@ -78,18 +87,13 @@ def _unfinished(plan: Plan, task: Task, done: int) -> UserError:
     return UserError(what, run, f"run `{verb}`{retry} first")
 
 
-def _count_done(plan: Plan, tasks: Sequence[Task]) -> dict[str, tuple[int, int]]:
-    """Return how many blocks are done of each task that has an output, and of how many of them output is gone, by name."""
+def _count_done(plan: Plan, tasks: Sequence[Task]) -> dict[str, int]:
+    """Return how many blocks are done of each task that has an output, by name."""
     outputs = {task.name: bound for task in tasks if (bound := bind_output(task)) is not None}
     if not outputs:  # nor is there a ledger, and opening it would make one
         return {}
     ledger = open_ledger(plan.config.ledger_url, reading=True)
     try:
-        return {name: (ledger.summary(one.key).done, _count_lost(one, ledger)) for name, one in outputs.items()}
+        return {name: ledger.summary(bound.key).done for name, bound in outputs.items()}
     finally:
         ledger.close()
-
-
-def _count_lost(task: Task, ledger: Ledger) -> int:
-    """Return of how many done blocks output was deleted since; an object store, where that hardly happens, is not listed."""
-    return 0 if isinstance(to_location(task.output), Url) else len(find_lost(task, ledger).blocks)

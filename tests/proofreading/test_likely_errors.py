@@ -111,7 +111,7 @@ def test_a_run_that_is_not_finished_is_told(tmp_path):
     plan = segment_planted(tmp_path, plant(split=True, merge=False))
     for file in plan.folder("components").glob("*.npy"):
         file.unlink()
-    with pytest.raises(UserError, match="1 blocks of components are done, but not all of their output is there"):
+    with pytest.raises(UserError, match="run the components stage first"):
         na.likely_errors(tmp_path / "run")
     with pytest.raises(UserError, match="1 or more"):
         na.likely_errors(tmp_path / "run", count=0)

@@ -1,4 +1,4 @@
-"""Look through a volume for where it has no data: box after box, several at once, and what they say of each section together."""
+"""Search a volume for areas without data, several boxes at once, and compare each section with the one before."""
 
 import math
 from collections import deque
@@ -35,7 +35,7 @@ class Looked:
     ends
         Voxels of the first and the last section; None where the box could not be read.
     sections
-        What the box says of its sections; together with the box before, where that is of the same column.
+        What the box says of its sections; the first is compared with the last of the box before, if that is of the same column.
     error
         Why it could not be read; it then counts as data, since who reads it tells block by block what is wrong.
     """
@@ -92,7 +92,7 @@ def _compare_ends(before: Looked, after: Looked) -> None:
 def _list_boxes(raw: Volume, box_bytes: int) -> Iterator[Box]:
     """Yield boxes (voxels, zyx), column after column: they begin on samples and, if they fit, on chunks.
 
-    What is around a box in its sections is read with it, but not what is above: it is as deep as a chunk before it is wide.
+    With a box a margin is read in its sections, and none along z. So it is as deep as a chunk, if possible, and narrower for that.
     """
     chunk = raw.chunk_vx
     sides = [int(np.lcm(c, SAMPLE_VX)) for c in chunk[1:]]
